@@ -1,0 +1,137 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it, from the repository's root: makes the checkout ready to run.
+#
+#   prepare_programs PACKAGE...   installs Debian packages that are missing, without starting any service
+#   prepare_environment           makes .tools (uv, pinned) and .venv (what uv.lock names)
+#
+# Both do nothing, quickly, where everything is in place. Nothing is written outside the checkout, except by apt-get.
+
+readonly UV_VERSION=0.13.9
+
+# A file that shows that the package is there, whoever installed it.
+declare -rA EVIDENCE=(
+    [haproxy]='/usr/sbin/haproxy'
+    [postgresql]='/usr/lib/postgresql/*/bin/postgres'
+    [mariadb-server]='/usr/sbin/mariadbd'
+)
+# The service that the package would start at boot.
+declare -rA SERVICE=([haproxy]=haproxy [postgresql]=postgresql [mariadb-server]=mariadb)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+fail() {
+    say "$*"
+    exit 1
+}
+
+require_debian() {
+    local family
+    family=$(. /etc/os-release 2>/dev/null && echo "${ID:-} ${ID_LIKE:-}") || family=''
+    case " $family " in
+        *' debian '* | *' ubuntu '*) ;;
+        *) fail "these scripts know Debian and Ubuntu; this is '${family:-unknown}'. See CONTRIBUTING.md for what they install." ;;
+    esac
+}
+
+prepare_programs() {
+    require_debian
+    local package missing=()
+    for package in "$@"; do
+        compgen -G "${EVIDENCE[$package]}" >/dev/null || missing+=("$package")
+    done
+    if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
+}
+
+# In a subshell, so that its exit trap fires when it ends and leaves the caller's traps alone.
+install_packages() (
+    policy=/usr/sbin/policy-rc.d
+    as_root=()
+    if ((EUID != 0)); then
+        as_root=(sudo -n)
+        sudo -n true 2>/dev/null ||
+            fail "missing packages, and neither root nor a sudo without password. Run this, then try again: sudo apt-get install $*"
+    fi
+    say "installing $*"
+    if [[ ! -e $policy ]]; then
+        # Debian asks this program before it starts a service; 101 forbids it. Portico's tests start servers of their own.
+        trap '"${as_root[@]}" rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+        "${as_root[@]}" chmod 755 "$policy"
+    fi
+    apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+        apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
+    "${apt_get[@]}" update </dev/null >&2
+    "${apt_get[@]}" install --no-install-recommends "$@" </dev/null >&2
+    command -v systemctl >/dev/null || exit 0
+    for package in "$@"; do
+        if [[ -n ${SERVICE[$package]:-} ]]; then
+            "${as_root[@]}" systemctl disable --quiet "${SERVICE[$package]}" </dev/null >&2 ||
+                say "could not keep ${SERVICE[$package]} from starting at the next boot; see systemctl status"
+        fi
+    done
+)
+
+prepare_environment() {
+    require_debian
+    local stamp
+    stamp="$PWD $(cat uv.lock pyproject.toml scripts/setup.sh | sha256sum)"
+    if environment_is_ready "$stamp"; then return; fi
+    trust_system_certificates
+    unset VIRTUAL_ENV
+    export UV_PROJECT_ENVIRONMENT="$PWD/.venv"
+    export UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.tools/cache}" UV_PYTHON_INSTALL_DIR="$PWD/.tools/python"
+    mkdir -p .tools
+    {
+        flock 9
+        # Another script may have done it all while this one waited for the lock.
+        if ! environment_is_ready "$stamp"; then
+            install_uv
+            say "installing what uv.lock names into .venv"
+            .tools/bin/uv sync --frozen --quiet --no-progress --python "$(find_python_for_environment)"
+            printf '%s\n' "$stamp" >.venv/ready
+        fi
+    } 9>.tools/lock
+}
+
+environment_is_ready() { [[ -x .venv/bin/python && -r .venv/ready && $(<.venv/ready) == "$1" ]]; }
+
+# pip and uv bring their own lists of certificate authorities; behind a company's proxy only the system's list is right.
+trust_system_certificates() {
+    local bundle="${SSL_CERT_FILE:-${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}}"
+    if [[ -r $bundle ]]; then export SSL_CERT_FILE="$bundle" PIP_CERT="${PIP_CERT:-$bundle}"; fi
+}
+
+# Prints the first of the given programs that is a Python of at least version 3.$1, as a path.
+first_python() {
+    local minor=$1 candidate
+    shift
+    for candidate in "$@"; do
+        if "$candidate" -c "import sys; sys.exit(sys.version_info < (3, $minor))" 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# uv itself runs with any Python from 3.8.
+install_uv() {
+    local python version
+    if [[ "$(.tools/bin/uv --version 2>/dev/null)" == "uv $UV_VERSION"* ]]; then return; fi
+    python=$(first_python 11 python3 python3.{14,13,12,11} || first_python 8 python3) || fail "no Python 3 found: sudo apt-get install python3"
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    # Debian ships Python without ensurepip, in a package of its own.
+    if ! "$python" -c 'import ensurepip' 2>/dev/null; then install_packages "python$version-venv"; fi
+    say "installing uv $UV_VERSION into .tools"
+    rm -rf .tools/bin .tools/lib .tools/lib64 .tools/pyvenv.cfg
+    "$python" -m venv .tools
+    .tools/bin/python -m pip install --quiet --no-input --no-cache-dir --disable-pip-version-check "uv==$UV_VERSION"
+}
+
+# The environment keeps the Python that it has; a system too old for Portico gets one from uv, inside .tools.
+find_python_for_environment() {
+    if first_python 11 .venv/bin/python python3 python3.{14,13,12,11}; then return; fi
+    say "no Python 3.11 or later here ($(python3 --version)); getting Python 3.12 through uv"
+    .tools/bin/uv python install --quiet --no-bin 3.12 || fail "uv could not get Python 3.12; install Python 3.11 or later yourself"
+    .tools/bin/uv python find --managed-python 3.12
+}
