@@ -71,27 +71,26 @@ install_packages() (
     done
 )
 
-prepare_environment() {
+# In a subshell, which keeps what is exported for uv from what the caller runs next.
+prepare_environment() (
     require_debian
-    local stamp
     stamp="$PWD $(cat uv.lock pyproject.toml scripts/setup.sh | sha256sum)"
-    if environment_is_ready "$stamp"; then return; fi
+    if environment_is_ready "$stamp"; then exit; fi
     trust_system_certificates
     unset VIRTUAL_ENV
-    export UV_PROJECT_ENVIRONMENT="$PWD/.venv"
-    export UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.tools/cache}" UV_PYTHON_INSTALL_DIR="$PWD/.tools/python"
-    mkdir -p .tools
-    {
-        flock 9
-        # Another script may have done it all while this one waited for the lock.
-        if ! environment_is_ready "$stamp"; then
-            install_uv
-            say "installing what uv.lock names into .venv"
-            .tools/bin/uv sync --frozen --quiet --no-progress --python "$(find_python_for_environment)"
-            printf '%s\n' "$stamp" >.venv/ready
-        fi
-    } 9>.tools/lock
-}
+    mkdir -p .tools/tmp
+    export UV_PROJECT_ENVIRONMENT="$PWD/.venv" UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.tools/cache}"
+    export UV_PYTHON_INSTALL_DIR="$PWD/.tools/python" TMPDIR="$PWD/.tools/tmp"
+    exec 9>.tools/lock
+    flock 9
+    # Another script may have done it all while this one waited for the lock.
+    if environment_is_ready "$stamp"; then exit; fi
+    install_uv
+    python=$(find_python_for_environment)
+    say "installing what uv.lock names into .venv"
+    .tools/bin/uv sync --frozen --quiet --no-progress --python "$python"
+    printf '%s\n' "$stamp" >.venv/ready
+)
 
 environment_is_ready() { [[ -x .venv/bin/python && -r .venv/ready && $(<.venv/ready) == "$1" ]]; }
 

@@ -1,0 +1,111 @@
+"""What every test can use: fresh databases of each kind, and a guard that leaves nothing running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.reaper import Run
+from tests.support.server import Server
+from tests.support.services import DATABASES, DatabaseSource, Services, TemplateSetup
+
+_RUN = pytest.StashKey[Run]()
+
+# The quick before the slow: what fails fast is read first. Folders that are not named here come in between.
+_FIRST = ("architecture", "unit", "golden")
+_LAST = ("services", "e2e")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the run under the reaper's watch, pytest's own temporary directories with it."""
+    run = config.stash[_RUN] = Run()
+    if config.option.basetemp is None:
+        config.option.basetemp = str(run.directory / "pytest")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run whose tests left processes behind, even if all of them passed."""
+    if session.config.stash[_RUN].finish() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Reap also when there was no session, after a mistake on the command line."""
+    if _RUN in config.stash:
+        config.stash[_RUN].finish()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name the processes that were left behind."""
+    if left := config.stash[_RUN].finish():
+        terminalreporter.section("left running by the tests (this fails the run)", red=True)
+        for process in left:
+            terminalreporter.line(process)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Bring the suites into their order, and leave the order within each alone."""
+    tests = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        suite = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
+        if suite in _FIRST:
+            return _FIRST.index(suite)
+        return len(_FIRST) + (1 + _LAST.index(suite) if suite in _LAST else 0)
+
+    items.sort(key=rank)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that uses a database on all kinds, or on those that its ``database`` marker names."""
+    if "database_kind" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("database")
+        kinds = marker.args if marker else tuple(DATABASES)
+        if unknown := set(kinds) - set(DATABASES):
+            raise pytest.UsageError(f"{metafunc.definition.nodeid}: no such kind of database: {sorted(unknown)}")
+        metafunc.parametrize("database_kind", kinds)
+
+
+@pytest.fixture(scope="session")
+def run_directory(request: pytest.FixtureRequest) -> Path:
+    """The run's private directory; short enough for the paths of Unix sockets."""
+    return request.config.stash[_RUN].directory
+
+
+@pytest.fixture(scope="session")
+def services(run_directory: Path) -> Iterator[Services]:
+    """The run's servers, each started when it is first asked for."""
+    with Services(run_directory) as services:
+        yield services
+
+
+@pytest.fixture
+def database_source(database_kind: str, services: Services) -> DatabaseSource:
+    """Where this test's databases come from."""
+    return DATABASES[database_kind](services)
+
+
+@pytest.fixture
+def database_server(database_source: DatabaseSource) -> Server:
+    """The server behind ``database_url``, to stop, kill and restart. Not for SQLite, which has none."""
+    assert isinstance(database_source, Server), "mark the test database('postgresql', 'mariadb')"
+    return database_source
+
+
+@pytest.fixture
+def database_setup() -> TemplateSetup | None:
+    """What fills a fresh database: nothing. A folder of tests overrides this fixture, to run the migrations."""
+    return None
+
+
+@pytest.fixture
+def database_url(database_source: DatabaseSource, database_setup: TemplateSetup | None) -> Iterator[str]:
+    """The SQLAlchemy URL of this test's own database; its name says the kind it runs on."""
+    with database_source.lend_database(database_setup) as url:
+        yield url
+        if isinstance(database_source, Server):  # the test may have left it killed
+            database_source.start()

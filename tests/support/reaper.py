@@ -1,0 +1,115 @@
+"""Nothing that a test run starts outlives it, however it ends.
+
+A run has an id, which every process that it starts inherits in its environment, and a private directory. Beside it
+lives a small process, the reaper, that waits until the run says that it is over or is gone (SIGKILL included), then
+kills everything that carries the id, daemonised grandchildren too, and removes the directory.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.processes import describe, find_tagged, kill_all
+
+RUN_VARIABLE = "PORTICO_TEST_RUN"
+
+# Seconds that processes get to end by themselves: the last test may have told one to stop a moment ago.
+_GRACE = 2.0
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class Run:
+    """A test run (or a benchmark) under a reaper's watch. Starting one tags this process's future children.
+
+    ``id`` is the value of ``PORTICO_TEST_RUN``; ``directory`` is private to the run, but other users may pass through
+    it to what is theirs below.
+    """
+
+    def __init__(self) -> None:
+        self.id = uuid.uuid4().hex
+        self.directory = Path(tempfile.mkdtemp(prefix="portico-test-"))
+        self.directory.chmod(0o711)
+        # The reaper must not carry this run's id, nor that of a run around it: it would reap itself.
+        environment = os.environ | {RUN_VARIABLE: "reaper", "PYTHONPATH": str(_ROOT)}
+        # A pipe alone would not do: a forked child may hold its other end open for ever.
+        with _open_pidfd() as pidfd:
+            self._reaper = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.reaper", self.id, str(self.directory), str(pidfd)],
+                cwd=_ROOT,
+                env=environment,
+                pass_fds=[pidfd],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # Ctrl-C in a terminal goes to the whole group
+            )
+        self._left: list[str] | None = None
+        os.environ[RUN_VARIABLE] = self.id
+
+    def finish(self) -> list[str]:
+        """End what still runs, remove the directory, and return what had to be killed (empty after a clean run)."""
+        if self._left is None:
+            os.environ.pop(RUN_VARIABLE, None)
+            report, _ = self._reaper.communicate("over\n", timeout=60)
+            if self._reaper.returncode:
+                raise RuntimeError(f"the reaper of {self.directory} failed: see its traceback on standard error")
+            self._left = report.splitlines()
+        return self._left
+
+
+@contextmanager
+def start_run() -> Iterator[Run]:
+    """A run for as long as the block lasts: what benchmarks wrap themselves in."""
+    run = Run()
+    try:
+        yield run
+    finally:
+        run.finish()
+
+
+@contextmanager
+def _open_pidfd() -> Iterator[int]:
+    pidfd = os.pidfd_open(os.getpid())
+    try:
+        yield pidfd
+    finally:
+        os.close(pidfd)
+
+
+def _reap(run_id: str, directory: Path, grace: float) -> list[str]:
+    deadline = time.monotonic() + grace
+    while (left := find_tagged(RUN_VARIABLE, run_id)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    report = describe(left)
+    kill_all(lambda: find_tagged(RUN_VARIABLE, run_id))
+    # What loses its parent here may write for a moment longer.
+    for attempt in range(50):
+        shutil.rmtree(directory, ignore_errors=attempt < 49)
+        if not directory.exists():
+            break
+        time.sleep(0.1)
+    return report
+
+
+def main() -> None:
+    """Wait for the run's word or its death, then reap."""
+    run_id, directory, pidfd = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    ready, _, _ = select.select([sys.stdin, pidfd], [], [])
+    if sys.stdin in ready and sys.stdin.readline():
+        sys.stdout.writelines(f"{line}\n" for line in _reap(run_id, directory, _GRACE))
+    else:  # the run is dead: nobody winds anything up any more, and nobody reads the report
+        _reap(run_id, directory, grace=0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""A server program of a test run: found, started as an ordinary user, stopped, killed, started again."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+from tests.support.processes import find_working_in, kill_all
+
+# Seconds that a server gets to answer, or to end: a busy two-core machine takes up to five.
+_PATIENCE = 60.0
+
+
+class ServerUnavailableError(RuntimeError):
+    """The server cannot be had here: its program is missing, or it would not start. The message says what to do."""
+
+
+class Server(ABC):
+    """One server, whose data live in ``directory`` until the run ends.
+
+    It speaks through a Unix socket in ``directory``, which nobody but its user (and root) can enter: no port to
+    collide with, no password. Subclasses say which program it is. Starts on construction.
+    """
+
+    #: Accounts to run as when we are root, which databases refuse: the first that exists, else nobody.
+    accounts: Sequence[str] = ()
+    #: The signal that asks the program to end in order, without waiting for its clients.
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+        """Create the server below ``directory`` and start it.
+
+        ``durable`` keeps each commit's flush to the disk, as benchmarks need it. Without it a commit survives the
+        death of the server all the same, though not that of the machine.
+        """
+        self.directory = directory
+        self.durable = durable
+        self.data = directory / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(mode=0o700)
+        self._user: int | None = None
+        self._group: int | None = None
+        self._extra_groups: list[int] | None = None
+        if os.geteuid() == 0:
+            self._drop_root()
+        self.initialise()
+        self.start()
+
+    @abstractmethod
+    def initialise(self) -> None:
+        """Create the data in ``self.data``."""
+
+    @abstractmethod
+    def build_command(self) -> list[str]:
+        """The command that serves ``self.data`` in the foreground."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raise any exception as long as the server does not answer."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the program runs; it may be unable to answer for all that."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it and wait until it answers; nothing happens if it runs. Raises ServerUnavailableError."""
+        if self.is_running:
+            return
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.build_command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                user=self._user,
+                group=self._group,
+                extra_groups=self._extra_groups,
+            )
+        self._wait_until_it_answers()
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self._process is not None:
+            self._process.send_signal(self.stop_signal)
+            self._process.wait(_PATIENCE)
+            self._process = None
+
+    def kill(self) -> None:
+        """End it as a power cut would: no goodbye to anyone. All its processes are gone when this returns."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(_PATIENCE)
+            self._process = None
+            kill_all(lambda: find_working_in(self.data))
+
+    def restart(self) -> None:
+        """Stop it in order and start it with the same data, at the same address."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        """Return the server, which runs already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it; its data stay until the run ends."""
+        self.stop()
+
+    def run_tool(self, command: Sequence[str | Path]) -> None:
+        """Run one of the server's own programs as its user. Raises ServerUnavailableError with what it printed."""
+        done = subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.directory,
+            user=self._user,
+            group=self._group,
+            extra_groups=self._extra_groups,
+        )
+        if done.returncode:
+            raise ServerUnavailableError(f"{command[0]} ended with {done.returncode}:\n{done.stdout.decode()}")
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / "log"
+
+    def _drop_root(self) -> None:
+        known = {entry.pw_name: entry for entry in pwd.getpwall()}
+        account = next(known[name] for name in (*self.accounts, "nobody") if name in known)
+        self._user, self._group, self._extra_groups = account.pw_uid, account.pw_gid, []
+        os.chown(self.directory, self._user, self._group)
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return self.ping()
+            except Exception as error:  # each driver has its own
+                if not self.is_running or time.monotonic() > deadline:
+                    self.kill()
+                    last_words = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+                    raise ServerUnavailableError(f"{type(self).__name__} did not answer:\n{last_words}") from error
+            time.sleep(0.02)
+
+
+def find_program(name: str, package: str, folders: Callable[[], Sequence[Path]] = lambda: ()) -> Path:
+    """The program's path: from ``folders``, PATH, or where Debian keeps what only root is meant to run.
+
+    Raises ServerUnavailableError, which names the Debian package to install.
+    """
+    path = os.pathsep.join([*map(str, folders()), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    found = shutil.which(name, path=path)
+    if not found:
+        raise ServerUnavailableError(
+            f"{name} is not installed, and no test is skipped for it: run scripts/test once without arguments, "
+            f"or apt-get install {package}"
+        )
+    return Path(found)

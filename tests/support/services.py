@@ -1,0 +1,88 @@
+"""The servers of a test run, each started when it is first asked for, once.
+
+Outside pytest, in a benchmark:
+
+    with start_run() as run, Services(run.directory, durable=True) as services:
+        url = services.postgresql.fresh_database(migrate)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from tests.support.database import DatabaseSource, SQLiteFiles, TemplateSetup
+from tests.support.mariadb import MariaDB
+from tests.support.postgresql import PostgreSQL
+from tests.support.reaper import start_run
+from tests.support.server import Server, ServerUnavailableError
+
+__all__ = [
+    "DATABASES",
+    "DatabaseSource",
+    "MariaDB",
+    "PostgreSQL",
+    "SQLiteFiles",
+    "Server",
+    "ServerUnavailableError",
+    "Services",
+    "TemplateSetup",
+    "start_run",
+]
+
+
+class Services:
+    """All that a run may ask for, below ``directory``. A server that somebody killed is started again when asked for.
+
+    ``durable`` keeps each commit's flush to the disk (see Server).
+    """
+
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+        """Start nothing yet."""
+        self._directory = directory
+        self._durable = durable
+        self._running = ExitStack()
+
+    @cached_property
+    def sqlite(self) -> SQLiteFiles:
+        """SQLite files."""
+        return SQLiteFiles(self._directory / "sqlite")
+
+    @property
+    def postgresql(self) -> PostgreSQL:
+        """The PostgreSQL server."""
+        self._postgresql.start()
+        return self._postgresql
+
+    @property
+    def mariadb(self) -> MariaDB:
+        """The MariaDB server."""
+        self._mariadb.start()
+        return self._mariadb
+
+    @cached_property
+    def _postgresql(self) -> PostgreSQL:
+        return self._running.enter_context(PostgreSQL(self._directory / "postgresql", durable=self._durable))
+
+    @cached_property
+    def _mariadb(self) -> MariaDB:
+        return self._running.enter_context(MariaDB(self._directory / "mariadb", durable=self._durable))
+
+    def __enter__(self) -> Self:
+        """Return the services, none of which has started."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop those that were started."""
+        self._running.close()
+
+
+#: How to get each kind of database, by the name that tests use.
+DATABASES: dict[str, Callable[[Services], DatabaseSource]] = {
+    "sqlite": lambda services: services.sqlite,
+    "postgresql": lambda services: services.postgresql,
+    "mariadb": lambda services: services.mariadb,
+}
