@@ -1,0 +1,20 @@
+"""What is installed comes from where everybody can get it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_lock_names_only_the_public_registry() -> None:
+    """A lock file made behind a mirror would install nowhere else, and show the mirror's name to everyone."""
+    text = (_ROOT / "uv.lock").read_text()
+    packages = tomllib.loads(text)["package"]
+
+    sources = {package["source"].get("registry") or package["source"]["editable"] for package in packages}
+    assert sources == {"https://pypi.org/simple", "."}
+    assert set(re.findall(r"\w+://[^/\"]+", text)) == {"https://pypi.org", "https://files.pythonhosted.org"}
+    assert "path = " not in text
