@@ -1,0 +1,64 @@
+"""VIPs from a range: choosing one without asking anyone, and checking one that was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+
+from portico.errors import AddressInUse, InvalidInput
+
+
+class AddressRange:
+    """An IPv4 range whose addresses ending in .0 and .255 are left alone: some programs take them for a network's or
+    its broadcast address.
+
+    Raises ValueError where ``cidr`` is no network or leaves no address.
+    """
+
+    def __init__(self, cidr: str) -> None:
+        self.network = IPv4Network(cidr)
+        first = int(self.network.network_address)
+        count = self.network.num_addresses
+        # A range of at least a /24 is whole blocks of 254 usable addresses; a smaller one is listed.
+        self._blocks = count // 256
+        self._listed = (
+            [] if self._blocks else [number for number in range(first, first + count) if 0 < number % 256 < 255]
+        )
+        self.size = self._blocks * 254 or len(self._listed)
+        """How many addresses may be chosen."""
+        if not self.size:
+            raise ValueError(f"{cidr}: no address in it could be a VIP")
+
+    def choose(self, load_balancer_id: str, position: int, attempt: int) -> str:
+        """The address of this attempt: the same arguments give the same one, and as many attempts as there are
+        addresses give each of them once.
+
+        Raises:
+            AddressInUse: every address has been tried.
+        """
+        if attempt >= self.size:
+            raise AddressInUse(f"no free address in {self.network}: all {self.size} were tried")
+        digest = hashlib.sha256(f"{load_balancer_id}/{position}".encode()).digest()
+        # Attempts step through the range and do not hash again, so that none repeats an address that was taken.
+        index = (int.from_bytes(digest[:8]) + attempt) % self.size
+        if self._listed:
+            return str(IPv4Address(self._listed[index]))
+        block, place = divmod(index, 254)
+        return str(self.network.network_address + block * 256 + place + 1)
+
+
+def parse_vip(address: str, network: IPv4Network) -> str:
+    """The address that a user asked for, in its one spelling.
+
+    Raises:
+        InvalidInput: it is no IPv4 address of the network, or its first or last, which mean the network itself
+            (field ``vip_address``).
+    """
+    rule = f"must be an IPv4 address within {network}, its first and last excepted"
+    try:
+        parsed = IPv4Address(address)
+    except AddressValueError as exc:
+        raise InvalidInput("vip_address", rule) from exc
+    if parsed not in network or parsed in (network.network_address, network.broadcast_address):
+        raise InvalidInput("vip_address", rule)
+    return str(parsed)

@@ -1,0 +1,234 @@
+"""What every network does."""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import ClassVar
+
+import pytest
+
+from portico.drivers.network_loopback import LoopbackNetwork
+from portico.drivers.network_noop import NoopNetwork
+from portico.errors import AddressInUse, DriverUnavailable, InvalidInput
+from portico.ports.network import Network, VipRequest
+
+
+def make_id() -> str:
+    """An id that nothing has yet."""
+    return str(uuid.uuid4())
+
+
+class NetworkContract(ABC):
+    """The behaviour; a subclass makes the network and names some of its addresses."""
+
+    own_address: ClassVar[str]
+    """An address that a user may ask for."""
+    foreign_address: ClassVar[str]
+    """One that is not this network's."""
+    keeps_vips: ClassVar[bool] = True
+    """Feature: VIPs exist in the network. Without it they live in the caller's database alone, which is then the one
+    to say which are taken, and ``owned`` is empty."""
+
+    @abstractmethod
+    def make(self) -> Network:
+        """A network in which nothing is allocated."""
+
+    @pytest.fixture
+    def network(self) -> Network:
+        """The network under test."""
+        return self.make()
+
+    def test_same_request_gives_the_same_vip(self, network: Network) -> None:
+        """Asking again after a lost reply finds what the first try made, port and all."""
+        request = VipRequest(make_id())
+        assert network.allocate_vip(request) == network.allocate_vip(request)
+
+    def test_vip_names_its_owner_and_place(self, network: Network) -> None:
+        """An allocation carries the owner's id, an address, and ids of port, subnet and network."""
+        request = VipRequest(make_id(), position=1)
+        vip = network.allocate_vip(request)
+        assert (vip.load_balancer_id, vip.position) == (request.load_balancer_id, 1)
+        assert str(ip_address(vip.ip_address)) == vip.ip_address
+        for identifier in (vip.port_id, vip.subnet_id, vip.network_id):
+            assert str(uuid.UUID(identifier)) == identifier
+
+    def test_vips_share_network_and_subnet_but_no_port(self, network: Network) -> None:
+        """Load balancers and positions have ports of their own, in the same network where none is asked for."""
+        load_balancer_id = make_id()
+        requests = [VipRequest(load_balancer_id), VipRequest(load_balancer_id, position=1), VipRequest(make_id())]
+        vips = [network.allocate_vip(request) for request in requests]
+        assert len({vip.port_id for vip in vips}) == 3
+        assert len({(vip.network_id, vip.subnet_id) for vip in vips}) == 1
+
+    def test_each_attempt_gives_another_address(self, network: Network) -> None:
+        """An address that turned out to be taken is not proposed again."""
+        request = VipRequest(make_id())
+        addresses = [network.allocate_vip(replace(request, attempt=attempt)).ip_address for attempt in range(20)]
+        assert len(set(addresses)) == 20
+
+    def test_chosen_addresses_spread(self, network: Network) -> None:
+        """Load balancers rarely meet at an address: of 200 at least 198 get one of their own at the first attempt."""
+        addresses = {network.allocate_vip(VipRequest(make_id())).ip_address for _ in range(200)}
+        assert len(addresses) >= 198
+
+    def test_address_and_ids_asked_for_are_given(self, network: Network) -> None:
+        """What the user names is what the user gets."""
+        request = VipRequest(
+            make_id(), address=self.own_address, subnet_id=make_id(), network_id=make_id(), port_id=make_id()
+        )
+        vip = network.allocate_vip(request)
+        assert vip.ip_address == self.own_address
+        assert (vip.subnet_id, vip.network_id, vip.port_id) == (request.subnet_id, request.network_id, request.port_id)
+        assert network.allocate_vip(request) == vip
+
+    def test_address_outside_the_network_is_refused(self, network: Network) -> None:
+        """A foreign address, or none at all, is the user's mistake, and says which field."""
+        for address in (self.foreign_address, "2001:db8::1", "not-an-address", ""):
+            with pytest.raises(InvalidInput) as refusal:
+                network.allocate_vip(VipRequest(make_id(), address=address))
+            assert refusal.value.field == "vip_address"
+        assert network.owned() == frozenset()
+
+    def test_release_twice(self, network: Network) -> None:
+        """Giving back what is not there any more is no error, and the address can be had again."""
+        vip = network.allocate_vip(VipRequest(make_id(), address=self.own_address))
+        network.release_vip(vip)
+        network.release_vip(vip)
+        assert network.owned() == frozenset()
+        assert network.allocate_vip(VipRequest(make_id(), address=self.own_address)).ip_address == self.own_address
+
+    def test_plugging_may_be_repeated(self, network: Network) -> None:
+        """Plug and unplug twice each, and unplug what was never plugged: no error, nothing left."""
+        amphora_id = make_id()
+        vip = network.allocate_vip(VipRequest(make_id()))
+        for _ in range(2):
+            network.plug_vips(amphora_id, (vip,))
+        for _ in range(2):
+            network.unplug_vips(amphora_id)
+        network.unplug_vips(make_id())
+        network.release_vip(vip)
+        assert network.owned() == frozenset()
+
+    def test_concurrent_requests_agree(self, network: Network) -> None:
+        """Two workers that ask for the same VIP at once get the same one."""
+        request = VipRequest(make_id())
+        with ThreadPoolExecutor(8) as pool:
+            vips = set(pool.map(network.allocate_vip, [request] * 40))
+        assert len(vips) == 1
+
+    def test_taken_address_is_refused(self, network: Network) -> None:
+        """An address that another load balancer has cannot be had, and the first keeps it."""
+        if not self.keeps_vips:
+            pytest.skip("VIPs live in the caller's database")
+        first = network.allocate_vip(VipRequest(make_id(), address=self.own_address))
+        with pytest.raises(AddressInUse):
+            network.allocate_vip(VipRequest(make_id(), address=self.own_address))
+        assert network.owned() == {first.load_balancer_id}
+
+    def test_owned_names_who_has_something_here(self, network: Network) -> None:
+        """A VIP or a plug makes its load balancer an owner until both are gone."""
+        if not self.keeps_vips:
+            pytest.skip("VIPs live in the caller's database")
+        vip = network.allocate_vip(VipRequest(make_id()))
+        amphora_id = make_id()
+        network.plug_vips(amphora_id, (vip,))
+        assert network.owned() == {vip.load_balancer_id}
+        network.release_vip(vip)
+        assert network.owned() == {vip.load_balancer_id}
+        network.unplug_vips(amphora_id)
+        assert network.owned() == frozenset()
+
+
+class TestLoopbackNetwork(NetworkContract):
+    """127.0.0.0/8."""
+
+    own_address = "127.1.2.3"
+    foreign_address = "192.0.2.1"
+    keeps_vips = False
+
+    def make(self) -> Network:
+        """Nothing is needed."""
+        return LoopbackNetwork()
+
+
+class TestNoopNetwork(NetworkContract):
+    """In memory."""
+
+    own_address = "198.19.2.3"
+    foreign_address = "127.0.0.1"
+
+    def make(self) -> Network:
+        """Nothing is needed."""
+        return NoopNetwork()
+
+
+@pytest.mark.parametrize("vip_range", ["127.64.0.0/10", "127.5.0.0/24", "127.5.6.248/29", "127.5.6.7/32"])
+def test_loopback_chooses_usable_addresses_of_its_range(vip_range: str) -> None:
+    """Addresses are in the range that was set, never one that ends in .0 or .255."""
+    network = LoopbackNetwork(vip_range)
+    for number in range(300):
+        chosen = network.allocate_vip(VipRequest(f"load-balancer-{number}")).ip_address
+        assert ip_address(chosen) in ip_network(vip_range)
+        assert chosen.rsplit(".", 1)[1] not in {"0", "255"}
+
+
+def test_loopback_choice_is_the_same_in_every_process() -> None:
+    """Two workers, and one worker next year, propose the same address: it depends on the request alone."""
+    request = VipRequest("5e1b3c5c-6d8b-4a55-9d2c-111111111111")
+    addresses = [LoopbackNetwork().allocate_vip(replace(request, attempt=attempt)).ip_address for attempt in range(2)]
+    assert addresses == ["127.74.18.170", "127.74.18.171"]
+
+
+def test_small_loopback_range_is_used_up_wholly() -> None:
+    """As many attempts as there are addresses give each once; the next says that none is left."""
+    network = LoopbackNetwork("127.5.6.248/29")
+    request = VipRequest(make_id())
+    addresses = {network.allocate_vip(replace(request, attempt=attempt)).ip_address for attempt in range(7)}
+    assert addresses == {f"127.5.6.{last}" for last in range(248, 255)}
+    with pytest.raises(AddressInUse):
+        network.allocate_vip(replace(request, attempt=7))
+
+
+@pytest.mark.parametrize("vip_range", ["10.0.0.0/8", "127.0.0.0/7", "127.5.6.255/32", "loopback", "::1/128"])
+def test_loopback_refuses_a_range_that_it_cannot_serve(vip_range: str) -> None:
+    """A range outside 127.0.0.0/8, or without a usable address, fails when the driver is made, not at the first VIP."""
+    with pytest.raises(InvalidInput) as refusal:
+        LoopbackNetwork(vip_range)
+    assert refusal.value.field == "vip_range"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.0", "127.255.255.255"])
+def test_loopback_refuses_addresses_that_mean_the_network(address: str) -> None:
+    """Nothing can listen on the first and the last address of the network."""
+    with pytest.raises(InvalidInput):
+        LoopbackNetwork().allocate_vip(VipRequest(make_id(), address=address))
+
+
+def test_planned_failures_come_once_and_in_order() -> None:
+    """A fault before the work leaves nothing behind, one after it loses the reply only, and then all is well."""
+    network = NoopNetwork()
+    request = VipRequest(make_id())
+    network.fail_next("allocate_vip", DriverUnavailable("first"))
+    network.fail_next("allocate_vip", DriverUnavailable("second"), lost_reply=True)
+    with pytest.raises(DriverUnavailable, match="first"):
+        network.allocate_vip(request)
+    assert network.allocations() == ()
+    with pytest.raises(DriverUnavailable, match="second"):
+        network.allocate_vip(request)
+    assert network.allocations() == (network.allocate_vip(request),)
+    with pytest.raises(ValueError, match="allocate"):
+        network.fail_next("alocate_vip", DriverUnavailable("misspelt"))
+
+
+def test_plugs_can_be_looked_at() -> None:
+    """Tests see what an amphora has plugged: what was plugged last."""
+    network = NoopNetwork()
+    first, second = (network.allocate_vip(VipRequest(make_id())) for _ in range(2))
+    network.plug_vips("amphora", (first, second))
+    network.plug_vips("amphora", (first,))
+    assert network.plugged("amphora") == (first,)
+    assert network.plugged("another") == ()
