@@ -1,0 +1,81 @@
+"""What the controller and the agent say to each other, and nothing else.
+
+Belongs here: the messages as frozen values, their strict decoding and their encoding, the names and paths of the
+protocol. Does not: any I/O, any decision, any import beyond the standard library. Both sides import this package;
+neither imports the other.
+
+The protocol
+============
+
+HTTP/1.1 with JSON over mutual TLS 1.3. Only a client certificate signed by the configured CA *and* made out to the
+controller's name (subject CN or DNS name) is let in. A body is at most ``MAXIMUM_BODY_BYTES``.
+
+======  ================================  ==============================================================================
+GET     /v1/info                          200 ``AgentInfo``
+GET     /v1/amphorae                      200 ``{"amphorae": [AmphoraState, ...]}``
+GET     /v1/amphorae/{id}                 200 ``AmphoraState``; 404
+PUT     /v1/amphorae/{id}                 200 ``AmphoraState``: ensures that it exists; 410 where it was deleted before
+DELETE  /v1/amphorae/{id}?drain=SECONDS   204, also where it does not exist; answers once the amphora is gone, so wait
+                                          longer than ``drain``. The id can never be used again on this host (410)
+PUT     /v1/amphorae/{id}/configuration   ``Bundle`` -> 200 ``PushResult``; 404, 409, 422
+GET     /v1/amphorae/{id}/stats           200 ``Statistics``; 404
+======  ================================  ==============================================================================
+
+Every other answer is a ``Failure``: ``{"code", "error", ...}`` with one of these codes:
+
+====================  ======  ==========================================================================================
+invalid               400     the request or a field of it (``field``) breaks a rule
+forbidden             403     the certificate is not the controller's
+not-found             404     no such path, or no such amphora
+method-not-allowed    405     the path exists, the method does not
+stale-version         409     the amphora has a newer version (``current``): the sender is fenced
+version-conflict      409     the amphora has this very version (``current``) with other content
+bind-failed           409     a listening socket cannot be had; ``reason`` is the errno's name (EADDRINUSE, EACCES, ...)
+deleted               410     the amphora was deleted on this host before
+too-large             413     the body is longer than ``MAXIMUM_BODY_BYTES``
+refused               422     HAProxy refuses the configuration; ``log`` has its alerts; what ran before still runs
+internal              500     a defect of the agent
+unavailable           503     the supervisor or HAProxy does not answer now: worth trying again
+====================  ======  ==========================================================================================
+
+What a configuration must say
+=============================
+
+- ``haproxy`` holds defaults, frontends and backends, and no ``global`` and no ``peers`` section: those are the agent's.
+- A frontend listens by ``bind "fd@${NAME}"`` where NAME is the ``name`` of one of the bundle's binds.
+- ``defaults`` says ``load-server-state-from-file global``, so that a reload keeps what health checks have found out,
+  and ``option idle-close-on-response``, so that a reload resets no idle connection.
+- A stick table that is to survive a reload says ``peers portico`` (``PEERS_SECTION``).
+- ``Server.line`` occurs in ``haproxy`` as a line of its own (leading blanks aside), starts with
+  ``server NAME ADDRESS:PORT``, says ``weight N``, and says ``disabled`` exactly where the state is "maint".
+  It must be complete by itself: HAProxy ignores ``default-server`` for a server that is added at run time.
+"""
+
+from portico_wire.bundle import Backend, Bind, Bundle, Server
+from portico_wire.decoding import WireError
+from portico_wire.replies import AgentInfo, AmphoraState, Failure, PushMethod, PushResult
+from portico_wire.statistics import ListenerStatistics, ServerStatistics, Statistics
+
+PEERS_SECTION = "portico"
+"""Name of the peers section that the agent defines; stick tables name it."""
+
+MAXIMUM_BODY_BYTES = 16 * 1024 * 1024
+"""Longest request body: some 100,000 server lines."""
+
+__all__ = [
+    "MAXIMUM_BODY_BYTES",
+    "PEERS_SECTION",
+    "AgentInfo",
+    "AmphoraState",
+    "Backend",
+    "Bind",
+    "Bundle",
+    "Failure",
+    "ListenerStatistics",
+    "PushMethod",
+    "PushResult",
+    "Server",
+    "ServerStatistics",
+    "Statistics",
+    "WireError",
+]
