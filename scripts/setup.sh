@@ -60,7 +60,7 @@ install_packages() (
     fi
     apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
         apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
-    "${apt_get[@]}" update </dev/null >&2
+    "${apt_get[@]}" update </dev/null >&2 || say "apt-get update failed; trying with the package lists that are there"
     "${apt_get[@]}" install --no-install-recommends "$@" </dev/null >&2
     command -v systemctl >/dev/null || exit 0
     for package in "$@"; do
@@ -120,7 +120,7 @@ install_uv() {
     python=$(first_python 11 python3 python3.{14,13,12,11} || first_python 8 python3) || fail "no Python 3 found: sudo apt-get install python3"
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     # Debian ships Python without ensurepip, in a package of its own.
-    if ! "$python" -c 'import ensurepip' 2>/dev/null; then install_packages "python$version-venv"; fi
+    if ! "$python" -c 'from ensurepip import version' 2>/dev/null; then install_packages "python$version-venv"; fi
     say "installing uv $UV_VERSION into .tools"
     rm -rf .tools/bin .tools/lib .tools/lib64 .tools/pyvenv.cfg
     "$python" -m venv .tools
@@ -131,6 +131,6 @@ install_uv() {
 find_python_for_environment() {
     if first_python 11 .venv/bin/python python3 python3.{14,13,12,11}; then return; fi
     say "no Python 3.11 or later here ($(python3 --version)); getting Python 3.12 through uv"
-    .tools/bin/uv python install --quiet --no-bin 3.12 || fail "uv could not get Python 3.12; install Python 3.11 or later yourself"
+    .tools/bin/uv python install --no-progress --no-bin 3.12 >&2 || fail "uv could not get Python 3.12; install Python 3.11 or later yourself"
     .tools/bin/uv python find --managed-python 3.12
 }
