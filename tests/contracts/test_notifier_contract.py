@@ -67,7 +67,12 @@ class NotifierContract(ABC):
     def test_no_notification_is_lost_between_threads(self, notifier: Notifier) -> None:
         """Notifications from many threads at once all count: a reader that always waits sees the last."""
         first = notifier.generation()
-        threads = [threading.Thread(target=lambda: [notifier.notify() for _ in range(100)]) for _ in range(4)]
+
+        def notify() -> None:
+            for _ in range(100):
+                notifier.notify()
+
+        threads = [threading.Thread(target=notify) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

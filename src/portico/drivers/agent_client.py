@@ -1,0 +1,220 @@
+"""The HTTP client of agents: mutual TLS 1.3, and the one table that maps what goes wrong to Portico's errors."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from portico.errors import (
+    AddressInUse,
+    AmphoraGone,
+    ConfigurationRefused,
+    DriverError,
+    DriverUnavailable,
+    StaleVersion,
+)
+from portico.settings import AmphoraSettings
+from portico_wire import Failure
+
+Answer = TypeVar("Answer")
+
+_LOG = logging.getLogger(__name__)
+
+_Stamp = tuple[tuple[int, int, int], ...]
+
+_ERRORS: Mapping[tuple[str, str | None], type[DriverError]] = {
+    # By the agent's code and reason (None stands for every other reason). A code that is not here is unavailable from
+    # status 500 on, and below it a DriverError: a defect, or a setting to be corrected, and no use trying again.
+    ("not-found", None): AmphoraGone,
+    ("deleted", None): AmphoraGone,
+    ("stale-version", None): StaleVersion,
+    ("version-conflict", None): StaleVersion,
+    ("bind-failed", "EADDRINUSE"): AddressInUse,
+    # A port that this user may not have, an address that this host has not: the listener is at fault, as where the
+    # daemon says so.
+    ("bind-failed", None): ConfigurationRefused,
+    ("refused", None): ConfigurationRefused,
+    ("invalid", None): ConfigurationRefused,
+    ("too-large", None): ConfigurationRefused,
+}
+
+
+class AgentClient:
+    """Talks to any number of agents. Safe between threads; connections are kept alive and shared.
+
+    Only the certificate files of the settings decide whom it trusts: neither the system's authorities nor an
+    environment variable (SSL_CERT_FILE, HTTPS_PROXY) takes part. An agent is known by the name in its certificate,
+    not by its address. Certificates that change on disk are taken up with the next request; while they cannot be
+    loaded (a pair that is half replaced), the ones before stay in use.
+    """
+
+    def __init__(self, settings: AmphoraSettings) -> None:
+        self._settings = settings
+        directory = settings.certificates
+        self._files = (directory / "ca.pem", directory / "controller.pem", directory / "controller.key")
+        self._lock = threading.Lock()
+        self._session: _Session | None = None
+
+    def request(
+        self,
+        method: str,
+        agent_url: str,
+        path: str,
+        read: Callable[[object], Answer],
+        *,
+        content: object = None,
+        parameters: Mapping[str, float] | None = None,
+        extra_seconds: float = 0.0,
+    ) -> Answer:
+        """Send a request, which must be idempotent: it is sent again where a kept connection turned out to be closed.
+
+        Args:
+            method: GET, PUT or DELETE.
+            agent_url: where the agent listens, for example ``https://127.0.0.1:9443``.
+            path: from ``/v1`` on.
+            read: decodes the answer's JSON (None where it is empty); raises ValueError, as the wire's readers do.
+            content: the body before its encoding as JSON.
+            parameters: the query.
+            extra_seconds: what the agent may take beyond ``request_seconds``.
+
+        Raises:
+            DriverUnavailable: no answer in time, no connection, no trust, or the agent said that it cannot now.
+            DriverError: one of its kinds, as the table says.
+        """
+        timeout = httpx.Timeout(self._settings.request_seconds + extra_seconds, connect=self._settings.connect_seconds)
+        with self._borrow() as client:
+            try:
+                response = _send(
+                    client,
+                    method,
+                    agent_url + path,
+                    json=content,
+                    params=parameters,
+                    timeout=timeout,
+                    extensions={"sni_hostname": self._settings.agent_name},
+                )
+                response.raise_for_status()
+                return read(response.json() if response.content else None)
+            except httpx.HTTPStatusError as exc:
+                raise _map_refusal(agent_url, exc.response) from exc
+            except httpx.HTTPError as exc:
+                raise DriverUnavailable(f"agent {agent_url}: {str(exc) or type(exc).__name__}") from exc
+            except ValueError as exc:
+                raise DriverError(f"agent {agent_url} gave an answer that is none: {exc}") from exc
+
+    def close(self) -> None:
+        """Close every connection that is not in use; the others close with their last request. The client can be used
+        again."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session:
+            session.retire()
+
+    @contextmanager
+    def _borrow(self) -> Iterator[httpx.Client]:
+        """The client with the certificates as they are on disk now."""
+        with self._lock:
+            retired = self._renew()
+            session = self._session
+            if session is None:
+                raise AssertionError("renewing gave no session and no error")
+            session.enter()
+        if retired:
+            retired.retire()
+        try:
+            yield session.client
+        finally:
+            session.leave()
+
+    def _renew(self) -> _Session | None:
+        """Make a session where there is none or its certificates changed on disk; returns the one that it replaces.
+
+        Looking costs three calls of ``stat``: a hundredth of a request.
+        """
+        before = self._session
+        try:
+            stamp = _stamp(self._files)  # taken before the files are read: a change in between is found next time
+            if before and before.stamp == stamp:
+                return None
+            self._session = _Session(_make_context(*self._files), stamp)
+        except OSError as exc:  # ssl.SSLError is one
+            if before is None:
+                raise DriverUnavailable(f"certificates in {self._files[0].parent}: {exc}") from exc
+            _LOG.warning("keeping the old certificates, those in %s cannot be loaded: %s", self._files[0].parent, exc)
+            return None
+        return before
+
+
+class _Session:
+    """An HTTP client made with one set of certificates; closes once it is retired and nobody uses it."""
+
+    def __init__(self, context: ssl.SSLContext, stamp: _Stamp) -> None:
+        # trust_env=False: without it an environment variable overrides the authority and diverts requests to a proxy.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
+        self.client = httpx.Client(verify=context, trust_env=False, follow_redirects=False, limits=limits)
+        self.stamp = stamp
+        self._lock = threading.Lock()
+        self._users = 0
+        self._retired = False
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            done = self._retired and not self._users
+        if done:
+            self.client.close()
+
+    def retire(self) -> None:
+        with self._lock:
+            self._retired = True
+            done = not self._users
+        if done:
+            self.client.close()
+
+
+def _send(client: httpx.Client, method: str, url: str, **options: Any) -> httpx.Response:
+    try:
+        return client.request(method, url, **options)
+    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+        # Most likely a kept connection whose agent was restarted since; a new one tells.
+        return client.request(method, url, **options)
+
+
+def _map_refusal(agent_url: str, response: httpx.Response) -> DriverError:
+    """The error for an answer of status 300 or more, with the agent's own words."""
+    try:
+        failure = Failure.from_dict(response.json())
+    except ValueError:  # whoever answered is no agent; its status still tells whether to try again
+        failure = Failure(code="", error=f"HTTP {response.status_code}")
+    message = f"agent {agent_url}: {failure.error}"
+    default = DriverUnavailable if response.status_code >= 500 else DriverError
+    by_code = _ERRORS.get((failure.code, None), default)
+    kind = _ERRORS.get((failure.code, str(failure.details.get("reason"))), by_code)
+    if issubclass(kind, ConfigurationRefused):
+        return kind(message, str(failure.details.get("log", "")))
+    return kind(message)
+
+
+def _make_context(authority: Path, certificate: Path, key: Path) -> ssl.SSLContext:
+    # Made bare and not by create_default_context(), which adds the system's authorities and obeys SSLKEYLOGFILE.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(authority)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def _stamp(files: tuple[Path, ...]) -> _Stamp:
+    stats = [file.stat() for file in files]
+    return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)

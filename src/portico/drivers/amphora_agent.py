@@ -1,0 +1,32 @@
+"""Amphora: through the agent that runs it."""
+
+from __future__ import annotations
+
+from portico.drivers.agent_client import AgentClient
+from portico.ports.amphora import Endpoint
+from portico_wire import AmphoraState, Bundle, PushResult
+
+
+class AgentAmphorae:
+    """Pushes over mutual TLS. Everything that is to know about an amphora, its agent knows."""
+
+    def __init__(self, client: AgentClient) -> None:
+        self._client = client
+
+    def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
+        """Send the whole configuration."""
+        return self._client.request(
+            "PUT",
+            endpoint.agent_url,
+            f"{_path(endpoint)}/configuration",
+            PushResult.from_dict,
+            content=bundle.to_dict(),
+        )
+
+    def state(self, endpoint: Endpoint) -> AmphoraState:
+        """Ask what runs."""
+        return self._client.request("GET", endpoint.agent_url, _path(endpoint), AmphoraState.from_dict)
+
+
+def _path(endpoint: Endpoint) -> str:
+    return f"/v1/amphorae/{endpoint.amphora_id}"

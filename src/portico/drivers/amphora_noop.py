@@ -1,0 +1,142 @@
+"""Amphora: configurations that are remembered and never run."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from portico.drivers.planned_faults import PlannedFaults
+from portico.errors import AmphoraGone, ConfigurationRefused, DriverError, StaleVersion
+from portico.ports.amphora import Endpoint
+from portico.ports.compute import Compute
+from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, WireError
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    bundle: Bundle
+    started_at: float
+    pid: int
+
+
+class NoopAmphorae:
+    """Amphorae that check, take, refuse and find as an agent does, in memory.
+
+    The version rules are the agent's, and so are the methods that it answers. It starts no HAProxy: whether the daemon
+    would take a configuration it cannot know (``refuse`` says it instead), no address is bound and none is ever in
+    use. Each instance is a world of its own, forgotten with its process. Safe between threads.
+
+    Args:
+        compute: where amphorae must have a place; without one every amphora exists.
+        delay: seconds that every call takes.
+        check: refuse bundles that break a rule of the wire, as agents do. It costs what sending and reading them
+            costs; benchmarks of the controller alone go without.
+    """
+
+    def __init__(self, compute: Compute | None = None, delay: float = 0.0, *, check: bool = True) -> None:
+        self.faults = PlannedFaults(("push", "state"), delay)
+        self.pushes: Counter[PushMethod] = Counter()
+        """How many pushes succeeded, by method."""
+        self._compute = compute
+        self._check = check
+        self._lock = threading.Lock()
+        self._taken: dict[str, _Taken] = {}
+        self._refuses: Callable[[Bundle], bool] | None = None
+        self._last_pid = 0
+
+    def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
+        """Take the configuration, or say why not."""
+        with self.faults.around("push"):
+            started = time.perf_counter()
+            self._require(endpoint.amphora_id)
+            if self._check:
+                _examine(endpoint.amphora_id, bundle)
+            with self._lock:
+                method = self._take(endpoint.amphora_id, bundle)
+                self.pushes[method] += 1
+            return PushResult(bundle.version, method, (time.perf_counter() - started) * 1000)
+
+    def state(self, endpoint: Endpoint) -> AmphoraState:
+        """What would run."""
+        with self.faults.around("state"):
+            self._require(endpoint.amphora_id)
+            with self._lock:
+                taken = self._taken.get(endpoint.amphora_id)
+            serving = taken if taken and taken.bundle.haproxy else None
+            return AmphoraState(
+                amphora_id=endpoint.amphora_id,
+                version=taken.bundle.version if taken else 0,
+                running=serving is not None,
+                pid=serving.pid if serving else None,
+                started_at=serving.started_at if serving else None,
+                restarts=0,
+                draining=0,
+            )
+
+    def refuse(self, predicate: Callable[[Bundle], bool]) -> None:
+        """From now on refuse the bundles that the predicate is true for, as a daemon that finds an alert."""
+        self._refuses = predicate
+
+    def fail_next(self, method: str, error: DriverError, *, lost_reply: bool = False) -> None:
+        """Let the next call of ``method`` fail; with ``lost_reply`` after it has done its work."""
+        self.faults.plan(method, error, lost_reply=lost_reply)
+
+    def bundle(self, amphora_id: str) -> Bundle | None:
+        """What the amphora took last."""
+        with self._lock:
+            taken = self._taken.get(amphora_id)
+        return taken.bundle if taken else None
+
+    def _require(self, amphora_id: str) -> None:
+        if self._compute is not None and self._compute.find(amphora_id) is None:
+            raise AmphoraGone(f"no amphora {amphora_id}")
+
+    def _take(self, amphora_id: str, bundle: Bundle) -> PushMethod:
+        before = self._taken.get(amphora_id)
+        if before and bundle.version < before.bundle.version:
+            raise StaleVersion(f"amphora {amphora_id} has version {before.bundle.version}, not {bundle.version}")
+        if before and replace(bundle, version=before.bundle.version) == before.bundle:
+            self._taken[amphora_id] = replace(before, bundle=bundle)
+            return "unchanged"
+        if before and bundle.version == before.bundle.version:
+            raise StaleVersion(f"amphora {amphora_id} has version {bundle.version} with other content")
+        if self._refuses and self._refuses(bundle):
+            raise ConfigurationRefused("HAProxy refuses the configuration", "refused on purpose")
+        method = _choose_method(before.bundle if before else None, bundle)
+        if before and method == "runtime":
+            self._taken[amphora_id] = replace(before, bundle=bundle)
+        else:
+            self._last_pid += 1
+            self._taken[amphora_id] = _Taken(bundle, time.time(), self._last_pid)
+        return method
+
+
+def _examine(amphora_id: str, bundle: Bundle) -> None:
+    """Read the bundle as an agent does that got it over the wire."""
+    if bundle.amphora_id != amphora_id:
+        raise ConfigurationRefused(f"the bundle is amphora {bundle.amphora_id}'s, not {amphora_id}'s")
+    try:
+        Bundle.from_dict(json.loads(json.dumps(bundle.to_dict())))
+    except WireError as exc:
+        raise ConfigurationRefused(str(exc)) from exc
+
+
+def _choose_method(before: Bundle | None, after: Bundle) -> PushMethod:
+    if not after.haproxy:
+        return "stop"
+    if before is None or not before.haproxy:
+        return "start"
+    if _frame(before) == _frame(after):
+        return "runtime"
+    return "reload"
+
+
+def _frame(bundle: Bundle) -> tuple[object, ...]:
+    """Everything but the servers: what the runtime API cannot change."""
+    servers = {server.line for server in bundle.servers}
+    lines = [line for line in bundle.haproxy.split("\n") if line.lstrip() not in servers]
+    return lines, bundle.binds, bundle.backends
