@@ -1,0 +1,179 @@
+"""Pools as backends, members as servers.
+
+A pool that is down keeps its backend without a server: HAProxy answers 503 there, and closes TCP connections. A
+member that is down is a server in maintenance, so that the runtime API can bring it up; one of weight 0 keeps the
+sessions it has and gets no new ones.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from portico.errors import InvalidInput, NotSupported
+from portico.render.model import (
+    Argument,
+    Directive,
+    Keyword,
+    Section,
+    Text,
+    Written,
+    fetch,
+    host,
+    identifier,
+    write_all,
+)
+from portico.render.monitor import check
+from portico.resources import Member, Pool
+from portico.resources.pool import Algorithm, PersistenceType, PoolProtocol
+from portico.resources.tree import Tree
+from portico_wire import Server
+
+_ALGORITHMS: dict[str, list[Directive]] = {
+    Algorithm.ROUND_ROBIN: [Directive("balance roundrobin")],
+    Algorithm.LEAST_CONNECTIONS: [Directive("balance leastconn")],
+    # Consistent hashing: servers can come and go at run time, and a change moves few clients.
+    Algorithm.SOURCE_IP: [Directive("balance source"), Directive("hash-type consistent")],
+}
+"""All of them let servers be added at run time."""
+_PROTOCOLS: dict[str, list[Argument]] = {
+    PoolProtocol.HTTP: [],
+    PoolProtocol.HTTPS: [],
+    PoolProtocol.TCP: [],
+    PoolProtocol.PROXY: [Keyword("send-proxy")],
+    PoolProtocol.PROXYV2: [Keyword("send-proxy-v2")],
+}
+_MAX_WEIGHT = 256
+_MAX_PORT = 65535
+_DEFAULT_PERSISTENCE_SECONDS = 1800
+"""``persistence_timeout`` where the user said none."""
+_SERVER, _WEIGHT, _BACKUP, _DISABLED, _COOKIE = map(Keyword, ("server", "weight", "backup", "disabled", "cookie"))
+_ADDR, _PORT = Keyword("addr"), Keyword("port")
+
+
+class Use(NamedTuple):
+    """How listeners use a pool. What differs here cannot share a backend: HAProxy keeps all three there."""
+
+    mode: Keyword
+    timeout_connect: int
+    timeout_server: int
+
+
+class PoolBackend(NamedTuple):
+    """A pool's section without its servers, and these."""
+
+    section: Section
+    servers: list[Server]
+
+
+def backend(pool: Pool, name: Text, use: Use, tree: Tree, default_host: str) -> PoolBackend:
+    """A pool as ``use`` has it.
+
+    Args:
+        pool: the pool.
+        name: of the backend.
+        use: mode and timeouts (milliseconds).
+        tree: holds its members and its monitor.
+        default_host: see ``monitor.check``.
+
+    Raises:
+        InvalidInput: an attribute breaks a rule of its spec.
+        NotSupported: a protocol, algorithm or monitor that is not built.
+    """
+    if pool.lb_algorithm not in _ALGORITHMS:
+        raise NotSupported("lb_algorithm", f"{pool.lb_algorithm} is not offered by this provider")
+    if pool.protocol not in _PROTOCOLS:
+        raise NotSupported("protocol", f"{pool.protocol} pools are not built yet")
+    checks = check(tree.monitor_of.get(pool.id), default_host)
+    body = [
+        Directive("mode", use.mode),
+        *_ALGORITHMS[pool.lb_algorithm],
+        Directive("timeout connect", use.timeout_connect),
+        Directive("timeout server", use.timeout_server),
+        *_persistence(pool, use),
+        *checks.directives,
+    ]
+    shared = write_all([*_PROTOCOLS[pool.protocol], *checks.server_arguments])
+    cookies = pool.persistence_type == PersistenceType.HTTP_COOKIE
+    members = tree.members_of.get(pool.id, []) if pool.admin_state_up else []
+    servers = [
+        _server(member, name.word, shared, cookies=cookies, checked=bool(checks.server_arguments)) for member in members
+    ]
+    return PoolBackend(Section(Directive("backend", name), body), servers)
+
+
+def _persistence(pool: Pool, use: Use) -> list[Directive]:
+    """Session persistence, and when a request goes to another server than the one first chosen.
+
+    Without persistence a server that cannot be connected to is left for another at the first retry; with it at the
+    last one only, because a moved client loses its session.
+    """
+    if pool.persistence_type is None:
+        return [Directive("option redispatch", 1)]
+    last = Directive("option redispatch")
+    if pool.persistence_type == PersistenceType.SOURCE_IP:
+        # IPv4 clients fit as mapped addresses; VIPs of both families can share a pool.
+        return [last, _stick_table(pool, Keyword("ipv6")), Directive("stick on src")]
+    if use.mode != "http":
+        raise InvalidInput("session_persistence.type", f"{pool.persistence_type} needs an HTTP listener")
+    if pool.persistence_type == PersistenceType.HTTP_COOKIE:
+        return [last, Directive("cookie SRV insert indirect nocache")]
+    if pool.persistence_type == PersistenceType.APP_COOKIE:
+        field, cookie = "session_persistence.cookie_name", pool.persistence_cookie_name or ""
+        return [
+            last,
+            # Hashed: cookies that differ late (signed tokens begin alike) would be one when cut to a key's length.
+            _stick_table(pool, Keyword("binary"), Keyword("len"), 20),
+            Directive("stick store-response", fetch("res.cook", field, cookie, ",sha1")),
+            Directive("stick match", fetch("req.cook", field, cookie, ",sha1")),
+        ]
+    raise NotSupported("session_persistence.type", f"{pool.persistence_type} is not built")
+
+
+def _stick_table(pool: Pool, *kind: Argument) -> Directive:
+    """A table that outlives a reload: ``peers portico``, which the agent declares, carries it from process to
+    process."""
+    seconds = pool.persistence_timeout or _DEFAULT_PERSISTENCE_SECONDS
+    expire = Text("session_persistence.persistence_timeout", f"{seconds}s")
+    return Directive(
+        "stick-table type",
+        *kind,
+        Keyword("size"),
+        Keyword("100k"),
+        Keyword("expire"),
+        expire,
+        Keyword("peers"),
+        Keyword("portico"),
+    )
+
+
+def _server(member: Member, backend_name: str, shared: Written, *, cookies: bool, checked: bool) -> Server:
+    name = identifier("id", member.id)
+    address = host("address", member.address)
+    port, weight = member.protocol_port, member.weight
+    if not 1 <= port <= _MAX_PORT:
+        raise InvalidInput("protocol_port", f"must be 1 to {_MAX_PORT}")
+    if not 0 <= weight <= _MAX_WEIGHT:
+        raise InvalidInput("weight", f"must be 0 to {_MAX_WEIGHT}")
+    up = member.admin_state_up
+    arguments: list[Argument] = [_SERVER, name, Text("address", f"{address}:{port}"), _WEIGHT, weight]
+    if member.backup:
+        arguments.append(_BACKUP)
+    if cookies:
+        arguments += [_COOKIE, name]
+    if shared:
+        arguments.append(shared)
+    if checked and member.monitor_address is not None:
+        arguments += [_ADDR, Text("monitor_address", host("monitor_address", member.monitor_address))]
+    if checked and member.monitor_port is not None:
+        arguments += [_PORT, member.monitor_port]
+    if not up:
+        arguments.append(_DISABLED)
+    return Server(
+        backend=backend_name,
+        name=name.word,
+        line=write_all(arguments),
+        address=address.strip("[]"),
+        port=port,
+        weight=weight,
+        state="ready" if up else "maint",
+    )

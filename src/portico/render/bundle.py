@@ -1,0 +1,114 @@
+"""The bundle: all sections of a load balancer, in order, with what the agent has to know about them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from portico.errors import InvalidInput
+from portico.render.backend import PoolBackend, Use, backend
+from portico.render.frontend import bind, frontend, mode
+from portico.render.l7 import policies_in_force
+from portico.render.model import Directive, Section, Text, identifier
+from portico.resources import Listener, Pool
+from portico.resources.tree import Tree
+from portico_wire import Backend, Bind, Bundle
+
+_DEFAULTS = Section(
+    Directive("defaults"),
+    [
+        Directive("retries", 3),
+        # All backup members share the load once every other one is down; without it only the first would work.
+        Directive("option allbackups"),
+        # What checks have found out about servers outlives a reload: the agent has the file.
+        Directive("load-server-state-from-file global"),
+    ],
+)
+
+
+def render(tree: Tree, amphora_id: str, version: int) -> Bundle:
+    """What one amphora of a load balancer has to run. Pure: equal trees give equal bundles, and all amphorae the same
+    text.
+
+    A load balancer or listener that is down is not served; with none served the text is empty. A pool that nothing
+    refers to has no backend. What refers to a pool that is not in the tree is treated as if it referred to none.
+
+    Args:
+        tree: only what is to be rendered.
+        amphora_id: whom the bundle is for.
+        version: of the configuration.
+
+    Raises:
+        InvalidInput: an attribute breaks a rule of its spec, or two listeners claim one port.
+        NotSupported: something that is not built (its ``field`` says what).
+    """
+    listeners = [listener for listener in tree.listeners if listener.admin_state_up]
+    if not tree.load_balancer.admin_state_up or not listeners:
+        return Bundle(amphora_id, tree.load_balancer.id, version, haproxy="", binds=(), backends=(), servers=())
+    names = _BackendNames(tree, listeners)
+    frontends = [frontend(listener, tree, names.of) for listener in listeners]
+    default_host = bind(tree.vips[0], 0).address if tree.vips else ""
+    backends = [backend(each.pool, each.name, each.use, tree, default_host) for each in names.all]
+    parts = [_DEFAULTS.write(), *(each.section.write() for each in frontends), *map(_backend_text, backends)]
+    return Bundle(
+        amphora_id=amphora_id,
+        load_balancer_id=tree.load_balancer.id,
+        version=version,
+        haproxy="\n".join(parts),
+        binds=_distinct([socket for each in frontends for socket in each.binds]),
+        backends=tuple(Backend(name=each.name.word, dynamic=True) for each in names.all),
+        servers=tuple(server for each in backends for server in each.servers),
+    )
+
+
+def _backend_text(each: PoolBackend) -> str:
+    return each.section.write() + "".join([f"    {server.line}\n" for server in each.servers])
+
+
+def _distinct(binds: list[Bind]) -> tuple[Bind, ...]:
+    if len({each.name for each in binds}) < len(binds):
+        raise InvalidInput("protocol_port", "two listeners have the same port")
+    return tuple(binds)
+
+
+class _Rendered(NamedTuple):
+    """A backend that is needed."""
+
+    pool: Pool
+    name: Text
+    use: Use
+
+
+class _BackendNames:
+    """Which backends are needed, and which of them serves a listener from a pool.
+
+    A backend is called like its pool. Where listeners use one pool in different ways (an HTTP and a TCP listener, or
+    other timeouts), each further way has a backend of its own, ``<pool id>:<id of the first listener that uses it
+    so>``.
+    """
+
+    def __init__(self, tree: Tree, listeners: list[Listener]) -> None:
+        self._pools = tree.pool_by_id
+        self._needed: dict[tuple[str, Use], _Rendered] = {}
+        for listener in listeners:
+            self._add(listener, listener.default_pool_id)
+            for policy in policies_in_force(listener, tree):
+                self._add(listener, policy.redirect_pool_id)
+        self.all = list(self._needed.values())
+
+    def _add(self, listener: Listener, pool_id: str | None) -> None:
+        pool = self._pools.get(pool_id) if pool_id is not None else None
+        use = _use(listener)
+        if pool is None or (pool.id, use) in self._needed:
+            return
+        further = any(other == pool.id for other, _ in self._needed)
+        name = identifier("id", pool.id, within=listener.id if further else None)
+        self._needed[pool.id, use] = _Rendered(pool, name, use)
+
+    def of(self, listener: Listener, pool_id: str | None) -> Text | None:
+        """The name of the backend; None where there is no such pool."""
+        rendered = self._needed.get((pool_id, _use(listener))) if pool_id is not None else None
+        return rendered.name if rendered is not None else None
+
+
+def _use(listener: Listener) -> Use:
+    return Use(mode(listener), listener.timeout_member_connect, listener.timeout_member_data)

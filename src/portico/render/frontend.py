@@ -1,0 +1,117 @@
+"""Listeners as frontends."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import NamedTuple
+
+from portico.errors import InvalidInput, NotSupported
+from portico.render.l7 import BackendName, policy_directives
+from portico.render.model import Directive, InheritedSocket, Keyword, Section, Text, host, identifier
+from portico.resources import Listener, Vip
+from portico.resources.listener import ListenerProtocol
+from portico.resources.tree import Tree
+from portico_wire import Bind
+
+MODES = {
+    ListenerProtocol.HTTP: Keyword("http"),
+    ListenerProtocol.HTTPS: Keyword("tcp"),
+    ListenerProtocol.TCP: Keyword("tcp"),
+}
+"""How HAProxy reads what arrives. HTTPS is passed through as it is: its TLS ends at the member."""
+_CIDRS_A_LINE = 50
+"""Lines are cut well below ``model.MAX_WORDS``; ACLs of one name are joined by "or"."""
+
+
+class Frontend(NamedTuple):
+    """A listener's section and the sockets that it needs."""
+
+    section: Section
+    binds: list[Bind]
+
+
+def mode(listener: Listener) -> Keyword:
+    """HAProxy's mode for a listener.
+
+    Raises:
+        NotSupported: the protocol is not built.
+    """
+    for protocol, word in MODES.items():
+        if listener.protocol == protocol:
+            return word
+    raise NotSupported("protocol", f"{listener.protocol} listeners are not built yet")
+
+
+def frontend(listener: Listener, tree: Tree, backend: BackendName) -> Frontend:
+    """A listener with one socket for each VIP. A client that no CIDR allows is closed before a byte is read.
+
+    Raises:
+        InvalidInput: an attribute breaks a rule of its spec.
+        NotSupported: the protocol or a rule is not built.
+    """
+    binds = [bind(vip, listener.protocol_port) for vip in tree.vips]
+    body = [Directive("mode", mode(listener))]
+    body += [Directive("bind", InheritedSocket(each.name)) for each in binds]
+    body += _limits(listener)
+    if listener.protocol == ListenerProtocol.HTTP:
+        # An idle connection is closed together with a response, never under a request: reloads lose none.
+        body.append(Directive("option idle-close-on-response"))
+        body += _inserted_headers(listener)
+    body += policy_directives(listener, tree, backend)
+    default = backend(listener, listener.default_pool_id)
+    if default is not None:
+        body.append(Directive("default_backend", default))
+    return Frontend(Section(Directive("frontend", identifier("id", listener.id)), body), binds)
+
+
+def bind(vip: Vip, port: int) -> Bind:
+    """The listening socket of an address and a port. Its name follows from these two alone, so that every amphora that
+    serves the address calls it the same: ``PORTICO_BIND_127_64_0_1_8080``, IPv6 addresses as 32 hexadecimal digits.
+
+    Raises:
+        InvalidInput: the VIP has no address yet.
+    """
+    if vip.ip_address is None:
+        raise InvalidInput("vip_address", "has not been given by the network yet")
+    host("vip_address", vip.ip_address)
+    address = ip_address(vip.ip_address)
+    name = str(address).replace(".", "_") if address.version == 4 else address.packed.hex().upper()
+    return Bind(name=f"PORTICO_BIND_{name}_{port}", address=str(address), port=port)
+
+
+def _limits(listener: Listener) -> list[Directive]:
+    """Timeouts in milliseconds, connections, and who may connect. HAProxy takes a ``maxconn`` of 0 for "no limit"; a
+    user who says 0 means that nobody may connect."""
+    body = [Directive("timeout client", listener.timeout_client_data)]
+    if listener.connection_limit > 0:
+        body.append(Directive("maxconn", listener.connection_limit))
+    elif listener.connection_limit == 0:
+        body.append(Directive("tcp-request connection reject"))
+    if listener.timeout_tcp_inspect > 0:
+        body.append(Directive("tcp-request inspect-delay", listener.timeout_tcp_inspect))
+    cidrs = [_cidr(value) for value in listener.allowed_cidrs or ()]
+    starts = range(0, len(cidrs), _CIDRS_A_LINE)
+    body += [Directive("acl allowed_cidrs src", *cidrs[start : start + _CIDRS_A_LINE]) for start in starts]
+    if cidrs:
+        body.append(Directive("tcp-request connection reject unless allowed_cidrs"))
+    return body
+
+
+def _cidr(value: str) -> Text:
+    try:
+        return Text("allowed_cidrs", str(ip_network(value, strict=False)))
+    except ValueError:
+        raise InvalidInput("allowed_cidrs", f"{value!r} is not a network") from None
+
+
+def _inserted_headers(listener: Listener) -> list[Directive]:
+    """Headers that are "true". X-Forwarded-For is added to those that the request brought; the others replace them."""
+    wanted = {name for name, value in (listener.insert_headers or {}).items() if value == "true"}
+    body: list[Directive] = []
+    if "X-Forwarded-For" in wanted:
+        body.append(Directive("option forwardfor"))
+    if "X-Forwarded-Port" in wanted:
+        body.append(Directive("http-request set-header X-Forwarded-Port", listener.protocol_port))
+    if "X-Forwarded-Proto" in wanted:
+        body.append(Directive("http-request set-header X-Forwarded-Proto http"))
+    return body

