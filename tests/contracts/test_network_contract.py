@@ -23,7 +23,7 @@ def make_id() -> str:
 
 
 class NetworkContract(ABC):
-    """The behaviour; a subclass makes the network and names some of its addresses."""
+    """The behaviour; a subclass gives the network and names some of its addresses."""
 
     own_address: ClassVar[str]
     """An address that a user may ask for."""
@@ -33,14 +33,10 @@ class NetworkContract(ABC):
     """Feature: VIPs exist in the network. Without it they live in the caller's database alone, which is then the one
     to say which are taken, and ``owned`` is empty."""
 
-    @abstractmethod
-    def make(self) -> Network:
-        """A network in which nothing is allocated."""
-
     @pytest.fixture
+    @abstractmethod
     def network(self) -> Network:
-        """The network under test."""
-        return self.make()
+        """A network in which nothing is allocated."""
 
     def test_same_request_gives_the_same_vip(self, network: Network) -> None:
         """Asking again after a lost reply finds what the first try made, port and all."""
@@ -150,7 +146,8 @@ class TestLoopbackNetwork(NetworkContract):
     foreign_address = "192.0.2.1"
     keeps_vips = False
 
-    def make(self) -> Network:
+    @pytest.fixture
+    def network(self) -> Network:
         """Nothing is needed."""
         return LoopbackNetwork()
 
@@ -161,7 +158,8 @@ class TestNoopNetwork(NetworkContract):
     own_address = "198.19.2.3"
     foreign_address = "127.0.0.1"
 
-    def make(self) -> Network:
+    @pytest.fixture
+    def network(self) -> Network:
         """Nothing is needed."""
         return NoopNetwork()
 

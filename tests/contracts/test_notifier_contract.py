@@ -14,16 +14,12 @@ LONG = 3600.0  # seconds, more than a test may take (pytest's timeout): a wait t
 
 
 class NotifierContract(ABC):
-    """The behaviour; a subclass makes the notifier."""
-
-    @abstractmethod
-    def make(self) -> Notifier:
-        """A notifier that nobody else uses."""
+    """The behaviour; a subclass gives the notifier."""
 
     @pytest.fixture
+    @abstractmethod
     def notifier(self) -> Notifier:
-        """The notifier under test."""
-        return self.make()
+        """A notifier that nobody else uses."""
 
     def test_generation_rises_with_each_notification(self, notifier: Notifier) -> None:
         """Each notification gives a higher generation."""
@@ -83,6 +79,7 @@ class NotifierContract(ABC):
 class TestInProcessNotifier(NotifierContract):
     """Within one process."""
 
-    def make(self) -> Notifier:
+    @pytest.fixture
+    def notifier(self) -> Notifier:
         """Nothing is needed."""
         return InProcessNotifier()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -25,7 +25,14 @@ AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 90
 """Lifetime of what ``ensure_local_certificates`` writes: it renews them, so that it may be short."""
 
+Clock = Callable[[], datetime]
+
 _CLOCK_SKEW = timedelta(minutes=5)  # a host whose clock is behind must not refuse what was just issued
+
+
+def now_utc() -> datetime:
+    """The time on this host's clock."""
+    return datetime.now(UTC)
 
 
 class LocalCertificateAuthority:
@@ -35,12 +42,17 @@ class LocalCertificateAuthority:
     that is killed on the way leaves nothing that the next could not complete. Elliptic curves because an RSA key for
     each amphora costs more than all the rest of making one.
 
+    Args:
+        directory: where the authority is kept.
+        clock: tells the time, in UTC.
+
     Raises:
         DriverError: the directory holds something else, or a key that is not the certificate's.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, clock: Clock = now_utc) -> None:
         self._directory = directory
+        self._clock = clock
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(directory):
             self._certificate, self._key = self._load_or_make()
@@ -58,7 +70,7 @@ class LocalCertificateAuthority:
         """
         if days < 1:
             raise InvalidInput("days", "must be at least 1")
-        now = datetime.now(UTC)
+        now = self._clock()
         not_after = min(now + timedelta(days=days), self._certificate.not_valid_after_utc).replace(microsecond=0)
         if not_after <= now:
             raise DriverError(f"the certificate authority in {self._directory} has expired: remove ca.pem and ca.key")
@@ -97,7 +109,7 @@ class LocalCertificateAuthority:
             key = ec.generate_private_key(ec.SECP256R1())
             write_atomically(key_path, _key_pem(key), 0o600)
         if not certificate_path.exists():
-            write_atomically(certificate_path, _certificate_pem(_sign_authority(key)), 0o644)
+            write_atomically(certificate_path, _certificate_pem(_sign_authority(key, self._clock())), 0o644)
         certificate = _load_certificate(certificate_path)
         if certificate.public_key() != key.public_key():
             raise DriverError(f"{key_path} is not the key of {certificate_path}")
@@ -105,7 +117,7 @@ class LocalCertificateAuthority:
 
 
 def ensure_local_certificates(
-    directory: Path, agent_name: str, controller_name: str, days: int = CERTIFICATE_DAYS
+    directory: Path, agent_name: str, controller_name: str, days: int = CERTIFICATE_DAYS, clock: Clock = now_utc
 ) -> tuple[str, ...]:
     """Make sure that the certificates of this host's controller and agent are there, for the names, and fresh.
 
@@ -116,12 +128,12 @@ def ensure_local_certificates(
     Returns:
         Which of "controller" and "agent" were issued.
     """
-    authority = LocalCertificateAuthority(directory)
+    authority = LocalCertificateAuthority(directory, clock)
     issued = []
     with locked(directory):
         for stem, name in (("controller", controller_name), ("agent", agent_name)):
             certificate_path, key_path = directory / f"{stem}.pem", directory / f"{stem}.key"
-            if _is_good(authority, certificate_path, key_path, name):
+            if _is_good(authority, certificate_path, key_path, name, clock()):
                 continue
             made = authority.issue(name, (name,), days)
             write_atomically(key_path, made.key.encode(), 0o600)
@@ -157,7 +169,9 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
         raise
 
 
-def _is_good(authority: LocalCertificateAuthority, certificate_path: Path, key_path: Path, name: str) -> bool:
+def _is_good(
+    authority: LocalCertificateAuthority, certificate_path: Path, key_path: Path, name: str, now: datetime
+) -> bool:
     """Whether the pair fits together, comes from this authority, is for this name and has a third of its life left."""
     if not certificate_path.exists() or not key_path.exists():
         return False
@@ -165,7 +179,7 @@ def _is_good(authority: LocalCertificateAuthority, certificate_path: Path, key_p
     lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     common_names = [attribute.value for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     return (
-        certificate.not_valid_after_utc - datetime.now(UTC) > lifetime / 3
+        certificate.not_valid_after_utc - now > lifetime / 3
         and common_names == [name]
         and certificate.public_key() == _load_key(key_path).public_key()
         and authority.has_issued(certificate)
@@ -187,8 +201,7 @@ def _start(
     )
 
 
-def _sign_authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    now = datetime.now(UTC)
+def _sign_authority(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
     # A random part in the name: two authorities never look like one another, whatever their keys.
     name = f"Portico local authority {secrets.token_hex(4)}"
     return (

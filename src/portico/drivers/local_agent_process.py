@@ -1,0 +1,189 @@
+"""The agent of this host as a process: found, or started and left running, or stopped.
+
+For the embedded default; elsewhere the host's own init system keeps the agent running. The agent outlives whoever
+started it: the next ``portico up`` finds it, with all amphorae, serving.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from portico.drivers.agent_client import AgentClient
+from portico.drivers.local_ca import locked
+from portico.errors import DriverError, DriverUnavailable
+from portico.settings import AmphoraSettings
+from portico_wire import AgentInfo
+
+_LOG_TAIL = 2000  # characters of the agent's log that an error carries
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAgent:
+    """A running agent. ``started`` tells whether this call started it; else it ran already."""
+
+    url: str
+    pid: int
+    directory: Path
+    started: bool
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """End the agent; what its amphorae serve is not touched. Stopping it twice is no error.
+
+        Args:
+            seconds: how long it may take to end by itself before it is killed.
+        """
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            # The id may be another process's by now; from here on the descriptor can only mean the one looked at.
+            if _is_agent(self.pid, self.directory):
+                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+                if not select.select([descriptor], [], [], seconds)[0]:
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    select.select([descriptor], [], [], seconds)
+        finally:
+            os.close(descriptor)
+        _reap(self.pid)
+
+
+def ensure_local_agent(
+    directory: Path,
+    settings: AmphoraSettings,
+    client: AgentClient,
+    *,
+    haproxy: Path | None = None,
+    start_seconds: float = 20.0,
+) -> LocalAgent:
+    """Find this host's agent, or start it and wait until it answers.
+
+    The directory holds ``agent/``, which is the agent's own, and ``agent.log``, what it said since its last start
+    (before that: ``agent.log.1``). Several processes may call this at once: one of them starts the agent.
+
+    Args:
+        directory: the data directory; made where it is missing.
+        settings: ``agent_url`` says where to listen (port 0: a free one, the same again at each later start),
+            ``certificates`` where ``ca.pem``, ``agent.pem`` and ``agent.key`` are.
+        client: asks the agent whether it is there.
+        haproxy: the HAProxy to use; None leaves the choice to the agent.
+        start_seconds: how long a start may take.
+
+    Raises:
+        DriverUnavailable: it did not come up; the message ends with the last lines of its log.
+    """
+    home = directory / "agent"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(directory):
+        before = _read_ready(home, settings)
+        if before is not None:
+            _reap(before.pid)  # where it was this process's child and has ended
+            if _answers(client, before.url):
+                return before
+        pid = _spawn(directory / "agent.log", _command(home, settings, before, haproxy))
+        try:
+            url = _await_ready(home, settings, client, pid, start_seconds)
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)  # this process's own child, not yet waited for: the id is still its
+            os.waitpid(pid, 0)
+            raise
+    return LocalAgent(url, pid, home, started=True)
+
+
+def _await_ready(home: Path, settings: AmphoraSettings, client: AgentClient, pid: int, seconds: float) -> str:
+    """The URL of the agent that was started as ``pid``, once it answers."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        ready = _read_ready(home, settings)
+        if ready is not None and ready.pid == pid and _answers(client, ready.url):
+            return ready.url
+        if ended:
+            break
+        time.sleep(_POLL_SECONDS)
+    raise DriverUnavailable(f"the agent of this host does not come up: {_read_tail(home.parent / 'agent.log')}")
+
+
+def _command(home: Path, settings: AmphoraSettings, before: LocalAgent | None, haproxy: Path | None) -> list[str]:
+    port = urlsplit(settings.agent_url).port or (urlsplit(before.url).port if before else None) or 0
+    certificates = settings.certificates.absolute()
+    # -P: a file of the working directory must not pass for one of the agent's modules.
+    command = [sys.executable, "-P", "-m", "portico_agent", "--directory", str(home.absolute())]
+    command += ["--listen", f"{_find_host(settings)}:{port}", "--controller-name", settings.controller_name]
+    command += ["--ca", str(certificates / "ca.pem")]
+    command += ["--certificate", str(certificates / "agent.pem"), "--key", str(certificates / "agent.key")]
+    if haproxy is not None:
+        command += ["--haproxy", str(haproxy)]
+    return command
+
+
+def _spawn(log: Path, command: list[str]) -> int:
+    """Start the agent in a session of its own, so that neither Ctrl-C nor the end of this process reaches it.
+
+    By posix_spawn and not subprocess: nobody here is to wait for it, and Popen complains about that.
+    """
+    if log.exists():
+        log.replace(log.with_name("agent.log.1"))
+    write = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), write, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    return os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsid=True)
+
+
+def _read_ready(home: Path, settings: AmphoraSettings) -> LocalAgent | None:
+    """What the agent wrote when it was last ready, if it ever was."""
+    try:
+        ready = json.loads((home / "agent.json").read_text())
+        url = f"https://{_find_host(settings)}:{int(ready['port'])}"
+        return LocalAgent(url, int(ready["pid"]), home, started=False)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as exc:
+        raise DriverError(f"{home / 'agent.json'} is not the agent's: {exc}") from exc
+
+
+def _find_host(settings: AmphoraSettings) -> str:
+    host = urlsplit(settings.agent_url).hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
+def _answers(client: AgentClient, url: str) -> bool:
+    try:
+        client.request("GET", url, "/v1/info", AgentInfo.from_dict)
+    except DriverUnavailable:
+        return False
+    return True
+
+
+def _is_agent(pid: int, home: Path) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:  # it has ended meanwhile
+        return False
+    return b"portico_agent" in words and str(home.absolute()).encode() in words
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return  # not this process's child: init reaps it
+
+
+def _read_tail(log: Path) -> str:
+    try:
+        return log.read_text(errors="replace")[-_LOG_TAIL:].strip() or "it said nothing"
+    except FileNotFoundError:
+        return "it said nothing"
