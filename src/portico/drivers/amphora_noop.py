@@ -26,9 +26,10 @@ class _Taken:
 class NoopAmphorae:
     """Amphorae that check, take, refuse and find as an agent does, in memory.
 
-    The version rules are the agent's, and so are the methods that it answers. It starts no HAProxy: whether the daemon
-    would take a configuration it cannot know (``refuse`` says it instead), no address is bound and none is ever in
-    use. Each instance is a world of its own, forgotten with its process. Safe between threads.
+    The version rules are the agent's, and so are the methods that it answers, except that it calls a server whose
+    options changed a runtime change. It starts no HAProxy: whether the daemon would take a configuration it cannot know
+    (``refuse`` says it instead), no address is bound and none is ever in use. Each instance is a world of its own,
+    forgotten with its process. Safe between threads.
 
     Args:
         compute: where amphorae must have a place; without one every amphora exists.
@@ -96,19 +97,19 @@ class NoopAmphorae:
             raise AmphoraGone(f"no amphora {amphora_id}")
 
     def _take(self, amphora_id: str, bundle: Bundle) -> PushMethod:
-        before = self._taken.get(amphora_id)
-        if before and bundle.version < before.bundle.version:
-            raise StaleVersion(f"amphora {amphora_id} has version {before.bundle.version}, not {bundle.version}")
-        if before and replace(bundle, version=before.bundle.version) == before.bundle:
-            self._taken[amphora_id] = replace(before, bundle=bundle)
+        taken = self._taken.get(amphora_id)
+        before = taken.bundle if taken else None
+        if before and bundle.version < before.version:
+            raise StaleVersion(f"amphora {amphora_id} has version {before.version}, not {bundle.version}")
+        if before and bundle.version == before.version:
+            if bundle != before:
+                raise StaleVersion(f"amphora {amphora_id} has version {bundle.version} with other content")
             return "unchanged"
-        if before and bundle.version == before.bundle.version:
-            raise StaleVersion(f"amphora {amphora_id} has version {bundle.version} with other content")
-        if self._refuses and self._refuses(bundle):
+        method = _choose_method(before, bundle)
+        if method not in {"unchanged", "stop"} and self._refuses and self._refuses(bundle):
             raise ConfigurationRefused("HAProxy refuses the configuration", "refused on purpose")
-        method = _choose_method(before.bundle if before else None, bundle)
-        if before and method == "runtime":
-            self._taken[amphora_id] = replace(before, bundle=bundle)
+        if taken and method in {"unchanged", "runtime"}:
+            self._taken[amphora_id] = replace(taken, bundle=bundle)
         else:
             self._last_pid += 1
             self._taken[amphora_id] = _Taken(bundle, time.time(), self._last_pid)
@@ -130,13 +131,16 @@ def _choose_method(before: Bundle | None, after: Bundle) -> PushMethod:
         return "stop"
     if before is None or not before.haproxy:
         return "start"
-    if _frame(before) == _frame(after):
-        return "runtime"
-    return "reload"
+    if replace(before, version=after.version) == after:
+        return "unchanged"
+    return "runtime" if _frame(before) == _frame(after) else "reload"
 
 
 def _frame(bundle: Bundle) -> tuple[object, ...]:
-    """Everything but the servers: what the runtime API cannot change."""
-    servers = {server.line for server in bundle.servers}
-    lines = [line for line in bundle.haproxy.split("\n") if line.lstrip() not in servers]
-    return lines, bundle.binds, bundle.backends
+    """All that the runtime API cannot change: everything but servers, and which servers a backend has that is not
+    dynamic."""
+    lines = {server.line for server in bundle.servers}
+    rest = [line for line in bundle.haproxy.split("\n") if line.strip() not in lines]
+    fixed = {backend.name for backend in bundle.backends if not backend.dynamic}
+    names = {(server.backend, server.name) for server in bundle.servers if server.backend in fixed}
+    return rest, bundle.binds, bundle.backends, names

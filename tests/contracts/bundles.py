@@ -1,0 +1,68 @@
+"""Configurations for the amphora contract: small, and taken by a real HAProxy."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+
+from portico_wire import Backend, Bind, Bundle, Server
+
+DEFAULTS = """defaults
+    mode http
+    timeout connect 2s
+    timeout client 10s
+    timeout server 10s
+    option idle-close-on-response
+    load-server-state-from-file global
+"""
+
+
+def make_bundle(
+    amphora_id: str, version: int, port: int, *, answer: str = "one", weights: tuple[int, ...] = (1,), extra: str = ""
+) -> Bundle:
+    """A frontend on 127.0.0.1 whose answer to every request is ``answer``, and a backend with as many servers as there
+    are weights, which no request reaches. ``extra`` is one more line of the frontend."""
+    servers = tuple(
+        Server(
+            "pool",
+            f"member-{index}",
+            f"server member-{index} 127.0.0.1:9 weight {weight}",
+            "127.0.0.1",
+            9,
+            weight,
+            "ready",
+        )
+        for index, weight in enumerate(weights)
+    )
+    lines = [
+        "frontend listener",
+        '    bind "fd@${PORTICO_BIND_0}"',
+        f'    http-request return status 200 content-type text/plain string "{answer}" if {{ path / }}',
+        *([f"    {extra}"] if extra else []),
+        "    default_backend pool",
+        "backend pool",
+        "    balance roundrobin",
+        *(f"    {server.line}" for server in servers),
+    ]
+    return Bundle(
+        amphora_id=amphora_id,
+        load_balancer_id=str(uuid.uuid5(uuid.NAMESPACE_OID, amphora_id)),
+        version=version,
+        haproxy=DEFAULTS + "\n".join(lines) + "\n",
+        binds=(Bind("PORTICO_BIND_0", "127.0.0.1", port),),
+        backends=(Backend("pool", dynamic=True),),
+        servers=servers,
+    )
+
+
+def make_empty_bundle(amphora_id: str, version: int) -> Bundle:
+    """Nothing to serve."""
+    return Bundle(amphora_id, str(uuid.uuid5(uuid.NAMESPACE_OID, amphora_id)), version, "", (), (), ())
+
+
+def find_free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

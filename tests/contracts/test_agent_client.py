@@ -1,0 +1,358 @@
+"""The client of agents: whom it trusts, what it makes of failures, and how it lives with certificates that change."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+
+from portico.drivers.agent_client import AgentClient
+from portico.drivers.local_ca import LocalCertificateAuthority, ensure_local_certificates
+from portico.errors import (
+    AddressInUse,
+    AmphoraGone,
+    ConfigurationRefused,
+    DriverError,
+    DriverUnavailable,
+    StaleVersion,
+)
+from portico.settings import AmphoraSettings
+from portico_wire import AgentInfo
+from tests.contracts.bundles import find_free_port
+from tests.contracts.conftest import AgentHost, make_amphora_settings
+from tests.contracts.scripted_agent import Answer, Script, serve_script
+
+
+def keep(value: object) -> object:
+    """Read an answer as it is."""
+    return value
+
+
+def ask(client: AgentClient, url: str) -> object:
+    """The smallest request."""
+    return client.request("GET", url, "/v1/info", keep)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> AmphoraSettings:
+    """Settings with certificates of their own."""
+    settings = make_amphora_settings(tmp_path / "certificates")
+    ensure_local_certificates(settings.certificates, settings.agent_name, settings.controller_name)
+    return settings
+
+
+@pytest.fixture
+def client(settings: AmphoraSettings) -> Iterator[AgentClient]:
+    """The client under test."""
+    client = AgentClient(settings)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def scripted(settings: AmphoraSettings) -> Iterator[tuple[str, Script]]:
+    """A server that the client trusts and that answers as the test says."""
+    with serve_script(settings.certificates) as (url, script):
+        yield url, script
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """Certificates for the same names by an authority that nobody here trusts."""
+    settings = AmphoraSettings()
+    ensure_local_certificates(tmp_path / "foreign", settings.agent_name, settings.controller_name)
+    return tmp_path / "foreign"
+
+
+# --- Trust -----------------------------------------------------------------------------------------------------------
+
+
+def test_foreign_server_is_refused(client: AgentClient, foreign: Path) -> None:
+    """A server with the right name from another authority gets no request."""
+    with serve_script(foreign) as (url, script), pytest.raises(DriverUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        ask(client, url)
+    assert script.requests == []
+
+
+def test_server_with_another_name_is_refused(settings: AmphoraSettings, client: AgentClient) -> None:
+    """A certificate of the right authority for another name (the controller's own, say) is no agent's."""
+    with (
+        serve_script(settings.certificates, stem="controller") as (url, script),
+        pytest.raises(DriverUnavailable, match="Hostname mismatch"),
+    ):
+        ask(client, url)
+    assert script.requests == []
+
+
+def test_real_agent_is_asked_for_its_name(agent_host: AgentHost) -> None:
+    """The agent's name decides, not its address: under another name the same agent is refused."""
+    info = agent_host.client.request("GET", agent_host.agent.url, "/v1/info", AgentInfo.from_dict)
+    assert info.haproxy_version
+    other = AgentClient(agent_host.settings.model_copy(update={"agent_name": "another-agent"}))
+    with pytest.raises(DriverUnavailable, match="Hostname mismatch"):
+        ask(other, agent_host.agent.url)
+    other.close()
+
+
+def test_agent_lets_only_the_controller_in(agent_host: AgentHost, foreign: Path, tmp_path: Path) -> None:
+    """An agent's own certificate and one of a foreign authority are refused; the first for good, as the settings are
+    wrong."""
+    trusted = agent_host.settings.certificates
+    for source, stem, kind in ((trusted, "agent", DriverError), (foreign, "controller", DriverUnavailable)):
+        directory = tmp_path / f"as-{stem}"
+        directory.mkdir()
+        shutil.copy(trusted / "ca.pem", directory / "ca.pem")
+        for suffix in ("pem", "key"):
+            shutil.copy(source / f"{stem}.{suffix}", directory / f"controller.{suffix}")
+        client = AgentClient(agent_host.settings.model_copy(update={"certificates": directory}))
+        with pytest.raises(kind) as refusal:
+            ask(client, agent_host.agent.url)
+        assert type(refusal.value) is kind
+        client.close()
+
+
+def test_environment_does_not_divert_requests(
+    client: AgentClient, scripted: tuple[str, Script], foreign: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a proxy nor an authority nor a key log named by environment variables takes part."""
+    url, script = scripted
+    keys = foreign / "keys.log"
+    nowhere = f"http://127.0.0.1:{find_free_port()}"
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, nowhere)
+    monkeypatch.setenv("SSL_CERT_FILE", str(foreign / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(foreign))
+    monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
+    # The variables do divert a client that listens to them: the test would notice.
+    with pytest.raises(httpx.ConnectError), httpx.Client(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as naive:
+        naive.get(url)
+    assert ask(client, url) == {}
+    assert script.requests == ["GET /v1/info"]
+    assert not keys.exists()
+    with serve_script(foreign) as (foreign_url, _), pytest.raises(DriverUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        ask(client, foreign_url)
+
+
+def test_older_tls_is_refused(settings: AmphoraSettings, client: AgentClient) -> None:
+    """TLS 1.3 or nothing."""
+    with serve_script(settings.certificates, newest=ssl.TLSVersion.TLSv1_2) as (url, script):
+        with pytest.raises(DriverUnavailable):
+            ask(client, url)
+        assert script.requests == []
+
+
+# --- Failures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (404, {"code": "not-found"}, AmphoraGone),
+        (410, {"code": "deleted"}, AmphoraGone),
+        (409, {"code": "stale-version", "current": 7}, StaleVersion),
+        (409, {"code": "version-conflict", "current": 7}, StaleVersion),
+        (409, {"code": "bind-failed", "reason": "EADDRINUSE"}, AddressInUse),
+        (409, {"code": "bind-failed", "reason": "EACCES"}, ConfigurationRefused),
+        (422, {"code": "refused", "log": "[ALERT] no"}, ConfigurationRefused),
+        (400, {"code": "invalid", "field": "haproxy"}, ConfigurationRefused),
+        (413, {"code": "too-large"}, ConfigurationRefused),
+        (403, {"code": "forbidden"}, DriverError),
+        (405, {"code": "method-not-allowed"}, DriverError),
+        (418, {"code": "one-that-is-yet-to-be-invented"}, DriverError),
+        (500, {"code": "internal"}, DriverUnavailable),
+        (503, {"code": "unavailable"}, DriverUnavailable),
+    ],
+)
+def test_failures_of_the_agent_are_portico_errors(
+    client: AgentClient, scripted: tuple[str, Script], status: int, body: dict[str, object], kind: type[DriverError]
+) -> None:
+    """Each code of the wire has one error, with the agent's words, and the answer as its cause."""
+    url, script = scripted
+    script.fail(status, **body)
+    with pytest.raises(DriverError) as refusal:
+        ask(client, url)
+    assert type(refusal.value) is kind
+    assert "scripted" in str(refusal.value)
+    assert isinstance(refusal.value.__cause__, httpx.HTTPStatusError)
+    if isinstance(refusal.value, ConfigurationRefused):
+        assert refusal.value.log == body.get("log", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer(502, b"<html>"), DriverUnavailable),
+        (Answer(404, b"<html>"), DriverError),
+        (Answer(302, b""), DriverError),
+        (Answer(200, b"<html>"), DriverError),
+    ],
+)
+def test_answer_of_no_agent(
+    client: AgentClient, scripted: tuple[str, Script], answer: Answer, kind: type[DriverError]
+) -> None:
+    """Something that is no agent answers: only what its status calls passing is tried again."""
+    url, script = scripted
+    script.answers.append(answer)
+    with pytest.raises(DriverError) as refusal:
+        ask(client, url)
+    assert type(refusal.value) is kind
+
+
+def test_answer_that_breaks_the_wire(client: AgentClient, scripted: tuple[str, Script]) -> None:
+    """JSON of another shape than the wire's is a defect of one side, and trying again does not help."""
+    with pytest.raises(DriverError, match="agent_version") as refusal:
+        client.request("GET", scripted[0], "/v1/info", AgentInfo.from_dict)
+    assert not refusal.value.transient
+
+
+def test_nobody_listens(client: AgentClient) -> None:
+    """An agent that is down is worth trying again."""
+    with pytest.raises(DriverUnavailable) as refusal:
+        ask(client, f"https://127.0.0.1:{find_free_port()}")
+    assert refusal.value.transient
+    assert isinstance(refusal.value.__cause__, httpx.ConnectError)
+
+
+def test_agent_that_does_not_answer_in_time(settings: AmphoraSettings, scripted: tuple[str, Script]) -> None:
+    """A hanging agent costs the time that is set and no more, and the time may be prolonged for one request."""
+    url, script = scripted
+    client = AgentClient(settings.model_copy(update={"request_seconds": 0.05}))
+    released = threading.Event()
+    script.answers.append(Answer(delay=released))
+    with pytest.raises(DriverUnavailable, match="timed out"):
+        ask(client, url)
+    released.set()
+    released = threading.Event()
+    script.answers.append(Answer(delay=released))
+    timer = threading.Timer(0.2, released.set)
+    timer.start()
+    assert client.request("GET", url, "/v1/info", keep, extra_seconds=30) == {}
+    timer.join()
+    client.close()
+
+
+def test_kept_connection_that_was_closed_costs_nothing(client: AgentClient, scripted: tuple[str, Script]) -> None:
+    """An agent that hangs up once, as one that is restarted, is asked again; one that always does is unavailable."""
+    url, script = scripted
+    ask(client, url)
+    script.answers.append(Answer(None))
+    assert ask(client, url) == {}
+    assert len(script.requests) == 3
+    script.answers.extend([Answer(None)] * 2)
+    with pytest.raises(DriverUnavailable):
+        ask(client, url)
+
+
+def test_connection_is_kept(client: AgentClient, scripted: tuple[str, Script]) -> None:
+    """Requests one after another share a connection: a handshake costs more than a push."""
+    url, script = scripted
+    for _ in range(5):
+        ask(client, url)
+    assert script.connections == 1
+
+
+# --- Certificates that change ----------------------------------------------------------------------------------------
+
+
+def read_serial(directory: Path) -> int:
+    """Serial number of the controller's certificate on disk."""
+    return x509.load_pem_x509_certificate((directory / "controller.pem").read_bytes()).serial_number
+
+
+def renew_controller(settings: AmphoraSettings) -> None:
+    """Issue the controller's certificate anew, by the same authority."""
+    (settings.certificates / "controller.pem").unlink()
+    ensure_local_certificates(settings.certificates, settings.agent_name, settings.controller_name)
+
+
+def test_renewed_certificate_is_taken_up(
+    settings: AmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
+) -> None:
+    """The request after a renewal shows the new certificate, on a new connection; nothing has to be restarted."""
+    url, script = scripted
+    ask(client, url)
+    first = read_serial(settings.certificates)
+    renew_controller(settings)
+    ask(client, url)
+    ask(client, url)
+    assert script.serials == [first, read_serial(settings.certificates), read_serial(settings.certificates)]
+    assert script.connections == 2
+
+
+def test_new_authority_replaces_the_old(
+    settings: AmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
+) -> None:
+    """Where ``ca.pem`` was replaced, servers of the former authority are trusted no more, and those of the new are."""
+    url, _ = scripted
+    ask(client, url)
+    for name in ("ca.pem", "ca.key"):
+        (settings.certificates / name).unlink()
+    ensure_local_certificates(settings.certificates, settings.agent_name, settings.controller_name)
+    with pytest.raises(DriverUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        ask(client, url)
+    with serve_script(settings.certificates) as (new_url, _):
+        assert ask(client, new_url) == {}
+
+
+def test_half_replaced_pair_leaves_the_old_one_in_use(
+    settings: AmphoraSettings, client: AgentClient, scripted: tuple[str, Script], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Between the new key and its certificate requests go on with the old pair, and a warning says so; once the pair is
+    whole it is used."""
+    url, script = scripted
+    ask(client, url)
+    old, directory = read_serial(settings.certificates), settings.certificates
+    made = LocalCertificateAuthority(directory).issue(settings.controller_name, (settings.controller_name,), 1)
+    (directory / "controller.key").write_text(made.key)
+    ask(client, url)
+    (directory / "controller.pem").unlink()
+    ask(client, url)
+    assert "keeping the old certificates" in caplog.text
+    (directory / "controller.pem").write_text(made.certificate)
+    ask(client, url)
+    assert script.serials == [old, old, old, read_serial(directory)]
+
+
+def test_missing_certificates_are_worth_trying_again(settings: AmphoraSettings, client: AgentClient) -> None:
+    """A client that never had certificates says which are missing, and works once they are there."""
+    hidden = settings.certificates.with_name("hidden")
+    settings.certificates.rename(hidden)
+    with pytest.raises(DriverUnavailable, match=str(settings.certificates)):
+        ask(client, "https://127.0.0.1:1")
+    hidden.rename(settings.certificates)
+    with serve_script(settings.certificates) as (url, _):
+        assert ask(client, url) == {}
+
+
+def test_renewal_does_not_cut_requests_off(
+    settings: AmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
+) -> None:
+    """A request that is under way when the certificate is renewed gets its answer over the old connection."""
+    url, script = scripted
+    released = threading.Event()
+    script.answers.append(Answer(delay=released))
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(ask, client, url)
+        while not script.requests:
+            assert not slow.done()
+        old = read_serial(settings.certificates)
+        renew_controller(settings)
+        assert ask(client, url) == {}
+        released.set()
+        assert slow.result(30) == {}
+    assert script.serials == [old, read_serial(settings.certificates)]
+
+
+def test_threads_share_the_client(client: AgentClient, scripted: tuple[str, Script]) -> None:
+    """Many threads at once all get answers, while certificates are looked at with each request."""
+    url, script = scripted
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: ask(client, url), range(80))) == [{}] * 80
+    assert script.connections <= 8

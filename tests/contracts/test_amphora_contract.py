@@ -1,0 +1,283 @@
+"""What every way of talking to amphorae does."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import httpx
+import pytest
+
+from portico.drivers.amphora_agent import AgentAmphorae
+from portico.drivers.amphora_noop import NoopAmphorae
+from portico.drivers.compute_local import LocalCompute
+from portico.drivers.compute_noop import NoopCompute
+from portico.errors import AddressInUse, AmphoraGone, ConfigurationRefused, DriverUnavailable, StaleVersion
+from portico.ports.amphora import Amphorae, Endpoint
+from portico.ports.compute import Compute
+from tests.contracts.bundles import find_free_port, make_bundle, make_empty_bundle
+from tests.contracts.conftest import AgentHost
+
+
+@dataclass(frozen=True)
+class World:
+    """The driver under test, and the compute that gives its amphorae their places."""
+
+    amphorae: Amphorae
+    compute: Compute
+
+
+class AmphoraContract(ABC):
+    """The behaviour; a subclass gives the world."""
+
+    runs_haproxy: ClassVar[bool] = True
+    """Feature: configurations run. Without it nothing listens, and no daemon judges."""
+
+    @pytest.fixture
+    @abstractmethod
+    def world(self) -> World:
+        """A compute and the amphorae in it."""
+
+    @pytest.fixture
+    def amphorae(self, world: World) -> Amphorae:
+        """The driver under test."""
+        return world.amphorae
+
+    @pytest.fixture
+    def endpoint(self, world: World) -> Iterator[Endpoint]:
+        """An amphora that has a place and no configuration yet; gone after the test."""
+        place = world.compute.ensure(str(uuid.uuid4()))
+        yield Endpoint(place.amphora_id, place.agent_url)
+        world.compute.delete(place.amphora_id)
+
+    @pytest.fixture
+    def port(self) -> int:
+        """A port for the test's listener."""
+        return find_free_port()
+
+    def test_new_amphora_runs_nothing(self, amphorae: Amphorae, endpoint: Endpoint) -> None:
+        """Before the first push the version is 0 and nothing runs."""
+        state = amphorae.state(endpoint)
+        assert (state.amphora_id, state.version, state.running, state.pid) == (endpoint.amphora_id, 0, False, None)
+
+    def test_push_makes_the_version_run(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
+        """After a push the amphora runs that version, and the answer says how it came to it."""
+        result = amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1 << 16 | 1, port))
+        assert (result.version, result.method) == (1 << 16 | 1, "start")
+        assert result.milliseconds >= 0
+        state = amphorae.state(endpoint)
+        assert (state.version, state.running) == (1 << 16 | 1, True)
+        assert state.pid
+
+    def test_same_push_changes_nothing(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
+        """Pushing again after a lost reply succeeds, and the same process goes on."""
+        bundle = make_bundle(endpoint.amphora_id, 5, port)
+        amphorae.push(endpoint, bundle)
+        pid = amphorae.state(endpoint).pid
+        again = amphorae.push(endpoint, bundle)
+        assert (again.version, again.method) == (5, "unchanged")
+        assert amphorae.state(endpoint).pid == pid
+
+    def test_newer_version_of_the_same_content_is_taken(
+        self, amphorae: Amphorae, endpoint: Endpoint, port: int
+    ) -> None:
+        """A new owner's first push fences the old owner even where it changes nothing."""
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 5, port))
+        assert amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 6, port)).method == "unchanged"
+        assert amphorae.state(endpoint).version == 6
+        with pytest.raises(StaleVersion):
+            amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 5, port))
+
+    def test_older_version_is_refused(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
+        """A worker that lost its lease cannot undo what the new owner did."""
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2 << 16 | 1, port, answer="new"))
+        with pytest.raises(StaleVersion) as refusal:
+            amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1 << 16 | 9, port, answer="old"))
+        assert not refusal.value.transient
+        assert amphorae.state(endpoint).version == 2 << 16 | 1
+
+    def test_same_version_with_other_content_is_refused(
+        self, amphorae: Amphorae, endpoint: Endpoint, port: int
+    ) -> None:
+        """A version means one content: two owners with the same version cannot both be right."""
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 5, port, answer="one"))
+        with pytest.raises(StaleVersion):
+            amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 5, port, answer="two"))
+
+    def test_change_of_servers_needs_no_new_process(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
+        """Weights change and servers come and go in the process that runs; anything else takes a new one."""
+        pids = []
+        methods = []
+        for version, (answer, weights) in enumerate(
+            [("one", (1,)), ("one", (7,)), ("one", (7, 3)), ("one", (3,)), ("two", (3,))], start=1
+        ):
+            bundle = make_bundle(endpoint.amphora_id, version, port, answer=answer, weights=weights)
+            methods.append(amphorae.push(endpoint, bundle).method)
+            pids.append(amphorae.state(endpoint).pid)
+        assert methods == ["start", "runtime", "runtime", "runtime", "reload"]
+        assert len(set(pids[:4])) == 1
+        assert pids[4] != pids[3]
+
+    def test_nothing_to_serve_stops_and_starts_again(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
+        """A load balancer without listeners stops its process; the next listener starts it."""
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
+        assert amphorae.push(endpoint, make_empty_bundle(endpoint.amphora_id, 2)).method == "stop"
+        state = amphorae.state(endpoint)
+        assert (state.version, state.running, state.pid) == (2, False, None)
+        assert amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 3, port)).method == "start"
+        assert amphorae.state(endpoint).running
+
+    def test_bundle_that_breaks_the_wires_rules_is_refused(
+        self, amphorae: Amphorae, endpoint: Endpoint, port: int
+    ) -> None:
+        """What no agent takes is refused for good, and what ran goes on: a section of the agent's, a server that has no
+        line, another amphora's bundle."""
+        good = make_bundle(endpoint.amphora_id, 1, port)
+        amphorae.push(endpoint, good)
+        for broken in (
+            replace(good, version=2, haproxy="global\n    daemon\n" + good.haproxy),
+            replace(good, version=2, servers=(replace(good.servers[0], name="unknown"),)),
+            replace(good, version=2, amphora_id=str(uuid.uuid4())),
+        ):
+            with pytest.raises(ConfigurationRefused) as refusal:
+                amphorae.push(endpoint, broken)
+            assert not refusal.value.transient
+        assert amphorae.state(endpoint).version == 1
+
+    def test_amphora_without_a_place_is_gone(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
+        """What was never made can neither be asked nor told."""
+        unknown = replace(endpoint, amphora_id=str(uuid.uuid4()))
+        with pytest.raises(AmphoraGone):
+            amphorae.state(unknown)
+        with pytest.raises(AmphoraGone):
+            amphorae.push(unknown, make_bundle(unknown.amphora_id, 1, port))
+
+    def test_deleted_amphora_is_gone(self, world: World, endpoint: Endpoint, port: int) -> None:
+        """A push that a deletion overtook does not bring the amphora back."""
+        world.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
+        world.compute.delete(endpoint.amphora_id)
+        with pytest.raises(AmphoraGone) as refusal:
+            world.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port))
+        assert not refusal.value.transient
+        assert endpoint.amphora_id not in world.compute.owned()
+
+    def test_concurrent_pushes_leave_the_newest(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
+        """Whatever the order in which they arrive, the newest version runs in the end, and no older one overtook it."""
+
+        def push(version: int) -> str:
+            try:
+                amphorae.push(endpoint, make_bundle(endpoint.amphora_id, version, port, weights=(version,)))
+            except StaleVersion:
+                return "stale"
+            return "taken"
+
+        versions = [3, 8, 1, 6, 2, 7, 4, 5]
+        with ThreadPoolExecutor(4) as pool:
+            outcomes = dict(zip(versions, pool.map(push, versions), strict=True))
+        assert outcomes[8] == "taken"
+        assert amphorae.state(endpoint).version == 8
+
+    def test_configuration_that_the_daemon_refuses_leaves_the_old_one(
+        self, amphorae: Amphorae, endpoint: Endpoint, port: int
+    ) -> None:
+        """The error holds the daemon's own words; what ran before goes on running and answering."""
+        if not self.runs_haproxy:
+            pytest.skip("no daemon judges")
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
+        before = amphorae.state(endpoint)
+        bad = make_bundle(endpoint.amphora_id, 2, port, answer="bad", extra="no-such-directive-as-this")
+        with pytest.raises(ConfigurationRefused) as refusal:
+            amphorae.push(endpoint, bad)
+        assert "no-such-directive-as-this" in refusal.value.log
+        assert amphorae.state(endpoint) == before
+        assert ask(port) == "one"
+        assert amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port, answer="two")).method == "reload"
+
+    def test_pushed_configuration_serves(self, world: World, endpoint: Endpoint, port: int) -> None:
+        """Requests get the answer of the newest configuration, and after the deletion none."""
+        if not self.runs_haproxy:
+            pytest.skip("nothing listens")
+        for version, answer in enumerate(("one", "two", "three"), start=1):
+            world.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, version, port, answer=answer))
+            assert ask(port) == answer
+        world.compute.delete(endpoint.amphora_id)
+        with pytest.raises(httpx.ConnectError):
+            ask(port)
+
+    def test_taken_port_is_an_address_in_use(self, amphorae: Amphorae, endpoint: Endpoint) -> None:
+        """A port that another program listens on is told from a configuration that is wrong."""
+        if not self.runs_haproxy:
+            pytest.skip("nothing listens")
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            with pytest.raises(AddressInUse) as refusal:
+                amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, other.getsockname()[1]))
+            assert not refusal.value.transient
+        assert not amphorae.state(endpoint).running
+
+    def test_address_that_this_host_has_not_is_refused(self, amphorae: Amphorae, endpoint: Endpoint) -> None:
+        """Trying again would not help: the listener is at fault."""
+        if not self.runs_haproxy:
+            pytest.skip("nothing listens")
+        bundle = make_bundle(endpoint.amphora_id, 1, 8080)
+        with pytest.raises(ConfigurationRefused):
+            amphorae.push(endpoint, replace(bundle, binds=(replace(bundle.binds[0], address="192.0.2.1"),)))
+
+
+def ask(port: int) -> str:
+    """The answer of the listener on this port, over a connection of its own."""
+    return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=10).text
+
+
+class TestAgentAmphorae(AmphoraContract):
+    """Through the agent of this host, with HAProxy."""
+
+    @pytest.fixture
+    def world(self, agent_host: AgentHost) -> World:
+        """A running agent is needed."""
+        return World(AgentAmphorae(agent_host.client), LocalCompute(agent_host.client, agent_host.agent.url))
+
+
+class TestNoopAmphorae(AmphoraContract):
+    """In memory."""
+
+    runs_haproxy = False
+
+    @pytest.fixture
+    def world(self) -> World:
+        """Nothing is needed."""
+        compute = NoopCompute()
+        return World(NoopAmphorae(compute), compute)
+
+
+def test_noop_amphorae_refuse_on_purpose() -> None:
+    """A predicate plays the daemon that finds an alert: what it is true for is refused, what ran before stays."""
+    amphorae = NoopAmphorae()
+    endpoint = Endpoint("amphora", "noop://amphora")
+    good = make_bundle("amphora", 1, 8080, answer="good")
+    amphorae.push(endpoint, good)
+    amphorae.refuse(lambda bundle: "bad" in bundle.haproxy)
+    with pytest.raises(ConfigurationRefused, match="on purpose"):
+        amphorae.push(endpoint, make_bundle("amphora", 2, 8080, answer="bad"))
+    assert amphorae.bundle("amphora") == good
+    better = make_bundle("amphora", 2, 8080, answer="better")
+    amphorae.push(endpoint, better)
+    assert amphorae.bundle("amphora") == better
+    assert amphorae.pushes == Counter(start=1, reload=1)
+
+
+def test_lost_reply_of_a_push() -> None:
+    """The planned fault comes after the work: the caller sees an error, the amphora has the configuration."""
+    amphorae = NoopAmphorae()
+    endpoint = Endpoint("amphora", "noop://amphora")
+    bundle = make_bundle("amphora", 1, 8080)
+    amphorae.fail_next("push", DriverUnavailable("lost"), lost_reply=True)
+    with pytest.raises(DriverUnavailable, match="lost"):
+        amphorae.push(endpoint, bundle)
+    assert amphorae.state(endpoint).version == 1
+    assert amphorae.push(endpoint, bundle).method == "unchanged"
