@@ -52,7 +52,7 @@ What a configuration must say
 """
 
 from portico_wire.bundle import Backend, Bind, Bundle, Server
-from portico_wire.decoding import WireError
+from portico_wire.decoding import AMPHORA_ID, WireError
 from portico_wire.replies import AgentInfo, AmphoraState, Failure, PushMethod, PushResult
 from portico_wire.statistics import ListenerStatistics, ServerStatistics, Statistics
 
@@ -63,6 +63,7 @@ MAXIMUM_BODY_BYTES = 16 * 1024 * 1024
 """Longest request body: some 100,000 server lines."""
 
 __all__ = [
+    "AMPHORA_ID",
     "MAXIMUM_BODY_BYTES",
     "PEERS_SECTION",
     "AgentInfo",

@@ -1,0 +1,27 @@
+"""The agent: one small process per host that runs amphorae for the controller, and the supervisor that outlives it.
+
+Belongs here: the HTTP API over mutual TLS, the configuration of HAProxy on disk and in its process, the supervisor that
+holds the listening sockets. Does not: anything of the controller (of Portico it imports only ``portico_wire``), any
+decision about what a load balancer should be. It is all I/O. Besides the standard library it needs only h11.
+
+Two processes::
+
+    controller -- mutual TLS --> agent (asyncio, h11) -- UNIX socket --> supervisor -- parent of --> HAProxy, one per
+                                   |                                       |                          amphora
+                                   +--- files, runtime API ----------------|------------------------> (stats socket)
+                                                                           +--- holds the listening sockets
+
+The agent may be killed and started again at any moment: the supervisor and every HAProxy stay, and it adopts them.
+HAProxy may be killed: the supervisor starts it again on the same sockets, where connections wait meanwhile.
+
+The directory of an agent (0700)::
+
+    agent.json  agent.lock  supervisor.sock  supervisor.lock  supervisor.log
+    tombstones/ID                        this amphora was deleted here and must not come back
+    amphorae/ID/current -> gen-N         what runs, and what a dead HAProxy is started from
+    amphorae/ID/pushing                  a push is going on; found at start, the last good configuration is restored
+    amphorae/ID/peers.sock               by which a stopping HAProxy hands its stick tables on
+    amphorae/ID/gen-N/                   bundle.json global.cfg haproxy.cfg server-state haproxy.sock haproxy.log
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,21 @@
+"""``python -m portico_agent``: runs the agent until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from portico_agent.agent import CannotStart, run_agent
+from portico_agent.settings import read_settings
+
+
+def main() -> None:
+    """Read the command line and run. Leaves with status 1 and one line on stderr where the agent cannot start."""
+    try:
+        asyncio.run(run_agent(read_settings()))
+    except CannotStart as exc:
+        sys.exit(f"portico-agent: {exc}")
+
+
+if __name__ == "__main__":
+    main()

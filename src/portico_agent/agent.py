@@ -1,0 +1,128 @@
+"""The agent as a whole: put together, started, kept together with its supervisor, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from portico_agent.amphorae import Amphorae
+from portico_agent.api import Api
+from portico_agent.failures import AgentFailure
+from portico_agent.haproxy_binary import HAProxyNotFound, locate_haproxy
+from portico_agent.http_server import HttpServer
+from portico_agent.logs import log
+from portico_agent.pusher import Pusher
+from portico_agent.settings import AgentSettings
+from portico_agent.supervisor_client import SupervisorClient
+from portico_agent.tls import make_tls_context
+from portico_agent.unix_socket import connect_unix
+
+THREADS = 16
+"""Amphorae that are worked on at the same time."""
+
+END_SECONDS = 20.0
+"""How long pushes that are going on may take to finish after SIGTERM."""
+
+RETRY_SECONDS = 1.0
+
+
+class CannotStart(Exception):
+    """The agent cannot start; the message is for the person who started it."""
+
+
+async def run_agent(settings: AgentSettings) -> None:
+    """Serve until SIGTERM or SIGINT; HAProxy and supervisor stay. SIGHUP: read the certificates again.
+
+    Raises:
+        CannotStart.
+    """
+    try:
+        haproxy = locate_haproxy(settings.haproxy)
+        context = make_tls_context(settings.ca, settings.certificate, settings.key)
+    except (HAProxyNotFound, OSError, ssl.SSLError) as exc:
+        raise CannotStart(str(exc)) from exc
+    lock = _prepare_directory(settings.directory)
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
+    end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload_certificates, context, settings)
+    supervisor = SupervisorClient(settings.directory)
+    amphorae = Amphorae(settings.directory, supervisor, Pusher(supervisor, haproxy.path, settings.hard_stop_seconds))
+    server = HttpServer(Api(amphorae, haproxy).handle, settings.controller_name)
+    try:
+        supervisor.ensure()
+        await amphorae.recover()
+        port = await server.listen(settings.address, settings.port, context)
+    except (AgentFailure, OSError) as exc:
+        raise CannotStart(str(exc)) from exc
+    watch = asyncio.create_task(_keep_supervisor(settings.directory, supervisor, amphorae))
+    _announce(settings.directory, port)
+    log("serves", port=port, haproxy=haproxy.path, version=haproxy.version, amphorae=len(amphorae))
+    await end.wait()
+    await server.close(END_SECONDS)
+    watch.cancel()
+    supervisor.close()
+    os.close(lock)
+    log("ends")
+
+
+def _prepare_directory(directory: Path) -> int:
+    """Make the directory and lock it. The lock's descriptor."""
+    os.umask(0o077)
+    try:
+        for path in (directory, directory / "amphorae", directory / "tombstones"):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        lock = os.open(directory / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise CannotStart(f"another agent serves {directory}") from exc
+    except OSError as exc:
+        raise CannotStart(str(exc)) from exc
+    return lock
+
+
+def _announce(directory: Path, port: int) -> None:
+    """Write agent.json: the agent is ready, and where it listens."""
+    following = directory / "agent.json.next"
+    following.write_text(json.dumps({"port": port, "pid": os.getpid()}))
+    following.rename(directory / "agent.json")
+
+
+def _reload_certificates(context: ssl.SSLContext, settings: AgentSettings) -> None:
+    """Connections that are made from now on use what the files say now."""
+    try:
+        context.load_verify_locations(cafile=settings.ca)
+        context.load_cert_chain(settings.certificate, settings.key)
+    except (OSError, ssl.SSLError) as exc:
+        log("certificates not read", error=exc)
+    else:
+        log("certificates read again")
+
+
+async def _keep_supervisor(directory: Path, supervisor: SupervisorClient, amphorae: Amphorae) -> None:
+    """Notice the end of the supervisor, start another one and give it the amphorae."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            with connect_unix(directory / "supervisor.sock", 1.0) as connection:
+                connection.setblocking(False)
+                await loop.sock_recv(connection, 1)
+        except OSError as exc:
+            log("supervisor unreachable", error=exc)
+        log("supervisor ended")
+        try:
+            supervisor.close()
+            await asyncio.to_thread(supervisor.ensure)
+            await amphorae.recover()
+        except AgentFailure as exc:
+            log("supervisor not replaced", error=exc)
+            await asyncio.sleep(RETRY_SECONDS)

@@ -1,0 +1,100 @@
+"""One amphora's files: its generations, which of them is current, and the mark of a push that is going on.
+
+What must survive a power cut is ``bundle.json`` and ``current``: both are flushed to the disk. Everything else is made
+from them again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from portico_wire import Bundle
+
+MARK = "pushing"
+CURRENT = "current"
+
+
+class AmphoraFiles:
+    """The directory of one amphora."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.amphora_id = path.name
+
+    def create(self) -> None:
+        """Make the directory, if it is not there."""
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        _flush(self.path.parent)
+
+    def remove(self) -> None:
+        """Remove everything."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
+            _flush(self.path.parent)
+
+    def generation_path(self, generation: int) -> Path:
+        """The directory of a generation."""
+        return self.path / f"gen-{generation}"
+
+    def current(self) -> tuple[int, Bundle] | None:
+        """The generation that runs and its bundle; None where nothing was ever pushed."""
+        try:
+            name = (self.path / CURRENT).readlink().name
+        except FileNotFoundError:
+            return None
+        generation = int(name.removeprefix("gen-"))
+        return generation, Bundle.from_dict(json.loads((self.path / name / "bundle.json").read_bytes()))
+
+    def write_generation(self, bundle: Bundle, global_section: str, server_state: str) -> int:
+        """Write the next generation beside the current one. Its number."""
+        generation = max(self._generations(), default=0) + 1
+        directory = self.generation_path(generation)
+        directory.mkdir(mode=0o700)
+        (directory / "global.cfg").write_text(global_section)
+        (directory / "haproxy.cfg").write_text(bundle.haproxy)
+        (directory / "server-state").write_text(server_state)
+        with (directory / "bundle.json").open("w") as output:
+            json.dump(bundle.to_dict(), output)
+            output.flush()
+            os.fsync(output.fileno())
+        _flush(directory)
+        return generation
+
+    def switch(self, generation: int) -> None:
+        """Make a generation the current one, atomically."""
+        following = self.path / "current.next"
+        following.unlink(missing_ok=True)
+        following.symlink_to(f"gen-{generation}")
+        following.rename(self.path / CURRENT)
+        _flush(self.path)
+
+    def mark(self) -> None:
+        """Note that a push is going on."""
+        (self.path / MARK).touch()
+
+    def unmark(self) -> None:
+        """Note that it is over."""
+        (self.path / MARK).unlink(missing_ok=True)
+
+    def is_marked(self) -> bool:
+        """Whether a push was going on when the agent died."""
+        return (self.path / MARK).exists()
+
+    def keep_generations(self, generations: set[int]) -> None:
+        """Remove all other generations."""
+        for generation in self._generations() - generations:
+            shutil.rmtree(self.generation_path(generation))
+
+    def _generations(self) -> set[int]:
+        return {int(path.name.removeprefix("gen-")) for path in self.path.glob("gen-*")}
+
+
+def _flush(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

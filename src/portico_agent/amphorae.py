@@ -1,0 +1,224 @@
+"""The amphorae of this host: created, pushed to, looked at, deleted, and found again after a restart.
+
+What belongs to one amphora happens in order, under its lock; different amphorae go in parallel. Whatever may block
+(files, HAProxy, the supervisor) runs in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from portico_agent.amphora_files import AmphoraFiles
+from portico_agent.failures import AgentFailure, Deleted, NotFound, StaleVersion, VersionConflict
+from portico_agent.logs import log
+from portico_agent.orphans import stop_orphans
+from portico_agent.pusher import Pusher
+from portico_agent.statistics import parse_statistics
+from portico_agent.stats_socket import StatsSocket
+from portico_agent.supervisor_client import InstanceState, SupervisorClient
+from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, Statistics
+
+TOMBSTONE_SECONDS = 90 * 24 * 3600
+"""How long a deleted id is remembered: far longer than any paused worker's lease."""
+
+
+@dataclass(slots=True)
+class _Amphora:
+    files: AmphoraFiles
+    version: int = 0
+    is_deleted: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Amphorae:
+    """Every amphora of one agent's directory."""
+
+    def __init__(self, directory: Path, supervisor: SupervisorClient, pusher: Pusher) -> None:
+        self._home = directory / "amphorae"
+        self._tombstones = directory / "tombstones"
+        self._supervisor = supervisor
+        self._pusher = pusher
+        self._amphorae: dict[str, _Amphora] = {}
+        self._deletions: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._amphorae)
+
+    async def ensure(self, amphora_id: str) -> AmphoraState:
+        """Make it, or find it made. Raises Deleted."""
+        if await asyncio.to_thread(self._tombstone(amphora_id).exists):
+            raise Deleted(f"amphora {amphora_id} was deleted on this host")
+        amphora = self._amphorae.setdefault(amphora_id, _Amphora(AmphoraFiles(self._home / amphora_id)))
+        async with amphora.lock:
+            if amphora.is_deleted:
+                raise Deleted(f"amphora {amphora_id} was deleted on this host")
+            await asyncio.to_thread(amphora.files.create)
+        return await self.state(amphora_id)
+
+    async def state(self, amphora_id: str) -> AmphoraState:
+        """How it is. Raises NotFound, Unavailable."""
+        amphora = self._find(amphora_id)
+        return _to_state(amphora, await asyncio.to_thread(self._supervisor.instance, amphora_id))
+
+    async def list(self) -> list[AmphoraState]:
+        """How all of them are, by id. Raises Unavailable."""
+        instances = await asyncio.to_thread(self._supervisor.instances)
+        nothing = InstanceState()
+        return [
+            _to_state(amphora, instances.get(amphora_id, nothing))
+            for amphora_id, amphora in sorted(self._amphorae.items())
+        ]
+
+    async def push(self, amphora_id: str, bundle: Bundle) -> PushResult:
+        """Make it run the bundle.
+
+        Raises:
+            NotFound, StaleVersion, VersionConflict, BindFailed, Refused, Unavailable.
+        """
+        started = time.monotonic()
+        amphora = self._find(amphora_id)
+        async with amphora.lock:
+            if amphora.is_deleted:
+                raise NotFound(f"there is no amphora {amphora_id}")
+            method = await asyncio.to_thread(self._push, amphora, bundle)
+        milliseconds = round((time.monotonic() - started) * 1000, 3)
+        log("pushed", amphora=amphora_id, version=bundle.version, method=method, milliseconds=milliseconds)
+        return PushResult(bundle.version, method, milliseconds)
+
+    def _push(self, amphora: _Amphora, bundle: Bundle) -> PushMethod:
+        current = amphora.files.current()
+        if current is not None and amphora.files.is_marked():
+            self._pusher.push(amphora.files, current[1], restore=True)
+        if current is not None and bundle.version <= current[1].version:
+            return self._repeat(amphora, current[1], bundle)
+        method = self._pusher.push(amphora.files, bundle)
+        amphora.version = bundle.version
+        return method
+
+    def _repeat(self, amphora: _Amphora, current: Bundle, bundle: Bundle) -> PushMethod:
+        if bundle.version < current.version:
+            raise StaleVersion(f"version {current.version} runs already", current=current.version)
+        if bundle != current:
+            raise VersionConflict(f"version {current.version} runs with other content", current=current.version)
+        if bundle.haproxy and self._supervisor.instance(amphora.files.amphora_id).wanted is None:
+            return self._pusher.push(amphora.files, bundle, restore=True)
+        return "unchanged"
+
+    async def statistics(self, amphora_id: str) -> Statistics:
+        """What its HAProxy has counted. Raises NotFound, Unavailable."""
+        amphora = self._find(amphora_id)
+        async with amphora.lock:
+            return await asyncio.to_thread(self._statistics, amphora)
+
+    def _statistics(self, amphora: _Amphora) -> Statistics:
+        running = self._supervisor.instance(amphora.files.amphora_id).running
+        if running is None:
+            return Statistics(amphora.files.amphora_id, amphora.version, None, None, (), ())
+        listeners, servers = parse_statistics(
+            StatsSocket(amphora.files.generation_path(running.generation)).ask("show stat")
+        )
+        return Statistics(
+            amphora.files.amphora_id, amphora.version, running.pid, running.started_at, listeners, servers
+        )
+
+    async def delete(self, amphora_id: str, drain_seconds: float) -> None:
+        """Remove it; its connections get up to ``drain_seconds`` to finish. The id is never taken again."""
+        amphora = self._amphorae.setdefault(amphora_id, _Amphora(AmphoraFiles(self._home / amphora_id)))
+        deadline = time.time() + drain_seconds
+        async with amphora.lock:
+            if amphora.is_deleted:
+                return
+            await asyncio.to_thread(self._write_tombstone, amphora_id, deadline)
+            await self._finish_deletion(amphora, deadline)
+        log("deleted", amphora=amphora_id)
+
+    async def _finish_deletion(self, amphora: _Amphora, deadline: float) -> None:
+        amphora_id = amphora.files.amphora_id
+        state = await asyncio.to_thread(self._supervisor.order, "stop", amphora_id)
+        while state.draining and time.time() < deadline:
+            await asyncio.sleep(0.02)
+            state = await asyncio.to_thread(self._supervisor.instance, amphora_id)
+        while state.running or state.draining:
+            state = await asyncio.to_thread(self._supervisor.order, "kill", amphora_id)
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(amphora.files.remove)
+        amphora.is_deleted = True
+        self._amphorae.pop(amphora_id, None)
+
+    async def recover(self) -> None:
+        """Find every amphora of the directory: adopt what runs, start what does not, end what is half done."""
+        await asyncio.to_thread(self._forget_old_tombstones)
+        instances = await asyncio.to_thread(self._supervisor.instances)
+        known = {process.pid for state in instances.values() for process in state.processes()}
+        await asyncio.to_thread(stop_orphans, self._home, known)
+        for path in sorted(self._home.iterdir()):
+            amphora = self._amphorae.setdefault(path.name, _Amphora(AmphoraFiles(path)))
+            async with amphora.lock:
+                await self._recover_one(amphora, instances.get(path.name))
+        for amphora_id in instances.keys() - self._amphorae.keys():
+            await asyncio.to_thread(self._supervisor.order, "kill", amphora_id)
+
+    async def _recover_one(self, amphora: _Amphora, state: InstanceState | None) -> None:
+        amphora_id = amphora.files.amphora_id
+        tombstone = self._tombstone(amphora_id)
+        if await asyncio.to_thread(tombstone.exists):
+            deadline = float(json.loads(await asyncio.to_thread(tombstone.read_text))["drain_until"])
+            task = asyncio.create_task(self._finish_deletion(amphora, deadline))
+            self._deletions.add(task)
+            task.add_done_callback(self._deletions.discard)
+            return
+        try:
+            await asyncio.to_thread(self._restore, amphora, state)
+        except AgentFailure as exc:
+            # The others go on; this one is restored by the next push or start, or replaced by the controller.
+            log("not restored", amphora=amphora_id, error=exc)
+
+    def _restore(self, amphora: _Amphora, state: InstanceState | None) -> None:
+        files = amphora.files
+        current = files.current()
+        if current is None:
+            self._supervisor.order("kill", files.amphora_id)
+            files.unmark()
+            files.keep_generations(set())
+            return
+        generation, bundle = current
+        amphora.version = bundle.version
+        wanted = generation if bundle.haproxy else None
+        if not files.is_marked() and (state.wanted if state else None) == wanted:
+            log("adopted", amphora=files.amphora_id, version=bundle.version)
+            return
+        method = self._pusher.push(files, bundle, restore=True)
+        log("restored", amphora=files.amphora_id, version=bundle.version, method=method)
+
+    def _find(self, amphora_id: str) -> _Amphora:
+        if amphora_id not in self._amphorae:
+            raise NotFound(f"there is no amphora {amphora_id}")
+        return self._amphorae[amphora_id]
+
+    def _tombstone(self, amphora_id: str) -> Path:
+        return self._tombstones / amphora_id
+
+    def _write_tombstone(self, amphora_id: str, drain_until: float) -> None:
+        self._tombstone(amphora_id).write_text(json.dumps({"drain_until": drain_until}))
+
+    def _forget_old_tombstones(self) -> None:
+        for tombstone in self._tombstones.iterdir():
+            if tombstone.stat().st_mtime < time.time() - TOMBSTONE_SECONDS:
+                tombstone.unlink()
+
+
+def _to_state(amphora: _Amphora, instance: InstanceState) -> AmphoraState:
+    running = instance.running
+    return AmphoraState(
+        amphora_id=amphora.files.amphora_id,
+        version=amphora.version,
+        running=running is not None,
+        pid=running.pid if running else None,
+        started_at=running.started_at if running else None,
+        restarts=instance.restarts,
+        draining=len(instance.draining),
+    )

@@ -1,0 +1,91 @@
+"""The paths of the agent's API."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Awaitable, Callable
+
+from portico_agent import __version__
+from portico_agent.amphorae import Amphorae
+from portico_agent.failures import Invalid, MethodNotAllowed, NotFound
+from portico_agent.haproxy_binary import HAProxyBinary
+from portico_agent.http_server import Request, Response
+from portico_wire import AMPHORA_ID, AgentInfo, Bundle, WireError
+
+LONGEST_DRAIN_SECONDS = 3600.0
+
+Action = Callable[[str, Request], Awaitable[Response]]
+
+
+class Api:
+    """Looks up what a request means and does it."""
+
+    def __init__(self, amphorae: Amphorae, haproxy: HAProxyBinary) -> None:
+        self._amphorae = amphorae
+        self._haproxy = haproxy
+        self._boot_id = str(uuid.uuid4())
+        self._of_all: dict[str, dict[str, Action]] = {
+            "/v1/info": {"GET": self._info},
+            "/v1/amphorae": {"GET": self._list},
+        }
+        self._of_one: dict[str, dict[str, Action]] = {
+            "": {"GET": self._show, "PUT": self._ensure, "DELETE": self._delete},
+            "configuration": {"PUT": self._push},
+            "stats": {"GET": self._statistics},
+        }
+
+    async def handle(self, request: Request) -> Response:
+        """Answer. Raises AgentFailure."""
+        amphora_id = ""
+        methods = self._of_all.get(request.path)
+        if methods is None and request.path.startswith("/v1/amphorae/"):
+            amphora_id, _, rest = request.path.removeprefix("/v1/amphorae/").partition("/")
+            methods = self._of_one.get(rest)
+            if AMPHORA_ID.fullmatch(amphora_id) is None:
+                raise Invalid(f"an amphora's id is of the form {AMPHORA_ID.pattern}", field="id")
+        if methods is None:
+            raise NotFound(f"there is no path {request.path}")
+        if request.method not in methods:
+            raise MethodNotAllowed(f"{request.path} takes {', '.join(methods)}")
+        return await methods[request.method](amphora_id, request)
+
+    async def _info(self, _: str, __: Request) -> Response:
+        haproxy = self._haproxy
+        info = AgentInfo(__version__, haproxy.version, haproxy.path, len(self._amphorae), self._boot_id)
+        return Response(200, info.to_dict())
+
+    async def _list(self, _: str, __: Request) -> Response:
+        return Response(200, {"amphorae": [state.to_dict() for state in await self._amphorae.list()]})
+
+    async def _show(self, amphora_id: str, _: Request) -> Response:
+        return Response(200, (await self._amphorae.state(amphora_id)).to_dict())
+
+    async def _ensure(self, amphora_id: str, _: Request) -> Response:
+        return Response(200, (await self._amphorae.ensure(amphora_id)).to_dict())
+
+    async def _delete(self, amphora_id: str, request: Request) -> Response:
+        await self._amphorae.delete(amphora_id, _read_drain(request.query.get("drain", "0")))
+        return Response(204)
+
+    async def _push(self, amphora_id: str, request: Request) -> Response:
+        try:
+            bundle = Bundle.from_dict(request.json())
+        except WireError as exc:
+            raise Invalid(str(exc), field=exc.field) from exc
+        if bundle.amphora_id != amphora_id:
+            raise Invalid("the bundle is another amphora's", field="amphora_id")
+        return Response(200, (await self._amphorae.push(amphora_id, bundle)).to_dict())
+
+    async def _statistics(self, amphora_id: str, _: Request) -> Response:
+        return Response(200, (await self._amphorae.statistics(amphora_id)).to_dict())
+
+
+def _read_drain(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= LONGEST_DRAIN_SECONDS:
+        raise Invalid(f"drain must be seconds from 0 to {LONGEST_DRAIN_SECONDS:g}", field="drain")
+    return seconds

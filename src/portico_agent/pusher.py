@@ -1,0 +1,232 @@
+"""Making HAProxy run a configuration: at run time where it can, by a new process beside the old one where not.
+
+The order of a push is what makes it safe to die in: write the new generation beside the current one; leave a mark; make
+HAProxy run it; make it the current one; take the mark away. Whoever finds the mark restores what ``current`` names.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from portico_agent import stop_points
+from portico_agent.amphora_files import AmphoraFiles
+from portico_agent.failures import AgentFailure, Refused
+from portico_agent.logs import log
+from portico_agent.runtime_changes import RuntimeCommand, plan_runtime_changes
+from portico_agent.server_state import HEADER, carry_server_state
+from portico_agent.stats_socket import SOCKET_NAME, StatsSocket
+from portico_agent.supervisor_client import Launch, RunningProcess, SupervisorClient
+from portico_wire import PEERS_SECTION, Bundle, PushMethod
+
+START_SECONDS = 15.0
+"""How long a new process may take until it answers; 5,000 servers take 0.2 s."""
+
+DELETE_TRIES = 10
+"""A server that a connection still holds cannot be deleted; 20 ms apart, then a reload does it."""
+
+LONGEST_LOG = 8192
+
+RESERVED_DESCRIPTORS = 128
+"""Files of a HAProxy process beyond two for each connection: listeners, checks, logs, its pollers."""
+
+HIGHEST_CONNECTIONS = 50_000
+
+
+@dataclass(slots=True)
+class _Push:
+    """One push that is going on. ``is_told``: the running process may differ from its files."""
+
+    files: AmphoraFiles
+    generation: int
+    bundle: Bundle
+    previous: Bundle | None
+    running: RunningProcess | None
+    is_told: bool = False
+
+    @property
+    def directory(self) -> Path:
+        """Where the new generation's files are."""
+        return self.files.generation_path(self.generation)
+
+
+class Pusher:
+    """Makes configurations run. Its methods block; one amphora's are never called at the same time."""
+
+    def __init__(self, supervisor: SupervisorClient, haproxy: str, hard_stop_seconds: int) -> None:
+        self._supervisor = supervisor
+        self._haproxy = haproxy
+        self._hard_stop_seconds = hard_stop_seconds
+
+    def push(self, files: AmphoraFiles, bundle: Bundle, restore: bool = False) -> PushMethod:
+        """Make the amphora run the bundle, or leave everything as it is.
+
+        ``restore``: HAProxy may have been told anything by now, so only a new process will do; where even that fails,
+        the mark stays, and the next push or start of the agent tries again.
+
+        Raises:
+            Refused, BindFailed, Unavailable.
+        """
+        current = files.current()
+        state = self._supervisor.instance(files.amphora_id)
+        server_state = self._carry_over(files, state.running, bundle)
+        generation = files.write_generation(bundle, self._global_section(), server_state)
+        push = _Push(files, generation, bundle, current[1] if current and not restore else None, state.running)
+        files.mark()
+        stop_points.reach("prepared")
+        try:
+            method = self._apply(push)
+        except AgentFailure:
+            if push.is_told and push.previous is not None:
+                self.push(files, push.previous, restore=True)
+            if not restore:
+                self._settle(files)
+            raise
+        stop_points.reach("promoted")
+        files.switch(generation)
+        stop_points.reach("switched")
+        self._settle(files)
+        return method
+
+    def _apply(self, push: _Push) -> PushMethod:
+        if not push.bundle.haproxy:
+            self._supervisor.order("stop", push.files.amphora_id)
+            return "stop"
+        if push.running is None:
+            self._replace(push)
+            return "start"
+        commands = plan_runtime_changes(push.previous, push.bundle) if push.previous is not None else None
+        if commands is not None and self._change(push, push.running, commands):
+            return "runtime" if commands else "unchanged"
+        self._replace(push)
+        return "reload"
+
+    def _change(self, push: _Push, running: RunningProcess, commands: list[RuntimeCommand]) -> bool:
+        """Change the running process. False where a new one has to do it."""
+        if commands:
+            self._check(push)
+        if not self._tell(push, running, commands):
+            return False
+        state = self._supervisor.adopt_files(self._launch(push))
+        # One that died meanwhile was started again from the former files: it has not been told everything.
+        return state.running is not None and state.running.pid == running.pid
+
+    def _replace(self, push: _Push) -> None:
+        """Start a new process on the same sockets, and stop the old one softly once the new one answers."""
+        amphora_id, directory = push.files.amphora_id, push.directory
+        pid = self._supervisor.start(self._launch(push))
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(directory, pid):
+            if self._supervisor.instance(amphora_id).candidate is None:
+                raise Refused("HAProxy refuses the configuration", log=_read_alerts(directory))
+            if time.monotonic() > deadline:
+                self._supervisor.order("abandon", amphora_id)
+                raise Refused(f"HAProxy does not answer within {START_SECONDS:g} s", log=_read_alerts(directory))
+            time.sleep(0.002)
+        stop_points.reach("started")
+        self._supervisor.order("promote", amphora_id)
+        # It has been read; a process started again later must not take old findings for new ones.
+        (directory / "server-state").write_text(HEADER)
+
+    def _check(self, push: _Push) -> None:
+        """Have HAProxy read the configuration without running it. Raises Refused."""
+        with socket.socket() as placeholder:
+            environment = {bind.name: str(placeholder.fileno()) for bind in push.bundle.binds}
+            try:
+                check = subprocess.run(
+                    [*self._command(), "-c"],
+                    cwd=push.directory,
+                    env=environment,
+                    pass_fds=[placeholder.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    timeout=START_SECONDS,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as exc:
+                raise Refused(f"HAProxy does not check the configuration within {START_SECONDS:g} s", log="") from exc
+        if check.returncode != 0:
+            raise Refused("HAProxy refuses the configuration", log=_select_alerts(check.stderr))
+
+    def _tell(self, push: _Push, running: RunningProcess, commands: list[RuntimeCommand]) -> bool:
+        stats_socket = StatsSocket(push.files.generation_path(running.generation))
+        for command in commands:
+            push.is_told = True
+            try:
+                answer = stats_socket.ask(command.text)
+                for _ in range(DELETE_TRIES if command.may_wait else 0):
+                    if command.expected.fullmatch(answer):
+                        break
+                    time.sleep(0.02)
+                    answer = stats_socket.ask(command.text)
+            except OSError as exc:
+                answer = repr(exc)
+            if not command.expected.fullmatch(answer):
+                log("runtime change refused", amphora=push.files.amphora_id, command=command.text, answer=answer[:200])
+                return False
+            stop_points.reach("told")
+        return True
+
+    def _carry_over(self, files: AmphoraFiles, running: RunningProcess | None, bundle: Bundle) -> str:
+        if running is None:
+            return HEADER
+        try:
+            dump = StatsSocket(files.generation_path(running.generation)).ask("show servers state")
+        except OSError:
+            return HEADER
+        return carry_server_state(dump, bundle)
+
+    def _settle(self, files: AmphoraFiles) -> None:
+        """The push is over, one way or the other: take the mark away and remove what nobody needs."""
+        files.unmark()
+        state = self._supervisor.instance(files.amphora_id)
+        # A draining process still reaches for the peers' socket from its own directory.
+        used = {process.generation for process in state.processes()}
+        current = files.current()
+        files.keep_generations(used | ({current[0]} if current else set()))
+
+    def _launch(self, push: _Push) -> Launch:
+        return Launch(push.files.amphora_id, push.generation, push.directory, self._command(), push.bundle.binds)
+
+    def _command(self) -> tuple[str, ...]:
+        return (self._haproxy, "-db", "-f", "global.cfg", "-f", "haproxy.cfg", "-L", PEERS_SECTION)
+
+    def _global_section(self) -> str:
+        """Paths are relative to the generation's directory, where HAProxy is started: UNIX paths are short."""
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        connections = min((hard_limit - RESERVED_DESCRIPTORS) // 2, HIGHEST_CONNECTIONS)
+        return (
+            "global\n"
+            f"    maxconn {connections}\n"
+            f"    hard-stop-after {self._hard_stop_seconds}s\n"
+            f"    stats socket unix@{SOCKET_NAME} mode 600 level admin\n"
+            "    server-state-file server-state\n"
+            f"peers {PEERS_SECTION}\n"
+            f"    peer {PEERS_SECTION} unix@../peers.sock\n"
+        )
+
+
+def _answers(directory: Path, pid: int) -> bool:
+    try:
+        return StatsSocket(directory).process_id() == pid
+    except OSError:
+        return False
+
+
+def _read_alerts(directory: Path) -> str:
+    try:
+        return _select_alerts((directory / "haproxy.log").read_text(errors="replace"))
+    except FileNotFoundError:
+        return ""
+
+
+def _select_alerts(text: str) -> str:
+    lines = text.splitlines()
+    alerts = [line for line in lines if "[ALERT]" in line] or lines[-20:]
+    return "\n".join(alerts)[:LONGEST_LOG]

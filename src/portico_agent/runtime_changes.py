@@ -1,0 +1,103 @@
+"""Whether a running HAProxy can be told a change, and by which commands. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from portico_wire import Bundle, Server
+
+SILENCE = re.compile("")
+REGISTERED = re.compile("New server registered.")
+DELETED = re.compile("Server deleted.")
+MOVED = re.compile(r".*(changed|no need to change).*", re.DOTALL)
+
+MEANT_BY_THE_RUNTIME_API = re.compile(r"[;\\<\"'#$]")
+"""Characters that the runtime API or the configuration's quoting give a meaning: a line with one takes a reload."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeCommand:
+    """A command, and what HAProxy answers where it did it. ``may_wait``: a refusal may pass by itself."""
+
+    text: str
+    expected: re.Pattern[str]
+    may_wait: bool = False
+
+
+def plan_runtime_changes(old: Bundle, new: Bundle) -> list[RuntimeCommand] | None:
+    """The commands that lead from the old configuration to the new one; None where only a new process can."""
+    if old.binds != new.binds or old.backends != new.backends:
+        return None
+    rest = _text_without_servers(old)
+    if rest is None or rest != _text_without_servers(new):
+        return None
+    dynamic = {backend.name for backend in new.backends if backend.dynamic}
+    before = {(server.backend, server.name): server for server in old.servers}
+    after = {(server.backend, server.name): server for server in new.servers}
+    commands: list[RuntimeCommand] = []
+    for key, server in before.items():
+        if key not in after:
+            if server.backend not in dynamic:
+                return None
+            commands += _remove(server)
+    for key, server in after.items():
+        if key not in before:
+            if server.backend not in dynamic or MEANT_BY_THE_RUNTIME_API.search(server.line):
+                return None
+            commands += _add(server)
+        elif server != before[key]:
+            if shape_of(server) != shape_of(before[key]):
+                return None
+            commands += _change(before[key], server)
+    return commands
+
+
+def shape_of(server: Server) -> list[str]:
+    """The words of a server's line without address, weight and state: what the runtime API cannot change."""
+    words = server.line.split(" ")
+    weight = words.index("weight")
+    return [word for index, word in enumerate(words) if index not in (2, weight, weight + 1) and word != "disabled"]
+
+
+def _text_without_servers(bundle: Bundle) -> list[str] | None:
+    """The other lines; None where lines and servers do not correspond one to one."""
+    lines = {server.line for server in bundle.servers}
+    rest = [line for line in bundle.haproxy.split("\n") if line.strip() not in lines]
+    if bundle.haproxy.count("\n") + 1 - len(rest) != len(bundle.servers):
+        return None
+    return rest
+
+
+def _remove(server: Server) -> list[RuntimeCommand]:
+    name = f"{server.backend}/{server.name}"
+    return [
+        RuntimeCommand(f"set server {name} state maint", SILENCE),
+        RuntimeCommand(f"del server {name}", DELETED, may_wait=True),
+    ]
+
+
+def _add(server: Server) -> list[RuntimeCommand]:
+    """A server added at run time begins in maintenance and without checks."""
+    name = f"{server.backend}/{server.name}"
+    words = [word for word in server.line.split(" ")[2:] if word != "disabled"]
+    commands = [RuntimeCommand(f"add server {name} {' '.join(words)}", REGISTERED)]
+    if "check" in words:
+        commands.append(RuntimeCommand(f"enable health {name}", SILENCE))
+    if server.state == "ready":
+        commands.append(RuntimeCommand(f"enable server {name}", SILENCE))
+    return commands
+
+
+def _change(old: Server, new: Server) -> list[RuntimeCommand]:
+    name = f"{new.backend}/{new.name}"
+    commands = []
+    if new.state == "maint" and old.state != "maint":
+        commands.append(RuntimeCommand(f"set server {name} state maint", SILENCE))
+    if (new.address, new.port) != (old.address, old.port):
+        commands.append(RuntimeCommand(f"set server {name} addr {new.address} port {new.port}", MOVED))
+    if new.weight != old.weight:
+        commands.append(RuntimeCommand(f"set server {name} weight {new.weight}", SILENCE))
+    if new.state == "ready" and old.state != "ready":
+        commands.append(RuntimeCommand(f"set server {name} state ready", SILENCE))
+    return commands

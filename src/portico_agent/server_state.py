@@ -1,0 +1,65 @@
+"""What a new HAProxy is told of the servers that its predecessor knew. Pure.
+
+The dump of ``show servers state`` holds more than what checks have found out: also weights, ports and maintenance,
+which a new process would take from it *against* its own configuration. So only servers that stay where they are and in
+service are carried over, with the weight that the new configuration wants.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from portico_wire import Bundle, Server
+
+COLUMNS = (
+    *("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state", "srv_uweight"),
+    *("srv_iweight", "srv_time_since_last_change", "srv_check_status", "srv_check_result", "srv_check_health"),
+    *("srv_check_state", "srv_agent_state", "bk_f_forced_id", "srv_f_forced_id", "srv_fqdn", "srv_port", "srvrecord"),
+    *("srv_use_ssl", "srv_check_port", "srv_check_addr", "srv_agent_addr", "srv_agent_port"),
+)
+"""Version 1 of the format: HAProxy 2.6 and 2.8 both write and read it."""
+
+CHECK_CONFIGURED = 2
+"""Bit of srv_check_state: the server has a health check."""
+
+HEADER = f"1\n# {' '.join(COLUMNS)}\n"
+"""A state without servers; without it HAProxy complains of the file."""
+
+
+def carry_server_state(dump: str, bundle: Bundle) -> str:
+    """Make the state file of a new process that runs ``bundle`` from what its predecessor dumped.
+
+    A dump that is not of version 1 carries nothing over: servers then start as their configuration says.
+    """
+    lines = dump.splitlines()
+    if lines[:2] != HEADER.splitlines():
+        return HEADER
+    servers = {(server.backend, server.name): server for server in bundle.servers}
+    kept = []
+    for line in lines[2:]:
+        values = dict(zip(COLUMNS, line.split(" "), strict=False))
+        server = servers.get((values.get("be_name", ""), values.get("srv_name", "")))
+        if server is None or len(values) != len(COLUMNS) or not _is_still_true(values, server):
+            continue
+        values |= {"srv_uweight": str(server.weight), "srv_iweight": str(server.weight)}
+        kept.append(" ".join(values.values()))
+    return HEADER + "".join(f"{line}\n" for line in kept)
+
+
+def _is_still_true(values: dict[str, str], server: Server) -> bool:
+    """In service before and after, at the same place, checked before and after or neither."""
+    was_checked = int(values["srv_check_state"]) & CHECK_CONFIGURED != 0
+    return (
+        values["srv_admin_state"] == "0"
+        and server.state == "ready"
+        and _is_same_address(values["srv_addr"], server.address)
+        and values["srv_port"] == str(server.port)
+        and was_checked == ("check" in server.line.split(" "))
+    )
+
+
+def _is_same_address(dumped: str, address: str) -> bool:
+    try:
+        return ip_address(dumped) == ip_address(address)
+    except ValueError:
+        return False

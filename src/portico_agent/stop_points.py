@@ -1,0 +1,24 @@
+"""A hook for tests: an agent that dies at a chosen point of a push.
+
+The variable PORTICO_AGENT_STOP_AT names the point; an agent that reaches it kills itself with SIGKILL, as a power cut
+would. The points, in the order of a push::
+
+    prepared        the new generation's files and the mark are written
+    told            (runtime) HAProxy has been told the first change
+    started         (reload, start) the new process answers, the old one still runs
+    promoted        the supervisor runs the new generation
+    switched        ``current`` names the new generation, the mark is still there
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+VARIABLE = "PORTICO_AGENT_STOP_AT"
+
+
+def reach(point: str) -> None:
+    """Die here, if the environment says so."""
+    if os.environ.get(VARIABLE) == point:
+        os.kill(os.getpid(), signal.SIGKILL)

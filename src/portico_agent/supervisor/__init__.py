@@ -1,0 +1,24 @@
+"""The supervisor: holds the listening sockets of a host and is the parent of its HAProxy processes.
+
+Belongs here: what must not be restarted when everything else is. Does not: anything that knows what a configuration
+says. It is a program of its own, started by the agent and outliving it, and imports only the standard library, so that
+there is little in it that could go wrong or need an update.
+
+It answers JSON lines on ``supervisor.sock``. Commands (``{"command": ..., "instance": ID, ...}``):
+
+    list                                  every instance as it is
+    show                                  one instance as it is
+    start generation directory command_line binds
+                                          open the sockets, start a process beside the one that runs: the candidate
+    promote                               the candidate becomes the one that runs; the former is stopped softly
+    abandon                               kill the candidate
+    adopt-files generation directory command_line binds
+                                          start from these from now on; the process that runs has been told by itself
+    stop                                  stop softly, start no more
+    kill                                  end every process of the instance at once
+    shut-down                             end every process and the supervisor
+
+A socket is shared by every instance that names its address and port, and closed when none does any more. HAProxy that
+dies is started again at once on the same sockets, with a growing pause where it keeps dying. Without instances and
+without an agent the supervisor ends by itself.
+"""

@@ -1,0 +1,126 @@
+"""The supervisor's loop: commands, the end of children, the time of the next start."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import time
+from pathlib import Path
+
+from portico_agent.supervisor.instances import Supervisor, log_line
+from portico_agent.supervisor.sockets import Refusal
+
+FIRST_CONTACT_SECONDS = 10.0
+"""How long a new supervisor waits for its agent before it takes itself for idle."""
+
+LONGEST_LINE = 1024 * 1024
+
+
+class Loop:
+    """Waits for commands, for the end of children and for the time of the next start."""
+
+    def __init__(self, supervisor: Supervisor, listener: socket.socket) -> None:
+        self._supervisor = supervisor
+        self._listener = listener
+        self._selector = selectors.DefaultSelector()
+        self._clients: dict[socket.socket, bytearray] = {}
+        self._first_contact_until = time.monotonic() + FIRST_CONTACT_SECONDS
+        self._wakeup, writer = socket.socketpair()
+        writer.setblocking(False)
+        self._wakeup.setblocking(False)
+        self._writer = writer
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._end)
+        self._selector.register(listener, selectors.EVENT_READ)
+        self._selector.register(self._wakeup, selectors.EVENT_READ)
+
+    def _end(self, *_: object) -> None:
+        self._supervisor.is_ending = True
+
+    def run(self) -> None:
+        """Serve until told to end, or idle."""
+        while not self._supervisor.is_ending and not self._is_idle():
+            pause = self._supervisor.seconds_to_next_respawn()
+            if not self._clients and not self._supervisor.instances:
+                pause = max(0.0, self._first_contact_until - time.monotonic())
+            for key, _ in self._selector.select(pause):
+                if key.fileobj is self._listener:
+                    client, _address = self._listener.accept()
+                    self._clients[client] = bytearray()
+                    self._selector.register(client, selectors.EVENT_READ)
+                elif key.fileobj is self._wakeup:
+                    self._wakeup.recv(4096)
+                    self._supervisor.reap()
+                elif isinstance(key.fileobj, socket.socket):
+                    self._read(key.fileobj)
+            self._supervisor.respawn()
+        if self._supervisor.is_ending:
+            self._supervisor.end_all()
+
+    def _is_idle(self) -> bool:
+        return not self._clients and not self._supervisor.instances and time.monotonic() >= self._first_contact_until
+
+    def _read(self, client: socket.socket) -> None:
+        self._first_contact_until = 0.0
+        try:
+            data = client.recv(65536)
+        except OSError:
+            data = b""
+        buffer = self._clients[client]
+        buffer += data
+        if not data or len(buffer) > LONGEST_LINE:
+            self._drop(client)
+            return
+        while (end := buffer.find(b"\n")) >= 0:
+            line = bytes(buffer[:end])
+            del buffer[: end + 1]
+            try:
+                client.sendall(json.dumps(self._reply(line)).encode() + b"\n")
+            except OSError:
+                self._drop(client)
+                return
+
+    def _reply(self, line: bytes) -> dict[str, object]:
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                raise Refusal("invalid", "a command is an object")
+            return {"ok": True, **self._supervisor.answer(request)}
+        except Refusal as exc:
+            return {"ok": False, "code": exc.code, "error": str(exc), "reason": exc.reason}
+        except (ValueError, KeyError, TypeError) as exc:
+            return {"ok": False, "code": "invalid", "error": repr(exc), "reason": ""}
+        except OSError as exc:
+            return {"ok": False, "code": "unavailable", "error": str(exc), "reason": ""}
+
+    def _drop(self, client: socket.socket) -> None:
+        self._selector.unregister(client)
+        del self._clients[client]
+        client.close()
+
+
+def main(directory: str) -> None:
+    """Serve the agent's directory. Another supervisor already serving it is no error: this one ends."""
+    os.chdir(directory)
+    os.umask(0o077)
+    lock = os.open("supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log_line("another one serves this directory")
+        return
+    path = Path("supervisor.sock")
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Relative to the directory that we are in: the path of a UNIX socket may have 107 characters only.
+    listener.bind(str(path))
+    listener.listen(16)
+    log_line(f"serves pid={os.getpid()}")
+    Loop(Supervisor(), listener).run()
+    path.unlink()
+    log_line("ends")

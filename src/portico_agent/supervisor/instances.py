@@ -1,0 +1,262 @@
+"""The HAProxy processes: started beside each other, promoted, stopped softly, reaped and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from portico_agent.supervisor.sockets import Refusal, SocketKey, Sockets
+
+STABLE_SECONDS = 5.0
+"""A process that lived so long did not die of its configuration: it is started again without any pause."""
+
+LONGEST_PAUSE = 5.0
+"""Seconds between two starts of a process that keeps dying."""
+
+
+class Files:
+    """What to start: a generation's directory, the command line, and the sockets by their variables."""
+
+    __slots__ = ("binds", "command", "directory", "generation")
+
+    def __init__(self, request: dict[str, object]) -> None:
+        self.generation = int(str(request["generation"]))
+        self.directory = str(request["directory"])
+        self.command = [str(word) for word in _as_list(request["command_line"])]
+        self.binds: dict[str, SocketKey] = {}
+        for bind in _as_list(request["binds"]):
+            if not isinstance(bind, dict):
+                raise Refusal("invalid", "a bind is no object")
+            if bind.get("namespace"):
+                raise Refusal("invalid", "network namespaces are not supported")
+            self.binds[str(bind["name"])] = ("", str(bind["address"]), int(bind["port"]))
+
+
+class Process:
+    """A HAProxy that was started."""
+
+    __slots__ = ("generation", "pid", "started_at")
+
+    def __init__(self, pid: int, generation: int) -> None:
+        self.pid = pid
+        self.generation = generation
+        self.started_at = time.time()
+
+    def describe(self) -> dict[str, object]:
+        """Say which it is."""
+        return {"pid": self.pid, "generation": self.generation, "started_at": self.started_at}
+
+    def signal(self, number: int) -> None:
+        """Send a signal. The process is our unreaped child, so its id cannot be another's."""
+        os.kill(self.pid, number)
+
+
+class Instance:
+    """One amphora: at most one process that runs, at most one candidate, and those that still drain."""
+
+    __slots__ = ("candidate", "candidate_files", "deaths", "draining", "files", "respawn_at", "restarts", "running")
+
+    def __init__(self) -> None:
+        self.files: Files | None = None
+        self.running: Process | None = None
+        self.candidate_files: Files | None = None
+        self.candidate: Process | None = None
+        self.draining: list[Process] = []
+        self.restarts = 0
+        self.deaths = 0
+        self.respawn_at: float | None = None
+
+    def processes(self) -> list[Process]:
+        """Every process of it that is alive."""
+        return [process for process in (self.running, self.candidate, *self.draining) if process is not None]
+
+    def is_empty(self) -> bool:
+        """Nothing runs and nothing is to."""
+        return self.files is None and not self.processes()
+
+    def describe(self) -> dict[str, object]:
+        """Say how it is, for the agent."""
+        return {
+            "wanted": self.files.generation if self.files else None,
+            "running": self.running.describe() if self.running else None,
+            "candidate": self.candidate.describe() if self.candidate else None,
+            "draining": [process.describe() for process in self.draining],
+            "restarts": self.restarts,
+        }
+
+    def soft_stop(self) -> None:
+        """Let the running process finish its connections: it goes among the draining ones."""
+        if self.running is not None:
+            self.running.signal(signal.SIGUSR1)
+            self.draining.append(self.running)
+            self.running = None
+
+
+class Supervisor:
+    """Instances and their processes; every method runs on the one thread."""
+
+    def __init__(self) -> None:
+        self.instances: dict[str, Instance] = {}
+        self.is_ending = False
+        self._sockets = Sockets()
+
+    def answer(self, request: dict[str, object]) -> dict[str, object]:
+        """Carry out one command. Raises Refusal."""
+        command = str(request.get("command"))
+        if command == "list":
+            return {"instances": {name: instance.describe() for name, instance in self.instances.items()}}
+        if command == "shut-down":
+            self.is_ending = True
+            return {}
+        name = str(request.get("instance"))
+        instance = self.instances.setdefault(name, Instance())
+        try:
+            self._command(instance, command, request)
+        finally:
+            self.tidy()
+        return instance.describe()
+
+    def _command(self, instance: Instance, command: str, request: dict[str, object]) -> None:
+        if command == "show":
+            return
+        if command == "start":
+            self._start_candidate(instance, Files(request))
+        elif command == "promote":
+            self._promote(instance)
+        elif command == "abandon":
+            self._abandon(instance)
+        elif command == "adopt-files":
+            instance.files = Files(request)
+        elif command == "stop":
+            self._abandon(instance)
+            instance.files = instance.respawn_at = None
+            instance.soft_stop()
+        elif command == "kill":
+            instance.files = instance.respawn_at = None
+            for process in instance.processes():
+                process.signal(signal.SIGKILL)
+        else:
+            raise Refusal("invalid", f"there is no command {command}")
+
+    def _start_candidate(self, instance: Instance, files: Files) -> None:
+        self._abandon(instance)
+        self._sockets.listen(list(files.binds.values()))
+        instance.candidate = self._spawn(files)
+        instance.candidate_files = files
+
+    def _promote(self, instance: Instance) -> None:
+        if instance.candidate is None:
+            raise Refusal("no-candidate", "the candidate is dead")
+        instance.soft_stop()
+        instance.running, instance.candidate = instance.candidate, None
+        instance.files, instance.candidate_files = instance.candidate_files, None
+        instance.deaths, instance.respawn_at = 0, None
+
+    def _abandon(self, instance: Instance) -> None:
+        if instance.candidate is not None:
+            instance.candidate.signal(signal.SIGKILL)
+            instance.draining.append(instance.candidate)
+        instance.candidate = instance.candidate_files = None
+
+    def _spawn(self, files: Files) -> Process:
+        environment = {name: str(self._sockets.descriptor(key)) for name, key in files.binds.items()}
+        # The rest of our environment is kept from HAProxy: a configuration can read variables.
+        if test_run := os.environ.get("PORTICO_TEST_RUN"):
+            environment["PORTICO_TEST_RUN"] = test_run
+        inherited = [self._sockets.descriptor(key) for key in files.binds.values()]
+        pid = os.fork()
+        if pid == 0:
+            _become(files, environment, inherited)
+        return Process(pid, files.generation)
+
+    def tidy(self) -> None:
+        """Close sockets that nobody names any more; forget instances of which nothing is left."""
+        for name in [name for name, instance in self.instances.items() if instance.is_empty()]:
+            del self.instances[name]
+        keys: set[SocketKey] = set()
+        for instance in self.instances.values():
+            for files in (instance.files, instance.candidate_files):
+                keys.update(files.binds.values() if files else ())
+        self._sockets.keep(keys)
+
+    def reap(self) -> None:
+        """Collect the children that ended, and start again those that should not have."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            for name, instance in self.instances.items():
+                self._note_end(name, instance, pid, os.waitstatus_to_exitcode(status))
+        self.respawn()
+        self.tidy()
+
+    def _note_end(self, name: str, instance: Instance, pid: int, exit_code: int) -> None:
+        instance.draining = [process for process in instance.draining if process.pid != pid]
+        if instance.candidate is not None and instance.candidate.pid == pid:
+            instance.candidate = instance.candidate_files = None
+        if instance.running is None or instance.running.pid != pid:
+            return
+        lived = time.time() - instance.running.started_at
+        instance.running = None
+        if instance.files is None:
+            return
+        instance.deaths = 0 if lived >= STABLE_SECONDS else instance.deaths + 1
+        pause = 0.0 if instance.deaths <= 1 else min(0.1 * 2.0 ** min(instance.deaths, 10), LONGEST_PAUSE)
+        instance.respawn_at = time.monotonic() + pause
+        log_line(f"haproxy of {name} ended by itself: pid={pid} exit={exit_code} lived={lived:.1f} pause={pause:.1f}")
+
+    def respawn(self) -> None:
+        """Start again what is due."""
+        for instance in self.instances.values():
+            if instance.files and instance.respawn_at is not None and instance.respawn_at <= time.monotonic():
+                instance.respawn_at = None
+                instance.restarts += 1
+                instance.running = self._spawn(instance.files)
+
+    def seconds_to_next_respawn(self) -> float | None:
+        """When ``respawn`` has something to do, or None."""
+        due = [instance.respawn_at for instance in self.instances.values() if instance.respawn_at is not None]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def end_all(self) -> None:
+        """End every process and wait for it."""
+        for instance in self.instances.values():
+            for process in instance.processes():
+                process.signal(signal.SIGKILL)
+        for instance in self.instances.values():
+            for process in instance.processes():
+                os.waitpid(process.pid, 0)
+
+
+def _as_list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise Refusal("invalid", "not a list")
+    return value
+
+
+def _become(files: Files, environment: dict[str, str], inherited: list[int]) -> None:
+    """In the child: turn into HAProxy, its log and its sockets' numbers in place. Never returns."""
+    try:
+        os.chdir(files.directory)
+        log = os.open("haproxy.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        for descriptor in inherited:
+            os.set_inheritable(descriptor, True)
+        os.execve(files.command[0], files.command, environment)  # noqa: S606 - no shell is the point
+    except OSError as exc:
+        os.write(2, f"[ALERT] cannot start {files.command[0]}: {exc.strerror}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def log_line(text: str) -> None:
+    """Write one line on stderr, which is supervisor.log."""
+    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} supervisor {text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,70 @@
+"""The listening sockets."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+BACKLOG = 4096
+"""Connections that may wait in a socket while no HAProxy runs; the kernel cuts it to net.core.somaxconn."""
+
+SocketKey = tuple[str, str, int]
+"""Namespace ("" for the supervisor's own), address, port."""
+
+
+class Refusal(Exception):
+    """A command that cannot be done. ``code`` and ``reason`` are for the agent."""
+
+    def __init__(self, code: str, error: str, reason: str = "") -> None:
+        super().__init__(error)
+        self.code = code
+        self.reason = reason
+
+
+class Sockets:
+    """The listening sockets, one per address and port."""
+
+    def __init__(self) -> None:
+        self._open: dict[SocketKey, socket.socket] = {}
+
+    def listen(self, keys: list[SocketKey]) -> None:
+        """Open those that are not open yet: all of them or none. Raises Refusal.
+
+        The namespace is part of the key so that sockets in network namespaces can be opened here later.
+        """
+        opened: list[SocketKey] = []
+        try:
+            for key in keys:
+                if key not in self._open:
+                    self._open[key] = _listen(key[1], key[2])
+                    opened.append(key)
+        except OSError as exc:
+            for undone in opened:
+                self._open.pop(undone).close()
+            reason = errno.errorcode.get(exc.errno or 0, "")
+            raise Refusal("bind-failed", f"cannot listen on {key[1]} port {key[2]}: {exc.strerror}", reason) from exc
+
+    def keep(self, keys: set[SocketKey]) -> None:
+        """Close all others."""
+        for key in [key for key in self._open if key not in keys]:
+            self._open.pop(key).close()
+
+    def descriptor(self, key: SocketKey) -> int:
+        """The socket's number."""
+        return self._open[key].fileno()
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind((address, port))
+        opened.listen(BACKLOG)
+        opened.setblocking(False)
+    except OSError:
+        opened.close()
+        raise
+    return opened

@@ -1,0 +1,206 @@
+"""The agent's side of the supervisor: starting it, and talking to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portico_agent.failures import BindFailed, Unavailable
+from portico_agent.logs import log
+from portico_agent.unix_socket import connect_unix
+
+if TYPE_CHECKING:
+    import socket
+
+    from portico_wire import Bind
+
+START_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+
+PROGRAM = """\
+import sys
+sys.path.insert(0, sys.argv[2])
+from portico_agent.supervisor.control import main
+main(sys.argv[1])
+"""
+"""Run without site-packages and the user's settings (-I -S): the supervisor needs nothing but the standard library."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningProcess:
+    """A HAProxy of an amphora, and the generation that it was started from."""
+
+    pid: int
+    generation: int
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceState:
+    """An amphora as the supervisor sees it. ``wanted`` is the generation that a dead process is started from."""
+
+    wanted: int | None = None
+    running: RunningProcess | None = None
+    candidate: RunningProcess | None = None
+    draining: tuple[RunningProcess, ...] = ()
+    restarts: int = 0
+
+    def processes(self) -> list[RunningProcess]:
+        """Every process of it that is alive."""
+        return [process for process in (self.running, self.candidate, *self.draining) if process is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to start for an amphora: a generation in its directory, on these sockets."""
+
+    amphora_id: str
+    generation: int
+    directory: Path
+    command: tuple[str, ...]
+    binds: tuple[Bind, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Say it in the supervisor's words."""
+        return {
+            "instance": self.amphora_id,
+            "generation": self.generation,
+            "directory": str(self.directory),
+            "command_line": self.command,
+            "binds": [
+                {"name": bind.name, "address": bind.address, "port": bind.port, "namespace": None}
+                for bind in self.binds
+            ],
+        }
+
+
+class SupervisorClient:
+    """A connection to the supervisor of a directory. Safe to use from many threads; every command is short."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._connection: socket.socket | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def ensure(self) -> bool:
+        """Connect, starting a supervisor where none serves. True where one was started. Raises Unavailable."""
+        with self._lock:
+            if self._connection is not None:
+                return False
+            started = False
+            deadline = time.monotonic() + START_SECONDS
+            while time.monotonic() < deadline:
+                try:
+                    self._connection = connect_unix(self._directory / "supervisor.sock", ANSWER_SECONDS)
+                    return started
+                except OSError:
+                    if self._child is None or self._child.poll() is not None:
+                        self._child = _start(self._directory)
+                        started = True
+                    time.sleep(0.01)
+            raise Unavailable("the supervisor does not start; see supervisor.log")
+
+    def close(self) -> None:
+        """Leave the supervisor to itself."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def instances(self) -> dict[str, InstanceState]:
+        """Every instance by its amphora's id."""
+        instances = self._ask({"command": "list"})["instances"]
+        if not isinstance(instances, dict):
+            raise Unavailable("the supervisor answers nonsense")
+        return {name: _read_instance(value) for name, value in instances.items()}
+
+    def instance(self, amphora_id: str) -> InstanceState:
+        """One instance; all of it empty where the supervisor has none."""
+        return self.order("show", amphora_id)
+
+    def start(self, launch: Launch) -> int:
+        """Start a candidate beside what runs. Its pid. Raises BindFailed."""
+        candidate = _read_instance(self._ask({"command": "start", **launch.to_dict()})).candidate
+        if candidate is None:
+            raise Unavailable("the supervisor started nothing")
+        return candidate.pid
+
+    def adopt_files(self, launch: Launch) -> InstanceState:
+        """Have a dead process started from these files from now on."""
+        return _read_instance(self._ask({"command": "adopt-files", **launch.to_dict()}))
+
+    def order(self, command: str, amphora_id: str) -> InstanceState:
+        """One of show, promote, abandon, stop, kill. What the instance is after it."""
+        return _read_instance(self._ask({"command": command, "instance": amphora_id}))
+
+    def shut_down(self) -> None:
+        """End the supervisor and every HAProxy."""
+        self._ask({"command": "shut-down"})
+
+    def _ask(self, request: dict[str, object]) -> dict[str, object]:
+        with self._lock:
+            if self._connection is None:
+                raise Unavailable("the supervisor is gone; it is being started again")
+            try:
+                self._connection.sendall(json.dumps(request).encode() + b"\n")
+                answer = json.loads(_read_line(self._connection))
+            except (OSError, ValueError) as exc:
+                # What was sent may or may not have been done: with the connection goes every half-read answer.
+                self._connection.close()
+                self._connection = None
+                raise Unavailable(f"the supervisor does not answer: {exc!r}") from exc
+        if answer.get("ok"):
+            return dict(answer)
+        if answer.get("code") == "bind-failed":
+            raise BindFailed(str(answer["error"]), reason=answer["reason"])
+        raise Unavailable(f"the supervisor: {answer.get('error')}")
+
+
+def _start(directory: Path) -> subprocess.Popen[bytes]:
+    source = str(Path(__file__).resolve().parent.parent)
+    environment = {name: os.environ[name] for name in ("PORTICO_TEST_RUN",) if name in os.environ}
+    with (directory / "supervisor.log").open("ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", PROGRAM, str(directory), source],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
+    log("supervisor started", pid=child.pid)
+    return child
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    answer = bytearray()
+    while not answer.endswith(b"\n"):
+        data = connection.recv(65536)
+        if not data:
+            raise ConnectionResetError("closed")
+        answer += data
+    return bytes(answer)
+
+
+def _read_instance(value: object) -> InstanceState:
+    if not isinstance(value, dict):
+        raise Unavailable("the supervisor answers nonsense")
+    return InstanceState(
+        wanted=value["wanted"],
+        running=_read_process(value["running"]),
+        candidate=_read_process(value["candidate"]),
+        draining=tuple(RunningProcess(**process) for process in value["draining"]),
+        restarts=value["restarts"],
+    )
+
+
+def _read_process(value: dict[str, object] | None) -> RunningProcess | None:
+    return RunningProcess(**value) if value else None  # type: ignore[arg-type]  # the supervisor's own describe()
