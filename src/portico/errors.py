@@ -1,0 +1,204 @@
+"""Every error that Portico raises, as one tree.
+
+::
+
+    PorticoError
+    ├── InvalidInput                 bad input: names the field and the rule; nothing was changed
+    │   └── NotSupported             valid in the API, not built or not allowed here
+    ├── NotFound                     the id names nothing
+    │   ├── AmphoraNotFound  LBNotFound  ListenerNotFound  PoolNotFound
+    │   └── HMNotFound  MemberNotFound  L7PolicyNotFound  L7RuleNotFound
+    ├── Unsuitable                   the object exists nowhere that it could be built
+    │   └── NoSuitableAmphora  NoSuitableLB  NoSuitablePool
+    ├── Conflict                     the object's present state forbids the request
+    │   └── IllegalTransition  AmphoraInUse  Duplicate
+    ├── OperationFailed              an operation that another worker ran ended in FAILED
+    ├── LeaseLost                    another worker took over; this one must write nothing more
+    ├── StoreError
+    │   └── StoreUnavailable         (transient) the database does not answer
+    └── DriverError                  an outside system said no
+        ├── DriverUnavailable        (transient) it could not be reached, or was too slow
+        ├── ConfigurationRefused     the daemon refused the configuration; the old one still runs
+        ├── StaleVersion             the agent has a newer configuration: this writer is fenced
+        ├── AddressInUse             an address or a port is taken
+        ├── AmphoraGone              the amphora was deleted there and never comes back
+        └── NoCapacity               there is no place for another amphora
+
+``transient`` is part of the type: a transient error is worth trying again, any other is not.
+"""
+
+from __future__ import annotations
+
+
+class PorticoError(Exception):
+    """Root of the tree. ``str(error)`` is fit to be shown to a user: it never holds key material."""
+
+    transient = False
+
+
+class InvalidInput(PorticoError, ValueError):
+    """A value breaks a rule.
+
+    Attributes:
+        field: the name of the argument or attribute, as the caller wrote it.
+        rule: what the value should have been.
+    """
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
+
+    def __reduce__(self) -> tuple[type[InvalidInput], tuple[str, str]]:
+        return type(self), (self.field, self.rule)
+
+
+class NotSupported(InvalidInput):
+    """The value is legal in the API but this deployment does not do it (not built, or switched off)."""
+
+
+class NotFound(PorticoError, LookupError):
+    """No object has this id. ``object_id`` is the id that was asked for."""
+
+    kind = "object"
+
+    def __init__(self, object_id: str) -> None:
+        super().__init__(f"{self.kind} {object_id} not found")
+        self.object_id = object_id
+
+
+class AmphoraNotFound(NotFound):
+    """No amphora has this id."""
+
+    kind = "amphora"
+
+
+class LBNotFound(NotFound):
+    """No load balancer has this id."""
+
+    kind = "load balancer"
+
+
+class ListenerNotFound(NotFound):
+    """No listener has this id."""
+
+    kind = "listener"
+
+
+class PoolNotFound(NotFound):
+    """No pool has this id."""
+
+    kind = "pool"
+
+
+class HMNotFound(NotFound):
+    """No health monitor has this id."""
+
+    kind = "health monitor"
+
+
+class MemberNotFound(NotFound):
+    """No member has this id."""
+
+    kind = "member"
+
+
+class L7PolicyNotFound(NotFound):
+    """No L7 policy has this id."""
+
+    kind = "L7 policy"
+
+
+class L7RuleNotFound(NotFound):
+    """No L7 rule has this id."""
+
+    kind = "L7 rule"
+
+
+class Unsuitable(PorticoError):
+    """What the object should be built on is missing or cannot carry it."""
+
+
+class NoSuitableAmphora(Unsuitable):
+    """No amphora could be had for the load balancer."""
+
+
+class NoSuitableLB(Unsuitable):
+    """The listener or pool has no load balancer that could carry it."""
+
+
+class NoSuitablePool(Unsuitable):
+    """The member or health monitor has no pool that could carry it."""
+
+
+class Conflict(PorticoError):
+    """The present state of the object forbids the request."""
+
+
+class IllegalTransition(Conflict):
+    """A status change that the transition table in ``portico.status`` does not list."""
+
+
+class AmphoraInUse(Conflict):
+    """The amphora serves a load balancer: fail it over or delete the load balancer instead."""
+
+
+class Duplicate(Conflict):
+    """Another object already has this port, address, name or place."""
+
+
+class OperationFailed(PorticoError):
+    """The operation ended in FAILED. ``operation_id`` and ``reason`` tell which and why."""
+
+    def __init__(self, operation_id: str, reason: str) -> None:
+        super().__init__(reason)
+        self.operation_id = operation_id
+        self.reason = reason
+
+
+class LeaseLost(PorticoError):
+    """The lease ran out and another worker has it: whatever this one still has to write is refused."""
+
+
+class StoreError(PorticoError):
+    """The database refused a statement."""
+
+
+class StoreUnavailable(StoreError):
+    """The database could not be reached, or gave up on a transaction that may be tried again."""
+
+    transient = True
+
+
+class DriverError(PorticoError):
+    """An outside system (agent, network, compute) failed or refused."""
+
+
+class DriverUnavailable(DriverError):
+    """The outside system could not be reached or did not answer in time."""
+
+    transient = True
+
+
+class ConfigurationRefused(DriverError):
+    """The daemon refused the configuration. ``log`` holds its own words."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(f"{message}: {log}" if log else message)
+        self.log = log
+
+
+class StaleVersion(DriverError):
+    """The agent holds a newer version than the one that was pushed: the pusher lost its lease."""
+
+
+class AddressInUse(DriverError):
+    """The address (or address and port) is already taken by something else."""
+
+
+class AmphoraGone(DriverError):
+    """The amphora was deleted on its host; an id is never used twice."""
+
+
+class NoCapacity(DriverError):
+    """Compute has no place for another amphora."""

@@ -1,0 +1,135 @@
+"""Settings: grouped, typed, passed in; nothing in Portico reads a global.
+
+Values come, strongest first, from arguments, from environment variables (``PORTICO_WORKER__THREADS=8``: group and name
+joined by two underscores) and from a TOML file (``Settings.from_file``). ``tests/unit/test_settings.py`` pins the defaults.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(_Group):
+    """Where the truth is kept."""
+
+    url: str = "sqlite:///portico.db"
+    """SQLAlchemy URL: ``sqlite:///PATH``, ``postgresql+psycopg://...`` or ``mariadb+pymysql://...``."""
+    pool_size: PositiveInt = 20
+    """Connections a process keeps at most."""
+    retries: PositiveInt = 8
+    """How often a transaction is tried again after a deadlock, a serialization failure or a lost connection."""
+
+
+class WorkerSettings(_Group):
+    """How operations are run."""
+
+    threads: PositiveInt = 4
+    """Operations that one ``portico worker`` process runs at once."""
+    executor_threads: PositiveInt = 8
+    """Size of the one thread pool that all TaskFlow engines of a process share."""
+    lease_seconds: PositiveFloat = 20.0
+    """How long a lease lives without being renewed: the longest that anything waits after a worker died."""
+    poll_seconds: PositiveFloat = 1.0
+    """How often an idle worker looks for work that no notification told it about."""
+    max_attempts: PositiveInt = 3
+    """An operation that was started so often and never finished is set aside as FAILED."""
+    task_retries: int = Field(default=3, ge=0)
+    """How often a driver call that failed in a transient way is tried again within one attempt."""
+    retry_seconds: PositiveFloat = 0.5
+    """Pause before the first of these tries; it doubles each time."""
+    batch_seconds: float = Field(default=0.1, ge=0)
+    """Least time between the starts of two pushes to one load balancer while changes keep coming; the first change
+    after a quiet time never waits."""
+    batch_size: PositiveInt = 1000
+    """Operations applied as one configuration at most."""
+    wait_seconds: PositiveFloat = 600.0
+    """How long a direct call waits for its operation when another worker has the load balancer."""
+    stop_seconds: PositiveFloat = 30.0
+    """A worker that is asked to stop finishes what it runs, or hands it over after this time."""
+
+
+class LimitSettings(_Group):
+    """First values of the named limits over all workers; later ones are kept in the database
+    (``portico.store.slots``). 0 means no limit."""
+
+    operations: int = Field(default=200, ge=0)
+    """Load balancers being changed at once."""
+    amphora_builds: int = Field(default=20, ge=0)
+    """Amphorae being built at once."""
+    failovers: int = Field(default=10, ge=0)
+    """Failovers running at once."""
+
+
+class ValidationSettings(_Group):
+    """What users may ask for."""
+
+    allow_ping_monitors: bool = False
+    """HAProxy has no ICMP check; PING monitors run an external program and are refused unless allowed."""
+    allow_loopback_members: bool = True
+    """Members in 127.0.0.0/8 and ::1: needed on one machine, to be refused where tenants share hosts."""
+    max_members: PositiveInt = 5000
+    """Members in one load balancer."""
+
+
+class NetworkSettings(_Group):
+    """Where VIPs come from."""
+
+    driver: Literal["loopback", "noop"] = "loopback"
+    vip_range: str = "127.64.0.0/10"
+    """The part of 127.0.0.0/8 that the loopback driver hands out."""
+
+
+class ComputeSettings(_Group):
+    """Where amphorae run."""
+
+    driver: Literal["local", "noop"] = "local"
+
+
+class AmphoraSettings(_Group):
+    """How amphorae are talked to."""
+
+    driver: Literal["agent", "noop"] = "agent"
+    agent_url: str = "https://127.0.0.1:9443"
+    """The agent of this host."""
+    agent_name: str = "portico-agent"
+    """DNS name in the agent's certificate."""
+    controller_name: str = "portico-controller"
+    """Common name of the controller's certificate, the only one that agents let in."""
+    certificates: Path = Path("certificates")
+    """Directory with ``ca.pem``, ``controller.pem`` and ``controller.key``."""
+    connect_seconds: PositiveFloat = 5.0
+    request_seconds: PositiveFloat = 60.0
+    drain_seconds: float = Field(default=5.0, ge=0)
+    """How long an amphora that is taken away may finish the connections it has."""
+
+
+class Settings(BaseSettings):
+    """All groups. Unknown names are refused, so that a typing error is not a silent default."""
+
+    model_config = SettingsConfigDict(env_prefix="PORTICO_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    database: DatabaseSettings = DatabaseSettings()
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    validation: ValidationSettings = ValidationSettings()
+    network: NetworkSettings = NetworkSettings()
+    compute: ComputeSettings = ComputeSettings()
+    amphora: AmphoraSettings = AmphoraSettings()
+
+    @classmethod
+    def from_file(cls, path: Path, **overrides: Any) -> Settings:
+        """Read a TOML file; ``overrides`` win over it.
+
+        Raises:
+            pydantic.ValidationError: naming each unknown or wrong value.
+        """
+        return cls(**{**tomllib.loads(path.read_text()), **overrides})
