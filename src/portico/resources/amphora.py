@@ -1,0 +1,57 @@
+"""Amphorae: where load balancers run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portico.resources.row import UUID, Row, new_id, utc_now
+from portico.status import AmphoraRole, AmphoraStatus
+
+
+class Amphora(Row):
+    """One amphora. Its row, with its id, is written before anything is made outside, so that a second try adopts it.
+
+    A spare has no load balancer; it owns its own lease, one with a load balancer is under that one's lease.
+    """
+
+    __tablename__ = "amphora"
+
+    id: Mapped[str] = mapped_column(UUID, primary_key=True, default=new_id)
+    load_balancer_id: Mapped[str | None] = mapped_column(ForeignKey("load_balancer.id"), default=None, index=True)
+    status: Mapped[str] = mapped_column(String(16), default=AmphoraStatus.PENDING_CREATE, index=True)
+    role: Mapped[str | None] = mapped_column(String(16), default=AmphoraRole.STANDALONE)
+    compute_id: Mapped[str | None] = mapped_column(String(255), default=None)
+    agent_url: Mapped[str | None] = mapped_column(String(255), default=None)
+    lb_network_ip: Mapped[str | None] = mapped_column(String(64), default=None)
+    vrrp_ip: Mapped[str | None] = mapped_column(String(64), default=None)
+    ha_ip: Mapped[str | None] = mapped_column(String(64), default=None)
+    vrrp_port_id: Mapped[str | None] = mapped_column(UUID, default=None)
+    ha_port_id: Mapped[str | None] = mapped_column(UUID, default=None)
+    vrrp_interface: Mapped[str | None] = mapped_column(String(16), default=None)
+    vrrp_id: Mapped[int | None] = mapped_column(default=None)
+    vrrp_priority: Mapped[int | None] = mapped_column(default=None)
+    cert_expiration: Mapped[datetime | None] = mapped_column(default=None)
+    cert_busy: Mapped[bool] = mapped_column(default=False)
+    cached_zone: Mapped[str | None] = mapped_column(String(255), default=None)
+    image_id: Mapped[str | None] = mapped_column(UUID, default=None)
+    compute_flavor: Mapped[str | None] = mapped_column(String(255), default=None)
+    replaces_id: Mapped[str | None] = mapped_column(UUID, default=None)
+    """The amphora that this one is built to replace: how a failover that starts again finds its replacement."""
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    updated_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class AmphoraHealth(Row):
+    """The last that was heard of an amphora."""
+
+    __tablename__ = "amphora_health"
+
+    amphora_id: Mapped[str] = mapped_column(ForeignKey("amphora.id", ondelete="CASCADE"), primary_key=True)
+    last_update: Mapped[datetime]
+    busy: Mapped[bool] = mapped_column(default=False)
+    boot_id: Mapped[str | None] = mapped_column(String(64), default=None)
+    sequence: Mapped[int] = mapped_column(BigInteger, default=0)
+    config_version: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -1,0 +1,99 @@
+"""Health monitors: how a pool finds out which of its members live."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, ValidationInfo, model_validator
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portico.resources.row import FieldError, Part, Printable, Row, Spec, rules_of
+
+
+class MonitorType(StrEnum):
+    """How a member is asked."""
+
+    HTTP = "HTTP"
+    HTTPS = "HTTPS"
+    PING = "PING"
+    TCP = "TCP"
+    TLS_HELLO = "TLS-HELLO"
+    UDP_CONNECT = "UDP-CONNECT"
+    SCTP = "SCTP"
+
+
+HTTP_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
+_HTTP_ONLY = ("http_method", "http_version", "url_path", "expected_codes", "domain_name")
+_CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(,[1-5]\d\d)*)?")
+_DOMAIN = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?"
+)
+_PATH = re.compile(r"/[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
+
+
+class HealthMonitor(Part, Row):
+    """The monitor of one pool."""
+
+    __tablename__ = "health_monitor"
+
+    pool_id: Mapped[str] = mapped_column(ForeignKey("pool.id", ondelete="CASCADE"), unique=True)
+    type: Mapped[str] = mapped_column(String(16))
+    delay: Mapped[int]
+    timeout: Mapped[int]
+    max_retries: Mapped[int]
+    max_retries_down: Mapped[int] = mapped_column(default=3)
+    http_method: Mapped[str | None] = mapped_column(String(16), default=None)
+    http_version: Mapped[float | None] = mapped_column(default=None)
+    url_path: Mapped[str | None] = mapped_column(String(2048), default=None)
+    expected_codes: Mapped[str | None] = mapped_column(String(64), default=None)
+    domain_name: Mapped[str | None] = mapped_column(String(255), default=None)
+
+
+class HealthMonitorSpec(Spec):
+    """What a user may say about a health monitor.
+
+    ``delay`` and ``timeout`` are seconds; ``max_retries`` successes bring a member up, ``max_retries_down`` failures take
+    it down. HTTP and HTTPS monitors fill in GET, ``/`` and 200 where nothing is said. ``expected_codes`` is one code, a
+    list (``200,202``) or a range (``200-204``).
+    """
+
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "type"})
+
+    type: Literal["HTTP", "HTTPS", "PING", "TCP", "TLS-HELLO", "UDP-CONNECT", "SCTP"]
+    delay: Annotated[int, Field(ge=1, le=2147483)]
+    timeout: Annotated[int, Field(ge=1, le=2147483)]
+    max_retries: Annotated[int, Field(ge=1, le=10)]
+    max_retries_down: Annotated[int, Field(ge=1, le=10)] = 3
+    http_method: Literal["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"] | None = None
+    http_version: Literal[1.0, 1.1] | None = None
+    url_path: Annotated[str, Field(max_length=2048), Printable] | None = None
+    expected_codes: Annotated[str, Field(max_length=64)] | None = None
+    domain_name: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self, info: ValidationInfo) -> Self:
+        if self.timeout > self.delay:
+            raise FieldError("timeout", "must not be longer than delay")
+        if self.type in (MonitorType.UDP_CONNECT, MonitorType.SCTP):
+            raise FieldError("type", f"{self.type} monitors are not built yet", unsupported=True)
+        if self.type == MonitorType.PING and not rules_of(info).allow_ping_monitors:
+            raise FieldError("type", "PING monitors are not allowed here; use TCP", unsupported=True)
+        if self.type not in (MonitorType.HTTP, MonitorType.HTTPS):
+            for field in _HTTP_ONLY:
+                if getattr(self, field) is not None:
+                    raise FieldError(field, "is for HTTP and HTTPS monitors only")
+        if self.url_path is not None and not _PATH.fullmatch(self.url_path):
+            raise FieldError(
+                "url_path", "must be a URL path: begins with / and holds only characters that RFC 3986 allows"
+            )
+        if self.expected_codes is not None and not _CODES.fullmatch(self.expected_codes):
+            raise FieldError("expected_codes", "must be a code (200), a list (200,202) or a range (200-204)")
+        if self.domain_name is not None:
+            if not _DOMAIN.fullmatch(self.domain_name):
+                raise FieldError("domain_name", "must be a host name")
+            if self.http_version != 1.1:
+                raise FieldError("domain_name", "needs http_version 1.1")
+        return self

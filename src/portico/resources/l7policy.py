@@ -1,0 +1,92 @@
+"""L7 policies: what to do with a request whose rules all match."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portico.resources.row import FieldError, Id, Part, Row, Spec, Url
+
+
+class PolicyAction(StrEnum):
+    """What a policy does."""
+
+    REDIRECT_TO_POOL = "REDIRECT_TO_POOL"
+    REDIRECT_TO_URL = "REDIRECT_TO_URL"
+    REDIRECT_PREFIX = "REDIRECT_PREFIX"
+    REJECT = "REJECT"
+
+
+TARGET_FIELD = {
+    PolicyAction.REDIRECT_TO_POOL: "redirect_pool_id",
+    PolicyAction.REDIRECT_TO_URL: "redirect_url",
+    PolicyAction.REDIRECT_PREFIX: "redirect_prefix",
+}
+LAST_POSITION = 2147483647
+"""The API's way to say "after all others"."""
+
+
+class L7Policy(Part, Row):
+    """One policy of a listener. Position 1 is asked first."""
+
+    __tablename__ = "l7policy"
+
+    listener_id: Mapped[str] = mapped_column(ForeignKey("listener.id", ondelete="CASCADE"), index=True)
+    action: Mapped[str] = mapped_column(String(32))
+    redirect_pool_id: Mapped[str | None] = mapped_column(
+        ForeignKey("pool.id", ondelete="SET NULL"), default=None, index=True
+    )
+    redirect_url: Mapped[str | None] = mapped_column(String(255), default=None)
+    redirect_prefix: Mapped[str | None] = mapped_column(String(255), default=None)
+    redirect_http_code: Mapped[int | None] = mapped_column(default=None)
+    position: Mapped[int] = mapped_column(default=LAST_POSITION)
+
+
+class L7PolicySpec(Spec):
+    """What a user may say about a policy. ``redirect_http_code`` defaults to 302 for the two redirects to URLs."""
+
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id"})
+
+    action: Literal["REDIRECT_TO_POOL", "REDIRECT_TO_URL", "REDIRECT_PREFIX", "REJECT"]
+    redirect_pool_id: Id | None = None
+    redirect_url: Url | None = None
+    redirect_prefix: Url | None = None
+    redirect_http_code: Literal[301, 302, 303, 307, 308] | None = None
+    position: Annotated[int, Field(ge=1, le=LAST_POSITION)] = LAST_POSITION
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        action = PolicyAction(self.action)
+        for kind, field in TARGET_FIELD.items():
+            value = getattr(self, field)
+            if kind == action and value is None:
+                raise FieldError(field, f"is needed with {action}")
+            if kind != action and value is not None:
+                raise FieldError(field, f"cannot be given with {action}")
+        for field in ("redirect_url", "redirect_prefix"):
+            value = getattr(self, field)
+            if value is not None:
+                check_url(field, value)
+        if self.redirect_http_code is not None and action not in (
+            PolicyAction.REDIRECT_TO_URL,
+            PolicyAction.REDIRECT_PREFIX,
+        ):
+            raise FieldError("redirect_http_code", "is for REDIRECT_TO_URL and REDIRECT_PREFIX only")
+        return self
+
+
+def check_url(field: str, value: str) -> None:
+    """Refuse what is not an absolute http or https URL of ASCII characters without white space or quotes."""
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise FieldError(field, "must be an absolute http or https URL") from None
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise FieldError(field, "must be an absolute http or https URL")
+    if not value.isascii() or any(character in " \"'\\<>^`{|}" for character in value):
+        raise FieldError(field, "holds a character that a URL must percent-encode")

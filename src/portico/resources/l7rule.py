@@ -1,0 +1,90 @@
+"""L7 rules: one condition on a request."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portico.resources.row import FieldError, Part, Printable, Row, Spec
+
+
+class RuleType(StrEnum):
+    """What a rule looks at."""
+
+    HOST_NAME = "HOST_NAME"
+    PATH = "PATH"
+    FILE_TYPE = "FILE_TYPE"
+    HEADER = "HEADER"
+    COOKIE = "COOKIE"
+    SSL_CONN_HAS_CERT = "SSL_CONN_HAS_CERT"
+    SSL_VERIFY_RESULT = "SSL_VERIFY_RESULT"
+    SSL_DN_FIELD = "SSL_DN_FIELD"
+
+
+class Comparison(StrEnum):
+    """How a rule compares."""
+
+    REGEX = "REGEX"
+    STARTS_WITH = "STARTS_WITH"
+    ENDS_WITH = "ENDS_WITH"
+    CONTAINS = "CONTAINS"
+    EQUAL_TO = "EQUAL_TO"
+
+
+_KEYED = (RuleType.HEADER, RuleType.COOKIE)
+_TLS = (RuleType.SSL_CONN_HAS_CERT, RuleType.SSL_VERIFY_RESULT, RuleType.SSL_DN_FIELD)
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+class L7Rule(Part, Row):
+    """One rule of a policy."""
+
+    __tablename__ = "l7rule"
+
+    l7policy_id: Mapped[str] = mapped_column(ForeignKey("l7policy.id", ondelete="CASCADE"), index=True)
+    type: Mapped[str] = mapped_column(String(32))
+    compare_type: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str | None] = mapped_column(String(255), default=None)
+    value: Mapped[str] = mapped_column(String(255))
+    invert: Mapped[bool] = mapped_column(default=False)
+
+
+class L7RuleSpec(Spec):
+    """What a user may say about a rule. ``key`` is the header's or cookie's name."""
+
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id"})
+
+    type: Literal[
+        "HOST_NAME", "PATH", "FILE_TYPE", "HEADER", "COOKIE", "SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD"
+    ]
+    compare_type: Literal["REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS", "EQUAL_TO"]
+    key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    value: Annotated[str, Field(min_length=1, max_length=255), Printable]
+    invert: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.type in _TLS:
+            raise FieldError(
+                "type", f"{self.type} rules need TLS termination, which is not built yet", unsupported=True
+            )
+        if self.type in _KEYED:
+            if self.key is None:
+                raise FieldError("key", f"is needed with {self.type}: the name of the {self.type.lower()}")
+            if not _TOKEN.fullmatch(self.key):
+                raise FieldError("key", "must be a name as RFC 9110 defines it")
+        elif self.key is not None:
+            raise FieldError("key", "is for HEADER and COOKIE rules only")
+        if self.type == RuleType.FILE_TYPE and self.compare_type not in (Comparison.EQUAL_TO, Comparison.REGEX):
+            raise FieldError("compare_type", "FILE_TYPE rules compare by EQUAL_TO or REGEX")
+        if self.compare_type == Comparison.REGEX:
+            try:
+                re.compile(self.value)
+            except re.error as error:
+                raise FieldError("value", f"is not a regular expression: {error}") from None
+        return self

@@ -1,0 +1,130 @@
+"""Listeners: a port of the VIP and what happens to what arrives there."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from ipaddress import ip_network
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portico.resources.member import Port
+from portico.resources.row import FieldError, Id, Part, Printable, Row, Spec
+
+
+class ListenerProtocol(StrEnum):
+    """What a listener speaks to clients."""
+
+    HTTP = "HTTP"
+    HTTPS = "HTTPS"
+    TCP = "TCP"
+    TERMINATED_HTTPS = "TERMINATED_HTTPS"
+    UDP = "UDP"
+    SCTP = "SCTP"
+    PROMETHEUS = "PROMETHEUS"
+
+
+BUILT = (ListenerProtocol.HTTP, ListenerProtocol.HTTPS, ListenerProtocol.TCP)
+"""Protocols that are carried today."""
+INSERTABLE_HEADERS = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto")
+_TLS_FIELDS = (
+    "default_tls_container_ref",
+    "sni_container_refs",
+    "client_ca_tls_container_ref",
+    "client_crl_container_ref",
+    "client_authentication",
+    "tls_ciphers",
+    "tls_versions",
+    "alpn_protocols",
+    "hsts_max_age",
+    "hsts_include_subdomains",
+    "hsts_preload",
+)
+
+
+class Listener(Part, Row):
+    """One listener. Timeouts are milliseconds; ``connection_limit`` -1 means none."""
+
+    __tablename__ = "listener"
+    __table_args__ = (UniqueConstraint("load_balancer_id", "protocol", "protocol_port"),)
+
+    protocol: Mapped[str] = mapped_column(String(16))
+    protocol_port: Mapped[int]
+    default_pool_id: Mapped[str | None] = mapped_column(
+        ForeignKey("pool.id", ondelete="SET NULL"), default=None, index=True
+    )
+    connection_limit: Mapped[int] = mapped_column(default=-1)
+    timeout_client_data: Mapped[int] = mapped_column(default=50000)
+    timeout_member_connect: Mapped[int] = mapped_column(default=5000)
+    timeout_member_data: Mapped[int] = mapped_column(default=50000)
+    timeout_tcp_inspect: Mapped[int] = mapped_column(default=0)
+    insert_headers: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    allowed_cidrs: Mapped[list[str] | None] = mapped_column(default=None)
+    default_tls_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
+    sni_container_refs: Mapped[list[str] | None] = mapped_column(default=None)
+    client_authentication: Mapped[str] = mapped_column(String(16), default="NONE")
+    client_ca_tls_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
+    client_crl_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
+    tls_ciphers: Mapped[str | None] = mapped_column(String(2048), default=None)
+    tls_versions: Mapped[list[str] | None] = mapped_column(default=None)
+    alpn_protocols: Mapped[list[str] | None] = mapped_column(default=None)
+    hsts_max_age: Mapped[int | None] = mapped_column(default=None)
+    hsts_include_subdomains: Mapped[bool] = mapped_column(default=False)
+    hsts_preload: Mapped[bool] = mapped_column(default=False)
+
+
+def _check_cidr(value: str) -> str:
+    return str(ip_network(value, strict=False))
+
+
+Cidr = Annotated[str, AfterValidator(_check_cidr)]
+Milliseconds = Annotated[int, Field(ge=0, le=2147483647)]
+"""HAProxy's timers are 32-bit: the longest is 2**31 - 1 ms, a little under 25 days."""
+
+
+class ListenerSpec(Spec):
+    """What a user may say about a listener. TLS attributes are checked and stored by the model but refused until TLS
+    termination is built."""
+
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "protocol", "protocol_port"})
+
+    protocol: Literal["HTTP", "HTTPS", "TCP", "TERMINATED_HTTPS", "UDP", "SCTP", "PROMETHEUS"]
+    protocol_port: Port
+    default_pool_id: Id | None = None
+    connection_limit: Annotated[int, Field(ge=-1, le=1000000)] = -1
+    timeout_client_data: Milliseconds = 50000
+    timeout_member_connect: Milliseconds = 5000
+    timeout_member_data: Milliseconds = 50000
+    timeout_tcp_inspect: Milliseconds = 0
+    insert_headers: dict[str, Literal["true", "false"]] | None = None
+    allowed_cidrs: list[Cidr] | None = None
+    default_tls_container_ref: Annotated[str, Printable] | None = None
+    sni_container_refs: list[Annotated[str, Printable]] | None = None
+    client_authentication: Literal["NONE", "OPTIONAL", "MANDATORY"] = "NONE"
+    client_ca_tls_container_ref: Annotated[str, Printable] | None = None
+    client_crl_container_ref: Annotated[str, Printable] | None = None
+    tls_ciphers: Annotated[str, Printable] | None = None
+    tls_versions: list[Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]] | None = None
+    alpn_protocols: list[Literal["h2", "http/1.1", "http/1.0"]] | None = None
+    hsts_max_age: Annotated[int, Field(ge=0)] | None = None
+    hsts_include_subdomains: bool = False
+    hsts_preload: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.protocol not in BUILT:
+            raise FieldError("protocol", f"{self.protocol} listeners are not built yet", unsupported=True)
+        for field in _TLS_FIELDS:
+            if getattr(self, field) not in (None, False, "NONE"):
+                raise FieldError(field, "TLS termination is not built yet", unsupported=True)
+        if self.insert_headers:
+            if self.protocol != ListenerProtocol.HTTP:
+                raise FieldError("insert_headers", "is for HTTP listeners only")
+            unknown = sorted(set(self.insert_headers) - set(INSERTABLE_HEADERS))
+            if unknown:
+                raise FieldError(
+                    "insert_headers", f"only {', '.join(INSERTABLE_HEADERS)} can be inserted, not {unknown[0]!r}"
+                )
+        return self

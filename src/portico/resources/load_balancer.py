@@ -1,0 +1,90 @@
+"""The load balancer and its VIPs."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portico.resources.row import UUID, ApiObject, Id, Row, Spec
+
+
+def _check_address(value: str) -> str:
+    return str(ip_address(value))
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+"""An IPv4 or IPv6 address, in its canonical spelling."""
+
+
+class LoadBalancer(ApiObject, Row):
+    """A load balancer: what carries everything else."""
+
+    __tablename__ = "load_balancer"
+
+    provider: Mapped[str] = mapped_column(String(64), default="amphora")
+    topology: Mapped[str] = mapped_column(String(16), default="SINGLE")
+    flavor_id: Mapped[str | None] = mapped_column(ForeignKey("flavor.id"), default=None)
+    availability_zone: Mapped[str | None] = mapped_column(ForeignKey("availability_zone.name"), default=None)
+    vip_qos_policy_id: Mapped[str | None] = mapped_column(UUID, default=None)
+    vip_sg_ids: Mapped[list[str] | None] = mapped_column(default=None)
+    vip_vnic_type: Mapped[str] = mapped_column(String(64), default="normal")
+
+
+class Vip(Row):
+    """One virtual address. Position 0 is the one that the API calls the VIP, the others are the additional VIPs.
+
+    The row is written before the address exists outside; ``ip_address`` is None until the network gave one. The unique
+    constraint is what keeps two load balancers from one address.
+    """
+
+    __tablename__ = "vip"
+    __table_args__ = (UniqueConstraint("subnet_id", "ip_address"),)
+
+    load_balancer_id: Mapped[str] = mapped_column(ForeignKey("load_balancer.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    ip_address: Mapped[str | None] = mapped_column(String(64), default=None)
+    subnet_id: Mapped[str | None] = mapped_column(UUID, default=None)
+    network_id: Mapped[str | None] = mapped_column(UUID, default=None)
+    port_id: Mapped[str | None] = mapped_column(UUID, default=None)
+    requested: Mapped[bool] = mapped_column(default=False)
+    """Whether the user asked for this very address."""
+
+
+class VipSpec(Spec):
+    """An additional VIP as the user may ask for it."""
+
+    subnet_id: Id | None = None
+    ip_address: Address | None = None
+
+
+class LoadBalancerSpec(Spec):
+    """What a user may say about a load balancer. With no ``vip_address`` the network driver chooses one."""
+
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset(
+        {
+            "project_id",
+            "provider",
+            "flavor_id",
+            "availability_zone",
+            "vip_address",
+            "vip_subnet_id",
+            "vip_network_id",
+            "vip_port_id",
+            "additional_vips",
+        }
+    )
+
+    provider: str = "amphora"
+    flavor_id: Id | None = None
+    availability_zone: str | None = None
+    vip_address: Address | None = None
+    vip_subnet_id: Id | None = None
+    vip_network_id: Id | None = None
+    vip_port_id: Id | None = None
+    vip_qos_policy_id: Id | None = None
+    vip_sg_ids: list[Id] | None = None
+    additional_vips: list[VipSpec] = []

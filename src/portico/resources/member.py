@@ -1,0 +1,59 @@
+"""Members: the servers of a pool."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, ValidationInfo, model_validator
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portico.resources.load_balancer import Address
+from portico.resources.row import UUID, FieldError, Id, Part, Row, Spec, rules_of
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Member(Part, Row):
+    """One server."""
+
+    __tablename__ = "member"
+    __table_args__ = (UniqueConstraint("pool_id", "address", "protocol_port"),)
+
+    pool_id: Mapped[str] = mapped_column(ForeignKey("pool.id", ondelete="CASCADE"), index=True)
+    address: Mapped[str] = mapped_column(String(64))
+    protocol_port: Mapped[int]
+    weight: Mapped[int] = mapped_column(default=1)
+    backup: Mapped[bool] = mapped_column(default=False)
+    subnet_id: Mapped[str | None] = mapped_column(UUID, default=None)
+    monitor_address: Mapped[str | None] = mapped_column(String(64), default=None)
+    monitor_port: Mapped[int | None] = mapped_column(default=None)
+    vnic_type: Mapped[str] = mapped_column(String(64), default="normal")
+
+
+class MemberSpec(Spec):
+    """What a user may say about a member. ``weight`` is 0 (drain) to 256, HAProxy's own range."""
+
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "address", "protocol_port", "subnet_id"})
+
+    address: Address
+    protocol_port: Port
+    weight: Annotated[int, Field(ge=0, le=256)] = 1
+    backup: bool = False
+    subnet_id: Id | None = None
+    monitor_address: Address | None = None
+    monitor_port: Port | None = None
+
+    @model_validator(mode="after")
+    def _check_addresses(self, info: ValidationInfo) -> Self:
+        for field in ("address", "monitor_address"):
+            value = getattr(self, field)
+            if value is None:
+                continue
+            address = ip_address(value)
+            if address.is_link_local or address.is_multicast or address.is_unspecified:
+                raise FieldError(field, "must not be a link-local, multicast or unspecified address")
+            if address.is_loopback and not rules_of(info).allow_loopback_members:
+                raise FieldError(field, "loopback addresses are not allowed here", unsupported=True)
+        return self

@@ -1,0 +1,107 @@
+"""Operations (durable intents), the leases that serialise them and the slots that limit them.
+
+Times that decide anything (``expires_at``, ``not_before``) are milliseconds since 1970 by the *database's* clock.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portico.resources.row import UUID, Row, new_id, utc_now
+from portico.status import OperationState
+
+Milliseconds = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Operation(Row):
+    """One accepted request. ``sequence`` is the order of acceptance; ``lease_key`` is what has to be leased to run it:
+    the load balancer's id, or the id of an amphora that belongs to none."""
+
+    __tablename__ = "operation"
+    __table_args__ = (Index("ix_operation_lease_key_state", "lease_key", "state"),)
+
+    sequence: Mapped[int] = mapped_column(Milliseconds, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(UUID, unique=True, default=new_id)
+    action: Mapped[str] = mapped_column(String(32))
+    subject_type: Mapped[str] = mapped_column(String(32))
+    subject_id: Mapped[str] = mapped_column(UUID, index=True)
+    lease_key: Mapped[str] = mapped_column(UUID)
+    load_balancer_id: Mapped[str | None] = mapped_column(UUID, default=None)
+    changes: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    """Changed attributes and their new values, as columns of the subject."""
+    previous: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    """The values that those columns had: the last known good, restored on failure."""
+    priority: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(16), default=OperationState.QUEUED)
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(String(64), default=None)
+    """Name of the error class, so that a caller that waited elsewhere gets the same exception."""
+    reason: Mapped[str | None] = mapped_column(Text, default=None)
+    request_id: Mapped[str | None] = mapped_column(String(64), default=None)
+    timeline: Mapped[list[Any] | None] = mapped_column(default=None)
+    """``[[task, state, milliseconds since the start], ...]`` of its last run, for people to read."""
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    started_at: Mapped[datetime | None] = mapped_column(default=None)
+    finished_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Lease(Row):
+    """The right to change one load balancer, or one amphora that belongs to none.
+
+    Every transaction that accepts or finishes an operation writes this row first: its row lock is what puts them in
+    order. ``pending`` counts the unfinished operations.
+    """
+
+    __tablename__ = "lease"
+    __table_args__ = (Index("ix_lease_pending", "pending"),)
+
+    key: Mapped[str] = mapped_column(UUID, primary_key=True)
+    owner: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
+    epoch: Mapped[int] = mapped_column(BigInteger, default=0)
+    expires_at: Mapped[int] = mapped_column(BigInteger, default=0)
+    pending: Mapped[int] = mapped_column(default=0)
+    priority: Mapped[int] = mapped_column(default=0)
+    """The highest priority among the unfinished operations."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Claims since the last one that finished: more than one means that a worker died or lost its lease here."""
+    config_version: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Version of the configuration that the amphorae last accepted; 0 before the first."""
+    not_before: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Not to be claimed by a run loop before this time: pacing of batches, and pauses after transient failures."""
+
+
+class SlotLimit(Row):
+    """How many slots of one name exist; changed at run time."""
+
+    __tablename__ = "slot_limit"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    capacity: Mapped[int]
+
+
+class Slot(Row):
+    """One of the places that a named limit allows. Leased: a dead worker's slot comes back by itself."""
+
+    __tablename__ = "slot"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    owner: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
+    holder: Mapped[str | None] = mapped_column(String(64), default=None)
+    expires_at: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class SlotWaiter(Row):
+    """Somebody who waits for a slot. The earliest ``due`` goes first; a priority is a head start in time, so that nobody
+    starves."""
+
+    __tablename__ = "slot_waiter"
+
+    holder: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(32), index=True)
+    due: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)

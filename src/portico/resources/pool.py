@@ -1,0 +1,173 @@
+"""Pools: a group of members and how requests are spread over them. Session persistence is part of its pool's row."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portico.resources.row import FieldError, Part, Printable, Row, Spec
+
+
+class PoolProtocol(StrEnum):
+    """What a pool speaks to its members."""
+
+    HTTP = "HTTP"
+    HTTPS = "HTTPS"
+    TCP = "TCP"
+    PROXY = "PROXY"
+    PROXYV2 = "PROXYV2"
+    UDP = "UDP"
+    SCTP = "SCTP"
+
+
+class Algorithm(StrEnum):
+    """How a pool picks the member for a new connection."""
+
+    ROUND_ROBIN = "ROUND_ROBIN"
+    LEAST_CONNECTIONS = "LEAST_CONNECTIONS"
+    SOURCE_IP = "SOURCE_IP"
+    SOURCE_IP_PORT = "SOURCE_IP_PORT"
+
+
+class PersistenceType(StrEnum):
+    """What makes two requests belong together."""
+
+    SOURCE_IP = "SOURCE_IP"
+    HTTP_COOKIE = "HTTP_COOKIE"
+    APP_COOKIE = "APP_COOKIE"
+
+
+CARRIED_BY: dict[str, tuple[str, ...]] = {
+    "HTTP": ("HTTP", "PROXY", "PROXYV2"),
+    "HTTPS": ("HTTPS", "PROXY", "PROXYV2", "TCP"),
+    "TCP": ("HTTP", "HTTPS", "PROXY", "PROXYV2", "TCP"),
+    "TERMINATED_HTTPS": ("HTTP", "PROXY", "PROXYV2"),
+    "UDP": ("UDP",),
+    "SCTP": ("SCTP",),
+    "PROMETHEUS": (),
+}
+"""Listener protocol to the pool protocols it may use: the table of the Octavia v2 API reference."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_TLS_FIELDS = (
+    "tls_enabled",
+    "tls_container_ref",
+    "ca_tls_container_ref",
+    "crl_container_ref",
+    "tls_ciphers",
+    "tls_versions",
+    "alpn_protocols",
+)
+
+
+class Pool(Part, Row):
+    """One pool. The ``session_persistence`` of the API is the four ``persistence_*`` columns; no type means none."""
+
+    __tablename__ = "pool"
+
+    protocol: Mapped[str] = mapped_column(String(16))
+    lb_algorithm: Mapped[str] = mapped_column(String(32))
+    persistence_type: Mapped[str | None] = mapped_column(String(16), default=None)
+    persistence_cookie_name: Mapped[str | None] = mapped_column(String(255), default=None)
+    persistence_timeout: Mapped[int | None] = mapped_column(default=None)
+    persistence_granularity: Mapped[str | None] = mapped_column(String(64), default=None)
+    tls_enabled: Mapped[bool] = mapped_column(default=False)
+    tls_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
+    ca_tls_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
+    crl_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
+    tls_ciphers: Mapped[str | None] = mapped_column(String(2048), default=None)
+    tls_versions: Mapped[list[str] | None] = mapped_column(default=None)
+    alpn_protocols: Mapped[list[str] | None] = mapped_column(default=None)
+
+
+class SessionPersistenceSpec(Spec):
+    """Session persistence as the API takes it. ``persistence_timeout`` is seconds (default 1800, for SOURCE_IP)."""
+
+    type: Literal["SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE"]
+    cookie_name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    persistence_timeout: Annotated[int, Field(ge=1, le=2147483)] | None = None
+    persistence_granularity: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.type == PersistenceType.APP_COOKIE:
+            if self.cookie_name is None:
+                raise FieldError("session_persistence.cookie_name", "is needed with APP_COOKIE")
+            if not _TOKEN.fullmatch(self.cookie_name):
+                raise FieldError("session_persistence.cookie_name", "must be a cookie name as RFC 6265 defines it")
+        elif self.cookie_name is not None:
+            raise FieldError("session_persistence.cookie_name", "is for APP_COOKIE only")
+        if self.persistence_granularity is not None:
+            raise FieldError(
+                "session_persistence.persistence_granularity",
+                "is for UDP and SCTP pools, not built yet",
+                unsupported=True,
+            )
+        return self
+
+
+class PoolSpec(Spec):
+    """What a user may say about a pool."""
+
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "protocol"})
+
+    protocol: Literal["HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2", "UDP", "SCTP"]
+    lb_algorithm: Literal["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT"]
+    session_persistence: SessionPersistenceSpec | None = None
+    tls_enabled: bool = False
+    tls_container_ref: Annotated[str, Printable] | None = None
+    ca_tls_container_ref: Annotated[str, Printable] | None = None
+    crl_container_ref: Annotated[str, Printable] | None = None
+    tls_ciphers: Annotated[str, Printable] | None = None
+    tls_versions: list[Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]] | None = None
+    alpn_protocols: list[Literal["h2", "http/1.1", "http/1.0"]] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.protocol in (PoolProtocol.UDP, PoolProtocol.SCTP):
+            raise FieldError("protocol", f"{self.protocol} pools are not built yet", unsupported=True)
+        if self.lb_algorithm == Algorithm.SOURCE_IP_PORT:
+            raise FieldError(
+                "lb_algorithm", "SOURCE_IP_PORT is not offered by this provider; use SOURCE_IP", unsupported=True
+            )
+        for field in _TLS_FIELDS:
+            if getattr(self, field) not in (None, False):
+                raise FieldError(field, "TLS to members is not built yet", unsupported=True)
+        persistence = self.session_persistence
+        if (
+            persistence is not None
+            and persistence.type != PersistenceType.SOURCE_IP
+            and self.protocol not in ("HTTP", "PROXY", "PROXYV2")
+        ):
+            raise FieldError(
+                "session_persistence.type", f"{persistence.type} needs a pool that speaks HTTP, not {self.protocol}"
+            )
+        return self
+
+
+def persistence_columns(value: dict[str, Any] | None) -> dict[str, Any]:
+    """The columns that hold a ``session_persistence`` of the API."""
+    value = value or {}
+    return {
+        "persistence_type": value.get("type"),
+        "persistence_cookie_name": value.get("cookie_name"),
+        "persistence_timeout": value.get("persistence_timeout"),
+        "persistence_granularity": value.get("persistence_granularity"),
+    }
+
+
+def session_persistence(pool: Pool) -> dict[str, Any] | None:
+    """A pool's ``session_persistence`` as the API shows it."""
+    if pool.persistence_type is None:
+        return None
+    return {
+        "type": pool.persistence_type,
+        "cookie_name": pool.persistence_cookie_name,
+        "persistence_timeout": pool.persistence_timeout,
+        "persistence_granularity": pool.persistence_granularity,
+    }

@@ -1,0 +1,174 @@
+"""What all tables and all specs share: the declarative base, the columns of every API object, and strict specs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Self
+from uuid import uuid4
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationInfo
+from pydantic import ValidationError as PydanticValidationError
+from sqlalchemy import JSON, DateTime, ForeignKey, MetaData, String
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from portico.errors import InvalidInput, NotSupported
+from portico.settings import ValidationSettings
+from portico.status import OperatingStatus, ProvisioningStatus
+
+UUID = String(36)
+"""Ids are random UUIDs in their canonical text form, chosen before anything is made outside."""
+
+TIMESTAMP = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+"""Microseconds everywhere: ``updated_at`` also tells whether a row was changed since it was read."""
+_JSON = JSON(none_as_null=True)
+
+
+def new_id() -> str:
+    """A random UUID as text."""
+    return str(uuid4())
+
+
+def utc_now() -> datetime:
+    """This process's clock, UTC without a zone: for people to read, never for leases (those use the database's)."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Row(DeclarativeBase):
+    """Base of all tables. Constraints are named, so that migrations can change them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        dict[str, Any]: _JSON,
+        list[str]: _JSON,
+        list[Any]: _JSON,
+        datetime: TIMESTAMP,
+    }
+
+
+class ApiObject:
+    """Columns of every object of the v2 API. Mixed into its mapped classes."""
+
+    id: Mapped[str] = mapped_column(UUID, primary_key=True, default=new_id)
+    project_id: Mapped[str] = mapped_column(String(64), index=True, default="")
+    name: Mapped[str] = mapped_column(String(255), index=True, default="")
+    description: Mapped[str] = mapped_column(String(255), default="")
+    admin_state_up: Mapped[bool] = mapped_column(default=True)
+    provisioning_status: Mapped[str] = mapped_column(String(16), default=ProvisioningStatus.PENDING_CREATE)
+    operating_status: Mapped[str] = mapped_column(String(16), default=OperatingStatus.OFFLINE)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    updated_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Part(ApiObject):
+    """An object that lives within a load balancer and is part of its configuration."""
+
+    load_balancer_id: Mapped[str] = mapped_column(ForeignKey("load_balancer.id", ondelete="CASCADE"), index=True)
+    applied: Mapped[bool] = mapped_column(default=False)
+    """Whether it has been part of a configuration that was accepted: an object that never was is left out when the
+    configuration is rendered for somebody else's change."""
+
+
+def _refuse_control_characters(value: str) -> str:
+    for position, character in enumerate(value):
+        if not character.isprintable():
+            raise ValueError(f"must not hold control or invisible characters (position {position}: {character!r})")
+    return value
+
+
+Printable = AfterValidator(_refuse_control_characters)
+Name = Annotated[str, StringConstraints(max_length=255), Printable]
+"""A name or description: at most 255 printable characters."""
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+"""The id of another object: a UUID in canonical form."""
+Url = Annotated[str, StringConstraints(min_length=1, max_length=255), Printable]
+
+
+class Spec(BaseModel):
+    """What a user may say about an object: its writable fields, their types, ranges, defaults and rules.
+
+    Types are strict (``"5"`` is not a number). ``IMMUTABLE`` names the fields that only a create may set.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_enum_values=True)
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset()
+
+    name: Name = ""
+    description: Name = ""
+    admin_state_up: bool = True
+    project_id: Annotated[str, StringConstraints(max_length=64), Printable] = ""
+    tags: list[Annotated[str, StringConstraints(min_length=1, max_length=255), Printable]] = []
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], rules: ValidationSettings) -> Self:
+        """Check ``values`` (field name to value; None means the default).
+
+        Raises:
+            InvalidInput: naming the first field that breaks a rule.
+            NotSupported: where the value is legal but not done here.
+        """
+        given = {name: value for name, value in values.items() if value is not None}
+        try:
+            return cls.model_validate(given, context=rules)
+        except PydanticValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or str(cls.__name__).removesuffix("Spec").lower()
+            cause = first.get("ctx", {}).get("error")
+            if isinstance(cause, FieldError):
+                kind = NotSupported if cause.unsupported else InvalidInput
+                raise kind(cause.field or field, cause.rule) from None
+            message = first["msg"].removeprefix("Value error, ")
+            raise InvalidInput(field, message[:1].lower() + message[1:]) from None
+
+    @classmethod
+    def parse_changes(
+        cls, present: dict[str, Any], changes: dict[str, Any], rules: ValidationSettings
+    ) -> dict[str, Any]:
+        """Check an update: the object as it would be afterwards has to satisfy every rule.
+
+        Args:
+            present: the writable fields as they are.
+            changes: changed attributes; None resets one to its default.
+
+        Returns: the changed attributes with their new values (defaults filled in for None).
+
+        Raises:
+            InvalidInput: unknown or immutable field, or a broken rule.
+        """
+        if not isinstance(changes, dict):
+            raise InvalidInput("updates", "must be a dict of changed attributes")
+        for name in changes:
+            if name not in cls.model_fields:
+                raise InvalidInput(str(name), "is not an attribute that can be set")
+            if name in cls.IMMUTABLE:
+                raise InvalidInput(name, "cannot be changed after creation")
+        result = cls.parse({**present, **changes}, rules)
+        dumped = result.model_dump()
+        return {name: dumped[name] for name in changes}
+
+
+class FieldError(ValueError):
+    """A rule that names its field itself; ``unsupported`` where the value is legal but not done here."""
+
+    def __init__(self, field: str, rule: str, *, unsupported: bool = False) -> None:
+        super().__init__(rule)
+        self.field, self.rule, self.unsupported = field, rule, unsupported
+
+
+def rules_of(info: ValidationInfo) -> ValidationSettings:
+    """The settings that a spec is being checked against."""
+    return info.context if isinstance(info.context, ValidationSettings) else ValidationSettings()
+
+
+def one_of(kind: type[StrEnum]) -> str:
+    """The members of an enumeration, for messages."""
+    return ", ".join(member.value for member in kind)
