@@ -1,0 +1,34 @@
+"""Amphora: talking to the agent that runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from portico_wire import AmphoraState, Bundle, PushResult
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Which amphora, and where its agent listens."""
+
+    amphora_id: str
+    agent_url: str
+
+
+class Amphorae(Protocol):
+    """Pushes configurations to amphorae and asks them how they are."""
+
+    def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
+        """Make the amphora run this configuration. Pushing the same bundle again changes nothing.
+
+        Raises:
+            ConfigurationRefused: the daemon refused it; what ran before still runs.
+            StaleVersion: the amphora has a newer version: this caller is fenced.
+            AddressInUse: something else listens on an address and port of the bundle.
+            AmphoraGone: there is no such amphora (any more).
+            DriverUnavailable: worth trying again.
+        """
+
+    def state(self, endpoint: Endpoint) -> AmphoraState:
+        """What runs. Raises AmphoraGone or DriverUnavailable."""

@@ -1,0 +1,60 @@
+"""Network: VIPs, and plugging them into amphorae."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class VipRequest:
+    """A VIP that is wanted. ``load_balancer_id`` and ``position`` identify it (position 0 is the primary one).
+
+    ``address`` is the one that the user asked for, or None; ``attempt`` counts from 0 how often an address that the
+    driver chose turned out to be taken: a driver that chooses by itself chooses another one each time.
+    """
+
+    load_balancer_id: str
+    position: int = 0
+    address: str | None = None
+    subnet_id: str | None = None
+    network_id: str | None = None
+    port_id: str | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VipAllocation:
+    """A VIP that exists."""
+
+    load_balancer_id: str
+    position: int
+    ip_address: str
+    subnet_id: str
+    network_id: str
+    port_id: str
+
+
+class Network(Protocol):
+    """Gives load balancers their addresses."""
+
+    def allocate_vip(self, request: VipRequest) -> VipAllocation:
+        """Make the VIP, or find the one that an earlier try made: the same request gives the same answer.
+
+        Raises:
+            AddressInUse: the address that was asked for is taken.
+            InvalidInput: it is not one of this network's addresses (field ``vip_address``).
+            DriverUnavailable: worth trying again.
+        """
+
+    def release_vip(self, allocation: VipAllocation) -> None:
+        """Give the VIP back. Releasing what is not there is no error."""
+
+    def plug_vips(self, amphora_id: str, allocations: tuple[VipAllocation, ...]) -> None:
+        """Make the amphora able to serve these addresses."""
+
+    def unplug_vips(self, amphora_id: str) -> None:
+        """Undo ``plug_vips``. Unplugging what is not plugged is no error."""
+
+    def owned(self) -> frozenset[str]:
+        """Ids of all load balancers that have something here (VIPs that live in the database only do not count)."""
