@@ -1,0 +1,125 @@
+"""Rows of amphorae and VIPs, written by the tasks of a flow. Every transaction is fenced by the flow's lease."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from portico.errors import AddressInUse
+from portico.resources import Amphora, Lease, Vip
+from portico.resources.row import new_id, utc_now
+from portico.status import AmphoraStatus, sources
+from portico.store.database import Database
+from portico.store.leases import Claim, fence
+
+_SPARE_TRIES = 3
+_COMING = (AmphoraStatus.BOOTING, AmphoraStatus.ALLOCATED)
+
+
+class AmphoraRows:
+    """What a flow writes about amphorae and VIPs.
+
+    Raises, all of them: LeaseLost, where another worker has taken the lease; nothing is written then.
+    """
+
+    def __init__(self, database: Database, claim: Claim, lease_ms: int) -> None:
+        self._database = database
+        self._claim = claim
+        self._lease_ms = lease_ms
+
+    def obtain(self, load_balancer_id: str, replaces_id: str | None = None) -> str:
+        """Give a load balancer a READY spare, or write the row of an amphora that is about to be built, its id chosen here.
+
+        Returns: the amphora's id. A spare is ALLOCATED from now on, a new one BOOTING.
+        """
+        amphora_id = new_id()
+
+        def work(connection: Connection) -> str:
+            fence(connection, self._claim, self._lease_ms)
+            spare = (Amphora.status == AmphoraStatus.READY, Amphora.load_balancer_id.is_(None))
+            ids = connection.scalars(select(Amphora.id).where(*spare).order_by(Amphora.created_at).limit(_SPARE_TRIES))
+            for spare_id in ids.all():
+                taken = update(Amphora).where(Amphora.id == spare_id, *spare)
+                values = {"load_balancer_id": load_balancer_id, "replaces_id": replaces_id, "updated_at": utc_now()}
+                if connection.execute(taken.values(status=AmphoraStatus.ALLOCATED, **values)).rowcount == 1:
+                    # From now on it is under its load balancer's lease.
+                    connection.execute(delete(Lease).where(Lease.key == spare_id, Lease.pending == 0))
+                    return spare_id
+            row = {"id": amphora_id, "load_balancer_id": load_balancer_id, "replaces_id": replaces_id}
+            connection.execute(insert(Amphora).values(status=AmphoraStatus.BOOTING, **row))
+            return amphora_id
+
+        def already_done(connection: Connection) -> str | None:
+            mine = and_(
+                Amphora.load_balancer_id == load_balancer_id, Amphora.replaces_id.is_not_distinct_from(replaces_id)
+            )
+            return connection.scalar(select(Amphora.id).where(mine, Amphora.status.in_(_COMING)))
+
+        return self._database.transact(work, already_done)
+
+    def add_spare(self, replaces_id: str) -> str:
+        """Write the row and the lease of a spare that is about to be built in place of another one; returns its id."""
+        amphora_id = new_id()
+
+        def work(connection: Connection) -> str:
+            fence(connection, self._claim, self._lease_ms)
+            connection.execute(
+                insert(Amphora).values(id=amphora_id, replaces_id=replaces_id, status=AmphoraStatus.BOOTING)
+            )
+            connection.execute(insert(Lease).values(key=amphora_id))
+            return amphora_id
+
+        def already_done(connection: Connection) -> str | None:
+            return connection.scalar(select(Amphora.id).where(Amphora.id == amphora_id))
+
+        return self._database.transact(work, already_done)
+
+    def find_replacement(self, amphora_id: str) -> str | None:
+        """The amphora that an earlier try began to build in place of this one."""
+        statement = select(Amphora.id).where(
+            Amphora.replaces_id == amphora_id,
+            Amphora.status.in_((AmphoraStatus.BOOTING, AmphoraStatus.ALLOCATED, AmphoraStatus.READY)),
+        )
+        return self._database.read(lambda connection: connection.scalar(statement))
+
+    def write(self, amphora_id: str, status: AmphoraStatus, **values: Any) -> None:
+        """Write an amphora's status, if the transition table permits it, and other columns."""
+
+        def work(connection: Connection) -> None:
+            fence(connection, self._claim, self._lease_ms)
+            mine = (Amphora.id == amphora_id, Amphora.status.in_(sources(status)))
+            connection.execute(update(Amphora).where(*mine).values(status=status, updated_at=utc_now(), **values))
+
+        self._database.transact(work)
+
+    def remove(self, amphora_id: str) -> None:
+        """Delete the row of an amphora that is no more, and its own lease if it has one that is not this flow's."""
+
+        def work(connection: Connection) -> None:
+            fence(connection, self._claim, self._lease_ms)
+            connection.execute(delete(Amphora).where(Amphora.id == amphora_id))
+            if amphora_id != self._claim.key:
+                connection.execute(delete(Lease).where(Lease.key == amphora_id))
+
+        self._database.transact(work)
+
+    def write_vip(self, load_balancer_id: str, position: int, **values: Any) -> None:
+        """Write where a VIP came to be.
+
+        Raises:
+            AddressInUse: another load balancer has this address.
+        """
+
+        def work(connection: Connection) -> None:
+            fence(connection, self._claim, self._lease_ms)
+            mine = (Vip.load_balancer_id == load_balancer_id, Vip.position == position)
+            connection.execute(update(Vip).where(*mine).values(**values))
+
+        try:
+            self._database.transact(work)
+        except IntegrityError as error:
+            raise AddressInUse(
+                f"vip_address: {values.get('ip_address')} is already used by another load balancer"
+            ) from error

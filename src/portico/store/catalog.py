@@ -1,0 +1,261 @@
+"""The catalog: describing load balancers. It writes rows, all or nothing, and changes nothing in the world.
+
+An object that was added is PENDING_CREATE until its create operation is run by the worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from portico.errors import Conflict, Duplicate, InvalidInput, PorticoError
+from portico.resources import (
+    L7Policy,
+    Lease,
+    Listener,
+    LoadBalancer,
+    Row,
+    Tag,
+    Vip,
+)
+from portico.resources.l7policy import LAST_POSITION
+from portico.resources.row import new_id
+from portico.settings import ValidationSettings
+from portico.status import OperatingStatus, ProvisioningStatus, shown_status
+from portico.store import rules
+from portico.store.database import Database
+from portico.store.subjects import SUBJECTS
+
+_DELETED = ProvisioningStatus.PENDING_DELETE
+
+
+class Catalog:
+    """Adds objects and shows them. Every ``add_*`` takes the fields of the object's ``*Spec`` (``portico.resources``), and
+    optionally ``id``; returns the new id.
+
+    Raises, all of them:
+        InvalidInput: naming the field and the rule.
+        NotFound: the parent does not exist.
+        Conflict, Duplicate: the parent is being deleted; a port, address or place is taken.
+    """
+
+    def __init__(self, database: Database, settings: ValidationSettings) -> None:
+        self._database = database
+        self._rules = settings
+
+    def add_load_balancer(self, **values: Any) -> str:
+        """A load balancer; with no ``vip_address`` the network chooses one when it is built."""
+        return self._add("load_balancer", None, values)
+
+    def add_listener(self, load_balancer_id: str, **values: Any) -> str:
+        """A listener of a load balancer."""
+        return self._add("listener", load_balancer_id, values)
+
+    def add_pool(self, load_balancer_id: str, *, listener_id: str | None = None, **values: Any) -> str:
+        """A pool of a load balancer; with ``listener_id`` it becomes that listener's default pool."""
+        return self._add("pool", load_balancer_id, values, listener_id)
+
+    def add_member(self, pool_id: str, **values: Any) -> str:
+        """A member of a pool."""
+        return self._add("member", pool_id, values)
+
+    def add_health_monitor(self, pool_id: str, **values: Any) -> str:
+        """The health monitor of a pool, which has one at most."""
+        return self._add("health_monitor", pool_id, values)
+
+    def add_l7policy(self, listener_id: str, **values: Any) -> str:
+        """A policy of a listener; one at a ``position`` that is taken moves the others down."""
+        return self._add("l7policy", listener_id, values)
+
+    def add_l7rule(self, l7policy_id: str, **values: Any) -> str:
+        """A rule of a policy."""
+        return self._add("l7rule", l7policy_id, values)
+
+    def show(self, kind: str, object_id: str) -> dict[str, Any]:
+        """All columns of one object (``kind`` as in ``portico.store.subjects``), with its ``tags``; a load balancer with
+        its ``vip_address`` and the provisioning status that its user should see.
+
+        Raises:
+            NotFound: the one of this kind.
+        """
+        subject = SUBJECTS[kind]
+        table = subject.model.__table__
+
+        def work(connection: Connection) -> dict[str, Any]:
+            row = (
+                connection.execute(select(table).where(table.c.id == subject.check_id(object_id)))
+                .mappings()
+                .one_or_none()
+            )
+            if row is None:
+                raise subject.missing(object_id)
+            shown = dict(row)
+            shown["tags"] = sorted(connection.scalars(select(Tag.tag).where(Tag.resource_id == object_id)))
+            if kind == "load_balancer":
+                vip = select(Vip.ip_address).where(Vip.load_balancer_id == object_id, Vip.position == 0)
+                shown["vip_address"] = connection.scalar(vip)
+                pending = connection.scalar(select(Lease.pending).where(Lease.key == object_id)) or 0
+                shown["provisioning_status"] = shown_status(shown["provisioning_status"], pending)
+            return shown
+
+        return self._database.read(work)
+
+    def list_ids(self, kind: str, **where: Any) -> list[str]:
+        """Ids of all objects of a kind whose columns have these values, oldest first."""
+        table = SUBJECTS[kind].model.__table__
+        statement = select(table.c.id).where(*(table.c[name] == value for name, value in where.items()))
+        return self._database.read(
+            lambda connection: list(connection.scalars(statement.order_by(table.c.created_at, table.c.id)))
+        )
+
+    def _add(self, kind: str, parent_id: str | None, values: dict[str, Any], listener_id: str | None = None) -> str:
+        values = dict(values)
+        object_id = values.pop("id", None) or new_id()
+
+        def work(connection: Connection) -> str:
+            return add_object(connection, kind, object_id, parent_id, values, self._rules, listener_id=listener_id)
+
+        def already_done(connection: Connection) -> str | None:
+            table = SUBJECTS[kind].model.__table__
+            return connection.scalar(select(table.c.id).where(table.c.id == object_id))
+
+        return self._database.transact(work, already_done)
+
+
+def add_object(
+    connection: Connection,
+    kind: str,
+    object_id: str,
+    parent_id: str | None,
+    values: dict[str, Any],
+    settings: ValidationSettings,
+    *,
+    listener_id: str | None = None,
+) -> str:
+    """Check and insert one object in the caller's transaction: what the catalog and the requests share."""
+    subject = SUBJECTS[kind]
+    subject.check_id(object_id)
+    spec = subject.spec.parse(values, settings)
+    fields = spec.model_dump()
+    columns = subject.columns(fields)
+    try:
+        if kind == "load_balancer":
+            _insert(connection, LoadBalancer, {"id": object_id, **columns})
+            _insert_vips(connection, object_id, fields)
+            _insert(connection, Lease, {"key": object_id})
+        else:
+            assert parent_id is not None
+            columns |= _place(connection, kind, parent_id, columns, settings)
+            _insert(connection, subject.model, {"id": object_id, **columns})
+            if listener_id is not None:
+                _make_default(connection, listener_id, object_id)
+    except IntegrityError as error:
+        raise _explain(kind, error) from error
+    for tag in dict.fromkeys(fields["tags"]):
+        _insert(connection, Tag, {"resource_id": object_id, "tag": tag})
+    return object_id
+
+
+def _insert(connection: Connection, model: type[Row], values: dict[str, Any]) -> None:
+    connection.execute(insert(model).values(**values))
+
+
+def _insert_vips(connection: Connection, load_balancer_id: str, fields: dict[str, Any]) -> None:
+    primary = {
+        "ip_address": fields["vip_address"],
+        "subnet_id": fields["vip_subnet_id"],
+        "network_id": fields["vip_network_id"],
+        "port_id": fields["vip_port_id"],
+    }
+    additional = [{"ip_address": vip["ip_address"], "subnet_id": vip["subnet_id"]} for vip in fields["additional_vips"]]
+    for position, vip in enumerate([primary, *additional]):
+        requested = vip["ip_address"] is not None
+        row = {"load_balancer_id": load_balancer_id, "position": position, "requested": requested}
+        _insert(connection, Vip, {**row, **vip})
+
+
+def _place(
+    connection: Connection, kind: str, parent_id: str, columns: dict[str, Any], settings: ValidationSettings
+) -> dict[str, Any]:
+    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it belongs."""
+    parent_kind = {
+        "listener": "load_balancer",
+        "pool": "load_balancer",
+        "l7policy": "listener",
+        "l7rule": "l7policy",
+    }.get(kind, "pool")
+    parent = SUBJECTS[parent_kind]
+    table = parent.model.__table__
+    found = connection.execute(select(table).where(table.c.id == parent.check_id(parent_id))).mappings().one_or_none()
+    if found is None:
+        raise parent.missing(parent_id)
+    if found["provisioning_status"] == _DELETED:
+        raise Conflict(f"{parent.missing.kind} {parent_id} is being deleted")
+    load_balancer_id = found["id"] if parent_kind == "load_balancer" else found["load_balancer_id"]
+    hold(connection, load_balancer_id)
+    place = {"load_balancer_id": load_balancer_id}
+    if not columns.get("project_id"):
+        place["project_id"] = found["project_id"]
+    if parent_kind != "load_balancer":
+        place[parent.id_field] = parent_id
+    if kind == "listener":
+        rules.check_listener(connection, load_balancer_id, columns, None)
+    elif kind == "member":
+        rules.check_member_count(connection, load_balancer_id, settings)
+        place["operating_status"] = OperatingStatus.NO_MONITOR
+    elif kind == "l7policy":
+        rules.check_policy(connection, parent_id, columns)
+        place["position"] = make_room(connection, parent_id, columns["position"])
+    if kind in ("health_monitor", "l7policy", "l7rule"):
+        place["operating_status"] = OperatingStatus.ONLINE
+    return place
+
+
+def hold(connection: Connection, load_balancer_id: str) -> None:
+    """Take the row lock that every transaction about this load balancer takes first, so that what is checked stays true."""
+    connection.execute(update(Lease).where(Lease.key == load_balancer_id).values(priority=Lease.priority))
+
+
+def make_room(connection: Connection, listener_id: str, position: int) -> int:
+    """Move the policies from ``position`` on down by one; returns the position that is free now (the end of the list at
+    the most)."""
+    mine = L7Policy.listener_id == listener_id
+    last = connection.scalar(select(func.max(L7Policy.position)).where(mine)) or 0
+    if position > last:
+        return min(last + 1, LAST_POSITION)
+    connection.execute(
+        update(L7Policy).where(mine, L7Policy.position >= position).values(position=L7Policy.position + 1)
+    )
+    return position
+
+
+def _make_default(connection: Connection, listener_id: str, pool_id: str) -> None:
+    listener = connection.execute(select(Listener.__table__).where(Listener.id == listener_id)).mappings().one_or_none()
+    if listener is None:
+        raise SUBJECTS["listener"].missing(listener_id)
+    if listener["default_pool_id"] is not None:
+        raise Duplicate(f"listener_id: listener {listener_id} has a default pool already")
+    values = {"default_pool_id": pool_id, "protocol": listener["protocol"]}
+    rules.check_listener(connection, listener["load_balancer_id"], values, listener_id)
+    connection.execute(update(Listener).where(Listener.id == listener_id).values(default_pool_id=pool_id))
+
+
+_TAKEN: dict[str, tuple[str, str]] = {
+    "load_balancer": ("vip_address", "this address is already used by another load balancer"),
+    "listener": ("protocol_port", "this port is already used by another listener"),
+    "member": ("protocol_port", "this address and port are already in the pool"),
+    "health_monitor": ("pool_id", "the pool has a health monitor already"),
+}
+
+
+def _explain(kind: str, error: IntegrityError) -> PorticoError:
+    """Which rule a constraint stands for."""
+    if "foreign key" in str(error.orig).lower():
+        return InvalidInput(kind, "refers to an object that does not exist")
+    field, rule = _TAKEN.get(kind, ("id", "this id is already in use"))
+    model = SUBJECTS[kind].model
+    if any(word in str(error.orig) for word in (f"{model.__tablename__}.id", "PRIMARY", f"pk_{model.__tablename__}")):
+        field, rule = "id", "this id is already in use"
+    return Duplicate(f"{field}: {rule}")

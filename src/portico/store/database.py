@@ -1,0 +1,129 @@
+"""Connections and transactions."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.pool import NullPool
+
+from portico.errors import StoreError, StoreUnavailable
+from portico.settings import DatabaseSettings
+from portico.store.dialects import is_worth_retrying
+
+T = TypeVar("T")
+LONGEST_PAUSE = 1.0
+
+
+class Database:
+    """The database of one process: a pool of connections for transactions, one for single reads.
+
+    Give each process its own (not across ``fork``). Safe to share between threads.
+    """
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._settings = settings
+        url = make_url(settings.url)
+        self.dialect = url.get_backend_name()
+        options: dict[str, Any] = {"pool_reset_on_return": None}
+        if self.dialect == "sqlite":
+            options["connect_args"] = {"timeout": 30.0, "check_same_thread": False}
+        else:
+            options |= {"pool_size": settings.pool_size, "max_overflow": 2 * settings.pool_size, "pool_recycle": 1800}
+        if self.dialect in ("mysql", "mariadb"):
+            # READ COMMITTED takes no gap locks: far fewer deadlocks, and each statement sees what was committed.
+            options["isolation_level"] = "READ COMMITTED"
+        self.engine = create_engine(url, **options)
+        self._reader = create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
+        if self.dialect == "sqlite":
+            _prepare_sqlite(self.engine, self._reader)
+
+    def transact(
+        self, work: Callable[[Connection], T], already_done: Callable[[Connection], T | None] | None = None
+    ) -> T:
+        """Run ``work`` in one transaction, again where the database asks for it.
+
+        Args:
+            work: gets a connection; may run several times, each time from the start.
+            already_done: asked first when it is not known whether the last try was committed (the connection was lost
+                during the commit); returns the result of that try, or None where it left nothing. Without it, such a
+                transaction is run again: leave it out only where running twice is harmless.
+
+        Raises:
+            StoreUnavailable: it did not succeed in any of the tries.
+            StoreError: the database refused it for good.
+        """
+        unsure = False
+        for attempt in range(self._settings.retries):
+            if attempt:
+                time.sleep(min(LONGEST_PAUSE, 0.01 * 2**attempt) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            committing = False
+            try:
+                with self.engine.connect() as connection, connection.begin() as transaction:
+                    done = already_done(connection) if unsure and already_done else None
+                    result = work(connection) if done is None else done
+                    committing = True
+                    transaction.commit()
+                return result
+            except IntegrityError:
+                raise
+            except DBAPIError as error:
+                if not is_worth_retrying(error):
+                    raise StoreError(f"the database refused a statement: {error.orig}") from error
+                unsure = unsure or (committing and error.connection_invalidated)
+                last = error
+        raise StoreUnavailable(f"the database did not answer in {self._settings.retries} tries: {last.orig}") from last
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run single reading statements, each its own transaction, again where the connection was lost.
+
+        Raises:
+            StoreUnavailable: it did not succeed in any of the tries.
+        """
+        for attempt in range(self._settings.retries):
+            if attempt:
+                time.sleep(min(LONGEST_PAUSE, 0.01 * 2**attempt))
+            try:
+                with self._reader.connect() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not is_worth_retrying(error):
+                    raise StoreError(f"the database refused a statement: {error.orig}") from error
+                last = error
+        raise StoreUnavailable(f"the database did not answer in {self._settings.retries} tries: {last.orig}") from last
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+        self._reader.dispose()
+
+    def engines(self) -> tuple[Engine, Engine]:
+        """The engine of transactions and that of single reads: for counting statements."""
+        return self.engine, self._reader
+
+
+def migration_engine(url: str) -> Engine:
+    """An engine for migrations: no pool, plain settings."""
+    return create_engine(url, poolclass=NullPool)
+
+
+def _prepare_sqlite(writer: Engine, reader: Engine) -> None:
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # pysqlite's own idea of when to begin is switched off; see begin()
+        cursor = connection.cursor()
+        # WAL lets readers and the one writer work side by side; FULL makes a commit survive the loss of power.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def begin(connection: Connection) -> None:
+        # IMMEDIATE: a transaction that reads first and writes later cannot meet SQLITE_BUSY half way.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(writer, "connect", configure)
+    event.listen(reader, "connect", configure)
+    event.listen(writer, "begin", begin)

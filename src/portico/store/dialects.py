@@ -1,0 +1,64 @@
+"""Where the three databases differ: their clocks, JSON objects, and the errors that are worth another try."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+
+
+class now_ms(FunctionElement[int]):  # noqa: N801 - it reads like the SQL function that it is
+    """Milliseconds since 1970 by the database's clock, at the time of the statement."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now_ms, "sqlite")
+def _sqlite(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+@compiles(now_ms, "postgresql")
+def _postgresql(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+@compiles(now_ms, "mysql")
+@compiles(now_ms, "mariadb")
+def _mariadb(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
+
+
+JSON_OBJECT = {
+    "sqlite": "json_object({})",
+    "postgresql": "CAST(json_build_object({}) AS TEXT)",
+    "mysql": "JSON_OBJECT({})",
+    "mariadb": "JSON_OBJECT({})",
+}
+"""How each writes a JSON object out of names and columns in turn."""
+
+_RETRY_SQLSTATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})
+"""PostgreSQL: serialization failure, deadlock, lock not available, and three ways of shutting down or starting up."""
+_RETRY_MARIADB = frozenset({1205, 1213, 1020, 1927, 1053, 1040, 2002, 2003, 2006, 2013, 4031})
+"""MariaDB: lock wait time-out, deadlock, record changed, connection killed, shut down, too many connections, cannot
+connect (2002, 2003), gone away, lost, disconnected by idleness."""
+
+
+def is_worth_retrying(error: DBAPIError) -> bool:
+    """Whether the same transaction may well succeed when it is tried again: it was rolled back for the sake of another
+    one, or the connection was lost."""
+    if error.connection_invalidated:
+        return True
+    cause = error.orig
+    sqlstate = getattr(cause, "sqlstate", None)
+    if sqlstate is not None:
+        return sqlstate in _RETRY_SQLSTATES or sqlstate.startswith("08")
+    if type(cause).__module__.startswith("psycopg"):
+        return type(cause).__name__ == "OperationalError"  # no SQLSTATE: the server could not be reached at all
+    if type(cause).__module__.startswith("pymysql"):
+        return bool(cause.args) and cause.args[0] in _RETRY_MARIADB  # type: ignore[union-attr]
+    return "database is locked" in str(cause) or "database table is locked" in str(cause)

@@ -1,0 +1,144 @@
+"""Leases: who may change a load balancer right now, by compare-and-set and the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Update, and_, case, or_, select, update
+
+from portico.errors import LeaseLost
+from portico.resources import Lease
+from portico.store.database import Database
+from portico.store.dialects import now_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease that was taken. ``epoch`` rises with every taking: what carries an older one is refused everywhere."""
+
+    key: str
+    owner: str
+    epoch: int
+
+
+def _is_free() -> Any:
+    return or_(Lease.owner.is_(None), Lease.expires_at < now_ms())
+
+
+def claim_update(claim: Claim, lease_ms: int, *, arriving: int = 0, priority: int = 0) -> Update:
+    """The compare-and-set that takes a lease: it matches one row if nobody has it and its epoch is still the one before
+    ``claim.epoch``. ``arriving`` operations are added to its unfinished ones in the same statement."""
+    return (
+        update(Lease)
+        .where(Lease.key == claim.key, Lease.epoch == claim.epoch - 1, _is_free())
+        .values(
+            owner=claim.owner,
+            epoch=claim.epoch,
+            expires_at=now_ms() + lease_ms,
+            attempts=Lease.attempts + 1,
+            **_arrival(arriving, priority),
+        )
+    )
+
+
+def arrive(connection: Connection, key: str, priority: int, count: int = 1) -> bool:
+    """Add unfinished operations to a lease that somebody else has; its row stays locked until the transaction ends.
+    False where there is no such lease."""
+    statement = update(Lease).where(Lease.key == key).values(**_arrival(count, priority))
+    return connection.execute(statement).rowcount == 1
+
+
+def _arrival(count: int, priority: int) -> dict[str, Any]:
+    if not count:
+        return {}
+    higher = case((Lease.priority < priority, priority), else_=Lease.priority)
+    return {"pending": Lease.pending + count, "priority": higher}
+
+
+def try_claim(database: Database, key: str, owner: str, epoch: int, lease_ms: int) -> Claim | None:
+    """Take a lease whose epoch was last seen as ``epoch``; None where somebody has it or was faster."""
+    claim = Claim(key, owner, epoch + 1)
+
+    def already_mine(connection: Connection) -> bool | None:
+        row = connection.execute(select(Lease.owner, Lease.epoch).where(Lease.key == key)).one_or_none()
+        return True if row is not None and (row.owner, row.epoch) == (owner, claim.epoch) else None
+
+    taken = database.transact(
+        lambda connection: connection.execute(claim_update(claim, lease_ms)).rowcount == 1, already_mine
+    )
+    return claim if taken else None
+
+
+def fence(connection: Connection, claim: Claim, lease_ms: int) -> None:
+    """First statement of every transaction that a flow writes: renews the lease and locks its row.
+
+    Raises:
+        LeaseLost: another worker has taken it; nothing of this transaction may be written.
+    """
+    mine = and_(Lease.key == claim.key, Lease.owner == claim.owner, Lease.epoch == claim.epoch)
+    if connection.execute(update(Lease).where(mine).values(expires_at=now_ms() + lease_ms)).rowcount != 1:
+        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
+
+
+def release(connection: Connection, claim: Claim, *, finished: int, version: int = 0, pause_ms: int = 0) -> None:
+    """Give a lease back in the transaction that records what was done under it.
+
+    Args:
+        connection: in the recording transaction, before its other statements.
+        claim: the lease.
+        finished: operations that ended.
+        version: the configuration version that the amphorae accepted; 0 where none was pushed.
+        pause_ms: no run loop takes it again before this time has passed.
+
+    Raises:
+        LeaseLost: as ``fence``.
+    """
+    mine = and_(Lease.key == claim.key, Lease.owner == claim.owner, Lease.epoch == claim.epoch)
+    # MariaDB assigns from left to right and later assignments see earlier ones: the priority is computed before
+    # the count that it depends on is changed.
+    values: list[tuple[Any, Any]] = [
+        (Lease.priority, case((Lease.pending > finished, Lease.priority), else_=0)),
+        (Lease.pending, Lease.pending - finished),
+        (Lease.owner, None),
+        (Lease.expires_at, 0),
+        (Lease.attempts, 0),
+        (Lease.not_before, now_ms() + pause_ms if pause_ms else 0),
+    ]
+    if version:
+        values.append((Lease.config_version, version))
+    if connection.execute(update(Lease).where(mine).ordered_values(*values)).rowcount != 1:
+        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
+
+
+def renew(database: Database, owner: str, claims: Iterable[Claim], lease_ms: int) -> set[str]:
+    """Renew all leases of one process in one transaction; returns the keys that it still has."""
+    wanted = {claim.key: claim.epoch for claim in claims}
+
+    def work(connection: Connection) -> set[str]:
+        connection.execute(
+            update(Lease).where(Lease.owner == owner, Lease.key.in_(wanted)).values(expires_at=now_ms() + lease_ms)
+        )
+        rows = connection.execute(select(Lease.key, Lease.epoch).where(Lease.owner == owner, Lease.key.in_(wanted)))
+        return {key for key, epoch in rows if wanted[key] == epoch}
+
+    return database.transact(work)
+
+
+def find_work(database: Database, limit: int) -> list[tuple[str, int]]:
+    """Leases with unfinished operations that nobody has, most urgent first: (key, epoch). One statement."""
+    statement = (
+        select(Lease.key, Lease.epoch)
+        .where(Lease.pending > 0, _is_free(), Lease.not_before <= now_ms())
+        .order_by(Lease.priority.desc(), Lease.not_before, Lease.key)
+        .limit(limit)
+    )
+    return database.read(lambda connection: [(key, epoch) for key, epoch in connection.execute(statement)])
+
+
+def next_due_ms(database: Database) -> int | None:
+    """Milliseconds until the next lease with unfinished operations may be taken; None where there is none."""
+    due = case((Lease.owner.is_(None), Lease.not_before), else_=Lease.expires_at)
+    statement = select(due - now_ms()).where(Lease.pending > 0).order_by(due).limit(1)
+    return database.read(lambda connection: connection.scalar(statement))

@@ -1,0 +1,394 @@
+"""Operations: accepting a request, and asking how it went.
+
+Accepting is one transaction: the rows change and the durable intent is written, or neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from portico.errors import AmphoraInUse, Conflict, IllegalTransition, NoSuitableAmphora, PorticoError
+from portico.resources import Amphora, Lease, LoadBalancer, Operation, Tag
+from portico.resources.row import new_id, utc_now
+from portico.settings import ValidationSettings
+from portico.status import AmphoraStatus, OperationState, ProvisioningStatus, check_transition
+from portico.store import rules
+from portico.store.catalog import make_room
+from portico.store.database import Database
+from portico.store.dialects import now_ms
+from portico.store.leases import Claim, arrive, claim_update, fence
+from portico.store.subjects import SUBJECTS, Subject
+
+
+class Action(StrEnum):
+    """What an operation does to its subject."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    FAILOVER = "failover"
+
+
+class Priority:
+    """Which goes first where not everything can."""
+
+    SPARE = 0
+    USER = 10
+    FAILOVER = 20
+
+
+UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING)
+_STATUS_OF = {
+    Action.CREATE: ProvisioningStatus.PENDING_CREATE,
+    Action.UPDATE: ProvisioningStatus.PENDING_UPDATE,
+    Action.DELETE: ProvisioningStatus.PENDING_DELETE,
+    Action.FAILOVER: ProvisioningStatus.PENDING_UPDATE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Something that is asked for. ``claimant`` (an owner's name and the lease's milliseconds) takes the lease in the
+    same transaction, if it is free: the caller will run the operation itself."""
+
+    action: Action
+    kind: str
+    subject_id: str
+    changes: dict[str, Any] | None = None
+    request_id: str | None = None
+    claimant: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An accepted operation; ``claim`` is set where the claimant got the lease."""
+
+    operation_id: str
+    lease_key: str
+    claim: Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an operation stands."""
+
+    operation_id: str
+    state: str
+    error: str | None
+    reason: str | None
+    lease_key: str
+    lease_epoch: int | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended."""
+        return self.state not in UNFINISHED
+
+
+class _Moved(PorticoError):
+    """The row changed between reading and writing it: the transaction starts again."""
+
+
+def accept(database: Database, request: Request, settings: ValidationSettings) -> Receipt:
+    """Accept a request: check it, write the rows and the operation, and take the lease if that is wanted and possible.
+
+    A create, delete or failover that is already on its way is found again instead of being queued twice.
+
+    Raises:
+        InvalidInput: naming the field.
+        NotFound, NoSuitableLB, NoSuitablePool: as the worker's contract says.
+        Conflict: the object is being deleted, or its status does not permit it.
+    """
+    subject = SUBJECTS[request.kind]
+    subject.check_id(request.subject_id)
+    operation_id = new_id()
+
+    def work(connection: Connection) -> Receipt:
+        return _accept(connection, subject, request, operation_id, settings)
+
+    def already_done(connection: Connection) -> Receipt | None:
+        statement = (
+            select(Operation.lease_key, Operation.state, Lease.owner, Lease.epoch)
+            .join(Lease, Lease.key == Operation.lease_key)
+            .where(Operation.id == operation_id)
+        )
+        row = connection.execute(statement).one_or_none()
+        if row is None:
+            return None
+        mine = request.claimant is not None and row.owner == request.claimant[0] and row.state == OperationState.RUNNING
+        return Receipt(operation_id, row.lease_key, Claim(row.lease_key, row.owner, row.epoch) if mine else None)
+
+    while True:
+        try:
+            return database.transact(work, already_done)
+        except _Moved:
+            continue
+
+
+def _accept(
+    connection: Connection, subject: Subject, request: Request, operation_id: str, settings: ValidationSettings
+) -> Receipt:
+    row = _read_subject(connection, subject, request)
+    if row is None:
+        raise _missing(subject, request)
+    if row["_under_way"] is not None and request.action != Action.UPDATE:
+        return Receipt(row["_under_way"], row["_lease_key"])
+    _check_status(subject, request, row)
+    fields = _check_changes(subject, request, row, settings)
+    key = row["_lease_key"]
+    priority = _priority(subject, request, row)
+    claim = _take_lease(connection, request, key, row["_epoch"], priority)
+    changes, previous = _write_subject(connection, subject, request, row, fields)
+    started = {"state": OperationState.RUNNING, "attempts": 1, "started_at": utc_now()} if claim else {}
+    connection.execute(
+        insert(Operation).values(
+            id=operation_id,
+            action=request.action,
+            subject_type=request.kind,
+            subject_id=request.subject_id,
+            lease_key=key,
+            load_balancer_id=row["_load_balancer_id"],
+            changes=changes,
+            previous=previous,
+            priority=priority,
+            request_id=request.request_id,
+            **started,
+        )
+    )
+    return Receipt(operation_id, key, claim)
+
+
+def _read_subject(connection: Connection, subject: Subject, request: Request) -> dict[str, Any] | None:
+    """The row, its load balancer's status, its lease's epoch, and an unfinished operation that already does the same."""
+    table = subject.model.__table__
+    parent: Any
+    if subject.model is LoadBalancer:
+        parent, key = table.c.id, table.c.id
+    elif subject.model is Amphora:
+        parent = table.c.load_balancer_id
+        key = parent if request.action == Action.FAILOVER else None
+    else:
+        parent, key = table.c.load_balancer_id, table.c.load_balancer_id
+    under_way = (
+        select(Operation.id)
+        .where(
+            Operation.subject_id == table.c.id,
+            Operation.action == request.action,
+            Operation.state.in_(UNFINISHED),
+        )
+        .limit(1)
+        .scalar_subquery()
+    )
+    statement = select(table, parent.label("_load_balancer_id"), under_way.label("_under_way"))
+    if subject.model is Amphora:
+        statement = statement.where(table.c.id == request.subject_id)
+        row = connection.execute(statement).mappings().one_or_none()
+        if row is None:
+            return None
+        lease_key = row["_load_balancer_id"] if key is not None and row["_load_balancer_id"] else row["id"]
+        epoch = connection.scalar(select(Lease.epoch).where(Lease.key == lease_key))
+        return {**row, "_lease_key": lease_key, "_epoch": epoch, "_lb_status": None}
+    owner = LoadBalancer.__table__.alias("owner")
+    statement = (
+        statement.add_columns(
+            Lease.key.label("_lease_key"), Lease.epoch.label("_epoch"), owner.c.provisioning_status.label("_lb_status")
+        )
+        .join(Lease, Lease.key == parent)
+        .join(owner, owner.c.id == parent)
+        .where(table.c.id == request.subject_id)
+    )
+    row = connection.execute(statement).mappings().one_or_none()
+    return dict(row) if row is not None else None
+
+
+def _missing(subject: Subject, request: Request) -> PorticoError:
+    if request.action == Action.CREATE and subject.homeless is not None:
+        return subject.homeless(
+            f"{subject.missing.kind} {request.subject_id} not found: there is nothing to build it on"
+        )
+    return subject.missing(request.subject_id)
+
+
+def _check_status(subject: Subject, request: Request, row: dict[str, Any]) -> None:
+    what = f"{subject.missing.kind} {request.subject_id}"
+    if subject.model is Amphora:
+        _check_amphora(request, row, what)
+        return
+    status = row["provisioning_status"]
+    if row["_lb_status"] == ProvisioningStatus.PENDING_DELETE and request.action != Action.DELETE:
+        raise Conflict(f"{what}: its load balancer is being deleted")
+    if request.action == Action.CREATE and status != ProvisioningStatus.PENDING_CREATE:
+        raise IllegalTransition(f"{what} is {status}: only an object that is PENDING_CREATE can be created")
+    if request.action in (Action.UPDATE, Action.FAILOVER) and status == ProvisioningStatus.PENDING_DELETE:
+        raise Conflict(f"{what} is being deleted")
+
+
+def _check_amphora(request: Request, row: dict[str, Any], what: str) -> None:
+    status = row["status"]
+    if request.action == Action.DELETE:
+        if row["load_balancer_id"] is not None and status == AmphoraStatus.ALLOCATED:
+            raise AmphoraInUse(f"{what} serves load balancer {row['load_balancer_id']}: fail it over instead")
+        if row["load_balancer_id"] is not None or row["_epoch"] is None:
+            raise AmphoraInUse(f"{what} belongs to load balancer {row['load_balancer_id']}, which is being worked on")
+    if request.action == Action.FAILOVER and status == AmphoraStatus.PENDING_DELETE:
+        raise Conflict(f"{what} is being deleted")
+    if row["_epoch"] is None:
+        raise NoSuitableAmphora(f"{what} has no lease")
+
+
+def _check_changes(
+    subject: Subject, request: Request, row: dict[str, Any], settings: ValidationSettings
+) -> dict[str, Any] | None:
+    if request.action != Action.UPDATE:
+        return None
+    given = subject.check_changes(request.changes)
+    return subject.spec.parse_changes(subject.writable(row), given, settings)
+
+
+def _priority(subject: Subject, request: Request, row: dict[str, Any]) -> int:
+    if request.action == Action.FAILOVER:
+        return Priority.FAILOVER
+    if subject.model is Amphora and row["load_balancer_id"] is None:
+        return Priority.SPARE
+    return Priority.USER
+
+
+def _take_lease(connection: Connection, request: Request, key: str, epoch: int, priority: int) -> Claim | None:
+    if request.claimant is not None:
+        owner, lease_ms = request.claimant
+        claim = Claim(key, owner, epoch + 1)
+        if connection.execute(claim_update(claim, lease_ms, arriving=1, priority=priority)).rowcount == 1:
+            return claim
+    if not arrive(connection, key, priority):
+        raise _Moved(f"lease {key} went away")
+    return None
+
+
+def _write_subject(
+    connection: Connection, subject: Subject, request: Request, row: dict[str, Any], changes: dict[str, Any] | None
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Write what is wanted and mark the row. Returns the changed columns with their new and their previous values."""
+    if request.action == Action.CREATE or (request.action == Action.FAILOVER and subject.model is Amphora):
+        return None, None
+    table = subject.model.__table__
+    values: dict[str, Any] = {"updated_at": utc_now()}
+    columns: dict[str, Any] = {}
+    if changes is not None:
+        _check_neighbours(connection, subject, row, changes)
+        columns = subject.columns(changes)
+        if "tags" in changes:
+            _replace_tags(connection, request.subject_id, changes["tags"])
+        if "position" in columns:
+            columns["position"] = make_room(connection, row["listener_id"], columns["position"])
+            # Where it stood after making room: what a rollback puts it back to.
+            row["position"] += row["position"] >= columns["position"]
+    elif subject.name == "pool" and request.action == Action.DELETE:
+        rules.check_pool_unused(connection, request.subject_id)
+    unmoved = [table.c.id == request.subject_id]
+    if subject.model is Amphora:
+        check_transition(AmphoraStatus, row["status"], AmphoraStatus.PENDING_DELETE)
+        values["status"] = AmphoraStatus.PENDING_DELETE
+        unmoved.append(table.c.status == row["status"])
+    else:
+        values["provisioning_status"] = _next_status(request.action, row["provisioning_status"])
+        unmoved.append(table.c.provisioning_status == row["provisioning_status"])
+    unmoved.append(table.c.updated_at.is_not_distinct_from(row["updated_at"]))
+    if connection.execute(update(table).where(and_(*unmoved)).values(**values, **columns)).rowcount != 1:
+        raise _Moved(f"{subject.name} {request.subject_id} was changed meanwhile")
+    return (columns, {name: row[name] for name in columns}) if changes is not None else (None, None)
+
+
+def _next_status(action: Action, present: str) -> ProvisioningStatus:
+    wanted = _STATUS_OF[action]
+    if action in (Action.UPDATE, Action.FAILOVER) and present == ProvisioningStatus.PENDING_CREATE:
+        return ProvisioningStatus.PENDING_CREATE  # its create is still on its way; the update follows behind it
+    check_transition(ProvisioningStatus, present, wanted)
+    return wanted
+
+
+def _check_neighbours(connection: Connection, subject: Subject, row: dict[str, Any], changes: dict[str, Any]) -> None:
+    if subject.name == "listener" and changes.get("default_pool_id") is not None:
+        rules.check_listener(connection, row["load_balancer_id"], {**row, **changes}, row["id"])
+    if subject.name == "l7policy" and changes.get("redirect_pool_id") is not None:
+        rules.check_policy(connection, row["listener_id"], changes)
+
+
+def _replace_tags(connection: Connection, resource_id: str, tags: list[str]) -> None:
+    connection.execute(Tag.__table__.delete().where(Tag.resource_id == resource_id))
+    for tag in dict.fromkeys(tags):
+        connection.execute(insert(Tag).values(resource_id=resource_id, tag=tag))
+
+
+def accept_spare(database: Database, owner: str, lease_ms: int) -> Receipt:
+    """Accept the building of a spare amphora: its row, its lease (taken by ``owner``) and its operation at once.
+
+    The receipt's ``lease_key`` is the new amphora's id.
+    """
+    amphora_id, operation_id = new_id(), new_id()
+    claim = Claim(amphora_id, owner, 1)
+
+    def work(connection: Connection) -> Receipt:
+        connection.execute(insert(Amphora).values(id=amphora_id))
+        lease = {"owner": owner, "epoch": 1, "expires_at": now_ms() + lease_ms, "pending": 1, "attempts": 1}
+        connection.execute(insert(Lease).values(key=amphora_id, **lease))
+        connection.execute(
+            insert(Operation).values(
+                id=operation_id,
+                action=Action.CREATE,
+                subject_type="amphora",
+                subject_id=amphora_id,
+                lease_key=amphora_id,
+                priority=Priority.SPARE,
+                state=OperationState.RUNNING,
+                attempts=1,
+                started_at=utc_now(),
+            )
+        )
+        return Receipt(operation_id, amphora_id, claim)
+
+    def already_done(connection: Connection) -> Receipt | None:
+        found = connection.scalar(select(Operation.id).where(Operation.id == operation_id))
+        return Receipt(operation_id, amphora_id, claim) if found else None
+
+    return database.transact(work, already_done)
+
+
+def start(database: Database, claim: Claim, operation_ids: list[str], lease_ms: int) -> None:
+    """Mark operations as running before anything is done for them: their attempts are counted here.
+
+    Raises:
+        LeaseLost: another worker has taken the lease.
+    """
+
+    def work(connection: Connection) -> None:
+        fence(connection, claim, lease_ms)
+        connection.execute(
+            update(Operation)
+            .where(Operation.id.in_(operation_ids), Operation.state.in_(UNFINISHED))
+            .values(state=OperationState.RUNNING, attempts=Operation.attempts + 1, started_at=utc_now())
+        )
+
+    database.transact(work)
+
+
+def read_outcome(database: Database, operation_id: str) -> Outcome | None:
+    """How an operation stands, and the epoch of its lease (None where the lease is gone). One statement."""
+    statement = (
+        select(Operation.id, Operation.state, Operation.error, Operation.reason, Operation.lease_key, Lease.epoch)
+        .outerjoin(Lease, Lease.key == Operation.lease_key)
+        .where(Operation.id == operation_id)
+    )
+    row = database.read(lambda connection: connection.execute(statement).one_or_none())
+    return Outcome(*row) if row is not None else None
+
+
+def show_operation(database: Database, operation_id: str) -> dict[str, Any] | None:
+    """All that is known of an operation, its timeline included."""
+    table = Operation.__table__
+    statement = select(table).where(table.c.id == operation_id)
+    row = database.read(lambda connection: connection.execute(statement).mappings().one_or_none())
+    return dict(row) if row is not None else None

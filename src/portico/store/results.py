@@ -1,0 +1,236 @@
+"""Results: recording how a batch of operations went and giving the lease back, in one transaction.
+
+What was applied becomes ACTIVE, what was deleted goes, what failed gets its last known good values back and says ERROR.
+An object with more operations waiting for it keeps its PENDING status.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, and_, case, delete, exists, or_, select, true, update
+
+from portico.errors import LeaseLost, PorticoError
+from portico.resources import Amphora, Lease, LoadBalancer, Operation, Tag
+from portico.resources.row import utc_now
+from portico.status import OperatingStatus, OperationState, ProvisioningStatus, sources
+from portico.store.database import Database
+from portico.store.leases import Claim, release
+from portico.store.operations import UNFINISHED, Action
+from portico.store.subjects import PARTS, SUBJECTS
+
+_DONE = (OperationState.SUCCEEDED, OperationState.FAILED)
+
+
+@dataclass
+class Results:
+    """How a batch went.
+
+    Attributes:
+        succeeded: operations whose wishes came true, in order.
+        failed: operation and why, in order.
+        applied: objects that were configured without an operation of their own (the parts of a new load balancer), by kind.
+        version: configuration version that the amphorae accepted; 0 where none was pushed.
+        gone: whether what the lease covers was deleted as a whole; whatever still waits for it is overtaken.
+        timeline: task, state, milliseconds.
+        pause_ms: no run loop takes the lease again before this time.
+    """
+
+    succeeded: list[Operation] = field(default_factory=list)
+    failed: list[tuple[Operation, BaseException]] = field(default_factory=list)
+    applied: dict[str, list[str]] = field(default_factory=dict)
+    version: int = 0
+    gone: bool = False
+    timeline: list[Any] = field(default_factory=list)
+    pause_ms: int = 0
+
+    @property
+    def operations(self) -> list[Operation]:
+        """All of them."""
+        return [*self.succeeded, *(operation for operation, _ in self.failed)]
+
+
+def record(database: Database, claim: Claim, results: Results) -> None:
+    """Record a batch and give the lease back.
+
+    Raises:
+        LeaseLost: another worker has taken the lease; nothing was written.
+    """
+    ids = [operation.id for operation in results.operations]
+
+    def already_done(connection: Connection) -> bool | None:
+        states = connection.scalars(select(Operation.state).where(Operation.id.in_(ids))).all()
+        return True if states and all(state in _DONE for state in states) else None
+
+    def work(connection: Connection) -> bool:
+        if results.gone:
+            _record_gone(connection, claim, results)
+        else:
+            _record_changes(connection, claim, results)
+        return True
+
+    database.transact(work, already_done)
+
+
+def _record_changes(connection: Connection, claim: Claim, results: Results) -> None:
+    finished = len(results.operations)
+    release(connection, claim, finished=finished, version=results.version, pause_ms=results.pause_ms)
+    restored = _find_restorations(connection, results)
+    _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
+    for operation, error in results.failed:
+        _finish(connection, [operation], OperationState.FAILED, results.timeline, error)
+    last = {operation.subject_id: operation for operation in sorted(results.operations, key=lambda one: one.sequence)}
+    ids: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for kind, applied in results.applied.items():
+        ids["apply", kind] += applied
+    for operation in results.succeeded:
+        if operation.subject_type != "amphora":
+            ids["delete" if operation.action == Action.DELETE else "apply", operation.subject_type].append(
+                operation.subject_id
+            )
+    for (what, kind), subject_ids in ids.items():
+        if what == "apply":
+            _mark_applied(connection, kind, subject_ids)
+        else:
+            _delete_rows(connection, kind, subject_ids)
+    for operation, _ in results.failed:
+        if operation.subject_type != "amphora":
+            values = restored.get(operation.subject_id, {})
+            _mark_failed(connection, operation, values, last[operation.subject_id] is operation)
+
+
+def _finish(
+    connection: Connection,
+    operations: Iterable[Operation],
+    state: OperationState,
+    timeline: list[Any],
+    error: BaseException | None = None,
+) -> None:
+    ids = [operation.id for operation in operations]
+    if not ids:
+        return
+    values: dict[str, Any] = {"state": state, "finished_at": utc_now(), "timeline": timeline}
+    if error is not None:
+        values |= explain(error)
+    connection.execute(update(Operation).where(Operation.id.in_(ids)).values(**values))
+
+
+def explain(error: BaseException) -> dict[str, str]:
+    """The ``error`` and ``reason`` columns for an exception. The text of one that is not ours may hold anything, so only
+    its type is told."""
+    if isinstance(error, PorticoError):
+        return {"error": type(error).__name__, "reason": str(error)[:4000]}
+    return {"error": type(error).__name__, "reason": f"internal error ({type(error).__name__}); see the worker's log"}
+
+
+def _unfinished(model: Any) -> Any:
+    return exists().where(Operation.subject_id == model.id, Operation.state.in_(UNFINISHED))
+
+
+def _mark_applied(connection: Connection, kind: str, ids: list[str]) -> None:
+    model: Any = SUBJECTS[kind].model
+    reached = and_(model.provisioning_status.in_(sources(ProvisioningStatus.ACTIVE)), ~_unfinished(model))
+    values: dict[str, Any] = {
+        "updated_at": utc_now(),
+        "provisioning_status": case((reached, ProvisioningStatus.ACTIVE.value), else_=model.provisioning_status),
+    }
+    if kind in PARTS:
+        values["applied"] = True
+    if kind in ("load_balancer", "listener", "pool"):
+        up, down = OperatingStatus.ONLINE.value, OperatingStatus.OFFLINE.value
+        values["operating_status"] = case((model.admin_state_up == true(), up), else_=down)
+    connection.execute(update(model).where(model.id.in_(ids)).values(**values))
+
+
+def _delete_rows(connection: Connection, kind: str, ids: list[str]) -> None:
+    model: Any = SUBJECTS[kind].model
+    connection.execute(delete(model).where(model.id.in_(ids)))
+    connection.execute(delete(Tag).where(Tag.resource_id.in_(ids)))
+
+
+def _mark_failed(connection: Connection, operation: Operation, values: Mapping[str, Any], is_last: bool) -> None:
+    model: Any = SUBJECTS[operation.subject_type].model
+    failed = and_(model.provisioning_status.in_(sources(ProvisioningStatus.ERROR)), ~_unfinished(model))
+    if not is_last:
+        failed = and_(failed, False)
+    connection.execute(
+        update(model)
+        .where(model.id == operation.subject_id)
+        .values(
+            updated_at=utc_now(),
+            provisioning_status=case((failed, ProvisioningStatus.ERROR.value), else_=model.provisioning_status),
+            **values,
+        )
+    )
+
+
+def _find_restorations(connection: Connection, results: Results) -> dict[str, dict[str, Any]]:
+    """The last known good values of what failed, by subject; later operations that wait learn their new ``previous``.
+
+    Later changes of the same attribute win over a restoration: those that succeeded, and those that still wait.
+    """
+    failed = [operation for operation, _ in results.failed if operation.action == Action.UPDATE]
+    restored: dict[str, dict[str, Any]] = {}
+    succeeded = {operation.id for operation in results.succeeded}
+    failed_ids = {operation.id for operation, _ in results.failed}
+    for subject_id in dict.fromkeys(operation.subject_id for operation in failed):
+        rows = connection.execute(
+            select(Operation.id, Operation.changes, Operation.previous)
+            .where(
+                Operation.subject_id == subject_id,
+                Operation.action == Action.UPDATE,
+                or_(Operation.state.in_(UNFINISHED), Operation.id.in_(succeeded | failed_ids)),
+            )
+            .order_by(Operation.sequence)
+        ).all()
+        values: dict[str, Any] = {}
+        for row in rows:
+            for name, value in (row.previous or {}).items():
+                values.setdefault(name, value)
+        for row in rows:
+            if row.id in succeeded:
+                values |= row.changes or {}
+        for row in rows:
+            if row.id not in succeeded and row.id not in failed_ids:
+                previous = {name: values[name] for name in row.changes or {}}
+                connection.execute(update(Operation).where(Operation.id == row.id).values(previous=previous))
+                values |= row.changes or {}
+        touched = {
+            name for operation in failed if operation.subject_id == subject_id for name in operation.changes or {}
+        }
+        restored[subject_id] = {name: values[name] for name in touched}
+    return restored
+
+
+def _record_gone(connection: Connection, claim: Claim, results: Results) -> None:
+    mine = and_(Lease.key == claim.key, Lease.owner == claim.owner, Lease.epoch == claim.epoch)
+    if connection.execute(delete(Lease).where(mine)).rowcount != 1:
+        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
+    _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
+    for operation, error in results.failed:
+        _finish(connection, [operation], OperationState.FAILED, results.timeline, error)
+    waiting = and_(Operation.lease_key == claim.key, Operation.state.in_(UNFINISHED))
+    # A waiting delete of a part got what it wanted; anything else that waits has nothing left to be done to.
+    deletes = case(
+        (Operation.action == Action.DELETE, OperationState.SUCCEEDED.value), else_=OperationState.FAILED.value
+    )
+    gone = "deleted meanwhile"
+    reason = case((Operation.action == Action.DELETE, None), else_=gone)
+    error = case((Operation.action == Action.DELETE, None), else_="Conflict")
+    connection.execute(
+        update(Operation).where(waiting).values(reason=reason, error=error, finished_at=utc_now(), state=deletes)
+    )
+    connection.execute(delete(Amphora).where(or_(Amphora.load_balancer_id == claim.key, Amphora.id == claim.key)))
+    tagged = [
+        select(SUBJECTS[kind].model.__table__.c.id).where(
+            SUBJECTS[kind].model.__table__.c.load_balancer_id == claim.key
+        )
+        for kind in PARTS
+    ]
+    connection.execute(
+        delete(Tag).where(or_(Tag.resource_id == claim.key, *(Tag.resource_id.in_(ids) for ids in tagged)))
+    )
+    connection.execute(delete(LoadBalancer).where(LoadBalancer.id == claim.key))

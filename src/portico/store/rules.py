@@ -1,0 +1,68 @@
+"""Rules between objects: those that one object alone cannot answer. Each is asked inside the transaction that writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from portico.errors import Conflict, Duplicate, InvalidInput
+from portico.resources import L7Policy, Listener, Member, Pool
+from portico.resources.pool import CARRIED_BY
+from portico.settings import ValidationSettings
+from portico.status import ProvisioningStatus
+
+_UDP = ("UDP", "SCTP")
+
+
+def check_listener(connection: Connection, load_balancer_id: str, values: dict[str, Any], own_id: str | None) -> None:
+    """A port belongs to one listener; the default pool is of the same load balancer and of a fitting protocol."""
+    if own_id is None:
+        statement = select(Listener.protocol).where(
+            Listener.load_balancer_id == load_balancer_id, Listener.protocol_port == values["protocol_port"]
+        )
+        for (protocol,) in connection.execute(statement):
+            if protocol == values["protocol"] or (protocol not in _UDP and values["protocol"] not in _UDP):
+                raise Duplicate(f"protocol_port: port {values['protocol_port']} is already used by another listener")
+    if values.get("default_pool_id") is not None:
+        _check_pool(connection, "default_pool_id", values["default_pool_id"], load_balancer_id, values["protocol"])
+
+
+def check_policy(connection: Connection, listener_id: str, values: dict[str, Any]) -> None:
+    """The pool that a policy sends to is of the same load balancer and of a fitting protocol."""
+    listener = connection.execute(
+        select(Listener.load_balancer_id, Listener.protocol).where(Listener.id == listener_id)
+    ).one()
+    if listener.protocol not in ("HTTP", "TERMINATED_HTTPS"):
+        raise InvalidInput("listener_id", f"L7 policies need a listener that speaks HTTP, not {listener.protocol}")
+    if values.get("redirect_pool_id") is not None:
+        pool_id = values["redirect_pool_id"]
+        _check_pool(connection, "redirect_pool_id", pool_id, listener.load_balancer_id, listener.protocol)
+
+
+def _check_pool(connection: Connection, field: str, pool_id: str, load_balancer_id: str, protocol: str) -> None:
+    statement = select(Pool.load_balancer_id, Pool.protocol, Pool.provisioning_status).where(Pool.id == pool_id)
+    pool = connection.execute(statement).one_or_none()
+    if pool is None or pool.load_balancer_id != load_balancer_id:
+        raise InvalidInput(field, f"there is no pool {pool_id} in this load balancer")
+    if pool.protocol not in CARRIED_BY[protocol]:
+        raise InvalidInput(field, f"a {protocol} listener cannot use a {pool.protocol} pool")
+    if pool.provisioning_status == ProvisioningStatus.PENDING_DELETE:
+        raise Conflict(f"{field}: pool {pool_id} is being deleted")
+
+
+def check_pool_unused(connection: Connection, pool_id: str) -> None:
+    """A pool that a policy sends to cannot be deleted."""
+    statement = select(L7Policy.id).where(
+        L7Policy.redirect_pool_id == pool_id, L7Policy.provisioning_status != ProvisioningStatus.PENDING_DELETE
+    )
+    policy = connection.execute(statement).first()
+    if policy is not None:
+        raise Conflict(f"pool {pool_id} is used by L7 policy {policy.id}")
+
+
+def check_member_count(connection: Connection, load_balancer_id: str, rules: ValidationSettings) -> None:
+    """A load balancer has at most ``max_members`` members."""
+    statement = select(func.count()).where(Member.load_balancer_id == load_balancer_id)
+    if connection.execute(statement).scalar_one() >= rules.max_members:
+        raise Conflict(f"the load balancer has {rules.max_members} members already, the most allowed here")

@@ -1,0 +1,267 @@
+"""Slots: named limits on how much runs at once over all workers.
+
+A slot is a row that is leased like everything else, so a dead worker's slots come back by themselves. Who finds none free
+waits in line: the line is ordered by the time of arrival less a head start that depends on the priority, so that
+failovers go before users' requests and those before spares, and yet nobody waits for ever.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from portico.errors import InvalidInput
+from portico.resources import Slot, SlotLimit, SlotWaiter
+from portico.resources.row import new_id
+from portico.store.database import Database
+from portico.store.dialects import now_ms
+from portico.store.operations import Priority
+
+NAMES = ("operations", "amphora_builds", "failovers")
+HEAD_START_MS: Mapping[int, int] = {Priority.FAILOVER: 60_000, Priority.USER: 30_000, Priority.SPARE: 0}
+"""By how much a priority goes before those that came at the same time."""
+REUSE_SECONDS = 0.5
+"""A process keeps a slot of ``operations`` between two operations for this long since it took it: a busy worker asks for one
+twice a second and not for each operation."""
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SlotUse:
+    """One row of ``Slots.usage``."""
+
+    name: str
+    capacity: int
+    held: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    name: str
+    number: int
+    holder: str
+    taken_at: float
+
+
+class Slots:
+    """The slots as one process (``owner``) uses them."""
+
+    def __init__(self, database: Database, owner: str, lease_ms: int) -> None:
+        self._database = database
+        self._owner = owner
+        self._lease_ms = lease_ms
+        self._capacities: dict[str, int] = {}  # as last read: only a hint about which slot to try first
+        self._idle: list[_Taken] = []
+        self._lock = threading.Lock()
+
+    def set_limit(self, name: str, capacity: int) -> None:
+        """Change a limit for all workers, at once and without a restart; 0 means no limit. Slots beyond a lowered limit
+        are not taken away from those who hold them.
+
+        Raises:
+            InvalidInput: an unknown name or a negative capacity.
+        """
+        if name not in NAMES:
+            raise InvalidInput("name", f"must be one of {', '.join(NAMES)}")
+        if not isinstance(capacity, int) or not 0 <= capacity <= 100_000:
+            raise InvalidInput("capacity", "must be a number from 0 (no limit) to 100000")
+        self._database.transact(lambda connection: _write_limit(connection, name, capacity))
+
+    def ensure_limits(self, capacities: Mapping[str, int]) -> None:
+        """Write the first values of limits that the database does not have yet."""
+
+        def work(connection: Connection) -> None:
+            known = set(connection.scalars(select(SlotLimit.name)))
+            for name, capacity in capacities.items():
+                if name not in known:
+                    _write_limit(connection, name, capacity)
+
+        try:
+            self._database.transact(work)
+        except IntegrityError:
+            return  # another process was faster with the same values
+
+    def usage(self) -> list[SlotUse]:
+        """How much of each limit is in use and how many wait."""
+
+        def work(connection: Connection) -> list[SlotUse]:
+            live = (Slot.owner.is_not(None), Slot.expires_at >= now_ms())
+            held = dict(
+                connection.execute(select(Slot.name, func.count()).where(*live).group_by(Slot.name)).tuples().all()
+            )
+            line = (
+                select(SlotWaiter.name, func.count()).where(SlotWaiter.expires_at >= now_ms()).group_by(SlotWaiter.name)
+            )
+            waiting = dict(connection.execute(line).tuples().all())
+            limits = connection.execute(select(SlotLimit.name, SlotLimit.capacity).order_by(SlotLimit.name)).all()
+            return [SlotUse(name, capacity, held.get(name, 0), waiting.get(name, 0)) for name, capacity in limits]
+
+        return self._database.read(work)
+
+    @contextmanager
+    def hold(
+        self,
+        name: str,
+        priority: int,
+        on_wait: Callable[[str], None] = lambda _message: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Iterator[None]:
+        """Have a slot while the block runs, waiting for it as long as it takes.
+
+        Args:
+            name: which limit.
+            priority: see ``portico.store.operations.Priority``.
+            on_wait: told once, in words, where there is a wait.
+            check: called between tries; raises to give up.
+        """
+        taken = self._reuse(name) or self._acquire(name, priority, on_wait, check)
+        try:
+            yield
+        finally:
+            if taken is not None:
+                self._put_back(taken)
+
+    def release_idle(self, *, older_than: float = 0.0) -> None:
+        """Give back the slots that this process keeps for its next operation, if they were taken that long ago."""
+        before = time.monotonic() - older_than
+        with self._lock:
+            old = [slot for slot in self._idle if slot.taken_at <= before]
+            self._idle = [slot for slot in self._idle if slot.taken_at > before]
+        for slot in old:
+            self._release(slot)
+
+    def renew(self) -> None:
+        """Renew all slots and places in line of this process."""
+
+        def work(connection: Connection) -> None:
+            until = now_ms() + self._lease_ms
+            connection.execute(update(Slot).where(Slot.owner == self._owner).values(expires_at=until))
+
+        self._database.transact(work)
+
+    def _reuse(self, name: str) -> _Taken | None:
+        """A slot that this process still has from its last operation, if it was not long ago: others who wait get their
+        turn after ``REUSE_SECONDS`` at the latest."""
+        youngest = time.monotonic() - REUSE_SECONDS
+        with self._lock:
+            for slot in self._idle:
+                if slot.name == name and slot.taken_at > youngest:
+                    self._idle.remove(slot)
+                    return slot
+        return None
+
+    def _put_back(self, slot: _Taken) -> None:
+        if slot.name == "operations" and time.monotonic() - slot.taken_at < REUSE_SECONDS:
+            with self._lock:
+                self._idle.append(slot)
+        else:
+            self._release(slot)
+
+    def _acquire(
+        self, name: str, priority: int, on_wait: Callable[[str], None], check: Callable[[], None]
+    ) -> _Taken | None:
+        taken_at = time.monotonic()
+        holder = new_id()
+        if self._capacities.get(name):
+            guess = random.randint(1, self._capacities[name])  # noqa: S311 - spreads the contention
+            if self._database.transact(lambda connection: self._take(connection, name, guess, holder, jump=False)):
+                return _Taken(name, guess, holder, taken_at)
+        waiting = False
+        try:
+            while True:
+                number = self._try(name, holder)
+                if number is None:
+                    return None
+                if number > 0:
+                    return _Taken(name, number, holder, time.monotonic())
+                if not waiting:
+                    waiting = True
+                    on_wait(
+                        f"waiting for a slot: all {self._capacities[name]} of {name} are in use, or others are first"
+                    )
+                self._queue(name, holder, priority)
+                check()
+                time.sleep(_POLL_SECONDS)
+        finally:
+            if waiting:
+                leave = delete(SlotWaiter).where(SlotWaiter.holder == holder)
+                self._database.transact(lambda connection: connection.execute(leave))
+
+    def _try(self, name: str, holder: str) -> int | None:
+        """The number of the slot that was taken; None where there is no limit; 0 where none is free or somebody else is
+        first in line."""
+
+        def work(connection: Connection) -> int | None:
+            first = (
+                select(SlotWaiter.holder)
+                .where(SlotWaiter.name == name, SlotWaiter.expires_at >= now_ms())
+                .order_by(SlotWaiter.due, SlotWaiter.holder)
+                .limit(1)
+                .scalar_subquery()
+            )
+            limit = select(SlotLimit.capacity).where(SlotLimit.name == name).scalar_subquery()
+            number = (
+                select(Slot.number)
+                .where(Slot.name == name, Slot.number <= limit, _is_free())
+                .limit(1)
+                .scalar_subquery()
+            )
+            row = connection.execute(
+                select(limit.label("capacity"), first.label("first"), number.label("number"))
+            ).one()
+            self._capacities[name] = row.capacity or 0
+            if not row.capacity:
+                return None
+            if row.number is None or row.first not in (None, holder):
+                return 0
+            return row.number if self._take(connection, name, row.number, holder, jump=True) else 0
+
+        def already_done(connection: Connection) -> int | None:
+            return connection.scalar(select(Slot.number).where(Slot.name == name, Slot.holder == holder))
+
+        return self._database.transact(work, already_done)
+
+    def _take(self, connection: Connection, name: str, number: int, holder: str, *, jump: bool) -> bool:
+        """The compare-and-set of one slot; only who is first in line may ``jump`` past the others."""
+        limit = select(SlotLimit.capacity).where(SlotLimit.name == name).scalar_subquery()
+        free = [Slot.name == name, Slot.number == number, Slot.number <= limit, _is_free()]
+        if not jump:
+            free.append(~exists().where(SlotWaiter.name == name, SlotWaiter.expires_at >= now_ms()))
+        values = {"owner": self._owner, "holder": holder, "expires_at": now_ms() + self._lease_ms}
+        return connection.execute(update(Slot).where(*free).values(**values)).rowcount == 1
+
+    def _queue(self, name: str, holder: str, priority: int) -> None:
+        def work(connection: Connection) -> None:
+            until = now_ms() + self._lease_ms
+            mine = update(SlotWaiter).where(SlotWaiter.holder == holder).values(expires_at=until)
+            if connection.execute(mine).rowcount == 0:
+                due = now_ms() - HEAD_START_MS.get(priority, 0)
+                connection.execute(insert(SlotWaiter).values(name=name, holder=holder, due=due, expires_at=until))
+
+        self._database.transact(work)
+
+    def _release(self, slot: _Taken) -> None:
+        mine = (Slot.name == slot.name, Slot.number == slot.number, Slot.holder == slot.holder)
+        values = {"owner": None, "holder": None, "expires_at": 0}
+        self._database.transact(lambda connection: connection.execute(update(Slot).where(*mine).values(**values)))
+
+
+def _is_free() -> ColumnElement[bool]:
+    return or_(Slot.owner.is_(None), Slot.expires_at < now_ms())
+
+
+def _write_limit(connection: Connection, name: str, capacity: int) -> None:
+    if connection.execute(update(SlotLimit).where(SlotLimit.name == name).values(capacity=capacity)).rowcount == 0:
+        connection.execute(insert(SlotLimit).values(name=name, capacity=capacity))
+    present = connection.scalar(select(func.count()).where(Slot.name == name)) or 0
+    if present < capacity:
+        rows = [{"name": name, "number": number} for number in range(present + 1, capacity + 1)]
+        connection.execute(insert(Slot), rows)

@@ -1,0 +1,154 @@
+"""One statement that reads everything about one lease: the lease, its unfinished operations and the whole tree.
+
+Being one statement it costs one round trip and sees one moment, on every database and at every isolation level: each
+change that the tree shows has its operation in the same snapshot, so what is read is exactly what is applied.
+Each branch of the statement gives rows of (kind, JSON object); see docs/decisions/0002-one-statement-trees.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, DateTime, text
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from portico.resources import (
+    Amphora,
+    HealthMonitor,
+    L7Policy,
+    L7Rule,
+    Lease,
+    Listener,
+    LoadBalancer,
+    Member,
+    Operation,
+    Pool,
+    Row,
+    Vip,
+)
+from portico.resources.tree import Tree
+from portico.store.database import Database
+from portico.store.dialects import JSON_OBJECT
+
+_OF_LOAD_BALANCER = "load_balancer_id = :key"
+_BRANCHES: tuple[tuple[type[Row], str], ...] = (
+    (Lease, "{key} = :key"),
+    (Operation, "lease_key = :key AND state IN ('QUEUED', 'RUNNING')"),
+    (LoadBalancer, "id = :key"),
+    (Vip, _OF_LOAD_BALANCER),
+    (Amphora, _OF_LOAD_BALANCER),
+    (Amphora, "id = :key AND load_balancer_id IS NULL"),
+    (Listener, _OF_LOAD_BALANCER),
+    (Pool, _OF_LOAD_BALANCER),
+    (Member, _OF_LOAD_BALANCER),
+    (HealthMonitor, _OF_LOAD_BALANCER),
+    (L7Policy, _OF_LOAD_BALANCER),
+    (L7Rule, _OF_LOAD_BALANCER),
+)
+_LEFT_OUT = frozenset({"description", "updated_at", "timeline", "started_at", "finished_at"})
+_DIALECTS = {
+    "sqlite": sqlite.dialect,
+    "postgresql": postgresql.dialect,
+    "mysql": mysql.dialect,
+    "mariadb": mysql.dialect,
+}
+Converter = Callable[[Any], Any]
+
+
+@dataclass
+class Snapshot:
+    """What one lease covers, at one moment. ``operations`` are the unfinished ones in the order of their acceptance.
+
+    ``tree`` is None where the key is an amphora's (then ``spare`` is that amphora) or where everything is gone.
+    """
+
+    lease: Lease | None = None
+    operations: list[Operation] = field(default_factory=list)
+    tree: Tree | None = None
+    spare: Amphora | None = None
+
+
+def read_snapshot(database: Database, key: str) -> Snapshot:
+    """Read everything about the lease ``key``. One statement."""
+    rows = database.read(lambda connection: connection.execute(_statement(database.dialect), {"key": key}).all())
+    found: dict[str, list[Any]] = {model.__tablename__: [] for model, _ in _BRANCHES}
+    for kind, body in rows:
+        model, converters = _decoders()[kind]
+        values = json.loads(body)
+        for name, convert in converters:
+            values[name] = convert(values[name])
+        found[kind].append(model(**values))
+    return _assemble(found)
+
+
+def _assemble(found: dict[str, list[Any]]) -> Snapshot:
+    snapshot = Snapshot(operations=sorted(found["operation"], key=lambda operation: operation.sequence))
+    snapshot.lease = next(iter(found["lease"]), None)
+    if not found["load_balancer"]:
+        snapshot.spare = next(iter(found["amphora"]), None)
+        return snapshot
+    parts = {model.__tablename__: sorted(found[model.__tablename__], key=_age) for model, _ in _BRANCHES[4:]}
+    snapshot.tree = Tree(
+        load_balancer=found["load_balancer"][0],
+        vips=sorted(found["vip"], key=lambda vip: vip.position),
+        amphorae=parts["amphora"],
+        listeners=parts["listener"],
+        pools=parts["pool"],
+        members=parts["member"],
+        health_monitors=parts["health_monitor"],
+        l7policies=parts["l7policy"],
+        l7rules=parts["l7rule"],
+    )
+    return snapshot
+
+
+def _age(row: Any) -> tuple[datetime, str]:
+    return row.created_at, row.id
+
+
+@lru_cache
+def _statement(dialect: str) -> Any:
+    quote = _DIALECTS[dialect]().identifier_preparer.quote
+    branches = []
+    for model, condition in _BRANCHES:
+        table = model.__table__
+        pairs = ", ".join(
+            f"'{column.name}', {quote(column.name)}" for column in table.columns if column.name not in _LEFT_OUT
+        )
+        body = JSON_OBJECT[dialect].format(pairs)
+        where = condition.format(key=quote("key"))
+        # Nothing but the names of our own tables and columns goes into this string.
+        branches.append(f"SELECT '{table.name}' AS kind, {body} AS body FROM {quote(table.name)} WHERE {where}")  # noqa: S608
+    return text(" UNION ALL ".join(branches))
+
+
+@lru_cache
+def _decoders() -> dict[str, tuple[type[Row], list[tuple[str, Converter]]]]:
+    decoders: dict[str, tuple[type[Row], list[tuple[str, Converter]]]] = {}
+    for model, _ in _BRANCHES:
+        converters: list[tuple[str, Converter]] = []
+        for column in model.__table__.columns:
+            if column.name in _LEFT_OUT:
+                continue
+            if isinstance(column.type, Boolean):
+                converters.append((column.name, bool))
+            elif isinstance(column.type, JSON):
+                converters.append((column.name, _decode_json))
+            elif isinstance(column.type, DateTime):
+                converters.append((column.name, _decode_time))
+        decoders[model.__tablename__] = (model, converters)
+    return decoders
+
+
+def _decode_json(value: Any) -> Any:
+    """SQLite and MariaDB keep JSON columns as text, PostgreSQL nests them."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _decode_time(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value is not None else None

@@ -1,0 +1,110 @@
+"""The kinds of object that operations are about, and what differs between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from portico.errors import (
+    AmphoraNotFound,
+    HMNotFound,
+    InvalidInput,
+    L7PolicyNotFound,
+    L7RuleNotFound,
+    LBNotFound,
+    ListenerNotFound,
+    MemberNotFound,
+    NoSuitableLB,
+    NoSuitablePool,
+    NotFound,
+    PoolNotFound,
+    Unsuitable,
+)
+from portico.resources import (
+    Amphora,
+    HealthMonitor,
+    HealthMonitorSpec,
+    L7Policy,
+    L7PolicySpec,
+    L7Rule,
+    L7RuleSpec,
+    Listener,
+    ListenerSpec,
+    LoadBalancer,
+    LoadBalancerSpec,
+    Member,
+    MemberSpec,
+    Pool,
+    PoolSpec,
+    Row,
+    Spec,
+)
+from portico.resources.pool import persistence_columns
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One kind. ``homeless`` is what a create raises where the object is nowhere to be found: the worker's contract."""
+
+    name: str
+    model: type[Row]
+    spec: type[Spec]
+    missing: type[NotFound]
+    homeless: type[Unsuitable] | None = None
+
+    @property
+    def id_field(self) -> str:
+        """The argument that names one of this kind."""
+        return f"{self.name}_id"
+
+    def check_id(self, value: Any) -> str:
+        """Raises InvalidInput unless ``value`` is text of a sensible length."""
+        if not isinstance(value, str) or not 0 < len(value) <= 64:
+            raise InvalidInput(self.id_field, "must be the id of an object: a UUID as text")
+        return value
+
+    def check_changes(self, value: Any) -> dict[str, Any]:
+        """Raises InvalidInput unless ``value`` is a dict of at least one changed attribute."""
+        if not isinstance(value, dict) or not value:
+            raise InvalidInput(f"{self.name}_updates", "must be a dict of at least one changed attribute")
+        return value
+
+    def writable(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The writable fields of a row (column name to value), in the words of the spec."""
+        fields = {name: row[name] for name in self.spec.model_fields if name in row}
+        if self.model is Pool and row["persistence_type"] is not None:
+            fields["session_persistence"] = {
+                key: value
+                for key, value in {
+                    "type": row["persistence_type"],
+                    "cookie_name": row["persistence_cookie_name"],
+                    "persistence_timeout": row["persistence_timeout"],
+                    "persistence_granularity": row["persistence_granularity"],
+                }.items()
+                if value is not None
+            }
+        return fields
+
+    def columns(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The columns that hold these fields of the spec."""
+        columns = {name: value for name, value in fields.items() if name in self.model.__table__.columns}
+        if self.model is Pool and "session_persistence" in fields:
+            columns |= persistence_columns(fields["session_persistence"])
+        return columns
+
+
+SUBJECTS: dict[str, Subject] = {
+    subject.name: subject
+    for subject in (
+        Subject("load_balancer", LoadBalancer, LoadBalancerSpec, LBNotFound),
+        Subject("listener", Listener, ListenerSpec, ListenerNotFound, NoSuitableLB),
+        Subject("pool", Pool, PoolSpec, PoolNotFound, NoSuitableLB),
+        Subject("member", Member, MemberSpec, MemberNotFound, NoSuitablePool),
+        Subject("health_monitor", HealthMonitor, HealthMonitorSpec, HMNotFound, NoSuitablePool),
+        Subject("l7policy", L7Policy, L7PolicySpec, L7PolicyNotFound),
+        Subject("l7rule", L7Rule, L7RuleSpec, L7RuleNotFound),
+        Subject("amphora", Amphora, Spec, AmphoraNotFound),
+    )
+}
+PARTS = ("listener", "pool", "member", "health_monitor", "l7policy", "l7rule")
+"""The kinds that are part of a load balancer's configuration."""

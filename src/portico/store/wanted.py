@@ -1,0 +1,99 @@
+"""Which tree to configure: the snapshot's, with some of the unfinished operations and without the others. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from portico.resources import Operation
+from portico.resources.tree import Tree
+from portico.status import ProvisioningStatus
+from portico.store.operations import Action
+from portico.store.snapshot import Snapshot
+
+_LISTS = {
+    "listener": "listeners",
+    "pool": "pools",
+    "member": "members",
+    "health_monitor": "health_monitors",
+    "l7policy": "l7policies",
+    "l7rule": "l7rules",
+}
+_PARENTS = {
+    "member": ("pool_id", "pool"),
+    "health_monitor": ("pool_id", "pool"),
+    "l7policy": ("listener_id", "listener"),
+    "l7rule": ("l7policy_id", "l7policy"),
+}
+
+
+def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict[str, list[str]]:
+    """Parts without an operation of their own that are built along with their new load balancer: ids by kind."""
+    if snapshot.tree is None or not any(
+        operation.subject_type == "load_balancer" and operation.action in (Action.CREATE, Action.FAILOVER)
+        for operation in operations
+    ):
+        return {}
+    asked = {operation.subject_id for operation in snapshot.operations}
+    adopted: dict[str, list[str]] = {}
+    for kind, name in _LISTS.items():
+        ids = [
+            part.id
+            for part in getattr(snapshot.tree, name)
+            if part.provisioning_status == ProvisioningStatus.PENDING_CREATE and part.id not in asked
+        ]
+        if ids:
+            adopted[kind] = ids
+    return adopted
+
+
+def wanted_tree(snapshot: Snapshot, operations: Collection[Operation]) -> Tree:
+    """The tree as it is to be configured when exactly ``operations`` (of the snapshot's unfinished ones) come true.
+
+    Changes of the others are taken back; an object that was never part of an accepted configuration is left out unless
+    one of ``operations`` is about it; deleted ones go, with everything below them.
+    """
+    tree = snapshot.tree
+    assert tree is not None
+    kept_ids = {operation.id for operation in operations}
+    values = _replay(snapshot.operations, kept_ids)
+    named = {operation.subject_id for operation in operations}
+    named.update(part for parts in adopted_parts(snapshot, operations).values() for part in parts)
+    deleted = {operation.subject_id for operation in operations if operation.action == Action.DELETE}
+    present: dict[str, set[str]] = {}
+    lists: dict[str, list[Any]] = {}
+    for kind, name in _LISTS.items():  # parents come before their children
+        parts = []
+        for part in getattr(tree, name):
+            if part.id in deleted or not (part.applied or part.id in named):
+                continue
+            if kind in _PARENTS:
+                column, parent_kind = _PARENTS[kind]
+                if getattr(part, column) not in present[parent_kind]:
+                    continue
+            parts.append(_with_values(part, values.get(part.id)))
+        lists[name] = parts
+        present[kind] = {part.id for part in parts}
+    load_balancer = _with_values(tree.load_balancer, values.get(tree.load_balancer.id))
+    return Tree(load_balancer=load_balancer, vips=tree.vips, amphorae=tree.amphorae, **lists)
+
+
+def _replay(unfinished: list[Operation], kept_ids: set[str]) -> dict[str, dict[str, Any]]:
+    """Subject id to the values of the attributes that unfinished updates touch, with only the kept updates made."""
+    values: dict[str, dict[str, Any]] = {}
+    for operation in unfinished:
+        if operation.action == Action.UPDATE:
+            for name, value in (operation.previous or {}).items():
+                values.setdefault(operation.subject_id, {}).setdefault(name, value)
+    for operation in unfinished:
+        if operation.action == Action.UPDATE and operation.id in kept_ids:
+            values[operation.subject_id].update(operation.changes or {})
+    return values
+
+
+def _with_values(row: Any, values: dict[str, Any] | None) -> Any:
+    """The row itself, or a copy with other values: a snapshot serves several tries and is never changed."""
+    if not values or all(getattr(row, name) == value for name, value in values.items()):
+        return row
+    columns = row.__table__.columns.keys()
+    return type(row)(**{name: getattr(row, name) for name in columns} | values)
