@@ -1,0 +1,73 @@
+"""Amphorae: spares, and failing over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from taskflow.patterns import linear_flow
+from taskflow.task import Task
+
+from portico.flows.operation_flow import OperationFlow
+from portico.resources import Amphora
+from portico.status import AmphoraStatus
+from portico.store.operations import Priority
+from portico.tasks.amphora import BuildAmphora, DeleteAmphorae, MarkBooting, ObtainReplacement, RetireAmphora
+from portico.tasks.configuration import PushConfiguration
+from portico.tasks.vip import PlugVips
+from portico.tasks.work import Work
+
+
+class CreateAmphora(OperationFlow):
+    """A spare: an amphora that waits for a load balancer."""
+
+    def story(self, work: Work) -> Iterable[Task]:
+        """Its row came with the operation."""
+        yield MarkBooting(work)
+        yield BuildAmphora(work, Priority.SPARE, AmphoraStatus.READY)
+
+
+class DeleteAmphora(OperationFlow):
+    """A spare, or a broken amphora that belongs to nobody, goes."""
+
+    ends_lease: ClassVar[bool] = True
+
+    def story(self, work: Work) -> Iterable[Task]:
+        """Nothing else depends on it."""
+        yield DeleteAmphorae(work)
+
+
+def replace_amphora(work: Work, old: Amphora, subject: str) -> linear_flow.Flow:
+    """The replacement serves before the old one goes: a sub-flow for one amphora of a load balancer, called ``subject``
+    in the names of its tasks."""
+    return linear_flow.Flow(f"ReplaceAmphora[{subject}]").add(
+        # Make: a spare or a new one, plugged and configured beside the old one, which still serves.
+        ObtainReplacement(work, old, subject),
+        BuildAmphora(work, Priority.FAILOVER, AmphoraStatus.ALLOCATED, subject),
+        PlugVips(work, subject),
+        PushConfiguration(work, subject),
+        # Break: the old one finishes what it has, and goes.
+        RetireAmphora(work, old.id, subject),
+    )
+
+
+class FailoverAmphora(OperationFlow):
+    """One amphora is replaced: of a load balancer (the replacement serves before the old one goes), or a spare."""
+
+    def __init__(self, work: Work) -> None:
+        self.ends_spare = work.current().spare is not None
+        super().__init__(work)
+
+    def story(self, work: Work) -> Iterable[Task]:
+        """Make before break. An amphora that is no longer on record was taken away by an earlier try of this flow."""
+        snapshot = work.current()
+        if snapshot.spare is not None:
+            yield ObtainReplacement(work, snapshot.spare)
+            yield BuildAmphora(work, Priority.FAILOVER, AmphoraStatus.READY)
+            yield DeleteAmphorae(work)
+            return
+        subject_id = work.operations[0].subject_id
+        amphorae = snapshot.tree.amphorae if snapshot.tree is not None else []
+        for amphora in amphorae:
+            if amphora.id == subject_id:
+                yield replace_amphora(work, amphora, amphora.role or "amphora")

@@ -1,0 +1,58 @@
+"""What all flows have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from taskflow.patterns import linear_flow
+from taskflow.task import Task
+
+from portico.resources import Operation
+from portico.tasks.configuration import PushConfiguration
+from portico.tasks.work import Work
+
+
+class OperationFlow(linear_flow.Flow):  # type: ignore[misc]
+    """The flow of one run. Constructed anew for each run, with the work that it is about.
+
+    ``together`` tells whether operations of this class may be applied as one configuration with others; ``ends_lease``
+    whether success means that nothing is left to hold a lease on.
+    """
+
+    together: ClassVar[bool] = False
+    ends_lease: ClassVar[bool] = False
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(type(self).__name__)
+        self.add(*self.story(work))
+
+    def story(self, work: Work) -> Iterable[Task]:
+        """The steps, first to last."""
+        raise NotImplementedError
+
+
+class ConfigurationChange(OperationFlow):
+    """A change that comes true with one push of the whole configuration.
+
+    What has to be there first is ``prepare``d, what is no longer needed afterwards is ``settle``d; both are given all
+    operations of the class that are applied together.
+    """
+
+    together: ClassVar[bool] = True
+
+    @classmethod
+    def prepare(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:  # noqa: ARG003 - most need nothing
+        """Steps before the push."""
+        return ()
+
+    @classmethod
+    def settle(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:  # noqa: ARG003 - most need nothing
+        """Steps after the push."""
+        return ()
+
+    def story(self, work: Work) -> Iterable[Task]:
+        """Prepare, push once, settle."""
+        yield from self.prepare(work, work.operations)
+        yield PushConfiguration(work)
+        yield from self.settle(work, work.operations)

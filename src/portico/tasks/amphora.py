@@ -1,0 +1,166 @@
+"""Amphorae: getting one, building it, taking it away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from portico.errors import DriverError, NoCapacity, NoSuitableAmphora
+from portico.ports.compute import Placement
+from portico.resources import Amphora
+from portico.status import AmphoraStatus
+from portico.tasks.work import Work, WorkTask
+
+log = structlog.get_logger()
+_USABLE = (AmphoraStatus.BOOTING, AmphoraStatus.ALLOCATED)
+
+
+class ObtainAmphora(WorkTask):
+    """The load balancer has an amphora on record: the one that an earlier try began, a spare, or a new row."""
+
+    default_provides = "amphora_id"
+
+    def execute(self) -> str:
+        """Returns the amphora's id."""
+        work = self.work
+        tree = work.current().tree
+        assert tree is not None
+        for amphora in tree.amphorae:
+            if amphora.status in _USABLE and amphora.id not in work.leaving:
+                return amphora.id
+        amphora_id = work.rows.obtain(tree.load_balancer.id)
+        work.refresh()
+        return amphora_id
+
+    def revert(self, result: Any, **_context: Any) -> None:
+        """Take the amphora away again."""
+        if isinstance(result, str):
+            self.reverting(lambda: take_away(self.work, result, drain_seconds=0.0))
+
+
+class ObtainReplacement(WorkTask):
+    """There is an amphora on record that will replace another one: the one that an earlier try began, or a new one."""
+
+    default_provides = "amphora_id"
+
+    def __init__(self, work: Work, replaced: Amphora, subject: str | None = None) -> None:
+        super().__init__(work, subject)
+        self._replaced = replaced
+
+    def execute(self) -> str:
+        """Returns the replacement's id."""
+        replaced = self._replaced
+        self.work.leaving.add(replaced.id)
+        found = self.work.rows.find_replacement(replaced.id)
+        if found is None:
+            owner = replaced.load_balancer_id
+            rows = self.work.rows
+            found = rows.obtain(owner, replaced.id) if owner else rows.add_spare(replaced.id)
+        self.work.refresh()
+        return found
+
+    def revert(self, result: Any, **_context: Any) -> None:
+        """Take the replacement away; the one that was to be replaced has not been touched."""
+        self.work.leaving.discard(self._replaced.id)
+        if isinstance(result, str):
+            self.reverting(lambda: take_away(self.work, result, drain_seconds=0.0))
+
+
+class BuildAmphora(WorkTask):
+    """The amphora on record runs and its agent answers."""
+
+    def __init__(self, work: Work, priority: int, finally_status: AmphoraStatus, subject: str | None = None) -> None:
+        super().__init__(work, subject)
+        self._priority = priority
+        self._status = finally_status
+
+    def execute(self, amphora_id: str) -> None:
+        """Ask compute for a place, within the limit on simultaneous builds.
+
+        Raises:
+            NoSuitableAmphora: there is no place to be had.
+        """
+        work = self.work
+        hold = work.services.slots.hold("amphora_builds", self._priority, work.on_wait, work.check)
+        try:
+            with hold:
+                placement: Placement = work.patiently(lambda: work.services.compute.ensure(amphora_id))
+        except NoCapacity as error:
+            raise NoSuitableAmphora(f"no amphora could be built: {error}") from error
+        work.rows.write(
+            amphora_id,
+            self._status,
+            compute_id=placement.compute_id,
+            agent_url=placement.agent_url,
+            lb_network_ip=placement.lb_network_ip,
+        )
+        work.refresh()
+
+
+class MarkBooting(WorkTask):
+    """The spare whose row came with its operation is on its way."""
+
+    default_provides = "amphora_id"
+
+    def execute(self) -> str:
+        """Returns the spare's id."""
+        self.work.rows.write(self.work.claim.key, AmphoraStatus.BOOTING)
+        return self.work.claim.key
+
+    def revert(self, result: Any, **_context: Any) -> None:
+        """Give its place back; the row goes when the failure is recorded."""
+        if isinstance(result, str):
+            self.reverting(lambda: give_place_back(self.work, result, 0.0))
+
+
+class RetireAmphora(WorkTask):
+    """An amphora that was replaced is gone. It is not worth failing for: its replacement serves already.
+
+    Where its place cannot be given back now, its row stays in ERROR: deleting the load balancer, or the ownership audit,
+    tries again.
+    """
+
+    def __init__(self, work: Work, amphora_id: str, subject: str | None = None) -> None:
+        super().__init__(work, subject)
+        self._amphora_id = amphora_id
+
+    def execute(self) -> None:
+        """Let it finish what it has, then take it away."""
+        seconds = self.work.services.settings.amphora.drain_seconds
+        try:
+            take_away(self.work, self._amphora_id, drain_seconds=seconds)
+        except DriverError as error:
+            log.error("a replaced amphora could not be taken away", amphora=self._amphora_id, reason=str(error))
+            self.work.rows.write(self._amphora_id, AmphoraStatus.ERROR)
+
+
+class DeleteAmphorae(WorkTask):
+    """Nothing that the lease covers runs anywhere any more. The rows go when the result is recorded."""
+
+    def execute(self) -> None:
+        """Take every place away.
+
+        Raises:
+            DriverUnavailable: one could not be taken away.
+        """
+        snapshot = self.work.current()
+        amphorae = snapshot.tree.amphorae if snapshot.tree is not None else [snapshot.spare]
+        for amphora in amphorae:
+            if amphora is not None:
+                self.work.rows.write(amphora.id, AmphoraStatus.PENDING_DELETE)
+                give_place_back(self.work, amphora.id, 0.0)
+
+
+def take_away(work: Work, amphora_id: str, drain_seconds: float) -> None:
+    """Take an amphora away, row and all."""
+    work.rows.write(amphora_id, AmphoraStatus.PENDING_DELETE)
+    give_place_back(work, amphora_id, drain_seconds)
+    work.rows.remove(amphora_id)
+    work.refresh()
+
+
+def give_place_back(work: Work, amphora_id: str, drain_seconds: float) -> None:
+    """Unplug an amphora and delete its place; connections get ``drain_seconds`` to finish."""
+    work.patiently(lambda: work.services.network.unplug_vips(amphora_id))
+    work.patiently(lambda: work.services.compute.delete(amphora_id, drain_seconds))

@@ -1,0 +1,100 @@
+"""VIPs: getting them, plugging them, giving them back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portico.errors import AddressInUse
+from portico.ports.network import VipAllocation, VipRequest
+from portico.resources import Vip
+from portico.tasks.work import Work, WorkTask
+
+TRIES = 16
+"""Addresses that a driver may propose before we give up: in a range that is half full, one in 65,536 fails."""
+
+
+def allocation_of(vip: Vip) -> VipAllocation | None:
+    """A VIP as the network knows it; None where it has not been allocated."""
+    if vip.ip_address is None or vip.port_id is None:
+        return None
+    return VipAllocation(
+        vip.load_balancer_id, vip.position, vip.ip_address, vip.subnet_id or "", vip.network_id or "", vip.port_id
+    )
+
+
+class AllocateVips(WorkTask):
+    """Every VIP of the load balancer has an address of its own."""
+
+    def execute(self) -> list[int]:
+        """Returns the positions that were allocated by this run."""
+        allocated: list[int] = []
+        for vip in self.work.tree.vips:
+            if allocation_of(vip) is None:
+                self._allocate(vip)
+                allocated.append(vip.position)
+        if allocated:
+            self.work.refresh()
+        return allocated
+
+    def _allocate(self, vip: Vip) -> None:
+        network = self.work.services.network
+        for attempt in range(TRIES):
+            request = VipRequest(
+                vip.load_balancer_id, vip.position, vip.ip_address, vip.subnet_id, vip.network_id, vip.port_id, attempt
+            )
+            allocation = self.work.patiently(lambda request=request: network.allocate_vip(request))
+            try:
+                self.work.rows.write_vip(
+                    vip.load_balancer_id,
+                    vip.position,
+                    ip_address=allocation.ip_address,
+                    subnet_id=allocation.subnet_id,
+                    network_id=allocation.network_id,
+                    port_id=allocation.port_id,
+                )
+                return
+            except AddressInUse:
+                self.work.patiently(lambda allocation=allocation: network.release_vip(allocation))
+                if vip.requested:
+                    raise
+        raise AddressInUse(f"vip_address: {TRIES} addresses that the network proposed were all taken")
+
+    def revert(self, result: Any, **_context: Any) -> None:
+        """Give back what this run allocated."""
+        if isinstance(result, list):
+            positions = result
+            self.reverting(lambda: release_vips(self.work, positions))
+
+
+class ReleaseVips(WorkTask):
+    """The network knows nothing of the load balancer any more."""
+
+    def execute(self) -> None:
+        """Release every VIP."""
+        release_vips(self.work, None)
+
+
+def release_vips(work: Work, positions: list[int] | None) -> None:
+    """Release the VIPs at these positions (None: all) and forget the addresses that the network had chosen."""
+    tree = work.current().tree
+    assert tree is not None
+    for vip in tree.vips:
+        allocation = allocation_of(vip)
+        if allocation is None or (positions is not None and vip.position not in positions):
+            continue
+        work.patiently(lambda allocation=allocation: work.services.network.release_vip(allocation))
+        if positions is not None:
+            kept = {"ip_address": vip.ip_address} if vip.requested else {"ip_address": None}
+            work.rows.write_vip(vip.load_balancer_id, vip.position, port_id=None, **kept)
+    work.refresh()
+
+
+class PlugVips(WorkTask):
+    """Every amphora of the load balancer can serve its VIPs."""
+
+    def execute(self) -> None:
+        """Plug them all: plugging twice changes nothing."""
+        allocations = tuple(found for vip in self.work.tree.vips if (found := allocation_of(vip)) is not None)
+        for amphora in self.work.serving():
+            plug = self.work.services.network.plug_vips
+            self.work.patiently(lambda amphora=amphora: plug(amphora.id, allocations))

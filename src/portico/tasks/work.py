@@ -1,0 +1,165 @@
+"""What one run under a lease works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import structlog
+from taskflow import task
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from portico.errors import LeaseLost, PorticoError
+from portico.ports.amphora import Amphorae
+from portico.ports.compute import Compute
+from portico.ports.network import Network
+from portico.ports.notifier import Notifier
+from portico.resources import Amphora, Operation
+from portico.resources.tree import Tree
+from portico.settings import Settings
+from portico.status import AmphoraStatus
+from portico.store.amphorae import AmphoraRows
+from portico.store.database import Database
+from portico.store.leases import Claim
+from portico.store.slots import Slots
+from portico.store.snapshot import Snapshot, read_snapshot
+from portico.store.wanted import wanted_tree
+
+T = TypeVar("T")
+log = structlog.get_logger()
+PUSHES_PER_LEASE = 1 << 16
+"""A version is the lease's epoch and a push number below this: what an older lease pushes is older by construction."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that flows need from outside, passed in once."""
+
+    settings: Settings
+    database: Database
+    compute: Compute
+    network: Network
+    amphorae: Amphorae
+    notifier: Notifier
+    slots: Slots
+
+
+@dataclass
+class Work:
+    """One run under one lease.
+
+    Attributes:
+        services: drivers, store and settings.
+        claim: the lease that it runs under.
+        snapshot: what the database said last; tasks that change rows call ``refresh``.
+        is_mine: cheap local check whether the lease may still be ours.
+        accepted: operations of this run that have come true already.
+        operations: those being tried now.
+        version: the configuration version that was accepted last in this run; 0 for none.
+        leaving: ids of amphorae that are being replaced and get no more configurations.
+        events: (task, state) as they happen, see ``portico.worker.flow_engine``.
+    """
+
+    services: Services
+    claim: Claim
+    snapshot: Snapshot
+    is_mine: Callable[[], bool] = lambda: True
+    accepted: list[Operation] = field(default_factory=list)
+    operations: Sequence[Operation] = ()
+    version: int = 0
+    leaving: set[str] = field(default_factory=set)
+    on_wait: Callable[[str], None] = lambda _message: None
+    _pushes: int = 0
+    _stale: bool = False
+
+    @property
+    def rows(self) -> AmphoraRows:
+        """Fenced writes of amphora and VIP rows."""
+        lease_ms = int(self.services.settings.worker.lease_seconds * 1000)
+        return AmphoraRows(self.services.database, self.claim, lease_ms)
+
+    @property
+    def tree(self) -> Tree:
+        """The tree as it is to be, with the accepted operations and those being tried. Read again only after a task
+        has changed rows."""
+        return wanted_tree(self.current(), [*self.accepted, *self.operations])
+
+    def current(self) -> Snapshot:
+        """The snapshot, read again where a task has changed rows since.
+
+        Raises:
+            LeaseLost: the lease is another worker's by now.
+        """
+        if self._stale:
+            self.snapshot = read_snapshot(self.services.database, self.claim.key)
+            self._stale = False
+            lease = self.snapshot.lease
+            if lease is None or (lease.owner, lease.epoch) != (self.claim.owner, self.claim.epoch):
+                raise LeaseLost(f"the lease on {self.claim.key} was taken over by another worker")
+        return self.snapshot
+
+    def refresh(self) -> None:
+        """Rows were changed: the next reader asks the database."""
+        self._stale = True
+
+    def serving(self) -> list[Amphora]:
+        """The amphorae that carry the load balancer, without those that are leaving."""
+        tree = self.current().tree
+        assert tree is not None
+        return [
+            amphora
+            for amphora in tree.amphorae
+            if amphora.status == AmphoraStatus.ALLOCATED and amphora.id not in self.leaving
+        ]
+
+    def next_version(self) -> int:
+        """The version for another push: higher than any that this or an older lease has used."""
+        self._pushes += 1
+        if self._pushes >= PUSHES_PER_LEASE:
+            raise LeaseLost("too many pushes under one lease")
+        return self.claim.epoch * PUSHES_PER_LEASE + self._pushes
+
+    def check(self) -> None:
+        """Raises LeaseLost where the lease may have run out: called before every side effect."""
+        if not self.is_mine():
+            raise LeaseLost(f"the lease on {self.claim.key} ran out")
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """Call a driver, again after a pause where it fails in a transient way, as long as the lease is held."""
+        settings = self.services.settings.worker
+
+        def once() -> T:
+            self.check()
+            return call()
+
+        tries = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, PorticoError) and error.transient),
+            stop=stop_after_attempt(settings.task_retries + 1),
+            wait=wait_exponential_jitter(initial=settings.retry_seconds, max=10.0, jitter=settings.retry_seconds / 2),
+            reraise=True,
+        )
+        return tries(once)
+
+
+class WorkTask(task.Task):  # type: ignore[misc]
+    """A task of one run. Named after its class, and after its subject where a flow has several of them."""
+
+    def __init__(self, work: Work, subject: str | None = None, **options: Any) -> None:
+        name = type(self).__name__ if subject is None else f"{type(self).__name__}[{subject}]"
+        super().__init__(name=name, **options)
+        self.work = work
+
+    def reverting(self, action: Callable[[], None]) -> None:
+        """Give something back after a failure, unless the lease is lost: then it is the next worker's to use.
+
+        What cannot be given back is logged and stays on record in its row, where a delete or the ownership audit
+        finds it; the first failure is what reaches the caller.
+        """
+        try:
+            self.work.check()
+            action()
+        except LeaseLost:
+            log.warning("not reverted: the lease is lost", task=self.name, lease=self.work.claim.key)
+        except PorticoError as error:
+            log.error("could not be reverted", task=self.name, lease=self.work.claim.key, reason=str(error))
