@@ -1,0 +1,126 @@
+"""Wiring: settings and drivers to workers. The only place that knows which class implements which port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from portico.drivers.agent_client import AgentClient
+from portico.drivers.amphora_agent import AgentAmphorae
+from portico.drivers.amphora_noop import NoopAmphorae
+from portico.drivers.compute_local import LocalCompute
+from portico.drivers.compute_noop import NoopCompute
+from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
+from portico.drivers.local_ca import ensure_local_certificates
+from portico.drivers.network_loopback import LoopbackNetwork
+from portico.drivers.network_noop import NoopNetwork
+from portico.ports.amphora import Amphorae
+from portico.ports.compute import Compute
+from portico.ports.network import Network
+from portico.settings import AmphoraSettings, DatabaseSettings, Settings
+from portico.store.catalog import Catalog
+from portico.store.database import Database
+from portico.store.schema import upgrade
+from portico.worker import ControllerWorker
+from portico.worker.flow_engine import TaskEvent
+
+_NETWORKS: dict[str, Callable[[Settings], Network]] = {
+    "loopback": lambda settings: LoopbackNetwork(settings.network.vip_range),
+    "noop": lambda _settings: NoopNetwork(),
+}
+
+
+def build_worker(settings: Settings, on_task: TaskEvent | None = None) -> ControllerWorker:
+    """A worker with the drivers that the settings name. Its database has to be at the newest revision
+    (``portico.store.schema.upgrade``).
+
+    Raises:
+        DriverError: certificates are missing or wrong.
+    """
+    compute, amphorae = _build_drivers(settings)
+    return ControllerWorker(
+        settings,
+        database=Database(settings.database),
+        compute=compute,
+        network=_NETWORKS[settings.network.driver](settings),
+        amphorae=amphorae,
+        notifier=InProcessNotifier(),
+        on_task=on_task,
+    )
+
+
+def _build_drivers(settings: Settings) -> tuple[Compute, Amphorae]:
+    client = AgentClient(settings.amphora) if "noop" not in (settings.compute.driver, settings.amphora.driver) else None
+    if client is None:
+        compute = NoopCompute()
+        return compute, NoopAmphorae(compute)
+    return LocalCompute(client, settings.amphora.agent_url), AgentAmphorae(client)
+
+
+@dataclass
+class Embedded:
+    """Portico on this machine: SQLite, loopback VIPs, and an agent that carries the amphorae.
+
+    Attributes:
+        catalog: describes load balancers.
+        worker: builds, changes, heals and deletes them.
+        settings: what it runs with.
+        agent: the agent process; it and its amphorae go on when this is closed.
+    """
+
+    catalog: Catalog
+    worker: ControllerWorker
+    settings: Settings
+    agent: LocalAgent
+
+    def __enter__(self) -> Embedded:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self, *, stop_agent: bool = False) -> None:
+        """Close the worker. ``stop_agent`` ends the agent too; what its amphorae serve, they go on serving."""
+        self.worker.close()
+        self.worker.services.database.close()
+        if stop_agent:
+            self.agent.stop()
+
+
+def open_embedded(
+    directory: Path | str, *, haproxy: Path | None = None, on_task: TaskEvent | None = None, **groups: Any
+) -> Embedded:
+    """Everything wired up on this machine, as an ordinary user, with all data under ``directory``.
+
+    A directory that was used before is taken up again, with the load balancers in it.
+
+    Args:
+        directory: for the database, certificates and agent; made where it is missing, readable to its owner only.
+        haproxy: the HAProxy to use; else the agent finds one (see ``portico_agent``).
+        on_task: see ``FlowEngine``.
+        groups: groups of settings that differ from the defaults, for example ``worker=WorkerSettings(threads=8)``.
+
+    Raises:
+        DriverUnavailable: the agent did not come up; with the last lines of its log.
+        StoreError: the database could not be opened.
+    """
+    root = Path(directory).absolute()
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    amphora: AmphoraSettings = groups.pop("amphora", AmphoraSettings())
+    amphora = amphora.model_copy(update={"certificates": root / "certificates", "agent_url": "https://127.0.0.1:0"})
+    database: DatabaseSettings = groups.pop("database", DatabaseSettings(url=f"sqlite:///{root / 'portico.db'}"))
+    ensure_local_certificates(amphora.certificates, amphora.agent_name, amphora.controller_name)
+    client = AgentClient(amphora)
+    agent = ensure_local_agent(root, amphora, client, haproxy=haproxy)
+    client.close()
+    settings = Settings(database=database, amphora=amphora.model_copy(update={"agent_url": agent.url}), **groups)
+    upgrade(settings.database.url)
+    worker = build_worker(settings, on_task)
+    catalog = Catalog(worker.services.database, settings.validation)
+    return Embedded(catalog, worker, settings, agent)

@@ -1,0 +1,57 @@
+"""Choosing what to run under a lease. Pure: from what the snapshot says to what is done about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from portico.flows.dispatch import flow_of
+from portico.flows.load_balancer import DeleteLoadBalancer
+from portico.resources import Operation
+from portico.settings import WorkerSettings
+from portico.store.operations import Priority
+
+
+@dataclass
+class Batch:
+    """Operations to run as one; ``poisoned`` are set aside as FAILED instead of being started yet another time."""
+
+    operations: list[Operation] = field(default_factory=list)
+    poisoned: list[Operation] = field(default_factory=list)
+
+
+def choose(unfinished: list[Operation], settings: WorkerSettings, fresh_id: str | None = None) -> Batch:
+    """Choose from the unfinished operations of one lease, in the order of their acceptance.
+
+    A delete of the load balancer overtakes everything; a failover goes before changes; changes are applied together. An
+    operation that was started before and never finished is suspected of killing its worker: its last try is made alone,
+    so that it takes nobody with it, and then it is set aside.
+
+    Args:
+        unfinished: the snapshot's operations.
+        settings: limits.
+        fresh_id: an operation whose first start was already counted when it was accepted.
+    """
+    starts = {operation.id: operation.attempts - (operation.id == fresh_id) for operation in unfinished}
+    poisoned = [operation for operation in unfinished if starts[operation.id] >= settings.max_attempts]
+    if poisoned:
+        return Batch(poisoned=poisoned)
+    for operation in unfinished:
+        if flow_of(operation) is DeleteLoadBalancer:
+            return Batch([operation])
+    suspects = [one for one in unfinished if starts[one.id] and starts[one.id] >= settings.max_attempts - 1]
+    if suspects:
+        return Batch(suspects[:1])
+    urgent = [operation for operation in unfinished if operation.priority >= Priority.FAILOVER]
+    alone = urgent or [operation for operation in unfinished if not flow_of(operation).together]
+    if alone:
+        return Batch(alone[:1])
+    return Batch(unfinished[: settings.batch_size])
+
+
+def split(operations: list[Operation]) -> tuple[list[Operation], list[Operation]]:
+    """Two halves of a batch that was refused, in order. What has to be built first (the load balancer itself) is a half of
+    its own: it is not built again with each try of the rest."""
+    if operations[0].subject_type == "load_balancer":
+        return operations[:1], operations[1:]
+    middle = len(operations) // 2
+    return operations[:middle], operations[middle:]

@@ -1,0 +1,290 @@
+"""The controller worker: the library that everything else uses."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from portico import errors
+from portico.errors import InvalidInput, OperationFailed, PorticoError
+from portico.ports.amphora import Amphorae
+from portico.ports.compute import Compute
+from portico.ports.network import Network
+from portico.ports.notifier import Notifier
+from portico.settings import Settings
+from portico.status import OperationState
+from portico.store.database import Database
+from portico.store.leases import find_work, try_claim
+from portico.store.operations import Action, Outcome, Receipt, Request, accept, accept_spare, read_outcome
+from portico.store.slots import Slots
+from portico.tasks.work import Services
+from portico.worker.flow_engine import FlowEngine, TaskEvent
+from portico.worker.lease_keeper import LeaseKeeper
+from portico.worker.operation_runner import OperationRunner
+
+
+class ControllerWorker(FlowEngine):
+    """Creates, updates, deletes and fails over, synchronously for the caller.
+
+    Each method accepts an operation (one transaction), leases the load balancer, runs the operation's flow in TaskFlow
+    engines, and records the result. Where another worker has the load balancer, the operation is queued behind what that
+    one does and the call waits for it. Methods may be called from many threads at once.
+
+    Every method raises, besides what it names itself:
+        InvalidInput: an argument of the wrong type or a value against a rule; names the field; nothing was changed.
+        Conflict: the object's status does not permit it; nothing was changed.
+        NoSuitableAmphora: nothing carries the load balancer (its creation failed, say).
+        ConfigurationRefused, DriverError: the world said no. The object is in ERROR, its previous values are back, what
+            was acquired has been given back, and the reason is on the operation.
+        OperationFailed: it ended in FAILED elsewhere, for a reason of another type.
+        StoreUnavailable: the database is gone; an accepted operation will still be run.
+
+    Args:
+        settings: all settings.
+        database: the store.
+        compute, network, amphorae: the drivers.
+        notifier: wakes waiting callers and run loops.
+        on_task: see ``FlowEngine``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        database: Database,
+        compute: Compute,
+        network: Network,
+        amphorae: Amphorae,
+        notifier: Notifier,
+        on_task: TaskEvent | None = None,
+    ) -> None:
+        super().__init__(settings.worker.executor_threads, on_task)
+        self.owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid4().hex[:12]}"
+        self._lease_ms = int(settings.worker.lease_seconds * 1000)
+        slots = Slots(database, self.owner, self._lease_ms)
+        slots.ensure_limits(settings.limits.model_dump())
+        self.services = Services(settings, database, compute, network, amphorae, notifier, slots)
+        self._keeper = LeaseKeeper(database, slots, self.owner, settings.worker.lease_seconds)
+        self._runner = OperationRunner(self.services, self, self._keeper)
+
+    # Amphorae
+
+    def create_amphora(self) -> str:
+        """Build a spare amphora, waiting for its turn where the limit on builds is reached. Returns its id.
+
+        Raises:
+            NoSuitableAmphora: compute has no place for it.
+        """
+        taken_at = time.monotonic()
+        receipt = accept_spare(self.services.database, self.owner, self._lease_ms)
+        self._see_through(receipt, taken_at)
+        return receipt.lease_key
+
+    def delete_amphora(self, amphora_id: str) -> None:
+        """Delete a spare amphora, or a broken one that belongs to nobody.
+
+        Raises:
+            AmphoraNotFound: there is none.
+            AmphoraInUse: it serves a load balancer.
+        """
+        self._perform(Action.DELETE, "amphora", amphora_id)
+
+    def failover_amphora(self, amphora_id: str) -> None:
+        """Replace an amphora, of a load balancer or a spare, by a new one that is there before the old one goes.
+
+        Raises:
+            AmphoraNotFound: there is none.
+        """
+        self._perform(Action.FAILOVER, "amphora", amphora_id)
+
+    # Load balancers
+
+    def create_load_balancer(self, load_balancer_id: str) -> None:
+        """Build a load balancer that was described (PENDING_CREATE), with all of its parts that were described with it.
+
+        Raises:
+            LBNotFound: it was never described.
+            NoSuitableAmphora: no amphora could be had.
+        """
+        self._perform(Action.CREATE, "load_balancer", load_balancer_id)
+
+    def update_load_balancer(self, load_balancer_id: str, load_balancer_updates: Mapping[str, Any]) -> None:
+        """Change attributes of a load balancer. Raises LBNotFound."""
+        self._perform(Action.UPDATE, "load_balancer", load_balancer_id, load_balancer_updates)
+
+    def delete_load_balancer(self, load_balancer_id: str) -> None:
+        """Delete a load balancer with all of its parts; it overtakes what waits. Raises LBNotFound."""
+        self._perform(Action.DELETE, "load_balancer", load_balancer_id)
+
+    def failover_load_balancer(self, load_balancer_id: str) -> None:
+        """Replace all amphorae of a load balancer, or build what a failed creation left out. Raises LBNotFound."""
+        self._perform(Action.FAILOVER, "load_balancer", load_balancer_id)
+
+    # Listeners
+
+    def create_listener(self, listener_id: str) -> None:
+        """Build a described listener. Raises NoSuitableLB where there is nothing to build it on."""
+        self._perform(Action.CREATE, "listener", listener_id)
+
+    def update_listener(self, listener_id: str, listener_updates: Mapping[str, Any]) -> None:
+        """Change attributes of a listener. Raises ListenerNotFound."""
+        self._perform(Action.UPDATE, "listener", listener_id, listener_updates)
+
+    def delete_listener(self, listener_id: str) -> None:
+        """Delete a listener with its policies. Raises ListenerNotFound."""
+        self._perform(Action.DELETE, "listener", listener_id)
+
+    # Pools
+
+    def create_pool(self, pool_id: str) -> None:
+        """Build a described pool. Raises NoSuitableLB where there is nothing to build it on."""
+        self._perform(Action.CREATE, "pool", pool_id)
+
+    def update_pool(self, pool_id: str, pool_updates: Mapping[str, Any]) -> None:
+        """Change attributes of a pool. Raises PoolNotFound."""
+        self._perform(Action.UPDATE, "pool", pool_id, pool_updates)
+
+    def delete_pool(self, pool_id: str) -> None:
+        """Delete a pool with its members and monitor. Raises PoolNotFound; Conflict where a policy sends to it."""
+        self._perform(Action.DELETE, "pool", pool_id)
+
+    # Health monitors
+
+    def create_health_monitor(self, health_monitor_id: str) -> None:
+        """Build a described health monitor. Raises NoSuitablePool where there is nothing to build it on."""
+        self._perform(Action.CREATE, "health_monitor", health_monitor_id)
+
+    def update_health_monitor(self, health_monitor_id: str, health_monitor_updates: Mapping[str, Any]) -> None:
+        """Change attributes of a health monitor. Raises HMNotFound."""
+        self._perform(Action.UPDATE, "health_monitor", health_monitor_id, health_monitor_updates)
+
+    def delete_health_monitor(self, health_monitor_id: str) -> None:
+        """Delete a health monitor. Raises HMNotFound."""
+        self._perform(Action.DELETE, "health_monitor", health_monitor_id)
+
+    # Members
+
+    def create_member(self, member_id: str) -> None:
+        """Build a described member. Raises NoSuitablePool where there is nothing to build it on."""
+        self._perform(Action.CREATE, "member", member_id)
+
+    def update_member(self, member_id: str, member_updates: Mapping[str, Any]) -> None:
+        """Change attributes of a member. Raises MemberNotFound."""
+        self._perform(Action.UPDATE, "member", member_id, member_updates)
+
+    def delete_member(self, member_id: str) -> None:
+        """Delete a member. Raises MemberNotFound."""
+        self._perform(Action.DELETE, "member", member_id)
+
+    # L7 policies and rules
+
+    def create_l7policy(self, l7policy_id: str) -> None:
+        """Build a described L7 policy. Raises L7PolicyNotFound."""
+        self._perform(Action.CREATE, "l7policy", l7policy_id)
+
+    def update_l7policy(self, l7policy_id: str, l7policy_updates: Mapping[str, Any]) -> None:
+        """Change attributes of an L7 policy. Raises L7PolicyNotFound."""
+        self._perform(Action.UPDATE, "l7policy", l7policy_id, l7policy_updates)
+
+    def delete_l7policy(self, l7policy_id: str) -> None:
+        """Delete an L7 policy with its rules. Raises L7PolicyNotFound."""
+        self._perform(Action.DELETE, "l7policy", l7policy_id)
+
+    def create_l7rule(self, l7rule_id: str) -> None:
+        """Build a described L7 rule. Raises L7RuleNotFound."""
+        self._perform(Action.CREATE, "l7rule", l7rule_id)
+
+    def update_l7rule(self, l7rule_id: str, l7rule_updates: Mapping[str, Any]) -> None:
+        """Change attributes of an L7 rule. Raises L7RuleNotFound."""
+        self._perform(Action.UPDATE, "l7rule", l7rule_id, l7rule_updates)
+
+    def delete_l7rule(self, l7rule_id: str) -> None:
+        """Delete an L7 rule. Raises L7RuleNotFound."""
+        self._perform(Action.DELETE, "l7rule", l7rule_id)
+
+    # The path
+
+    def run_pending(self, limit: int = 1) -> int:
+        """Run what is queued: at most ``limit`` leases' worth, the most urgent first. What run loops call.
+
+        Returns: how many leases were worked on; 0 where nothing could be found or had.
+        """
+        worked = 0
+        database = self.services.database
+        for key, epoch in find_work(database, limit + 8):
+            taken_at = time.monotonic()
+            claim = try_claim(database, key, self.owner, epoch, self._lease_ms)
+            if claim is not None:
+                self._runner.run(claim, taken_at)
+                worked += 1
+                if worked == limit:
+                    break
+        return worked
+
+    def close(self) -> None:
+        """Stop the engines and the renewal of leases, when running calls have ended."""
+        super().close()
+        self._keeper.close()
+
+    def _perform(self, action: Action, kind: str, subject_id: str, updates: Mapping[str, Any] | None = None) -> None:
+        if action == Action.UPDATE and not isinstance(updates, Mapping):
+            raise InvalidInput(f"{kind}_updates", "must be a dict of changed attributes")
+        changes = dict(updates) if updates is not None else None
+        taken_at = time.monotonic()
+        request = Request(action, kind, subject_id, changes, claimant=(self.owner, self._lease_ms))
+        receipt = accept(self.services.database, request, self.services.settings.validation)
+        self._see_through(receipt, taken_at)
+
+    def _see_through(self, receipt: Receipt, taken_at: float) -> None:
+        """Run the operation, or wait until whoever has the load balancer has run it."""
+        claim, fresh_id = receipt.claim, receipt.operation_id
+        settings = self.services.settings.worker
+        deadline = time.monotonic() + settings.wait_seconds
+        pause = 0.01
+        if claim is None:
+            self.services.notifier.notify()
+        while True:
+            if claim is not None:
+                ended = self._runner.run(claim, taken_at, fresh_id)
+                if receipt.operation_id in ended:
+                    error = ended[receipt.operation_id]
+                    if error is not None:
+                        raise error
+                    return
+            seen = self.services.notifier.generation()
+            outcome = read_outcome(self.services.database, receipt.operation_id)
+            if outcome is not None and outcome.finished:
+                return _conclude(outcome)
+            fresh_id = None
+            claim = None
+            if outcome is not None and outcome.lease_epoch is not None:
+                taken_at = time.monotonic()
+                claim = try_claim(
+                    self.services.database, outcome.lease_key, self.owner, outcome.lease_epoch, self._lease_ms
+                )
+            if claim is None:
+                if time.monotonic() > deadline:
+                    raise OperationFailed(
+                        receipt.operation_id,
+                        f"not done after {settings.wait_seconds:g} s of waiting for the worker that has its load "
+                        "balancer; it stays queued and will be run",
+                    )
+                self.services.notifier.wait(seen, pause)
+                pause = min(pause * 1.5, settings.poll_seconds)
+
+
+def _conclude(outcome: Outcome) -> None:
+    """Raise what the operation failed with, as the type that it had."""
+    if outcome.state == OperationState.SUCCEEDED:
+        return
+    kind = getattr(errors, outcome.error or "", None)
+    reason = outcome.reason or "no reason was recorded"
+    if isinstance(kind, type) and issubclass(kind, PorticoError) and kind.__init__ is PorticoError.__init__:
+        raise kind(reason)
+    if kind is errors.ConfigurationRefused:
+        raise errors.ConfigurationRefused(reason)
+    raise OperationFailed(outcome.operation_id, reason)

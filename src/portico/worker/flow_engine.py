@@ -1,0 +1,65 @@
+"""TaskFlow engines, set up in one place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import futurist
+from taskflow import engines, states
+from taskflow.listeners.base import Listener
+from taskflow.patterns.linear_flow import Flow
+
+TaskEvent = Callable[[str, str, str], None]
+"""Called with (flow, task, TaskFlow's state) at each task boundary."""
+_TOLD = (states.RUNNING, states.SUCCESS, states.FAILURE, states.REVERTED, states.REVERT_FAILURE)
+
+
+class FlowEngine:
+    """Runs flows on TaskFlow engines that share one thread pool.
+
+    The pool is shared because a parallel engine that makes its own costs a second a run. Flow state lives in memory: a run
+    that was interrupted is run again from its start, which its idempotent tasks permit.
+
+    Args:
+        threads: size of the pool.
+        on_task: told about each task boundary; tests stop a process there.
+    """
+
+    def __init__(self, threads: int, on_task: TaskEvent | None = None) -> None:
+        self._executor = futurist.ThreadPoolExecutor(max_workers=threads)
+        self._on_task = on_task
+
+    def run_flow(self, flow: Flow, timeline: list[Any]) -> None:
+        """Run a flow to its end; on failure everything it had acquired has been reverted when this returns.
+
+        Args:
+            flow: a fresh flow.
+            timeline: gets ``[task, state, milliseconds]`` for each task boundary.
+
+        Raises:
+            whatever the first task that failed raised.
+        """
+        engine = engines.load(flow, engine="parallel", executor=self._executor)
+        with _Timeline(engine, flow.name, timeline, self._on_task):
+            engine.run()
+
+    def close(self) -> None:
+        """Stop the pool when its tasks have ended."""
+        self._executor.shutdown()
+
+
+class _Timeline(Listener):  # type: ignore[misc]
+    def __init__(self, engine: Any, flow: str, timeline: list[Any], on_task: TaskEvent | None) -> None:
+        super().__init__(engine, task_listen_for=_TOLD, flow_listen_for=(), retry_listen_for=())
+        self._flow = flow
+        self._timeline = timeline
+        self._on_task = on_task
+        self._start = time.monotonic()
+
+    def _task_receiver(self, state: str, details: dict[str, Any]) -> None:
+        name = details["task_name"]
+        self._timeline.append([name, state, round((time.monotonic() - self._start) * 1000, 1)])
+        if self._on_task is not None:
+            self._on_task(self._flow, name, state)

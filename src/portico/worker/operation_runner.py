@@ -1,0 +1,137 @@
+"""The one path that every operation takes, whoever asked for it: leased, started, run, recorded."""
+
+from __future__ import annotations
+
+import structlog
+
+from portico.errors import (
+    AddressInUse,
+    ConfigurationRefused,
+    InvalidInput,
+    LeaseLost,
+    OperationFailed,
+    PorticoError,
+    StaleVersion,
+    StoreUnavailable,
+)
+from portico.flows.dispatch import build_flow, flow_of
+from portico.resources import Operation
+from portico.store.leases import Claim
+from portico.store.operations import Action, start
+from portico.store.results import Results, record
+from portico.store.snapshot import Snapshot
+from portico.store.wanted import adopted_parts
+from portico.tasks.work import Services, Work
+from portico.worker.batch import Batch, choose, split
+from portico.worker.flow_engine import FlowEngine
+from portico.worker.lease_keeper import LeaseKeeper
+
+log = structlog.get_logger()
+_REFUSALS = (ConfigurationRefused, InvalidInput, AddressInUse)
+"""Failures that one operation of a batch may have brought upon the others."""
+_LOST = (LeaseLost, StaleVersion, StoreUnavailable)
+"""Failures after which this worker must record nothing: the lease runs out, and whoever takes it runs the flow again."""
+
+
+class OperationRunner:
+    """Runs what is queued under a lease that was just taken."""
+
+    def __init__(self, services: Services, engine: FlowEngine, keeper: LeaseKeeper) -> None:
+        self._services = services
+        self._engine = engine
+        self._keeper = keeper
+        self._lease_ms = int(services.settings.worker.lease_seconds * 1000)
+
+    def run(self, claim: Claim, taken_at: float, fresh_id: str | None = None) -> dict[str, BaseException | None]:
+        """Run one batch and give the lease back.
+
+        Args:
+            claim: the lease.
+            taken_at: ``time.monotonic()`` before it was taken.
+            fresh_id: the operation that was accepted and started together with the taking of the lease.
+
+        Returns: id of each operation that ended to its error, or None where it succeeded. Empty where the lease was lost:
+            then another worker carries on.
+        """
+        self._keeper.add(claim, taken_at)
+        work = Work(self._services, claim, Snapshot(), is_mine=lambda: self._keeper.is_mine(claim))
+        try:
+            results = self._run(work, fresh_id)
+        except _LOST as error:
+            log.warning("lease lost or database gone: left to the next worker", lease=claim.key, reason=str(error))
+            return {}
+        finally:
+            self._keeper.remove(claim)
+            self._services.notifier.notify()
+        ended: dict[str, BaseException | None] = {operation.id: None for operation in results.succeeded}
+        return ended | {operation.id: error for operation, error in results.failed}
+
+    def _run(self, work: Work, fresh_id: str | None) -> Results:
+        settings = self._services.settings.worker
+        results = Results()
+        work.on_wait = lambda message: _tell(results, message, work)
+        work.refresh()
+        snapshot = work.current()
+        batch = choose(snapshot.operations, settings, fresh_id)
+        if batch.poisoned:
+            results.failed = [(operation, _poison(operation)) for operation in batch.poisoned]
+        elif batch.operations:
+            self._start(work, batch, fresh_id)
+            name = "failovers" if batch.operations[0].action == Action.FAILOVER else "operations"
+            priority = max(operation.priority for operation in batch.operations)
+            with self._services.slots.hold(name, priority, work.on_wait, work.check):
+                self._apply(work, batch.operations, results)
+        _complete(work, snapshot, batch, results, int(settings.batch_seconds * 1000))
+        work.check()
+        record(self._services.database, work.claim, results)
+        return results
+
+    def _start(self, work: Work, batch: Batch, fresh_id: str | None) -> None:
+        ids = [operation.id for operation in batch.operations if operation.id != fresh_id]
+        if ids:
+            start(self._services.database, work.claim, ids, self._lease_ms)
+
+    def _apply(self, work: Work, operations: list[Operation], results: Results) -> None:
+        """Apply operations as one configuration; where they are refused, half of them at a time, so that only those that
+        are at fault fail."""
+        work.operations = operations
+        try:
+            self._engine.run_flow(build_flow(work), results.timeline)
+        except _LOST:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is recorded and reaches the caller
+            if len(operations) > 1 and isinstance(error, _REFUSALS):
+                for half in split(operations):
+                    self._apply(work, half, results)
+                return
+            if not isinstance(error, PorticoError):
+                log.exception("a flow failed", lease=work.claim.key)
+            results.failed += [(operation, error) for operation in operations]
+            return
+        work.accepted += operations
+        results.succeeded += operations
+
+
+def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results, pause_ms: int) -> None:
+    """What the record needs to know beyond success and failure."""
+    results.version = work.version
+    results.applied = adopted_parts(work.snapshot if work.snapshot.tree else snapshot, results.succeeded)
+    results.pause_ms = pause_ms if len(batch.operations) > 1 else 0
+    first = next(iter(batch.operations), None)
+    if first is None or first.subject_type not in ("amphora", "load_balancer"):
+        return
+    if snapshot.spare is not None:
+        # A spare that was deleted, replaced, or never came to be leaves nothing to hold a lease on.
+        results.gone = bool(results.failed) == (first.action == Action.CREATE)
+    else:
+        results.gone = bool(results.succeeded) and flow_of(first).ends_lease
+
+
+def _poison(operation: Operation) -> OperationFailed:
+    times = operation.attempts
+    return OperationFailed(operation.id, f"set aside: {times} workers died or lost their lease while running it")
+
+
+def _tell(results: Results, message: str, work: Work) -> None:
+    results.timeline.append([message, "WAITING", 0.0])
+    log.info(message, lease=work.claim.key)

@@ -1,0 +1,59 @@
+"""The run loop: threads that run what is queued, until they are asked to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import structlog
+
+from portico.errors import StoreError
+from portico.store.leases import next_due_ms
+from portico.worker.controller_worker import ControllerWorker
+
+log = structlog.get_logger()
+
+
+class RunLoop:
+    """Runs queued operations with a worker's settings: ``threads`` at once, woken by the notifier, at the latest after
+    ``poll_seconds``."""
+
+    def __init__(self, worker: ControllerWorker) -> None:
+        self._worker = worker
+        self._settings = worker.services.settings.worker
+        self._notifier = worker.services.notifier
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"run-loop-{number}", daemon=True)
+            for number in range(self._settings.threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> bool:
+        """Take nothing new, and wait for what runs, ``stop_seconds`` at most: what is not done then is handed over by its
+        lease. Returns whether everything had ended."""
+        self._stopping.set()
+        self._notifier.notify()
+        deadline = time.monotonic() + self._settings.stop_seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            seen = self._notifier.generation()
+            try:
+                if self._worker.run_pending():
+                    continue
+                due = next_due_ms(self._worker.services.database)
+            except StoreError as error:
+                log.warning("the database does not answer; trying again", reason=str(error))
+                due = None
+            pause = self._settings.poll_seconds
+            if due is not None:
+                pause = min(pause, max(0.005, due / 1000))
+            self._notifier.wait(seen, pause)
