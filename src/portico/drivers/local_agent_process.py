@@ -12,6 +12,8 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,20 +43,33 @@ class LocalAgent:
         Args:
             seconds: how long it may take to end by itself before it is killed.
         """
-        try:
-            descriptor = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return
-        try:
-            # The id may be another process's by now; from here on the descriptor can only mean the one looked at.
-            if _is_agent(self.pid, self.directory):
+        with self._hold() as descriptor:
+            if descriptor is not None:
                 signal.pidfd_send_signal(descriptor, signal.SIGTERM)
                 if not select.select([descriptor], [], [], seconds)[0]:
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                     select.select([descriptor], [], [], seconds)
+        _reap(self.pid)
+
+    def reload_certificates(self) -> None:
+        """Let the agent use the certificates that are on disk now, from the next connection on."""
+        with self._hold() as descriptor:
+            if descriptor is not None:
+                signal.pidfd_send_signal(descriptor, signal.SIGHUP)
+
+    @contextmanager
+    def _hold(self) -> Iterator[int | None]:
+        """The agent as a descriptor, None where it has ended. Its id may be another process's by now; the descriptor
+        can only mean the one that was looked at."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            yield None
+            return
+        try:
+            yield descriptor if _is_agent(self.pid, self.directory) else None
         finally:
             os.close(descriptor)
-        _reap(self.pid)
 
 
 def ensure_local_agent(
@@ -88,6 +103,7 @@ def ensure_local_agent(
         if before is not None:
             _reap(before.pid)  # where it was this process's child and has ended
             if _answers(client, before.url):
+                before.reload_certificates()  # they may have been renewed while nobody looked after the agent
                 return before
         pid = _spawn(directory / "agent.log", _command(home, settings, before, haproxy))
         try:

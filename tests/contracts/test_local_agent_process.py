@@ -1,0 +1,229 @@
+"""The agent of this host as a process: started once, found again, stopped, and nothing else ever touched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from cryptography import x509
+
+from portico.drivers.agent_client import AgentClient
+from portico.drivers.amphora_agent import AgentAmphorae
+from portico.drivers.compute_local import LocalCompute
+from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
+from portico.drivers.local_ca import ensure_local_certificates
+from portico.errors import DriverError, DriverUnavailable
+from portico.ports.amphora import Endpoint
+from portico.settings import AmphoraSettings
+from tests.contracts.bundles import find_free_port, make_bundle
+from tests.contracts.conftest import make_amphora_settings
+
+
+class Host:
+    """A data directory of its own, in which a test starts agents; ``finish`` ends what is left of them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.settings = make_amphora_settings(directory / "certificates")
+        self.issue()
+        self.client = AgentClient(self.settings)
+        self.amphorae = AgentAmphorae(self.client)
+
+    def issue(self) -> tuple[str, ...]:
+        """Make sure of the certificates."""
+        names = self.settings.agent_name, self.settings.controller_name
+        return ensure_local_certificates(self.settings.certificates, *names)
+
+    def ensure(self) -> LocalAgent:
+        """Find or start the agent."""
+        return ensure_local_agent(self.directory, self.settings, self.client)
+
+    def finish(self) -> None:
+        """End every amphora and the agent."""
+        agent = self.ensure()
+        compute = LocalCompute(self.client, agent.url)
+        for amphora_id in compute.owned():
+            compute.delete(amphora_id)
+        self.client.close()
+        agent.stop()
+
+
+@pytest.fixture
+def host(run_directory: Path) -> Iterator[Host]:
+    """A host without an agent yet. Not in ``tmp_path``, which is too long for the agent's sockets."""
+    host = Host(run_directory / f"host-{uuid.uuid4().hex[:8]}")
+    yield host
+    host.finish()
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except FileNotFoundError:
+        return False
+
+
+def test_agent_is_started_once_and_found_again(host: Host) -> None:
+    """The first call starts it, each later one finds the same, also from another client."""
+    first = host.ensure()
+    assert first.started
+    again = ensure_local_agent(host.directory, host.settings, host.client)
+    assert (again.url, again.pid, again.started) == (first.url, first.pid, False)
+
+
+def test_callers_that_race_start_one_agent(host: Host) -> None:
+    """However many call at once, one starts the agent and all get it."""
+    with ThreadPoolExecutor(4) as pool:
+        agents = list(pool.map(lambda _: host.ensure(), range(4)))
+    assert len({(agent.pid, agent.url) for agent in agents}) == 1
+    assert sum(agent.started for agent in agents) == 1
+
+
+def test_amphorae_outlive_the_agent(host: Host) -> None:
+    """Stopped or killed, the agent takes no listener with it; the next has the same address, which is what rows in
+    the database say, and the same amphorae."""
+    agent = host.ensure()
+    endpoint = Endpoint(str(uuid.uuid4()), agent.url)
+    LocalCompute(host.client, agent.url).ensure(endpoint.amphora_id)
+    port = find_free_port()
+    host.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
+    pid = host.amphorae.state(endpoint).pid
+    for killed in (False, True):
+        if killed:
+            os.kill(agent.pid, signal.SIGKILL)
+        else:
+            agent.stop()
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text == "one"
+        wait_until_ended(agent.pid)
+        after = host.ensure()
+        assert after.started
+        assert after.pid != agent.pid
+        assert after.url == agent.url
+        assert host.amphorae.state(endpoint).pid == pid
+        agent = after
+
+
+def wait_until_ended(pid: int) -> None:
+    """Wait for a killed process, for 10 s at most."""
+    deadline = time.monotonic() + 10
+    while is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_stop_twice(host: Host) -> None:
+    """Stopping an agent that has ended is no error, and leaves no zombie."""
+    agent = host.ensure()
+    agent.stop()
+    assert not Path(f"/proc/{agent.pid}").exists()
+    agent.stop()
+    agent.reload_certificates()
+
+
+def test_stop_touches_no_other_process(host: Host) -> None:
+    """Where the agent's process id has become another program's, that one is left alone."""
+    agent = host.ensure()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        LocalAgent(agent.url, other.pid, agent.directory, started=False).stop()
+        LocalAgent(agent.url, agent.pid, host.directory / "elsewhere", started=False).stop()
+        assert other.poll() is None
+        assert is_running(agent.pid)
+        other.kill()
+
+
+def test_agent_that_does_not_come_up_says_why(host: Host) -> None:
+    """The error carries the agent's own words, and nothing stays running; without the fault it starts."""
+    with pytest.raises(DriverUnavailable, match=r"no-such-haproxy"):
+        ensure_local_agent(host.directory, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
+    assert not (host.directory / "agent" / "agent.json").exists()
+    assert host.ensure().started
+
+
+def test_taken_port_is_in_the_error(host: Host) -> None:
+    """Where another program has the port that the settings name, the error says so."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        url = f"https://127.0.0.1:{other.getsockname()[1]}"
+        settings = host.settings.model_copy(update={"agent_url": url})
+        with pytest.raises(DriverUnavailable, match="in use"):
+            ensure_local_agent(host.directory, settings, host.client)
+
+
+def test_start_is_bounded(host: Host) -> None:
+    """An agent that is not ready in time is ended, and does not come up behind the caller's back."""
+    with pytest.raises(DriverUnavailable, match="does not come up"):
+        ensure_local_agent(host.directory, host.settings, host.client, start_seconds=0.0)
+    assert not (host.directory / "agent" / "agent.json").exists()
+
+
+def test_agent_that_does_not_know_this_controller_is_an_error(host: Host) -> None:
+    """A running agent that was set up for another controller is not replaced unasked, and not ended."""
+    agent = host.ensure()
+    settings = host.settings.model_copy(update={"controller_name": "another-controller"})
+    ensure_local_certificates(settings.certificates, settings.agent_name, settings.controller_name)
+    with pytest.raises(DriverError) as refusal:
+        ensure_local_agent(host.directory, settings, host.client)
+    assert not refusal.value.transient
+    assert is_running(agent.pid)
+    host.issue()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"port": "x", "pid": 1}'])
+def test_foreign_ready_file_is_an_error(host: Host, content: str) -> None:
+    """A file that is not the agent's is named, and neither believed nor overwritten."""
+    ready = host.directory / "agent" / "agent.json"
+    ready.parent.mkdir()
+    ready.write_text(content)
+    with pytest.raises(DriverError, match=r"agent\.json"):
+        host.ensure()
+    assert ready.read_text() == content
+    ready.unlink()
+
+
+def test_logs_of_two_starts_are_kept(host: Host) -> None:
+    """What the agent said goes to a file that only its owner reads; that of the start before is kept beside it."""
+    host.ensure().stop()
+    first = (host.directory / "agent.log").read_text()
+    assert first
+    host.ensure()
+    assert (host.directory / "agent.log.1").read_text() == first
+    assert (host.directory / "agent.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_agent_takes_up_its_renewed_certificate(host: Host) -> None:
+    """A certificate that was renewed while the agent ran is shown by it once it has been found again."""
+    agent = host.ensure()
+    first = read_shown_serial(host.settings, agent)
+    (host.settings.certificates / "agent.pem").unlink()
+    assert host.issue() == ("agent",)
+    host.ensure()
+    renewed = x509.load_pem_x509_certificate((host.settings.certificates / "agent.pem").read_bytes()).serial_number
+    assert renewed != first
+    for _ in range(200):  # a signal takes its time
+        if read_shown_serial(host.settings, agent) == renewed:
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("the agent still shows its old certificate")
+
+
+def read_shown_serial(settings: AmphoraSettings, agent: LocalAgent) -> int:
+    """Serial number of the certificate that the agent shows to a new connection."""
+    context = ssl.create_default_context(cafile=settings.certificates / "ca.pem")
+    context.load_cert_chain(settings.certificates / "controller.pem", settings.certificates / "controller.key")
+    with ExitStack() as stack:
+        plain = stack.enter_context(socket.create_connection(("127.0.0.1", urlsplit(agent.url).port or 0), timeout=10))
+        secure = stack.enter_context(context.wrap_socket(plain, server_hostname=settings.agent_name))
+        return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"").serial_number
