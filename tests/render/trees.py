@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from portico.resources import HealthMonitor, L7Policy, L7Rule, Listener, LoadBalancer, Member, Pool, Row, Vip
@@ -19,12 +20,14 @@ _DIGITS: dict[type[Row], str] = {Listener: "1", Pool: "2", Member: "3", L7Policy
 
 
 def row(kind: type[R], **values: Any) -> R:
-    """A row as it is after it was stored: scalar column defaults filled in, nothing checked."""
-    for column in kind.__table__.columns:
-        default = column.default
-        if column.key not in values and default is not None and default.is_scalar:
-            values[column.key] = default.arg
-    return kind(**values)
+    """A row as it is after it was read from the database: every column has a value. Nothing is checked."""
+    return kind(**{**_blank(kind), **values})
+
+
+@cache
+def _blank(kind: type[Row]) -> dict[str, Any]:
+    defaults = {column.key: column.default for column in kind.__table__.columns}
+    return {key: value.arg if value is not None and value.is_scalar else None for key, value in defaults.items()}
 
 
 def tree_from(document: Document) -> Tree:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from portico.errors import InvalidInput
 from portico.render.backend import PoolBackend, Use, backend
-from portico.render.frontend import bind, frontend, mode
+from portico.render.frontend import frontend, mode
 from portico.render.l7 import policies_in_force
-from portico.render.model import Directive, Section, Text, identifier
+from portico.render.model import Directive, Section, Text, host, identifier
 from portico.resources import Listener, Pool
 from portico.resources.tree import Tree
 from portico_wire import Backend, Bind, Bundle
@@ -41,17 +41,20 @@ def render(tree: Tree, amphora_id: str, version: int) -> Bundle:
         InvalidInput: an attribute breaks a rule of its spec, or two listeners claim one port.
         NotSupported: something that is not built (its ``field`` says what).
     """
+    load_balancer_id = identifier("id", tree.load_balancer.id).word
     listeners = [listener for listener in tree.listeners if listener.admin_state_up]
     if not tree.load_balancer.admin_state_up or not listeners:
-        return Bundle(amphora_id, tree.load_balancer.id, version, haproxy="", binds=(), backends=(), servers=())
+        return Bundle(amphora_id, load_balancer_id, version, haproxy="", binds=(), backends=(), servers=())
+    if not tree.vips:
+        raise InvalidInput("vip_address", "is needed: there is nothing to listen on")
     names = _BackendNames(tree, listeners)
     frontends = [frontend(listener, tree, names.of) for listener in listeners]
-    default_host = bind(tree.vips[0], 0).address if tree.vips else ""
+    default_host = host("vip_address", tree.vips[0].ip_address or "")
     backends = [backend(each.pool, each.name, each.use, tree, default_host) for each in names.all]
     parts = [_DEFAULTS.write(), *(each.section.write() for each in frontends), *map(_backend_text, backends)]
     return Bundle(
         amphora_id=amphora_id,
-        load_balancer_id=tree.load_balancer.id,
+        load_balancer_id=load_balancer_id,
         version=version,
         haproxy="\n".join(parts),
         binds=_distinct([socket for each in frontends for socket in each.binds]),

@@ -99,9 +99,12 @@ def _limits(listener: Listener) -> list[Directive]:
 
 def _cidr(value: str) -> Text:
     try:
-        return Text("allowed_cidrs", str(ip_network(value, strict=False)))
+        network = ip_network(value, strict=False)
     except ValueError:
         raise InvalidInput("allowed_cidrs", f"{value!r} is not a network") from None
+    if "%" in value:
+        raise InvalidInput("allowed_cidrs", "must be networks without a zone")
+    return Text("allowed_cidrs", str(network))
 
 
 def _inserted_headers(listener: Listener) -> list[Directive]:

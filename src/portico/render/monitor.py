@@ -11,6 +11,7 @@ from portico.resources import HealthMonitor
 from portico.resources.health_monitor import HTTP_METHODS, MonitorType
 
 _VERSIONS = {1.0: Keyword("HTTP/1.0"), 1.1: Keyword("HTTP/1.1")}
+_HOST_NAME = re.compile(r"[A-Za-z0-9.-]+")
 _CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(,[1-5]\d\d)*)?", re.ASCII)
 
 
@@ -46,6 +47,8 @@ def check(monitor: HealthMonitor | None, default_host: str) -> Check:
         *(Keyword("rise"), monitor.max_retries),
         *(Keyword("fall"), monitor.max_retries_down),
     ]
+    if monitor.domain_name is not None and not _HOST_NAME.fullmatch(monitor.domain_name):
+        raise InvalidInput("domain_name", "must be a host name")
     match monitor.type:
         case MonitorType.TCP:
             pass
@@ -67,9 +70,10 @@ def check(monitor: HealthMonitor | None, default_host: str) -> Check:
 
 
 def _http(monitor: HealthMonitor, default_host: str) -> list[Directive]:
-    method = _METHODS.get(monitor.http_method or "GET")
-    version = _VERSIONS.get(monitor.http_version or 1.0)
-    codes = monitor.expected_codes or "200"
+    method = _METHODS.get("GET" if monitor.http_method is None else monitor.http_method)
+    version = _VERSIONS.get(1.0 if monitor.http_version is None else monitor.http_version)
+    path = "/" if monitor.url_path is None else monitor.url_path
+    codes = "200" if monitor.expected_codes is None else monitor.expected_codes
     if method is None:
         raise InvalidInput("http_method", f"must be one of {', '.join(HTTP_METHODS)}")
     if version is None:
@@ -79,7 +83,7 @@ def _http(monitor: HealthMonitor, default_host: str) -> list[Directive]:
     request: list[Argument] = [
         method,
         Keyword("uri"),
-        Text("url_path", monitor.url_path or "/"),
+        Text("url_path", path),
         Keyword("ver"),
         version,
     ]

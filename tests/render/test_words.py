@@ -1,0 +1,40 @@
+"""The tests' own reader of configurations reads as HAProxy does (it judges the renderer, so it is judged first)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.render.words import Unreadable, read_lines, split_words
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("a  b\tc", ["a", "b", "c"]),
+        ("a 'b c' d", ["a", "b c", "d"]),
+        ('a "b \\" c" d', ["a", 'b " c', "d"]),
+        (r"a 'it'\''s' b", ["a", "it's", "b"]),
+        (r"'back\slash' and\ blank", [r"back\slash", "and blank"]),
+        ("a #b c", ["a"]),
+        ("a '#b' c", ["a", "#b", "c"]),
+        ("a '' b", ["a", "", "b"]),
+        ("a b\0c d", ["a", "b"]),
+        ('bind "fd@${NAME}"', ["bind", "fd@${NAME}"]),
+    ],
+)
+def test_words_are_split_and_unquoted(line: str, words: list[str]) -> None:
+    """Blanks, both quotes, escapes, comments and NULs, as section 2.2 of HAProxy's manual has them."""
+    assert split_words(line) == words
+
+
+@pytest.mark.parametrize("line", ["a 'b", 'a "b', "a \\"])
+def test_open_ends_are_unreadable(line: str) -> None:
+    """A quote that is not closed is an error, not a word."""
+    with pytest.raises(Unreadable):
+        split_words(line)
+
+
+def test_a_line_end_ends_even_a_quoted_word() -> None:
+    """No quoting carries a line end: the rest is a line of its own."""
+    with pytest.raises(Unreadable):
+        read_lines("a 'b\nc'")

@@ -1,0 +1,47 @@
+"""A reader of HAProxy configuration, written from section 2.2 of its manual and sharing nothing with the renderer."""
+
+from __future__ import annotations
+
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+_BLANKS = " \t\v\f\r"
+
+
+class Unreadable(ValueError):
+    """HAProxy would not read this line."""
+
+
+def read_lines(text: str) -> list[list[str]]:
+    """The words of each line that has any. A variable is left as it is spelled."""
+    return [words for line in text.split("\n") if (words := split_words(line))]
+
+
+def split_words(line: str) -> list[str]:
+    """One line's words, unquoted.
+
+    Outside quotes and within double ones a backslash escapes; within single ones nothing does. ``#`` outside quotes
+    ends the line. A NUL ends it wherever it is, because HAProxy's strings end there.
+    """
+    words: list[str] = []
+    word: str | None = None
+    quote = ""
+    characters = iter(line.split("\0", maxsplit=1)[0])
+    for character in characters:
+        if quote and character == quote:
+            quote = ""
+        elif not quote and character in "\"'":
+            quote, word = character, word or ""
+        elif quote != "'" and character == "\\":
+            escaped = next(characters, None)
+            if escaped is None:
+                raise Unreadable("ends in a backslash")
+            word = (word or "") + _ESCAPES.get(escaped, escaped)
+        elif not quote and character == "#":
+            break
+        elif not quote and character in _BLANKS:
+            words += [] if word is None else [word]
+            word = None
+        else:
+            word = (word or "") + character
+    if quote:
+        raise Unreadable(f"a {quote} is not closed")
+    return words + ([] if word is None else [word])
