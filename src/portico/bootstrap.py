@@ -24,6 +24,7 @@ from portico.ports.network import Network
 from portico.settings import AmphoraSettings, DatabaseSettings, Settings
 from portico.store.catalog import Catalog
 from portico.store.database import Database
+from portico.store.requests import Requests
 from portico.store.schema import upgrade
 from portico.worker import ControllerWorker
 from portico.worker.flow_engine import TaskEvent
@@ -67,12 +68,14 @@ class Embedded:
 
     Attributes:
         catalog: describes load balancers.
+        requests: asks for changes without waiting for them; run by ``portico worker`` or a ``RunLoop``.
         worker: builds, changes, heals and deletes them.
         settings: what it runs with.
         agent: the agent process; it and its amphorae go on when this is closed.
     """
 
     catalog: Catalog
+    requests: Requests
     worker: ControllerWorker
     settings: Settings
     agent: LocalAgent
@@ -114,13 +117,19 @@ def open_embedded(
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     amphora: AmphoraSettings = groups.pop("amphora", AmphoraSettings())
     amphora = amphora.model_copy(update={"certificates": root / "certificates", "agent_url": "https://127.0.0.1:0"})
-    database: DatabaseSettings = groups.pop("database", DatabaseSettings(url=f"sqlite:///{root / 'portico.db'}"))
+    stored: DatabaseSettings = groups.pop("database", DatabaseSettings(url=f"sqlite:///{root / 'portico.db'}"))
     ensure_local_certificates(amphora.certificates, amphora.agent_name, amphora.controller_name)
     client = AgentClient(amphora)
     agent = ensure_local_agent(root, amphora, client, haproxy=haproxy)
     client.close()
-    settings = Settings(database=database, amphora=amphora.model_copy(update={"agent_url": agent.url}), **groups)
+    settings = Settings(database=stored, amphora=amphora.model_copy(update={"agent_url": agent.url}), **groups)
     upgrade(settings.database.url)
     worker = build_worker(settings, on_task)
-    catalog = Catalog(worker.services.database, settings.validation)
-    return Embedded(catalog, worker, settings, agent)
+    database = worker.services.database
+    return Embedded(
+        catalog=Catalog(database, settings.validation),
+        requests=Requests(database, settings.validation, worker.services.notifier),
+        worker=worker,
+        settings=settings,
+        agent=agent,
+    )

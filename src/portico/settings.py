@@ -1,7 +1,8 @@
 """Settings: grouped, typed, passed in; nothing in Portico reads a global.
 
 Values come, strongest first, from arguments, from environment variables (``PORTICO_WORKER__THREADS=8``: group and name
-joined by two underscores) and from a TOML file (``Settings.from_file``). ``tests/unit/test_settings.py`` pins the defaults.
+joined by two underscores) and from a TOML file (``Settings.from_file``). ``tests/unit/test_settings.py`` pins the
+defaults.
 """
 
 from __future__ import annotations

@@ -68,7 +68,8 @@ class ChangeTogether(ConfigurationChange):
         groups: dict[type[ConfigurationChange], list[Operation]] = {}
         for operation in work.operations:
             flow = flow_of(operation)
-            assert issubclass(flow, ConfigurationChange)
+            if not issubclass(flow, ConfigurationChange):
+                raise TypeError(f"{flow.__name__} is not applied together with others")
             groups.setdefault(flow, []).append(operation)
         for flow, operations in groups.items():
             yield from flow.prepare(work, operations)

@@ -28,7 +28,8 @@ def _build(work: Work, priority: int) -> Iterable[Task]:
 
 
 class CreateLoadBalancer(ConfigurationChange):
-    """A new load balancer: an address, an amphora, and a first push with everything that it is already known to have."""
+    """A new load balancer: an address, an amphora, and a first push with everything that it is already known to
+    have."""
 
     @classmethod
     def prepare(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:  # noqa: ARG003 - there is only one

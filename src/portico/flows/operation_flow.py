@@ -13,7 +13,7 @@ from portico.tasks.configuration import PushConfiguration
 from portico.tasks.work import Work
 
 
-class OperationFlow(linear_flow.Flow):  # type: ignore[misc]
+class OperationFlow(linear_flow.Flow):
     """The flow of one run. Constructed anew for each run, with the work that it is about.
 
     ``together`` tells whether operations of this class may be applied as one configuration with others; ``ends_lease``

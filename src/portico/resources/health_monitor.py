@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -28,9 +28,8 @@ class MonitorType(StrEnum):
 HTTP_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 _HTTP_ONLY = ("http_method", "http_version", "url_path", "expected_codes", "domain_name")
 _CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(,[1-5]\d\d)*)?")
-_DOMAIN = re.compile(
-    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?"
-)
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 _PATH = re.compile(r"/[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 
 
@@ -52,11 +51,17 @@ class HealthMonitor(Part, Row):
     domain_name: Mapped[str | None] = mapped_column(String(255), default=None)
 
 
+def _check_http_version(value: float) -> float:
+    if value not in (1.0, 1.1):
+        raise ValueError("must be 1.0 or 1.1")
+    return value
+
+
 class HealthMonitorSpec(Spec):
     """What a user may say about a health monitor.
 
-    ``delay`` and ``timeout`` are seconds; ``max_retries`` successes bring a member up, ``max_retries_down`` failures take
-    it down. HTTP and HTTPS monitors fill in GET, ``/`` and 200 where nothing is said. ``expected_codes`` is one code, a
+    ``delay`` and ``timeout`` are seconds; ``max_retries`` successes bring a member up, ``max_retries_down`` failures
+    take it down. HTTP and HTTPS monitors fill in GET, ``/`` and 200 where nothing is said. ``expected_codes`` is one code, a
     list (``200,202``) or a range (``200-204``).
     """
 
@@ -68,7 +73,7 @@ class HealthMonitorSpec(Spec):
     max_retries: Annotated[int, Field(ge=1, le=10)]
     max_retries_down: Annotated[int, Field(ge=1, le=10)] = 3
     http_method: Literal["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"] | None = None
-    http_version: Literal[1.0, 1.1] | None = None
+    http_version: Annotated[float, AfterValidator(_check_http_version)] | None = None
     url_path: Annotated[str, Field(max_length=2048), Printable] | None = None
     expected_codes: Annotated[str, Field(max_length=64)] | None = None
     domain_name: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -87,4 +87,4 @@ class LoadBalancerSpec(Spec):
     vip_port_id: Id | None = None
     vip_qos_policy_id: Id | None = None
     vip_sg_ids: list[Id] | None = None
-    additional_vips: list[VipSpec] = []
+    additional_vips: list[VipSpec] = Field(default=[])

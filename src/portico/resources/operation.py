@@ -96,8 +96,8 @@ class Slot(Row):
 
 
 class SlotWaiter(Row):
-    """Somebody who waits for a slot. The earliest ``due`` goes first; a priority is a head start in time, so that nobody
-    starves."""
+    """Somebody who waits for a slot. The earliest ``due`` goes first; a priority is a head start in time, so that
+    nobody starves."""
 
     __tablename__ = "slot_waiter"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, cast
 from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationInfo
 from pydantic import ValidationError as PydanticValidationError
-from sqlalchemy import JSON, DateTime, ForeignKey, MetaData, String
+from sqlalchemy import JSON, DateTime, ForeignKey, MetaData, String, Table
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -53,6 +53,11 @@ class Row(DeclarativeBase):
         list[Any]: _JSON,
         datetime: TIMESTAMP,
     }
+
+
+def table_of(model: type[Row]) -> Table:
+    """The table of a mapped class, with its proper type."""
+    return cast(Table, model.__table__)
 
 
 class ApiObject:

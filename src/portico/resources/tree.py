@@ -16,7 +16,6 @@ from portico.resources.member import Member
 from portico.resources.pool import Pool
 from portico.resources.row import Row
 
-
 R = TypeVar("R", bound=Row)
 
 

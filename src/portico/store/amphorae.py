@@ -30,7 +30,8 @@ class AmphoraRows:
         self._lease_ms = lease_ms
 
     def obtain(self, load_balancer_id: str, replaces_id: str | None = None) -> str:
-        """Give a load balancer a READY spare, or write the row of an amphora that is about to be built, its id chosen here.
+        """Give a load balancer a READY spare, or write the row of an amphora that is about to be built, its id
+        chosen here.
 
         Returns: the amphora's id. A spare is ALLOCATED from now on, a new one BOOTING.
         """

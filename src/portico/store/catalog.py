@@ -32,8 +32,8 @@ _DELETED = ProvisioningStatus.PENDING_DELETE
 
 
 class Catalog:
-    """Adds objects and shows them. Every ``add_*`` takes the fields of the object's ``*Spec`` (``portico.resources``), and
-    optionally ``id``; returns the new id.
+    """Adds objects and shows them. Every ``add_*`` takes the fields of the object's ``*Spec``
+    (``portico.resources``), and optionally ``id``; returns the new id.
 
     Raises, all of them:
         InvalidInput: naming the field and the rule.
@@ -74,8 +74,8 @@ class Catalog:
         return self._add("l7rule", l7policy_id, values)
 
     def show(self, kind: str, object_id: str) -> dict[str, Any]:
-        """All columns of one object (``kind`` as in ``portico.store.subjects``), with its ``tags``; a load balancer with
-        its ``vip_address`` and the provisioning status that its user should see.
+        """All columns of one object (``kind`` as in ``portico.store.subjects``), with its ``tags``; a load balancer
+        with its ``vip_address`` and the provisioning status that its user should see.
 
         Raises:
             NotFound: the one of this kind.
@@ -115,7 +115,9 @@ class Catalog:
         object_id = values.pop("id", None) or new_id()
 
         def work(connection: Connection) -> str:
-            return add_object(connection, kind, object_id, parent_id, values, self._rules, listener_id=listener_id)
+            return add_object(
+                connection, kind, object_id, parent_id, values, settings=self._rules, listener_id=listener_id
+            )
 
         def already_done(connection: Connection) -> str | None:
             table = SUBJECTS[kind].model.__table__
@@ -130,8 +132,8 @@ def add_object(
     object_id: str,
     parent_id: str | None,
     values: dict[str, Any],
-    settings: ValidationSettings,
     *,
+    settings: ValidationSettings,
     listener_id: str | None = None,
 ) -> str:
     """Check and insert one object in the caller's transaction: what the catalog and the requests share."""
@@ -146,7 +148,6 @@ def add_object(
             _insert_vips(connection, object_id, fields)
             _insert(connection, Lease, {"key": object_id})
         else:
-            assert parent_id is not None
             columns |= _place(connection, kind, parent_id, columns, settings)
             _insert(connection, subject.model, {"id": object_id, **columns})
             if listener_id is not None:
@@ -177,9 +178,10 @@ def _insert_vips(connection: Connection, load_balancer_id: str, fields: dict[str
 
 
 def _place(
-    connection: Connection, kind: str, parent_id: str, columns: dict[str, Any], settings: ValidationSettings
+    connection: Connection, kind: str, parent_id: str | None, columns: dict[str, Any], settings: ValidationSettings
 ) -> dict[str, Any]:
-    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it belongs."""
+    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it
+    belongs."""
     parent_kind = {
         "listener": "load_balancer",
         "pool": "load_balancer",
@@ -190,7 +192,7 @@ def _place(
     table = parent.model.__table__
     found = connection.execute(select(table).where(table.c.id == parent.check_id(parent_id))).mappings().one_or_none()
     if found is None:
-        raise parent.missing(parent_id)
+        raise parent.missing(str(parent_id))
     if found["provisioning_status"] == _DELETED:
         raise Conflict(f"{parent.missing.kind} {parent_id} is being deleted")
     load_balancer_id = found["id"] if parent_kind == "load_balancer" else found["load_balancer_id"]
@@ -199,22 +201,23 @@ def _place(
     if not columns.get("project_id"):
         place["project_id"] = found["project_id"]
     if parent_kind != "load_balancer":
-        place[parent.id_field] = parent_id
+        place[parent.id_field] = found["id"]
     if kind == "listener":
         rules.check_listener(connection, load_balancer_id, columns, None)
     elif kind == "member":
         rules.check_member_count(connection, load_balancer_id, settings)
         place["operating_status"] = OperatingStatus.NO_MONITOR
     elif kind == "l7policy":
-        rules.check_policy(connection, parent_id, columns)
-        place["position"] = make_room(connection, parent_id, columns["position"])
+        rules.check_policy(connection, found["id"], columns)
+        place["position"] = make_room(connection, found["id"], columns["position"])
     if kind in ("health_monitor", "l7policy", "l7rule"):
         place["operating_status"] = OperatingStatus.ONLINE
     return place
 
 
 def hold(connection: Connection, load_balancer_id: str) -> None:
-    """Take the row lock that every transaction about this load balancer takes first, so that what is checked stays true."""
+    """Take the row lock that every transaction about this load balancer takes first, so that what is checked stays
+    true."""
     connection.execute(update(Lease).where(Lease.key == load_balancer_id).values(priority=Lease.priority))
 
 

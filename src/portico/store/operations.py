@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
-from portico.errors import AmphoraInUse, Conflict, IllegalTransition, NoSuitableAmphora, PorticoError
+from portico.errors import AmphoraInUse, Conflict, IllegalTransition, InvalidInput, NoSuitableAmphora, PorticoError
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Tag
-from portico.resources.row import new_id, utc_now
+from portico.resources.row import new_id, table_of, utc_now
 from portico.settings import ValidationSettings
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus, check_transition
 from portico.store import rules
@@ -103,12 +103,10 @@ def accept(database: Database, request: Request, settings: ValidationSettings) -
         NotFound, NoSuitableLB, NoSuitablePool: as the worker's contract says.
         Conflict: the object is being deleted, or its status does not permit it.
     """
-    subject = SUBJECTS[request.kind]
-    subject.check_id(request.subject_id)
     operation_id = new_id()
 
     def work(connection: Connection) -> Receipt:
-        return _accept(connection, subject, request, operation_id, settings)
+        return accept_in(connection, request, operation_id, settings)
 
     def already_done(connection: Connection) -> Receipt | None:
         statement = (
@@ -129,9 +127,13 @@ def accept(database: Database, request: Request, settings: ValidationSettings) -
             continue
 
 
-def _accept(
-    connection: Connection, subject: Subject, request: Request, operation_id: str, settings: ValidationSettings
-) -> Receipt:
+def accept_in(connection: Connection, request: Request, operation_id: str, settings: ValidationSettings) -> Receipt:
+    """``accept`` in the caller's transaction. Raises the same, and an error that means "start again" where a row was
+    changed between reading and writing it: the transaction must then be rolled back."""
+    subject = SUBJECTS.get(request.kind)
+    if subject is None:
+        raise InvalidInput("kind", f"must be one of {', '.join(SUBJECTS)}")
+    subject.check_id(request.subject_id)
     row = _read_subject(connection, subject, request)
     if row is None:
         raise _missing(subject, request)
@@ -163,16 +165,10 @@ def _accept(
 
 
 def _read_subject(connection: Connection, subject: Subject, request: Request) -> dict[str, Any] | None:
-    """The row, its load balancer's status, its lease's epoch, and an unfinished operation that already does the same."""
-    table = subject.model.__table__
-    parent: Any
-    if subject.model is LoadBalancer:
-        parent, key = table.c.id, table.c.id
-    elif subject.model is Amphora:
-        parent = table.c.load_balancer_id
-        key = parent if request.action == Action.FAILOVER else None
-    else:
-        parent, key = table.c.load_balancer_id, table.c.load_balancer_id
+    """The row, its load balancer's status, its lease's epoch, and an unfinished operation that already does the
+    same."""
+    table = table_of(subject.model)
+    parent = table.c.id if subject.model is LoadBalancer else table.c.load_balancer_id
     under_way = (
         select(Operation.id)
         .where(
@@ -189,10 +185,11 @@ def _read_subject(connection: Connection, subject: Subject, request: Request) ->
         row = connection.execute(statement).mappings().one_or_none()
         if row is None:
             return None
-        lease_key = row["_load_balancer_id"] if key is not None and row["_load_balancer_id"] else row["id"]
+        of_load_balancer = request.action == Action.FAILOVER and row["_load_balancer_id"]
+        lease_key = row["_load_balancer_id"] if of_load_balancer else row["id"]
         epoch = connection.scalar(select(Lease.epoch).where(Lease.key == lease_key))
         return {**row, "_lease_key": lease_key, "_epoch": epoch, "_lb_status": None}
-    owner = LoadBalancer.__table__.alias("owner")
+    owner = table_of(LoadBalancer).alias("owner")
     statement = (
         statement.add_columns(
             Lease.key.label("_lease_key"), Lease.epoch.label("_epoch"), owner.c.provisioning_status.label("_lb_status")
@@ -274,7 +271,7 @@ def _write_subject(
     """Write what is wanted and mark the row. Returns the changed columns with their new and their previous values."""
     if request.action == Action.CREATE or (request.action == Action.FAILOVER and subject.model is Amphora):
         return None, None
-    table = subject.model.__table__
+    table = table_of(subject.model)
     values: dict[str, Any] = {"updated_at": utc_now()}
     columns: dict[str, Any] = {}
     if changes is not None:
@@ -318,7 +315,7 @@ def _check_neighbours(connection: Connection, subject: Subject, row: dict[str, A
 
 
 def _replace_tags(connection: Connection, resource_id: str, tags: list[str]) -> None:
-    connection.execute(Tag.__table__.delete().where(Tag.resource_id == resource_id))
+    connection.execute(delete(Tag).where(Tag.resource_id == resource_id))
     for tag in dict.fromkeys(tags):
         connection.execute(insert(Tag).values(resource_id=resource_id, tag=tag))
 
@@ -388,7 +385,7 @@ def read_outcome(database: Database, operation_id: str) -> Outcome | None:
 
 def show_operation(database: Database, operation_id: str) -> dict[str, Any] | None:
     """All that is known of an operation, its timeline included."""
-    table = Operation.__table__
+    table = table_of(Operation)
     statement = select(table).where(table.c.id == operation_id)
     row = database.read(lambda connection: connection.execute(statement).mappings().one_or_none())
     return dict(row) if row is not None else None

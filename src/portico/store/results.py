@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, exists, or_, select, true, update
+from sqlalchemy import Connection, and_, case, delete, exists, false, or_, select, true, update
 
 from portico.errors import LeaseLost, PorticoError
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Tag
@@ -32,8 +32,8 @@ class Results:
     Attributes:
         succeeded: operations whose wishes came true, in order.
         failed: operation and why, in order.
-        applied: objects that were configured without an operation of their own (the parts of a new load balancer), by kind.
-        version: configuration version that the amphorae accepted; 0 where none was pushed.
+        applied: objects that were configured without an operation of their own (the parts of a new load balancer),
+        by kind. version: configuration version that the amphorae accepted; 0 where none was pushed.
         gone: whether what the lease covers was deleted as a whole; whatever still waits for it is overtaken.
         timeline: task, state, milliseconds.
         pause_ms: no run loop takes the lease again before this time.
@@ -119,8 +119,8 @@ def _finish(
 
 
 def explain(error: BaseException) -> dict[str, str]:
-    """The ``error`` and ``reason`` columns for an exception. The text of one that is not ours may hold anything, so only
-    its type is told."""
+    """The ``error`` and ``reason`` columns for an exception. The text of one that is not ours may hold anything, so
+    only its type is told."""
     if isinstance(error, PorticoError):
         return {"error": type(error).__name__, "reason": str(error)[:4000]}
     return {"error": type(error).__name__, "reason": f"internal error ({type(error).__name__}); see the worker's log"}
@@ -153,9 +153,9 @@ def _delete_rows(connection: Connection, kind: str, ids: list[str]) -> None:
 
 def _mark_failed(connection: Connection, operation: Operation, values: Mapping[str, Any], is_last: bool) -> None:
     model: Any = SUBJECTS[operation.subject_type].model
-    failed = and_(model.provisioning_status.in_(sources(ProvisioningStatus.ERROR)), ~_unfinished(model))
-    if not is_last:
-        failed = and_(failed, False)
+    condition = and_(model.provisioning_status.in_(sources(ProvisioningStatus.ERROR)), ~_unfinished(model))
+    # Where a later operation of the batch was about the same object, that one decides what it says.
+    failed = condition if is_last else false()
     connection.execute(
         update(model)
         .where(model.id == operation.subject_id)
@@ -219,9 +219,9 @@ def _record_gone(connection: Connection, claim: Claim, results: Results) -> None
     )
     gone = "deleted meanwhile"
     reason = case((Operation.action == Action.DELETE, None), else_=gone)
-    error = case((Operation.action == Action.DELETE, None), else_="Conflict")
+    kind = case((Operation.action == Action.DELETE, None), else_="Conflict")
     connection.execute(
-        update(Operation).where(waiting).values(reason=reason, error=error, finished_at=utc_now(), state=deletes)
+        update(Operation).where(waiting).values(reason=reason, error=kind, finished_at=utc_now(), state=deletes)
     )
     connection.execute(delete(Amphora).where(or_(Amphora.load_balancer_id == claim.key, Amphora.id == claim.key)))
     tagged = [

@@ -1,4 +1,5 @@
-"""Rules between objects: those that one object alone cannot answer. Each is asked inside the transaction that writes."""
+"""Rules between objects: those that one object alone cannot answer. Each is asked inside the transaction that
+writes."""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ def head_revision() -> str | None:
 
 
 def differences(url: str) -> list[Any]:
-    """What the tables lack or have too much of, compared with ``portico.resources``: empty where the history is whole."""
+    """What the tables lack or have too much of, compared with ``portico.resources``: empty where the history is
+    whole."""
     engine = migration_engine(url)
     try:
         with engine.connect() as connection:

@@ -1,7 +1,7 @@
 """Slots: named limits on how much runs at once over all workers.
 
-A slot is a row that is leased like everything else, so a dead worker's slots come back by themselves. Who finds none free
-waits in line: the line is ordered by the time of arrival less a head start that depends on the priority, so that
+A slot is a row that is leased like everything else, so a dead worker's slots come back by themselves. Who finds none
+free waits in line: the line is ordered by the time of arrival less a head start that depends on the priority, so that
 failovers go before users' requests and those before spares, and yet nobody waits for ever.
 """
 
@@ -28,8 +28,8 @@ NAMES = ("operations", "amphora_builds", "failovers")
 HEAD_START_MS: Mapping[int, int] = {Priority.FAILOVER: 60_000, Priority.USER: 30_000, Priority.SPARE: 0}
 """By how much a priority goes before those that came at the same time."""
 REUSE_SECONDS = 0.5
-"""A process keeps a slot of ``operations`` between two operations for this long since it took it: a busy worker asks for one
-twice a second and not for each operation."""
+"""A process keeps a slot of ``operations`` between two operations for this long since it took it: a busy worker asks
+for one twice a second and not for each operation."""
 _POLL_SECONDS = 0.05
 
 
@@ -71,7 +71,7 @@ class Slots:
         """
         if name not in NAMES:
             raise InvalidInput("name", f"must be one of {', '.join(NAMES)}")
-        if not isinstance(capacity, int) or not 0 <= capacity <= 100_000:
+        if not 0 <= capacity <= 100_000:
             raise InvalidInput("capacity", "must be a number from 0 (no limit) to 100000")
         self._database.transact(lambda connection: _write_limit(connection, name, capacity))
 

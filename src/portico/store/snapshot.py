@@ -31,6 +31,7 @@ from portico.resources import (
     Row,
     Vip,
 )
+from portico.resources.row import table_of
 from portico.resources.tree import Tree
 from portico.store.database import Database
 from portico.store.dialects import JSON_OBJECT
@@ -116,7 +117,7 @@ def _statement(dialect: str) -> Any:
     quote = _DIALECTS[dialect]().identifier_preparer.quote
     branches = []
     for model, condition in _BRANCHES:
-        table = model.__table__
+        table = table_of(model)
         pairs = ", ".join(
             f"'{column.name}', {quote(column.name)}" for column in table.columns if column.name not in _LEFT_OUT
         )
@@ -132,7 +133,7 @@ def _decoders() -> dict[str, tuple[type[Row], list[tuple[str, Converter]]]]:
     decoders: dict[str, tuple[type[Row], list[tuple[str, Converter]]]] = {}
     for model, _ in _BRANCHES:
         converters: list[tuple[str, Converter]] = []
-        for column in model.__table__.columns:
+        for column in table_of(model).columns:
             if column.name in _LEFT_OUT:
                 continue
             if isinstance(column.type, Boolean):

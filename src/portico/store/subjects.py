@@ -40,6 +40,7 @@ from portico.resources import (
     Spec,
 )
 from portico.resources.pool import persistence_columns
+from portico.resources.row import table_of
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Subject:
 
     def columns(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The columns that hold these fields of the spec."""
-        columns = {name: value for name, value in fields.items() if name in self.model.__table__.columns}
+        columns = {name: value for name, value in fields.items() if name in table_of(self.model).columns}
         if self.model is Pool and "session_persistence" in fields:
             columns |= persistence_columns(fields["session_persistence"])
         return columns

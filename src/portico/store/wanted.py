@@ -47,14 +47,12 @@ def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict
     return adopted
 
 
-def wanted_tree(snapshot: Snapshot, operations: Collection[Operation]) -> Tree:
+def wanted_tree(tree: Tree, snapshot: Snapshot, operations: Collection[Operation]) -> Tree:
     """The tree as it is to be configured when exactly ``operations`` (of the snapshot's unfinished ones) come true.
 
     Changes of the others are taken back; an object that was never part of an accepted configuration is left out unless
     one of ``operations`` is about it; deleted ones go, with everything below them.
     """
-    tree = snapshot.tree
-    assert tree is not None
     kept_ids = {operation.id for operation in operations}
     values = _replay(snapshot.operations, kept_ids)
     named = {operation.subject_id for operation in operations}

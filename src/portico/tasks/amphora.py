@@ -24,12 +24,10 @@ class ObtainAmphora(WorkTask):
     def execute(self) -> str:
         """Returns the amphora's id."""
         work = self.work
-        tree = work.current().tree
-        assert tree is not None
-        for amphora in tree.amphorae:
+        for amphora in work.stored.amphorae:
             if amphora.status in _USABLE and amphora.id not in work.leaving:
                 return amphora.id
-        amphora_id = work.rows.obtain(tree.load_balancer.id)
+        amphora_id = work.rows.obtain(work.claim.key)
         work.refresh()
         return amphora_id
 
@@ -85,7 +83,7 @@ class BuildAmphora(WorkTask):
         hold = work.services.slots.hold("amphora_builds", self._priority, work.on_wait, work.check)
         try:
             with hold:
-                placement: Placement = work.patiently(lambda: work.services.compute.ensure(amphora_id))
+                placement: Placement = work.patiently(work.services.compute.ensure, amphora_id)
         except NoCapacity as error:
             raise NoSuitableAmphora(f"no amphora could be built: {error}") from error
         work.rows.write(
@@ -117,8 +115,8 @@ class MarkBooting(WorkTask):
 class RetireAmphora(WorkTask):
     """An amphora that was replaced is gone. It is not worth failing for: its replacement serves already.
 
-    Where its place cannot be given back now, its row stays in ERROR: deleting the load balancer, or the ownership audit,
-    tries again.
+    Where its place cannot be given back now, its row stays in ERROR: deleting the load balancer, or the ownership
+    audit, tries again.
     """
 
     def __init__(self, work: Work, amphora_id: str, subject: str | None = None) -> None:
@@ -131,7 +129,7 @@ class RetireAmphora(WorkTask):
         try:
             take_away(self.work, self._amphora_id, drain_seconds=seconds)
         except DriverError as error:
-            log.error("a replaced amphora could not be taken away", amphora=self._amphora_id, reason=str(error))
+            log.exception("a replaced amphora could not be taken away", amphora=self._amphora_id, reason=str(error))
             self.work.rows.write(self._amphora_id, AmphoraStatus.ERROR)
 
 
@@ -162,5 +160,5 @@ def take_away(work: Work, amphora_id: str, drain_seconds: float) -> None:
 
 def give_place_back(work: Work, amphora_id: str, drain_seconds: float) -> None:
     """Unplug an amphora and delete its place; connections get ``drain_seconds`` to finish."""
-    work.patiently(lambda: work.services.network.unplug_vips(amphora_id))
-    work.patiently(lambda: work.services.compute.delete(amphora_id, drain_seconds))
+    work.patiently(work.services.network.unplug_vips, amphora_id)
+    work.patiently(work.services.compute.delete, amphora_id, drain_seconds)

@@ -34,6 +34,5 @@ class PushConfiguration(WorkTask):
         tree = work.tree
         for amphora in amphorae:
             bundle = render(tree, amphora.id, version)
-            endpoint = Endpoint(amphora.id, amphora.agent_url or "")
-            work.patiently(lambda endpoint=endpoint, bundle=bundle: work.services.amphorae.push(endpoint, bundle))
+            work.patiently(work.services.amphorae.push, Endpoint(amphora.id, amphora.agent_url or ""), bundle)
         work.version = version

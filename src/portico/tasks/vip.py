@@ -42,7 +42,7 @@ class AllocateVips(WorkTask):
             request = VipRequest(
                 vip.load_balancer_id, vip.position, vip.ip_address, vip.subnet_id, vip.network_id, vip.port_id, attempt
             )
-            allocation = self.work.patiently(lambda request=request: network.allocate_vip(request))
+            allocation = self.work.patiently(network.allocate_vip, request)
             try:
                 self.work.rows.write_vip(
                     vip.load_balancer_id,
@@ -54,7 +54,7 @@ class AllocateVips(WorkTask):
                 )
                 return
             except AddressInUse:
-                self.work.patiently(lambda allocation=allocation: network.release_vip(allocation))
+                self.work.patiently(network.release_vip, allocation)
                 if vip.requested:
                     raise
         raise AddressInUse(f"vip_address: {TRIES} addresses that the network proposed were all taken")
@@ -76,13 +76,11 @@ class ReleaseVips(WorkTask):
 
 def release_vips(work: Work, positions: list[int] | None) -> None:
     """Release the VIPs at these positions (None: all) and forget the addresses that the network had chosen."""
-    tree = work.current().tree
-    assert tree is not None
-    for vip in tree.vips:
+    for vip in work.stored.vips:
         allocation = allocation_of(vip)
         if allocation is None or (positions is not None and vip.position not in positions):
             continue
-        work.patiently(lambda allocation=allocation: work.services.network.release_vip(allocation))
+        work.patiently(work.services.network.release_vip, allocation)
         if positions is not None:
             kept = {"ip_address": vip.ip_address} if vip.requested else {"ip_address": None}
             work.rows.write_vip(vip.load_balancer_id, vip.position, port_id=None, **kept)
@@ -96,5 +94,4 @@ class PlugVips(WorkTask):
         """Plug them all: plugging twice changes nothing."""
         allocations = tuple(found for vip in self.work.tree.vips if (found := allocation_of(vip)) is not None)
         for amphora in self.work.serving():
-            plug = self.work.services.network.plug_vips
-            self.work.patiently(lambda amphora=amphora: plug(amphora.id, allocations))
+            self.work.patiently(self.work.services.network.plug_vips, amphora.id, allocations)

@@ -10,7 +10,7 @@ import structlog
 from taskflow import task
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from portico.errors import LeaseLost, PorticoError
+from portico.errors import LBNotFound, LeaseLost, PorticoError
 from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.ports.network import Network
@@ -83,7 +83,7 @@ class Work:
     def tree(self) -> Tree:
         """The tree as it is to be, with the accepted operations and those being tried. Read again only after a task
         has changed rows."""
-        return wanted_tree(self.current(), [*self.accepted, *self.operations])
+        return wanted_tree(self.stored, self.snapshot, [*self.accepted, *self.operations])
 
     def current(self) -> Snapshot:
         """The snapshot, read again where a task has changed rows since.
@@ -99,17 +99,27 @@ class Work:
                 raise LeaseLost(f"the lease on {self.claim.key} was taken over by another worker")
         return self.snapshot
 
+    @property
+    def stored(self) -> Tree:
+        """The tree as the rows say it, with everything that is wanted and not yet done.
+
+        Raises:
+            LBNotFound: there is no load balancer under this lease.
+        """
+        tree = self.current().tree
+        if tree is None:
+            raise LBNotFound(self.claim.key)
+        return tree
+
     def refresh(self) -> None:
         """Rows were changed: the next reader asks the database."""
         self._stale = True
 
     def serving(self) -> list[Amphora]:
         """The amphorae that carry the load balancer, without those that are leaving."""
-        tree = self.current().tree
-        assert tree is not None
         return [
             amphora
-            for amphora in tree.amphorae
+            for amphora in self.stored.amphorae
             if amphora.status == AmphoraStatus.ALLOCATED and amphora.id not in self.leaving
         ]
 
@@ -125,13 +135,13 @@ class Work:
         if not self.is_mine():
             raise LeaseLost(f"the lease on {self.claim.key} ran out")
 
-    def patiently(self, call: Callable[[], T]) -> T:
+    def patiently(self, call: Callable[..., T], *arguments: Any) -> T:
         """Call a driver, again after a pause where it fails in a transient way, as long as the lease is held."""
         settings = self.services.settings.worker
 
         def once() -> T:
             self.check()
-            return call()
+            return call(*arguments)
 
         tries = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, PorticoError) and error.transient),
@@ -142,7 +152,7 @@ class Work:
         return tries(once)
 
 
-class WorkTask(task.Task):  # type: ignore[misc]
+class WorkTask(task.Task):
     """A task of one run. Named after its class, and after its subject where a flow has several of them."""
 
     def __init__(self, work: Work, subject: str | None = None, **options: Any) -> None:
@@ -162,4 +172,4 @@ class WorkTask(task.Task):  # type: ignore[misc]
         except LeaseLost:
             log.warning("not reverted: the lease is lost", task=self.name, lease=self.work.claim.key)
         except PorticoError as error:
-            log.error("could not be reverted", task=self.name, lease=self.work.claim.key, reason=str(error))
+            log.exception("could not be reverted", task=self.name, lease=self.work.claim.key, reason=str(error))

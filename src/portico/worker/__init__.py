@@ -1,8 +1,9 @@
-"""The controller worker: accepting operations, leasing what they are about, running their flows, recording how they went.
+"""The controller worker: accepting operations, leasing what they are about, running their flows, recording how they
+went.
 
 Belongs here: the worker's contract (``controller_worker``), the one path that every operation takes
-(``operation_runner``), the engines (``flow_engine``), the renewal of leases, the run loop of ``portico worker``. Does not:
-steps (``portico.tasks``), statements (``portico.store``), or I/O other than through them.
+(``operation_runner``), the engines (``flow_engine``), the renewal of leases, the run loop of ``portico worker``.
+Does not: steps (``portico.tasks``), statements (``portico.store``), or I/O other than through them.
 """
 
 from portico.worker.controller_worker import ControllerWorker

@@ -49,8 +49,8 @@ def choose(unfinished: list[Operation], settings: WorkerSettings, fresh_id: str 
 
 
 def split(operations: list[Operation]) -> tuple[list[Operation], list[Operation]]:
-    """Two halves of a batch that was refused, in order. What has to be built first (the load balancer itself) is a half of
-    its own: it is not built again with each try of the rest."""
+    """Two halves of a batch that was refused, in order. What has to be built first (the load balancer itself) is a
+    half of its own: it is not built again with each try of the rest."""
     if operations[0].subject_type == "load_balancer":
         return operations[:1], operations[1:]
     middle = len(operations) // 2

@@ -18,7 +18,7 @@ from portico.ports.notifier import Notifier
 from portico.settings import Settings
 from portico.status import OperationState
 from portico.store.database import Database
-from portico.store.leases import find_work, try_claim
+from portico.store.leases import Claim, find_work, try_claim
 from portico.store.operations import Action, Outcome, Receipt, Request, accept, accept_spare, read_outcome
 from portico.store.slots import Slots
 from portico.tasks.work import Services
@@ -31,8 +31,8 @@ class ControllerWorker(FlowEngine):
     """Creates, updates, deletes and fails over, synchronously for the caller.
 
     Each method accepts an operation (one transaction), leases the load balancer, runs the operation's flow in TaskFlow
-    engines, and records the result. Where another worker has the load balancer, the operation is queued behind what that
-    one does and the call waits for it. Methods may be called from many threads at once.
+    engines, and records the result. Where another worker has the load balancer, the operation is queued behind what
+    that one does and the call waits for it. Methods may be called from many threads at once.
 
     Every method raises, besides what it names itself:
         InvalidInput: an argument of the wrong type or a value against a rule; names the field; nothing was changed.
@@ -241,7 +241,8 @@ class ControllerWorker(FlowEngine):
 
     def _see_through(self, receipt: Receipt, taken_at: float) -> None:
         """Run the operation, or wait until whoever has the load balancer has run it."""
-        claim, fresh_id = receipt.claim, receipt.operation_id
+        claim: Claim | None = receipt.claim
+        fresh_id: str | None = receipt.operation_id
         settings = self.services.settings.worker
         deadline = time.monotonic() + settings.wait_seconds
         pause = 0.01
@@ -258,7 +259,8 @@ class ControllerWorker(FlowEngine):
             seen = self.services.notifier.generation()
             outcome = read_outcome(self.services.database, receipt.operation_id)
             if outcome is not None and outcome.finished:
-                return _conclude(outcome)
+                _conclude(outcome)
+                return
             fresh_id = None
             claim = None
             if outcome is not None and outcome.lease_epoch is not None:

@@ -19,8 +19,8 @@ _TOLD = (states.RUNNING, states.SUCCESS, states.FAILURE, states.REVERTED, states
 class FlowEngine:
     """Runs flows on TaskFlow engines that share one thread pool.
 
-    The pool is shared because a parallel engine that makes its own costs a second a run. Flow state lives in memory: a run
-    that was interrupted is run again from its start, which its idempotent tasks permit.
+    The pool is shared because a parallel engine that makes its own costs a second a run. Flow state lives in memory:
+    a run that was interrupted is run again from its start, which its idempotent tasks permit.
 
     Args:
         threads: size of the pool.
@@ -50,7 +50,7 @@ class FlowEngine:
         self._executor.shutdown()
 
 
-class _Timeline(Listener):  # type: ignore[misc]
+class _Timeline(Listener):
     def __init__(self, engine: Any, flow: str, timeline: list[Any], on_task: TaskEvent | None) -> None:
         super().__init__(engine, task_listen_for=_TOLD, flow_listen_for=(), retry_listen_for=())
         self._flow = flow

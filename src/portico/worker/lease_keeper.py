@@ -17,11 +17,11 @@ _RENEWALS_PER_LEASE = 3
 
 
 class LeaseKeeper:
-    """Renews all leases and slots of one process from one thread: two transactions each third of a lease's life, however
-    many operations run.
+    """Renews all leases and slots of one process from one thread: two transactions each third of a lease's life,
+    however many operations run.
 
-    ``is_mine`` is the local side of the fence: it says no as soon as a lease may have run out by the time since its last
-    renewal, so that a worker that was paused does not start another side effect. The other side is the database's and
+    ``is_mine`` is the local side of the fence: it says no as soon as a lease may have run out by the time since its
+    last renewal, so that a worker that was paused does not start another side effect. The other side is the database's and
     the agent's epoch, which needs no clock.
     """
 

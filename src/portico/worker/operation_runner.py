@@ -30,7 +30,8 @@ log = structlog.get_logger()
 _REFUSALS = (ConfigurationRefused, InvalidInput, AddressInUse)
 """Failures that one operation of a batch may have brought upon the others."""
 _LOST = (LeaseLost, StaleVersion, StoreUnavailable)
-"""Failures after which this worker must record nothing: the lease runs out, and whoever takes it runs the flow again."""
+"""Failures after which this worker must record nothing: the lease runs out, and whoever takes it runs the flow
+again."""
 
 
 class OperationRunner:
@@ -50,8 +51,8 @@ class OperationRunner:
             taken_at: ``time.monotonic()`` before it was taken.
             fresh_id: the operation that was accepted and started together with the taking of the lease.
 
-        Returns: id of each operation that ended to its error, or None where it succeeded. Empty where the lease was lost:
-            then another worker carries on.
+        Returns: id of each operation that ended to its error, or None where it succeeded. Empty where the lease
+            was lost: then another worker carries on.
         """
         self._keeper.add(claim, taken_at)
         work = Work(self._services, claim, Snapshot(), is_mine=lambda: self._keeper.is_mine(claim))
@@ -92,14 +93,14 @@ class OperationRunner:
             start(self._services.database, work.claim, ids, self._lease_ms)
 
     def _apply(self, work: Work, operations: list[Operation], results: Results) -> None:
-        """Apply operations as one configuration; where they are refused, half of them at a time, so that only those that
-        are at fault fail."""
+        """Apply operations as one configuration; where they are refused, half of them at a time, so that only those
+        that are at fault fail."""
         work.operations = operations
         try:
             self._engine.run_flow(build_flow(work), results.timeline)
         except _LOST:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is recorded and reaches the caller
+        except Exception as error:  # whatever it was, it is recorded and reaches the caller
             if len(operations) > 1 and isinstance(error, _REFUSALS):
                 for half in split(operations):
                     self._apply(work, half, results)

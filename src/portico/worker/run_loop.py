@@ -34,8 +34,8 @@ class RunLoop:
             thread.start()
 
     def stop(self) -> bool:
-        """Take nothing new, and wait for what runs, ``stop_seconds`` at most: what is not done then is handed over by its
-        lease. Returns whether everything had ended."""
+        """Take nothing new, and wait for what runs, ``stop_seconds`` at most: what is not done then is handed over
+        by its lease. Returns whether everything had ended."""
         self._stopping.set()
         self._notifier.notify()
         deadline = time.monotonic() + self._settings.stop_seconds
