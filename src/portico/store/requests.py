@@ -1,4 +1,4 @@
-"""Requests: asking for something without waiting for it. Each is one transaction: the rows and the operation, or neither.
+"""Requests: asking for something without waiting for it. Each is one transaction: rows and operation, or neither.
 
 What the API does for its clients, and what a program does that has many things to ask for: the operations of one load
 balancer that wait together are applied together.
