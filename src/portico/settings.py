@@ -35,8 +35,9 @@ class WorkerSettings(_Group):
 
     threads: PositiveInt = 4
     """Operations that one ``portico worker`` process runs at once."""
-    executor_threads: PositiveInt = 8
-    """Size of the one thread pool that all TaskFlow engines of a process share."""
+    executor_threads: PositiveInt = 32
+    """Size of the one thread pool that all TaskFlow engines of a process share: enough that tasks which wait for a
+    slot or a slow agent leave room for others."""
     lease_seconds: PositiveFloat = 20.0
     """How long a lease lives without being renewed: the longest that anything waits after a worker died."""
     poll_seconds: PositiveFloat = 1.0

@@ -8,6 +8,7 @@ from typing import ClassVar
 from taskflow.patterns import linear_flow
 from taskflow.task import Task
 
+from portico.errors import AmphoraInUse
 from portico.flows.operation_flow import OperationFlow
 from portico.resources import Amphora
 from portico.status import AmphoraStatus
@@ -54,10 +55,6 @@ def replace_amphora(work: Work, old: Amphora, subject: str) -> linear_flow.Flow:
 class FailoverAmphora(OperationFlow):
     """One amphora is replaced: of a load balancer (the replacement serves before the old one goes), or a spare."""
 
-    def __init__(self, work: Work) -> None:
-        self.ends_spare = work.current().spare is not None
-        super().__init__(work)
-
     def story(self, work: Work) -> Iterable[Task]:
         """Make before break. An amphora that is no longer on record was taken away by an earlier try of this flow."""
         snapshot = work.current()
@@ -66,8 +63,9 @@ class FailoverAmphora(OperationFlow):
             yield BuildAmphora(work, Priority.FAILOVER, AmphoraStatus.READY)
             yield DeleteAmphorae(work)
             return
+        if snapshot.tree is None:
+            raise AmphoraInUse(f"amphora {work.claim.key} was given to a load balancer meanwhile: fail it over again")
         subject_id = work.operations[0].subject_id
-        amphorae = snapshot.tree.amphorae if snapshot.tree is not None else []
-        for amphora in amphorae:
+        for amphora in snapshot.tree.amphorae:
             if amphora.id == subject_id:
                 yield replace_amphora(work, amphora, amphora.role or "amphora")

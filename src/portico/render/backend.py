@@ -46,8 +46,8 @@ _MAX_WEIGHT = 256
 _MAX_PORT = 65535
 _DEFAULT_PERSISTENCE_SECONDS = 1800
 """``persistence_timeout`` where the user said none."""
-_SERVER, _WEIGHT, _BACKUP, _DISABLED, _COOKIE = map(Keyword, ("server", "weight", "backup", "disabled", "cookie"))
-_ADDR, _PORT = Keyword("addr"), Keyword("port")
+_SERVER, _WEIGHT, _BACKUP, _DISABLED = Keyword("server"), Keyword("weight"), Keyword("backup"), Keyword("disabled")
+_COOKIE, _ADDR, _PORT = Keyword("cookie"), Keyword("addr"), Keyword("port")
 
 
 class Use(NamedTuple):

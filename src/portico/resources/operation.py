@@ -66,8 +66,6 @@ class Lease(Row):
     pending: Mapped[int] = mapped_column(default=0)
     priority: Mapped[int] = mapped_column(default=0)
     """The highest priority among the unfinished operations."""
-    attempts: Mapped[int] = mapped_column(default=0)
-    """Claims since the last one that finished: more than one means that a worker died or lost its lease here."""
     config_version: Mapped[int] = mapped_column(BigInteger, default=0)
     """Version of the configuration that the amphorae last accepted; 0 before the first."""
     not_before: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import AddressInUse
@@ -39,7 +39,8 @@ class AmphoraRows:
 
         def work(connection: Connection) -> str:
             fence(connection, self._claim, self._lease_ms)
-            spare = (Amphora.status == AmphoraStatus.READY, Amphora.load_balancer_id.is_(None))
+            busy = exists().where(Lease.key == Amphora.id, Lease.pending > 0)
+            spare = (Amphora.status == AmphoraStatus.READY, Amphora.load_balancer_id.is_(None), ~busy)
             ids = connection.scalars(select(Amphora.id).where(*spare).order_by(Amphora.created_at).limit(_SPARE_TRIES))
             for spare_id in ids.all():
                 taken = update(Amphora).where(Amphora.id == spare_id, *spare)

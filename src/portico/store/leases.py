@@ -37,7 +37,6 @@ def claim_update(claim: Claim, lease_ms: int, *, arriving: int = 0, priority: in
             owner=claim.owner,
             epoch=claim.epoch,
             expires_at=now_ms() + lease_ms,
-            attempts=Lease.attempts + 1,
             **_arrival(arriving, priority),
         )
     )
@@ -103,7 +102,6 @@ def release(connection: Connection, claim: Claim, *, finished: int, version: int
         (Lease.pending, Lease.pending - finished),
         (Lease.owner, None),
         (Lease.expires_at, 0),
-        (Lease.attempts, 0),
         (Lease.not_before, now_ms() + pause_ms if pause_ms else 0),
     ]
     if version:
@@ -124,6 +122,15 @@ def renew(database: Database, owner: str, claims: Iterable[Claim], lease_ms: int
         return {key for key, epoch in rows if wanted[key] == epoch}
 
     return database.transact(work)
+
+
+def hand_over(database: Database, owner: str) -> None:
+    """Let all leases of a process run out now, for others to take: what it still tries under them is fenced."""
+    database.transact(
+        lambda connection: connection.execute(
+            update(Lease).where(Lease.owner == owner).values(owner=None, expires_at=0)
+        )
+    )
 
 
 def find_work(database: Database, limit: int) -> list[tuple[str, int]]:

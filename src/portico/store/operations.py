@@ -330,7 +330,7 @@ def accept_spare(database: Database, owner: str, lease_ms: int) -> Receipt:
 
     def work(connection: Connection) -> Receipt:
         connection.execute(insert(Amphora).values(id=amphora_id))
-        lease = {"owner": owner, "epoch": 1, "expires_at": now_ms() + lease_ms, "pending": 1, "attempts": 1}
+        lease = {"owner": owner, "epoch": 1, "expires_at": now_ms() + lease_ms, "pending": 1}
         connection.execute(insert(Lease).values(key=amphora_id, **lease))
         connection.execute(
             insert(Operation).values(

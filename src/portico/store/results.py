@@ -212,6 +212,7 @@ def _record_gone(connection: Connection, claim: Claim, results: Results) -> None
     _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
     for operation, error in results.failed:
         _finish(connection, [operation], OperationState.FAILED, results.timeline, error)
+    spare = and_(Amphora.id == claim.key, Amphora.load_balancer_id.is_(None))
     waiting = and_(Operation.lease_key == claim.key, Operation.state.in_(UNFINISHED))
     # A waiting delete of a part got what it wanted; anything else that waits has nothing left to be done to.
     deletes = case(
@@ -223,7 +224,7 @@ def _record_gone(connection: Connection, claim: Claim, results: Results) -> None
     connection.execute(
         update(Operation).where(waiting).values(reason=reason, error=kind, finished_at=utc_now(), state=deletes)
     )
-    connection.execute(delete(Amphora).where(or_(Amphora.load_balancer_id == claim.key, Amphora.id == claim.key)))
+    connection.execute(delete(Amphora).where(or_(Amphora.load_balancer_id == claim.key, spare)))
     tagged = [
         select(SUBJECTS[kind].model.__table__.c.id).where(
             SUBJECTS[kind].model.__table__.c.load_balancer_id == claim.key

@@ -225,6 +225,11 @@ class ControllerWorker(FlowEngine):
                     break
         return worked
 
+    def hand_over(self) -> None:
+        """Let other workers take everything that still runs here, at once: the last thing a process does that was asked
+        to stop and could not finish in time."""
+        self._keeper.hand_over()
+
     def close(self) -> None:
         """Stop the engines and the renewal of leases, when running calls have ended."""
         super().close()

@@ -9,7 +9,7 @@ import structlog
 
 from portico.errors import StoreError
 from portico.store.database import Database
-from portico.store.leases import Claim, renew
+from portico.store.leases import Claim, hand_over, renew
 from portico.store.slots import REUSE_SECONDS, Slots
 
 log = structlog.get_logger()
@@ -61,6 +61,13 @@ class LeaseKeeper:
                 and renewed is not None
                 and time.monotonic() - renewed < self._seconds
             )
+
+    def hand_over(self) -> None:
+        """Let go of all leases at once: what still runs under them stops before its next side effect, and any other
+        worker may begin again."""
+        with self._lock:
+            self._renewed = dict.fromkeys(self._renewed, float("-inf"))
+        hand_over(self._database, self._owner)
 
     def close(self) -> None:
         """Stop renewing anything."""

@@ -119,6 +119,8 @@ def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results, pa
     results.applied = adopted_parts(work.snapshot if work.snapshot.tree else snapshot, results.succeeded)
     results.pause_ms = pause_ms if len(batch.operations) > 1 else 0
     first = next(iter(batch.operations), None)
+    if results.succeeded and results.version and results.succeeded[0].action == Action.FAILOVER:
+        results.applied.setdefault("load_balancer", []).append(work.claim.key)
     if first is None or first.subject_type not in ("amphora", "load_balancer"):
         return
     if snapshot.spare is not None:

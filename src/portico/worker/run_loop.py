@@ -34,14 +34,17 @@ class RunLoop:
             thread.start()
 
     def stop(self) -> bool:
-        """Take nothing new, and wait for what runs, ``stop_seconds`` at most: what is not done then is handed over
-        by its lease. Returns whether everything had ended."""
+        """Take nothing new, and wait for what runs, ``stop_seconds`` at most; what is not done then is handed over to
+        other workers. Returns whether everything had ended: if not, end the process, its threads are still busy."""
         self._stopping.set()
         self._notifier.notify()
         deadline = time.monotonic() + self._settings.stop_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        ended = not any(thread.is_alive() for thread in self._threads)
+        if not ended:
+            self._worker.hand_over()
+        return ended
 
     def _run(self) -> None:
         while not self._stopping.is_set():
