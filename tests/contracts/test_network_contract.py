@@ -97,6 +97,16 @@ class NetworkContract(ABC):
         assert network.owned() == frozenset()
         assert network.allocate_vip(VipRequest(make_id(), address=self.own_address)).ip_address == self.own_address
 
+    def test_late_release_leaves_the_successor(self, network: Network) -> None:
+        """Giving back the address of an earlier attempt, late or again, does not take the one in use away."""
+        request = VipRequest(make_id())
+        first = network.allocate_vip(request)
+        second = network.allocate_vip(replace(request, attempt=1))
+        owned = network.owned()
+        network.release_vip(first)
+        assert network.owned() == owned
+        assert network.allocate_vip(replace(request, attempt=1)) == second
+
     def test_plugging_may_be_repeated(self, network: Network) -> None:
         """Plug and unplug twice each, and unplug what was never plugged: no error, nothing left."""
         amphora_id = make_id()
