@@ -21,8 +21,8 @@ class LeaseKeeper:
     however many operations run.
 
     ``is_mine`` is the local side of the fence: it says no as soon as a lease may have run out by the time since its
-    last renewal, so that a worker that was paused does not start another side effect. The other side is the database's and
-    the agent's epoch, which needs no clock.
+    last renewal, so that a worker that was paused does not start another side effect. The other side is the
+    database's and the agent's epoch, which needs no clock.
     """
 
     def __init__(self, database: Database, slots: Slots, owner: str, lease_seconds: float) -> None:
