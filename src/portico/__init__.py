@@ -4,12 +4,36 @@ Belongs here: the names that users of the library import. Does not: code, or I/O
 
     from portico import ControllerWorker     # the worker: create, update, delete, fail over
     from portico import Catalog              # describing load balancers: writing what is wanted
+    from portico import Requests             # asking without waiting
     from portico import open_embedded        # everything wired up on this machine, with SQLite and a local agent
+
+The names are loaded when they are first asked for, so that a module below (``portico.errors``, say) can be imported
+without TaskFlow and SQLAlchemy.
 """
 
-from portico.bootstrap import Embedded, open_embedded
-from portico.settings import Settings
-from portico.store.catalog import Catalog
-from portico.worker import ControllerWorker
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Catalog", "ControllerWorker", "Embedded", "Settings", "open_embedded"]
+if TYPE_CHECKING:
+    from portico.bootstrap import Embedded, open_embedded
+    from portico.settings import Settings
+    from portico.store.catalog import Catalog
+    from portico.store.requests import Requests
+    from portico.worker import ControllerWorker
+
+_HOMES = {
+    "Catalog": "portico.store.catalog",
+    "ControllerWorker": "portico.worker",
+    "Embedded": "portico.bootstrap",
+    "Requests": "portico.store.requests",
+    "Settings": "portico.settings",
+    "open_embedded": "portico.bootstrap",
+}
+
+__all__ = ["Catalog", "ControllerWorker", "Embedded", "Requests", "Settings", "open_embedded"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'portico' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
