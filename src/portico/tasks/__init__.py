@@ -3,5 +3,6 @@
 Belongs here: TaskFlow tasks and what one run of a flow works on (``work``). Every task is an *ensure*: it may run
 twice, on two workers, and the world is the same as after once. Ids are chosen and stored before the side effect. Only a task that
 acquired something has a ``revert``, and a revert first makes sure that the lease is still this worker's.
-Does not belong here: decisions about order (flows) and about which operations run together (worker).
+Does not: decisions about order (flows) or about which operations run together (worker); I/O other than through the
+store and the drivers.
 """
