@@ -11,7 +11,7 @@ from portico.flows.amphora import replace_amphora
 from portico.flows.operation_flow import ConfigurationChange, OperationFlow
 from portico.resources import Operation
 from portico.status import AmphoraStatus
-from portico.store.operations import Priority
+from portico.store.priorities import Priority
 from portico.tasks.amphora import BuildAmphora, DeleteAmphorae, ObtainAmphora
 from portico.tasks.configuration import PushConfiguration
 from portico.tasks.vip import AllocateVips, PlugVips, ReleaseVips

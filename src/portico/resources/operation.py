@@ -64,8 +64,8 @@ class Lease(Row):
     epoch: Mapped[int] = mapped_column(BigInteger, default=0)
     expires_at: Mapped[int] = mapped_column(BigInteger, default=0)
     pending: Mapped[int] = mapped_column(default=0)
-    priority: Mapped[int] = mapped_column(default=0)
-    """The highest priority among the unfinished operations."""
+    due: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Run loops take the earliest first: the time of the first arrival less the head start of the highest priority."""
     config_version: Mapped[int] = mapped_column(BigInteger, default=0)
     """Version of the configuration that the amphorae last accepted; 0 before the first."""
     not_before: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -218,7 +218,7 @@ def _place(
 def hold(connection: Connection, load_balancer_id: str) -> None:
     """Take the row lock that every transaction about this load balancer takes first, so that what is checked stays
     true."""
-    connection.execute(update(Lease).where(Lease.key == load_balancer_id).values(priority=Lease.priority))
+    connection.execute(update(Lease).where(Lease.key == load_balancer_id).values(pending=Lease.pending))
 
 
 def make_room(connection: Connection, listener_id: str, position: int) -> int:

@@ -12,6 +12,7 @@ from portico.errors import LeaseLost
 from portico.resources import Lease
 from portico.store.database import Database
 from portico.store.dialects import now_ms
+from portico.store.priorities import HEAD_START_MS, Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,33 +28,27 @@ def _is_free() -> Any:
     return or_(Lease.owner.is_(None), Lease.expires_at < now_ms())
 
 
-def claim_update(claim: Claim, lease_ms: int, *, arriving: int = 0, priority: int = 0) -> Update:
+def claim_update(claim: Claim, lease_ms: int, *, arriving: int = 0, priority: int = Priority.USER) -> Update:
     """The compare-and-set that takes a lease: it matches one row if nobody has it and its epoch is still the one before
     ``claim.epoch``. ``arriving`` operations are added to its unfinished ones in the same statement."""
-    return (
-        update(Lease)
-        .where(Lease.key == claim.key, Lease.epoch == claim.epoch - 1, _is_free())
-        .values(
-            owner=claim.owner,
-            epoch=claim.epoch,
-            expires_at=now_ms() + lease_ms,
-            **_arrival(arriving, priority),
-        )
-    )
+    taken = [(Lease.owner, claim.owner), (Lease.epoch, claim.epoch), (Lease.expires_at, now_ms() + lease_ms)]
+    values = [*_arrival(arriving, priority), *taken] if arriving else taken
+    before = (Lease.key == claim.key, Lease.epoch == claim.epoch - 1, _is_free())
+    return update(Lease).where(*before).ordered_values(*values)
 
 
-def arrive(connection: Connection, key: str, priority: int, count: int = 1) -> bool:
-    """Add unfinished operations to a lease that somebody else has; its row stays locked until the transaction ends.
+def arrive(connection: Connection, key: str, priority: int) -> bool:
+    """Add an unfinished operation to a lease that somebody else has; its row stays locked until the transaction ends.
     False where there is no such lease."""
-    statement = update(Lease).where(Lease.key == key).values(**_arrival(count, priority))
+    statement = update(Lease).where(Lease.key == key).ordered_values(*_arrival(1, priority))
     return connection.execute(statement).rowcount == 1
 
 
-def _arrival(count: int, priority: int) -> dict[str, Any]:
-    if not count:
-        return {}
-    higher = case((Lease.priority < priority, priority), else_=Lease.priority)
-    return {"pending": Lease.pending + count, "priority": higher}
+def _arrival(count: int, priority: int) -> list[tuple[Any, Any]]:
+    # MariaDB assigns from left to right and later assignments see earlier ones: what depends on the count comes first.
+    due = now_ms() - HEAD_START_MS[priority]
+    earliest = case((or_(Lease.pending == 0, Lease.due > due), due), else_=Lease.due)
+    return [(Lease.due, earliest), (Lease.pending, Lease.pending + count)]
 
 
 def try_claim(database: Database, key: str, owner: str, epoch: int, lease_ms: int) -> Claim | None:
@@ -95,10 +90,8 @@ def release(connection: Connection, claim: Claim, *, finished: int, version: int
         LeaseLost: as ``fence``.
     """
     mine = and_(Lease.key == claim.key, Lease.owner == claim.owner, Lease.epoch == claim.epoch)
-    # MariaDB assigns from left to right and later assignments see earlier ones: the priority is computed before
-    # the count that it depends on is changed.
     values: list[tuple[Any, Any]] = [
-        (Lease.priority, case((Lease.pending > finished, Lease.priority), else_=0)),
+        (Lease.due, now_ms()),  # what still waits here had its turn: it goes behind what waits elsewhere
         (Lease.pending, Lease.pending - finished),
         (Lease.owner, None),
         (Lease.expires_at, 0),
@@ -138,7 +131,7 @@ def find_work(database: Database, limit: int) -> list[tuple[str, int]]:
     statement = (
         select(Lease.key, Lease.epoch)
         .where(Lease.pending > 0, _is_free(), Lease.not_before <= now_ms())
-        .order_by(Lease.priority.desc(), Lease.not_before, Lease.key)
+        .order_by(Lease.due, Lease.key)
         .limit(limit)
     )
     return database.read(lambda connection: [(key, epoch) for key, epoch in connection.execute(statement)])

@@ -21,6 +21,7 @@ from portico.store.catalog import make_room
 from portico.store.database import Database
 from portico.store.dialects import now_ms
 from portico.store.leases import Claim, arrive, claim_update, fence
+from portico.store.priorities import Priority
 from portico.store.subjects import SUBJECTS, Subject
 
 
@@ -31,14 +32,6 @@ class Action(StrEnum):
     UPDATE = "update"
     DELETE = "delete"
     FAILOVER = "failover"
-
-
-class Priority:
-    """Which goes first where not everything can."""
-
-    SPARE = 0
-    USER = 10
-    FAILOVER = 20
 
 
 UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING)

@@ -22,11 +22,9 @@ from portico.resources import Slot, SlotLimit, SlotWaiter
 from portico.resources.row import new_id
 from portico.store.database import Database
 from portico.store.dialects import now_ms
-from portico.store.operations import Priority
+from portico.store.priorities import HEAD_START_MS
 
 NAMES = ("operations", "amphora_builds", "failovers")
-HEAD_START_MS: Mapping[int, int] = {Priority.FAILOVER: 60_000, Priority.USER: 30_000, Priority.SPARE: 0}
-"""By how much a priority goes before those that came at the same time."""
 REUSE_SECONDS = 0.5
 """A process keeps a slot of ``operations`` between two operations for this long since it took it: a busy worker asks
 for one twice a second and not for each operation."""
@@ -118,7 +116,7 @@ class Slots:
 
         Args:
             name: which limit.
-            priority: see ``portico.store.operations.Priority``.
+            priority: see ``portico.store.priorities.Priority``.
             on_wait: told once, in words, where there is a wait.
             check: called between tries; raises to give up.
         """
@@ -243,7 +241,7 @@ class Slots:
             until = now_ms() + self._lease_ms
             mine = update(SlotWaiter).where(SlotWaiter.holder == holder).values(expires_at=until)
             if connection.execute(mine).rowcount == 0:
-                due = now_ms() - HEAD_START_MS.get(priority, 0)
+                due = now_ms() - HEAD_START_MS[priority]
                 connection.execute(insert(SlotWaiter).values(name=name, holder=holder, due=due, expires_at=until))
 
         self._database.transact(work)
