@@ -14,5 +14,5 @@ class Priority:
 
 
 HEAD_START_MS: Mapping[int, int] = {Priority.FAILOVER: 60_000, Priority.USER: 30_000, Priority.SPARE: 0}
-"""Everything that waits goes in the order of its arrival less this head start: a spare that has waited half a minute goes
-before a user's request that comes now."""
+"""Everything that waits goes in the order of its arrival less this head start: a spare that has waited half a minute
+goes before a user's request that comes now."""
