@@ -31,6 +31,10 @@ END_SECONDS = 20.0
 
 RETRY_SECONDS = 1.0
 
+LOG_CHECK_SECONDS = 3600.0
+LONGEST_LOG = 1024 * 1024
+"""Bytes. HAProxy writes a line for every change of a server's health, for as long as it runs."""
+
 
 class CannotStart(Exception):
     """The agent cannot start; the message is for the person who started it."""
@@ -63,12 +67,16 @@ async def run_agent(settings: AgentSettings) -> None:
         port = await server.listen(settings.address, settings.port, context)
     except (AgentFailure, OSError) as exc:
         raise CannotStart(str(exc)) from exc
-    watch = asyncio.create_task(_keep_supervisor(settings.directory, supervisor, amphorae))
+    watches = [
+        asyncio.create_task(_keep_supervisor(settings.directory, supervisor, amphorae)),
+        asyncio.create_task(_bound_logs(settings.directory)),
+    ]
     _announce(settings.directory, port)
     log("serves", port=port, haproxy=haproxy.path, version=haproxy.version, amphorae=len(amphorae))
     await end.wait()
     await server.close(END_SECONDS)
-    watch.cancel()
+    for watch in watches:
+        watch.cancel()
     supervisor.close()
     os.close(lock)
     log("ends")
@@ -126,3 +134,19 @@ async def _keep_supervisor(directory: Path, supervisor: SupervisorClient, amphor
         except AgentFailure as exc:
             log("supervisor not replaced", error=exc)
             await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _bound_logs(directory: Path) -> None:
+    """Empty the logs of processes that run for long, now and then. They are written in append mode."""
+    while True:
+        await asyncio.to_thread(_empty_long_logs, directory)
+        await asyncio.sleep(LOG_CHECK_SECONDS)
+
+
+def _empty_long_logs(directory: Path) -> None:
+    for path in [directory / "supervisor.log", *directory.glob("amphorae/*/gen-*/haproxy.log")]:
+        try:
+            if path.stat().st_size > LONGEST_LOG:
+                os.truncate(path, 0)
+        except FileNotFoundError:
+            continue  # its generation was removed meanwhile

@@ -7,7 +7,6 @@ What belongs to one amphora happens in order, under its lock; different amphorae
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,9 +49,10 @@ class Amphorae:
 
     async def ensure(self, amphora_id: str) -> AmphoraState:
         """Make it, or find it made. Raises Deleted."""
-        if await asyncio.to_thread(self._tombstone(amphora_id).exists):
+        # Nothing is awaited between the look at the tombstone and the entry: a deletion is seen by one of the two.
+        if self._tombstone(amphora_id).exists():
             raise Deleted(f"amphora {amphora_id} was deleted on this host")
-        amphora = self._amphorae.setdefault(amphora_id, _Amphora(AmphoraFiles(self._home / amphora_id)))
+        amphora = self._enter(amphora_id)
         async with amphora.lock:
             if amphora.is_deleted:
                 raise Deleted(f"amphora {amphora_id} was deleted on this host")
@@ -66,7 +66,7 @@ class Amphorae:
 
     async def list(self) -> list[AmphoraState]:
         """How all of them are, by id. Raises Unavailable."""
-        instances = await asyncio.to_thread(self._supervisor.instances)
+        instances = (await asyncio.to_thread(self._supervisor.survey)).instances
         nothing = InstanceState()
         return [
             _to_state(amphora, instances.get(amphora_id, nothing))
@@ -127,72 +127,83 @@ class Amphorae:
 
     async def delete(self, amphora_id: str, drain_seconds: float) -> None:
         """Remove it; its connections get up to ``drain_seconds`` to finish. The id is never taken again."""
-        amphora = self._amphorae.setdefault(amphora_id, _Amphora(AmphoraFiles(self._home / amphora_id)))
-        deadline = time.time() + drain_seconds
+        amphora = self._enter(amphora_id)
+        drain_until = time.time() + drain_seconds
         async with amphora.lock:
             if amphora.is_deleted:
                 return
-            await asyncio.to_thread(self._write_tombstone, amphora_id, deadline)
-            await self._finish_deletion(amphora, deadline)
-        log("deleted", amphora=amphora_id)
+            await asyncio.to_thread(self._write_tombstone, amphora_id, drain_until)
+            await self._finish_deletion(amphora, drain_until)
 
-    async def _finish_deletion(self, amphora: _Amphora, deadline: float) -> None:
+    async def _finish_deletion(self, amphora: _Amphora, drain_until: float) -> None:
         amphora_id = amphora.files.amphora_id
         state = await asyncio.to_thread(self._supervisor.order, "stop", amphora_id)
-        while state.draining and time.time() < deadline:
+        while state.draining and time.time() < drain_until:
             await asyncio.sleep(0.02)
             state = await asyncio.to_thread(self._supervisor.instance, amphora_id)
-        while state.running or state.draining:
+        while state.draining:
             state = await asyncio.to_thread(self._supervisor.order, "kill", amphora_id)
             await asyncio.sleep(0.01)
         await asyncio.to_thread(amphora.files.remove)
         amphora.is_deleted = True
         self._amphorae.pop(amphora_id, None)
+        log("deleted", amphora=amphora_id)
 
     async def recover(self) -> None:
-        """Find every amphora of the directory: adopt what runs, start what does not, end what is half done."""
-        await asyncio.to_thread(self._forget_old_tombstones)
-        instances = await asyncio.to_thread(self._supervisor.instances)
-        known = {process.pid for state in instances.values() for process in state.processes()}
-        await asyncio.to_thread(stop_orphans, self._home, known)
-        for path in sorted(self._home.iterdir()):
-            amphora = self._amphorae.setdefault(path.name, _Amphora(AmphoraFiles(path)))
-            async with amphora.lock:
-                await self._recover_one(amphora, instances.get(path.name))
-        for amphora_id in instances.keys() - self._amphorae.keys():
-            await asyncio.to_thread(self._supervisor.order, "kill", amphora_id)
+        """Find every amphora of the directory: adopt what runs, start what does not, end what is half done.
 
-    async def _recover_one(self, amphora: _Amphora, state: InstanceState | None) -> None:
-        amphora_id = amphora.files.amphora_id
-        tombstone = self._tombstone(amphora_id)
-        if await asyncio.to_thread(tombstone.exists):
-            deadline = float(json.loads(await asyncio.to_thread(tombstone.read_text))["drain_until"])
-            task = asyncio.create_task(self._finish_deletion(amphora, deadline))
+        Deletions that were half done go on in the background. Raises Unavailable.
+        """
+        await asyncio.to_thread(self._forget_old_tombstones)
+        survey = await asyncio.to_thread(self._supervisor.survey)
+        await asyncio.to_thread(stop_orphans, self._home, survey.supervisor_pid)
+        found = [self._enter(path.name) for path in await asyncio.to_thread(lambda: sorted(self._home.iterdir()))]
+        doomed = [amphora for amphora in found if self._tombstone(amphora.files.amphora_id).exists()]
+        for amphora in doomed:
+            task = asyncio.create_task(self._resume_deletion(amphora))
             self._deletions.add(task)
             task.add_done_callback(self._deletions.discard)
-            return
-        try:
-            await asyncio.to_thread(self._restore, amphora, state)
-        except AgentFailure as exc:
-            # The others go on; this one is restored by the next push or start, or replaced by the controller.
-            log("not restored", amphora=amphora_id, error=exc)
+        await asyncio.gather(*(self._recover_one(amphora) for amphora in found if amphora not in doomed))
+        for amphora_id in survey.instances.keys() - self._amphorae.keys():
+            await asyncio.to_thread(self._supervisor.order, "kill", amphora_id)
 
-    def _restore(self, amphora: _Amphora, state: InstanceState | None) -> None:
+    async def _resume_deletion(self, amphora: _Amphora) -> None:
+        async with amphora.lock:
+            if amphora.is_deleted:
+                return
+            try:
+                text = await asyncio.to_thread(self._tombstone(amphora.files.amphora_id).read_text)
+                await self._finish_deletion(amphora, float(text))
+            except (AgentFailure, OSError, ValueError) as exc:
+                log("not deleted", amphora=amphora.files.amphora_id, error=exc)
+
+    async def _recover_one(self, amphora: _Amphora) -> None:
+        async with amphora.lock:
+            try:
+                await asyncio.to_thread(self._restore, amphora)
+            except (AgentFailure, OSError, ValueError) as exc:
+                # The others go on; this one is restored by its next push, or replaced by the controller.
+                log("not restored", amphora=amphora.files.amphora_id, error=exc)
+
+    def _restore(self, amphora: _Amphora) -> None:
         files = amphora.files
         current = files.current()
         if current is None:
-            self._supervisor.order("kill", files.amphora_id)
+            self._supervisor.order("stop", files.amphora_id)
             files.unmark()
             files.keep_generations(set())
             return
         generation, bundle = current
         amphora.version = bundle.version
         wanted = generation if bundle.haproxy else None
-        if not files.is_marked() and (state.wanted if state else None) == wanted:
+        if not files.is_marked() and self._supervisor.instance(files.amphora_id).wanted == wanted:
             log("adopted", amphora=files.amphora_id, version=bundle.version)
             return
         method = self._pusher.push(files, bundle, restore=True)
         log("restored", amphora=files.amphora_id, version=bundle.version, method=method)
+
+    def _enter(self, amphora_id: str) -> _Amphora:
+        return self._amphorae.setdefault(amphora_id, _Amphora(AmphoraFiles(self._home / amphora_id)))
 
     def _find(self, amphora_id: str) -> _Amphora:
         if amphora_id not in self._amphorae:
@@ -203,7 +214,7 @@ class Amphorae:
         return self._tombstones / amphora_id
 
     def _write_tombstone(self, amphora_id: str, drain_until: float) -> None:
-        self._tombstone(amphora_id).write_text(json.dumps({"drain_until": drain_until}))
+        self._tombstone(amphora_id).write_text(f"{drain_until}\n")
 
     def _forget_old_tombstones(self) -> None:
         for tombstone in self._tombstones.iterdir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import uuid
 from collections.abc import Awaitable, Callable
@@ -69,16 +70,20 @@ class Api:
         return Response(204)
 
     async def _push(self, amphora_id: str, request: Request) -> Response:
-        try:
-            bundle = Bundle.from_dict(request.json())
-        except WireError as exc:
-            raise Invalid(str(exc), field=exc.field) from exc
+        bundle = await asyncio.to_thread(_read_bundle, request)
         if bundle.amphora_id != amphora_id:
             raise Invalid("the bundle is another amphora's", field="amphora_id")
         return Response(200, (await self._amphorae.push(amphora_id, bundle)).to_dict())
 
     async def _statistics(self, amphora_id: str, _: Request) -> Response:
         return Response(200, (await self._amphorae.statistics(amphora_id)).to_dict())
+
+
+def _read_bundle(request: Request) -> Bundle:
+    try:
+        return Bundle.from_dict(request.json())
+    except WireError as exc:
+        raise Invalid(str(exc), field=exc.field) from exc
 
 
 def _read_drain(text: str) -> float:

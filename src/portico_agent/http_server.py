@@ -7,7 +7,7 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import h11
 
@@ -21,6 +21,9 @@ READ_SECONDS = 30.0
 
 IDLE_SECONDS = 300.0
 """How long a connection is kept for a next request."""
+
+LINGER_SECONDS = 1.0
+"""How long what a refused client still sends is read and thrown away."""
 
 HANDSHAKE_SECONDS = 10.0
 
@@ -101,10 +104,10 @@ class HttpServer:
             task.add_done_callback(self._busy.discard)
             await task
         except AgentFailure as exc:
-            await connection.send(_refuse(exc), close=True)
+            await connection.send_last(_refuse(exc))
             return False
         except h11.RemoteProtocolError as exc:
-            await connection.send(_refuse(Invalid(f"no HTTP request: {exc}", field="")), close=True)
+            await connection.send_last(_refuse(Invalid(f"no HTTP request: {exc}", field="")))
             return False
         return connection.next_request()
 
@@ -140,8 +143,8 @@ class _Connection:
         if self._http.they_are_waiting_for_100_continue:
             await self._write(h11.InformationalResponse(status_code=100, headers=[]))
         body = await self._read_body()
-        target = urlsplit(head.target.decode("ascii"))
-        return Request(head.method.decode("ascii"), target.path, dict(parse_qsl(target.query)), body)
+        path, _, query = head.target.decode("ascii").partition("?")
+        return Request(head.method.decode("ascii"), path, dict(parse_qsl(query)), body)
 
     async def _read_body(self) -> bytes:
         body = bytearray()
@@ -161,14 +164,21 @@ class _Connection:
             async with asyncio.timeout(seconds):
                 self._http.receive_data(await self._reader.read(READ_BYTES))
 
-    async def send(self, response: Response, close: bool = False) -> None:
+    async def send_last(self, response: Response) -> None:
+        """Send an answer to a request that was not read to its end."""
+        await self.send(response, ("connection", "close"))
+        # Closing while the client still sends would reset the connection, and it would never read the answer.
+        async with asyncio.timeout(LINGER_SECONDS):
+            while await self._reader.read(READ_BYTES):
+                pass
+
+    async def send(self, response: Response, *headers_too: tuple[str, str]) -> None:
         """Send an answer."""
         body = b"" if response.body is None else json.dumps(response.body).encode()
         headers = [("content-length", str(len(body)))] if response.status != 204 else []
         if body:
             headers.append(("content-type", "application/json"))
-        if close:
-            headers.append(("connection", "close"))
+        headers += headers_too
         await self._write(
             h11.Response(status_code=response.status, headers=headers), h11.Data(data=body), h11.EndOfMessage()
         )

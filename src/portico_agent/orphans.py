@@ -17,9 +17,9 @@ CLOSE_SECONDS = 0.2
 """What HAProxy takes to close its listening sockets after the signal: 1-20 ms, measured with 2.6 and 2.8."""
 
 
-def stop_orphans(home: Path, known: set[int]) -> None:
-    """Stop every process that works in a directory of ``home`` and is not among the known ones."""
-    orphans = [pid for pid in _processes_in(home) if pid not in known]
+def stop_orphans(home: Path, supervisor_pid: int) -> None:
+    """Stop every HAProxy that works in a directory of ``home`` and is not the supervisor's child."""
+    orphans = [pid for pid in _find_haproxies(home) if _find_parent(pid) != supervisor_pid]
     for pid in orphans:
         log("orphan stopped", pid=pid)
         try:
@@ -30,15 +30,24 @@ def stop_orphans(home: Path, known: set[int]) -> None:
         time.sleep(CLOSE_SECONDS)
 
 
-def _processes_in(home: Path) -> list[int]:
+def _find_haproxies(home: Path) -> list[int]:
     prefix = f"{home.resolve()}/"
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                directory = str((entry / "cwd").readlink())
+                is_ours = str((entry / "cwd").readlink()).startswith(prefix)
+                # A person's shell may be there too.
+                if is_ours and b"\0global.cfg\0" in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
             except OSError:
                 continue  # it ended, or is another user's
-            if directory.startswith(prefix):
-                found.append(int(entry.name))
     return found
+
+
+def _find_parent(pid: int) -> int | None:
+    try:
+        # "PID (NAME) STATE PPID ...": the name may hold anything.
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except OSError:
+        return None

@@ -107,7 +107,8 @@ class Pusher:
 
     def _change(self, push: _Push, running: RunningProcess, commands: list[RuntimeCommand]) -> bool:
         """Change the running process. False where a new one has to do it."""
-        if commands:
+        # Addresses, weights and states are checked by the wire; a whole new line has only HAProxy to judge it.
+        if any(command.text.startswith("add server") for command in commands):
             self._check(push)
         if not self._tell(push, running, commands):
             return False

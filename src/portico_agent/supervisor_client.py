@@ -58,6 +58,14 @@ class InstanceState:
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """The supervisor's pid, and its instances by their amphora's id."""
+
+    supervisor_pid: int
+    instances: dict[str, InstanceState]
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """What to start for an amphora: a generation in its directory, on these sockets."""
 
@@ -115,12 +123,13 @@ class SupervisorClient:
                 self._connection.close()
                 self._connection = None
 
-    def instances(self) -> dict[str, InstanceState]:
-        """Every instance by its amphora's id."""
-        instances = self._ask({"command": "list"})["instances"]
-        if not isinstance(instances, dict):
+    def survey(self) -> Survey:
+        """The supervisor and every instance of it."""
+        answer = self._ask({"command": "list"})
+        pid, instances = answer["pid"], answer["instances"]
+        if not isinstance(pid, int) or not isinstance(instances, dict):
             raise Unavailable("the supervisor answers nonsense")
-        return {name: _read_instance(value) for name, value in instances.items()}
+        return Survey(pid, {name: _read_instance(value) for name, value in instances.items()})
 
     def instance(self, amphora_id: str) -> InstanceState:
         """One instance; all of it empty where the supervisor has none."""
@@ -140,10 +149,6 @@ class SupervisorClient:
     def order(self, command: str, amphora_id: str) -> InstanceState:
         """One of show, promote, abandon, stop, kill. What the instance is after it."""
         return _read_instance(self._ask({"command": command, "instance": amphora_id}))
-
-    def shut_down(self) -> None:
-        """End the supervisor and every HAProxy."""
-        self._ask({"command": "shut-down"})
 
     def _ask(self, request: dict[str, object]) -> dict[str, object]:
         with self._lock:

@@ -11,14 +11,13 @@ It answers JSON lines on ``supervisor.sock``. Commands (``{"command": ..., "inst
     start generation directory command_line binds
                                           open the sockets, start a process beside the one that runs: the candidate
     promote                               the candidate becomes the one that runs; the former is stopped softly
-    abandon                               kill the candidate
+    abandon                               kill the candidate, which does not answer
     adopt-files generation directory command_line binds
-                                          start from these from now on; the process that runs has been told by itself
+                                          start from these from now on; what runs has been told already
     stop                                  stop softly, start no more
     kill                                  end every process of the instance at once
-    shut-down                             end every process and the supervisor
 
 A socket is shared by every instance that names its address and port, and closed when none does any more. HAProxy that
 dies is started again at once on the same sockets, with a growing pause where it keeps dying. Without instances and
-without an agent the supervisor ends by itself.
+without an agent the supervisor ends by itself; SIGTERM ends it and every HAProxy at once. ``supervisor.lock`` holds its pid.
 """

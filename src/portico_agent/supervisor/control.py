@@ -9,13 +9,14 @@ import selectors
 import signal
 import socket
 import time
-from pathlib import Path
 
 from portico_agent.supervisor.instances import Supervisor, log_line
 from portico_agent.supervisor.sockets import Refusal
 
 FIRST_CONTACT_SECONDS = 10.0
 """How long a new supervisor waits for its agent before it takes itself for idle."""
+
+SOCKET_NAME = "supervisor.sock"
 
 LONGEST_LINE = 1024 * 1024
 
@@ -26,6 +27,7 @@ class Loop:
     def __init__(self, supervisor: Supervisor, listener: socket.socket) -> None:
         self._supervisor = supervisor
         self._listener = listener
+        self._is_ending = False
         self._selector = selectors.DefaultSelector()
         self._clients: dict[socket.socket, bytearray] = {}
         self._first_contact_until = time.monotonic() + FIRST_CONTACT_SECONDS
@@ -40,11 +42,11 @@ class Loop:
         self._selector.register(self._wakeup, selectors.EVENT_READ)
 
     def _end(self, *_: object) -> None:
-        self._supervisor.is_ending = True
+        self._is_ending = True
 
     def run(self) -> None:
         """Serve until told to end, or idle."""
-        while not self._supervisor.is_ending and not self._is_idle():
+        while not self._is_ending and not self._is_idle():
             pause = self._supervisor.seconds_to_next_respawn()
             if not self._clients and not self._supervisor.instances:
                 pause = max(0.0, self._first_contact_until - time.monotonic())
@@ -59,7 +61,7 @@ class Loop:
                 elif isinstance(key.fileobj, socket.socket):
                     self._read(key.fileobj)
             self._supervisor.respawn()
-        if self._supervisor.is_ending:
+        if self._is_ending:
             self._supervisor.end_all()
 
     def _is_idle(self) -> bool:
@@ -114,13 +116,15 @@ def main(directory: str) -> None:
     except BlockingIOError:
         log_line("another one serves this directory")
         return
-    path = Path("supervisor.sock")
-    path.unlink(missing_ok=True)
+    os.ftruncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+    if os.path.lexists(SOCKET_NAME):
+        os.unlink(SOCKET_NAME)  # noqa: PTH108 - pathlib would be a tenth of this process's memory
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Relative to the directory that we are in: the path of a UNIX socket may have 107 characters only.
-    listener.bind(str(path))
+    listener.bind(SOCKET_NAME)
     listener.listen(16)
     log_line(f"serves pid={os.getpid()}")
     Loop(Supervisor(), listener).run()
-    path.unlink()
+    os.unlink(SOCKET_NAME)  # noqa: PTH108 - as above
     log_line("ends")

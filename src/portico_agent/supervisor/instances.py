@@ -99,17 +99,16 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.instances: dict[str, Instance] = {}
-        self.is_ending = False
         self._sockets = Sockets()
 
     def answer(self, request: dict[str, object]) -> dict[str, object]:
         """Carry out one command. Raises Refusal."""
         command = str(request.get("command"))
         if command == "list":
-            return {"instances": {name: instance.describe() for name, instance in self.instances.items()}}
-        if command == "shut-down":
-            self.is_ending = True
-            return {}
+            return {
+                "pid": os.getpid(),
+                "instances": {name: instance.describe() for name, instance in self.instances.items()},
+            }
         name = str(request.get("instance"))
         instance = self.instances.setdefault(name, Instance())
         try:
@@ -126,9 +125,11 @@ class Supervisor:
         elif command == "promote":
             self._promote(instance)
         elif command == "abandon":
-            self._abandon(instance)
+            self._abandon(instance, signal.SIGKILL)
         elif command == "adopt-files":
-            instance.files = Files(request)
+            files = Files(request)
+            self._sockets.listen(list(files.binds.values()))
+            instance.files = files
         elif command == "stop":
             self._abandon(instance)
             instance.files = instance.respawn_at = None
@@ -154,9 +155,10 @@ class Supervisor:
         instance.files, instance.candidate_files = instance.candidate_files, None
         instance.deaths, instance.respawn_at = 0, None
 
-    def _abandon(self, instance: Instance) -> None:
+    def _abandon(self, instance: Instance, number: int = signal.SIGUSR1) -> None:
+        """Be rid of the candidate: softly, because it listens on the same sockets and may have taken connections."""
         if instance.candidate is not None:
-            instance.candidate.signal(signal.SIGKILL)
+            instance.candidate.signal(number)
             instance.draining.append(instance.candidate)
         instance.candidate = instance.candidate_files = None
 
@@ -214,9 +216,14 @@ class Supervisor:
         """Start again what is due."""
         for instance in self.instances.values():
             if instance.files and instance.respawn_at is not None and instance.respawn_at <= time.monotonic():
-                instance.respawn_at = None
-                instance.restarts += 1
-                instance.running = self._spawn(instance.files)
+                try:
+                    instance.running = self._spawn(instance.files)
+                except OSError as exc:
+                    log_line(f"cannot start a process: {exc}")
+                    instance.respawn_at = time.monotonic() + LONGEST_PAUSE
+                else:
+                    instance.respawn_at = None
+                    instance.restarts += 1
 
     def seconds_to_next_respawn(self) -> float | None:
         """When ``respawn`` has something to do, or None."""

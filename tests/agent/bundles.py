@@ -1,0 +1,74 @@
+"""Configurations for the tests, as a controller would render them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from portico_wire import Backend, Bind, Bundle, Server
+
+
+@dataclass(frozen=True)
+class Member:
+    """One server of the backend."""
+
+    name: str
+    port: int
+    weight: int = 1
+    state: Literal["ready", "maint"] = "ready"
+    options: str = "check inter 200 fall 2 rise 1"
+
+    def to_server(self) -> Server:
+        """As the wire has it."""
+        words = [f"server {self.name} 127.0.0.1:{self.port} weight {self.weight}", self.options]
+        if self.state == "maint":
+            words.append("disabled")
+        line = " ".join(word for word in words if word)
+        return Server("pool", self.name, line, "127.0.0.1", self.port, self.weight, self.state)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A load balancer with one listener and one pool. ``marker`` comes back in every answer's X-Marker."""
+
+    port: int
+    members: tuple[Member, ...]
+    marker: str = "first"
+    amphora_id: str = "amphora-1"
+    balance: str = "balance roundrobin"
+    extra: tuple[str, ...] = ()
+    is_dynamic: bool = True
+
+    def but(self, **changes: object) -> Recipe:
+        """The same with changes."""
+        return replace(self, **changes)  # type: ignore[arg-type]  # the fields' own names and types
+
+    def at(self, version: int) -> Bundle:
+        """The bundle of a version."""
+        servers = tuple(member.to_server() for member in self.members)
+        lines = [
+            "defaults",
+            "    mode http",
+            "    timeout connect 2s",
+            "    timeout client 20s",
+            "    timeout server 20s",
+            "    option idle-close-on-response",
+            "    load-server-state-from-file global",
+            "frontend listener",
+            '    bind "fd@${PORTICO_BIND_LISTENER}"',
+            f"    http-response set-header X-Marker {self.marker}",
+            "    default_backend pool",
+            "backend pool",
+            f"    {self.balance}",
+            *(f"    {line}" for line in self.extra),
+            *(f"    {server.line}" for server in servers),
+        ]
+        return Bundle(
+            amphora_id=self.amphora_id,
+            load_balancer_id="load-balancer-1",
+            version=version,
+            haproxy="".join(f"{line}\n" for line in lines),
+            binds=(Bind("PORTICO_BIND_LISTENER", "127.0.0.1", self.port),),
+            backends=(Backend("pool", dynamic=self.is_dynamic),),
+            servers=servers,
+        )

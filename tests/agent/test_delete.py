@@ -1,0 +1,144 @@
+"""Deleting amphorae: nothing is left, nothing comes back, and nothing is lost where another takes over."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import httpx
+
+from tests.agent.bundles import Recipe
+from tests.agent.origins import Load, Origin, fetch, is_listening
+from tests.agent.rig import AgentRig, is_alive, wait_until
+
+
+def test_delete_leaves_nothing(agent: AgentRig, recipe: Recipe) -> None:
+    """After a delete there is no process, no listening socket and no file of the amphora."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    pid = agent.haproxy_pid()
+    agent.delete()
+    assert not is_alive(pid)
+    assert not is_listening(recipe.port)
+    assert list((agent.directory / "amphorae").iterdir()) == []
+    assert agent.request("GET", "/v1/amphorae/amphora-1").status_code == 404
+    assert agent.request("GET", "/v1/amphorae").json() == {"amphorae": []}
+
+
+def test_delete_twice_and_of_what_never_was(plain_agent: AgentRig) -> None:
+    """Deleting is idempotent: a second time, and where there never was anything."""
+    plain_agent.ensure()
+    for _ in range(2):
+        plain_agent.delete()
+        plain_agent.delete("never-was")
+
+
+def test_deleted_amphora_does_not_come_back(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """Who wakes up late can neither make nor push to an amphora that was deleted, not even after a restart."""
+    plain_agent.ensure()
+    plain_agent.delete()
+    plain_agent.delete("never-was")
+    for _ in range(2):
+        for amphora_id in ("amphora-1", "never-was"):
+            response = plain_agent.request("PUT", f"/v1/amphorae/{amphora_id}")
+            assert (response.status_code, response.json()["code"]) == (410, "deleted")
+        assert plain_agent.try_push(recipe.at(1)).status_code == 404
+        plain_agent.end()
+        plain_agent.start()
+    assert not is_listening(recipe.port)
+
+
+def test_successor_on_the_same_address_loses_no_request(agent: AgentRig, recipe: Recipe) -> None:
+    """Make before break on one host: a second amphora serves the same address, the first goes, no request fails."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    first = agent.haproxy_pid()
+    successor = recipe.but(amphora_id="amphora-2", marker="successor")
+    with Load(recipe.port) as load:
+        load.wait_for(50)
+        agent.ensure("amphora-2")
+        assert agent.push(successor.at(2)).method == "start"
+        load.wait_for(50)
+        agent.delete(drain=30)
+        load.wait_for(50)
+    assert load.failures == []
+    assert not is_alive(first)
+    assert fetch(recipe.port)[2] == "successor"
+    agent.delete("amphora-2")
+    assert not is_listening(recipe.port)
+
+
+def start_slow_request(recipe: Recipe, origin: Origin, results: list[object]) -> threading.Thread:
+    """A request that the origin answers only when told; returns once the origin has it."""
+
+    def ask() -> None:
+        try:
+            results.append(fetch(recipe.port, "/slow")[0])
+        except OSError as exc:
+            results.append(exc)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert origin.entered.wait(30)
+    return thread
+
+
+def test_delete_waits_for_connections_to_finish(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """A request that is under way when its amphora is deleted is answered; new ones are not taken."""
+    alone = recipe.but(members=recipe.members[:1])
+    agent.ensure()
+    agent.push(alone.at(1))
+    results: list[object] = []
+    slow = start_slow_request(alone, origins[0], results)
+    deletion = threading.Thread(target=lambda: agent.delete(drain=60))
+    deletion.start()
+    wait_until(lambda: not is_listening(recipe.port), "nothing new is taken")
+    assert deletion.is_alive()
+    origins[0].release.set()
+    slow.join()
+    deletion.join()
+    assert results == [200]
+    assert agent.haproxies() == []
+
+
+def test_delete_without_drain_cuts_connections(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """Without time to drain, what is under way is cut, and the process is gone when the answer comes."""
+    alone = recipe.but(members=recipe.members[:1])
+    agent.ensure()
+    agent.push(alone.at(1))
+    results: list[object] = []
+    slow = start_slow_request(alone, origins[0], results)
+    agent.delete()
+    assert agent.haproxies() == []
+    slow.join()
+    assert results != [200]
+
+
+def test_agent_that_dies_in_a_deletion_finishes_it(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """A deletion that an agent did not live to finish is finished by the next, and its drain still counts."""
+    alone = recipe.but(members=recipe.members[:1])
+    agent.ensure()
+    agent.push(alone.at(1))
+    results: list[object] = []
+    slow = start_slow_request(alone, origins[0], results)
+    errors: list[Exception] = []
+
+    def delete() -> None:
+        try:
+            agent.delete(drain=60)
+        except httpx.TransportError as exc:
+            errors.append(exc)
+
+    deletion = threading.Thread(target=delete)
+    deletion.start()
+    wait_until(lambda: not is_listening(recipe.port), "nothing new is taken")
+    agent.end(signal.SIGKILL)
+    deletion.join()
+    assert len(errors) == 1
+    agent.start()
+    assert agent.request("PUT", "/v1/amphorae/amphora-1").status_code == 410
+    origins[0].release.set()
+    slow.join()
+    assert results == [200]
+    wait_until(lambda: list((agent.directory / "amphorae").iterdir()) == [], "the deletion is finished")
+    assert agent.haproxies() == []

@@ -1,0 +1,372 @@
+"""Pushing configurations to a real agent with a real HAProxy: versions, refusals, and how a change comes to run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+from tests.agent.bundles import Member, Recipe
+from tests.agent.origins import Load, Origin, fetch, find_free_port, is_listening
+from tests.agent.rig import AgentRig, is_alive, wait_until
+
+
+def take_snapshot(agent: AgentRig) -> dict[str, bytes]:
+    """Every file of the amphora that HAProxy does not write itself."""
+    home = agent.directory / "amphorae" / "amphora-1"
+    return {
+        str(path.relative_to(home)): path.read_bytes()
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and path.name != "haproxy.log"
+    }
+
+
+def weights(agent: AgentRig) -> dict[str, int]:
+    """Servers of the running HAProxy and their weights."""
+    return {server.name: server.weight for server in agent.statistics().servers}
+
+
+def test_first_push_starts_haproxy(agent: AgentRig, recipe: Recipe) -> None:
+    """A new amphora serves nothing; its first configuration starts HAProxy, which then serves every member."""
+    assert agent.ensure().running is False
+    assert agent.push(recipe.at(1)).method == "start"
+    assert {fetch(recipe.port)[1] for _ in range(4)} == {"alpha", "beta"}
+    assert agent.state().version == 1
+
+
+def test_ensuring_twice_changes_nothing(agent: AgentRig, recipe: Recipe) -> None:
+    """Ensuring an amphora that runs leaves its process and its version alone."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    before = agent.state()
+    assert agent.ensure() == before
+
+
+def test_older_version_is_refused(agent: AgentRig, recipe: Recipe) -> None:
+    """A version older than the one that runs is refused, and the answer names the one that runs."""
+    agent.ensure()
+    agent.push(recipe.at(5))
+    before = take_snapshot(agent)
+    response = agent.try_push(recipe.but(marker="older").at(4))
+    assert (response.status_code, response.json()["code"], response.json()["current"]) == (409, "stale-version", 5)
+    assert take_snapshot(agent) == before
+    assert fetch(recipe.port)[2] == "first"
+
+
+def test_same_version_and_content_is_unchanged(agent: AgentRig, recipe: Recipe) -> None:
+    """A push that is repeated after a lost reply changes nothing: the same process, the same files."""
+    agent.ensure()
+    agent.push(recipe.at(5))
+    before, pid = take_snapshot(agent), agent.haproxy_pid()
+    assert agent.push(recipe.at(5)).method == "unchanged"
+    assert (take_snapshot(agent), agent.haproxy_pid()) == (before, pid)
+
+
+def test_same_version_with_other_content_is_refused(agent: AgentRig, recipe: Recipe) -> None:
+    """Two writers with one version: the second is refused."""
+    agent.ensure()
+    agent.push(recipe.at(5))
+    response = agent.try_push(recipe.but(marker="other").at(5))
+    assert (response.status_code, response.json()["code"], response.json()["current"]) == (409, "version-conflict", 5)
+    assert fetch(recipe.port)[2] == "first"
+
+
+def test_newer_version_of_the_same_content_keeps_the_process(agent: AgentRig, recipe: Recipe) -> None:
+    """Where nothing but the version differs, the version is taken and HAProxy is left alone."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    pid = agent.haproxy_pid()
+    assert agent.push(recipe.at(2)).method == "unchanged"
+    assert (agent.haproxy_pid(), agent.state().version, agent.current_bundle().version) == (pid, 2, 2)
+
+
+def test_refused_configuration_leaves_everything_as_it_was(agent: AgentRig, recipe: Recipe) -> None:
+    """HAProxy's verdict comes back with its alert; what ran runs on, in the same process, from the same files."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    before, pid = take_snapshot(agent), agent.haproxy_pid()
+    response = agent.try_push(recipe.but(extra=("option nonsense",)).at(2))
+    assert (response.status_code, response.json()["code"]) == (422, "refused")
+    assert "nonsense" in response.json()["log"]
+    assert (take_snapshot(agent), agent.haproxy_pid(), agent.state().version) == (before, pid, 1)
+    assert fetch(recipe.port)[0] == 200
+    assert agent.push(recipe.but(marker="good").at(3)).method == "reload"
+    assert fetch(recipe.port)[2] == "good"
+
+
+def test_refused_first_configuration_leaves_nothing(agent: AgentRig, recipe: Recipe) -> None:
+    """An amphora whose first configuration is refused has no process, no socket and no files of it."""
+    agent.ensure()
+    assert agent.try_push(recipe.but(extra=("option nonsense",)).at(1)).status_code == 422
+    wait_until(lambda: agent.haproxies() == [], "the refused process is gone")
+    assert take_snapshot(agent) == {}
+    assert not is_listening(recipe.port)
+
+
+def test_refused_new_server_line_is_found_before_anything_is_told(agent: AgentRig, recipe: Recipe) -> None:
+    """A server that could be added at run time but has a line HAProxy does not know is refused; nothing changes."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    before = take_snapshot(agent)
+    bad = Member("gamma", recipe.members[0].port, options="nonsense")
+    response = agent.try_push(recipe.but(members=(*recipe.members, bad)).at(2))
+    assert response.status_code == 422
+    assert "nonsense" in response.json()["log"]
+    assert take_snapshot(agent) == before
+    assert set(weights(agent)) == {"alpha", "beta"}
+
+
+def test_address_in_use_is_told_apart(agent: AgentRig, recipe: Recipe) -> None:
+    """Where somebody else has the address and port, the answer says so by its own code, and nothing changes."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = recipe.but(port=other.getsockname()[1]).at(2)
+        response = agent.try_push(taken)
+    assert (response.status_code, response.json()["code"]) == (409, "bind-failed")
+    assert response.json()["reason"] == "EADDRINUSE"
+    assert fetch(recipe.port)[0] == 200
+    assert agent.state().version == 1
+
+
+def test_reload_under_load_loses_no_request(agent: AgentRig, recipe: Recipe) -> None:
+    """Five new processes take over from each other while clients ask without pause: no request fails."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    with Load(recipe.port) as load:
+        load.wait_for(50)
+        for version in range(2, 7):
+            before = agent.haproxy_pid()
+            assert agent.push(recipe.but(marker=f"version-{version}").at(version)).method == "reload"
+            assert agent.haproxy_pid() != before
+            load.wait_for(50)
+    assert load.failures == []
+    assert fetch(recipe.port)[2] == "version-6"
+
+
+def test_weight_changes_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
+    """A weight is changed in the process that runs."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    pid = agent.haproxy_pid()
+    alpha, beta = recipe.members
+    changed = recipe.but(members=(alpha, Member(beta.name, beta.port, weight=9)))
+    assert agent.push(changed.at(2)).method == "runtime"
+    assert (weights(agent), agent.haproxy_pid()) == ({"alpha": 1, "beta": 9}, pid)
+
+
+def test_state_changes_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
+    """A member goes into maintenance and comes back in the process that runs."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    pid = agent.haproxy_pid()
+    alpha, beta = recipe.members
+    resting = recipe.but(members=(alpha, Member(beta.name, beta.port, state="maint")))
+    assert agent.push(resting.at(2)).method == "runtime"
+    assert {fetch(recipe.port)[1] for _ in range(6)} == {"alpha"}
+    assert agent.push(recipe.at(3)).method == "runtime"
+    wait_until(lambda: fetch(recipe.port)[1] == "beta", "beta serves again")
+    assert agent.haproxy_pid() == pid
+
+
+def test_member_configured_in_maintenance_comes_into_service_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
+    """A member that HAProxy was started with as disabled is enabled without a new process."""
+    alpha, beta = recipe.members
+    agent.ensure()
+    agent.push(recipe.but(members=(alpha, Member(beta.name, beta.port, state="maint"))).at(1))
+    assert {fetch(recipe.port)[1] for _ in range(6)} == {"alpha"}
+    assert agent.push(recipe.at(2)).method == "runtime"
+    wait_until(lambda: fetch(recipe.port)[1] == "beta", "beta serves")
+
+
+def test_address_changes_at_run_time(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """A member is moved to another port in the process that runs."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    pid = agent.haproxy_pid()
+    moved = recipe.but(members=(recipe.members[0], Member("beta", origins[2].port)))
+    assert agent.push(moved.at(2)).method == "runtime"
+    assert {fetch(recipe.port)[1] for _ in range(6)} == {"alpha", "gamma"}
+    assert agent.haproxy_pid() == pid
+
+
+def test_members_come_and_go_at_run_time_under_load(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """A member is added, serves, and is removed again while clients ask: the same process, no request fails."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    pid = agent.haproxy_pid()
+    gamma = Member("gamma", origins[2].port)
+    with Load(recipe.port) as load:
+        load.wait_for(20)
+        assert agent.push(recipe.but(members=(*recipe.members, gamma)).at(2)).method == "runtime"
+        assert agent.haproxy_pid() == pid
+        wait_until(lambda: load.answers["gamma"] > 0 or bool(load.failures), "gamma serves")
+        # A connection to the member may forbid to delete it at run time: then a new process does it.
+        assert agent.push(recipe.at(3)).method in {"runtime", "reload"}
+        load.wait_for(20)
+    assert load.failures == []
+    assert set(weights(agent)) == {"alpha", "beta"}
+
+
+def test_idle_member_is_removed_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
+    """A member without connections is removed from the process that runs."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    pid = agent.haproxy_pid()
+    assert agent.push(recipe.but(members=recipe.members[:1]).at(2)).method == "runtime"
+    assert (set(weights(agent)), agent.haproxy_pid()) == ({"alpha"}, pid)
+
+
+def test_what_the_runtime_api_cannot_do_takes_a_reload(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """Other options of a member, or a member more in a pool that is not dynamic: a new process."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    alpha, beta = recipe.members
+    other_options = recipe.but(members=(alpha, Member(beta.name, beta.port, options="check inter 300 fall 2")))
+    assert agent.push(other_options.at(2)).method == "reload"
+    gamma = Member("gamma", origins[2].port)
+    fixed = recipe.but(balance="balance source", is_dynamic=False)
+    assert agent.push(fixed.at(3)).method == "reload"
+    assert agent.push(fixed.but(members=(*recipe.members, gamma)).at(4)).method == "reload"
+    assert set(weights(agent)) == {"alpha", "beta", "gamma"}
+
+
+def test_refused_runtime_command_falls_back_to_a_reload(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """A pool said to be dynamic whose algorithm takes no new servers: HAProxy refuses the command, a reload does it."""
+    fixed = recipe.but(balance="balance static-rr")
+    agent.ensure()
+    agent.push(fixed.at(1))
+    gamma = Member("gamma", origins[2].port)
+    assert agent.push(fixed.but(members=(*recipe.members, gamma)).at(2)).method == "reload"
+    assert {fetch(recipe.port)[1] for _ in range(9)} == {"alpha", "beta", "gamma"}
+
+
+def test_reload_after_runtime_changes_runs_what_the_files_say(agent: AgentRig, recipe: Recipe) -> None:
+    """What was changed at run time does not come back by the state that a new process is handed."""
+    alpha, beta = recipe.members
+    heavy = recipe.but(members=(alpha, Member(beta.name, beta.port, weight=9)))
+    resting = recipe.but(members=(alpha, Member(beta.name, beta.port, state="maint")))
+    agent.ensure()
+    agent.push(recipe.at(1))
+    assert agent.push(heavy.at(2)).method == "runtime"
+    assert agent.push(recipe.but(marker="light-again").at(3)).method == "reload"
+    assert weights(agent) == {"alpha": 1, "beta": 1}
+    assert agent.push(resting.but(marker="light-again").at(4)).method == "runtime"
+    assert agent.push(recipe.but(marker="back").at(5)).method == "reload"
+    assert {fetch(recipe.port)[1] for _ in range(6)} == {"alpha", "beta"}
+
+
+def test_server_health_survives_a_reload(agent: AgentRig, recipe: Recipe) -> None:
+    """A member that checks have found dead is known to be dead by the next process from its first moment."""
+    dead = find_free_port()
+    agent.ensure()
+    agent.push(recipe.but(members=(recipe.members[0], Member("beta", dead))).at(1))
+    wait_until(lambda: agent.statistics().servers[1].status == "DOWN", "beta is found dead")
+    # Its checks are a minute apart now: the new process cannot have found out by itself.
+    slow = Member("beta", dead, options="check inter 60s fall 3")
+    assert agent.push(recipe.but(members=(recipe.members[0], slow)).at(2)).method == "reload"
+    assert agent.statistics().servers[1].status == "DOWN"
+    assert {fetch(recipe.port)[1] for _ in range(6)} == {"alpha"}
+
+
+def test_stick_tables_survive_a_reload(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """A client stays with its member over four new processes."""
+    sticky = recipe.but(
+        members=tuple(Member(origin.name, origin.port) for origin in origins),
+        extra=("stick-table type ip size 1k expire 1h peers portico", "stick on src"),
+    )
+    agent.ensure()
+    agent.push(sticky.at(1))
+    mine = fetch(recipe.port)[1]
+    for version in range(2, 6):
+        assert agent.push(sticky.but(marker=f"version-{version}").at(version)).method == "reload"
+        agent.wait_until_drained()
+        assert fetch(recipe.port)[1:] == (mine, f"version-{version}")
+
+
+def test_nothing_to_serve_stops_haproxy(agent: AgentRig, recipe: Recipe) -> None:
+    """An empty configuration ends the process and closes the socket; a later one starts it again."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    empty = recipe.at(2)
+    empty = type(empty)(empty.amphora_id, empty.load_balancer_id, 2, "", (), (), ())
+    assert agent.push(empty).method == "stop"
+    agent.wait_until_drained()
+    assert not is_listening(recipe.port)
+    assert agent.haproxies() == []
+    assert agent.state().version == 2
+    assert agent.push(recipe.at(3)).method == "start"
+    assert fetch(recipe.port)[0] == 200
+
+
+def test_listener_moves_to_another_port(agent: AgentRig, recipe: Recipe) -> None:
+    """A changed bind opens the new socket and closes the old one."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    moved = recipe.but(port=find_free_port())
+    assert agent.push(moved.at(2)).method == "reload"
+    assert fetch(moved.port)[0] == 200
+    agent.wait_until_drained()
+    assert not is_listening(recipe.port)
+
+
+def test_pushes_of_one_amphora_happen_in_order(agent: AgentRig, recipe: Recipe) -> None:
+    """Many writers at once: each is either taken or told to be stale, and the newest version is what runs."""
+    agent.ensure()
+    statuses: list[int] = []
+
+    def push(version: int) -> None:
+        statuses.append(agent.try_push(recipe.but(marker=f"version-{version}").at(version)).status_code)
+
+    threads = [threading.Thread(target=push, args=(version,)) for version in range(1, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) <= {200, 409}
+    assert agent.state().version == 6
+    assert fetch(recipe.port)[2] == "version-6"
+
+
+def test_one_stuck_amphora_does_not_hold_up_another(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """While one amphora's HAProxy does not answer, another amphora takes pushes."""
+    other = Recipe(find_free_port(), (Member("gamma", origins[2].port),), amphora_id="amphora-2")
+    agent.ensure()
+    agent.ensure("amphora-2")
+    agent.push(recipe.at(1))
+    stuck = agent.haproxy_pid()
+    os.kill(stuck, signal.SIGSTOP)
+    push = threading.Thread(target=lambda: agent.try_push(recipe.but(marker="second").at(2)))
+    try:
+        push.start()
+        for version in range(1, 4):
+            agent.push(other.but(marker=f"version-{version}").at(version))
+        assert push.is_alive()
+    finally:
+        os.kill(stuck, signal.SIGCONT)
+        push.join()
+    assert fetch(other.port)[1:] == ("gamma", "version-3")
+    assert fetch(recipe.port)[2] == "second"
+
+
+def test_push_to_unknown_amphora_is_not_found(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """A configuration alone makes no amphora."""
+    assert plain_agent.try_push(recipe.at(1)).status_code == 404
+
+
+def test_generations_do_not_pile_up(agent: AgentRig, recipe: Recipe) -> None:
+    """However many configurations were pushed, only those in use are kept on disk."""
+    agent.ensure()
+    for version in range(1, 6):
+        agent.push(recipe.but(marker=f"version-{version}").at(version))
+    agent.wait_until_drained()
+    agent.push(recipe.but(marker="last").at(6))
+    home = agent.directory / "amphorae" / "amphora-1"
+    kept = {path.name for path in home.glob("gen-*")}
+    assert (home / "current").readlink() in {Path(name) for name in kept}
+    assert len(kept) <= 2
+    assert is_alive(agent.haproxy_pid())

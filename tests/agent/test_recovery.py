@@ -1,0 +1,246 @@
+"""Agents, supervisors and HAProxies that are killed: what serves goes on, and files and process agree again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.agent.bundles import Member, Recipe
+from tests.agent.certificates import Authority, Pair
+from tests.agent.origins import Load, Origin, fetch, is_listening
+from tests.agent.rig import AgentRig, is_alive, wait_until
+
+
+def check_that_files_are_what_runs(agent: AgentRig, recipe: Recipe) -> None:
+    """The current bundle's servers, weights and marker are those of the process, and no push is half done."""
+    bundle = agent.current_bundle()
+    assert {(server.name, server.weight) for server in bundle.servers} == {
+        (server.name, server.weight) for server in agent.statistics().servers
+    }
+    status, _, marker = fetch(recipe.port)
+    assert status == 200
+    assert f"set-header X-Marker {marker}\n" in bundle.haproxy
+    assert agent.state().version == bundle.version
+    assert not (agent.directory / "amphorae" / "amphora-1" / "pushing").exists()
+
+
+def test_killed_haproxy_is_started_again(agent: AgentRig, recipe: Recipe) -> None:
+    """HAProxy killed with SIGKILL is replaced by a new one that serves the same."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    pid = agent.haproxy_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: agent.state().restarts == 1, "a new process was started")
+    assert fetch(recipe.port)[0] == 200
+    assert agent.haproxy_pid() != pid
+
+
+def test_connections_wait_while_no_haproxy_runs(agent: AgentRig, recipe: Recipe) -> None:
+    """The sockets outlive HAProxy: a request that is made while there is none is answered by the next one."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    supervisor, pid = agent.supervisor_pid(), agent.haproxy_pid()
+    os.kill(supervisor, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid), "haproxy is dead")
+    with socket.create_connection(("127.0.0.1", recipe.port), timeout=30) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        os.kill(supervisor, signal.SIGCONT)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_haproxy_that_keeps_dying_is_started_again_and_again(agent: AgentRig, recipe: Recipe) -> None:
+    """A process killed three times in a row is replaced three times."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    for restarts in (1, 2, 3):
+        pid = agent.haproxy_pid()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: agent.state().pid not in {None, pid}, "it runs again")  # noqa: B023 - called at once
+        assert agent.state().restarts == restarts
+    assert fetch(recipe.port)[0] == 200
+
+
+def test_haproxy_killed_after_a_runtime_change_starts_from_the_new_files(
+    agent: AgentRig, recipe: Recipe, origins: list[Origin]
+) -> None:
+    """What was changed at run time is in the files that a dead process is started from."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    gamma = Member("gamma", origins[2].port, weight=7)
+    assert agent.push(recipe.but(members=(*recipe.members, gamma)).at(2)).method == "runtime"
+    os.kill(agent.haproxy_pid(), signal.SIGKILL)
+    wait_until(lambda: agent.state().restarts == 1, "a new process was started")
+    assert fetch(recipe.port)[0] == 200
+    check_that_files_are_what_runs(agent, recipe)
+    assert {server.name for server in agent.statistics().servers} == {"alpha", "beta", "gamma"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_restarted_agent_adopts_what_runs(agent: AgentRig, recipe: Recipe, number: int) -> None:
+    """An agent's end stops no traffic; the next one finds the same process, the same version, and takes pushes."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    pid, supervisor = agent.haproxy_pid(), agent.supervisor_pid()
+    with Load(recipe.port) as load:
+        load.wait_for(20)
+        agent.end(number)
+        load.wait_for(50)
+        agent.start()
+        assert (agent.haproxy_pid(), agent.state().version) == (pid, 1)
+        assert agent.push(recipe.but(marker="second").at(2)).method == "reload"
+        load.wait_for(20)
+    assert load.failures == []
+    assert agent.supervisor_pid() == supervisor
+
+
+def push_and_die(agent: AgentRig, recipe: Recipe, version: int, point: str) -> None:
+    """Restart the agent so that it dies at a point of this push, push, and wait for its death."""
+    agent.end()
+    agent.start(stop_at=point)
+    with pytest.raises(httpx.TransportError):
+        agent.try_push(recipe.at(version))
+    assert agent.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("point", ["prepared", "started", "promoted", "switched"])
+def test_agent_killed_in_a_reload(agent: AgentRig, recipe: Recipe, point: str) -> None:
+    """Wherever in a reload the agent dies: clients notice nothing, and then the old or the new configuration runs."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    with Load(recipe.port) as load:
+        load.wait_for(20)
+        push_and_die(agent, recipe.but(marker="second"), 2, point)
+        load.wait_for(20)
+        agent.start()
+        load.wait_for(20)
+    assert load.failures == []
+    check_that_files_are_what_runs(agent, recipe)
+    assert agent.state().version == (2 if point == "switched" else 1)
+    agent.push(recipe.but(marker="third").at(3))
+    check_that_files_are_what_runs(agent, recipe)
+
+
+@pytest.mark.parametrize("point", ["prepared", "told", "promoted", "switched"])
+def test_agent_killed_in_a_runtime_change(agent: AgentRig, recipe: Recipe, origins: list[Origin], point: str) -> None:
+    """Wherever in a change at run time the agent dies: afterwards the process has all of it or nothing of it."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    alpha, _ = recipe.members
+    changed = recipe.but(members=(Member("alpha", alpha.port, weight=9), Member("gamma", origins[2].port, weight=5)))
+    with Load(recipe.port) as load:
+        load.wait_for(20)
+        push_and_die(agent, changed, 2, point)
+        agent.start()
+        load.wait_for(20)
+    assert load.failures == []
+    check_that_files_are_what_runs(agent, recipe)
+    assert agent.state().version == (2 if point == "switched" else 1)
+    agent.push(changed.at(3))
+    check_that_files_are_what_runs(agent, recipe)
+
+
+@pytest.mark.parametrize("point", ["prepared", "started", "promoted", "switched"])
+def test_agent_killed_in_the_first_push(agent: AgentRig, recipe: Recipe, point: str) -> None:
+    """Wherever in the first push the agent dies: afterwards the configuration runs, or nothing does."""
+    agent.ensure()
+    push_and_die(agent, recipe, 1, point)
+    agent.start()
+    if point == "switched":
+        check_that_files_are_what_runs(agent, recipe)
+    else:
+        wait_until(lambda: agent.haproxies() == [], "nothing runs")
+        assert (agent.state().version, agent.state().running) == (0, False)
+        assert not is_listening(recipe.port)
+    agent.push(recipe.at(2))
+    check_that_files_are_what_runs(agent, recipe)
+
+
+def test_host_that_was_restarted_serves_again(agent: AgentRig, recipe: Recipe) -> None:
+    """With agent, supervisor and HAProxy all gone at once, the next agent starts everything from its files."""
+    agent.ensure()
+    agent.push(recipe.at(7))
+    supervisor, haproxy = agent.supervisor_pid(), agent.haproxy_pid()
+    agent.end(signal.SIGKILL)
+    for pid in (supervisor, haproxy):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(haproxy), "haproxy is dead")
+    agent.start()
+    check_that_files_are_what_runs(agent, recipe)
+    assert agent.state().version == 7
+
+
+def test_killed_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
+    """The agent notices the end of its supervisor, starts another, and every amphora runs under it again."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    supervisor, haproxy = agent.supervisor_pid(), agent.haproxy_pid()
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: agent.supervisor_pid() != supervisor and not is_alive(haproxy), "a new supervisor took over")
+    wait_until(
+        lambda: agent.request("GET", "/v1/amphorae/amphora-1").json().get("running", False), "the amphora runs again"
+    )
+    check_that_files_are_what_runs(agent, recipe)
+    os.kill(agent.haproxy_pid(), signal.SIGKILL)
+    wait_until(lambda: agent.state().restarts == 1, "the new supervisor does its work")
+
+
+def test_supervisor_ends_by_itself_when_it_is_idle(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """A supervisor without amphorae ends with its agent; one with amphorae stays."""
+    plain_agent.ensure()
+    plain_agent.push(recipe.at(1))
+    supervisor = plain_agent.supervisor_pid()
+    plain_agent.end()
+    assert is_alive(supervisor)
+    plain_agent.start()
+    plain_agent.delete()
+    plain_agent.end()
+    wait_until(lambda: not is_alive(supervisor), "the idle supervisor ends")
+    assert plain_agent.haproxies() == []
+
+
+def test_two_agents_on_one_directory(plain_agent: AgentRig) -> None:
+    """A second agent on the same directory says so and ends; the first is not disturbed."""
+    ended = subprocess.run(plain_agent.command(), capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == f"portico-agent: another agent serves {plain_agent.directory}\n"
+    assert plain_agent.request("GET", "/v1/info").status_code == 200
+
+
+def test_directory_with_a_long_path(
+    tmp_path: Path, authority: Authority, controller_pair: Pair, haproxy_binary: str, recipe: Recipe
+) -> None:
+    """Sockets live in the directory however long its path is, beyond the 107 characters of a UNIX socket's."""
+    rig = AgentRig(tmp_path / ("long" * 40) / "agent", authority, controller_pair, haproxy_binary)
+    try:
+        rig.start()
+        rig.ensure()
+        rig.push(recipe.at(1))
+        assert rig.push(recipe.but(marker="second").at(2)).method == "reload"
+        check_that_files_are_what_runs(rig, recipe)
+    finally:
+        rig.close()
+
+
+def test_directory_is_private(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """Nobody else can read configurations or talk to sockets."""
+    plain_agent.ensure()
+    plain_agent.push(recipe.at(1))
+    assert plain_agent.directory.stat().st_mode & 0o777 == 0o700
+    for path in plain_agent.directory.rglob("*"):
+        assert path.is_symlink() or path.stat().st_mode & 0o077 == 0, path
+
+
+def test_haproxy_sees_nothing_of_the_agents_environment(agent: AgentRig, recipe: Recipe) -> None:
+    """A configuration can read environment variables; those of the agent are none of its business."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    entries = Path(f"/proc/{agent.haproxy_pid()}/environ").read_bytes().split(b"\0")
+    names = {entry.partition(b"=")[0] for entry in entries if entry}
+    assert names - {b"PORTICO_TEST_RUN"} == {b"PORTICO_BIND_LISTENER"}
