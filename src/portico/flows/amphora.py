@@ -13,7 +13,14 @@ from portico.flows.operation_flow import OperationFlow
 from portico.resources import Amphora
 from portico.status import AmphoraStatus
 from portico.store.priorities import Priority
-from portico.tasks.amphora import BuildAmphora, DeleteAmphorae, MarkBooting, ObtainReplacement, RetireAmphora
+from portico.tasks.amphora import (
+    BuildAmphora,
+    DeleteAmphorae,
+    MarkBooting,
+    ObtainReplacement,
+    RetireAmphora,
+    RetireLeftovers,
+)
 from portico.tasks.configuration import PushConfiguration
 from portico.tasks.vip import PlugVips
 from portico.tasks.work import Work
@@ -69,3 +76,4 @@ class FailoverAmphora(OperationFlow):
         for amphora in snapshot.tree.amphorae:
             if amphora.id == subject_id:
                 yield replace_amphora(work, amphora, amphora.role or "amphora")
+        yield RetireLeftovers(work)

@@ -12,7 +12,7 @@ from portico.flows.operation_flow import ConfigurationChange, OperationFlow
 from portico.resources import Operation
 from portico.status import AmphoraStatus
 from portico.store.priorities import Priority
-from portico.tasks.amphora import BuildAmphora, DeleteAmphorae, ObtainAmphora
+from portico.tasks.amphora import BuildAmphora, DeleteAmphorae, ObtainAmphora, RetireLeftovers
 from portico.tasks.configuration import PushConfiguration
 from portico.tasks.vip import AllocateVips, PlugVips, ReleaseVips
 from portico.tasks.work import Work
@@ -35,6 +35,11 @@ class CreateLoadBalancer(ConfigurationChange):
     def prepare(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:  # noqa: ARG003 - there is only one
         """Address and amphora."""
         return _build(work, Priority.USER)
+
+    @classmethod
+    def settle(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:  # noqa: ARG003 - there is only one
+        """What earlier tries left goes."""
+        yield RetireLeftovers(work)
 
 
 class UpdateLoadBalancer(ConfigurationChange):
@@ -60,10 +65,13 @@ class FailoverLoadBalancer(OperationFlow):
         """One after the other."""
         tree = work.current().tree
         amphorae = tree.amphorae if tree is not None else []
-        replacements = {amphora.replaces_id for amphora in amphorae if amphora.replaces_id}
-        old = [amphora for amphora in amphorae if amphora.id in replacements] or amphorae
+        serving = [amphora for amphora in amphorae if amphora.status == AmphoraStatus.ALLOCATED]
+        # Where an earlier try got half way, those that already have their replacement are the old ones.
+        replaced = {amphora.replaces_id for amphora in amphorae}
+        old = [amphora for amphora in serving if amphora.id in replaced] or serving
         if not old:
             yield from _build(work, Priority.FAILOVER)
             yield PushConfiguration(work)
         for number, amphora in enumerate(old, start=1):
             yield replace_amphora(work, amphora, str(number))
+        yield RetireLeftovers(work)

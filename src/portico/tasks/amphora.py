@@ -115,8 +115,8 @@ class MarkBooting(WorkTask):
 class RetireAmphora(WorkTask):
     """An amphora that was replaced is gone. It is not worth failing for: its replacement serves already.
 
-    Where its place cannot be given back now, its row stays in ERROR: deleting the load balancer, or the ownership
-    audit, tries again.
+    Where its place cannot be given back now, its row stays in ERROR: the next failover, or deleting the load balancer,
+    tries again.
     """
 
     def __init__(self, work: Work, amphora_id: str, subject: str | None = None) -> None:
@@ -125,12 +125,18 @@ class RetireAmphora(WorkTask):
 
     def execute(self) -> None:
         """Let it finish what it has, then take it away."""
-        seconds = self.work.services.settings.amphora.drain_seconds
-        try:
-            take_away(self.work, self._amphora_id, drain_seconds=seconds)
-        except DriverError as error:
-            log.exception("a replaced amphora could not be taken away", amphora=self._amphora_id, reason=str(error))
-            self.work.rows.write(self._amphora_id, AmphoraStatus.ERROR)
+        retire(self.work, self._amphora_id, self.work.services.settings.amphora.drain_seconds)
+
+
+class RetireLeftovers(WorkTask):
+    """The load balancer has no amphorae but those that serve it: what earlier tries left half built or half taken away,
+    and what could not be taken away then, goes now."""
+
+    def execute(self) -> None:
+        """Take away everything that does not serve."""
+        for amphora in self.work.stored.amphorae:
+            if amphora.status != AmphoraStatus.ALLOCATED:
+                retire(self.work, amphora.id, 0.0)
 
 
 class DeleteAmphorae(WorkTask):
@@ -148,6 +154,16 @@ class DeleteAmphorae(WorkTask):
             if amphora is not None:
                 self.work.rows.write(amphora.id, AmphoraStatus.PENDING_DELETE)
                 give_place_back(self.work, amphora.id, 0.0)
+
+
+def retire(work: Work, amphora_id: str, drain_seconds: float) -> None:
+    """Take away an amphora that nobody needs any more; where that fails its row stays, in ERROR."""
+    try:
+        take_away(work, amphora_id, drain_seconds)
+    except DriverError as error:
+        log.exception("an amphora could not be taken away", amphora=amphora_id, reason=str(error))
+        work.rows.write(amphora_id, AmphoraStatus.ERROR)
+        work.refresh()
 
 
 def take_away(work: Work, amphora_id: str, drain_seconds: float) -> None:
