@@ -1,0 +1,109 @@
+"""The defaults that were promised, and where values come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from portico.settings import LimitSettings, Settings, WorkerSettings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine's environment says about Portico is not what is tested."""
+    for name in [name for name in os.environ if name.startswith("PORTICO_")]:
+        monkeypatch.delenv(name)
+
+
+def test_the_defaults_are_the_promised_ones() -> None:
+    """A default is a promise: changing one shows here, and belongs in the changelog."""
+    assert Settings().model_dump() == {
+        "database": {"url": "sqlite:///portico.db", "pool_size": 20, "retries": 8},
+        "worker": {
+            "threads": 4,
+            "executor_threads": 32,
+            "lease_seconds": 20.0,
+            "poll_seconds": 1.0,
+            "max_attempts": 3,
+            "task_retries": 3,
+            "retry_seconds": 0.5,
+            "batch_seconds": 0.1,
+            "batch_size": 1000,
+            "wait_seconds": 600.0,
+            "stop_seconds": 30.0,
+        },
+        "limits": {"operations": 200, "amphora_builds": 20, "failovers": 10},
+        "validation": {"allow_ping_monitors": False, "allow_loopback_members": True, "max_members": 5000},
+        "network": {"driver": "loopback", "vip_range": "127.64.0.0/10"},
+        "compute": {"driver": "local"},
+        "amphora": {
+            "driver": "agent",
+            "agent_url": "https://127.0.0.1:9443",
+            "agent_name": "portico-agent",
+            "controller_name": "portico-controller",
+            "certificates": Path("certificates"),
+            "connect_seconds": 5.0,
+            "request_seconds": 60.0,
+            "drain_seconds": 5.0,
+        },
+    }
+
+
+def test_the_environment_names_group_and_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``PORTICO_WORKER__THREADS`` sets one value and leaves its neighbours alone."""
+    monkeypatch.setenv("PORTICO_WORKER__THREADS", "8")
+
+    assert Settings().worker == WorkerSettings(threads=8)
+
+
+def test_a_file_gives_values_and_arguments_win_over_it(tmp_path: Path) -> None:
+    """What is in the file holds, except where the program says otherwise."""
+    file = tmp_path / "portico.toml"
+    file.write_text("[worker]\nthreads = 2\n[limits]\noperations = 5\n")
+
+    settings = Settings.from_file(file, limits=LimitSettings(operations=7))
+
+    assert (settings.worker.threads, settings.limits.operations) == (2, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[worker]\nthread = 2\n", "worker.thread"),
+        ("[wroker]\nthreads = 2\n", "wroker"),
+        ("[worker]\nthreads = 0\n", "worker.threads"),
+        ("[worker]\nlease_seconds = -1.0\n", "worker.lease_seconds"),
+        ("[limits]\noperations = -1\n", "limits.operations"),
+        ("[network]\ndriver = 'magic'\n", "network.driver"),
+        ("[validation]\nmax_members = 'many'\n", "validation.max_members"),
+    ],
+)
+def test_a_wrong_name_or_value_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
+    """A typing error is an error that names the setting, not a silent default."""
+    file = tmp_path / "portico.toml"
+    file.write_text(text)
+
+    with pytest.raises(ValidationError) as refusal:
+        Settings.from_file(file)
+
+    assert named in [".".join(map(str, error["loc"])) for error in refusal.value.errors()]
+
+
+def test_settings_cannot_be_changed_under_a_running_worker() -> None:
+    """Settings are values: whoever wants others makes new ones."""
+    settings = Settings()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.worker = WorkerSettings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.worker.threads = 3
+
+
+def test_every_setting_says_what_it_means() -> None:
+    """A group has a docstring; nobody has to guess what it is about."""
+    groups = [type(getattr(Settings(), name)) for name in Settings.model_fields]
+
+    assert all(group.__doc__ for group in groups)
