@@ -104,7 +104,7 @@ class Fields:
     def items(self, name: str, read: Callable[[object, str], Item]) -> tuple[Item, ...]:
         """A list, each item read by ``read(value, path)``."""
         value, path = self._take(name)
-        if not isinstance(value, list):
+        if not isinstance(value, list | tuple):  # a tuple where it did not pass through JSON
             raise WireError(path, "a list")
         return tuple(read(item, f"{path}[{index}]") for index, item in enumerate(value))
 

