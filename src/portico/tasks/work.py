@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import structlog
 from taskflow import task
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from portico.errors import LBNotFound, LeaseLost, PorticoError
 from portico.ports.amphora import Amphorae
@@ -146,7 +146,8 @@ class Work:
         tries = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, PorticoError) and error.transient),
             stop=stop_after_attempt(settings.task_retries + 1),
-            wait=wait_exponential_jitter(initial=settings.retry_seconds, max=10.0, jitter=settings.retry_seconds / 2),
+            wait=wait_exponential(multiplier=settings.retry_seconds, max=10.0)
+            + wait_random(0, settings.retry_seconds / 2),
             reraise=True,
         )
         return tries(once)
