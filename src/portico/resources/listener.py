@@ -76,6 +76,8 @@ class Listener(Part, Row):
 
 
 def _check_cidr(value: str) -> str:
+    if "%" in value:  # a zone may be any text, line breaks included
+        raise ValueError("must be a network without a zone")
     return str(ip_network(value, strict=False))
 
 

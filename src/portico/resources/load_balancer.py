@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import UUID, ApiObject, Id, Row, Spec
+from portico.resources.row import UUID, ApiObject, Id, Name, Row, Spec
 
 
 def _check_address(value: str) -> str:
+    # The zone of an IPv6 address may be any text, line breaks included, and means something on one host only.
+    if "%" in value:
+        raise ValueError("must be an address without a zone")
     return str(ip_address(value))
 
 
@@ -78,9 +81,9 @@ class LoadBalancerSpec(Spec):
         }
     )
 
-    provider: str = "amphora"
+    provider: Literal["amphora"] = "amphora"
     flavor_id: Id | None = None
-    availability_zone: str | None = None
+    availability_zone: Name | None = None
     vip_address: Address | None = None
     vip_subnet_id: Id | None = None
     vip_network_id: Id | None = None
