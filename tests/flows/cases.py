@@ -1,0 +1,93 @@
+"""One case for each flow: how to come to the point where it can run, and how to ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from portico.flows.dispatch import FLOWS
+from tests.worker.world import CHANGES, PARTS, World
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a case asks for; ``load_balancer_id`` is "" where it is about a spare."""
+
+    action: str
+    kind: str
+    subject_id: str
+    load_balancer_id: str
+    changes: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """``prepare`` brings a new world to the point where the flow can run."""
+
+    name: str
+    prepare: Callable[[World], Asked]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _create_load_balancer(world: World) -> Asked:
+    load_balancer_id = world.describe()["load_balancer"]
+    return Asked("create", "load_balancer", load_balancer_id, load_balancer_id)
+
+
+def _of_load_balancer(action: str) -> Callable[[World], Asked]:
+    def prepare(world: World) -> Asked:
+        load_balancer_id = world.build()["load_balancer"]
+        changes = CHANGES["load_balancer"] if action == "update" else None
+        return Asked(action, "load_balancer", load_balancer_id, load_balancer_id, changes)
+
+    return prepare
+
+
+def _of_part(action: str, kind: str) -> Callable[[World], Asked]:
+    def prepare(world: World) -> Asked:
+        ids = world.build()
+        subject_id = world.add_part(kind, ids) if action == "create" else ids[kind]
+        return Asked(action, kind, subject_id, ids["load_balancer"], CHANGES[kind] if action == "update" else None)
+
+    return prepare
+
+
+def _failover_amphora(world: World) -> Asked:
+    load_balancer_id = world.build()["load_balancer"]
+    return Asked("failover", "amphora", world.amphora_of(load_balancer_id), load_balancer_id)
+
+
+def _create_spare(_world: World) -> Asked:
+    return Asked("create", "amphora", "", "")
+
+
+def _of_spare(action: str) -> Callable[[World], Asked]:
+    return lambda world: Asked(action, "amphora", world.worker.create_amphora(), "")
+
+
+CASES = [
+    Case("CreateLoadBalancer", _create_load_balancer),
+    Case("UpdateLoadBalancer", _of_load_balancer("update")),
+    Case("DeleteLoadBalancer", _of_load_balancer("delete")),
+    Case("FailoverLoadBalancer", _of_load_balancer("failover")),
+    *(
+        Case(FLOWS[kind, action].__name__, _of_part(action, kind))  # type: ignore[index]
+        for kind in PARTS
+        for action in ("create", "update", "delete")
+    ),
+    Case("FailoverAmphora", _failover_amphora),
+    Case("FailoverAmphora of a spare", _of_spare("failover")),
+    Case("CreateAmphora", _create_spare),
+    Case("DeleteAmphora", _of_spare("delete")),
+]
+
+
+def run(world: World, asked: Asked) -> None:
+    """Do what was asked for, through the worker's own method."""
+    if (asked.action, asked.kind) == ("create", "amphora"):
+        world.worker.create_amphora()
+    else:
+        world.do(asked.action, asked.kind, asked.subject_id, asked.changes)

@@ -1,0 +1,100 @@
+"""The story of every flow, as a file that a reviewer sees change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from taskflow import engines
+
+from portico.flows.dispatch import FLOWS, build_flow, flow_of
+from portico.store.leases import Claim
+from portico.store.operations import accept_spare
+from portico.store.snapshot import read_snapshot
+from portico.tasks.work import Work
+from tests.flows.cases import CASES, Asked, Case
+from tests.worker.world import CHANGES, World
+
+pytestmark = pytest.mark.database("sqlite")
+_OUTLINES = Path(__file__).parent / "outlines"
+
+
+def outline(world: World, claim: Claim) -> str:
+    """The tasks and sub-flows that what is queued under a lease would run."""
+    snapshot = read_snapshot(world.database, claim.key)
+    work = Work(world.worker.services, claim, snapshot, operations=snapshot.operations)
+    engine = engines.load(build_flow(work))
+    engine.compile()
+    text: str = engine.compilation.hierarchy.pformat()
+    return "\n".join(line.rstrip() for line in text.replace(claim.key, "ID").splitlines()) + "\n"
+
+
+def take_asked(world: World, asked: Asked) -> Claim:
+    """Queue what is asked for and take its lease."""
+    if (asked.action, asked.kind) == ("create", "amphora"):
+        claim = accept_spare(world.database, "test", 20_000).claim
+        assert claim is not None
+        return claim
+    receipt = world.ask(asked.action, asked.kind, asked.subject_id, asked.changes)
+    return world.take(receipt.lease_key)
+
+
+def compare(name: str, text: str, *, regenerate: bool) -> None:
+    """Hold an outline against its file, or write the file."""
+    file = _OUTLINES / f"{name.replace(' ', '-')}.txt"
+    if regenerate:
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+@pytest.fixture
+def regenerate(request: pytest.FixtureRequest) -> bool:
+    """Whether the files are to be written."""
+    return bool(request.config.getoption("--regenerate-outlines"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_flow_tells_the_reviewed_story(case: Case, world: World, regenerate: bool) -> None:
+    """A flow has exactly the tasks, in the order, that its outline shows."""
+    compare(case.name, outline(world, take_asked(world, case.prepare(world))), regenerate=regenerate)
+
+
+def test_changes_together_are_one_story_with_one_push(world: World, regenerate: bool) -> None:
+    """A new load balancer and everything that was asked for with it: prepared once, pushed once, settled once."""
+    ids = world.describe()
+    for kind, subject_id in ids.items():
+        world.ask("create", kind, subject_id)
+        world.ask("update", kind, subject_id, CHANGES[kind])
+    world.ask("delete", "member", ids["member"])
+    text = outline(world, world.take(ids["load_balancer"]))
+
+    assert text.count("PushConfiguration") == 1
+    compare("ChangeTogether", text, regenerate=regenerate)
+
+
+def test_a_failed_creation_is_built_by_its_failover(world: World, regenerate: bool) -> None:
+    """A load balancer without amphorae is built where others are replaced."""
+    load_balancer_id = world.describe()["load_balancer"]
+    world.ask("failover", "load_balancer", load_balancer_id)
+
+    compare("FailoverLoadBalancer without amphorae", outline(world, world.take(load_balancer_id)), regenerate=regenerate)
+
+
+def test_every_flow_has_its_case() -> None:
+    """A new flow cannot come without its outline and without its failures being tried."""
+    assert {flow.__name__ for flow in FLOWS.values()} == {case.name.split()[0] for case in CASES}
+
+
+def test_every_outline_has_its_case() -> None:
+    """No outline is left over from a flow that is gone."""
+    wanted = {case.name for case in CASES} | {"ChangeTogether", "FailoverLoadBalancer without amphorae"}
+    assert {file.stem for file in _OUTLINES.glob("*.txt")} == {name.replace(" ", "-") for name in wanted}
+
+
+def test_an_operation_finds_its_flow(world: World) -> None:
+    """What is asked for in the words of the operation is run by the flow of that name."""
+    ids = world.build()
+    world.ask("update", "member", ids["member"], CHANGES["member"])
+    [operation] = read_snapshot(world.database, ids["load_balancer"]).operations
+
+    assert flow_of(operation).__name__ == "UpdateMember"

@@ -1,0 +1,25 @@
+"""A world for each test: SQLite with the newest schema, unless its marker names other databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from portico.store.schema import upgrade
+from tests.support.services import TemplateSetup
+from tests.worker.world import World
+
+
+
+@pytest.fixture
+def database_setup() -> TemplateSetup:
+    """Fresh databases have the newest schema."""
+    return upgrade
+
+
+@pytest.fixture
+def world(database_url: str) -> Iterator[World]:
+    """A world of this test's own."""
+    with World(database_url) as world:
+        yield world

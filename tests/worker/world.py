@@ -1,0 +1,263 @@
+"""A small world: one database, one set of no-op drivers, and as many controller workers on them as a test wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import select, update
+
+from portico import ControllerWorker
+from portico.drivers.amphora_noop import NoopAmphorae
+from portico.drivers.compute_noop import NoopCompute
+from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.drivers.network_noop import NoopNetwork
+from portico.render import render
+from portico.resources import Lease, Operation, Row
+from portico.settings import (
+    AmphoraSettings,
+    ComputeSettings,
+    DatabaseSettings,
+    LimitSettings,
+    NetworkSettings,
+    Settings,
+    ValidationSettings,
+    WorkerSettings,
+)
+from portico.store.catalog import Catalog
+from portico.store.database import Database
+from portico.store.leases import Claim, find_work, try_claim
+from portico.store.operations import Action, Receipt, Request, accept, show_operation
+from portico.store.requests import Requests
+from portico.store.snapshot import read_snapshot
+from portico.store.wanted import wanted_tree
+from portico_wire import Bundle
+
+PARTS = ("listener", "pool", "member", "health_monitor", "l7policy", "l7rule")
+CHANGES: dict[str, dict[str, Any]] = {
+    "load_balancer": {"admin_state_up": False},
+    "listener": {"connection_limit": 77},
+    "pool": {"lb_algorithm": "LEAST_CONNECTIONS"},
+    "member": {"weight": 7},
+    "health_monitor": {"delay": 9},
+    "l7policy": {"redirect_url": "https://www.example.com/changed"},
+    "l7rule": {"value": "/changed"},
+}
+"""A change of each kind that changes its configuration."""
+QUICK = WorkerSettings(
+    executor_threads=8, poll_seconds=0.05, retry_seconds=0.001, batch_seconds=0.0, wait_seconds=60.0, stop_seconds=10.0
+)
+"""The defaults, without the pauses that are for real agents and real users."""
+
+
+class World:
+    """Everything that a controller worker needs, in one place.
+
+    ``compute``, ``network`` and ``amphorae`` are shared by all workers, as the outside world is; each worker has
+    database connections of its own, as a process has.
+    """
+
+    def __init__(self, url: str, *, limits: LimitSettings | None = None, **worker: Any) -> None:
+        self.settings = Settings(
+            database=DatabaseSettings(url=url),
+            worker=QUICK.model_copy(update=worker),
+            limits=limits or LimitSettings(),
+            validation=ValidationSettings(),
+            compute=ComputeSettings(driver="noop"),
+            network=NetworkSettings(driver="noop"),
+            amphora=AmphoraSettings(driver="noop", drain_seconds=0.0),
+        )
+        self.compute = NoopCompute()
+        self.network = NoopNetwork()
+        self.amphorae = NoopAmphorae(self.compute)
+        self.notifier = InProcessNotifier()
+        self.database = Database(self.settings.database)
+        self.catalog = Catalog(self.database, self.settings.validation)
+        self.requests = Requests(self.database, self.settings.validation, self.notifier)
+        self.on_task: Callable[[str, str, str], None] = lambda _flow, _task, _state: None
+        self._workers: list[ControllerWorker] = []
+        self._tables = list(Row.metadata.sorted_tables)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every worker and every connection."""
+        for worker in self._workers:
+            worker.close()
+            worker.services.database.close()
+        self.database.close()
+
+    @property
+    def worker(self) -> ControllerWorker:
+        """The first worker."""
+        return self._workers[0] if self._workers else self.add_worker()
+
+    def add_worker(self, **drivers: Any) -> ControllerWorker:
+        """Another worker, with other drivers where they are given (``amphorae=...``)."""
+        worker = ControllerWorker(
+            self.settings,
+            database=Database(self.settings.database),
+            notifier=self.notifier,
+            on_task=lambda flow, task, state: self.on_task(flow, task, state),
+            **{"compute": self.compute, "network": self.network, "amphorae": self.amphorae, **drivers},
+        )
+        self._workers.append(worker)
+        return worker
+
+    # Describing, asking, doing
+
+    def describe(self, **load_balancer: Any) -> dict[str, str]:
+        """Describe a load balancer with one part of each kind. Returns kind to id."""
+        add = self.catalog
+        ids = {"load_balancer": add.add_load_balancer(name="web", **load_balancer)}
+        ids["pool"] = add.add_pool(ids["load_balancer"], protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+        ids["listener"] = add.add_listener(
+            ids["load_balancer"], protocol="HTTP", protocol_port=8080, default_pool_id=ids["pool"]
+        )
+        ids["member"] = add.add_member(ids["pool"], address="192.0.2.1", protocol_port=9001)
+        ids["health_monitor"] = add.add_health_monitor(ids["pool"], type="HTTP", delay=5, timeout=3, max_retries=2)
+        ids["l7policy"] = add.add_l7policy(
+            ids["listener"], action="REDIRECT_TO_URL", redirect_url="https://www.example.com/"
+        )
+        ids["l7rule"] = add.add_l7rule(ids["l7policy"], type="PATH", compare_type="STARTS_WITH", value="/old")
+        return ids
+
+    def build(self, **load_balancer: Any) -> dict[str, str]:
+        """Describe a load balancer with one part of each kind, and build it. Returns kind to id."""
+        ids = self.describe(**load_balancer)
+        self.worker.create_load_balancer(ids["load_balancer"])
+        return ids
+
+    def add_part(self, kind: str, ids: dict[str, str]) -> str:
+        """Describe another part of a kind, beside those of ``describe``. Returns its id."""
+        add, last = self.catalog, len(self.catalog.list_ids(kind))
+        if kind == "listener":
+            return add.add_listener(ids["load_balancer"], protocol="HTTP", protocol_port=8081 + last)
+        if kind == "pool":
+            return add.add_pool(ids["load_balancer"], protocol="HTTP", lb_algorithm="SOURCE_IP")
+        if kind == "member":
+            return add.add_member(ids["pool"], address="192.0.2.1", protocol_port=9001 + last)
+        if kind == "health_monitor":
+            pool_id = self.add_part("pool", ids)
+            self.worker.create_pool(pool_id)
+            return add.add_health_monitor(pool_id, type="TCP", delay=5, timeout=3, max_retries=2)
+        if kind == "l7policy":
+            return add.add_l7policy(ids["listener"], action="REJECT")
+        return add.add_l7rule(ids["l7policy"], type="PATH", compare_type="ENDS_WITH", value=f"/{last}")
+
+    def ask(self, action: str, kind: str, subject_id: str, changes: dict[str, Any] | None = None) -> Receipt:
+        """Queue an operation, without running it."""
+        return accept(
+            self.database, Request(Action(action), kind, subject_id, changes), self.settings.validation
+        )
+
+    def do(self, action: str, kind: str, subject_id: str, changes: dict[str, Any] | None = None) -> None:
+        """Call the first worker's method for an action."""
+        arguments = (subject_id,) if changes is None else (subject_id, changes)
+        getattr(self.worker, f"{action}_{kind}")(*arguments)
+
+    def run_all(self) -> int:
+        """Run what is queued until nothing is. Returns how many leases were worked on."""
+        total = 0
+        while worked := self.worker.run_pending():
+            total += worked
+            assert total < 1000, "the queue never becomes empty"
+        return total
+
+    def take(self, key: str, owner: str = "test") -> Claim:
+        """Take a lease, as a worker would that then does nothing."""
+        [epoch] = [epoch for found, epoch in find_work(self.database, 100) if found == key]
+        claim = try_claim(self.database, key, owner, epoch, 20_000)
+        assert claim is not None
+        return claim
+
+    def expire_leases(self) -> None:
+        """Let the database's clock pass all leases: what a worker sees that slept too long."""
+        self.database.transact(
+            lambda connection: connection.execute(
+                update(Lease).where(Lease.owner.is_not(None)).values(expires_at=1)
+            )
+        )
+
+    # Looking
+
+    def status(self, kind: str, subject_id: str) -> str:
+        """An object's provisioning status."""
+        return str(self.catalog.show(kind, subject_id)["provisioning_status"])
+
+    def operation(self, operation_id: str) -> dict[str, Any]:
+        """All about one operation."""
+        operation = show_operation(self.database, operation_id)
+        assert operation is not None
+        return operation
+
+    def operations(self, subject_id: str | None = None) -> list[dict[str, Any]]:
+        """All operations (of one subject), in the order of acceptance."""
+        rows = self.rows(Operation)
+        return [row for row in rows if subject_id in (None, row["subject_id"])]
+
+    def rows(self, model: type[Row]) -> list[dict[str, Any]]:
+        """All rows of a table, in the order of their primary key."""
+        table = model.__table__
+        statement = select(table).order_by(*table.primary_key)  # type: ignore[attr-defined]
+        return self.database.read(
+            lambda connection: [dict(row) for row in connection.execute(statement).mappings()]
+        )
+
+    def dump(self) -> dict[str, list[Any]]:
+        """Every row of every table: two dumps are equal where nothing changed."""
+        return self.database.read(
+            lambda connection: {
+                table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))]
+                for table in self._tables
+            }
+        )
+
+    def amphora_of(self, load_balancer_id: str) -> str:
+        """The one amphora that carries a load balancer."""
+        [amphora_id] = self.catalog.list_ids("amphora", load_balancer_id=load_balancer_id, status="ALLOCATED")
+        return amphora_id
+
+    def pushed(self, load_balancer_id: str) -> Bundle:
+        """The configuration that the load balancer's amphora has."""
+        bundle = self.amphorae.bundle(self.amphora_of(load_balancer_id))
+        assert bundle is not None
+        return bundle
+
+    def rendered(self, load_balancer_id: str) -> Bundle:
+        """The configuration that the rows ask for, at the version of what was pushed last."""
+        snapshot = read_snapshot(self.database, load_balancer_id)
+        assert snapshot.tree is not None
+        tree = wanted_tree(snapshot.tree, snapshot, [])
+        return render(tree, self.amphora_of(load_balancer_id), self.pushed(load_balancer_id).version)
+
+    def assert_in_step(self, load_balancer_id: str) -> None:
+        """What runs is what the rows say, nothing is unfinished, and the lease is free."""
+        assert self.pushed(load_balancer_id) == self.rendered(load_balancer_id)
+        assert [row["state"] for row in self.operations() if row["state"] in ("QUEUED", "RUNNING")] == []
+        [lease] = [row for row in self.rows(Lease) if row["key"] == load_balancer_id]
+        assert (lease["owner"], lease["pending"]) == (None, 0)
+        assert lease["config_version"] <= self.pushed(load_balancer_id).version
+
+    def assert_no_orphans(self) -> None:
+        """Everything outside has its row."""
+        assert self.compute.owned() <= set(self.catalog.list_ids("amphora"))
+        assert self.network.owned() <= set(self.catalog.list_ids("load_balancer"))
+
+    def assert_empty(self) -> None:
+        """Nothing is left: no row but history, nothing outside."""
+        for kind in ("load_balancer", "amphora", *PARTS):
+            assert self.catalog.list_ids(kind) == []
+        assert self.compute.owned() == frozenset()
+        assert self.network.owned() == frozenset()
+        assert self.rows(Lease) == []
+
+
+def same_but_version(one: Bundle, other: Bundle) -> bool:
+    """Whether two bundles ask for the same."""
+    return replace(one, version=1) == replace(other, version=1)
