@@ -7,9 +7,13 @@
     │   └── NotSupported             valid in the API, not built or not allowed here
     ├── NotFound                     the id names nothing
     │   ├── AmphoraNotFound  LBNotFound  ListenerNotFound  PoolNotFound
-    │   └── HMNotFound  MemberNotFound  L7PolicyNotFound  L7RuleNotFound
+    │   ├── HMNotFound  MemberNotFound  L7PolicyNotFound  L7RuleNotFound
+    │   └── FlavorNotFound  FlavorProfileNotFound  AvailabilityZoneNotFound  AvailabilityZoneProfileNotFound
     ├── Unsuitable                   the object exists nowhere that it could be built
     │   └── NoSuitableAmphora  NoSuitableLB  NoSuitablePool
+    ├── Unauthenticated              it is not known who asks
+    ├── Forbidden                    the caller may not do this
+    │   └── QuotaExceeded            the project has as many as it may
     ├── Conflict                     the object's present state forbids the request
     │   └── IllegalTransition  AmphoraInUse  Duplicate
     ├── OperationFailed              an operation that another worker ran ended in FAILED
@@ -113,6 +117,45 @@ class L7RuleNotFound(NotFound):
     """No L7 rule has this id."""
 
     kind = "L7 rule"
+
+
+class FlavorNotFound(NotFound):
+    """No flavor has this id."""
+
+    kind = "flavor"
+
+
+class FlavorProfileNotFound(NotFound):
+    """No flavor profile has this id."""
+
+    kind = "flavor profile"
+
+
+class AvailabilityZoneNotFound(NotFound):
+    """No availability zone has this name."""
+
+    kind = "availability zone"
+
+
+class AvailabilityZoneProfileNotFound(NotFound):
+    """No availability zone profile has this id."""
+
+    kind = "availability zone profile"
+
+
+class Unauthenticated(PorticoError):
+    """The request does not say who asks, or its credentials are not valid."""
+
+
+class Forbidden(PorticoError):
+    """The caller is known and may not do this."""
+
+
+class QuotaExceeded(Forbidden):
+    """The project has as many objects of these kinds as it may."""
+
+    def __init__(self, kinds: str) -> None:
+        super().__init__(f"Quota has been met for resources: {kinds}")
 
 
 class Unsuitable(PorticoError):

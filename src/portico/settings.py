@@ -114,6 +114,36 @@ class AmphoraSettings(_Group):
     """How long an amphora that is taken away may finish the connections it has."""
 
 
+class ApiSettings(_Group):
+    """How the API is served."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at. Without authentication (``noauth``), everybody who reaches it may do everything."""
+    port: int = Field(default=9876, ge=0, le=65535)
+    auth: Literal["noauth"] = "noauth"
+    """Who callers are: ``noauth`` takes everybody for an administrator."""
+    project_id: str = "default"
+    """With ``noauth``, the project of a caller who names none."""
+    threads: PositiveInt = 8
+    """Requests that one process works on at once; each may hold a database connection."""
+    max_body_bytes: PositiveInt = 4 * 1024 * 1024
+    """A longer request body is answered with 413; 4 MiB hold a batch of some 20,000 members."""
+    keep_alive_seconds: PositiveInt = 75
+    """How long an idle connection stays open: clients use theirs again after seconds of sleep."""
+
+
+class QuotaSettings(_Group):
+    """What a project may have where its own quota says nothing; -1 means no limit."""
+
+    load_balancer: int = Field(default=-1, ge=-1)
+    listener: int = Field(default=-1, ge=-1)
+    pool: int = Field(default=-1, ge=-1)
+    member: int = Field(default=-1, ge=-1)
+    health_monitor: int = Field(default=-1, ge=-1)
+    l7policy: int = Field(default=-1, ge=-1)
+    l7rule: int = Field(default=-1, ge=-1)
+
+
 class Settings(BaseSettings):
     """All groups. Unknown names are refused, so that a typing error is not a silent default."""
 
@@ -126,6 +156,8 @@ class Settings(BaseSettings):
     network: NetworkSettings = NetworkSettings()
     compute: ComputeSettings = ComputeSettings()
     amphora: AmphoraSettings = AmphoraSettings()
+    api: ApiSettings = ApiSettings()
+    quotas: QuotaSettings = QuotaSettings()
 
     @classmethod
     def from_file(cls, path: Path, **overrides: Any) -> Settings:

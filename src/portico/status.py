@@ -148,10 +148,14 @@ def check_transition(kind: type[StrEnum], old: str | None, new: str) -> None:
         raise IllegalTransition(f"{old} cannot become {new}")
 
 
+SHOWN_AS_UPDATING = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)
+"""What a load balancer with unfinished operations is not shown as."""
+
+
 def shown_status(stored: str, pending_operations: int) -> str:
     """What a load balancer's provisioning status is for its user: an ACTIVE (or ERROR) one with unfinished operations
     is being updated."""
-    if pending_operations and stored in (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR):
+    if pending_operations and stored in SHOWN_AS_UPDATING:
         return ProvisioningStatus.PENDING_UPDATE
     return stored
 

@@ -49,6 +49,24 @@ def test_the_defaults_are_the_promised_ones() -> None:
             "request_seconds": 60.0,
             "drain_seconds": 5.0,
         },
+        "api": {
+            "host": "127.0.0.1",
+            "port": 9876,
+            "auth": "noauth",
+            "project_id": "default",
+            "threads": 8,
+            "max_body_bytes": 4194304,
+            "keep_alive_seconds": 75,
+        },
+        "quotas": {
+            "load_balancer": -1,
+            "listener": -1,
+            "pool": -1,
+            "member": -1,
+            "health_monitor": -1,
+            "l7policy": -1,
+            "l7rule": -1,
+        },
     }
 
 

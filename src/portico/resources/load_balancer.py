@@ -81,7 +81,7 @@ class LoadBalancerSpec(Spec):
         }
     )
 
-    provider: Literal["amphora"] = "amphora"
+    provider: Literal["amphora", "octavia"] = "amphora"
     flavor_id: Id | None = None
     availability_zone: Name | None = None
     vip_address: Address | None = None
