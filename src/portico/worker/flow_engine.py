@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import futurist
 from taskflow import engines, states
 from taskflow.listeners.base import Listener
 from taskflow.patterns.linear_flow import Flow
@@ -28,7 +28,7 @@ class FlowEngine:
     """
 
     def __init__(self, threads: int, on_task: TaskEvent | None = None) -> None:
-        self._executor = futurist.ThreadPoolExecutor(max_workers=threads)
+        self._executor = ThreadPoolExecutor(max_workers=threads)
         self._on_task = on_task
 
     def run_flow(self, flow: Flow, timeline: list[Any]) -> None:
