@@ -73,7 +73,9 @@ class FailoverAmphora(OperationFlow):
         if snapshot.tree is None:
             raise AmphoraInUse(f"amphora {work.claim.key} was given to a load balancer meanwhile: fail it over again")
         subject_id = work.operations[0].subject_id
-        for amphora in snapshot.tree.amphorae:
-            if amphora.id == subject_id:
-                yield replace_amphora(work, amphora, amphora.role or "amphora")
+        old = [amphora for amphora in snapshot.tree.amphorae if amphora.id == subject_id]
+        if not old:
+            yield PushConfiguration(work)
+        for amphora in old:
+            yield replace_amphora(work, amphora, amphora.role or "amphora")
         yield RetireLeftovers(work)

@@ -66,11 +66,11 @@ class FailoverLoadBalancer(OperationFlow):
         tree = work.current().tree
         amphorae = tree.amphorae if tree is not None else []
         serving = [amphora for amphora in amphorae if amphora.status == AmphoraStatus.ALLOCATED]
-        # Where an earlier try got half way, those that already have their replacement are the old ones.
-        replaced = {amphora.replaces_id for amphora in amphorae}
-        old = [amphora for amphora in serving if amphora.id in replaced] or serving
-        if not old:
+        if not serving:
             yield from _build(work, Priority.FAILOVER)
+        # What replaces another one was built by an earlier try, which got half way.
+        old = [amphora for amphora in serving if amphora.replaces_id is None]
+        if not old:
             yield PushConfiguration(work)
         for number, amphora in enumerate(old, start=1):
             yield replace_amphora(work, amphora, str(number))

@@ -39,7 +39,8 @@ class Amphora(Row):
     image_id: Mapped[str | None] = mapped_column(UUID, default=None)
     compute_flavor: Mapped[str | None] = mapped_column(String(255), default=None)
     replaces_id: Mapped[str | None] = mapped_column(UUID, default=None)
-    """The amphora that this one is built to replace: how a failover that starts again finds its replacement."""
+    """The amphora that this one is built to replace, until the failover is recorded: how a failover that starts again
+    finds its replacement, and knows what is one."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     updated_at: Mapped[datetime | None] = mapped_column(default=None)
 

@@ -100,6 +100,10 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
         if operation.subject_type != "amphora":
             values = restored.get(operation.subject_id, {})
             _mark_failed(connection, operation, values, last[operation.subject_id] is operation)
+    if any(operation.action == Action.FAILOVER for operation in results.succeeded):
+        # From now on a replacement is an amphora like any other, which the next failover replaces.
+        replacement = and_(Amphora.load_balancer_id == claim.key, Amphora.replaces_id.is_not(None))
+        connection.execute(update(Amphora).where(replacement).values(replaces_id=None))
 
 
 def _finish(
