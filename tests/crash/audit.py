@@ -1,0 +1,170 @@
+"""What must be true of a deployment that has come to rest, whatever happened on the way there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, case, select, update
+
+from portico.render import render
+from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Slot, SlotWaiter
+from portico.resources.amphora import AmphoraHealth
+from portico.resources.row import table_of
+from portico.resources.tree import Tree
+from portico.status import AmphoraStatus, OperationState, ProvisioningStatus
+from portico.store.database import Database
+from portico.store.dialects import now_ms
+from portico.store.snapshot import read_snapshot
+from portico.store.subjects import SUBJECTS
+from portico.tasks.vip import allocation_of
+from tests.crash.world import World
+
+_TRANSIENT = ("slot", "slot_waiter", "slot_limit", "alembic_version")
+"""Tables without anything that lasts: what they say is looked at by its own rule."""
+
+
+def let_time_pass(database: Database, seconds: float) -> None:
+    """Let everything that is leased run out ``seconds`` earlier: the same as waiting, to all who go by the database's
+    clock. (Whoever goes by another one does not notice, and fails the test.)"""
+    milliseconds = int(seconds * 1000)
+
+    def work(connection: Connection) -> None:
+        for model in (Lease, Slot, SlotWaiter):
+            values: dict[str, Any] = {"expires_at": model.expires_at - milliseconds}
+            if model is Lease:
+                later = Lease.not_before > milliseconds
+                values["not_before"] = case((later, Lease.not_before - milliseconds), else_=0)
+            connection.execute(update(model).values(**values))
+
+    database.transact(work)
+
+
+def dump_rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table that lasts, in a form that compares."""
+
+    def work(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+        return {
+            table.name: sorted((tuple(map(repr, row)) for row in connection.execute(select(table))))
+            for table in Row.metadata.sorted_tables
+            if table.name not in _TRANSIENT
+        }
+
+    return database.transact(work)
+
+
+def audit(database: Database, world: World, failures: Sequence[str] = ()) -> None:
+    """Assert that everything is at rest and that rows and world say the same.
+
+    Args:
+        database: the rows.
+        world: what is outside.
+        failures: ids of the operations that may, and must, have ended in FAILED.
+    """
+    faults = [
+        *_find_unfinished(database, failures),
+        *_find_held(database),
+        *_find_differences(database, world),
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def _rows(database: Database, model: type[Row]) -> list[Any]:
+    statement = select(table_of(model))
+    return database.read(lambda connection: list(connection.execute(statement).all()))
+
+
+def _find_unfinished(database: Database, failures: Sequence[str]) -> list[str]:
+    """Operations and objects that did not reach their end."""
+    faults = []
+    for operation in _rows(database, Operation):
+        wanted = OperationState.FAILED if operation.id in failures else OperationState.SUCCEEDED
+        if operation.state != wanted:
+            faults.append(
+                f"{operation.action} of {operation.subject_type} {operation.subject_id} is {operation.state} "
+                f"after {operation.attempts} attempts: {operation.error} {operation.reason}"
+            )
+    for kind, subject in SUBJECTS.items():
+        for row in _rows(database, subject.model):
+            status = row.status if kind == "amphora" else row.provisioning_status
+            calm: tuple[str, ...] = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)
+            if kind == "amphora":
+                calm = (AmphoraStatus.READY, AmphoraStatus.ALLOCATED)
+            if status not in calm:
+                faults.append(f"{kind} {row.id} is {status}")
+    return faults
+
+
+def _find_held(database: Database) -> list[str]:
+    """Leases and slots that somebody has or that belong to nothing."""
+    faults = []
+    keys = {row.id for row in _rows(database, LoadBalancer)}
+    keys |= {row.id for row in _rows(database, Amphora) if row.load_balancer_id is None}
+    leases = _rows(database, Lease)
+    for lease in leases:
+        if lease.owner is not None or lease.pending:
+            faults.append(f"lease {lease.key} is held by {lease.owner} with {lease.pending} pending")
+    if {lease.key for lease in leases} != keys:
+        faults.append(f"leases without owner or owners without lease: {keys ^ {lease.key for lease in leases}}")
+    now = database.read(lambda connection: connection.scalar(select(now_ms()))) or 0
+    for slot in _rows(database, Slot):
+        if slot.owner is not None and slot.expires_at >= now:
+            faults.append(f"slot {slot.number} of {slot.name} is held by {slot.owner}")
+    faults += [f"{one.holder} waits for {one.name}" for one in _rows(database, SlotWaiter) if one.expires_at >= now]
+    return faults
+
+
+def _find_differences(database: Database, world: World) -> list[str]:
+    """Whatever is in the rows and not in the world, or the other way round."""
+    faults = []
+    amphorae = _rows(database, Amphora)
+    trees = [read_tree(database, row.id) for row in _rows(database, LoadBalancer)]
+    found = world.dump()
+    if (places := set(found["places"])) != (ids := {row.id for row in amphorae}):
+        faults.append(f"amphorae in the world only: {places - ids}; in the rows only: {ids - places}")
+    vips = {allocation for tree in trees for allocation in allocations(tree)}
+    if found["vips"] != vips:
+        faults.append(f"VIPs in the world only: {found['vips'] - vips}; in the rows only: {vips - found['vips']}")
+    if _rows(database, AmphoraHealth) and {row.amphora_id for row in _rows(database, AmphoraHealth)} - ids:
+        faults.append("health of amphorae that are gone")
+    plugged = {}
+    carriers = Counter(row.load_balancer_id for row in amphorae if row.load_balancer_id is not None)
+    for tree in trees:
+        load_balancer = tree.load_balancer
+        wanted = 1 if load_balancer.provisioning_status == ProvisioningStatus.ACTIVE else carriers[load_balancer.id]
+        if carriers[load_balancer.id] != wanted:
+            faults.append(f"load balancer {load_balancer.id} has {carriers[load_balancer.id]} amphorae")
+        plugged |= {amphora.id: tuple(allocations(tree)) for amphora in tree.amphorae}
+        faults += _find_stale(database, tree, found["bundles"])
+    if found["plugged"] != plugged:
+        faults.append(f"plugged: {found['plugged']}; wanted: {plugged}")
+    return faults
+
+
+def _find_stale(database: Database, tree: Tree, bundles: dict[str, Any]) -> list[str]:
+    """Amphorae of one load balancer that run anything but the newest configuration."""
+    faults = []
+    version = read_snapshot(database, tree.load_balancer.id).lease.config_version  # type: ignore[union-attr]
+    for amphora in tree.amphorae:
+        bundle = bundles.get(amphora.id)
+        if bundle is None:
+            faults.append(f"amphora {amphora.id} has no configuration")
+        elif bundle.version != version:
+            faults.append(f"amphora {amphora.id} has version {bundle.version}, the rows say {version}")
+        elif bundle != (wanted := render(tree, amphora.id, version)):
+            faults.append(f"amphora {amphora.id} runs {replace(bundle)}, the rows say {wanted}")
+    return faults
+
+
+def read_tree(database: Database, load_balancer_id: str) -> Tree:
+    """What the rows say of one load balancer."""
+    tree = read_snapshot(database, load_balancer_id).tree
+    assert tree is not None
+    return tree
+
+
+def allocations(tree: Tree) -> list[Any]:
+    """The VIPs that the rows of one load balancer say it has."""
+    return [found for vip in tree.vips if (found := allocation_of(vip)) is not None]

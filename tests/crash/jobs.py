@@ -1,0 +1,54 @@
+"""What a test tells a worker process to do, and what it hears back."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from typing import Any
+
+from portico.settings import Settings
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where a worker process stops itself, and how.
+
+    Attributes:
+        boundary: the n-th boundary that it comes to, from 0.
+        text: or: before the first push of a configuration that holds this text.
+        number: SIGKILL, or SIGSTOP for a pause.
+    """
+
+    boundary: int | None = None
+    text: str | None = None
+    number: signal.Signals = signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one worker process does.
+
+    Attributes:
+        settings: its database and its limits.
+        world: the socket of the ``World``; or the data directory of an embedded Portico, to work with real drivers.
+        method: of ``ControllerWorker``, called with ``arguments``; None: run what is queued until nothing is left.
+        stop: where it stops; None: nowhere.
+        clock_shift: seconds by which its idea of the time is wrong.
+        loop: run a ``RunLoop`` until it is told to stop (``WorkerProcess.finish``).
+    """
+
+    settings: Settings
+    world: str
+    method: str | None = None
+    arguments: tuple[Any, ...] = ()
+    stop: Stop | None = None
+    clock_shift: float = 0.0
+    loop: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a job ended that was not killed: the boundaries that it passed, and the error that it raised, if any."""
+
+    boundaries: list[str] = field(default_factory=list)
+    error: str | None = None

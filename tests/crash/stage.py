@@ -1,0 +1,94 @@
+"""One deployment for tests to interrupt: rows, world, worker processes, and a worker that sets the scene."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.resources import Amphora
+from portico.settings import DatabaseSettings, Settings, WorkerSettings
+from portico.store.catalog import Catalog
+from portico.store.database import Database
+from portico.store.requests import Requests
+from portico.worker import ControllerWorker
+from tests.crash.audit import audit, let_time_pass
+from tests.crash.jobs import Job, Report, Stop
+from tests.crash.workers import WorkerProcess, Workers
+from tests.crash.world import World
+
+
+class Stage:
+    """Rows in one database and a world to go with them.
+
+    Attributes:
+        settings: of its workers; leases last for minutes, as the time passes only when a test lets it.
+        database, world, catalog, requests: what their names say.
+        builder: a worker in the test's own process, to set the scene with.
+    """
+
+    def __init__(self, url: str, directory: Path, workers: Workers) -> None:
+        self.settings = make_settings(url)
+        self.workers = workers
+        self.world = World(Path(tempfile.mkdtemp(dir=directory)))
+        self.database = Database(self.settings.database)
+        notifier = InProcessNotifier()
+        self.catalog = Catalog(self.database, self.settings.validation)
+        self.requests = Requests(self.database, self.settings.validation, notifier)
+        self.builder = ControllerWorker(
+            self.settings,
+            database=self.database,
+            compute=self.world.compute,
+            network=self.world.network,
+            amphorae=self.world.amphorae,
+            notifier=notifier,
+        )
+
+    def start(
+        self,
+        method: str | None = None,
+        *arguments: object,
+        stop: Stop | None = None,
+        settings: Settings | None = None,
+        clock_shift: float = 0.0,
+        loop: bool = False,
+    ) -> WorkerProcess:
+        """Start a worker process on this deployment; see ``Job``."""
+        chosen = settings or self.settings
+        return self.workers.start(Job(chosen, self.world.address, method, arguments, stop, clock_shift, loop))
+
+    def recover(self) -> Report:
+        """Let the leases of the dead run out, and let another worker run what is queued until nothing is left."""
+        let_time_pass(self.database, self.settings.worker.lease_seconds)
+        report = self.start().wait()
+        assert report is not None
+        assert report.error is None, report.error
+        return report
+
+    def audit(self, failures: Sequence[str] = ()) -> None:
+        """Assert that rows and world are at rest and agree."""
+        self.builder.services.slots.release_idle()
+        audit(self.database, self.world, failures)
+
+    def remove_spares(self) -> None:
+        """Delete every spare, so that the next scenario builds its own amphorae."""
+        for amphora_id in self.catalog.list_ids("amphora", load_balancer_id=None):
+            self.builder.delete_amphora(amphora_id)
+
+    def amphorae_of(self, load_balancer_id: str) -> list[str]:
+        """Ids of a load balancer's amphorae."""
+        return self.catalog.list_ids(Amphora.__tablename__, load_balancer_id=load_balancer_id)
+
+    def close(self) -> None:
+        """End its processes and let go of everything."""
+        self.workers.forget()
+        self.builder.close()
+        self.database.close()
+        self.world.close()
+
+
+def make_settings(url: str, **worker: float) -> Settings:
+    """Settings of a worker on this database; ``worker`` are those of its group that differ."""
+    values = {"lease_seconds": 300.0, "batch_seconds": 0.0, "executor_threads": 8, **worker}
+    return Settings(database=DatabaseSettings(url=url, pool_size=4), worker=WorkerSettings.model_validate(values))

@@ -1,0 +1,191 @@
+"""The program behind ``Workers``: it imports Portico once and forks a worker process for each job.
+
+Run as ``python -m tests.crash.worker_process SOCKET``. Whoever connects to the socket is served by a child of its own:
+it gets the child's process id, sends a ``Job``, and gets a ``Report``, unless the child stopped itself on the way.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from datetime import datetime, timedelta, tzinfo
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from typing import Any, Self, cast
+
+from taskflow import engines
+from taskflow.patterns import linear_flow
+
+from portico.drivers.agent_client import AgentClient
+from portico.drivers.amphora_agent import AgentAmphorae
+from portico.drivers.compute_local import LocalCompute
+from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.drivers.network_loopback import LoopbackNetwork
+from portico.errors import PorticoError
+from portico.resources import row
+from portico.store.database import Database
+from portico.store.leases import next_due_ms
+from portico.worker import ControllerWorker
+from portico.worker.run_loop import RunLoop
+from tests.crash.jobs import Job, Report, Stop
+from tests.crash.world import RemoteDriver, Watched
+
+_LONGEST_RUN = 60.0
+"""Seconds after which a worker that runs what is queued gives up."""
+
+
+class Watch:
+    """Counts the boundaries that this process passes, and stops it at the one that was named."""
+
+    def __init__(self, stop: Stop | None, connection: Connection) -> None:
+        self.passed: list[str] = []
+        self._stop = stop
+        self._connection = connection
+        self._lock = threading.Lock()
+        self.is_on = True
+
+    def pass_boundary(self, name: str) -> None:
+        """Come to a boundary."""
+        # When leases are renewed and slots given back depends on the time: no boundaries that a test could count.
+        if not self.is_on or threading.current_thread().name == "lease-keeper":
+            return
+        with self._lock:
+            number = len(self.passed)
+            self.passed.append(name)
+            if self._stop is not None and number == self._stop.boundary:
+                self._act(name)
+
+    def on_task(self, flow: str, task: str, state: str) -> None:
+        """Hear from the engine."""
+        self.pass_boundary(f"{flow}.{task} {state}")
+
+    def look(self, *arguments: Any) -> None:
+        """Look at what is about to be pushed."""
+        text = self._stop.text if self._stop is not None else None
+        if text is not None and any(text in getattr(argument, "haproxy", "") for argument in arguments):
+            self._act(f"push of {text}")
+
+    def follow_commits(self, database: Database) -> None:
+        """Make each commit of a transaction a boundary, once the database has answered."""
+        dialect: Any = database.engine.dialect
+        commit = dialect.do_commit
+
+        def do_commit(connection: Any) -> None:
+            commit(connection)
+            self.pass_boundary("commit")
+
+        dialect.do_commit = do_commit
+
+    def _act(self, name: str) -> None:
+        assert self._stop is not None
+        if self._stop.number == signal.SIGSTOP:
+            self._connection.send(name)
+        os.kill(os.getpid(), self._stop.number)
+        # The signal stops all threads, but not all at once: this one does nothing more until it is told to.
+        self._connection.recv()
+
+
+def serve(connection: Connection) -> None:
+    """Do one job."""
+    connection.send(os.getpid())
+    job: Job = connection.recv()
+    watch = Watch(job.stop, connection)
+    error = None
+    try:
+        worker = build_worker(job, watch)
+        try:
+            run(worker, job, connection)
+        finally:
+            watch.is_on = False
+            worker.close()
+    except PorticoError as failure:
+        error = f"{type(failure).__name__}: {failure}"
+    except Exception:
+        error = traceback.format_exc()
+    connection.send(Report(watch.passed, error))
+
+
+def build_worker(job: Job, watch: Watch) -> ControllerWorker:
+    """A worker on the world that the job names."""
+    if job.clock_shift:
+        shift_clock(job.clock_shift)
+    database = Database(job.settings.database)
+    drivers: dict[str, Any]
+    if Path(job.world).is_dir():
+        client = AgentClient(job.settings.amphora)
+        drivers = {
+            "compute": LocalCompute(client, job.settings.amphora.agent_url),
+            "network": LoopbackNetwork(job.settings.network.vip_range),
+            "amphorae": AgentAmphorae(client),
+        }
+    else:
+        drivers = {name: RemoteDriver(job.world, name) for name in ("compute", "network", "amphorae")}
+    worker = ControllerWorker(
+        job.settings,
+        database=database,
+        notifier=InProcessNotifier(),
+        on_task=watch.on_task,
+        **{name: cast(Any, Watched(driver, name, watch.look, watch.pass_boundary)) for name, driver in drivers.items()},
+    )
+    watch.follow_commits(database)
+    return worker
+
+
+def run(worker: ControllerWorker, job: Job, connection: Connection) -> None:
+    """Run what the job says."""
+    if job.loop:
+        loop = RunLoop(worker)
+        loop.start()
+        connection.recv()
+        if not loop.stop():
+            os._exit(1)
+    elif job.method is not None:
+        getattr(worker, job.method)(*job.arguments)
+    else:
+        deadline = time.monotonic() + _LONGEST_RUN
+        while worker.run_pending(limit=100) or next_due_ms(worker.services.database) is not None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"there is still something queued after {_LONGEST_RUN} s")
+            time.sleep(0.01)
+
+
+def shift_clock(seconds: float) -> None:
+    """Let this process believe that it is earlier or later than it is."""
+
+    class ShiftedTime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(seconds=seconds)
+
+    row.datetime = ShiftedTime  # type: ignore[misc]
+    true_time = time.time
+    time.time = lambda: true_time() + seconds
+
+
+def main() -> None:
+    """Fork a child for each connection, until this process is ended."""
+    listener = Listener(sys.argv[1], "AF_UNIX", backlog=64)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
+    # What TaskFlow looks up and imports when the first engine is made takes longer than most jobs.
+    engines.load(linear_flow.Flow("first"), engine="parallel")
+    gc.freeze()
+    print("ready", flush=True)  # noqa: T201 - what Workers waits for
+    while True:
+        connection = listener.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listener.close()
+            try:
+                serve(connection)
+            finally:
+                os._exit(0)  # past the engines' threads, which would be waited for
+        connection.close()
+
+
+if __name__ == "__main__":
+    main()
