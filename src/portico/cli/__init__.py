@@ -1,0 +1,15 @@
+"""The command line: ``portico``.
+
+Belongs here: commands, what they print, and the demo. Does not: anything that a program which embeds Portico could
+want; commands call the library, and the demo is written as its users would write. I/O: yes.
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run ``portico``."""
+    # Loaded here and not with the package: ``python -m portico.cli.demo`` would find itself loaded already.
+    from portico.cli.commands import app  # noqa: PLC0415
+
+    app()

@@ -1,0 +1,77 @@
+"""``portico status``: what goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from portico.cli.configuration import ConfigOption, read_settings
+from portico.errors import StoreError
+from portico.settings import DatabaseSettings
+from portico.store.database import Database
+from portico.store.overview import Overview, read_overview
+
+
+def status(
+    config: ConfigOption = None,
+    directory: Annotated[
+        Path | None, typer.Option(help="The data directory of an embedded Portico (open_embedded).", file_okay=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows of each kind.")] = 20,
+) -> None:
+    """Show load balancers, operations, leases and slots."""
+    settings = read_settings(config).database
+    if directory is not None:
+        if not (directory / "portico.db").exists():
+            raise typer.BadParameter(f"there is no Portico in {directory}", param_hint="--directory")
+        settings = DatabaseSettings(url=f"sqlite:///{directory.absolute() / 'portico.db'}")
+    database = Database(settings)
+    try:
+        overview = read_overview(database, limit)
+    except StoreError as error:
+        typer.echo(f"Error: {error}. Is the schema there? See portico db upgrade.", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        database.close()
+    console = Console()
+    for table in _draw(overview):
+        console.print(table)
+
+
+def _draw(overview: Overview) -> list[Table]:
+    load_balancers = _table("Load balancers", "id", "name", "address", "provisioning", "operating")
+    for row in overview.load_balancers:
+        address = row["ip_address"] or "-"
+        load_balancers.add_row(
+            row["id"], row["name"], address, str(row["provisioning_status"]), str(row["operating_status"])
+        )
+    operations = _table("Operations", "accepted", "action", "of", "id", "state", "attempts", "reason")
+    for row in overview.operations:
+        operations.add_row(
+            f"{row['created_at']:%Y-%m-%d %H:%M:%S}",
+            row["action"],
+            row["subject_type"],
+            row["subject_id"],
+            row["state"],
+            str(row["attempts"]),
+            row["reason"] or "",
+        )
+    leases = _table("Leases", "of", "owner", "epoch", "unfinished operations", "runs out in")
+    for row in overview.leases:
+        left = f"{row['left_ms'] / 1000:.1f} s" if row["owner"] and row["left_ms"] > 0 else "free"
+        leases.add_row(row["key"], row["owner"] or "-", str(row["epoch"]), str(row["pending"]), left)
+    slots = _table("Slots", "limit", "capacity", "held", "waiting")
+    for use in overview.slots:
+        slots.add_row(use.name, str(use.capacity) if use.capacity else "none", str(use.held), str(use.waiting))
+    return [load_balancers, operations, leases, slots]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

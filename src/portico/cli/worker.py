@@ -1,0 +1,115 @@
+"""``portico worker``: processes that run what is queued."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from portico import Settings
+from portico.bootstrap import build_worker
+from portico.cli.configuration import ConfigOption, read_settings
+from portico.errors import PorticoError
+from portico.store.schema import current_revision, head_revision
+from portico.worker.run_loop import RunLoop
+
+RESTART_SECONDS = 1.0
+"""Least time from one start of a process to the next in its place."""
+
+
+def worker(
+    config: ConfigOption = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes; each runs worker.threads operations at once.")] = 1,
+) -> None:
+    """Run what is queued, until SIGTERM or Ctrl-C; what runs then is finished, or handed over to other workers."""
+    settings = read_settings(config)
+    try:
+        found, needed = current_revision(settings.database.url), head_revision()
+        if found != needed:
+            raise typer.BadParameter(
+                f"the database is at revision {found}, not at {needed}: run portico db upgrade",
+                param_hint="database.url",
+            )
+        sys.exit(run_worker(settings) if processes == 1 else _run_processes(config, processes))
+    except PorticoError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+def run_worker(settings: Settings) -> int:
+    """Run in this process until it is told to stop, or whoever started it as a process has ended. Returns the exit
+    status.
+
+    Raises:
+        DriverError: certificates are missing or wrong.
+        StoreError: the database refused.
+    """
+    _log_to_stderr()
+    stopping = _stop_on_signals()
+    controller_worker = build_worker(settings)
+    loop = RunLoop(controller_worker)
+    loop.start()
+    structlog.get_logger().info("worker runs", owner=controller_worker.owner, threads=settings.worker.threads)
+    parent = multiprocessing.parent_process()
+    while not stopping.wait(0.5):
+        if parent is not None and not parent.is_alive():
+            break
+    if not loop.stop():
+        # Threads are still busy with what was handed over; waiting for them is what we were told not to do.
+        os._exit(1)
+    controller_worker.close()
+    controller_worker.services.database.close()
+    return 0
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.WARNING)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+def _stop_on_signals() -> threading.Event:
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def _run_processes(config: Path | None, count: int) -> int:
+    """Keep so many processes running, starting another one for each that dies, until told to stop."""
+    _log_to_stderr()
+    stopping = _stop_on_signals()
+    context = multiprocessing.get_context("spawn")  # a fork would share connections and locks
+
+    def start() -> tuple[float, SpawnProcess]:
+        process = context.Process(target=_run_child, args=(config,))
+        process.start()
+        return time.monotonic(), process
+
+    running = [start() for _ in range(count)]
+    while not stopping.is_set():
+        wait([process.sentinel for _, process in running], timeout=0.5)
+        for index, (started, process) in enumerate(running):
+            if process.is_alive() or stopping.is_set() or time.monotonic() < started + RESTART_SECONDS:
+                continue
+            structlog.get_logger().warning("a worker process ended; starting another", exit_code=process.exitcode)
+            running[index] = start()
+    for _, process in running:
+        process.terminate()
+    for _, process in running:
+        process.join()
+    return max(abs(process.exitcode or 0) for _, process in running) and 1
+
+
+def _run_child(config: Path | None) -> None:
+    sys.exit(run_worker(read_settings(config)))
