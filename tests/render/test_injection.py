@@ -38,7 +38,7 @@ DOCUMENT: Document = {
                 {
                     "action": "REJECT",
                     "rules": [
-                        {"type": "HOST_NAME", "compare_type": "EQUAL_TO", "value": "host"},
+                        {"type": "HOST_NAME", "compare_type": "EQUAL_TO", "value": "www"},
                         {"type": "PATH", "compare_type": "REGEX", "value": "path"},
                         {"type": "FILE_TYPE", "compare_type": "EQUAL_TO", "value": "type"},
                         {"type": "FILE_TYPE", "compare_type": "REGEX", "value": "types"},
@@ -146,10 +146,14 @@ def _build() -> Tree:
 
 
 def _fields() -> Iterator[tuple[int, str]]:
-    """Number of the row in the tree and name of the column, for each text or JSON column that has a value."""
+    """Number of the row in the tree and name of the column, for each text or JSON column that has a value; but once
+    for a value that several rows of a kind have there."""
+    seen = set()
     for number, row in enumerate(_rows(_build())):
         for column in row.__table__.columns:
-            if isinstance(column.type, String | JSON) and getattr(row, column.key) is not None:
+            place = (type(row), column.key, repr(getattr(row, column.key)))
+            if isinstance(column.type, String | JSON) and getattr(row, column.key) is not None and place not in seen:
+                seen.add(place)
                 yield number, column.key
 
 
@@ -165,6 +169,11 @@ HOSTILE = [
     "'\\''",
     "a b",
     "# comment",
+    "a#b",
+    "a'b",
+    'a"b',
+    "a\\b",
+    "a$HOME",
     '$HOME ${HOME} "${HOME}"',
     "%[env(HOME)] %% %{+Q}o %",
     "-f /etc/passwd",
@@ -229,10 +238,13 @@ def _is_meant(text: str, field: tuple[int, str], value: str) -> bool:
 
 
 def _spellings(word: str, before: str, value: str) -> set[str]:
-    """How a word may look once ``value`` stands where ``before`` was: as it is, doubled for a log format, or quoted for
-    the second reading that arguments of fetches get."""
-    spellings = (value, value.replace("%", "%%"), f'"{value}"')
-    return {word, *(word.replace(before, spelling) for spelling in spellings)} if before in word else {word}
+    """How a word may look once ``value`` stands where ``before`` was: as it is, or doubled for a log format. As the
+    argument of a fetch, which HAProxy reads a second time, it is harmless alone or in quotes that it cannot leave."""
+    if f"({before})" in word:
+        quoted = [] if set(value) & set('"\\') else [f'("{value}")']
+        plain = [f"({value})"] if value.isalnum() else []
+        return {word.replace(f"({before})", spelling) for spelling in quoted + plain}
+    return {word, *(word.replace(before, spelling) for spelling in (value, value.replace("%", "%%")))}
 
 
 def test_every_text_column_is_attacked() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.render.words import Unreadable, read_lines, split_words
+from tests.render.words import EXPANDED, Unreadable, read_lines, split_words
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,8 @@ from tests.render.words import Unreadable, read_lines, split_words
         ("a '#b' c", ["a", "#b", "c"]),
         ("a '' b", ["a", "", "b"]),
         ("a b\0c d", ["a", "b"]),
-        ('bind "fd@${NAME}"', ["bind", "fd@${NAME}"]),
+        ('bind "fd@${NAME}"', ["bind", f"fd@{EXPANDED}{{NAME}}"]),
+        ("a '${NAME}' $NAME \"\\$NAME\"", ["a", "${NAME}", "$NAME", "$NAME"]),
     ],
 )
 def test_words_are_split_and_unquoted(line: str, words: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+EXPANDED = "<variable>"
 _BLANKS = " \t\v\f\r"
 
 
@@ -19,7 +20,8 @@ def split_words(line: str) -> list[str]:
     """One line's words, unquoted.
 
     Outside quotes and within double ones a backslash escapes; within single ones nothing does. ``#`` outside quotes
-    ends the line. A NUL ends it wherever it is, because HAProxy's strings end there.
+    ends the line. A NUL ends it wherever it is, because HAProxy's strings end there. A ``$`` within double quotes,
+    where HAProxy expands variables, comes back as ``EXPANDED``.
     """
     words: list[str] = []
     word: str | None = None
@@ -35,6 +37,8 @@ def split_words(line: str) -> list[str]:
             if escaped is None:
                 raise Unreadable("ends in a backslash")
             word = (word or "") + _ESCAPES.get(escaped, escaped)
+        elif quote == '"' and character == "$":
+            word = (word or "") + EXPANDED
         elif not quote and character == "#":
             break
         elif not quote and character in _BLANKS:

@@ -1,0 +1,203 @@
+"""What a bundle says beside its text, and what is refused."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import portico.render.model
+from portico.errors import InvalidInput, NotSupported
+from portico.render import render
+from portico.render.model import MAX_WORDS
+from portico_wire import Bind, Bundle, Server
+from tests.render import haproxies
+from tests.render.trees import AMPHORA_ID, LOAD_BALANCER_ID, Document, tree_from
+
+
+def _render(document: Document) -> Bundle:
+    return render(tree_from(document), AMPHORA_ID, 7)
+
+
+def _document(listener: Document | None = None, pool: Document | None = None, **members: Any) -> dict[str, Any]:
+    member = {"address": "10.0.0.1", "protocol_port": 80, **members}
+    return {
+        "listeners": [{"protocol": "HTTP", "protocol_port": 8080, "default_pool": "web", **(listener or {})}],
+        "pools": {"web": {"protocol": "HTTP", "members": [member], **(pool or {})}},
+    }
+
+
+def test_a_bundle_names_its_sockets_backends_and_servers() -> None:
+    """The agent is told every socket, every backend, and of every server its exact line."""
+    bundle = _render({**_document(weight=5), "vips": ["127.64.0.1", "fd00::A"]})
+    assert (bundle.amphora_id, bundle.load_balancer_id, bundle.version) == (AMPHORA_ID, LOAD_BALANCER_ID, 7)
+    assert bundle.binds == (
+        Bind("PORTICO_BIND_127_64_0_1_8080", "127.64.0.1", 8080),
+        Bind("PORTICO_BIND_FD00000000000000000000000000000A_8080", "fd00::a", 8080),
+    )
+    pool_id, member_id = bundle.backends[0].name, bundle.servers[0].name
+    line = f"server {member_id} 10.0.0.1:80 weight 5"
+    assert bundle.servers == (Server(pool_id, member_id, line, "10.0.0.1", 80, 5, "ready"),)
+    assert [(backend.name, backend.dynamic) for backend in bundle.backends] == [(pool_id, True)]
+    assert f"\n    {line}\n" in bundle.haproxy
+
+
+def test_a_member_that_is_down_is_in_maintenance() -> None:
+    """It keeps its line, so that it can be brought up without a reload."""
+    [server] = _render(_document(admin_state_up=False)).servers
+    assert server.state == "maint"
+    assert server.line.endswith(" disabled")
+
+
+def test_changes_of_members_change_only_lines_of_servers() -> None:
+    """A member more, or another weight, leaves every other line as it is: the agent needs no reload for it."""
+    for pool in ({}, {"persistence_type": "HTTP_COOKIE"}, {"lb_algorithm": "SOURCE_IP"}):
+        few, more = _document(pool=pool), _document(pool=pool, weight=9)
+        more["pools"]["web"]["members"].append({"address": "10.0.0.2", "protocol_port": 80, "backup": True})
+        assert _without_servers(_render(few)) == _without_servers(_render(more))
+
+
+def _without_servers(bundle: Bundle) -> list[str]:
+    lines = {server.line for server in bundle.servers}
+    return [line for line in bundle.haproxy.split("\n") if line.strip() not in lines]
+
+
+def test_all_amphorae_of_a_load_balancer_get_the_same_text() -> None:
+    """Only the addressee differs, so either amphora can take the other's sockets."""
+    tree = tree_from(_document())
+    one, other = render(tree, AMPHORA_ID, 1), render(tree, LOAD_BALANCER_ID, 1)
+    assert (one.haproxy, one.binds, one.servers) == (other.haproxy, other.binds, other.servers)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {**_document(), "load_balancer": {"admin_state_up": False}},
+        _document({"admin_state_up": False}),
+        {"pools": {"web": {"protocol": "HTTP"}}},
+    ],
+    ids=["load balancer down", "listeners down", "no listeners"],
+)
+def test_nothing_to_serve_is_no_configuration(document: Document) -> None:
+    """The agent stops HAProxy where the text is empty."""
+    bundle = _render(document)
+    assert (bundle.haproxy, bundle.binds, bundle.backends, bundle.servers) == ("", (), (), ())
+
+
+def _monitored(**values: Any) -> dict[str, Any]:
+    return _document(pool={"health_monitor": {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2, **values}})
+
+
+def _with_rule(**values: Any) -> dict[str, Any]:
+    rule = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/", **values}
+    return _document({"l7policies": [{"action": "REJECT", "rules": [rule]}]})
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        *(
+            (_document({"protocol": protocol}), "protocol")
+            for protocol in ("TERMINATED_HTTPS", "UDP", "SCTP", "PROMETHEUS")
+        ),
+        *((_document(pool={"protocol": protocol}), "protocol") for protocol in ("UDP", "SCTP")),
+        (_document(pool={"lb_algorithm": "SOURCE_IP_PORT"}), "lb_algorithm"),
+        *((_monitored(type=kind), "type") for kind in ("PING", "UDP-CONNECT", "SCTP")),
+        *((_with_rule(type=kind), "type") for kind in ("SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD")),
+    ],
+)
+def test_what_is_not_built_is_refused_by_name(document: Document, field: str) -> None:
+    """Never left out in silence: the user is told which attribute it was."""
+    with pytest.raises(NotSupported) as refused:
+        _render(document)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        (_with_rule(value="a\nb"), "value"),
+        (_with_rule(value="a\0b"), "value"),
+        (_with_rule(value="a\x1bb"), "value"),
+        (_with_rule(type="HEADER", key="a b"), "key"),
+        (_with_rule(type="HEADER", key='a"b'), "key"),
+        (_with_rule(type="COOKIE", key=None), "key"),
+        (_document({"allowed_cidrs": ["10.0.0.0/8", "10.0.0.0/8 || TRUE"]}), "allowed_cidrs"),
+        (_document({"allowed_cidrs": ["fe80::%a' b/64"]}), "allowed_cidrs"),
+        (_document(address="fe80::1%a' b"), "address"),
+        (_document(address="example.com"), "address"),
+        (_document(protocol_port=65536), "protocol_port"),
+        (_document(weight=257), "weight"),
+        (_monitored(url_path="/\r\nHost: x"), "url_path"),
+        (_monitored(domain_name="a b"), "domain_name"),
+        (_monitored(http_method="GET / HTTP/1.0"), "http_method"),
+        (_monitored(http_version=2.0), "http_version"),
+        (_monitored(expected_codes="200 or"), "expected_codes"),
+        (
+            _document(pool={"persistence_type": "APP_COOKIE", "persistence_cookie_name": "a b"}),
+            "session_persistence.cookie_name",
+        ),
+        (_document({"protocol": "TCP"}, {"persistence_type": "HTTP_COOKIE"}), "session_persistence.type"),
+        ({**_document(), "vips": [None]}, "vip_address"),
+        ({**_document(), "vips": []}, "vip_address"),
+        (_document({"timeout_client_data": "1 # 2"}), "configuration"),
+    ],
+)
+def test_values_that_cannot_be_rendered_are_refused_by_name(document: Document, field: str) -> None:
+    """Also where no spec has looked at them."""
+    with pytest.raises(InvalidInput) as refused:
+        _render(document)
+    assert refused.value.field == field
+
+
+def test_two_listeners_cannot_share_a_port() -> None:
+    """They would share one socket, and HAProxy would give it to the first."""
+    document = _document()
+    document["listeners"].append({"protocol": "TCP", "protocol_port": 8080})
+    with pytest.raises(InvalidInput, match="two listeners"):
+        _render(document)
+
+
+def test_policies_need_a_listener_that_reads_requests() -> None:
+    """A TCP listener would never ask them: that is refused, not ignored."""
+    document = _with_rule()
+    document["listeners"][0]["protocol"] = "TCP"
+    with pytest.raises(InvalidInput, match="HTTP listener"):
+        _render(document)
+
+
+def _with_words(words: int) -> Bundle:
+    """A policy whose line ``http-request deny if RULE RULE ...`` has so many words."""
+    rule = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}
+    return _render(_document({"l7policies": [{"action": "REJECT", "rules": [rule] * (words - 3)}]}))
+
+
+def test_more_words_than_haproxy_reads_on_a_line_are_refused() -> None:
+    """The words beyond would be an error for the whole configuration; this way the one change is refused."""
+    with pytest.raises(InvalidInput, match=str(MAX_WORDS)):
+        _with_words(MAX_WORDS + 1)
+
+
+@pytest.mark.parametrize("haproxy", haproxies.find_haproxies().values(), ids=haproxies.find_haproxies().keys())
+def test_haproxy_reads_the_longest_line(haproxy: str, tmp_path: Path) -> None:
+    """The limit is the daemon's own."""
+    assert haproxies.check(haproxy, _with_words(MAX_WORDS), tmp_path) == ""
+
+
+def test_keywords_come_from_the_code() -> None:
+    """``Keyword``, and the first argument of ``Directive``, are literals wherever they are spelled, and text is taken
+    for written nowhere but in the model: a value from a resource cannot become a word of HAProxy's."""
+    spelled = 0
+    for module in Path(portico.render.model.__file__).parent.glob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
+        for call in calls:
+            where = f"{module.name}:{call.lineno}"
+            if isinstance(call.func, ast.Name) and call.func.id in ("Keyword", "Directive"):
+                assert isinstance(call.args[0], ast.Constant), where
+                spelled += 1
+            if module.name != "model.py":
+                assert "Written" not in ast.unparse(call.func), where
+                assert not {"Keyword", "Written"} & {ast.unparse(argument) for argument in call.args}, where
+    assert spelled > 100
