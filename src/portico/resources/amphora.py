@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.row import UUID, Row, new_id, utc_now
+from portico.resources.view import Shown, View, time
 from portico.status import AmphoraRole, AmphoraStatus
 
 
@@ -56,3 +57,32 @@ class AmphoraHealth(Row):
     boot_id: Mapped[str | None] = mapped_column(String(64), default=None)
     sequence: Mapped[int] = mapped_column(BigInteger, default=0)
     config_version: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+AMPHORA_VIEW = View(
+    "amphora",
+    "amphorae",
+    {
+        "id": Shown(Amphora.id),
+        "loadbalancer_id": Shown(Amphora.load_balancer_id),
+        "compute_id": Shown(Amphora.compute_id),
+        "lb_network_ip": Shown(Amphora.lb_network_ip),
+        "vrrp_ip": Shown(Amphora.vrrp_ip),
+        "ha_ip": Shown(Amphora.ha_ip),
+        "vrrp_port_id": Shown(Amphora.vrrp_port_id),
+        "ha_port_id": Shown(Amphora.ha_port_id),
+        "vrrp_interface": Shown(Amphora.vrrp_interface),
+        "vrrp_id": Shown(Amphora.vrrp_id),
+        "vrrp_priority": Shown(Amphora.vrrp_priority),
+        "cert_expiration": time(Amphora.cert_expiration),
+        "cert_busy": Shown(Amphora.cert_busy),
+        "role": Shown(Amphora.role),
+        "status": Shown(Amphora.status),
+        "cached_zone": Shown(Amphora.cached_zone),
+        "image_id": Shown(Amphora.image_id),
+        "compute_flavor": Shown(Amphora.compute_flavor),
+        "created_at": time(Amphora.created_at),
+        "updated_at": time(Amphora.updated_at),
+    },
+    {"load_balancer_id": "loadbalancer_id"},
+)

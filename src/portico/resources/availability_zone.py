@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import UUID, Row, new_id
+from portico.resources.offer import Data, OfferName, OfferSpec, ProviderName
+from portico.resources.row import UUID, Id, Name, Row, new_id
+from portico.resources.view import Shown, View
+
+ZONE_CAPABILITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "compute_zone": ("Where compute is to put the amphorae.", ()),
+}
+"""Option of a zone to what it means and which values it may have (none named: any)."""
 
 
 class AvailabilityZoneProfile(Row):
@@ -30,3 +39,45 @@ class AvailabilityZone(Row):
     description: Mapped[str] = mapped_column(String(255), default="")
     enabled: Mapped[bool] = mapped_column(default=True)
     availability_zone_profile_id: Mapped[str] = mapped_column(ForeignKey("availability_zone_profile.id"))
+
+
+class AvailabilityZoneProfileSpec(OfferSpec):
+    """What an operator may say about a zone's profile."""
+
+    name: OfferName
+    provider_name: ProviderName
+    availability_zone_data: Data
+
+
+class AvailabilityZoneSpec(OfferSpec):
+    """What an operator may say about a zone."""
+
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"name", "availability_zone_profile_id"})
+
+    name: OfferName
+    description: Name = ""
+    enabled: bool = True
+    availability_zone_profile_id: Id
+
+
+AVAILABILITY_ZONE_PROFILE_VIEW = View(
+    "availability_zone_profile",
+    "availability_zone_profiles",
+    {
+        "id": Shown(AvailabilityZoneProfile.id),
+        "name": Shown(AvailabilityZoneProfile.name),
+        "provider_name": Shown(AvailabilityZoneProfile.provider_name),
+        "availability_zone_data": Shown(AvailabilityZoneProfile.availability_zone_data, json.dumps, {"type": "string"}),
+    },
+)
+AVAILABILITY_ZONE_VIEW = View(
+    "availability_zone",
+    "availability_zones",
+    {
+        "name": Shown(AvailabilityZone.name),
+        "description": Shown(AvailabilityZone.description),
+        "enabled": Shown(AvailabilityZone.enabled),
+        "availability_zone_profile_id": Shown(AvailabilityZone.availability_zone_profile_id),
+    },
+    id_field="name",
+)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import UUID, Row, new_id
+from portico.resources.offer import Data, OfferName, OfferSpec, ProviderName
+from portico.resources.row import UUID, Id, Name, Row, new_id
+from portico.resources.view import Shown, View
+
+FLAVOR_CAPABILITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "loadbalancer_topology": ("How many amphorae carry a load balancer: SINGLE is one.", ("SINGLE",)),
+}
+"""Option of a flavor to what it means and which values it may have."""
 
 
 class FlavorProfile(Row):
@@ -31,3 +40,45 @@ class Flavor(Row):
     description: Mapped[str] = mapped_column(String(255), default="")
     enabled: Mapped[bool] = mapped_column(default=True)
     flavor_profile_id: Mapped[str] = mapped_column(ForeignKey("flavor_profile.id"))
+
+
+class FlavorProfileSpec(OfferSpec):
+    """What an operator may say about a flavor profile."""
+
+    name: OfferName
+    provider_name: ProviderName
+    flavor_data: Data
+
+
+class FlavorSpec(OfferSpec):
+    """What an operator may say about a flavor."""
+
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"flavor_profile_id"})
+
+    name: OfferName
+    description: Name = ""
+    enabled: bool = True
+    flavor_profile_id: Id
+
+
+FLAVOR_PROFILE_VIEW = View(
+    "flavorprofile",
+    "flavorprofiles",
+    {
+        "id": Shown(FlavorProfile.id),
+        "name": Shown(FlavorProfile.name),
+        "provider_name": Shown(FlavorProfile.provider_name),
+        "flavor_data": Shown(FlavorProfile.flavor_data, json.dumps, {"type": "string"}),
+    },
+)
+FLAVOR_VIEW = View(
+    "flavor",
+    "flavors",
+    {
+        "id": Shown(Flavor.id),
+        "name": Shown(Flavor.name),
+        "description": Shown(Flavor.description),
+        "enabled": Shown(Flavor.enabled),
+        "flavor_profile_id": Shown(Flavor.flavor_profile_id),
+    },
+)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, case, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.row import FieldError, Part, Printable, Row, Spec, rules_of
+from portico.resources.view import ENABLED, Shown, View, link, own_fields
 
 
 class MonitorType(StrEnum):
@@ -61,8 +62,8 @@ class HealthMonitorSpec(Spec):
     """What a user may say about a health monitor.
 
     ``delay`` and ``timeout`` are seconds; ``max_retries`` successes bring a member up, ``max_retries_down`` failures
-    take it down. HTTP and HTTPS monitors fill in GET, ``/`` and 200 where nothing is said. ``expected_codes`` is one code, a
-    list (``200,202``) or a range (``200-204``).
+    take it down. HTTP and HTTPS monitors fill in GET, ``/`` and 200 where nothing is said. ``expected_codes`` is one
+    code, a list (``200,202``) or a range (``200-204``).
     """
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "type"})
@@ -102,3 +103,32 @@ class HealthMonitorSpec(Spec):
             if self.http_version != 1.1:
                 raise FieldError("domain_name", "needs http_version 1.1")
         return self
+
+
+def _http_default(column: Any, default: str) -> Any:
+    """What is asked where nothing was said: only HTTP and HTTPS monitors ask over HTTP."""
+    of_http = HealthMonitor.type.in_((MonitorType.HTTP.value, MonitorType.HTTPS.value))
+    return case((of_http, func.coalesce(column, default)), else_=None)
+
+
+_TEXT = {"type": ["string", "null"]}
+
+HEALTH_MONITOR_VIEW = View(
+    "healthmonitor",
+    "healthmonitors",
+    {
+        **own_fields(HealthMonitor, name=HealthMonitor.name),
+        "type": Shown(HealthMonitor.type),
+        "delay": Shown(HealthMonitor.delay),
+        "timeout": Shown(HealthMonitor.timeout),
+        "max_retries": Shown(HealthMonitor.max_retries),
+        "max_retries_down": Shown(HealthMonitor.max_retries_down),
+        "http_method": Shown(_http_default(HealthMonitor.http_method, "GET"), schema=_TEXT),
+        "http_version": Shown(HealthMonitor.http_version),
+        "url_path": Shown(_http_default(HealthMonitor.url_path, "/"), schema=_TEXT),
+        "expected_codes": Shown(_http_default(HealthMonitor.expected_codes, "200"), schema=_TEXT),
+        "domain_name": Shown(HealthMonitor.domain_name),
+        "pools": link(HealthMonitor.pool_id),
+    },
+    {**ENABLED, "pool_id": "pools"},
+)

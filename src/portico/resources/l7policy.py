@@ -7,10 +7,11 @@ from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, case, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.row import FieldError, Id, Part, Row, Spec, Url
+from portico.resources.view import ENABLED, Related, Shown, View, own_fields
 
 
 class PolicyAction(StrEnum):
@@ -90,3 +91,27 @@ def check_url(field: str, value: str) -> None:
         raise FieldError(field, "must be an absolute http or https URL")
     if not value.isascii() or any(character in " \"'\\<>^`{|}" for character in value):
         raise FieldError(field, "holds a character that a URL must percent-encode")
+
+
+_URL_ACTIONS = (PolicyAction.REDIRECT_TO_URL.value, PolicyAction.REDIRECT_PREFIX.value)
+_SHOWN_CODE = case(
+    (L7Policy.action.in_(_URL_ACTIONS), func.coalesce(L7Policy.redirect_http_code, 302)),
+    else_=L7Policy.redirect_http_code,
+)
+
+L7POLICY_VIEW = View(
+    "l7policy",
+    "l7policies",
+    {
+        **own_fields(L7Policy, name=L7Policy.name, description=L7Policy.description),
+        "listener_id": Shown(L7Policy.listener_id),
+        "action": Shown(L7Policy.action),
+        "redirect_pool_id": Shown(L7Policy.redirect_pool_id),
+        "redirect_url": Shown(L7Policy.redirect_url),
+        "redirect_prefix": Shown(L7Policy.redirect_prefix),
+        "redirect_http_code": Shown(_SHOWN_CODE, schema={"type": ["integer", "null"]}),
+        "position": Shown(L7Policy.position),
+        "rules": Related("l7rule", "l7policy_id"),
+    },
+    ENABLED,
+)

@@ -11,6 +11,7 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.row import FieldError, Part, Printable, Row, Spec
+from portico.resources.view import ENABLED, Shown, View, own_fields
 
 
 class RuleType(StrEnum):
@@ -88,3 +89,19 @@ class L7RuleSpec(Spec):
             except re.error as error:
                 raise FieldError("value", f"is not a regular expression: {error}") from None
         return self
+
+
+L7RULE_VIEW = View(
+    "rule",
+    "rules",
+    {
+        **own_fields(L7Rule),
+        "type": Shown(L7Rule.type),
+        "compare_type": Shown(L7Rule.compare_type),
+        "key": Shown(L7Rule.key),
+        "value": Shown(L7Rule.value),
+        "invert": Shown(L7Rule.invert),
+        "l7policy_id": Shown(L7Rule.l7policy_id, hidden=True),
+    },
+    ENABLED,
+)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.member import Port
 from portico.resources.row import FieldError, Id, Part, Printable, Row, Spec
+from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
 
 class ListenerProtocol(StrEnum):
@@ -130,3 +131,38 @@ class ListenerSpec(Spec):
                     "insert_headers", f"only {', '.join(INSERTABLE_HEADERS)} can be inserted, not {unknown[0]!r}"
                 )
         return self
+
+
+_WORDS = {"type": ["array", "null"], "items": {"type": "string"}}
+
+LISTENER_VIEW = View(
+    "listener",
+    "listeners",
+    {
+        **own_fields(Listener, name=Listener.name, description=Listener.description),
+        "protocol": Shown(Listener.protocol),
+        "protocol_port": Shown(Listener.protocol_port),
+        "connection_limit": Shown(Listener.connection_limit),
+        "default_pool_id": Shown(Listener.default_pool_id),
+        "insert_headers": Shown(Listener.insert_headers, lambda headers: headers or {}, {"type": "object"}),
+        "allowed_cidrs": Shown(Listener.allowed_cidrs, schema=_WORDS),
+        "timeout_client_data": Shown(Listener.timeout_client_data),
+        "timeout_member_connect": Shown(Listener.timeout_member_connect),
+        "timeout_member_data": Shown(Listener.timeout_member_data),
+        "timeout_tcp_inspect": Shown(Listener.timeout_tcp_inspect),
+        "default_tls_container_ref": Shown(Listener.default_tls_container_ref),
+        "sni_container_refs": Shown(Listener.sni_container_refs, lambda refs: refs or [], {"type": "array"}),
+        "client_authentication": Shown(Listener.client_authentication),
+        "client_ca_tls_container_ref": Shown(Listener.client_ca_tls_container_ref),
+        "client_crl_container_ref": Shown(Listener.client_crl_container_ref),
+        "tls_ciphers": Shown(Listener.tls_ciphers),
+        "tls_versions": Shown(Listener.tls_versions, schema=_WORDS),
+        "alpn_protocols": Shown(Listener.alpn_protocols, schema=_WORDS),
+        "hsts_max_age": Shown(Listener.hsts_max_age),
+        "hsts_include_subdomains": Shown(Listener.hsts_include_subdomains),
+        "hsts_preload": Shown(Listener.hsts_preload),
+        "loadbalancers": link(Listener.load_balancer_id),
+        "l7policies": Related("l7policy", "listener_id"),
+    },
+    OF_LOAD_BALANCER,
+)

@@ -6,10 +6,13 @@ from ipaddress import ip_address
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, String, UniqueConstraint, and_, case, cast, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import UUID, ApiObject, Id, Name, Row, Spec
+from portico.resources.operation import Lease
+from portico.resources.row import UUID, ApiObject, Id, Name, Row, Spec, table_of
+from portico.resources.view import ENABLED, Related, Shown, View, own_fields
+from portico.status import SHOWN_AS_UPDATING, ProvisioningStatus
 
 
 def _check_address(value: str) -> str:
@@ -91,3 +94,50 @@ class LoadBalancerSpec(Spec):
     vip_qos_policy_id: Id | None = None
     vip_sg_ids: list[Id] | None = None
     additional_vips: list[VipSpec] = Field(default=[])
+
+
+def _show_additional_vips(found: list[str]) -> list[dict[str, str | None]]:
+    """From ``_VIP_TEXT`` of each VIP: the one at position 0 is shown elsewhere."""
+    vips = sorted((one.split(" ") for one in found), key=lambda parts: int(parts[0]))
+    names = ("ip_address", "subnet_id", "port_id")
+    return [dict(zip(names, (part or None for part in parts[1:]), strict=True)) for parts in vips if parts[0] != "0"]
+
+
+_ANY_VIP = table_of(Vip).alias("any_vip")
+_VIP_TEXT = (
+    cast(_ANY_VIP.c.position, String(8))
+    + (" " + func.coalesce(_ANY_VIP.c.ip_address, ""))
+    + (" " + func.coalesce(_ANY_VIP.c.subnet_id, ""))
+    + (" " + func.coalesce(_ANY_VIP.c.port_id, ""))
+)
+_SHOWN_STATUS = case(
+    (
+        and_(Lease.pending > 0, LoadBalancer.provisioning_status.in_(SHOWN_AS_UPDATING)),
+        ProvisioningStatus.PENDING_UPDATE.value,
+    ),
+    else_=LoadBalancer.provisioning_status,
+)
+"""``portico.status.shown_status`` in SQL."""
+
+LOAD_BALANCER_VIEW = View(
+    "loadbalancer",
+    "loadbalancers",
+    {
+        **own_fields(LoadBalancer, name=LoadBalancer.name, description=LoadBalancer.description),
+        "provisioning_status": Shown(_SHOWN_STATUS, schema={"type": "string"}),
+        "provider": Shown(LoadBalancer.provider),
+        "flavor_id": Shown(LoadBalancer.flavor_id),
+        "availability_zone": Shown(LoadBalancer.availability_zone),
+        "vip_address": Shown(Vip.ip_address),
+        "vip_subnet_id": Shown(Vip.subnet_id),
+        "vip_network_id": Shown(Vip.network_id),
+        "vip_port_id": Shown(Vip.port_id),
+        "vip_qos_policy_id": Shown(LoadBalancer.vip_qos_policy_id),
+        "vip_sg_ids": Shown(LoadBalancer.vip_sg_ids, lambda ids: ids or [], {"type": "array"}),
+        "vip_vnic_type": Shown(LoadBalancer.vip_vnic_type),
+        "additional_vips": Related(_ANY_VIP, "load_balancer_id", _VIP_TEXT, _show_additional_vips, {"type": "array"}),
+        "listeners": Related("listener", "load_balancer_id"),
+        "pools": Related("pool", "load_balancer_id"),
+    },
+    ENABLED,
+)

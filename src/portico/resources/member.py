@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.load_balancer import Address
 from portico.resources.row import UUID, FieldError, Id, Part, Row, Spec, rules_of
+from portico.resources.view import ENABLED, Shown, View, own_fields
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -57,3 +58,22 @@ class MemberSpec(Spec):
             if address.is_loopback and not rules_of(info).allow_loopback_members:
                 raise FieldError(field, "loopback addresses are not allowed here", unsupported=True)
         return self
+
+
+MEMBER_VIEW = View(
+    "member",
+    "members",
+    {
+        **own_fields(Member, name=Member.name),
+        "address": Shown(Member.address),
+        "protocol_port": Shown(Member.protocol_port),
+        "weight": Shown(Member.weight),
+        "backup": Shown(Member.backup),
+        "subnet_id": Shown(Member.subnet_id),
+        "monitor_address": Shown(Member.monitor_address),
+        "monitor_port": Shown(Member.monitor_port),
+        "vnic_type": Shown(Member.vnic_type),
+        "pool_id": Shown(Member.pool_id, hidden=True),
+    },
+    ENABLED,
+)

@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
-from sqlalchemy import String
+from sqlalchemy import String, case, cast, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.row import FieldError, Part, Printable, Row, Spec
+from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
 
 class PoolProtocol(StrEnum):
@@ -171,3 +172,56 @@ def session_persistence(pool: Pool) -> dict[str, Any] | None:
         "persistence_timeout": pool.persistence_timeout,
         "persistence_granularity": pool.persistence_granularity,
     }
+
+
+_PERSISTENCE_TEXT = case(
+    (Pool.persistence_type.is_(None), None),
+    else_=Pool.persistence_type
+    + (" " + func.coalesce(Pool.persistence_cookie_name, ""))
+    + (" " + func.coalesce(cast(Pool.persistence_timeout, String(16)), ""))
+    + (" " + func.coalesce(Pool.persistence_granularity, "")),
+)
+
+
+def _show_persistence(text: str | None) -> dict[str, Any] | None:
+    """From ``_PERSISTENCE_TEXT``: none of its parts can hold a space."""
+    if text is None:
+        return None
+    kind, cookie_name, timeout, granularity = text.split(" ")
+    return {
+        "type": kind,
+        "cookie_name": cookie_name or None,
+        "persistence_timeout": int(timeout) if timeout else None,
+        "persistence_granularity": granularity or None,
+    }
+
+
+_WORDS = {"type": ["array", "null"], "items": {"type": "string"}}
+
+POOL_VIEW = View(
+    "pool",
+    "pools",
+    {
+        **own_fields(Pool, name=Pool.name, description=Pool.description),
+        "protocol": Shown(Pool.protocol),
+        "lb_algorithm": Shown(Pool.lb_algorithm),
+        "session_persistence": Shown(_PERSISTENCE_TEXT, _show_persistence, {"type": ["object", "null"]}),
+        "tls_enabled": Shown(Pool.tls_enabled),
+        "tls_container_ref": Shown(Pool.tls_container_ref),
+        "ca_tls_container_ref": Shown(Pool.ca_tls_container_ref),
+        "crl_container_ref": Shown(Pool.crl_container_ref),
+        "tls_ciphers": Shown(Pool.tls_ciphers),
+        "tls_versions": Shown(Pool.tls_versions, schema=_WORDS),
+        "alpn_protocols": Shown(Pool.alpn_protocols, schema=_WORDS),
+        "loadbalancers": link(Pool.load_balancer_id),
+        "listeners": Related("listener", "default_pool_id"),
+        "members": Related("member", "pool_id"),
+        "healthmonitor_id": Related(
+            "health_monitor",
+            "pool_id",
+            show=lambda ids: ids[0] if ids else None,
+            shown_schema={"type": ["string", "null"]},
+        ),
+    },
+    {**OF_LOAD_BALANCER, "listener_id": "listeners"},
+)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -24,3 +27,32 @@ class Quota(Row):
     health_monitor: Mapped[int | None] = mapped_column(default=None)
     l7policy: Mapped[int | None] = mapped_column(default=None)
     l7rule: Mapped[int | None] = mapped_column(default=None)
+
+
+QUOTA_KINDS = {
+    "load_balancer": "Load Balancer",
+    "listener": "Listener",
+    "pool": "Pool",
+    "member": "Member",
+    "health_monitor": "Health Monitor",
+    "l7policy": "L7 Policy",
+    "l7rule": "L7 Rule",
+}
+"""The kinds that are limited, and their names in messages."""
+QUOTA_NAMES = {"loadbalancer": "load_balancer", "healthmonitor": "health_monitor"}
+"""Second spellings that the API takes and shows as well."""
+Limit = Annotated[int, Field(ge=-1, le=2147483647)] | None
+
+
+class QuotaSpec(BaseModel):
+    """What an operator may say about a quota: -1 is no limit, None the default."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    load_balancer: Limit = None
+    listener: Limit = None
+    pool: Limit = None
+    member: Limit = None
+    health_monitor: Limit = None
+    l7policy: Limit = None
+    l7rule: Limit = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Connection, Insert, Table
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
@@ -40,6 +41,17 @@ JSON_OBJECT = {
     "mariadb": "JSON_OBJECT({})",
 }
 """How each writes a JSON object out of names and columns in turn."""
+
+
+def insert_if_missing(connection: Connection, table: Table, values: dict[str, Any]) -> Insert:
+    """An insert that leaves a row alone that has this primary key already; it waits for another transaction that is
+    inserting the same."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).values(**values).on_conflict_do_nothing()
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).values(**values).on_conflict_do_nothing()
+    return mysql.insert(table).values(**values).prefix_with("IGNORE")
+
 
 _RETRY_SQLSTATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})
 """PostgreSQL: serialization failure, deadlock, lock not available, and three ways of shutting down or starting up."""

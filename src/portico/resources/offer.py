@@ -1,0 +1,75 @@
+"""Offers: what flavors and availability zones have in common. An operator offers them, a user picks one by name; behind
+each is a profile that says what it means to a provider."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ValidationError as PydanticValidationError
+
+from portico.errors import InvalidInput, NotSupported
+from portico.resources.row import Printable
+
+PROVIDERS: Mapping[str, str] = {
+    "amphora": "HAProxy in amphorae, run by Portico.",
+    "octavia": "The same as amphora, under the name that clients of Octavia may ask for.",
+}
+"""The providers that load balancers may name, with their descriptions."""
+ProviderName = Literal["amphora", "octavia"]
+OfferName = Annotated[str, StringConstraints(min_length=1, max_length=255), Printable]
+Data = Annotated[str, Field(max_length=4096)]
+"""Provider options as JSON in a string, as the v2 API has them."""
+
+
+class OfferSpec(BaseModel):
+    """What an operator may say about an offer or a profile. ``IMMUTABLE`` names what only a create may set."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    IMMUTABLE: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Check ``values``; None means the default.
+
+        Raises:
+            InvalidInput: naming the first field that breaks a rule.
+        """
+        try:
+            return cls.model_validate({name: value for name, value in values.items() if value is not None})
+        except PydanticValidationError as error:
+            first = error.errors()[0]
+            message = first["msg"].removeprefix("Value error, ")
+            field = ".".join(str(part) for part in first["loc"])
+            raise InvalidInput(field, message[:1].lower() + message[1:]) from None
+
+
+def parse_data(field: str, text: str, capabilities: Mapping[str, tuple[str, tuple[str, ...]]]) -> dict[str, Any]:
+    """The options in a profile's JSON string.
+
+    Args:
+        field: the argument's name.
+        text: a JSON object of texts.
+        capabilities: option to its description and the values it may have (none named: any text).
+
+    Raises:
+        InvalidInput: not a JSON object, or a value of the wrong type.
+        NotSupported: an option or a value that the provider does not have.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidInput(field, "must be a JSON object in a string") from None
+    if not isinstance(data, dict):
+        raise InvalidInput(field, "must be a JSON object in a string")
+    for name, value in data.items():
+        if name not in capabilities:
+            raise NotSupported(field, f"the provider has no option {name[:64]!r}; it has {', '.join(capabilities)}")
+        if not isinstance(value, str) or not value.isprintable() or len(value) > 255:
+            raise InvalidInput(field, f"{name} must be at most 255 printable characters")
+        allowed = capabilities[name][1]
+        if allowed and value not in allowed:
+            raise NotSupported(field, f"{name} must be one of {', '.join(allowed)}")
+    return data

@@ -1,0 +1,144 @@
+"""Views: what the v2 API shows of a resource, field by field, and which column each field comes from.
+
+Each resource's module names its view next to its table and its writable fields; ``portico.store.listing`` makes
+statements of them: what is shown, filtered by and sorted by are the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, DateTime, Float, Integer
+
+_SCHEMAS: tuple[tuple[type[Any], dict[str, Any]], ...] = (
+    (Boolean, {"type": "boolean"}),
+    (Integer, {"type": "integer"}),
+    (Float, {"type": "number"}),
+    (JSON, {}),
+)
+_LINKS = {
+    "type": "array",
+    "items": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A field that comes from a column (or an expression of columns).
+
+    Attributes:
+        source: the column.
+        show: makes of its value what is shown; None shows it as it is.
+        schema: JSON schema of what is shown, where the column's type does not tell.
+        hidden: the field is for filters only.
+    """
+
+    source: Any
+    show: Callable[[Any], Any] | None = None
+    schema: dict[str, Any] | None = None
+    hidden: bool = False
+
+    @property
+    def shown_schema(self) -> dict[str, Any]:
+        """JSON schema of the field."""
+        if self.schema is not None:
+            return self.schema
+        found = next((schema for kind, schema in _SCHEMAS if isinstance(self.source.type, kind)), {"type": "string"})
+        if found and getattr(self.source, "nullable", True):
+            return {"type": [found["type"], "null"]}
+        return dict(found)
+
+    @property
+    def is_sortable(self) -> bool:
+        """Whether a list can be filtered and sorted by it."""
+        return not isinstance(self.source.type, JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A field that comes from rows of another table: the ``key`` of those whose ``column`` is this object's id.
+
+    ``table`` is a name where the other resource's module cannot be imported here, ``key`` a column's name or an
+    expression of text. What is shown is text without control characters (``portico.store.listing`` relies on it).
+    """
+
+    table: Any
+    column: str
+    key: Any = "id"
+    show: Callable[[list[str]], Any] = lambda ids: [{"id": one} for one in ids]
+    shown_schema: Mapping[str, Any] = field(default_factory=lambda: _LINKS)
+
+
+@dataclass(frozen=True)
+class View:
+    """What the API shows of one kind.
+
+    Attributes:
+        root: the key of one object in a body; ``collection`` that of a list.
+        fields: name to where it comes from, in the order in which they are shown.
+        aliases: other names that filters and sorting may use.
+        id_field: the field that an object is addressed by.
+    """
+
+    root: str
+    collection: str
+    fields: Mapping[str, Shown | Related]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    id_field: str = "id"
+
+    def resolve(self, name: str) -> Shown | Related | None:
+        """The field of this name or alias; None where there is none."""
+        return self.fields.get(self.aliases.get(name, name))
+
+    @property
+    def shown(self) -> dict[str, Shown | Related]:
+        """The fields that are shown."""
+        return {name: one for name, one in self.fields.items() if isinstance(one, Related) or not one.hidden}
+
+
+def link(column: Any) -> Shown:
+    """A reference to one other object, shown as a list of links."""
+    return Shown(column, lambda one: [{"id": one}] if one is not None else [], _LINKS)
+
+
+def time(column: Any) -> Shown:
+    """A time, shown to the second and without a zone (it is UTC), as the API's clients parse it."""
+    return Shown(column, show_time, {"type": ["string", "null"]} if column.nullable else None)
+
+
+def show_time(value: datetime | None) -> str | None:
+    """``2026-01-31T12:00:00``."""
+    return value.isoformat(timespec="seconds") if value is not None else None
+
+
+def own_fields(model: Any, **named: Any) -> dict[str, Shown | Related]:
+    """The fields that every API object shows, after its id the ``named`` columns that not all have (``name``,
+    ``description``)."""
+    return {
+        "id": Shown(model.id),
+        **{name: Shown(column) for name, column in named.items()},
+        "admin_state_up": Shown(model.admin_state_up),
+        "provisioning_status": Shown(model.provisioning_status),
+        "operating_status": Shown(model.operating_status),
+        "project_id": Shown(model.project_id),
+        "tenant_id": Shown(model.project_id),
+        "created_at": time(model.created_at),
+        "updated_at": time(model.updated_at),
+        "tags": TAGS,
+    }
+
+
+TAGS = Related("tag", "resource_id", "tag", sorted, {"type": "array", "items": {"type": "string"}})
+ENABLED = {"enabled": "admin_state_up"}
+"""The command line's word for it."""
+_PARENT = ("loadbalancer_id", "load_balancer_id")
+OF_LOAD_BALANCER = {**ENABLED, **dict.fromkeys(_PARENT, "loadbalancers")}
+"""Filters of what shows its load balancer as ``loadbalancers``."""
+
+
+def is_time(source: Any) -> bool:
+    """Whether a column holds times."""
+    return isinstance(source.type, DateTime)

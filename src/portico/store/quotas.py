@@ -1,0 +1,100 @@
+"""Quotas: how much of each kind a project may have. What it has is counted from the rows, never kept, so that it cannot
+drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from portico.errors import QuotaExceeded
+from portico.resources import Quota
+from portico.resources.quota import QUOTA_KINDS
+from portico.resources.row import table_of
+from portico.settings import QuotaSettings
+from portico.store.database import Database
+from portico.store.dialects import insert_if_missing
+from portico.store.subjects import SUBJECTS
+
+NO_LIMIT = -1
+
+
+def enforce(
+    connection: Connection, project_id: str, added: Mapping[str, int], defaults: QuotaSettings, *, freed: int = 0
+) -> None:
+    """Refuse what was added to a project in this transaction if it has too many now.
+
+    The rows are counted under a lock on the project's quota row, so that of two transactions that would only fit one
+    by one the second sees the first. Take it after the lease: everybody locks in that order.
+
+    Args:
+        connection: the transaction that added the rows.
+        project_id: whose.
+        added: kind to how many were added.
+        defaults: the limits of projects that have none of their own.
+        freed: objects of the one kind in ``added`` whose rows are there still, but on their way out.
+
+    Raises:
+        QuotaExceeded: naming the kinds; the transaction must be rolled back.
+    """
+    kinds = [kind for kind, count in added.items() if count > 0 and kind in QUOTA_KINDS]
+    limits = _limits(connection, project_id, defaults)
+    if not any(limits[kind] != NO_LIMIT for kind in kinds):
+        return
+    connection.execute(insert_if_missing(connection, table_of(Quota), {"project_id": project_id}))
+    connection.execute(update(Quota).where(Quota.project_id == project_id).values(project_id=project_id))
+    limits = _limits(connection, project_id, defaults)
+    limited = [kind for kind in kinds if limits[kind] != NO_LIMIT]
+    if not limited:
+        return
+    counts = connection.execute(select(*(_count(kind, project_id) for kind in limited))).one()
+    met = [QUOTA_KINDS[kind] for kind, count in zip(limited, counts, strict=True) if count - freed > limits[kind]]
+    if met:
+        raise QuotaExceeded(", ".join(met))
+
+
+def _count(kind: str, project_id: str) -> Any:
+    table = table_of(SUBJECTS[kind].model)
+    return select(func.count()).select_from(table).where(table.c.project_id == project_id).scalar_subquery()
+
+
+def _limits(connection: Connection, project_id: str, defaults: QuotaSettings) -> dict[str, int]:
+    row = connection.execute(select(table_of(Quota)).where(Quota.project_id == project_id)).mappings().one_or_none()
+    return fill_defaults(dict(row or {}), defaults)
+
+
+def fill_defaults(row: Mapping[str, Any], defaults: QuotaSettings) -> dict[str, int]:
+    """Kind to its limit: the project's own where it has one."""
+    own = {kind: row.get(kind) for kind in QUOTA_KINDS}
+    return {kind: limit if limit is not None else getattr(defaults, kind) for kind, limit in own.items()}
+
+
+def show_quota(database: Database, project_id: str, defaults: QuotaSettings) -> dict[str, int]:
+    """A project's limits, kind by kind."""
+    return database.read(lambda connection: _limits(connection, project_id, defaults))
+
+
+def list_quotas(database: Database, defaults: QuotaSettings, project_id: str | None = None) -> list[dict[str, Any]]:
+    """The limits of all projects that have a quota of their own (or of the one named), by ``project_id``."""
+    statement = select(table_of(Quota)).order_by(Quota.project_id)
+    if project_id is not None:
+        statement = statement.where(Quota.project_id == project_id)
+    rows = database.read(lambda connection: connection.execute(statement).mappings().all())
+    return [{"project_id": row["project_id"], **fill_defaults(dict(row), defaults)} for row in rows]
+
+
+def write_quota(database: Database, project_id: str, limits: Mapping[str, int | None]) -> None:
+    """Set a project's limits; None goes back to the default. Those not named stay as they are."""
+
+    def work(connection: Connection) -> None:
+        connection.execute(insert_if_missing(connection, table_of(Quota), {"project_id": project_id}))
+        if limits:
+            connection.execute(update(Quota).where(Quota.project_id == project_id).values(**limits))
+
+    database.transact(work)
+
+
+def reset_quota(database: Database, project_id: str) -> None:
+    """Go back to the defaults for everything."""
+    database.transact(lambda connection: connection.execute(delete(Quota).where(Quota.project_id == project_id)))
