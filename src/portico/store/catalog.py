@@ -144,6 +144,7 @@ def add_object(
     columns = subject.columns(fields)
     try:
         if kind == "load_balancer":
+            rules.check_offers(connection, fields["flavor_id"], fields["availability_zone"])
             _insert(connection, LoadBalancer, {"id": object_id, **columns})
             _insert_vips(connection, object_id, fields)
             _insert(connection, Lease, {"key": object_id})

@@ -37,10 +37,10 @@ def claim_update(claim: Claim, lease_ms: int, *, arriving: int = 0, priority: in
     return update(Lease).where(*before).ordered_values(*values)
 
 
-def arrive(connection: Connection, key: str, priority: int) -> bool:
-    """Add an unfinished operation to a lease that somebody else has; its row stays locked until the transaction ends.
+def arrive(connection: Connection, key: str, priority: int, count: int = 1) -> bool:
+    """Add unfinished operations to a lease that somebody else has; its row stays locked until the transaction ends.
     False where there is no such lease."""
-    statement = update(Lease).where(Lease.key == key).ordered_values(*_arrival(1, priority))
+    statement = update(Lease).where(Lease.key == key).ordered_values(*_arrival(count, priority))
     return connection.execute(statement).rowcount == 1
 
 

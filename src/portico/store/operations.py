@@ -5,9 +5,10 @@ Accepting is one transaction: the rows change and the durable intent is written,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
@@ -23,6 +24,8 @@ from portico.store.dialects import now_ms
 from portico.store.leases import Claim, arrive, claim_update, fence
 from portico.store.priorities import Priority
 from portico.store.subjects import SUBJECTS, Subject
+
+T = TypeVar("T")
 
 
 class Action(StrEnum):
@@ -82,7 +85,7 @@ class Outcome:
         return self.state not in UNFINISHED
 
 
-class _Moved(PorticoError):
+class Moved(PorticoError):
     """The row changed between reading and writing it: the transaction starts again."""
 
 
@@ -113,16 +116,23 @@ def accept(database: Database, request: Request, settings: ValidationSettings) -
         mine = request.claimant is not None and row.owner == request.claimant[0] and row.state == OperationState.RUNNING
         return Receipt(operation_id, row.lease_key, Claim(row.lease_key, row.owner, row.epoch) if mine else None)
 
+    return transact_unmoved(database, work, already_done)
+
+
+def transact_unmoved(
+    database: Database, work: Callable[[Connection], T], already_done: Callable[[Connection], T | None]
+) -> T:
+    """``Database.transact`` for work that calls ``accept_in``: again, where a row had changed under its hands."""
     while True:
         try:
             return database.transact(work, already_done)
-        except _Moved:
+        except Moved:
             continue
 
 
 def accept_in(connection: Connection, request: Request, operation_id: str, settings: ValidationSettings) -> Receipt:
-    """``accept`` in the caller's transaction. Raises the same, and an error that means "start again" where a row was
-    changed between reading and writing it: the transaction must then be rolled back."""
+    """``accept`` in the caller's transaction (``transact_unmoved``). Raises the same, and Moved where a row was changed
+    between reading and writing it: the transaction must then be rolled back and started again."""
     subject = SUBJECTS.get(request.kind)
     if subject is None:
         raise InvalidInput("kind", f"must be one of {', '.join(SUBJECTS)}")
@@ -254,7 +264,7 @@ def _take_lease(connection: Connection, request: Request, key: str, epoch: int, 
         if connection.execute(claim_update(claim, lease_ms, arriving=1, priority=priority)).rowcount == 1:
             return claim
     if not arrive(connection, key, priority):
-        raise _Moved(f"lease {key} went away")
+        raise Moved(f"lease {key} went away")
     return None
 
 
@@ -288,7 +298,7 @@ def _write_subject(
         unmoved.append(table.c.provisioning_status == row["provisioning_status"])
     unmoved.append(table.c.updated_at.is_not_distinct_from(row["updated_at"]))
     if connection.execute(update(table).where(and_(*unmoved)).values(**values, **columns)).rowcount != 1:
-        raise _Moved(f"{subject.name} {request.subject_id} was changed meanwhile")
+        raise Moved(f"{subject.name} {request.subject_id} was changed meanwhile")
     return (columns, {name: row[name] for name in columns}) if changes is not None else (None, None)
 
 

@@ -6,8 +6,9 @@ balancer that wait together are applied together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -15,31 +16,57 @@ from sqlalchemy import Connection, select
 from portico.ports.notifier import Notifier
 from portico.resources import Operation
 from portico.resources.row import new_id
-from portico.settings import ValidationSettings
-from portico.store.catalog import add_object
+from portico.settings import QuotaSettings, ValidationSettings
+from portico.store import quotas, rules
+from portico.store.catalog import add_object, hold
 from portico.store.database import Database
-from portico.store.operations import Action, Outcome, Request, accept, accept_in, read_outcome
+from portico.store.listing import show_object
+from portico.store.member_batch import replace_members
+from portico.store.operations import Action, Outcome, Request, accept_in, read_outcome, transact_unmoved
+from portico.store.subjects import SUBJECTS
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What was accepted: the object, and the operation to ask about (``Requests.outcome``)."""
+    """What was accepted: the object, the operation to ask about (``Requests.outcome``), and the object as it was shown
+    at that moment (None for one that is being deleted)."""
 
     object_id: str
     operation_id: str
+    shown: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An object that is described along with its new load balancer, and built by that one's operation.
+
+    ``parent_id`` is as in ``Requests.create``; ids are chosen by the caller, so that parts can name each other.
+    """
+
+    kind: str
+    object_id: str
+    parent_id: str
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 class Requests:
     """Accepts requests and tells the workers to look. ``kind`` is one of ``portico.store.subjects.SUBJECTS``.
 
     Raises, all of them: InvalidInput, NotFound, NoSuitableLB, NoSuitablePool, Conflict, Duplicate, as the catalog and
-    the worker do; then nothing was written.
+    the worker do, and QuotaExceeded; then nothing was written.
     """
 
-    def __init__(self, database: Database, settings: ValidationSettings, notifier: Notifier) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: ValidationSettings,
+        notifier: Notifier,
+        quota_defaults: QuotaSettings | None = None,
+    ) -> None:
         self._database = database
         self._settings = settings
         self._notifier = notifier
+        self._quotas = quota_defaults or QuotaSettings()
 
     def create(
         self,
@@ -48,6 +75,7 @@ class Requests:
         *,
         listener_id: str | None = None,
         request_id: str | None = None,
+        parts: Sequence[Part] = (),
         **values: Any,
     ) -> Accepted:
         """Describe an object and have it built.
@@ -58,25 +86,24 @@ class Requests:
                 policy, the policy of a rule; None for a load balancer.
             listener_id: makes a pool this listener's default.
             request_id: kept on the operation.
+            parts: what a new load balancer begins with, parents before their children; one operation builds it all.
             values: the fields of the kind's spec, and optionally ``id``.
         """
         object_id = values.pop("id", None) or new_id()
-        operation_id = new_id()
         request = Request(Action.CREATE, kind, object_id, request_id=request_id)
+        settings = self._settings
 
-        def work(connection: Connection) -> Accepted:
-            settings = self._settings
+        def write(connection: Connection, operation_id: str) -> None:
             add_object(connection, kind, object_id, parent_id, values, settings=settings, listener_id=listener_id)
+            for part in parts:
+                add_object(connection, part.kind, part.object_id, part.parent_id, part.values, settings=settings)
             accept_in(connection, request, operation_id, settings)
-            return Accepted(object_id, operation_id)
 
-        def already_done(connection: Connection) -> Accepted | None:
-            found = connection.scalar(select(Operation.id).where(Operation.id == operation_id))
-            return Accepted(object_id, operation_id) if found else None
+        def check(connection: Connection, shown: dict[str, Any]) -> None:
+            added = Counter([kind, *(part.kind for part in parts)])
+            quotas.enforce(connection, shown["project_id"], added, self._quotas)
 
-        accepted = self._database.transact(work, already_done)
-        self._notifier.notify()
-        return accepted
+        return self._transact(kind, object_id, write, check)
 
     def update(
         self, kind: str, object_id: str, changes: Mapping[str, Any], *, request_id: str | None = None
@@ -84,19 +111,75 @@ class Requests:
         """Have attributes changed; None resets one to its default."""
         return self._accept(Request(Action.UPDATE, kind, object_id, dict(changes), request_id))
 
-    def delete(self, kind: str, object_id: str, *, request_id: str | None = None) -> Accepted:
-        """Have an object deleted, with everything below it."""
-        return self._accept(Request(Action.DELETE, kind, object_id, request_id=request_id))
+    def delete(self, kind: str, object_id: str, *, cascade: bool = True, request_id: str | None = None) -> Accepted:
+        """Have an object deleted, with everything below it. Without ``cascade``, a load balancer that has listeners or
+        pools is refused (InvalidInput)."""
+        request = Request(Action.DELETE, kind, object_id, request_id=request_id)
+        return self._accept(request, childless=kind == "load_balancer" and not cascade)
 
     def failover(self, kind: str, object_id: str, *, request_id: str | None = None) -> Accepted:
         """Have an amphora, or all of a load balancer's, replaced."""
         return self._accept(Request(Action.FAILOVER, kind, object_id, request_id=request_id))
 
+    def replace_members(
+        self,
+        pool_id: str,
+        members: Sequence[Mapping[str, Any]],
+        *,
+        additive_only: bool = False,
+        request_id: str | None = None,
+    ) -> None:
+        """Have a pool's members become these: new ones are added, those with the same address and port changed where
+        they differ, all others deleted unless ``additive_only``."""
+
+        def work(connection: Connection) -> None:
+            batch = replace_members(
+                connection, pool_id, members, self._settings, additive_only=additive_only, request_id=request_id
+            )
+            added = {"member": batch.added}
+            quotas.enforce(connection, batch.project_id, added, self._quotas, freed=batch.deleted)
+
+        # Asked for again after a lost answer, there is nothing left to change.
+        transact_unmoved(self._database, work, lambda _connection: None)
+        self._notifier.notify()
+
     def outcome(self, operation_id: str) -> Outcome | None:
         """How an operation stands; None for one that is not known."""
         return read_outcome(self._database, operation_id)
 
-    def _accept(self, request: Request) -> Accepted:
-        receipt = accept(self._database, request, self._settings)
+    def _accept(self, request: Request, *, childless: bool = False) -> Accepted:
+        def write(connection: Connection, operation_id: str) -> str:
+            if childless:
+                hold(connection, request.subject_id)
+                rules.check_childless(connection, request.subject_id)
+            return accept_in(connection, request, operation_id, self._settings).operation_id
+
+        return self._transact(request.kind, request.subject_id, write)
+
+    def _transact(
+        self,
+        kind: str,
+        object_id: str,
+        write: Callable[[Connection, str], str | None],
+        check: Callable[[Connection, dict[str, Any]], None] | None = None,
+    ) -> Accepted:
+        """``write``, read what is shown then, ``check``, commit, and tell the workers. ``write`` may return the id of
+        an operation that is under way already."""
+        operation_id = new_id()
+
+        def accepted(connection: Connection, found: str) -> Accepted:
+            return Accepted(object_id, found, show_object(connection, SUBJECTS[kind].view, object_id))
+
+        def work(connection: Connection) -> Accepted:
+            result = accepted(connection, write(connection, operation_id) or operation_id)
+            if check is not None and result.shown is not None:
+                check(connection, result.shown)
+            return result
+
+        def already_done(connection: Connection) -> Accepted | None:
+            found = connection.scalar(select(Operation.id).where(Operation.id == operation_id))
+            return accepted(connection, operation_id) if found else None
+
+        result = transact_unmoved(self._database, work, already_done)
         self._notifier.notify()
-        return Accepted(request.subject_id, receipt.operation_id)
+        return result

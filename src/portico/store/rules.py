@@ -8,12 +8,37 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from portico.errors import Conflict, Duplicate, InvalidInput
-from portico.resources import L7Policy, Listener, Member, Pool
+from portico.resources import AvailabilityZone, Flavor, L7Policy, Listener, LoadBalancer, Member, Pool
 from portico.resources.pool import CARRIED_BY
 from portico.settings import ValidationSettings
 from portico.status import ProvisioningStatus
 
 _UDP = ("UDP", "SCTP")
+
+
+def check_offers(connection: Connection, flavor_id: str | None, availability_zone: str | None) -> None:
+    """A load balancer's flavor and zone exist, and are offered today."""
+    if flavor_id is not None and not connection.scalar(select(Flavor.enabled).where(Flavor.id == flavor_id)):
+        raise InvalidInput("flavor_id", f"there is no enabled flavor {flavor_id}")
+    if availability_zone is not None:
+        offered = select(AvailabilityZone.enabled).where(AvailabilityZone.name == availability_zone)
+        if not connection.scalar(offered):
+            raise InvalidInput("availability_zone", f"there is no enabled availability zone {availability_zone!r}")
+
+
+def check_not_going(connection: Connection, load_balancer_id: str) -> None:
+    """A load balancer is not being deleted."""
+    status = connection.scalar(select(LoadBalancer.provisioning_status).where(LoadBalancer.id == load_balancer_id))
+    if status == ProvisioningStatus.PENDING_DELETE:
+        raise Conflict(f"load balancer {load_balancer_id} is being deleted")
+
+
+def check_childless(connection: Connection, load_balancer_id: str) -> None:
+    """A load balancer has no listener or pool but those that are being deleted already."""
+    for model in (Listener, Pool):
+        going = model.provisioning_status == ProvisioningStatus.PENDING_DELETE
+        if connection.scalar(select(model.id).where(model.load_balancer_id == load_balancer_id, ~going).limit(1)):
+            raise InvalidInput("cascade", f"load balancer {load_balancer_id} cannot be deleted: it has children")
 
 
 def check_listener(connection: Connection, load_balancer_id: str, values: dict[str, Any], own_id: str | None) -> None:
@@ -64,6 +89,11 @@ def check_pool_unused(connection: Connection, pool_id: str) -> None:
 
 def check_member_count(connection: Connection, load_balancer_id: str, rules: ValidationSettings) -> None:
     """A load balancer has at most ``max_members`` members."""
-    statement = select(func.count()).where(Member.load_balancer_id == load_balancer_id)
-    if connection.execute(statement).scalar_one() >= rules.max_members:
+    if count_members(connection, load_balancer_id) >= rules.max_members:
         raise Conflict(f"the load balancer has {rules.max_members} members already, the most allowed here")
+
+
+def count_members(connection: Connection, load_balancer_id: str) -> int:
+    """Members that a load balancer has, in all of its pools."""
+    statement = select(func.count()).where(Member.load_balancer_id == load_balancer_id)
+    return connection.execute(statement).scalar_one()

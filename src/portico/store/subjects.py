@@ -39,8 +39,16 @@ from portico.resources import (
     Row,
     Spec,
 )
-from portico.resources.pool import persistence_columns
+from portico.resources.amphora import AMPHORA_VIEW
+from portico.resources.health_monitor import HEALTH_MONITOR_VIEW
+from portico.resources.l7policy import L7POLICY_VIEW
+from portico.resources.l7rule import L7RULE_VIEW
+from portico.resources.listener import LISTENER_VIEW
+from portico.resources.load_balancer import LOAD_BALANCER_VIEW
+from portico.resources.member import MEMBER_VIEW
+from portico.resources.pool import POOL_VIEW, persistence_columns
 from portico.resources.row import table_of
+from portico.resources.view import View
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ class Subject:
     name: str
     model: type[Row]
     spec: type[Spec]
+    view: View
     missing: type[NotFound]
     homeless: type[Unsuitable] | None = None
 
@@ -97,14 +106,14 @@ class Subject:
 SUBJECTS: dict[str, Subject] = {
     subject.name: subject
     for subject in (
-        Subject("load_balancer", LoadBalancer, LoadBalancerSpec, LBNotFound),
-        Subject("listener", Listener, ListenerSpec, ListenerNotFound, NoSuitableLB),
-        Subject("pool", Pool, PoolSpec, PoolNotFound, NoSuitableLB),
-        Subject("member", Member, MemberSpec, MemberNotFound, NoSuitablePool),
-        Subject("health_monitor", HealthMonitor, HealthMonitorSpec, HMNotFound, NoSuitablePool),
-        Subject("l7policy", L7Policy, L7PolicySpec, L7PolicyNotFound),
-        Subject("l7rule", L7Rule, L7RuleSpec, L7RuleNotFound),
-        Subject("amphora", Amphora, Spec, AmphoraNotFound),
+        Subject("load_balancer", LoadBalancer, LoadBalancerSpec, LOAD_BALANCER_VIEW, LBNotFound),
+        Subject("listener", Listener, ListenerSpec, LISTENER_VIEW, ListenerNotFound, NoSuitableLB),
+        Subject("pool", Pool, PoolSpec, POOL_VIEW, PoolNotFound, NoSuitableLB),
+        Subject("member", Member, MemberSpec, MEMBER_VIEW, MemberNotFound, NoSuitablePool),
+        Subject("health_monitor", HealthMonitor, HealthMonitorSpec, HEALTH_MONITOR_VIEW, HMNotFound, NoSuitablePool),
+        Subject("l7policy", L7Policy, L7PolicySpec, L7POLICY_VIEW, L7PolicyNotFound),
+        Subject("l7rule", L7Rule, L7RuleSpec, L7RULE_VIEW, L7RuleNotFound),
+        Subject("amphora", Amphora, Spec, AMPHORA_VIEW, AmphoraNotFound),
     )
 }
 PARTS = ("listener", "pool", "member", "health_monitor", "l7policy", "l7rule")
