@@ -1,17 +1,19 @@
-"""The commands of ``portico``, put together."""
+"""The commands of ``portico``: what they are called and take. Each loads what it needs when it is run, so that none
+waits for what only another one uses."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
-from portico.cli.database import app as database
-from portico.cli.demo import demo
-from portico.cli.status import status
-from portico.cli.worker import worker
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings as a TOML file; else from the environment.", exists=True, dir_okay=False),
+]
 
 app = typer.Typer(
     help="Portico: load balancers as a service.",
@@ -19,16 +21,60 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(demo)
-app.command()(worker)
-app.command()(status)
+database = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(database, name="db")
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-    help="Run this host's agent; its options are those of portico-agent (portico agent --help).",
-)
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def demo(context: typer.Context) -> NoReturn:
+    """Show a load balancer at work on this machine: built, loaded, changed, broken, healed, deleted."""
+    _become("portico.cli.demo", context.args)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def agent(context: typer.Context) -> NoReturn:
-    """Become the agent: a program of its own, which shares no code with the controller."""
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "portico_agent", *context.args])  # noqa: S606 - no shell wanted
+    """Run this host's agent, a program of its own; takes the options of portico-agent."""
+    _become("portico_agent", context.args)
+
+
+@app.command()
+def worker(
+    config: ConfigOption = None,
+    processes: Annotated[int, typer.Option(min=1, help="Each runs worker.threads operations at once.")] = 1,
+) -> None:
+    """Run what is queued, until SIGTERM or Ctrl-C. What runs then is finished, or handed over to other workers."""
+    from portico.cli.worker import run_workers  # noqa: PLC0415
+
+    run_workers(config, processes)
+
+
+@app.command()
+def status(
+    config: ConfigOption = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option(help="Data directory of an embedded Portico (open_embedded).", exists=True, file_okay=False),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows of each kind.")] = 20,
+) -> None:
+    """Show load balancers, operations, leases and slots."""
+    from portico.cli.status import show_status  # noqa: PLC0415
+
+    show_status(config, directory, limit)
+
+
+@database.callback()
+def _database() -> None:
+    """The database's schema."""
+
+
+@database.command()
+def upgrade(config: ConfigOption = None) -> None:
+    """Bring the database up to this version of Portico. Doing it again changes nothing."""
+    from portico.cli.database import upgrade_database  # noqa: PLC0415
+
+    upgrade_database(config)
+
+
+def _become(module: str, arguments: list[str]) -> NoReturn:
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])  # noqa: S606 - no shell wanted

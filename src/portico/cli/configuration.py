@@ -1,32 +1,29 @@
-"""Where commands get their settings from."""
+"""What commands share: where settings come from, and how a command fails."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import NoReturn
 
 import typer
 from pydantic import ValidationError
 
-from portico import Settings
-
-ConfigOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("--config", help="Settings as a TOML file; environment variables win over it.", dir_okay=False),
-]
+from portico.settings import Settings
 
 
 def read_settings(config: Path | None) -> Settings:
-    """The settings of a TOML file, or of the environment alone.
-
-    Raises:
-        typer.BadParameter: the file cannot be read, or a value is unknown or wrong; names each.
-    """
+    """The settings of a TOML file, or of the environment alone. A wrong one ends the command; each is named."""
     try:
         return Settings() if config is None else Settings.from_file(config)
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise typer.BadParameter(f"{config}: {error}", param_hint="--config") from error
+        fail(f"{config}: {error}")
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise typer.BadParameter(wrong, param_hint="--config" if config else "the environment") from error
+        fail(f"{config or 'the environment'}: {wrong}")
+
+
+def fail(reason: str) -> NoReturn:
+    """End the command with status 1 and a line on standard error."""
+    typer.echo(f"Error: {reason}", err=True)
+    raise typer.Exit(1)

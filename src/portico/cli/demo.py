@@ -21,7 +21,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from portico import Embedded, open_embedded
 from portico.cli.demo_remains import await_end, find_sockets, kill_processes
@@ -203,14 +202,17 @@ class Demo:
 
 @contextmanager
 def data_directory(report: Report) -> Iterator[Path]:
-    """A new directory for all data. At the end nothing of it is left on this machine: what does not end by itself is
-    reported as left, and ended."""
+    """A new directory for all data, of which nothing is left in the end: no process, no socket, no file.
+
+    After a demo that went through, what does not end by itself counts as left behind, and is ended all the same. One
+    that was broken off is simply cleaned up after.
+    """
     directory = Path(tempfile.mkdtemp(prefix="portico-demo-"))
     try:
         yield directory
-    finally:
         report.left += await_end(directory)
-        kill_processes(directory)
+    finally:
+        report.left += kill_processes(directory)
         report.left += find_sockets(directory=directory)
         shutil.rmtree(directory, ignore_errors=True)
         if directory.exists():
@@ -224,8 +226,7 @@ def demo(
 ) -> None:
     """Show a load balancer at work on this machine: built, loaded, changed, broken, healed, deleted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up like Ctrl-C
-    console = Console()
-    report = Report(console)
+    report = Report(Console())
     try:
         with data_directory(report) as directory, ExitStack() as running:
             with report.step("Open Portico") as step:
@@ -234,11 +235,12 @@ def demo(
                 step.show(f"a database, certificates and an agent, all of it in {directory}")
             Demo(portico, report, running).show()
     except KeyboardInterrupt:
-        report.say("\nInterrupted.")
+        report.break_off("interrupted")
+        raise typer.Exit(130) from None
     except (PorticoError, TimeoutError) as error:
-        report.say(f"\n[red]The demo could not go on:[/] {escape(str(error))}")
-    all_went_well = report.summarise()
-    raise typer.Exit(0 if all_went_well else 1)
+        report.break_off(str(error))
+        raise typer.Exit(1) from error
+    raise typer.Exit(0 if report.summarise() else 1)
 
 
 app = typer.Typer(pretty_exceptions_enable=False)

@@ -56,8 +56,8 @@ def await_end(directory: Path, seconds: float = 5.0) -> list[str]:
     return [f"process {pid}" for pid in left]
 
 
-def kill_processes(directory: Path, seconds: float = 5.0) -> None:
-    """Kill what belongs to the directory, and what takes its place meanwhile."""
+def kill_processes(directory: Path, seconds: float = 5.0) -> list[str]:
+    """Kill the processes of the directory, and what takes their place meanwhile; returns those that would not go."""
     deadline = time.monotonic() + seconds
     while (left := find_processes(directory)) and time.monotonic() < deadline:
         for pid in left:
@@ -66,3 +66,4 @@ def kill_processes(directory: Path, seconds: float = 5.0) -> None:
             except ProcessLookupError:
                 continue
         time.sleep(0.02)
+    return [f"process {pid}" for pid in left]

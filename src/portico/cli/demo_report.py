@@ -130,8 +130,16 @@ class Report:
         failed = sum(len(step.tally.failed) for step in self._steps) - broken
         total = sum(len(step.tally) for step in self._steps)
         self.say(f"Requests: {total:,}. Failed: {failed}. Lost with what was broken on purpose: {broken}.")
-        self.say(f"Left behind: {escape('; '.join(self.left)) or 'no process, no socket, no file'}.")
+        self._say_what_is_left()
         return not self.left and all(step.is_good for step in self._steps)
+
+    def break_off(self, reason: str) -> None:
+        """Say why the demo ends before its end."""
+        self.say(f"\n[red]The demo was broken off:[/] {escape(reason)}")
+        self._say_what_is_left()
+
+    def _say_what_is_left(self) -> None:
+        self.say(f"Left behind: {escape('; '.join(self.left)) or 'no process, no socket, no file'}.")
 
 
 def _figures(step: Step) -> list[str]:

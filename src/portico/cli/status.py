@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from portico.cli.configuration import ConfigOption, read_settings
+from portico.cli.configuration import fail, read_settings
 from portico.errors import StoreError
 from portico.settings import DatabaseSettings
 from portico.store.database import Database
 from portico.store.overview import Overview, read_overview
 
 
-def status(
-    config: ConfigOption = None,
-    directory: Annotated[
-        Path | None, typer.Option(help="The data directory of an embedded Portico (open_embedded).", file_okay=False)
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Rows of each kind.")] = 20,
-) -> None:
-    """Show load balancers, operations, leases and slots."""
+def show_status(config: Path | None, directory: Path | None, limit: int) -> None:
+    """Print at most ``limit`` rows of each kind, of a data directory's database or the configured one."""
     settings = read_settings(config).database
     if directory is not None:
         if not (directory / "portico.db").exists():
-            raise typer.BadParameter(f"there is no Portico in {directory}", param_hint="--directory")
+            fail(f"there is no Portico in {directory}")
         settings = DatabaseSettings(url=f"sqlite:///{directory.absolute() / 'portico.db'}")
     database = Database(settings)
     try:
         overview = read_overview(database, limit)
     except StoreError as error:
-        typer.echo(f"Error: {error}. Is the schema there? See portico db upgrade.", err=True)
-        raise typer.Exit(1) from error
+        fail(f"{error}; is the schema there? See portico db upgrade")
     finally:
         database.close()
     console = Console()

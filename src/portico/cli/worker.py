@@ -12,15 +12,14 @@ import time
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Annotated
 
 import structlog
 import typer
 
-from portico import Settings
 from portico.bootstrap import build_worker
-from portico.cli.configuration import ConfigOption, read_settings
+from portico.cli.configuration import fail, read_settings
 from portico.errors import PorticoError
+from portico.settings import Settings
 from portico.store.schema import current_revision, head_revision
 from portico.worker.run_loop import RunLoop
 
@@ -28,23 +27,18 @@ RESTART_SECONDS = 1.0
 """Least time from one start of a process to the next in its place."""
 
 
-def worker(
-    config: ConfigOption = None,
-    processes: Annotated[int, typer.Option(min=1, help="Processes; each runs worker.threads operations at once.")] = 1,
-) -> None:
-    """Run what is queued, until SIGTERM or Ctrl-C; what runs then is finished, or handed over to other workers."""
+def run_workers(config: Path | None, processes: int) -> None:
+    """Run so many processes until told to stop; then end this one: with status 1 where something had to be handed over
+    unfinished."""
     settings = read_settings(config)
     try:
         found, needed = current_revision(settings.database.url), head_revision()
         if found != needed:
-            raise typer.BadParameter(
-                f"the database is at revision {found}, not at {needed}: run portico db upgrade",
-                param_hint="database.url",
-            )
-        sys.exit(run_worker(settings) if processes == 1 else _run_processes(config, processes))
+            fail(f"the database is at revision {found}, not at {needed}: run portico db upgrade")
+        status = run_worker(settings) if processes == 1 else _run_processes(config, processes)
     except PorticoError as error:
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        fail(str(error))
+    raise typer.Exit(status)
 
 
 def run_worker(settings: Settings) -> int:
