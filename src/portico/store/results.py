@@ -16,7 +16,7 @@ from sqlalchemy import Connection, and_, case, delete, exists, false, or_, selec
 from portico.errors import LeaseLost, PorticoError
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Tag
 from portico.resources.row import utc_now
-from portico.status import OperatingStatus, OperationState, ProvisioningStatus, sources
+from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
 from portico.store.database import Database
 from portico.store.leases import Claim, release
 from portico.store.operations import UNFINISHED, Action
@@ -104,6 +104,17 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
         # From now on a replacement is an amphora like any other, which the next failover replaces.
         replacement = and_(Amphora.load_balancer_id == claim.key, Amphora.replaces_id.is_not(None))
         connection.execute(update(Amphora).where(replacement).values(replaces_id=None))
+    if results.failed:
+        _mark_stranded(connection, claim)
+
+
+def _mark_stranded(connection: Connection, claim: Claim) -> None:
+    """Amphorae that a failed flow left on their way up or down say ERROR: nobody works on them any more. A delete or a
+    failover takes them away."""
+    under_lease = or_(Amphora.load_balancer_id == claim.key, Amphora.id == claim.key)
+    stranded = Amphora.status.in_((AmphoraStatus.BOOTING, AmphoraStatus.PENDING_DELETE))
+    values = {"status": AmphoraStatus.ERROR, "updated_at": utc_now()}
+    connection.execute(update(Amphora).where(under_lease, stranded).values(**values))
 
 
 def _finish(
