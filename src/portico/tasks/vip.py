@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from portico.errors import AddressInUse
+from portico.errors import AddressInUse, InvalidInput
 from portico.ports.network import VipAllocation, VipRequest
 from portico.resources import Vip
 from portico.tasks.work import Work, WorkTask
@@ -77,14 +77,28 @@ class ReleaseVips(WorkTask):
 def release_vips(work: Work, positions: list[int] | None) -> None:
     """Release the VIPs at these positions (None: all) and forget the addresses that the network had chosen."""
     for vip in work.stored.vips:
-        allocation = allocation_of(vip)
-        if allocation is None or (positions is not None and vip.position not in positions):
+        if positions is not None and vip.position not in positions:
+            continue
+        allocation = allocation_of(vip) or _find_unrecorded(work, vip)
+        if allocation is None:
             continue
         work.patiently(work.services.network.release_vip, allocation)
         if positions is not None:
             kept = {"ip_address": vip.ip_address} if vip.requested else {"ip_address": None}
             work.rows.write_vip(vip.load_balancer_id, vip.position, port_id=None, **kept)
     work.refresh()
+
+
+def _find_unrecorded(work: Work, vip: Vip) -> VipAllocation | None:
+    """A VIP that the network may have made for a try whose reply was lost. Asking again finds it; where there was none
+    it makes one, which is released at once."""
+    request = VipRequest(
+        vip.load_balancer_id, vip.position, vip.ip_address, vip.subnet_id, vip.network_id, vip.port_id
+    )
+    try:
+        return work.patiently(work.services.network.allocate_vip, request)
+    except (AddressInUse, InvalidInput):
+        return None  # this address was never this load balancer's
 
 
 class PlugVips(WorkTask):
