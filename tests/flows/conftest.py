@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from portico.store.schema import upgrade
 from tests.support.services import TemplateSetup
@@ -16,6 +17,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--regenerate-outlines", action="store_true", help="write the flows' outlines anew instead of comparing"
     )
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What is logged about failures on purpose is kept out of the terminal."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture

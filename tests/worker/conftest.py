@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from portico.store.schema import upgrade
 from tests.support.services import TemplateSetup
 from tests.worker.world import World
 
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What is logged about failures on purpose is kept out of the terminal."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from portico import ControllerWorker
 from portico.drivers.amphora_noop import NoopAmphorae
@@ -72,12 +72,20 @@ class World:
         self.network = NoopNetwork()
         self.amphorae = NoopAmphorae(self.compute)
         self.notifier = InProcessNotifier()
-        self.database = Database(self.settings.database)
+        self.database = self._connect()
         self.catalog = Catalog(self.database, self.settings.validation)
         self.requests = Requests(self.database, self.settings.validation, self.notifier)
         self.on_task: Callable[[str, str, str], None] = lambda _flow, _task, _state: None
         self._workers: list[ControllerWorker] = []
         self._tables = list(Row.metadata.sorted_tables)
+
+    def _connect(self) -> Database:
+        """A process's own connections. SQLite is told not to wait for the disk: no test here cuts the power."""
+        database = Database(self.settings.database)
+        if database.dialect == "sqlite":
+            for engine in database.engines():
+                event.listen(engine, "connect", _hurry)
+        return database
 
     def __enter__(self) -> World:
         return self
@@ -101,7 +109,7 @@ class World:
         """Another worker, with other drivers where they are given (``amphorae=...``)."""
         worker = ControllerWorker(
             self.settings,
-            database=Database(self.settings.database),
+            database=self._connect(),
             notifier=self.notifier,
             on_task=lambda flow, task, state: self.on_task(flow, task, state),
             **{"compute": self.compute, "network": self.network, "amphorae": self.amphorae, **drivers},
@@ -256,6 +264,10 @@ class World:
         assert self.compute.owned() == frozenset()
         assert self.network.owned() == frozenset()
         assert self.rows(Lease) == []
+
+
+def _hurry(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=OFF").close()
 
 
 def same_but_version(one: Bundle, other: Bundle) -> bool:

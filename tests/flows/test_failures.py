@@ -1,0 +1,283 @@
+"""Every flow, failing wherever it touches the world: what it leaves, what it says, and that life goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from portico.drivers.planned_faults import PlannedFaults
+from portico.errors import DriverError, DriverUnavailable, NoSuitableAmphora, PorticoError
+from portico.resources import Amphora
+from tests.flows.cases import CASES, Asked, Case, run
+from tests.worker.world import CHANGES, World
+
+pytestmark = pytest.mark.database("sqlite")
+
+_DRIVERS = ("compute", "network", "amphorae")
+_VOLATILE = ("provisioning_status", "operating_status", "updated_at")
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A task calls a driver's method."""
+
+    task: str
+    driver: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How a call fails: whether it is worth another try, whether its work was done, and whether it fails for good."""
+
+    name: str
+    transient: bool
+    lost_reply: bool
+    for_good: bool
+
+    def plan(self, world: World, touch: Touch) -> None:
+        """Let the next calls fail."""
+        kind = DriverUnavailable if self.transient else DriverError
+        tries = world.settings.worker.task_retries + 1 if self.transient and self.for_good else 1
+        driver = getattr(world, touch.driver)
+        for _ in range(tries):
+            driver.fail_next(touch.method, kind(f"{touch.method} failed on purpose"), lost_reply=self.lost_reply)
+
+
+FAULTS = [
+    Fault("refused", transient=False, lost_reply=False, for_good=True),
+    Fault("refused after it was done", transient=False, lost_reply=True, for_good=True),
+    Fault("reply lost once", transient=True, lost_reply=True, for_good=False),
+    Fault("out of reach", transient=True, lost_reply=False, for_good=True),
+]
+
+
+class Recorder(PlannedFaults):
+    """Planned faults that also remember which task called which method."""
+
+    def __init__(self, driver: str, methods: tuple[str, ...], touches: dict[Touch, None], task: list[str]) -> None:
+        super().__init__(methods)
+        self._driver, self._touches, self._task = driver, touches, task
+
+    def around(self, method: str) -> AbstractContextManager[None]:
+        """Remember, then do what was planned."""
+        if self._task:
+            self._touches[Touch(self._task[-1], self._driver, method)] = None
+        return super().around(method)
+
+
+def discover(world: World, case: Case) -> list[Touch]:
+    """Run the flow once without a fault, and see which task touches what. ``find`` is the no-op amphora's own look at
+    its compute, not a step of a flow."""
+    asked = case.prepare(world)
+    touches: dict[Touch, None] = {}
+    task: list[str] = []
+    for name in _DRIVERS:
+        driver = getattr(world, name)
+        driver.faults = Recorder(name, tuple(driver.faults._before), touches, task)
+    world.on_task = lambda _flow, name, state: task.append(name) if state == "RUNNING" else task.clear()
+    run(world, asked)
+    world.on_task = lambda _flow, _task, _state: None
+    clear_away(world, asked)
+    return [touch for touch in touches if touch.method not in ("find", "owned")]
+
+
+def clear_away(world: World, asked: Asked) -> None:
+    """Delete what the case made; nothing at all is left of it."""
+    for load_balancer_id in world.catalog.list_ids("load_balancer"):
+        world.worker.delete_load_balancer(load_balancer_id)
+    for amphora_id in world.catalog.list_ids("amphora"):
+        world.worker.delete_amphora(amphora_id)
+    world.assert_empty()
+
+
+def fail_once_in(world: World, asked: Asked, touch: Touch, fault: Fault) -> PorticoError | None:
+    """Do what is asked for, with the fault planned when the task begins; returns what the caller was told."""
+    planned: list[str] = []
+
+    def on_task(_flow: str, task: str, state: str) -> None:
+        if task == touch.task and state == "RUNNING" and not planned:
+            planned.append(task)
+            fault.plan(world, touch)
+
+    world.on_task = on_task
+    try:
+        run(world, asked)
+    except PorticoError as error:
+        return error
+    finally:
+        world.on_task = lambda _flow, _task, _state: None
+        assert planned, "the task never ran"
+    return None
+
+
+def values_of(world: World, asked: Asked) -> dict[str, Any]:
+    """What the user wants of the subject."""
+    if asked.kind == "amphora" or asked.subject_id not in world.catalog.list_ids(asked.kind):
+        return {}
+    shown = world.catalog.show(asked.kind, asked.subject_id)
+    # The address that the network chose is not the user's wish: it goes with a failed creation.
+    return {name: value for name, value in shown.items() if name not in (*_VOLATILE, "vip_address", "applied")}
+
+
+def assert_failed(world: World, asked: Asked, error: PorticoError, before: dict[str, Any]) -> None:
+    """The object says ERROR with its last known good values, the operation says why, and nothing is left over."""
+    operation = world.operations()[-1]
+    assert (operation["state"], operation["reason"]) == ("FAILED", str(error))
+    assert operation["error"] == type(error).__name__
+    assert values_of(world, asked) == before
+    if asked.kind != "amphora":
+        assert world.status(asked.kind, asked.subject_id) == "ERROR"
+    world.assert_no_orphans()
+    assert {row["status"] for row in world.rows(Amphora)} <= {"READY", "ALLOCATED", "ERROR"}
+
+
+def try_again(world: World, asked: Asked) -> None:
+    """What a user would do next works."""
+    if asked.kind == "amphora" and not asked.load_balancer_id:
+        for amphora_id in world.catalog.list_ids("amphora"):
+            world.worker.delete_amphora(amphora_id)
+        world.worker.create_amphora()
+        return
+    if (asked.action, asked.kind) == ("create", "load_balancer"):
+        world.worker.failover_load_balancer(asked.subject_id)
+    elif asked.action == "create":
+        changes = CHANGES[asked.kind] if asked.kind != "l7policy" else {"name": "changed"}
+        world.do("update", asked.kind, asked.subject_id, changes)
+    else:
+        run(world, asked)
+    if asked.action != "delete":
+        assert asked.kind == "amphora" or world.status(asked.kind, asked.subject_id) == "ACTIVE"
+    if (asked.action, asked.kind) != ("delete", "load_balancer"):
+        assert world.status("load_balancer", asked.load_balancer_id) == "ACTIVE"
+        world.assert_in_step(asked.load_balancer_id)
+        assert world.compute.owned() == {world.amphora_of(asked.load_balancer_id)}
+
+
+def assert_done(world: World, asked: Asked) -> None:
+    """A fault that passed, or that is not worth failing for, has changed nothing about the result."""
+    assert world.operations()[-1]["state"] == "SUCCEEDED"
+    if asked.load_balancer_id and (asked.action, asked.kind) != ("delete", "load_balancer"):
+        assert world.status("load_balancer", asked.load_balancer_id) == "ACTIVE"
+        world.assert_in_step(asked.load_balancer_id)
+    if asked.kind != "amphora" and asked.action != "delete":
+        assert world.status(asked.kind, asked.subject_id) == "ACTIVE"
+    world.assert_no_orphans()
+
+
+@pytest.fixture
+def quiet_world(database_url: str) -> Iterator[World]:
+    """A world whose tries follow one another at once."""
+    with World(database_url, task_retries=1, retry_seconds=1e-6) as world:
+        yield world
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_failure_at_any_step_leaves_nothing_behind(case: Case, quiet_world: World) -> None:
+    """Whichever call of whichever task fails, and however: a passing fault is not noticed; a lasting one reaches the
+    caller, is written on the operation and the object, takes nothing with it, and the next call works."""
+    world = quiet_world
+    touches = discover(world, case)
+    assert touches, "a flow that touches nothing has nothing to fail"
+    # The flows of parts are one push: there, two faults that tell the most; the others are tried where flows are longer.
+    faults = FAULTS if len(touches) > 1 else [FAULTS[1], FAULTS[3]]
+    for touch in touches:
+        for fault in faults:
+            try:
+                _try_fault(world, case, touch, fault)
+            except BaseException as error:
+                error.add_note(f"{touch.task}: {touch.driver}.{touch.method} {fault.name}")
+                raise
+
+
+def _try_fault(world: World, case: Case, touch: Touch, fault: Fault) -> None:
+    asked = case.prepare(world)
+    before = values_of(world, asked)
+    error = fail_once_in(world, asked, touch, fault)
+    if fault.for_good and not touch.task.startswith("Retire"):
+        assert error is not None, "a lasting failure did not reach the caller"
+        assert str(error).endswith("failed on purpose")
+        assert_failed(world, asked, error, before)
+        try_again(world, asked)
+    else:
+        assert error is None, f"a fault that is not worth failing for reached the caller: {error}"
+        assert_done(world, asked)
+    clear_away(world, asked)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("method", [("network", "allocate_vip"), ("compute", "ensure"), ("network", "plug_vips")])
+def test_a_creation_that_failed_can_be_deleted_to_the_last_bit(
+    method: tuple[str, str], fault: Fault, quiet_world: World
+) -> None:
+    """What a lost reply has hidden from the rows is given back too: deleting leaves nothing outside."""
+    world = quiet_world
+    load_balancer_id = world.describe()["load_balancer"]
+    fault.plan(world, Touch("", *method))
+    if fault.for_good:
+        with pytest.raises(PorticoError, match="on purpose"):
+            world.worker.create_load_balancer(load_balancer_id)
+    else:
+        world.worker.create_load_balancer(load_balancer_id)
+
+    world.worker.delete_load_balancer(load_balancer_id)
+
+    world.assert_empty()
+
+
+def test_a_revert_that_fails_too_leaves_a_row_that_a_delete_finds(quiet_world: World) -> None:
+    """The first failure reaches the caller; what could not be given back is on record, says ERROR, and goes with its
+    load balancer."""
+    world = quiet_world
+    load_balancer_id = world.describe()["load_balancer"]
+    world.network.fail_next("plug_vips", DriverError("the first failure"))
+    for _ in range(world.settings.worker.task_retries + 1):
+        world.compute.fail_next("delete", DriverUnavailable("the second failure"))
+
+    with pytest.raises(DriverError, match="the first failure"):
+        world.worker.create_load_balancer(load_balancer_id)
+
+    [amphora] = world.rows(Amphora)
+    assert (amphora["status"], world.compute.owned()) == ("ERROR", {amphora["id"]})
+    world.worker.delete_load_balancer(load_balancer_id)
+    world.assert_empty()
+
+
+def test_an_unexpected_error_is_recorded_without_its_words(quiet_world: World) -> None:
+    """An error that is not ours may hold anything, a key even: its type is told, its text is not."""
+    world = quiet_world
+    ids = world.build()
+    world.amphorae.refuse(lambda _bundle: 1 // 0 > 0)
+
+    with pytest.raises(ZeroDivisionError):
+        world.worker.update_member(ids["member"], {"weight": 2})
+
+    operation = world.operations(ids["member"])[-1]
+    assert (operation["state"], operation["error"]) == ("FAILED", "ZeroDivisionError")
+    assert "by zero" not in operation["reason"]
+    assert world.status("member", ids["member"]) == "ERROR"
+    assert world.catalog.show("member", ids["member"])["weight"] == 1
+
+
+def test_no_place_for_an_amphora_is_no_suitable_amphora(quiet_world: World) -> None:
+    """Where compute is full the caller is told so in the contract's words, and the address is given back."""
+    world = quiet_world
+    world.compute.capacity = 0
+    load_balancer_id = world.describe()["load_balancer"]
+
+    with pytest.raises(NoSuitableAmphora):
+        world.worker.create_load_balancer(load_balancer_id)
+    assert world.network.allocations() == ()
+    assert world.rows(Amphora) == []
+    with pytest.raises(NoSuitableAmphora):
+        world.worker.create_amphora()
+    assert world.rows(Amphora) == []
+
+    world.compute.capacity = None
+    world.worker.failover_load_balancer(load_balancer_id)
+    assert world.status("load_balancer", load_balancer_id) == "ACTIVE"
+    world.assert_in_step(load_balancer_id)
