@@ -19,7 +19,7 @@ from portico_agent.http_server import HttpServer
 from portico_agent.logs import log
 from portico_agent.pusher import Pusher
 from portico_agent.settings import AgentSettings
-from portico_agent.supervisor_client import SupervisorClient
+from portico_agent.supervisor_client import SOCKET_NAME, SupervisorClient
 from portico_agent.tls import make_tls_context
 from portico_agent.unix_socket import connect_unix
 
@@ -121,12 +121,13 @@ async def _keep_supervisor(directory: Path, supervisor: SupervisorClient, amphor
     loop = asyncio.get_running_loop()
     while True:
         try:
-            with connect_unix(directory / "supervisor.sock", 1.0) as connection:
+            with connect_unix(directory / SOCKET_NAME, 1.0) as connection:
                 connection.setblocking(False)
                 await loop.sock_recv(connection, 1)
         except OSError as exc:
             log("supervisor unreachable", error=exc)
         log("supervisor ended")
+        amphorae.suspend()
         try:
             supervisor.close()
             await asyncio.to_thread(supervisor.ensure)

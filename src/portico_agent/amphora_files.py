@@ -39,14 +39,20 @@ class AmphoraFiles:
         """The directory of a generation."""
         return self.path / f"gen-{generation}"
 
-    def current(self) -> tuple[int, Bundle] | None:
-        """The generation that runs and its bundle; None where nothing was ever pushed."""
+    def current_generation(self) -> int | None:
+        """The generation that runs; None where nothing was ever pushed."""
         try:
-            name = (self.path / CURRENT).readlink().name
+            return int((self.path / CURRENT).readlink().name.removeprefix("gen-"))
         except FileNotFoundError:
             return None
-        generation = int(name.removeprefix("gen-"))
-        return generation, Bundle.from_dict(json.loads((self.path / name / "bundle.json").read_bytes()))
+
+    def current(self) -> tuple[int, Bundle] | None:
+        """The generation that runs and its bundle; None where nothing was ever pushed."""
+        generation = self.current_generation()
+        if generation is None:
+            return None
+        text = (self.generation_path(generation) / "bundle.json").read_bytes()
+        return generation, Bundle.from_dict(json.loads(text))
 
     def write_generation(self, bundle: Bundle, global_section: str, server_state: str) -> int:
         """Write the next generation beside the current one. Its number."""
@@ -57,7 +63,7 @@ class AmphoraFiles:
         (directory / "haproxy.cfg").write_text(bundle.haproxy)
         (directory / "server-state").write_text(server_state)
         with (directory / "bundle.json").open("w") as output:
-            json.dump(bundle.to_dict(), output)
+            output.write(json.dumps(bundle.to_dict()))  # json.dump takes ten times as long: it never uses the C encoder
             output.flush()
             os.fsync(output.fileno())
         _flush(directory)

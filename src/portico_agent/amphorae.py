@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from portico_agent.amphora_files import AmphoraFiles
-from portico_agent.failures import AgentFailure, Deleted, NotFound, StaleVersion, VersionConflict
+from portico_agent.failures import AgentFailure, Deleted, NotFound, StaleVersion, Unavailable, VersionConflict
 from portico_agent.logs import log
 from portico_agent.orphans import stop_orphans
 from portico_agent.pusher import Pusher
@@ -43,6 +43,7 @@ class Amphorae:
         self._pusher = pusher
         self._amphorae: dict[str, _Amphora] = {}
         self._deletions: set[asyncio.Task[None]] = set()
+        self._is_suspended = True
 
     def __len__(self) -> int:
         return len(self._amphorae)
@@ -82,6 +83,8 @@ class Amphorae:
         started = time.monotonic()
         amphora = self._find(amphora_id)
         async with amphora.lock:
+            if self._is_suspended:
+                raise Unavailable("the amphorae of this host are being recovered")
             if amphora.is_deleted:
                 raise NotFound(f"there is no amphora {amphora_id}")
             method = await asyncio.to_thread(self._push, amphora, bundle)
@@ -95,7 +98,7 @@ class Amphorae:
             self._pusher.push(amphora.files, current[1], restore=True)
         if current is not None and bundle.version <= current[1].version:
             return self._repeat(amphora, current[1], bundle)
-        method = self._pusher.push(amphora.files, bundle)
+        method = self._pusher.push(amphora.files, bundle, current[1] if current else None)
         amphora.version = bundle.version
         return method
 
@@ -118,9 +121,11 @@ class Amphorae:
         running = self._supervisor.instance(amphora.files.amphora_id).running
         if running is None:
             return Statistics(amphora.files.amphora_id, amphora.version, None, None, (), ())
-        listeners, servers = parse_statistics(
-            StatsSocket(amphora.files.generation_path(running.generation)).ask("show stat")
-        )
+        try:
+            text = StatsSocket(amphora.files.generation_path(running.generation)).ask("show stat")
+        except OSError as exc:
+            raise Unavailable(f"HAProxy does not answer: {exc}") from exc
+        listeners, servers = parse_statistics(text)
         return Statistics(
             amphora.files.amphora_id, amphora.version, running.pid, running.started_at, listeners, servers
         )
@@ -152,7 +157,7 @@ class Amphorae:
     async def recover(self) -> None:
         """Find every amphora of the directory: adopt what runs, start what does not, end what is half done.
 
-        Deletions that were half done go on in the background. Raises Unavailable.
+        Deletions that were half done go on in the background; pushes are taken from now on. Raises Unavailable.
         """
         await asyncio.to_thread(self._forget_old_tombstones)
         survey = await asyncio.to_thread(self._supervisor.survey)
@@ -166,6 +171,11 @@ class Amphorae:
         await asyncio.gather(*(self._recover_one(amphora) for amphora in found if amphora not in doomed))
         for amphora_id in survey.instances.keys() - self._amphorae.keys():
             await asyncio.to_thread(self._supervisor.order, "kill", amphora_id)
+        self._is_suspended = False
+
+    def suspend(self) -> None:
+        """Take no pushes until ``recover``: the supervisor is gone, and its orphans still have the sockets."""
+        self._is_suspended = True
 
     async def _resume_deletion(self, amphora: _Amphora) -> None:
         async with amphora.lock:

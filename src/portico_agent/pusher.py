@@ -17,7 +17,7 @@ from portico_agent import stop_points
 from portico_agent.amphora_files import AmphoraFiles
 from portico_agent.failures import AgentFailure, Refused
 from portico_agent.logs import log
-from portico_agent.runtime_changes import RuntimeCommand, plan_runtime_changes
+from portico_agent.runtime_changes import RuntimeCommand, adds_unknown_shape, plan_runtime_changes
 from portico_agent.server_state import HEADER, carry_server_state
 from portico_agent.stats_socket import SOCKET_NAME, StatsSocket
 from portico_agent.supervisor_client import Launch, RunningProcess, SupervisorClient
@@ -31,8 +31,11 @@ DELETE_TRIES = 10
 
 LONGEST_LOG = 8192
 
-RESERVED_DESCRIPTORS = 128
-"""Files of a HAProxy process beyond two for each connection: listeners, checks, logs, its pollers."""
+RESERVED_DESCRIPTORS = 256
+"""Files of a HAProxy process beyond two for each connection, one for each listener and one for each check: it asks for
+some 30, the rest is for servers that are added at run time."""
+
+FEWEST_CONNECTIONS = 100
 
 HIGHEST_CONNECTIONS = 50_000
 
@@ -62,20 +65,21 @@ class Pusher:
         self._haproxy = haproxy
         self._hard_stop_seconds = hard_stop_seconds
 
-    def push(self, files: AmphoraFiles, bundle: Bundle, restore: bool = False) -> PushMethod:
+    def push(
+        self, files: AmphoraFiles, bundle: Bundle, previous: Bundle | None = None, restore: bool = False
+    ) -> PushMethod:
         """Make the amphora run the bundle, or leave everything as it is.
 
+        ``previous``: what it runs now; without it only a new process will do.
         ``restore``: HAProxy may have been told anything by now, so only a new process will do; where even that fails,
         the mark stays, and the next push or start of the agent tries again.
 
         Raises:
             Refused, BindFailed, Unavailable.
         """
-        current = files.current()
         state = self._supervisor.instance(files.amphora_id)
-        server_state = self._carry_over(files, state.running, bundle)
-        generation = files.write_generation(bundle, self._global_section(), server_state)
-        push = _Push(files, generation, bundle, current[1] if current and not restore else None, state.running)
+        generation = files.write_generation(bundle, self._global_section(bundle), HEADER)
+        push = _Push(files, generation, bundle, None if restore else previous, state.running)
         files.mark()
         stop_points.reach("prepared")
         try:
@@ -107,8 +111,7 @@ class Pusher:
 
     def _change(self, push: _Push, running: RunningProcess, commands: list[RuntimeCommand]) -> bool:
         """Change the running process. False where a new one has to do it."""
-        # Addresses, weights and states are checked by the wire; a whole new line has only HAProxy to judge it.
-        if any(command.text.startswith("add server") for command in commands):
+        if push.previous is not None and adds_unknown_shape(push.previous, push.bundle):
             self._check(push)
         if not self._tell(push, running, commands):
             return False
@@ -119,6 +122,7 @@ class Pusher:
     def _replace(self, push: _Push) -> None:
         """Start a new process on the same sockets, and stop the old one softly once the new one answers."""
         amphora_id, directory = push.files.amphora_id, push.directory
+        (directory / "server-state").write_text(self._carry_over(push))
         pid = self._supervisor.start(self._launch(push))
         deadline = time.monotonic() + START_SECONDS
         while not _answers(directory, pid):
@@ -174,14 +178,14 @@ class Pusher:
             stop_points.reach("told")
         return True
 
-    def _carry_over(self, files: AmphoraFiles, running: RunningProcess | None, bundle: Bundle) -> str:
-        if running is None:
+    def _carry_over(self, push: _Push) -> str:
+        if push.running is None:
             return HEADER
         try:
-            dump = StatsSocket(files.generation_path(running.generation)).ask("show servers state")
+            dump = StatsSocket(push.files.generation_path(push.running.generation)).ask("show servers state")
         except OSError:
             return HEADER
-        return carry_server_state(dump, bundle)
+        return carry_server_state(dump, push.bundle)
 
     def _settle(self, files: AmphoraFiles) -> None:
         """The push is over, one way or the other: take the mark away and remove what nobody needs."""
@@ -189,8 +193,8 @@ class Pusher:
         state = self._supervisor.instance(files.amphora_id)
         # A draining process still reaches for the peers' socket from its own directory.
         used = {process.generation for process in state.processes()}
-        current = files.current()
-        files.keep_generations(used | ({current[0]} if current else set()))
+        current = files.current_generation()
+        files.keep_generations(used | ({current} if current is not None else set()))
 
     def _launch(self, push: _Push) -> Launch:
         return Launch(push.files.amphora_id, push.generation, push.directory, self._command(), push.bundle.binds)
@@ -198,10 +202,11 @@ class Pusher:
     def _command(self) -> tuple[str, ...]:
         return (self._haproxy, "-db", "-f", "global.cfg", "-f", "haproxy.cfg", "-L", PEERS_SECTION)
 
-    def _global_section(self) -> str:
+    def _global_section(self, bundle: Bundle) -> str:
         """Paths are relative to the generation's directory, where HAProxy is started: UNIX paths are short."""
         _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        connections = min((hard_limit - RESERVED_DESCRIPTORS) // 2, HIGHEST_CONNECTIONS)
+        reserved = RESERVED_DESCRIPTORS + len(bundle.binds) + 2 * len(bundle.servers)
+        connections = min(max((hard_limit - reserved) // 2, FEWEST_CONNECTIONS), HIGHEST_CONNECTIONS)
         return (
             "global\n"
             f"    maxconn {connections}\n"

@@ -53,6 +53,20 @@ def plan_runtime_changes(old: Bundle, new: Bundle) -> list[RuntimeCommand] | Non
     return commands
 
 
+def adds_unknown_shape(old: Bundle, new: Bundle) -> bool:
+    """Whether a server comes whose line HAProxy has to judge: it differs from every line of its backend so far in more
+    than name, address, weight and state, which the wire has checked."""
+    names = {(server.backend, server.name) for server in old.servers}
+    added = [server for server in new.servers if (server.backend, server.name) not in names]
+    known = {_nameless_shape(server) for server in old.servers} if added else set()
+    return any(_nameless_shape(server) not in known for server in added)
+
+
+def _nameless_shape(server: Server) -> tuple[str, ...]:
+    """A name is twice in a line where it is its cookie's value too."""
+    return (server.backend, *("" if word == server.name else word for word in shape_of(server)))
+
+
 def shape_of(server: Server) -> list[str]:
     """The words of a server's line without address, weight and state: what the runtime API cannot change."""
     words = server.line.split(" ")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from portico_wire import Bind
 
+SOCKET_NAME = "supervisor.sock"
+
 START_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 
@@ -107,7 +109,7 @@ class SupervisorClient:
             deadline = time.monotonic() + START_SECONDS
             while time.monotonic() < deadline:
                 try:
-                    self._connection = connect_unix(self._directory / "supervisor.sock", ANSWER_SECONDS)
+                    self._connection = connect_unix(self._directory / SOCKET_NAME, ANSWER_SECONDS)
                     return started
                 except OSError:
                     if self._child is None or self._child.poll() is not None:
@@ -152,15 +154,16 @@ class SupervisorClient:
 
     def _ask(self, request: dict[str, object]) -> dict[str, object]:
         with self._lock:
-            if self._connection is None:
-                raise Unavailable("the supervisor is gone; it is being started again")
             try:
+                if self._connection is None:
+                    self._connection = connect_unix(self._directory / SOCKET_NAME, ANSWER_SECONDS)
                 self._connection.sendall(json.dumps(request).encode() + b"\n")
                 answer = json.loads(_read_line(self._connection))
             except (OSError, ValueError) as exc:
                 # What was sent may or may not have been done: with the connection goes every half-read answer.
-                self._connection.close()
-                self._connection = None
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
                 raise Unavailable(f"the supervisor does not answer: {exc!r}") from exc
         if answer.get("ok"):
             return dict(answer)

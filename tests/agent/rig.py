@@ -49,6 +49,7 @@ class AgentRig:
         self.controller_context = make_client_context(authority.path, controller)
         self._client = httpx.Client(verify=self.controller_context, trust_env=False, timeout=60)
         self.port = 0
+        self.wrapper: list[str] = []
 
     def command(self) -> list[str]:
         """The agent's command line."""
@@ -62,7 +63,7 @@ class AgentRig:
         ready = self.directory / "agent.json"
         ready.unlink(missing_ok=True)
         environment = os.environ | ({"PORTICO_AGENT_STOP_AT": stop_at} if stop_at else {})
-        self._process = process = subprocess.Popen(self.command(), env=environment)
+        self._process = process = subprocess.Popen([*self.wrapper, *self.command()], env=environment)
         wait_until(lambda: ready.exists() or process.poll() is not None, "the agent is ready")
         assert ready.exists(), "the agent ended by itself"
         self.port = json.loads(ready.read_text())["port"]

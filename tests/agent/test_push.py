@@ -353,6 +353,19 @@ def test_one_stuck_amphora_does_not_hold_up_another(agent: AgentRig, recipe: Rec
     assert fetch(recipe.port)[2] == "second"
 
 
+def test_many_members_fit_where_few_files_may_be_open(agent: AgentRig, recipe: Recipe) -> None:
+    """Where the limit of open files is low, connections give way to the checks of many members, and it starts."""
+    agent.end()
+    wait_until(lambda: not is_alive(agent.supervisor_pid()), "the supervisor with the old limit ends")
+    agent.wrapper = ["prlimit", "--nofile=4096:4096"]
+    agent.start()
+    agent.ensure()
+    many = tuple(Member(f"member-{index}", recipe.members[0].port, options="check inter 60s") for index in range(400))
+    assert agent.push(recipe.but(members=many).at(1)).method == "start"
+    assert agent.push(recipe.but(members=(*many, Member("one-more", recipe.members[0].port))).at(2)).method == "runtime"
+    assert fetch(recipe.port)[0] == 200
+
+
 def test_push_to_unknown_amphora_is_not_found(plain_agent: AgentRig, recipe: Recipe) -> None:
     """A configuration alone makes no amphora."""
     assert plain_agent.try_push(recipe.at(1)).status_code == 404

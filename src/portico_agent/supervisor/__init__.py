@@ -19,5 +19,6 @@ It answers JSON lines on ``supervisor.sock``. Commands (``{"command": ..., "inst
 
 A socket is shared by every instance that names its address and port, and closed when none does any more. HAProxy that
 dies is started again at once on the same sockets, with a growing pause where it keeps dying. Without instances and
-without an agent the supervisor ends by itself; SIGTERM ends it and every HAProxy at once. ``supervisor.lock`` holds its pid.
+without an agent the supervisor ends by itself; SIGTERM ends it and every HAProxy at once. Its pid is in
+``supervisor.lock``.
 """
