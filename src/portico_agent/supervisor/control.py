@@ -116,8 +116,8 @@ def main(directory: str) -> None:
     except BlockingIOError:
         log_line("another one serves this directory")
         return
-    os.ftruncate(lock, 0)
-    os.write(lock, f"{os.getpid()}\n".encode())
+    # Of one width and in one write, so that a reader finds the former pid or this one.
+    os.pwrite(lock, f"{os.getpid():<10}\n".encode(), 0)
     if os.path.lexists(SOCKET_NAME):
         os.unlink(SOCKET_NAME)  # noqa: PTH108 - pathlib would be a tenth of this process's memory
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
