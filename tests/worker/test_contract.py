@@ -1,0 +1,298 @@
+"""The contract: the methods, their arguments, and what each says to what it cannot do."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import update
+
+import portico
+from portico import ControllerWorker, errors
+from portico.errors import (
+    AmphoraInUse,
+    AmphoraNotFound,
+    Conflict,
+    HMNotFound,
+    IllegalTransition,
+    InvalidInput,
+    L7PolicyNotFound,
+    L7RuleNotFound,
+    LBNotFound,
+    ListenerNotFound,
+    MemberNotFound,
+    NoSuitableAmphora,
+    NoSuitableLB,
+    NoSuitablePool,
+    PoolNotFound,
+)
+from portico.resources import Amphora
+from tests.worker.world import CHANGES, PARTS, World
+
+pytestmark = pytest.mark.database("sqlite")
+
+CONTRACT: dict[str, tuple[str, ...]] = {
+    "create_amphora": (),
+    "delete_amphora": ("amphora_id",),
+    "failover_amphora": ("amphora_id",),
+    "create_load_balancer": ("load_balancer_id",),
+    "update_load_balancer": ("load_balancer_id", "load_balancer_updates"),
+    "delete_load_balancer": ("load_balancer_id",),
+    "create_listener": ("listener_id",),
+    "update_listener": ("listener_id", "listener_updates"),
+    "delete_listener": ("listener_id",),
+    "create_pool": ("pool_id",),
+    "update_pool": ("pool_id", "pool_updates"),
+    "delete_pool": ("pool_id",),
+    "create_health_monitor": ("health_monitor_id",),
+    "update_health_monitor": ("health_monitor_id", "health_monitor_updates"),
+    "delete_health_monitor": ("health_monitor_id",),
+    "create_member": ("member_id",),
+    "update_member": ("member_id", "member_updates"),
+    "delete_member": ("member_id",),
+    # Beyond the first six kinds: the same for L7, and the whole load balancer at once.
+    "create_l7policy": ("l7policy_id",),
+    "update_l7policy": ("l7policy_id", "l7policy_updates"),
+    "delete_l7policy": ("l7policy_id",),
+    "create_l7rule": ("l7rule_id",),
+    "update_l7rule": ("l7rule_id", "l7rule_updates"),
+    "delete_l7rule": ("l7rule_id",),
+    "failover_load_balancer": ("load_balancer_id",),
+}
+"""The table of the design, written out."""
+OTHERS = {"run_pending", "hand_over", "close", "run_flow"}
+"""Public methods that are not about objects: running what is queued, stopping, and the base class's engine."""
+KINDS = ("load_balancer", *PARTS)
+MISSING: dict[str, type[Exception]] = {
+    "load_balancer": LBNotFound,
+    "listener": ListenerNotFound,
+    "pool": PoolNotFound,
+    "member": MemberNotFound,
+    "health_monitor": HMNotFound,
+    "l7policy": L7PolicyNotFound,
+    "l7rule": L7RuleNotFound,
+    "amphora": AmphoraNotFound,
+}
+HOMELESS: dict[str, type[Exception]] = {
+    "listener": NoSuitableLB,
+    "pool": NoSuitableLB,
+    "member": NoSuitablePool,
+    "health_monitor": NoSuitablePool,
+}
+"""What a create says where its object is nowhere to be found; the others say that they miss it."""
+
+
+def arguments_of(method: str, subject_id: Any) -> tuple[Any, ...]:
+    """Arguments for a method, with a change that is valid for its kind."""
+    action, kind = method.split("_", 1)
+    return (subject_id, CHANGES[kind]) if action == "update" else (subject_id,) if CONTRACT[method] else ()
+
+
+def refused(world: World, kind: type[Exception], call: Callable[..., Any], *arguments: Any) -> Exception:
+    """The call raises this very type, and has changed nothing in any table and nothing outside."""
+    before = world.dump(), world.compute.owned(), world.network.owned(), dict(world.amphorae.pushes)
+    with pytest.raises(kind) as refusal:
+        call(*arguments)
+    assert type(refusal.value) is kind
+    assert (world.dump(), world.compute.owned(), world.network.owned(), dict(world.amphorae.pushes)) == before
+    return refusal.value
+
+
+def test_the_worker_has_exactly_the_contracts_methods() -> None:
+    """No method is missing, none has other arguments, and there is no public one that the table does not name."""
+    public = {name: member for name, member in inspect.getmembers(ControllerWorker, inspect.isfunction) if name[0] != "_"}
+    arguments = {
+        name: tuple(parameter for parameter in inspect.signature(member).parameters if parameter != "self")
+        for name, member in public.items()
+        if name not in OTHERS
+    }
+
+    assert arguments == CONTRACT
+    assert set(public) - set(CONTRACT) == OTHERS
+
+
+def test_the_worker_is_where_the_contract_says() -> None:
+    """``from portico import ControllerWorker`` works, and settings and drivers are passed in by name."""
+    assert portico.ControllerWorker is ControllerWorker
+    parameters = inspect.signature(ControllerWorker).parameters
+    assert set(parameters) == {"settings", "database", "compute", "network", "amphorae", "notifier", "on_task"}
+
+
+@pytest.mark.parametrize("name", {error.__name__ for error in (*MISSING.values(), *HOMELESS.values(), NoSuitableAmphora)})
+def test_the_contracts_errors_are_portico_errors(name: str) -> None:
+    """Whoever catches PorticoError catches all that the contract names."""
+    assert issubclass(getattr(errors, name), errors.PorticoError)
+
+
+@pytest.mark.parametrize("method", [method for method in CONTRACT if CONTRACT[method]])
+def test_an_unknown_id_is_the_contracts_exception(method: str, world: World) -> None:
+    """Each method says of an id that names nothing what the contract says it does."""
+    action, kind = method.split("_", 1)
+    expected = HOMELESS.get(kind, MISSING[kind]) if action == "create" else MISSING[kind]
+
+    for unknown in (str(uuid4()), "no-such-thing", "x' OR '1'='1"):
+        error = refused(world, expected, getattr(world.worker, method), *arguments_of(method, unknown))
+        assert unknown in str(error)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"id", ["id"], "", "x" * 65, "two\nlines", "nul\x00", "\ud800"])
+def test_an_id_of_a_wrong_type_or_form_is_refused_by_name(wrong: Any, world: World) -> None:
+    """What cannot be an id is InvalidInput that names the argument, for every method."""
+    for method, parameters in CONTRACT.items():
+        if parameters:
+            error = refused(world, InvalidInput, getattr(world.worker, method), *arguments_of(method, wrong))
+            assert isinstance(error, InvalidInput)
+            assert error.field == parameters[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_changes_of_a_wrong_type_are_refused_by_name(kind: str, world: World) -> None:
+    """Changes are a dict with something in it; anything else is refused by the argument's name."""
+    ids = world.describe()
+    for wrong in (None, 5, "name", [("name", "x")], {}):
+        error = refused(world, InvalidInput, getattr(world.worker, f"update_{kind}"), ids[kind], wrong)
+        assert isinstance(error, InvalidInput)
+        assert error.field == f"{kind}_updates"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "x" * 256),
+        ("name", "two\nlines"),
+        ("description", "bell\x07"),
+        ("admin_state_up", "no"),
+        ("tags", ["fine", "broken\r"]),
+        ("project_id", "other"),
+        ("provisioning_status", "ACTIVE"),
+        ("colour", "blue"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name_and_changes_nothing(kind: str, field: str, value: Any, world: World) -> None:
+    """Too long, a control character, a wrong type, an immutable or unknown attribute: named, and nothing is written."""
+    ids = world.describe()
+
+    error = refused(world, InvalidInput, getattr(world.worker, f"update_{kind}"), ids[kind], {field: value})
+
+    assert isinstance(error, InvalidInput)
+    assert error.field.split(".")[0] == field
+
+
+def test_one_bad_value_among_good_ones_changes_nothing(world: World) -> None:
+    """An update is taken as a whole or not at all."""
+    ids = world.build()
+
+    error = refused(world, InvalidInput, world.worker.update_member, ids["member"], {"weight": 5, "monitor_port": 0})
+
+    assert isinstance(error, InvalidInput)
+    assert error.field == "monitor_port"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_built_cannot_be_created_again(kind: str, world: World) -> None:
+    """A create is for what was described and not yet built."""
+    ids = world.build()
+
+    refused(world, IllegalTransition, getattr(world.worker, f"create_{kind}"), ids[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_being_deleted_cannot_be_changed(kind: str, world: World) -> None:
+    """While a delete waits, an update or a create of the same object is a conflict."""
+    ids = world.build()
+    world.ask("delete", kind, ids[kind])
+
+    for method, arguments in ((f"update_{kind}", (CHANGES[kind],)), (f"create_{kind}", ())):
+        with pytest.raises(Conflict):
+            getattr(world.worker, method)(ids[kind], *arguments)
+    world.run_all()
+    assert world.catalog.list_ids(kind) == []
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_nothing_changes_in_a_load_balancer_that_is_being_deleted(kind: str, world: World) -> None:
+    """A part of a load balancer whose delete was accepted takes no more changes."""
+    ids = world.build()
+    world.ask("delete", "load_balancer", ids["load_balancer"])
+
+    refused(world, Conflict, getattr(world.worker, f"update_{kind}"), ids[kind], CHANGES[kind])
+    refused(world, Conflict, world.worker.failover_load_balancer, ids["load_balancer"])
+
+
+def test_an_amphora_that_serves_cannot_be_deleted(world: World) -> None:
+    """The amphora of a load balancer is failed over, not deleted."""
+    ids = world.build()
+
+    refused(world, AmphoraInUse, world.worker.delete_amphora, world.amphora_of(ids["load_balancer"]))
+
+
+def test_an_amphora_that_is_being_deleted_is_not_failed_over(world: World) -> None:
+    """An illegal status is a conflict."""
+    spare_id = world.worker.create_amphora()
+    world.ask("delete", "amphora", spare_id)
+
+    refused(world, Conflict, world.worker.failover_amphora, spare_id)
+
+
+def test_a_part_of_a_load_balancer_that_was_never_built_finds_no_amphora(world: World) -> None:
+    """Where nothing carries the load balancer, the contract's word is NoSuitableAmphora, and the part says ERROR."""
+    ids = world.describe()
+
+    with pytest.raises(NoSuitableAmphora):
+        world.worker.create_pool(ids["pool"])
+
+    assert world.status("pool", ids["pool"]) == "ERROR"
+    assert world.amphorae.pushes.total() == 0
+
+
+def test_a_pool_that_a_policy_sends_to_cannot_be_deleted(world: World) -> None:
+    """Deleting the target of a policy is a conflict as long as the policy is there."""
+    ids = world.build()
+    pool_id = world.add_part("pool", ids)
+    world.worker.create_pool(pool_id)
+    policy_id = world.catalog.add_l7policy(ids["listener"], action="REDIRECT_TO_POOL", redirect_pool_id=pool_id)
+    world.worker.create_l7policy(policy_id)
+
+    refused(world, Conflict, world.worker.delete_pool, pool_id)
+
+    world.worker.delete_l7policy(policy_id)
+    world.worker.delete_pool(pool_id)
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_create_amphora_returns_the_id_of_a_spare(world: World) -> None:
+    """A spare runs, belongs to nobody, and is known by the id that was returned."""
+    spare_id = world.worker.create_amphora()
+
+    [amphora] = world.rows(Amphora)
+    assert (amphora["id"], amphora["status"], amphora["load_balancer_id"]) == (spare_id, "READY", None)
+    assert world.compute.owned() == {spare_id}
+
+
+@pytest.mark.database("postgresql", "mariadb")
+@pytest.mark.parametrize("wrong", ["nul\x00", "\ud800", "x" * 65, "two\nlines"])
+def test_real_servers_are_never_asked_for_an_id_that_they_refuse(wrong: str, world: World) -> None:
+    """What a server would answer with an error of its own is InvalidInput before it gets there."""
+    for method, parameters in CONTRACT.items():
+        if parameters:
+            refused(world, InvalidInput, getattr(world.worker, method), *arguments_of(method, wrong))
+
+
+def test_an_illegal_status_is_refused_wherever_the_row_is(world: World) -> None:
+    """Whatever state an amphora's row is in, a delete or failover is either legal or refused without a trace."""
+    spare_id = world.worker.create_amphora()
+    ids = world.build()
+    assert world.amphora_of(ids["load_balancer"]) == spare_id
+    world.database.transact(
+        lambda connection: connection.execute(update(Amphora).where(Amphora.id == spare_id).values(status="ERROR"))
+    )
+
+    refused(world, AmphoraInUse, world.worker.delete_amphora, spare_id)
+    world.worker.failover_amphora(spare_id)
+
+    assert world.amphora_of(ids["load_balancer"]) != spare_id
+    world.assert_in_step(ids["load_balancer"])
