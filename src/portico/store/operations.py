@@ -138,7 +138,7 @@ def accept_in(connection: Connection, request: Request, operation_id: str, setti
         raise InvalidInput("kind", f"must be one of {', '.join(SUBJECTS)}")
     subject.check_id(request.subject_id)
     row = _read_subject(connection, subject, request)
-    if row is None:
+    if row is None or row["id"] != request.subject_id:  # MariaDB finds what differs in case only
         raise _missing(subject, request)
     if row["_under_way"] is not None and request.action != Action.UPDATE:
         return Receipt(row["_under_way"], row["_lease_key"])

@@ -68,8 +68,9 @@ class Subject:
         return f"{self.name}_id"
 
     def check_id(self, value: Any) -> str:
-        """Raises InvalidInput unless ``value`` is text of a sensible length."""
-        if not isinstance(value, str) or not 0 < len(value) <= 64:
+        """Raises InvalidInput unless ``value`` is printable text of a sensible length: what any database can be asked
+        for."""
+        if not isinstance(value, str) or not 0 < len(value) <= 64 or not value.isprintable():
             raise InvalidInput(self.id_field, "must be the id of an object: a UUID as text")
         return value
 
