@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from portico.store.schema import upgrade
+from tests.crash.interruptions import Rehearsals
 from tests.crash.stage import Stage
 from tests.crash.workers import Workers
 from tests.support.services import DATABASES, Services
 
-OpenStage = Callable[[], Stage]
+_SHARED = pytest.StashKey[dict[str, Stage]]()
+_TALLY = pytest.StashKey[Counter[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,27 +56,35 @@ def stages(run_directory: Path, services: Services, workers: Workers) -> Iterato
         yield make
 
 
-_shared: dict[str, Stage] = {}
+@pytest.fixture
+def shared_stage(database_kind: str, stages: Callable[[str], Stage], request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A deployment that tests share, one after the other, as long as each leaves it at rest (``Stage.is_at_rest``):
+    making a new one on each database for each of them would take most of the time."""
+    shared = request.config.stash.setdefault(_SHARED, {})
+    stage = shared.pop(database_kind, None) or stages(database_kind)
+    stage.is_at_rest = False
+    yield stage
+    stage.workers.forget()
+    if stage.is_at_rest:
+        shared[database_kind] = stage
+
+
+@pytest.fixture(scope="session")
+def rehearsals() -> Rehearsals:
+    """What is known of each scenario when nobody interrupts it."""
+    return Rehearsals()
 
 
 @pytest.fixture
-def shared_stage(database_kind: str, stages: Callable[[str], Stage], request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """A deployment that tests share, one after the other, as long as each leaves it at rest: making a new one on each
-    database for each of them would take most of the time."""
-    stage = _shared.pop(database_kind, None) or stages(database_kind)
-    yield stage
-    stage.workers.forget()
-    if not getattr(request.node, "failed", False):
-        _shared[database_kind] = stage
+def tally(request: pytest.FixtureRequest) -> Counter[str]:
+    """Counts what was interrupted, for the end of the run."""
+    return request.config.stash.setdefault(_TALLY, Counter())
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Let fixtures know whether their test failed."""
-    report = yield
-    if report.failed:
-        item.failed = True
-    return report
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how much was interrupted."""
+    for what, number in sorted(config.stash.get(_TALLY, Counter()).items()):
+        terminalreporter.line(f"{number:5} {what}")
 
 
 @pytest.fixture

@@ -2,52 +2,58 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
+from portico.flows.dispatch import FLOWS
+from tests.crash.interruptions import GROUPS, Interruption, Rehearsals, choose_boundaries, noted
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.stage import Stage
 
-SAMPLE = 3
-"""Boundaries of each flow in the normal run, on each database, spread over the flow and not the same on each."""
+SAMPLE = 2
+"""Boundaries of each flow in the normal run: others on each database."""
 
 
-def choose_boundaries(number: int, name: str, kind: str, all_boundaries: bool) -> list[int]:
-    """Which of a flow's boundaries to stop it at."""
-    if all_boundaries:
-        return list(range(number))
-    offset = sum(map(ord, name + kind))
-    return sorted({(offset + index * number // SAMPLE) % number for index in range(SAMPLE)})
+def test_every_flow_has_a_scenario() -> None:
+    """No flow goes without."""
+    assert {f"{action}_{kind}" for kind, action in FLOWS} <= SCENARIOS.keys()
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_worker_is_replaced(name: str, shared_stage: Stage, database_kind: str, all_boundaries: bool) -> None:
+@pytest.mark.timeout(1800)  # the long run; the normal one takes seconds
+@pytest.mark.parametrize("group", GROUPS)
+def test_killed_worker_is_replaced(  # noqa: PLR0917 - fixtures
+    group: str,
+    shared_stage: Stage,
+    database_kind: str,
+    all_boundaries: bool,
+    rehearsals: Rehearsals,
+    tally: Counter[str],
+) -> None:
     """Killed between any two steps, it leaves nothing behind that the next worker does not find, finish or take away:
     the operation succeeds, the object is what was asked for, and nothing is there twice or without an owner."""
     stage = shared_stage
-    whole = SCENARIOS[name](stage)
-    already = len(stage.world.built())
-    report = stage.start(whole.method, *whole.arguments).wait()
-    assert report is not None
-    assert report.error is None
-    whole.verify()
-    stage.audit()
-    built = len(stage.world.built()) - already
-
-    boundaries = choose_boundaries(len(report.boundaries), name, database_kind, all_boundaries)
-    trials = []
-    for boundary in boundaries:
-        trial = SCENARIOS[name](stage)
-        already = len(stage.world.built())
-        killed = stage.start(trial.method, *trial.arguments, stop=Stop(boundary)).wait()
-        trials.append((trial, len(stage.world.built()) - already, killed is None))
-    already = len(stage.world.built())
-    stage.recover()
-    for trial, _, _ in trials:
-        trial.verify()
-    stage.audit()
-    doubles = sum(begun for _, begun, _ in trials) + len(stage.world.built()) - already - len(trials) * built
-    assert doubles == 0, f"{doubles} amphorae more than needed were built"
-    kills = sum(killed for _, _, killed in trials)
-    print(f"kills={kills} of {len(boundaries)} boundaries of {name} on {database_kind}")
+    needed = 0
+    interruptions = []
+    rehearsed = {name: rehearsals.rehearse(name, stage) for name in GROUPS[group]}
     stage.remove_spares()
+    before = len(stage.world.built())
+    for name, whole in rehearsed.items():
+        sample = None if all_boundaries else SAMPLE
+        for boundary in choose_boundaries(len(whole.boundaries), name + database_kind, sample):
+            prepared = len(stage.world.built())
+            with noted(name, boundary):
+                trial = SCENARIOS[name](stage)
+            before += len(stage.world.built()) - prepared
+            killed = stage.start(trial.method, *trial.arguments, stop=Stop(boundary)).wait()
+            tally[f"workers killed on {database_kind}"] += killed is None
+            interruptions.append(Interruption(name, boundary, trial))
+            needed += whole.built
+    stage.recover()
+    for interruption in interruptions:
+        interruption.verify()
+    stage.audit()
+    assert len(stage.world.built()) - before == needed, "amphorae were built that nobody needs"
+    stage.remove_spares()
+    stage.is_at_rest = True

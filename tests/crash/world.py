@@ -81,7 +81,7 @@ class World:
                 answer: tuple[bool, Any]
                 try:
                     answer = True, getattr(getattr(self, driver), method)(*arguments)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - it is the worker's
                     answer = False, error
                 try:
                     connection.send(answer)

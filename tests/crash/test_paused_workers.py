@@ -1,0 +1,83 @@
+"""A worker that is paused past its lease and then goes on, after another one has done its work: it changes nothing."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from tests.crash.audit import dump_rows
+from tests.crash.interruptions import GROUPS, Interruption, Rehearsals, choose_boundaries
+from tests.crash.jobs import Stop
+from tests.crash.scenarios import SCENARIOS
+from tests.crash.stage import Stage, make_settings
+
+LEASE_SECONDS = 2.0
+"""Real ones: a paused worker goes by its own clock, too."""
+SAMPLE = 1
+"""Boundaries of each flow in the normal run: others on each database."""
+
+
+@pytest.mark.timeout(1800)  # the long run; the normal one takes seconds
+@pytest.mark.parametrize("group", GROUPS)
+def test_paused_worker_changes_nothing(  # noqa: PLR0917 - fixtures
+    group: str,
+    shared_stage: Stage,
+    database_kind: str,
+    all_boundaries: bool,
+    rehearsals: Rehearsals,
+    tally: Counter[str],
+) -> None:
+    """Stopped at any boundary until its lease ran out and another worker has finished its operation, it finds out, and
+    writes no row, builds nothing and pushes nothing any more."""
+    stage = shared_stage
+    names = GROUPS[group]
+    boundaries = {
+        name: choose_boundaries(
+            len(rehearsals.rehearse(name, stage).boundaries), name + database_kind, None if all_boundaries else SAMPLE
+        )
+        for name in names
+    }
+    stage.remove_spares()
+    # In the long run one scenario after the other: some hundred paused processes are enough at a time.
+    for chosen in [(name,) for name in names] if all_boundaries else [names]:
+        interruptions = [
+            Interruption(name, boundary, SCENARIOS[name](stage)) for name in chosen for boundary in boundaries[name]
+        ]
+        tally[f"workers paused on {database_kind}"] += pause_and_resume(stage, interruptions)
+        stage.remove_spares()
+    stage.is_at_rest = True
+
+
+def pause_and_resume(stage: Stage, interruptions: list[Interruption]) -> int:
+    """Pause a worker at each of these boundaries, let another one finish what they began, and let them go on.
+
+    Returns: how many were paused.
+    """
+    settings = make_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS)
+    workers = []
+    for each in interruptions:
+        stop = Stop(each.boundary, number=signal.SIGSTOP)
+        workers.append(stage.start(each.trial.method, *each.trial.arguments, stop=stop, settings=settings))
+    paused = [worker for worker in workers if worker.wait_until_paused() is None]
+    time.sleep(LEASE_SECONDS)
+    recovered = stage.start(settings=settings).wait()
+    assert recovered is not None
+    assert recovered.error is None, recovered.error
+    for each in interruptions:
+        each.verify()
+    stage.audit()
+    rows, world = dump_rows(stage.database), stage.world.dump()
+    for worker in paused:
+        worker.resume()
+    for worker in paused:
+        report = worker.wait()
+        assert report is not None
+        assert report.error is None, f"paused at {worker.stopped_at}: {report.error}"
+    assert dump_rows(stage.database) == rows
+    assert stage.world.dump() == world
+    stage.audit()
+    stage.workers.forget()
+    return len(paused)
