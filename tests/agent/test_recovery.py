@@ -191,6 +191,23 @@ def test_killed_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
     wait_until(lambda: agent.state().restarts == 1, "the new supervisor does its work")
 
 
+def test_push_while_the_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
+    """A push that comes in between is told to try again, never that its own address is taken; then it is taken."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    os.kill(agent.supervisor_pid(), signal.SIGKILL)
+    statuses: list[int] = []
+
+    def push() -> bool:
+        statuses.append(agent.try_push(recipe.but(marker="second").at(2)).status_code)
+        return statuses[-1] == 200
+
+    wait_until(push, "the push is taken")
+    assert set(statuses) <= {200, 503}
+    check_that_files_are_what_runs(agent, recipe)
+    assert fetch(recipe.port)[2] == "second"
+
+
 def test_supervisor_ends_by_itself_when_it_is_idle(plain_agent: AgentRig, recipe: Recipe) -> None:
     """A supervisor without amphorae ends with its agent; one with amphorae stays."""
     plain_agent.ensure()
