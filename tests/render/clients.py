@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+from tests.render.trees import Document
+
+Address: TypeAlias = tuple[str, int]
+Start: TypeAlias = Callable[[Document], list[Address]]
+"""Runs a document's load balancer until the test ends; gives the addresses of its listeners, in order."""
 
 _TIMEOUT = 10
 
@@ -20,9 +26,7 @@ class Response(NamedTuple):
     text: str
 
 
-def ask(
-    address: tuple[str, int], path: str = "/", *headers: str, method: str = "GET", encoding: str = "utf-8"
-) -> Response:
+def ask(address: Address, path: str = "/", *headers: str, method: str = "GET", encoding: str = "utf-8") -> Response:
     """Send one HTTP/1.1 request, its header lines as they are, and read until the server closes."""
     named = [] if any(header.lower().startswith("host:") for header in headers) else ["Host: test"]
     head = "\r\n".join([f"{method} {path} HTTP/1.1", *named, *headers, "Connection: close", "", ""])
@@ -58,7 +62,7 @@ def member(name: str, heads: list[str] | None = None) -> Iterator[int]:
 def _serve(listening: socket.socket, name: str, heads: list[str] | None, stopping: threading.Event) -> None:
     while True:
         connection, _ = listening.accept()
-        with connection:
+        with connection, suppress(ConnectionResetError, BrokenPipeError, TimeoutError):  # whoever goes early may
             if stopping.is_set():
                 return
             connection.settimeout(_TIMEOUT)

@@ -6,6 +6,7 @@ The rows are built past the specs, which refuse most of these values: rendering 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -242,7 +243,7 @@ def _spellings(word: str, before: str, value: str) -> set[str]:
     argument of a fetch, which HAProxy reads a second time, it is harmless alone or in quotes that it cannot leave."""
     if f"({before})" in word:
         quoted = [] if set(value) & set('"\\') else [f'("{value}")']
-        plain = [f"({value})"] if value.isalnum() else []
+        plain = [f"({value})"] if re.fullmatch(r"[\w.-]+", value, re.ASCII) else []
         return {word.replace(f"({before})", spelling) for spelling in quoted + plain}
     return {word, *(word.replace(before, spelling) for spelling in (value, value.replace("%", "%%")))}
 
@@ -264,7 +265,7 @@ def test_every_text_column_is_attacked() -> None:
     }
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(field=st.sampled_from(FIELDS), value=_HOSTILE_TEXT)
 def test_no_string_adds_or_changes_a_directive(field: tuple[int, str], value: str) -> None:
     """Whatever a field holds, it is refused, or stands as one argument in the place that is meant for it."""

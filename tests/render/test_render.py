@@ -12,6 +12,7 @@ import portico.render.model
 from portico.errors import InvalidInput, NotSupported
 from portico.render import render
 from portico.render.model import MAX_WORDS
+from portico.resources.health_monitor import HTTP_METHODS
 from portico_wire import Bind, Bundle, Server
 from tests.render import haproxies
 from tests.render.trees import AMPHORA_ID, LOAD_BALANCER_ID, Document, tree_from
@@ -150,6 +151,12 @@ def test_values_that_cannot_be_rendered_are_refused_by_name(document: Document, 
     with pytest.raises(InvalidInput) as refused:
         _render(document)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize("method", HTTP_METHODS)
+def test_every_method_of_a_monitor_is_built(method: str) -> None:
+    """What the spec of a monitor takes is rendered."""
+    assert f"http-check send meth {method} uri / ver HTTP/1.0\n" in _render(_monitored(http_method=method)).haproxy
 
 
 def test_two_listeners_cannot_share_a_port() -> None:

@@ -1,218 +1,14 @@
-"""What HAProxy does with rendered configurations: real requests through real daemons, on loopback alone."""
+"""What HAProxy does with rendered listeners, pools and monitors: real requests through real daemons, on loopback."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import pytest
-
-from portico.render import render
-from tests.render import haproxies
-from tests.render.clients import ask, member
-from tests.render.trees import AMPHORA_ID, Document, tree_from
-
-Address: TypeAlias = tuple[str, int]
-Start: TypeAlias = Callable[[Document], list[Address]]
-
-
-@pytest.fixture(params=list(haproxies.find_haproxies().values()), ids=list(haproxies.find_haproxies()))
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
-    """Runs a document's load balancer until the test ends: the addresses of its listeners, in order."""
-    with ExitStack() as stack:
-
-        def start_one(document: Document) -> list[Address]:
-            bundle = render(tree_from(document), AMPHORA_ID, 1)
-            return list(stack.enter_context(haproxies.run(request.param, bundle, tmp_path)).values())
-
-        yield start_one
-
-
-def _listener(**values: Any) -> Document:
-    return {"protocol": "HTTP", "protocol_port": 8080, **values}
-
-
-def _redirects(rules: Sequence[Document]) -> Document:
-    """A listener that redirects to the number of the first rule that matches; 503 where none does."""
-    policies = [
-        {"action": "REDIRECT_TO_URL", "redirect_url": f"http://rule/{number}", "rules": [rule]}
-        for number, rule in enumerate(rules)
-    ]
-    return {"listeners": [_listener(l7policies=policies)]}
-
-
-HOSTILE_VALUES = [
-    "it's",
-    'say "hi"',
-    "back\\slash",
-    "back\\\\slash",
-    "ends in \\",
-    "a # comment",
-    "a#b",
-    "$HOME",
-    "${HOME}",
-    '"$HOME"',
-    "100%",
-    "%[src]",
-    "%%",
-    "-f /etc/passwd",
-    "-i",
-    "--",
-    "x' if TRUE or '",
-    "} || { TRUE",
-    "a, b",
-    "naïve",
-]
-
-
-@pytest.mark.parametrize("kind", ["HEADER", "COOKIE"])
-def test_a_rule_matches_exactly_its_value_however_it_is_spelled(kind: str, start: Start) -> None:
-    """Quotes, backslashes, ``#``, ``$`` and ``%`` reach HAProxy's comparison as they are: that request matches, others
-    do not."""
-    values = [value for value in HOSTILE_VALUES if kind == "HEADER" or not set(value) & set(' ,;"')]
-    rules = [{"type": kind, "compare_type": "EQUAL_TO", "key": "X-Key", "value": value} for value in values]
-    [address] = start(_redirects(rules))
-    spell = "X-Key: {}".format if kind == "HEADER" else "Cookie: X-Key={}".format
-    found = {value: ask(address, "/", spell(value)).location for value in values}
-    assert found == {value: f"http://rule/{number}" for number, value in enumerate(values)}
-    for value in values:
-        assert ask(address, "/", spell(f"{value}.")).status == 503
-        assert ask(address, "/", spell(f".{value}")).status == 503
-
-
-@pytest.mark.parametrize("key", ["it's", "a`b", "x$HOME", "a#b", "a%b", "~|^&*+!"])
-def test_a_rule_reads_exactly_its_header_and_cookie(key: str, start: Start) -> None:
-    """Names may hold any character of RFC 9110's tokens, and are read as they are."""
-    rules = [{"type": kind, "compare_type": "EQUAL_TO", "key": key, "value": "v"} for kind in ("HEADER", "COOKIE")]
-    [address] = start(_redirects(rules))
-    assert ask(address, "/", f"{key}: v").location == "http://rule/0"
-    assert ask(address, "/", f"Cookie: {key}=v").location == "http://rule/1"
-    assert ask(address, "/", f"x{key}: v").status == 503
-
-
-def test_redirects_name_the_url_as_it_was_given(start: Start) -> None:
-    """Nothing in a URL is expanded, neither variables nor log formats; a prefix is followed by path and query."""
-    urls = ["http://a/100%25?b=$HOME&c=%[src]#d", "http://a/it's", "http://a/%%/\\", 'http://a/"${HOME}"']
-    policies = [
-        *({"action": "REDIRECT_TO_URL", "redirect_url": url, "rules": [_path(f"/{n}")]} for n, url in enumerate(urls)),
-        {
-            "action": "REDIRECT_PREFIX",
-            "redirect_prefix": "http://prefix/%20",
-            "redirect_http_code": 308,
-            "rules": [_path("/old")],
-        },
-    ]
-    [address] = start({"listeners": [_listener(l7policies=policies)]})
-    assert [ask(address, f"/{number}").location for number in range(len(urls))] == urls
-    assert ask(address, "/0").status == 302
-    response = ask(address, "/old?q=1")
-    assert (response.status, response.location) == (308, "http://prefix/%20/old?q=1")
-
-
-def _path(value: str, compare_type: str = "EQUAL_TO") -> Document:
-    return {"type": "PATH", "compare_type": compare_type, "value": value}
-
-
-RULES: list[tuple[Document, list[tuple[str, str]], list[tuple[str, str]]]] = [
-    (
-        {"type": "HOST_NAME", "compare_type": "EQUAL_TO", "value": "www.Example.com"},
-        [("/", "Host: www.example.com"), ("/", "Host: WWW.EXAMPLE.COM:8080")],
-        [("/", "Host: example.com"), ("/", "Host: www.example.com.evil")],
-    ),
-    (
-        {"type": "HOST_NAME", "compare_type": "ENDS_WITH", "value": ".example.com"},
-        [("/", "Host: a.example.com:80")],
-        [("/", "Host: example.com")],
-    ),
-    (
-        {"type": "HOST_NAME", "compare_type": "EQUAL_TO", "value": "[fd00::1]"},
-        [("/", "Host: [fd00::1]:80"), ("/", "Host: [fd00::1]")],
-        [("/", "Host: [fd00::2]")],
-    ),
-    (_path("/a"), [("/a", "X: x"), ("/a?b=c", "X: x")], [("/A", "X: x"), ("/a/", "X: x"), ("/?/a", "X: x")]),
-    (_path("/a", "STARTS_WITH"), [("/ab", "X: x")], [("/b/a", "X: x")]),
-    (_path("/a", "ENDS_WITH"), [("/b/a", "X: x")], [("/ab", "X: x")]),
-    (_path("b.c", "CONTAINS"), [("/ab.cd", "X: x")], [("/abxcd", "X: x")]),
-    (
-        _path(r"^/a\.b{2,3}(c|\$)$", "REGEX"),
-        [("/a.bbc", "X: x"), ("/a.bbb$", "X: x")],
-        [("/a.bc", "X: x"), ("/axbbc", "X: x")],
-    ),
-    (
-        {"type": "FILE_TYPE", "compare_type": "EQUAL_TO", "value": "jpg"},
-        [("/a.jpg", "X: x"), ("/a.b.jpg?c=d", "X: x")],
-        [("/jpg", "X: x"), ("/a.jpg/b", "X: x"), ("/ajpg", "X: x")],
-    ),
-    (
-        {"type": "FILE_TYPE", "compare_type": "REGEX", "value": "^jpe?g$"},
-        [("/a.jpeg", "X: x"), ("/a.b/c.jpg?d.txt", "X: x")],
-        [("/jpg", "X: x"), ("/a.jpg/b", "X: x"), ("/a.jpgx", "X: x"), ("/a.jpg/jpg", "X: x")],
-    ),
-    (
-        {"type": "HEADER", "compare_type": "EQUAL_TO", "key": "X-List", "value": "b"},
-        [("/", "X-List: b"), ("/", "x-list: a, b")],
-        [("/", "X-List: ab"), ("/", "X: b")],
-    ),
-    (
-        {"type": "HEADER", "compare_type": "CONTAINS", "key": "User-Agent", "value": "(KHTML, like"},
-        [("/", "User-Agent: Mozilla/5.0 (KHTML, like Gecko)")],
-        [("/", "User-Agent: Mozilla/5.0")],
-    ),
-    (
-        {"type": "COOKIE", "compare_type": "STARTS_WITH", "key": "tier", "value": "gold"},
-        [("/", "Cookie: a=b; tier=golden")],
-        [("/", "Cookie: tier=silver; x=gold"), ("/", "Cookie: tiers=gold")],
-    ),
-    (
-        {"type": "HEADER", "compare_type": "EQUAL_TO", "key": "X-Key", "value": "v", "invert": True},
-        [("/", "X: x"), ("/", "X-Key: w")],
-        [("/", "X-Key: v")],
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("rule", "matching", "others"), RULES, ids=lambda value: str(value.get("type")) if isinstance(value, dict) else ""
-)
-def test_rules_compare_as_documented(
-    rule: Document, matching: list[tuple[str, str]], others: list[tuple[str, str]], start: Start
-) -> None:
-    """Every type of rule matches the requests that it should, and no similar ones."""
-    [address] = start(_redirects([rule]))
-    assert [ask(address, *request).location for request in matching] == ["http://rule/0"] * len(matching)
-    assert [ask(address, *request).status for request in others] == [503] * len(others)
-
-
-def test_rejects_win_over_redirects_and_these_over_pools(start: Start) -> None:
-    """The order that the Octavia guide publishes: by action first, by position among equals."""
-    everything = [_path("/", "STARTS_WITH")]
-    with member("second") as second, member("first") as first:
-        policies = [
-            {"action": "REDIRECT_TO_POOL", "redirect_pool": "first", "rules": everything},
-            {"action": "REDIRECT_TO_POOL", "redirect_pool": "second", "rules": everything},
-            {"action": "REDIRECT_PREFIX", "redirect_prefix": "http://first", "rules": [_path("/r", "STARTS_WITH")]},
-            {"action": "REDIRECT_TO_URL", "redirect_url": "http://second", "rules": [_path("/r", "STARTS_WITH")]},
-            {"action": "REJECT", "rules": [_path("/reject")]},
-        ]
-        pools = {
-            name: {"protocol": "HTTP", "members": [{"address": "127.0.0.1", "protocol_port": port}]}
-            for name, port in (("first", first), ("second", second))
-        }
-        [address] = start({"listeners": [_listener(l7policies=policies)], "pools": pools})
-        assert ask(address, "/reject").status == 403
-        assert ask(address, "/r").location == "http://first/r"
-        assert ask(address, "/x").text.endswith("first")
-
-
-def test_all_rules_of_a_policy_must_match(start: Start) -> None:
-    """Rules of one policy are joined by "and"."""
-    rules = [_path("/a", "STARTS_WITH"), _path("z", "ENDS_WITH"), {**_path("b", "CONTAINS"), "invert": True}]
-    [address] = start({"listeners": [_listener(l7policies=[{"action": "REJECT", "rules": rules}])]})
-    assert [ask(address, path).status for path in ("/az", "/a", "/z", "/abz")] == [403, 503, 503, 503]
+from tests.render.clients import Start, ask, member
+from tests.render.trees import Document, http_listener
 
 
 def test_members_see_the_inserted_headers(start: Start) -> None:
@@ -222,8 +18,8 @@ def test_members_see_the_inserted_headers(start: Start) -> None:
         pools = {"web": {"protocol": "HTTP", "members": [{"address": "127.0.0.1", "protocol_port": port}]}}
         headers = {"X-Forwarded-For": "true", "X-Forwarded-Port": "true", "X-Forwarded-Proto": "true"}
         listeners = [
-            _listener(default_pool="web", insert_headers=headers),
-            _listener(default_pool="web", protocol_port=8081, insert_headers={"X-Forwarded-For": "false"}),
+            http_listener(default_pool="web", insert_headers=headers),
+            http_listener(default_pool="web", protocol_port=8081, insert_headers={"X-Forwarded-For": "false"}),
         ]
         inserting, plain = start({"listeners": listeners, "pools": pools})
         assert ask(inserting, "/", "X-Forwarded-Port: 1", "X-Forwarded-Proto: https").status == 200
@@ -242,13 +38,13 @@ def test_what_is_down_or_not_allowed_is_not_served(start: Start) -> None:
             "member down": {"protocol": "HTTP", "members": [{**up, "admin_state_up": False}]},
         }
         listeners = [
-            _listener(default_pool="down"),
-            _listener(default_pool="down", protocol="TCP", protocol_port=8081),
-            _listener(default_pool="member down", protocol_port=8082),
-            _listener(default_pool="up", protocol_port=8083, allowed_cidrs=["10.0.0.0/8", "fd00::/8"]),
-            _listener(default_pool="up", protocol_port=8084, connection_limit=0),
-            _listener(default_pool="up", protocol_port=8085, allowed_cidrs=["fd00::/8", "127.0.0.0/8"]),
-            _listener(default_pool="up", protocol="TCP", protocol_port=8086),
+            http_listener(default_pool="down"),
+            http_listener(default_pool="down", protocol="TCP", protocol_port=8081),
+            http_listener(default_pool="member down", protocol_port=8082),
+            http_listener(default_pool="up", protocol_port=8083, allowed_cidrs=["10.0.0.0/8", "fd00::/8"]),
+            http_listener(default_pool="up", protocol_port=8084, connection_limit=0),
+            http_listener(default_pool="up", protocol_port=8085, allowed_cidrs=["fd00::/8", "127.0.0.0/8"]),
+            http_listener(default_pool="up", protocol="TCP", protocol_port=8086),
         ]
         statuses = [ask(address).status for address in start({"listeners": listeners, "pools": pools})]
     assert statuses == [503, 0, 503, 0, 0, 200, 200]
@@ -259,7 +55,7 @@ def test_proxy_pools_tell_who_connected(start: Start) -> None:
     heads: list[str] = []
     with member("web", heads) as port:
         pools = {"web": {"protocol": "PROXY", "members": [{"address": "127.0.0.1", "protocol_port": port}]}}
-        [address] = start({"listeners": [_listener(default_pool="web")], "pools": pools})
+        [address] = start({"listeners": [http_listener(default_pool="web")], "pools": pools})
         assert ask(address).status == 200
     assert heads[0].startswith("PROXY TCP4 127.0.0.1 127.0.0.1 ")
 
@@ -278,7 +74,7 @@ def test_sessions_stick_to_their_member(start: Start) -> None:
             "address": {"protocol": "HTTP", "members": members, "persistence_type": "SOURCE_IP"},
             "cookie": {"protocol": "HTTP", "members": members, "persistence_type": "HTTP_COOKIE"},
         }
-        listeners = [_listener(default_pool=name, protocol_port=8080 + n) for n, name in enumerate(pools)]
+        listeners = [http_listener(default_pool=name, protocol_port=8080 + n) for n, name in enumerate(pools)]
         none, by_address, by_cookie = start({"listeners": listeners, "pools": pools})
         assert {ask(none).text[-3:] for _ in range(4)} == {"one", "two"}
         assert len({ask(by_address).text[-3:] for _ in range(4)}) == 1
@@ -305,7 +101,7 @@ def test_monitors_ask_exactly_what_they_were_told(start: Start) -> None:
         }
         members = [{"address": "127.0.0.1", "protocol_port": port}]
         pools = {"web": {"protocol": "HTTP", "members": members, "health_monitor": monitor}}
-        [address] = start({"listeners": [_listener(default_pool="web")], "pools": pools})
+        [address] = start({"listeners": [http_listener(default_pool="web")], "pools": pools})
         deadline = time.monotonic() + 10
         while not heads and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -327,7 +123,7 @@ def test_a_member_that_fails_its_checks_is_left(start: Start) -> None:
         }
         members = [{"address": "127.0.0.1", "protocol_port": port}]
         pools = {"web": {"protocol": "HTTP", "members": members, "health_monitor": monitor}}
-        [address] = start({"listeners": [_listener(default_pool="web")], "pools": pools})
+        [address] = start({"listeners": [http_listener(default_pool="web")], "pools": pools})
         deadline = time.monotonic() + 10
         while (status := ask(address).status) != 503 and time.monotonic() < deadline:
             time.sleep(0.1)

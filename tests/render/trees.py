@@ -58,6 +58,11 @@ def tree_from(document: Document) -> Tree:
     return tree
 
 
+def http_listener(**values: Any) -> Document:
+    """The document of an HTTP listener."""
+    return {"protocol": "HTTP", "protocol_port": 8080, **values}
+
+
 def _ids() -> dict[type[Row], Iterator[str]]:
     return {
         kind: map((digit * 8 + "-0000-4000-8000-{:012}").format, itertools.count(1)) for kind, digit in _DIGITS.items()

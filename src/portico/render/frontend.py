@@ -13,7 +13,7 @@ from portico.resources.listener import ListenerProtocol
 from portico.resources.tree import Tree
 from portico_wire import Bind
 
-MODES = {
+_MODES: dict[str, Keyword] = {
     ListenerProtocol.HTTP: Keyword("http"),
     ListenerProtocol.HTTPS: Keyword("tcp"),
     ListenerProtocol.TCP: Keyword("tcp"),
@@ -36,10 +36,10 @@ def mode(listener: Listener) -> Keyword:
     Raises:
         NotSupported: the protocol is not built.
     """
-    for protocol, word in MODES.items():
-        if listener.protocol == protocol:
-            return word
-    raise NotSupported("protocol", f"{listener.protocol} listeners are not built yet")
+    word = _MODES.get(listener.protocol)
+    if word is None:
+        raise NotSupported("protocol", f"{listener.protocol} listeners are not built yet")
+    return word
 
 
 def frontend(listener: Listener, tree: Tree, backend: BackendName) -> Frontend:

@@ -32,13 +32,13 @@ from portico.resources.tree import Tree
 BackendName: TypeAlias = Callable[[Listener, str | None], Text | None]
 """The backend that serves a listener from the pool of this id; None where that pool is not rendered."""
 
-_RANK = {
+_RANK: dict[str, int] = {
     PolicyAction.REJECT: 0,
     PolicyAction.REDIRECT_TO_URL: 1,
     PolicyAction.REDIRECT_PREFIX: 1,
     PolicyAction.REDIRECT_TO_POOL: 2,
 }
-_MATCH = {
+_MATCH: dict[str, Keyword] = {
     Comparison.REGEX: Keyword("reg"),
     Comparison.STARTS_WITH: Keyword("beg"),
     Comparison.ENDS_WITH: Keyword("end"),
@@ -91,10 +91,10 @@ def _rules_in_force(policy: L7Policy, tree: Tree) -> list[L7Rule]:
 
 def _rank(policy: L7Policy) -> int:
     """Sorting by this keeps positions within a rank: ``policies_of`` is in their order and sorting is stable."""
-    try:
-        return _RANK[PolicyAction(policy.action)]
-    except ValueError:
-        raise NotSupported("action", f"{policy.action!r} is not built") from None
+    rank = _RANK.get(policy.action)
+    if rank is None:
+        raise NotSupported("action", f"{policy.action!r} is not built")
+    return rank
 
 
 def _condition(rules: Sequence[L7Rule]) -> list[Argument]:
@@ -129,7 +129,7 @@ def _code(policy: L7Policy) -> int:
 def _acls(rule: L7Rule) -> Iterator[Directive]:
     """One ACL, under the rule's id; several lines of one name are joined by "or"."""
     name = identifier("id", rule.id)
-    match = _MATCH.get(rule.compare_type)  # type: ignore[call-overload]
+    match = _MATCH.get(rule.compare_type)
     if match is None:
         raise NotSupported("compare_type", f"{rule.compare_type!r} is not built")
     value = rule.value

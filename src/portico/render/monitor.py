@@ -10,6 +10,17 @@ from portico.render.model import Argument, Directive, Keyword, Text, template
 from portico.resources import HealthMonitor
 from portico.resources.health_monitor import HTTP_METHODS, MonitorType
 
+_METHODS = {
+    "CONNECT": Keyword("CONNECT"),
+    "DELETE": Keyword("DELETE"),
+    "GET": Keyword("GET"),
+    "HEAD": Keyword("HEAD"),
+    "OPTIONS": Keyword("OPTIONS"),
+    "PATCH": Keyword("PATCH"),
+    "POST": Keyword("POST"),
+    "PUT": Keyword("PUT"),
+    "TRACE": Keyword("TRACE"),
+}
 _VERSIONS = {1.0: Keyword("HTTP/1.0"), 1.1: Keyword("HTTP/1.1")}
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]+")
 _CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(,[1-5]\d\d)*)?", re.ASCII)
@@ -95,16 +106,3 @@ def _http(monitor: HealthMonitor, default_host: str) -> list[Directive]:
         Directive("http-check send meth", *request),
         Directive("http-check expect status", Text("expected_codes", codes)),
     ]
-
-
-_METHODS = {
-    "CONNECT": Keyword("CONNECT"),
-    "DELETE": Keyword("DELETE"),
-    "GET": Keyword("GET"),
-    "HEAD": Keyword("HEAD"),
-    "OPTIONS": Keyword("OPTIONS"),
-    "PATCH": Keyword("PATCH"),
-    "POST": Keyword("POST"),
-    "PUT": Keyword("PUT"),
-    "TRACE": Keyword("TRACE"),
-}
