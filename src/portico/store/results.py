@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, delete, exists, false, or_, select, true, update
 
 from portico.errors import LeaseLost, PorticoError
-from portico.resources import Amphora, Lease, LoadBalancer, Operation, Tag
+from portico.resources import Amphora, Lease, LoadBalancer, Operation, Pool, Tag
 from portico.resources.row import utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
 from portico.store.database import Database
@@ -23,6 +23,7 @@ from portico.store.operations import UNFINISHED, Action
 from portico.store.subjects import PARTS, SUBJECTS
 
 _DONE = (OperationState.SUCCEEDED, OperationState.FAILED)
+_POOL_REFERENCES = ("default_pool_id", "redirect_pool_id")
 
 
 @dataclass
@@ -91,15 +92,16 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
             ids["delete" if operation.action == Action.DELETE else "apply", operation.subject_type].append(
                 operation.subject_id
             )
+    failed_last = {operation.subject_id for operation, _ in results.failed if last[operation.subject_id] is operation}
     for (what, kind), subject_ids in ids.items():
         if what == "apply":
-            _mark_applied(connection, kind, subject_ids)
+            _mark_applied(connection, kind, subject_ids, failed_last)
         else:
             _delete_rows(connection, kind, subject_ids)
     for operation, _ in results.failed:
         if operation.subject_type != "amphora":
             values = restored.get(operation.subject_id, {})
-            _mark_failed(connection, operation, values, last[operation.subject_id] is operation)
+            _mark_failed(connection, operation, values, operation.subject_id in failed_last)
     if any(operation.action == Action.FAILOVER for operation in results.succeeded):
         # From now on a replacement is an amphora like any other, which the next failover replaces.
         replacement = and_(Amphora.load_balancer_id == claim.key, Amphora.replaces_id.is_not(None))
@@ -145,9 +147,14 @@ def _unfinished(model: Any) -> Any:
     return exists().where(Operation.subject_id == model.id, Operation.state.in_(UNFINISHED))
 
 
-def _mark_applied(connection: Connection, kind: str, ids: list[str]) -> None:
+def _mark_applied(connection: Connection, kind: str, ids: list[str], failed_last: set[str]) -> None:
+    """``failed_last`` are those of which a later operation failed: that one decides what they say."""
     model: Any = SUBJECTS[kind].model
-    reached = and_(model.provisioning_status.in_(sources(ProvisioningStatus.ACTIVE)), ~_unfinished(model))
+    reached = and_(
+        model.provisioning_status.in_(sources(ProvisioningStatus.ACTIVE)),
+        model.id.not_in(failed_last),
+        ~_unfinished(model),
+    )
     values: dict[str, Any] = {
         "updated_at": utc_now(),
         "provisioning_status": case((reached, ProvisioningStatus.ACTIVE.value), else_=model.provisioning_status),
@@ -171,6 +178,11 @@ def _mark_failed(connection: Connection, operation: Operation, values: Mapping[s
     condition = and_(model.provisioning_status.in_(sources(ProvisioningStatus.ERROR)), ~_unfinished(model))
     # Where a later operation of the batch was about the same object, that one decides what it says.
     failed = condition if is_last else false()
+    # A pool that was deleted since cannot come back: then the reference is none.
+    values = {
+        name: select(Pool.id).where(Pool.id == value).scalar_subquery() if name in _POOL_REFERENCES and value else value
+        for name, value in values.items()
+    }
     connection.execute(
         update(model)
         .where(model.id == operation.subject_id)
