@@ -1,0 +1,308 @@
+"""What waits together is applied together; what is refused takes nothing else with it."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from portico.errors import ConfigurationRefused
+from portico.resources import Listener, Member, Pool
+from portico_wire import Bundle
+from tests.worker.world import CHANGES, World, same_but_version
+
+pytestmark = pytest.mark.database("sqlite")
+
+
+def refuse_text(world: World, *words: str) -> None:
+    """The daemon refuses every configuration that holds one of these words."""
+    world.amphorae.refuse(lambda bundle: any(word in bundle.haproxy for word in words))
+
+
+def pushes(world: World) -> int:
+    """How many configurations were taken."""
+    return world.amphorae.pushes.total()
+
+
+def test_what_is_queued_is_one_push(world: World) -> None:
+    """Fifty members, changes of everything else, and a delete: one run, one push, all done."""
+    ids = world.build()
+    for number in range(50):
+        world.requests.create("member", ids["pool"], address="192.0.2.9", protocol_port=1000 + number)
+    for kind, changes in CHANGES.items():
+        if kind != "load_balancer":
+            world.ask("update", kind, ids[kind], changes)
+    world.ask("delete", "member", ids["member"])
+    before = pushes(world)
+
+    assert world.worker.run_pending() == 1
+
+    assert pushes(world) == before + 1
+    assert world.worker.run_pending() == 0
+    assert {row["state"] for row in world.operations()} == {"SUCCEEDED"}
+    assert {row["provisioning_status"] for row in world.rows(Member)} == {"ACTIVE"}
+    assert len(world.pushed(ids["load_balancer"]).servers) == 50
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_whole_load_balancer_is_one_push(world: World) -> None:
+    """Everything of a new load balancer that is asked for before it is built is built with its first push."""
+    ids = world.describe()
+    for kind, subject_id in ids.items():
+        world.ask("create", kind, subject_id)
+
+    world.run_all()
+
+    assert pushes(world) == 1
+    assert {kind: world.status(kind, subject_id) for kind, subject_id in ids.items()} == dict.fromkeys(ids, "ACTIVE")
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_parts_that_were_described_with_a_load_balancer_are_built_with_it(world: World) -> None:
+    """One call builds a described tree, and every part of it is ACTIVE."""
+    ids = world.build()
+
+    assert {kind: world.status(kind, subject_id) for kind, subject_id in ids.items()} == dict.fromkeys(ids, "ACTIVE")
+    assert pushes(world) == 1
+
+
+def test_only_the_bad_one_of_a_batch_fails(world: World) -> None:
+    """One change among many that the daemon refuses: it alone ends in ERROR with its previous values, the others are
+    applied, and it took a logarithmic number of pushes to find it."""
+    ids = world.build()
+    members = [
+        world.requests.create("member", ids["pool"], address="192.0.2.9", protocol_port=1000 + number).object_id
+        for number in range(64)
+    ]
+    world.run_all()
+    tries: list[int] = []
+
+    def refuses(bundle: Bundle) -> bool:
+        tries.append(bundle.version)
+        return "weight 66" in bundle.haproxy
+
+    world.amphorae.refuse(refuses)
+    for number, member_id in enumerate(members):
+        world.ask("update", "member", member_id, {"weight": 66 if number == 37 else 2})
+
+    assert world.worker.run_pending() == 1
+
+    shown = [world.catalog.show("member", member_id) for member_id in members]
+    assert [row["weight"] for row in shown] == [1 if number == 37 else 2 for number in range(64)]
+    assert [row["provisioning_status"] for row in shown] == ["ERROR" if number == 37 else "ACTIVE" for number in range(64)]
+    bad = world.operations(members[37])[-1]
+    assert (bad["state"], bad["error"]) == ("FAILED", "ConfigurationRefused")
+    assert "refused on purpose" in bad["reason"]
+    assert len(tries) <= 2 * 6 + 2, "finding one of 64 takes two tries for each halving"
+    assert tries == sorted(tries), "versions rise"
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_the_caller_of_the_bad_one_is_told(world: World) -> None:
+    """A direct call whose change is refused raises, though it shared its run with queued ones that succeed."""
+    ids = world.build()
+    other = world.add_part("pool", ids)
+    world.ask("create", "pool", other)
+    refuse_text(world, "balance source", "balance leastconn")
+
+    with pytest.raises(ConfigurationRefused):
+        world.worker.update_pool(ids["pool"], {"lb_algorithm": "SOURCE_IP"})
+
+    world.run_all()
+    assert world.catalog.show("pool", ids["pool"])["lb_algorithm"] == "ROUND_ROBIN"
+    assert (world.status("pool", ids["pool"]), world.status("pool", other)) == ("ERROR", "ACTIVE")
+    world.assert_in_step(ids["load_balancer"])
+    world.worker.update_pool(ids["pool"], {"name": "another change may follow at once"})
+    assert world.status("pool", ids["pool"]) == "ACTIVE"
+
+
+def test_a_new_load_balancer_survives_a_bad_part(world: World) -> None:
+    """Where one part of a new load balancer is refused, the rest is built: it is built once for all tries."""
+    ids = world.describe()
+    for kind, subject_id in ids.items():
+        world.ask("create", kind, subject_id)
+    refuse_text(world, "/old")
+
+    world.run_all()
+
+    assert world.status("l7rule", ids["l7rule"]) == "ERROR"
+    others = {kind: world.status(kind, subject_id) for kind, subject_id in ids.items() if kind != "l7rule"}
+    assert others == dict.fromkeys(others, "ACTIVE")
+    world.assert_in_step(ids["load_balancer"])
+    world.assert_no_orphans()
+
+
+@pytest.mark.parametrize("good_first", [True, False])
+def test_two_changes_of_one_attribute_of_which_one_is_refused(good_first: bool, world: World) -> None:
+    """The last one that could be applied wins. What comes last decides the status, and whether there is anything to
+    refuse: only the outcome of a batch is configured, not each step on the way to it."""
+    ids = world.build()
+    for weight in (2, 66) if good_first else (66, 2):
+        world.ask("update", "member", ids["member"], {"weight": weight})
+    refuse_text(world, "weight 66")
+
+    world.run_all()
+
+    assert world.catalog.show("member", ids["member"])["weight"] == 2
+    assert [row["state"] for row in world.operations(ids["member"])] == (
+        ["SUCCEEDED", "FAILED"] if good_first else ["SUCCEEDED", "SUCCEEDED"]
+    )
+    assert world.status("member", ids["member"]) == ("ERROR" if good_first else "ACTIVE")
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_create_whose_update_is_refused(world: World) -> None:
+    """The object is built as it was described; the refused change is taken back and the object says so."""
+    ids = world.build()
+    member_id = world.requests.create("member", ids["pool"], address="192.0.2.3", protocol_port=99).object_id
+    world.ask("update", "member", member_id, {"weight": 66})
+    refuse_text(world, "weight 66")
+
+    world.run_all()
+
+    shown = world.catalog.show("member", member_id)
+    assert (shown["weight"], shown["applied"], shown["provisioning_status"]) == (1, True, "ERROR")
+    world.assert_in_step(ids["load_balancer"])
+
+
+@pytest.mark.parametrize("order", list(permutations(("create", "update", "delete"))))
+def test_create_update_and_delete_of_one_object_in_one_batch(order: tuple[str, ...], world: World) -> None:
+    """In whatever order they are asked for, what is accepted is done, the object is gone in the end, and nothing
+    hangs."""
+    ids = world.build()
+    member_id = world.add_part("member", ids)
+    accepted = 0
+    for action in order:
+        try:
+            world.ask(action, "member", member_id, CHANGES["member"] if action == "update" else None)
+            accepted += 1
+        except Exception as error:  # noqa: BLE001 - judged below
+            assert "delete" in order[: order.index(action)], error
+    world.run_all()
+
+    assert member_id not in world.catalog.list_ids("member")
+    assert [row["state"] for row in world.operations(member_id)] == ["SUCCEEDED"] * accepted
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_deleting_a_pool_with_queued_changes_below_it(world: World) -> None:
+    """Members that were to be created and changed go with their pool; nothing hangs."""
+    ids = world.build()
+    new = world.requests.create("member", ids["pool"], address="192.0.2.3", protocol_port=99).object_id
+    world.ask("update", "member", ids["member"], CHANGES["member"])
+    world.ask("delete", "pool", ids["pool"])
+
+    world.run_all()
+
+    assert world.rows(Pool) == []
+    assert world.rows(Member) == []
+    assert world.catalog.show("listener", ids["listener"])["default_pool_id"] is None
+    assert not {row["state"] for row in world.operations(new)} - {"SUCCEEDED", "FAILED"}
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_refused_change_whose_previous_pool_is_deleted_meanwhile(world: World) -> None:
+    """The last known good value of a reference cannot come back when what it refers to is gone: then it is none."""
+    ids = world.build()
+    other = world.add_part("pool", ids)
+    world.worker.create_pool(other)
+    world.ask("update", "listener", ids["listener"], {"default_pool_id": other})
+    world.ask("delete", "pool", ids["pool"])
+    refuse_text(world, f"default_backend {other}")
+
+    world.run_all()
+
+    assert world.catalog.show("listener", ids["listener"])["default_pool_id"] is None
+    assert (world.status("listener", ids["listener"]), world.catalog.list_ids("pool")) == ("ERROR", [other])
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_refused_change_of_a_policy_whose_previous_pool_is_deleted_meanwhile(world: World) -> None:
+    """The same for what a policy sends to."""
+    ids = world.build()
+    old, new = world.add_part("pool", ids), world.add_part("pool", ids)
+    for pool_id in (old, new):
+        world.worker.create_pool(pool_id)
+    policy_id = world.catalog.add_l7policy(ids["listener"], action="REDIRECT_TO_POOL", redirect_pool_id=old)
+    world.worker.create_l7policy(policy_id)
+    rule_id = world.catalog.add_l7rule(policy_id, type="PATH", compare_type="EQUAL_TO", value="/there")
+    world.worker.create_l7rule(rule_id)
+    world.ask("update", "l7policy", policy_id, {"redirect_pool_id": new})
+    world.ask("delete", "pool", old)
+    refuse_text(world, new)
+
+    world.run_all()
+
+    assert world.catalog.list_ids("pool") == [ids["pool"], new]
+    assert [row["state"] for row in world.operations() if row["state"] in ("QUEUED", "RUNNING")] == []
+    world.worker.delete_l7policy(policy_id)
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_delete_of_the_load_balancer_overtakes_everything(world: World) -> None:
+    """What waited is overtaken: changes end as FAILED with the reason, deletes have what they wanted, nothing is
+    pushed."""
+    ids = world.build()
+    changed = world.ask("update", "member", ids["member"], {"weight": 3}).operation_id
+    deleted = world.ask("delete", "l7rule", ids["l7rule"]).operation_id
+    whole = world.ask("delete", "load_balancer", ids["load_balancer"]).operation_id
+    before = pushes(world)
+
+    assert world.run_all() == 1
+
+    assert pushes(world) == before
+    assert [world.operation(one)["state"] for one in (changed, deleted, whole)] == ["FAILED", "SUCCEEDED", "SUCCEEDED"]
+    assert "deleted" in world.operation(changed)["reason"]
+    world.assert_empty()
+
+
+def test_repeated_requests_find_the_one_under_way(world: World) -> None:
+    """Asking again for a create, a delete or a failover that waits already is the same operation."""
+    ids = world.build()
+    new = world.add_part("member", ids)
+    for action, kind, subject_id in (
+        ("create", "member", new),
+        ("delete", "member", ids["member"]),
+        ("failover", "load_balancer", ids["load_balancer"]),
+    ):
+        first = world.ask(action, kind, subject_id)
+        assert world.ask(action, kind, subject_id).operation_id == first.operation_id
+
+
+def test_a_batch_has_a_size(database_url: str) -> None:
+    """More than a batch is several runs, in the order of acceptance."""
+    with World(database_url, batch_size=10) as world:
+        ids = world.build()
+        for weight in range(25):
+            world.ask("update", "member", ids["member"], {"weight": weight})
+
+        assert world.run_all() == 3
+        assert world.catalog.show("member", ids["member"])["weight"] == 24
+        world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_change_that_changes_nothing_outside_is_no_reload(world: World) -> None:
+    """A new name is pushed as the same configuration."""
+    ids = world.build()
+    before = world.pushed(ids["load_balancer"])
+
+    world.worker.update_member(ids["member"], {"name": "another"})
+
+    assert same_but_version(world.pushed(ids["load_balancer"]), before)
+    assert world.amphorae.pushes["reload"] == 0
+
+
+def test_listeners_of_one_port_are_told_apart(world: World) -> None:
+    """A port that a queued delete gives back is free once that is done, and not before."""
+    ids = world.build()
+    values = {"protocol": "HTTP", "protocol_port": 8080}
+    world.ask("delete", "listener", ids["listener"])
+    with pytest.raises(Exception, match="protocol_port"):
+        world.catalog.add_listener(ids["load_balancer"], **values)
+    world.run_all()
+
+    again = world.catalog.add_listener(ids["load_balancer"], **values)
+    world.worker.create_listener(again)
+
+    assert [row["id"] for row in world.rows(Listener)] == [again]
+    world.assert_in_step(ids["load_balancer"])
