@@ -11,7 +11,7 @@ from sqlalchemy import ForeignKey, String, case, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.row import FieldError, Part, Printable, Row, Spec, rules_of
-from portico.resources.view import ENABLED, Shown, View, link, own_fields
+from portico.resources.view import OF_PART, Shown, View, link, own_fields
 
 
 class MonitorType(StrEnum):
@@ -129,6 +129,7 @@ HEALTH_MONITOR_VIEW = View(
         "expected_codes": Shown(_http_default(HealthMonitor.expected_codes, "200"), schema=_TEXT),
         "domain_name": Shown(HealthMonitor.domain_name),
         "pools": link(HealthMonitor.pool_id),
+        "loadbalancer_id": Shown(HealthMonitor.load_balancer_id, hidden=True),
     },
-    {**ENABLED, "pool_id": "pools"},
+    {**OF_PART, "pool_id": "pools"},
 )

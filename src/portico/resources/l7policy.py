@@ -11,7 +11,7 @@ from sqlalchemy import ForeignKey, String, case, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.row import FieldError, Id, Part, Row, Spec, Url
-from portico.resources.view import ENABLED, Related, Shown, View, own_fields
+from portico.resources.view import OF_PART, Related, Shown, View, own_fields
 
 
 class PolicyAction(StrEnum):
@@ -112,6 +112,7 @@ L7POLICY_VIEW = View(
         "redirect_http_code": Shown(_SHOWN_CODE, schema={"type": ["integer", "null"]}),
         "position": Shown(L7Policy.position),
         "rules": Related("l7rule", "l7policy_id"),
+        "loadbalancer_id": Shown(L7Policy.load_balancer_id, hidden=True),
     },
-    ENABLED,
+    OF_PART,
 )

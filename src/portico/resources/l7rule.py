@@ -11,7 +11,7 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.row import FieldError, Part, Printable, Row, Spec
-from portico.resources.view import ENABLED, Shown, View, own_fields
+from portico.resources.view import OF_PART, Shown, View, own_fields
 
 
 class RuleType(StrEnum):
@@ -102,6 +102,7 @@ L7RULE_VIEW = View(
         "value": Shown(L7Rule.value),
         "invert": Shown(L7Rule.invert),
         "l7policy_id": Shown(L7Rule.l7policy_id, hidden=True),
+        "loadbalancer_id": Shown(L7Rule.load_balancer_id, hidden=True),
     },
-    ENABLED,
+    OF_PART,
 )

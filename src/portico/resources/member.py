@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.load_balancer import Address
 from portico.resources.row import UUID, FieldError, Id, Part, Row, Spec, rules_of
-from portico.resources.view import ENABLED, Shown, View, own_fields
+from portico.resources.view import OF_PART, Shown, View, own_fields
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -74,6 +74,7 @@ MEMBER_VIEW = View(
         "monitor_port": Shown(Member.monitor_port),
         "vnic_type": Shown(Member.vnic_type),
         "pool_id": Shown(Member.pool_id, hidden=True),
+        "loadbalancer_id": Shown(Member.load_balancer_id, hidden=True),
     },
-    ENABLED,
+    OF_PART,
 )

@@ -9,6 +9,7 @@ from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.row import Row
+from portico.resources.view import Shown, View
 
 
 class Quota(Row):
@@ -56,3 +57,21 @@ class QuotaSpec(BaseModel):
     health_monitor: Limit = None
     l7policy: Limit = None
     l7rule: Limit = None
+
+
+QUOTA_VIEW = View(
+    "quota",
+    "quotas",
+    {
+        "project_id": Shown(Quota.project_id),
+        "load_balancer": Shown(Quota.load_balancer),
+        "listener": Shown(Quota.listener),
+        "pool": Shown(Quota.pool),
+        "member": Shown(Quota.member),
+        "health_monitor": Shown(Quota.health_monitor),
+        "l7policy": Shown(Quota.l7policy),
+        "l7rule": Shown(Quota.l7rule),
+    },
+    {**QUOTA_NAMES, "tenant_id": "project_id"},
+    id_field="project_id",
+)

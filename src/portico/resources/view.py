@@ -134,8 +134,9 @@ def own_fields(model: Any, **named: Any) -> dict[str, Shown | Related]:
 TAGS = Related("tag", "resource_id", "tag", sorted, {"type": "array", "items": {"type": "string"}})
 ENABLED = {"enabled": "admin_state_up"}
 """The command line's word for it."""
-_PARENT = ("loadbalancer_id", "load_balancer_id")
-OF_LOAD_BALANCER = {**ENABLED, **dict.fromkeys(_PARENT, "loadbalancers")}
+OF_PART = {**ENABLED, "load_balancer_id": "loadbalancer_id"}
+"""Filters of what has a hidden ``loadbalancer_id``."""
+OF_LOAD_BALANCER = {**ENABLED, **dict.fromkeys(("loadbalancer_id", "load_balancer_id"), "loadbalancers")}
 """Filters of what shows its load balancer as ``loadbalancers``."""
 
 

@@ -10,11 +10,12 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from portico.errors import QuotaExceeded
 from portico.resources import Quota
-from portico.resources.quota import QUOTA_KINDS
+from portico.resources.quota import QUOTA_KINDS, QUOTA_VIEW
 from portico.resources.row import table_of
 from portico.settings import QuotaSettings
 from portico.store.database import Database
 from portico.store.dialects import insert_if_missing
+from portico.store.listing import Page, Query, list_objects
 from portico.store.subjects import SUBJECTS
 
 NO_LIMIT = -1
@@ -75,13 +76,15 @@ def show_quota(database: Database, project_id: str, defaults: QuotaSettings) -> 
     return database.read(lambda connection: _limits(connection, project_id, defaults))
 
 
-def list_quotas(database: Database, defaults: QuotaSettings, project_id: str | None = None) -> list[dict[str, Any]]:
-    """The limits of all projects that have a quota of their own (or of the one named), by ``project_id``."""
-    statement = select(table_of(Quota)).order_by(Quota.project_id)
-    if project_id is not None:
-        statement = statement.where(Quota.project_id == project_id)
-    rows = database.read(lambda connection: connection.execute(statement).mappings().all())
-    return [{"project_id": row["project_id"], **fill_defaults(dict(row), defaults)} for row in rows]
+def show_defaults(defaults: QuotaSettings) -> dict[str, int]:
+    """The limits of a project that has none of its own, kind by kind."""
+    return fill_defaults({}, defaults)
+
+
+def list_quotas(database: Database, defaults: QuotaSettings, query: Query, scope: Mapping[str, str]) -> Page:
+    """The limits of the projects that have a quota of their own, with ``project_id``."""
+    page = database.read(lambda connection: list_objects(connection, QUOTA_VIEW, query, scope))
+    return Page([{"project_id": one["project_id"], **fill_defaults(one, defaults)} for one in page.objects], page.more)
 
 
 def write_quota(database: Database, project_id: str, limits: Mapping[str, int | None]) -> None:

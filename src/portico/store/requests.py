@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -20,20 +20,21 @@ from portico.settings import QuotaSettings, ValidationSettings
 from portico.store import quotas, rules
 from portico.store.catalog import add_object, hold
 from portico.store.database import Database
-from portico.store.listing import show_object
+from portico.store.listing import Query, list_objects, show_object
 from portico.store.member_batch import replace_members
 from portico.store.operations import Action, Outcome, Request, accept_in, read_outcome, transact_unmoved
-from portico.store.subjects import SUBJECTS
+from portico.store.subjects import PARTS, SUBJECTS
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What was accepted: the object, the operation to ask about (``Requests.outcome``), and the object as it was shown
-    at that moment (None for one that is being deleted)."""
+    """What was accepted: the object, the operation to ask about (``Requests.outcome``), the object as it was shown at
+    that moment, and by kind what was shown of the parts that it was described with."""
 
     object_id: str
     operation_id: str
-    shown: dict[str, Any] | None = None
+    shown: dict[str, Any]
+    parts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,12 @@ class Requests:
                 add_object(connection, part.kind, part.object_id, part.parent_id, part.values, settings=settings)
             accept_in(connection, request, operation_id, settings)
 
-        def check(connection: Connection, shown: dict[str, Any]) -> None:
+        def finish(connection: Connection, accepted: Accepted) -> Accepted:
             added = Counter([kind, *(part.kind for part in parts)])
-            quotas.enforce(connection, shown["project_id"], added, self._quotas)
+            quotas.enforce(connection, accepted.shown["project_id"], added, self._quotas)
+            return replace(accepted, parts=_show_parts(connection, object_id)) if parts else accepted
 
-        return self._transact(kind, object_id, write, check)
+        return self._transact(kind, object_id, write, finish)
 
     def update(
         self, kind: str, object_id: str, changes: Mapping[str, Any], *, request_id: str | None = None
@@ -161,20 +163,18 @@ class Requests:
         kind: str,
         object_id: str,
         write: Callable[[Connection, str], str | None],
-        check: Callable[[Connection, dict[str, Any]], None] | None = None,
+        finish: Callable[[Connection, Accepted], Accepted] = lambda _connection, accepted: accepted,
     ) -> Accepted:
-        """``write``, read what is shown then, ``check``, commit, and tell the workers. ``write`` may return the id of
+        """``write``, read what is shown then, ``finish``, commit, tell the workers. ``write`` may return the id of
         an operation that is under way already."""
         operation_id = new_id()
 
         def accepted(connection: Connection, found: str) -> Accepted:
-            return Accepted(object_id, found, show_object(connection, SUBJECTS[kind].view, object_id))
+            shown = show_object(connection, SUBJECTS[kind].view, object_id) or {}
+            return finish(connection, Accepted(object_id, found, shown))
 
         def work(connection: Connection) -> Accepted:
-            result = accepted(connection, write(connection, operation_id) or operation_id)
-            if check is not None and result.shown is not None:
-                check(connection, result.shown)
-            return result
+            return accepted(connection, write(connection, operation_id) or operation_id)
 
         def already_done(connection: Connection) -> Accepted | None:
             found = connection.scalar(select(Operation.id).where(Operation.id == operation_id))
@@ -183,3 +183,9 @@ class Requests:
         result = transact_unmoved(self._database, work, already_done)
         self._notifier.notify()
         return result
+
+
+def _show_parts(connection: Connection, load_balancer_id: str) -> dict[str, list[dict[str, Any]]]:
+    """What is shown of each part of a load balancer, by kind."""
+    scope = {"load_balancer_id": load_balancer_id}
+    return {kind: list_objects(connection, SUBJECTS[kind].view, Query({}), scope).objects for kind in PARTS}

@@ -1,0 +1,83 @@
+"""The application: all routes behind the gate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from portico.api import (
+    amphorae,
+    discovery,
+    health_monitors,
+    l7policies,
+    listeners,
+    load_balancers,
+    members,
+    offers,
+    page,
+    pools,
+    providers,
+    quotas,
+)
+from portico.api.call import Context
+from portico.api.documentation import document
+from portico.api.faults import answer_errors
+from portico.api.gate import Gate
+from portico.api.identity import Authenticator, NoAuth
+from portico.settings import Settings
+from portico.store.database import Database
+from portico.store.requests import Requests
+
+_ROUTERS = (
+    discovery.router,
+    load_balancers.router,
+    listeners.router,
+    pools.router,
+    members.router,
+    health_monitors.router,
+    l7policies.router,
+    amphorae.router,
+    quotas.router,
+    providers.router,
+    offers.router,
+    page.router,
+)
+
+
+def create_app(
+    settings: Settings, *, database: Database, requests: Requests, authenticator: Authenticator | None = None
+) -> FastAPI:
+    """The API as an ASGI application.
+
+    Args:
+        settings: all settings; the API's own are ``settings.api``.
+        database: for reading.
+        requests: for asking: it writes rows and operations, and tells the workers to look.
+        authenticator: who callers are; by default what ``settings.api.auth`` names.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # Routes run in threads, each with a database connection while it works: no more of them than there may be.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.api.threads
+        yield
+
+    app = FastAPI(
+        title="Portico",
+        version="2.0",
+        description="The Octavia v2 API, served by Portico.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.context = Context(settings, database, requests, authenticator or NoAuth(settings.api.project_id))
+    for router in _ROUTERS:
+        app.include_router(router)
+    answer_errors(app)
+    document(app)
+    app.add_middleware(Gate)
+    return app

@@ -1,0 +1,182 @@
+"""One call of the API: who calls, what he sent, and the few things that every route does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from portico.api.bodies import own_values, parse_object, read_body
+from portico.api.faults import answer
+from portico.api.gate import state_of
+from portico.api.identity import PREFIX, Authenticator, Identity, authorize, is_allowed
+from portico.api.queries import cut, page_links, parse_fields, parse_query
+from portico.resources.view import View
+from portico.settings import Settings
+from portico.store.database import Database
+from portico.store.listing import Page, Query, list_objects, show_object
+from portico.store.requests import Requests
+from portico.store.subjects import SUBJECTS, Subject
+
+RULES: Mapping[str, str] = {
+    "load_balancer": "loadbalancer",
+    "listener": "listener",
+    "pool": "pool",
+    "member": "member",
+    "health_monitor": "healthmonitor",
+    "l7policy": "l7policy",
+    "l7rule": "l7rule",
+    "amphora": "amphora",
+}
+"""Kind to its name in the rules of the policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the routes work with."""
+
+    settings: Settings
+    database: Database
+    requests: Requests
+    authenticator: Authenticator
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, its caller known and its body read."""
+
+    request: Request
+    context: Context
+    identity: Identity
+    raw: bytes
+
+    @property
+    def request_id(self) -> str:
+        """The id that the gate gave the request."""
+        return str(state_of(self.request.scope)["request_id"])
+
+    # Authority
+
+    def authorize(self, rule: str, target_project: str | None) -> None:
+        """Raises Forbidden unless the caller may do this (``listener:post``) in the project."""
+        authorize(self.identity, PREFIX + rule, target_project)
+
+    def visible(self, rule: str) -> dict[str, str]:
+        """The scope of a list: empty where the caller may see all projects, else his own.
+
+        Raises:
+            Forbidden: he may not even list that.
+        """
+        if is_allowed(self.identity, f"{PREFIX}{rule}:get_all-global", None):
+            return {}
+        self.authorize(f"{rule}:get_all", self.identity.project_id)
+        return {"project_id": self.identity.project_id}
+
+    # Reading
+
+    def find(self, kind: str, object_id: str, scope: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What is shown of an object, for nobody's eyes yet. Raises the kind's NotFound."""
+        subject = SUBJECTS[kind]
+        shown = self.read(subject.view, object_id, scope)
+        if shown is None:
+            raise subject.missing(object_id)
+        return shown
+
+    def read(self, view: View, object_id: str, scope: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+        """What a view shows of an object; None where there is none."""
+        return self.context.database.read(lambda connection: show_object(connection, view, object_id, scope))
+
+    def list_kind(self, kind: str) -> Response:
+        """A list of what the caller may see of a kind."""
+        return self.list_view(SUBJECTS[kind].view, self.visible(RULES[kind]))
+
+    def list_view(self, view: View, scope: Mapping[str, str]) -> Response:
+        """A list, as the query string wants it."""
+        query = parse_query(self.request.query_params)
+        fields = parse_fields(self.request.query_params)
+        page = self._read_page(view, query, scope, fields)
+        objects = [cut(one, fields) for one in page.objects]
+        links = page_links(self.request, view, query, page)
+        return answer({view.collection: objects, f"{view.collection}_links": links})
+
+    def _read_page(self, view: View, query: Query, scope: Mapping[str, str], fields: frozenset[str] | None) -> Page:
+        read = self.context.database.read
+        return read(lambda connection: list_objects(connection, view, query, scope, fields))
+
+    def show_kind(self, kind: str, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
+        """One object."""
+        shown = self.find(kind, object_id, scope)
+        self.authorize(f"{RULES[kind]}:get_one", shown.get("project_id"))
+        return self.show(SUBJECTS[kind].view, shown)
+
+    def show(self, view: View, shown: dict[str, Any], status: int = 200) -> Response:
+        """An object under its root key, cut to the fields that are asked for."""
+        return answer({view.root: cut(shown, parse_fields(self.request.query_params))}, status)
+
+    # Writing
+
+    def object(self, root: str) -> dict[str, Any]:
+        """The object in the body. Raises InvalidInput."""
+        return parse_object(self.raw, root)
+
+    def values(self, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes of a kind that were given. Raises InvalidInput for one that cannot be set."""
+        subject = SUBJECTS[kind]
+        return own_values(subject.view, subject.spec.model_fields, given)
+
+    def create_part(
+        self, kind: str, parent_kind: str, parent_id: str, given: Mapping[str, Any], listener_id: str | None = None
+    ) -> Response:
+        """Have a part of a load balancer built. It belongs to its parent's project, whatever the body says."""
+        parent = self.find(parent_kind, parent_id)
+        self.authorize(f"{RULES[kind]}:post", parent["project_id"])
+        values = self.values(kind, given)
+        values.pop("project_id", None)
+        accepted = self.context.requests.create(
+            kind, parent_id, listener_id=listener_id, request_id=self.request_id, **values
+        )
+        return answer({SUBJECTS[kind].view.root: accepted.shown}, 201)
+
+    def update_kind(self, kind: str, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
+        """Have the named attributes changed; the others stay as they are."""
+        subject: Subject = SUBJECTS[kind]
+        shown = self.find(kind, object_id, scope)
+        self.authorize(f"{RULES[kind]}:put", shown["project_id"])
+        changes = self.values(kind, self.object(subject.view.root))
+        if changes:
+            accepted = self.context.requests.update(kind, object_id, changes, request_id=self.request_id)
+            shown = accepted.shown
+        return answer({subject.view.root: shown})
+
+    def delete_kind(
+        self, kind: str, object_id: str, scope: Mapping[str, str] | None = None, *, cascade: bool = True
+    ) -> Response:
+        """Have an object deleted."""
+        shown = self.find(kind, object_id, scope)
+        self.authorize(f"{RULES[kind]}:delete", shown.get("project_id"))
+        self.context.requests.delete(kind, object_id, cascade=cascade, request_id=self.request_id)
+        return Response(status_code=204)
+
+    def fail_over(self, kind: str, object_id: str) -> Response:
+        """Have an amphora, or all of a load balancer's, replaced."""
+        shown = self.find(kind, object_id)
+        self.authorize(f"{RULES[kind]}:put_failover", shown.get("project_id"))
+        self.context.requests.failover(kind, object_id, request_id=self.request_id)
+        return Response(status_code=202)
+
+
+async def receive_call(request: Request) -> Call:
+    """The call that a request makes."""
+    context: Context = request.app.state.context
+    identity = context.authenticator.identify(request)
+    raw = b""
+    if request.method in ("POST", "PUT"):
+        raw = await read_body(request, context.settings.api.max_body_bytes)
+    return Call(request, context, identity, raw)
+
+
+Received = Annotated[Call, Depends(receive_call)]

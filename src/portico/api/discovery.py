@@ -1,0 +1,37 @@
+"""Version discovery: what clients read first."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from portico.api.documentation import gives
+from portico.api.faults import answer
+from portico.api.queries import base_url
+
+NEWEST_MINOR = 14
+"""The newest minor version all of whose features work, TLS aside: clients and suites take the highest one as the level
+of features that they may use. 2.5 brought tags, 2.6 flavors, 2.12 allowed CIDRs, 2.14 availability zones."""
+_UPDATED = "2026-11-23T00:00:00Z"
+
+router = APIRouter(tags=["versions"])
+
+_VERSIONS = {"type": "object", "properties": {"versions": {"type": "array"}}, "required": ["versions"]}
+
+
+@router.get("/", **gives(_VERSIONS))
+@router.get("/v2.0", **gives(_VERSIONS))
+async def list_versions(request: Request) -> Response:
+    """The versions of the API; all of them are at the same address, and need no authentication to be seen."""
+    href = f"{base_url(request)}/v2"
+    versions = [
+        {
+            "id": f"v2.{minor}",
+            "status": "CURRENT" if minor == NEWEST_MINOR else "SUPPORTED",
+            "updated": _UPDATED,
+            "links": [{"rel": "self", "href": href}],
+        }
+        for minor in range(NEWEST_MINOR + 1)
+    ]
+    return answer({"versions": versions})

@@ -1,0 +1,150 @@
+"""What the OpenAPI document says of each route: bodies, answers, parameters. It is made from the same specs and views
+that check the bodies and make the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from portico.api.queries import CONTROLS
+from portico.resources.view import Shown, View
+
+_REFERENCE = "#/components/schemas/{model}"
+_TEXT = {"type": "string"}
+_LINKS = {"type": "array", "items": {"type": "object", "properties": {"rel": _TEXT, "href": _TEXT}}}
+_FAULT = {
+    "type": "object",
+    "properties": {
+        "faultcode": {"enum": ["Client", "Server"]},
+        "faultstring": _TEXT,
+        "debuginfo": {"type": ["string", "null"]},
+    },
+}
+_MISDIRECTED = {"type": "object", "properties": {"code": {"type": "integer"}, "title": _TEXT, "description": _TEXT}}
+_UNAUTHENTICATED = {"type": "object", "properties": {"error": _MISDIRECTED}}
+_FAULTS: Mapping[int, tuple[str, Mapping[str, Any]]] = {
+    400: ("A value breaks a rule; the fault names it.", {"anyOf": [_FAULT, _MISDIRECTED]}),
+    401: ("It is not known who asks.", _UNAUTHENTICATED),
+    403: ("The caller may not do this, or the quota is met.", _FAULT),
+    404: ("There is no such object or address.", {"anyOf": [_FAULT, _MISDIRECTED]}),
+    405: ("There is no such method here.", _MISDIRECTED),
+    406: ("Answers are JSON.", _MISDIRECTED),
+    409: ("What is there already conflicts with this.", _FAULT),
+    413: ("The body is too long.", _FAULT),
+    415: ("Bodies are JSON.", _FAULT),
+    501: ("Legal, but not done here.", _FAULT),
+    503: ("The database does not answer; try again.", _FAULT),
+}
+_CONTROLS = {
+    "fields": "Only these fields; may be repeated.",
+    "sort": "``key:desc,other:asc``.",
+    "sort_key": "A key to sort by; may be repeated.",
+    "sort_dir": "``asc`` or ``desc``, one for each ``sort_key``.",
+    "limit": "Objects at most; 0 means all.",
+    "marker": "The id after which the page begins.",
+    "page_reverse": "The page ends before the marker.",
+    "tags": "Objects that have all of these tags; may be repeated.",
+    "tags-any": "Objects that have any of these tags.",
+    "not-tags": "Objects that do not have all of these tags.",
+    "not-tags-any": "Objects that have none of these tags.",
+}
+
+
+def view_schema(view: View) -> dict[str, Any]:
+    """JSON schema of what a view shows."""
+    return {"type": "object", "properties": {name: dict(field.shown_schema) for name, field in view.shown.items()}}
+
+
+def shows(view: View, status: int = 200) -> dict[str, Any]:
+    """A route that answers with one object."""
+    return gives({"type": "object", "properties": {view.root: view_schema(view)}, "required": [view.root]}, status)
+
+
+def lists(view: View) -> dict[str, Any]:
+    """A route that answers with a list, and takes filters."""
+    links = f"{view.collection}_links"
+    schema = {
+        "type": "object",
+        "properties": {view.collection: {"type": "array", "items": view_schema(view)}, links: _LINKS},
+        "required": [view.collection, links],
+    }
+    parameters = [_parameter(name, _CONTROLS[name]) for name in CONTROLS]
+    for name in (*view.fields, *view.aliases):
+        field = view.resolve(name)
+        if field is not None and (not isinstance(field, Shown) or field.is_sortable) and name != "tags":
+            parameters.append(_parameter(name, "Objects with this value."))
+    return _with(gives(schema), parameters=parameters)
+
+
+def _parameter(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": _TEXT}
+
+
+def gives(schema: Mapping[str, Any] | None, status: int = 200) -> dict[str, Any]:
+    """A route that answers with what a schema says; None: with nothing."""
+    content = {"application/json": {"schema": schema}}
+    responses: dict[int | str, dict[str, Any]] = {
+        code: {"description": text, "content": {"application/json": {"schema": fault}}}
+        for code, (text, fault) in _FAULTS.items()
+    }
+    responses[status] = {"description": "Accepted." if schema is None else "The answer."}
+    if schema is not None:
+        responses[status]["content"] = content
+    return {"status_code": status, "responses": responses}
+
+
+def takes(
+    described: dict[str, Any],
+    root: str,
+    spec: type[BaseModel],
+    view: View | None = None,
+    *,
+    update: bool = False,
+    more: Mapping[str, Any] | None = None,
+    needed: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Adds a body to what is ``described`` of a route.
+
+    Args:
+        described: from ``shows``, ``lists`` or ``gives``.
+        root: the body's one key.
+        spec: what can be set.
+        view: only what it shows can be set; None: everything.
+        update: the fields are all optional, and those that cannot be changed are missing.
+        more: further attributes of the body, and their schemas.
+        needed: those of them that have to be there.
+    """
+    schema = spec.model_json_schema(ref_template=_REFERENCE)
+    nested = {"requestBody": schema.pop("$defs", {})}
+    fixed: frozenset[str] = getattr(spec, "IMMUTABLE", frozenset()) if update else frozenset()
+    names = [name for name in schema["properties"] if (view is None or name in view.shown) and name not in fixed]
+    properties = {name: {"anyOf": [schema["properties"][name], {"type": "null"}]} for name in names}
+    required = [] if update else [*(name for name in schema.get("required", []) if name in names), *needed]
+    body = {"type": "object", "properties": {**properties, **(more or {})}, "required": required}
+    whole = {"type": "object", "properties": {root: body}, "required": [root], "additionalProperties": False}
+    content = {"application/json": {"schema": whole}}
+    return _with(described, requestBody={"required": True, "content": content}, **{"x-nested": nested["requestBody"]})
+
+
+def _with(described: dict[str, Any], **extra: Any) -> dict[str, Any]:
+    return {**described, "openapi_extra": {**described.get("openapi_extra", {}), **extra}}
+
+
+def document(app: FastAPI) -> None:
+    """Have the application make its OpenAPI document, once."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            for path in schema["paths"].values():
+                for operation in path.values():
+                    components.update(operation.pop("x-nested", {}))
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend the document

@@ -1,0 +1,80 @@
+"""The gate: what happens to every request before it is routed, and to every answer on its way out."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from portico.api.faults import answer, answer_error, misdirected
+
+log = structlog.get_logger()
+
+REQUEST_ID = "x-openstack-request-id"
+_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ANSWERED = ("*/*", "application/*", "application/json")
+
+
+class Gate:
+    """ASGI middleware: gives the request its id (the caller's, if he names one), makes one address of the spellings
+    that clients use (``/v2`` and ``/v2.0``, with and without a slash at the end), refuses callers who do not want JSON,
+    and turns what nobody caught into a fault.
+
+    ``scope["state"]`` holds ``request_id``, and ``address``: the path as the caller wrote it, for links.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get(REQUEST_ID, "")
+        request_id = given if _GIVEN_ID.fullmatch(given) else f"req-{uuid4()}"
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        scope.setdefault("state", {})
+        scope["state"] |= {"request_id": request_id, "address": scope["path"]}
+        scope["path"] = _one_spelling(scope["path"])
+        if scope["path"].startswith("/v2.0/") and not _wants_json(headers.get("accept", "*/*")):
+            status = HTTPStatus.NOT_ACCEPTABLE
+            await answer(misdirected(status), status)(scope, receive, send_with_id)
+            return
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception as error:  # the last line: the caller gets a fault, the log the reason
+                log.exception("a request failed", path=scope["path"], method=scope["method"])
+                if started:
+                    raise
+                await answer_error(error)(scope, receive, send_with_id)
+
+
+def _one_spelling(path: str) -> str:
+    path = path.rstrip("/") or "/"
+    return f"/v2.0{path[3:]}" if path == "/v2" or path.startswith("/v2/") else path
+
+
+def _wants_json(accept: str) -> bool:
+    return any(one.split(";")[0].strip().lower() in _ANSWERED for one in accept.split(","))
+
+
+def state_of(scope: Scope) -> dict[str, Any]:
+    """What the gate noted about a request."""
+    state: dict[str, Any] = scope["state"]
+    return state

@@ -1,0 +1,83 @@
+"""Listeners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from portico.api.call import Received
+from portico.api.documentation import gives, lists, shows, takes
+from portico.api.faults import answer
+from portico.api.load_balancers import NOTHING_REPORTED, STATS
+from portico.errors import InvalidInput
+from portico.resources import ListenerSpec
+from portico.resources.listener import LISTENER_VIEW as VIEW
+
+router = APIRouter(prefix="/v2.0/lbaas/listeners", tags=["listeners"])
+
+
+def take_id(body: dict[str, Any], *names: str) -> str:
+    """The id of the parent, out of a body that is to become its child's.
+
+    Raises:
+        InvalidInput: none of ``names`` is there, or it is not text.
+    """
+    given = {name: body.pop(name) for name in names if name in body}
+    for name, value in given.items():
+        if value is not None:
+            if not isinstance(value, str):
+                raise InvalidInput(name, "must be the id of an object: a UUID as text")
+            return value
+    raise InvalidInput(names[0], "is needed")
+
+
+@router.get("", **lists(VIEW))
+def list_listeners(call: Received) -> Response:
+    """All listeners that the caller may see."""
+    return call.list_kind("listener")
+
+
+@router.post(
+    "",
+    **takes(
+        shows(VIEW, 201),
+        VIEW.root,
+        ListenerSpec,
+        VIEW,
+        more={"loadbalancer_id": {"type": "string"}},
+        needed=("loadbalancer_id",),
+    ),
+)
+def create_listener(call: Received) -> Response:
+    """Describe a listener and have it built."""
+    body = call.object(VIEW.root)
+    load_balancer_id = take_id(body, "loadbalancer_id")
+    return call.create_part("listener", "load_balancer", load_balancer_id, body)
+
+
+@router.get("/{listener_id}", **shows(VIEW))
+def show_listener(call: Received, listener_id: str) -> Response:
+    """One listener."""
+    return call.show_kind("listener", listener_id)
+
+
+@router.put("/{listener_id}", **takes(shows(VIEW), VIEW.root, ListenerSpec, VIEW, update=True))
+def update_listener(call: Received, listener_id: str) -> Response:
+    """Change the named attributes; null resets one to its default."""
+    return call.update_kind("listener", listener_id)
+
+
+@router.delete("/{listener_id}", **gives(None, 204))
+def delete_listener(call: Received, listener_id: str) -> Response:
+    """Delete a listener with its L7 policies."""
+    return call.delete_kind("listener", listener_id)
+
+
+@router.get("/{listener_id}/stats", **gives(STATS))
+def show_listener_stats(call: Received, listener_id: str) -> Response:
+    """Traffic counters. All are 0 while nothing has been reported; today's amphorae do not report any."""
+    shown = call.find("listener", listener_id)
+    call.authorize("listener:get_stats", shown["project_id"])
+    return answer({"stats": NOTHING_REPORTED})

@@ -1,0 +1,122 @@
+"""Load balancers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from portico.api.call import Call, Received
+from portico.api.documentation import gives, lists, shows, takes
+from portico.api.faults import answer
+from portico.api.queries import is_true
+from portico.api.trees import TreePlan, nest
+from portico.errors import InvalidInput, LBNotFound
+from portico.resources import LoadBalancerSpec
+from portico.resources.load_balancer import LOAD_BALANCER_VIEW as VIEW
+from portico.resources.row import new_id
+from portico.store.status_tree import read_status_tree
+
+router = APIRouter(prefix="/v2.0/lbaas/loadbalancers", tags=["load balancers"])
+
+_KIND = "load_balancer"
+_VIP_SOURCES = ("vip_subnet_id", "vip_network_id", "vip_port_id")
+_OBJECTS = {"type": ["array", "null"], "items": {"type": "object"}}
+COUNTERS = ("bytes_in", "bytes_out", "active_connections", "total_connections", "request_errors")
+NOTHING_REPORTED = dict.fromkeys(COUNTERS, 0)
+"""The counters of what has not reported any: zero, as for a load balancer that was just made."""
+STATS = {
+    "type": "object",
+    "properties": {"stats": {"type": "object", "properties": {name: {"type": "integer"} for name in COUNTERS}}},
+}
+
+
+@router.get("", **lists(VIEW))
+def list_load_balancers(call: Received) -> Response:
+    """All load balancers that the caller may see."""
+    return call.list_kind(_KIND)
+
+
+@router.post(
+    "",
+    **takes(shows(VIEW, 201), VIEW.root, LoadBalancerSpec, VIEW, more={"listeners": _OBJECTS, "pools": _OBJECTS}),
+)
+def create_load_balancer(call: Received) -> Response:
+    """Describe a load balancer, with everything below it if that is given, and have it built.
+
+    With ``listeners`` and ``pools``, all of it is accepted in one transaction and built by one operation.
+    """
+    body = call.object(VIEW.root)
+    load_balancer_id = new_id()
+    plan = TreePlan(load_balancer_id, call.values)
+    plan.add(body)
+    values = _own_values(call, body)
+    accepted = call.context.requests.create(
+        _KIND, request_id=call.request_id, parts=plan.parts, id=load_balancer_id, **values
+    )
+    shown = accepted.shown
+    if plan.parts:
+        shown = nest(shown, accepted.parts, {part.object_id: part.parent_id for part in plan.parts})
+    return answer({VIEW.root: shown}, 201)
+
+
+def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
+    vips = body.pop("additional_vips", None)
+    values = call.values(_KIND, body)
+    if vips is not None:
+        values["additional_vips"] = vips
+    if values.get("project_id") in (None, ""):
+        values["project_id"] = call.identity.project_id
+    project_id = values["project_id"]
+    call.authorize("loadbalancer:post", project_id if isinstance(project_id, str) else None)
+    if all(values.get(name) is None for name in _VIP_SOURCES):
+        raise InvalidInput("vip_subnet_id", f"one of {', '.join(_VIP_SOURCES)} is needed")
+    return values
+
+
+@router.get("/{load_balancer_id}", **shows(VIEW))
+def show_load_balancer(call: Received, load_balancer_id: str) -> Response:
+    """One load balancer."""
+    return call.show_kind(_KIND, load_balancer_id)
+
+
+@router.put("/{load_balancer_id}", **takes(shows(VIEW), VIEW.root, LoadBalancerSpec, VIEW, update=True))
+def update_load_balancer(call: Received, load_balancer_id: str) -> Response:
+    """Change the named attributes; null resets one to its default."""
+    return call.update_kind(_KIND, load_balancer_id)
+
+
+@router.delete("/{load_balancer_id}", **gives(None, 204))
+def delete_load_balancer(call: Received, load_balancer_id: str, cascade: str | None = None) -> Response:
+    """Delete a load balancer; with ``cascade``, everything below it too, else it must have no children."""
+    return call.delete_kind(_KIND, load_balancer_id, cascade=is_true(cascade))
+
+
+@router.put("/{load_balancer_id}/failover", **gives(None, 202))
+def fail_load_balancer_over(call: Received, load_balancer_id: str) -> Response:
+    """Have all amphorae of a load balancer replaced."""
+    return call.fail_over(_KIND, load_balancer_id)
+
+
+@router.get("/{load_balancer_id}/stats", **gives(STATS))
+def show_load_balancer_stats(call: Received, load_balancer_id: str) -> Response:
+    """Traffic counters. All are 0 while nothing has been reported; today's amphorae do not report any."""
+    shown = call.find(_KIND, load_balancer_id)
+    call.authorize("loadbalancer:get_stats", shown["project_id"])
+    return answer({"stats": NOTHING_REPORTED})
+
+
+@router.get("/{load_balancer_id}/statuses", include_in_schema=False)
+@router.get(
+    "/{load_balancer_id}/status",
+    **gives({"type": "object", "properties": {"statuses": {"type": "object"}}, "required": ["statuses"]}),
+)
+def show_status_tree(call: Received, load_balancer_id: str) -> Response:
+    """How a load balancer and everything below it fare."""
+    shown = call.find(_KIND, load_balancer_id)
+    call.authorize("loadbalancer:get_status", shown["project_id"])
+    tree = call.context.database.read(lambda connection: read_status_tree(connection, load_balancer_id))
+    if tree is None:
+        raise LBNotFound(load_balancer_id)
+    return answer({"statuses": {"loadbalancer": tree}})

@@ -1,0 +1,70 @@
+"""Members: the servers of a pool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from portico.api.bodies import parse_root
+from portico.api.call import Received
+from portico.api.documentation import gives, lists, shows, takes
+from portico.api.queries import is_true
+from portico.errors import InvalidInput
+from portico.resources import MemberSpec
+from portico.resources.member import MEMBER_VIEW as VIEW
+
+router = APIRouter(prefix="/v2.0/lbaas/pools/{pool_id}/members", tags=["members"])
+
+
+@router.get("", **lists(VIEW))
+def list_members(call: Received, pool_id: str) -> Response:
+    """All members of a pool."""
+    pool = call.find("pool", pool_id)
+    call.authorize("member:get_all", pool["project_id"])
+    return call.list_view(VIEW, {"pool_id": pool_id})
+
+
+@router.post("", **takes(shows(VIEW, 201), VIEW.root, MemberSpec, VIEW))
+def create_member(call: Received, pool_id: str) -> Response:
+    """Describe a member and have it built."""
+    return call.create_part("member", "pool", pool_id, call.object(VIEW.root))
+
+
+@router.put("", **takes(gives(None, 202), VIEW.collection, MemberSpec, VIEW))
+def replace_members(call: Received, pool_id: str, additive_only: str | None = None) -> Response:
+    """Make these the members of a pool: new ones are added, those with the same address and port changed where they
+    differ, all others deleted unless ``additive_only``."""
+    pool = call.find("pool", pool_id)
+    call.authorize("member:put", pool["project_id"])
+    given = parse_root(call.raw, VIEW.collection)
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise InvalidInput(VIEW.collection, "must be a list of objects")
+    members: list[dict[str, Any]] = []
+    for one in given:
+        values = call.values("member", one)
+        values.pop("project_id", None)
+        members.append(values)
+    call.context.requests.replace_members(
+        pool_id, members, additive_only=is_true(additive_only), request_id=call.request_id
+    )
+    return Response(status_code=202)
+
+
+@router.get("/{member_id}", **shows(VIEW))
+def show_member(call: Received, pool_id: str, member_id: str) -> Response:
+    """One member."""
+    return call.show_kind("member", member_id, {"pool_id": pool_id})
+
+
+@router.put("/{member_id}", **takes(shows(VIEW), VIEW.root, MemberSpec, VIEW, update=True))
+def update_member(call: Received, pool_id: str, member_id: str) -> Response:
+    """Change the named attributes; null resets one to its default."""
+    return call.update_kind("member", member_id, {"pool_id": pool_id})
+
+
+@router.delete("/{member_id}", **gives(None, 204))
+def delete_member(call: Received, pool_id: str, member_id: str) -> Response:
+    """Delete a member."""
+    return call.delete_kind("member", member_id, {"pool_id": pool_id})

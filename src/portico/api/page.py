@@ -1,0 +1,65 @@
+"""The page for people: the OpenAPI document, made readable by the browser alone: nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse
+
+router = APIRouter(include_in_schema=False)
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Portico API</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1d2430 }
+summary { cursor: pointer; padding: .25rem 0 } pre { background: #f3f5f8; overflow: auto; padding: .75rem }
+code { font-family: ui-monospace, monospace } .method { display: inline-block; font-weight: 600; width: 4.5rem }
+</style>
+<h1 id="title">Portico API</h1>
+<p>The machine-readable document is <a href="openapi.json">openapi.json</a>.</p>
+<main id="routes">Loading&hellip;</main>
+<script>
+const add = (parent, tag, text, name) => {
+  const node = document.createElement(tag);
+  if (text) node.textContent = text;
+  if (name) node.className = name;
+  parent.append(node);
+  return node;
+};
+fetch("openapi.json").then(answer => answer.json()).then(api => {
+  const routes = document.getElementById("routes");
+  routes.replaceChildren();
+  document.getElementById("title").textContent = `${api.info.title} ${api.info.version}`;
+  const groups = new Map();
+  for (const [path, methods] of Object.entries(api.paths))
+    for (const [method, route] of Object.entries(methods)) {
+      const group = (route.tags || ["other"])[0];
+      if (!groups.has(group)) groups.set(group, []);
+      groups.get(group).push([method, path, route]);
+    }
+  for (const [group, found] of groups) {
+    add(routes, "h2", group);
+    for (const [method, path, route] of found) {
+      const details = add(routes, "details");
+      const summary = add(details, "summary");
+      add(summary, "code", method.toUpperCase(), "method");
+      add(summary, "code", path);
+      add(details, "p", route.description || "");
+      const parameters = (route.parameters || []).map(one => `${one.name} (${one.in}): ${one.description || ""}`);
+      if (parameters.length) add(details, "pre", parameters.join("\\n"));
+      if (route.requestBody) add(details, "pre", JSON.stringify(route.requestBody.content, null, 2));
+      for (const [status, answer] of Object.entries(route.responses))
+        add(details, "div", `${status}: ${answer.description}`);
+    }
+  }
+});
+</script>
+</html>
+"""
+
+
+@router.get("/docs")
+async def show_page() -> HTMLResponse:
+    """The page."""
+    return HTMLResponse(_PAGE)

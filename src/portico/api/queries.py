@@ -1,0 +1,112 @@
+"""Query strings: which objects a list is to hold, in which order, and the links to its other pages."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+
+from portico.api.faults import InvalidPage
+from portico.api.gate import state_of
+from portico.resources.view import View
+from portico.store.listing import Page, Query
+
+_TRUE = ("true", "1", "yes")
+_DIRECTIONS = {"asc": False, "desc": True}
+_PAGING = ("marker", "page_reverse")
+CONTROLS = (
+    *("fields", "sort", "sort_key", "sort_dir", "limit", "tags", "tags-any", "not-tags", "not-tags-any"),
+    *_PAGING,
+)
+"""Parameters that are no filters."""
+_LONGEST_LIMIT = 10**9
+
+
+def is_true(value: str | None) -> bool:
+    """Whether a flag of a query string is set."""
+    return value is not None and value.lower() in _TRUE
+
+
+def parse_fields(parameters: QueryParams) -> frozenset[str] | None:
+    """The fields that are asked for; None where all are."""
+    named = [name for value in parameters.getlist("fields") for name in value.split(",") if name]
+    return frozenset(named) if named else None
+
+
+def parse_query(parameters: QueryParams) -> Query:
+    """What a list is asked for.
+
+    Raises:
+        InvalidPage: a limit that is no number, a direction that there is not.
+    """
+    filters: dict[str, list[str]] = {}
+    for name, value in parameters.multi_items():
+        if name not in CONTROLS:
+            filters.setdefault(name, []).append(value)
+    return Query(
+        filters=filters,
+        tags=parameters.getlist("tags"),
+        tags_any=parameters.getlist("tags-any"),
+        not_tags=parameters.getlist("not-tags"),
+        not_tags_any=parameters.getlist("not-tags-any"),
+        sort=_parse_sort(parameters),
+        limit=_parse_limit(parameters.get("limit")),
+        marker=parameters.get("marker"),
+        reverse=is_true(parameters.get("page_reverse")),
+    )
+
+
+def _parse_limit(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not text.isascii() or not text.isdecimal() or int(text[:12]) > _LONGEST_LIMIT:
+        raise InvalidPage("limit", "must be a number of objects; 0 means all")
+    return int(text)
+
+
+def _parse_sort(parameters: QueryParams) -> list[tuple[str, bool]]:
+    pairs = []
+    for value in parameters.getlist("sort"):
+        for one in value.split(","):
+            name, _, direction = one.strip().partition(":")
+            pairs.append((name, direction or "asc"))
+    directions = parameters.getlist("sort_dir")
+    for number, name in enumerate(parameters.getlist("sort_key")):
+        pairs.append((name, directions[number] if number < len(directions) else "asc"))
+    for name, direction in pairs:
+        if direction not in _DIRECTIONS:
+            raise InvalidPage("sort", f"{name[:64]!r} can be sorted asc or desc, not {direction[:64]!r}")
+    return [(name, _DIRECTIONS[direction]) for name, direction in pairs if name]
+
+
+def page_links(request: Request, view: View, query: Query, page: Page) -> list[dict[str, str]]:
+    """Links to the pages after and before this one; they repeat everything else that was asked for."""
+    if not query.limit or not page.objects:
+        return []
+    has_next = page.more or query.reverse
+    has_previous = page.more if query.reverse else query.marker is not None
+    links = []
+    kept = [pair for pair in request.query_params.multi_items() if pair[0] not in _PAGING]
+    if has_next:
+        links.append({"rel": "next", "href": _href(request, [*kept, ("marker", page.objects[-1][view.id_field])])})
+    if has_previous:
+        back = [("marker", page.objects[0][view.id_field]), ("page_reverse", "True")]
+        links.append({"rel": "previous", "href": _href(request, [*kept, *back])})
+    return links
+
+
+def _href(request: Request, parameters: list[tuple[str, str]]) -> str:
+    return f"{base_url(request)}{state_of(request.scope)['address']}?{urlencode(parameters)}"
+
+
+def base_url(request: Request) -> str:
+    """Where the service is, as the caller wrote it."""
+    host = request.headers.get("host") or "localhost"
+    return f"{request.url.scheme}://{host}{request.scope.get('root_path', '').rstrip('/')}"
+
+
+def cut(shown: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:
+    """An object's wanted fields."""
+    return shown if fields is None else {name: value for name, value in shown.items() if name in fields}

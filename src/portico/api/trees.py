@@ -1,0 +1,137 @@
+"""Whole trees: a load balancer that is described with everything below it, in one body."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from portico.errors import InvalidInput
+from portico.resources.row import new_id
+from portico.store.requests import Part
+
+Values = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+"""Kind and what was given to the attributes of an object of this kind."""
+
+Children = defaultdict[str, list[dict[str, Any]]]
+
+
+class TreePlan:
+    """The parts that a body describes, parents before their children.
+
+    A pool is described in ``pools``, as a listener's ``default_pool`` or as a policy's ``redirect_pool``; one of
+    ``pools`` that has a name is meant by everything else that says only this name.
+    """
+
+    def __init__(self, load_balancer_id: str, values: Values) -> None:
+        self._id = load_balancer_id
+        self._values = values
+        self._named: dict[str, str] = {}
+        self.parts: list[Part] = []
+
+    def add(self, body: dict[str, Any]) -> None:
+        """Take the parts out of a load balancer's ``body``, which then has its own attributes only.
+
+        Raises:
+            InvalidInput: what is not described as it must be.
+        """
+        listeners = _objects(body, "listeners")
+        for pool in _objects(body, "pools"):
+            name = pool.get("name")
+            pool_id = self._add_pool(pool)
+            if isinstance(name, str) and name:
+                if name in self._named:
+                    raise InvalidInput("pools", f"two pools are called {name[:64]!r}")
+                self._named[name] = pool_id
+        for listener in listeners:
+            self._add_listener(listener)
+
+    def _add(self, kind: str, parent_id: str, given: Mapping[str, Any], **references: str | None) -> str:
+        values = self._values(kind, given)
+        values.pop("project_id", None)
+        object_id = new_id()
+        set_references = {name: value for name, value in references.items() if value is not None}
+        self.parts.append(Part(kind, object_id, parent_id, {**values, **set_references}))
+        return object_id
+
+    def _add_pool(self, given: dict[str, Any]) -> str:
+        members = _objects(given, "members")
+        monitor = _object(given, "healthmonitor")
+        pool_id = self._add("pool", self._id, given)
+        for member in members:
+            self._add("member", pool_id, member)
+        if monitor is not None:
+            self._add("health_monitor", pool_id, monitor)
+        return pool_id
+
+    def _add_listener(self, given: dict[str, Any]) -> None:
+        policies = _objects(given, "l7policies")
+        default_pool_id = self._find_pool(given, "default_pool")
+        listener_id = self._add("listener", self._id, given, default_pool_id=default_pool_id)
+        for policy in policies:
+            rules = _objects(policy, "rules")
+            redirect_pool_id = self._find_pool(policy, "redirect_pool")
+            policy_id = self._add("l7policy", listener_id, policy, redirect_pool_id=redirect_pool_id)
+            for rule in rules:
+                self._add("l7rule", policy_id, rule)
+
+    def _find_pool(self, given: dict[str, Any], key: str) -> str | None:
+        pool = _object(given, key)
+        if pool is None:
+            return None
+        if set(pool) == {"name"}:
+            name = pool["name"]
+            if not isinstance(name, str) or name not in self._named:
+                raise InvalidInput(f"{key}.name", "is not the name of one of the pools")
+            return self._named[name]
+        return self._add_pool(pool)
+
+
+def _objects(given: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    value = given.pop(key, None)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise InvalidInput(key, "must be a list of objects")
+    return [dict(one) for one in value]
+
+
+def _object(given: dict[str, Any], key: str) -> dict[str, Any] | None:
+    value = given.pop(key, None)
+    if value is not None and not isinstance(value, dict):
+        raise InvalidInput(key, "must be an object")
+    return dict(value) if value is not None else None
+
+
+def nest(
+    load_balancer: dict[str, Any], lists: Mapping[str, list[dict[str, Any]]], parent_of: Mapping[str, str]
+) -> dict[str, Any]:
+    """A load balancer with all of its parts in it, as the answer to a whole tree shows it.
+
+    Args:
+        load_balancer: as it is shown alone.
+        lists: kind to what is shown of each part.
+        parent_of: part's id to its parent's.
+    """
+    members: Children = defaultdict(list)
+    monitors: Children = defaultdict(list)
+    rules: Children = defaultdict(list)
+    policies: Children = defaultdict(list)
+    for member in lists["member"]:
+        members[parent_of[member["id"]]].append(member)
+    for monitor in lists["health_monitor"]:
+        monitors[monitor["pools"][0]["id"]].append(monitor)
+    for rule in lists["l7rule"]:
+        rules[parent_of[rule["id"]]].append(rule)
+    pools = {
+        pool["id"]: {**pool, "members": members[pool["id"]], "healthmonitor": next(iter(monitors[pool["id"]]), None)}
+        for pool in lists["pool"]
+    }
+    for policy in sorted(lists["l7policy"], key=lambda one: one["position"]):
+        target = pools.get(policy["redirect_pool_id"])
+        policies[policy["listener_id"]].append({**policy, "rules": rules[policy["id"]], "redirect_pool": target})
+    listeners = [
+        {**one, "l7policies": policies[one["id"]], "default_pool": pools.get(one["default_pool_id"])}
+        for one in lists["listener"]
+    ]
+    return {**load_balancer, "listeners": listeners, "pools": list(pools.values())}

@@ -1,0 +1,220 @@
+"""Offers: flavors, availability zones and their profiles, written by operators. Rows only: nothing runs because of
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from portico.errors import (
+    AvailabilityZoneNotFound,
+    AvailabilityZoneProfileNotFound,
+    Conflict,
+    Duplicate,
+    FlavorNotFound,
+    FlavorProfileNotFound,
+    InvalidInput,
+    NotFound,
+)
+from portico.resources import AvailabilityZone, AvailabilityZoneProfile, Flavor, FlavorProfile, LoadBalancer, Row
+from portico.resources.availability_zone import (
+    AVAILABILITY_ZONE_PROFILE_VIEW,
+    AVAILABILITY_ZONE_VIEW,
+    ZONE_CAPABILITIES,
+    AvailabilityZoneProfileSpec,
+    AvailabilityZoneSpec,
+)
+from portico.resources.flavor import (
+    FLAVOR_CAPABILITIES,
+    FLAVOR_PROFILE_VIEW,
+    FLAVOR_VIEW,
+    FlavorProfileSpec,
+    FlavorSpec,
+)
+from portico.resources.offer import OfferSpec, parse_data
+from portico.resources.row import new_id, table_of
+from portico.resources.view import View
+from portico.store.database import Database
+from portico.store.listing import show_object
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One kind. ``profile_field`` names the reference to its profile, ``data_field`` a profile's options, ``users`` the
+    column whose rows keep an object of this kind from being deleted."""
+
+    name: str
+    model: type[Row]
+    spec: type[OfferSpec]
+    view: View
+    missing: type[NotFound]
+    users: Any
+    profile_field: str | None = None
+    data_field: str | None = None
+    capabilities: Mapping[str, tuple[str, tuple[str, ...]]] | None = None
+
+    @property
+    def key(self) -> Any:
+        """The column that identifies one."""
+        return table_of(self.model).c[self.view.id_field]
+
+    def columns(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns that hold these fields; a profile's options are checked."""
+        columns = dict(fields)
+        if self.data_field in columns:
+            columns[self.data_field] = parse_data(self.data_field, columns[self.data_field], self.capabilities or {})
+        return columns
+
+
+OFFERS: dict[str, Offer] = {
+    offer.name: offer
+    for offer in (
+        Offer(
+            "flavor",
+            Flavor,
+            FlavorSpec,
+            FLAVOR_VIEW,
+            FlavorNotFound,
+            LoadBalancer.flavor_id,
+            profile_field="flavor_profile_id",
+        ),
+        Offer(
+            "flavor_profile",
+            FlavorProfile,
+            FlavorProfileSpec,
+            FLAVOR_PROFILE_VIEW,
+            FlavorProfileNotFound,
+            Flavor.flavor_profile_id,
+            data_field="flavor_data",
+            capabilities=FLAVOR_CAPABILITIES,
+        ),
+        Offer(
+            "availability_zone",
+            AvailabilityZone,
+            AvailabilityZoneSpec,
+            AVAILABILITY_ZONE_VIEW,
+            AvailabilityZoneNotFound,
+            LoadBalancer.availability_zone,
+            profile_field="availability_zone_profile_id",
+        ),
+        Offer(
+            "availability_zone_profile",
+            AvailabilityZoneProfile,
+            AvailabilityZoneProfileSpec,
+            AVAILABILITY_ZONE_PROFILE_VIEW,
+            AvailabilityZoneProfileNotFound,
+            AvailabilityZone.availability_zone_profile_id,
+            data_field="availability_zone_data",
+            capabilities=ZONE_CAPABILITIES,
+        ),
+    )
+}
+_PROFILE_OF = {"flavor_profile_id": "flavor_profile", "availability_zone_profile_id": "availability_zone_profile"}
+
+
+def add_offer(database: Database, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a new one; returns what is shown of it.
+
+    Raises:
+        InvalidInput: a value against a rule, or no such profile.
+        Duplicate: the name is taken.
+    """
+    offer = OFFERS[kind]
+    columns = offer.columns(offer.spec.parse(values).model_dump())
+    object_id = columns["name"] if offer.view.id_field == "name" else new_id()
+
+    def work(connection: Connection) -> dict[str, Any]:
+        _check_profile(connection, offer, columns)
+        key = {} if offer.view.id_field == "name" else {"id": object_id}
+        connection.execute(insert(offer.model).values(**columns, **key))
+        return _show(connection, offer, object_id)
+
+    def already_done(connection: Connection) -> dict[str, Any] | None:
+        return show_object(connection, offer.view, object_id)
+
+    return _transact(database, offer, work, already_done)
+
+
+def change_offer(database: Database, kind: str, object_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Change attributes; None resets one to its default. Returns what is shown then.
+
+    Raises:
+        NotFound: the one of this kind.
+        InvalidInput: a value against a rule, an attribute that cannot be changed.
+        Conflict: a profile's options or provider, while it is in use.
+        Duplicate: the name is taken.
+    """
+    offer = OFFERS[kind]
+    for name in changes:
+        if name in offer.spec.IMMUTABLE or name not in offer.spec.model_fields:
+            raise InvalidInput(name[:64], "is not an attribute that can be changed")
+
+    def work(connection: Connection) -> dict[str, Any]:
+        present = _show(connection, offer, object_id)
+        fields = {name: present[name] for name in offer.spec.model_fields}
+        fields = offer.spec.parse({**fields, **changes}).model_dump()
+        columns = offer.columns({name: fields[name] for name in changes})
+        # Load balancers were built by it: only what it is called may change.
+        if offer.data_field is not None and set(changes) - {"name"}:
+            _check_unused(connection, offer, object_id)
+        if columns:
+            connection.execute(update(offer.model).where(offer.key == object_id).values(**columns))
+        return _show(connection, offer, object_id)
+
+    return _transact(database, offer, work, lambda _connection: None)
+
+
+def remove_offer(database: Database, kind: str, object_id: str) -> None:
+    """Delete one.
+
+    Raises:
+        NotFound: the one of this kind.
+        Conflict: it is in use.
+    """
+    offer = OFFERS[kind]
+
+    def work(connection: Connection) -> bool:
+        _show(connection, offer, object_id)
+        _check_unused(connection, offer, object_id)
+        connection.execute(delete(offer.model).where(offer.key == object_id))
+        return True
+
+    _transact(database, offer, work, lambda connection: show_object(connection, offer.view, object_id) is None or None)
+
+
+def _transact(
+    database: Database, offer: Offer, work: Callable[[Connection], T], already_done: Callable[[Connection], T | None]
+) -> T:
+    try:
+        return database.transact(work, already_done)
+    except IntegrityError as error:
+        if "foreign key" in str(error.orig).lower():
+            raise Conflict(f"this {offer.missing.kind} is in use") from error
+        raise Duplicate(f"name: another {offer.missing.kind} has this name") from error
+
+
+def _show(connection: Connection, offer: Offer, object_id: str) -> dict[str, Any]:
+    shown = show_object(connection, offer.view, object_id)
+    if shown is None:
+        raise offer.missing(object_id)
+    return shown
+
+
+def _check_profile(connection: Connection, offer: Offer, columns: Mapping[str, Any]) -> None:
+    if offer.profile_field is None:
+        return
+    profile = OFFERS[_PROFILE_OF[offer.profile_field]]
+    if connection.scalar(select(profile.key).where(profile.key == columns[offer.profile_field])) is None:
+        raise InvalidInput(offer.profile_field, f"there is no {profile.missing.kind} {columns[offer.profile_field]}")
+
+
+def _check_unused(connection: Connection, offer: Offer, object_id: str) -> None:
+    users = connection.scalar(select(func.count()).where(offer.users == object_id))
+    if users:
+        raise Conflict(f"{offer.missing.kind} {object_id} is in use")

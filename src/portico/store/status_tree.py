@@ -1,0 +1,86 @@
+"""The status tree: how a load balancer and everything below it fare, read in one statement."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import Connection, Integer, String, and_, cast, func, literal, null, select, union_all
+
+from portico.resources import HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool
+from portico.status import shown_status
+
+
+def read_status_tree(connection: Connection, load_balancer_id: str) -> dict[str, Any] | None:
+    """The ``loadbalancer`` of the v2 API's ``statuses``, or None where there is no such load balancer.
+
+    A listener shows the pools that it sends to, by default or by a policy; the load balancer shows all of its pools.
+    """
+    rows: dict[str, list[Any]] = defaultdict(list)
+    for row in connection.execute(_statement(load_balancer_id)):
+        rows[row.kind].append(row)
+    if not rows["load_balancer"]:
+        return None
+    [top] = rows["load_balancer"]
+    members = defaultdict(list)
+    for row in rows["member"]:
+        members[row.parent].append({**_status(row), "address": row.detail, "protocol_port": row.number})
+    monitors = {row.parent: {**_status(row), "type": row.detail} for row in rows["health_monitor"]}
+    pools = {}
+    for row in rows["pool"]:
+        pools[row.id] = {**_status(row), "members": members[row.id]}
+        if row.id in monitors:
+            pools[row.id]["health_monitor"] = monitors[row.id]
+    targets = defaultdict(list)
+    for row in rows["l7policy"]:
+        targets[row.parent].append(row.detail)
+    listeners = []
+    for row in rows["listener"]:
+        used = dict.fromkeys([row.parent, *targets[row.id]])
+        listeners.append({**_status(row), "pools": [pools[pool_id] for pool_id in used if pool_id in pools]})
+    shown = {**_status(top), "provisioning_status": shown_status(top.provisioning_status, top.number or 0)}
+    return {**shown, "listeners": listeners, "pools": list(pools.values())}
+
+
+def _status(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "provisioning_status": row.provisioning_status,
+        "operating_status": row.operating_status,
+    }
+
+
+def _statement(load_balancer_id: str) -> Any:
+    no_text, no_number = cast(null(), String(255)), cast(null(), Integer)
+    top = (
+        _branch("load_balancer", LoadBalancer, no_text, no_text, func.coalesce(Lease.pending, 0))
+        .outerjoin(Lease, Lease.key == LoadBalancer.id)
+        .where(LoadBalancer.id == load_balancer_id)
+    )
+    policies = _branch("l7policy", L7Policy, L7Policy.listener_id, L7Policy.redirect_pool_id, no_number)
+    parts = (
+        (Listener, _branch("listener", Listener, Listener.default_pool_id, no_text, no_number)),
+        (Pool, _branch("pool", Pool, no_text, no_text, no_number)),
+        (Member, _branch("member", Member, Member.pool_id, Member.address, Member.protocol_port)),
+        (HealthMonitor, _branch("health_monitor", HealthMonitor, HealthMonitor.pool_id, HealthMonitor.type, no_number)),
+        (L7Policy, policies.where(L7Policy.redirect_pool_id.is_not(None))),
+    )
+    branches = [branch.where(and_(model.load_balancer_id == load_balancer_id)) for model, branch in parts]
+    everything = union_all(top, *branches).subquery()
+    return select(everything).order_by(everything.c.created_at, everything.c.id)
+
+
+def _branch(kind: str, model: Any, parent: Any, detail: Any, number: Any) -> Any:
+    """``parent``, ``detail`` and ``number`` mean what the kind makes of them."""
+    return select(
+        literal(kind).label("kind"),
+        model.id,
+        model.name,
+        model.provisioning_status,
+        model.operating_status,
+        model.created_at,
+        parent.label("parent"),
+        detail.label("detail"),
+        number.label("number"),
+    )
