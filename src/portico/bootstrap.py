@@ -35,14 +35,22 @@ _NETWORKS: dict[str, Callable[[Settings], Network]] = {
 }
 
 
-def build_worker(settings: Settings, on_task: TaskEvent | None = None) -> ControllerWorker:
+def build_worker(
+    settings: Settings, on_task: TaskEvent | None = None, *, client: AgentClient | None = None
+) -> ControllerWorker:
     """A worker with the drivers that the settings name. Its database has to be at the newest revision
     (``portico.store.schema.upgrade``).
+
+    Args:
+        settings: all settings.
+        on_task: see ``FlowEngine``.
+        client: talks to agents where the drivers do; the caller closes it. Without it they share one of their own, whose
+            connections end with the process.
 
     Raises:
         DriverError: certificates are missing or wrong.
     """
-    compute, amphorae = _build_drivers(settings)
+    compute, amphorae = _build_drivers(settings, client)
     return ControllerWorker(
         settings,
         database=Database(settings.database),
@@ -54,11 +62,11 @@ def build_worker(settings: Settings, on_task: TaskEvent | None = None) -> Contro
     )
 
 
-def _build_drivers(settings: Settings) -> tuple[Compute, Amphorae]:
-    client = AgentClient(settings.amphora) if "noop" not in (settings.compute.driver, settings.amphora.driver) else None
-    if client is None:
+def _build_drivers(settings: Settings, client: AgentClient | None) -> tuple[Compute, Amphorae]:
+    if "noop" in (settings.compute.driver, settings.amphora.driver):
         compute = NoopCompute()
         return compute, NoopAmphorae(compute)
+    client = client or AgentClient(settings.amphora)
     return LocalCompute(client, settings.amphora.agent_url), AgentAmphorae(client)
 
 
@@ -72,6 +80,7 @@ class Embedded:
         worker: builds, changes, heals and deletes them.
         settings: what it runs with.
         agent: the agent process; it and its amphorae go on when this is closed.
+        client: talks to the agent.
     """
 
     catalog: Catalog
@@ -79,6 +88,7 @@ class Embedded:
     worker: ControllerWorker
     settings: Settings
     agent: LocalAgent
+    client: AgentClient
 
     def __enter__(self) -> Embedded:
         return self
@@ -92,6 +102,7 @@ class Embedded:
         """Close the worker. ``stop_agent`` ends the agent too; what its amphorae serve, they go on serving."""
         self.worker.close()
         self.worker.services.database.close()
+        self.client.close()
         if stop_agent:
             self.agent.stop()
 
@@ -121,10 +132,9 @@ def open_embedded(
     ensure_local_certificates(amphora.certificates, amphora.agent_name, amphora.controller_name)
     client = AgentClient(amphora)
     agent = ensure_local_agent(root, amphora, client, haproxy=haproxy)
-    client.close()
     settings = Settings(database=stored, amphora=amphora.model_copy(update={"agent_url": agent.url}), **groups)
     upgrade(settings.database.url)
-    worker = build_worker(settings, on_task)
+    worker = build_worker(settings, on_task, client=client)
     database = worker.services.database
     return Embedded(
         catalog=Catalog(database, settings.validation),
@@ -132,4 +142,5 @@ def open_embedded(
         worker=worker,
         settings=settings,
         agent=agent,
+        client=client,
     )
