@@ -58,6 +58,7 @@ class Slots:
         self._lease_ms = lease_ms
         self._capacities: dict[str, int] = {}  # as last read: only a hint about which slot to try first
         self._idle: list[_Taken] = []
+        self._held: set[str] = set()
         self._lock = threading.Lock()
 
     def set_limit(self, name: str, capacity: int) -> None:
@@ -121,6 +122,9 @@ class Slots:
             check: called between tries; raises to give up.
         """
         taken = self._reuse(name) or self._acquire(name, priority, on_wait, check)
+        if taken is not None:
+            with self._lock:
+                self._held.add(taken.holder)
         try:
             yield
         finally:
@@ -137,11 +141,17 @@ class Slots:
             self._release(slot)
 
     def renew(self) -> None:
-        """Renew all slots and places in line of this process."""
+        """Renew all slots that this process has. One that could not be given back is not among them: it runs out."""
+        with self._lock:
+            held = list(self._held)
+        if not held:
+            return
 
         def work(connection: Connection) -> None:
             until = now_ms() + self._lease_ms
-            connection.execute(update(Slot).where(Slot.owner == self._owner).values(expires_at=until))
+            connection.execute(
+                update(Slot).where(Slot.owner == self._owner, Slot.holder.in_(held)).values(expires_at=until)
+            )
 
         self._database.transact(work)
 
@@ -247,6 +257,8 @@ class Slots:
         self._database.transact(work)
 
     def _release(self, slot: _Taken) -> None:
+        with self._lock:
+            self._held.discard(slot.holder)
         mine = (Slot.name == slot.name, Slot.number == slot.number, Slot.holder == slot.holder)
         values = {"owner": None, "holder": None, "expires_at": 0}
         self._database.transact(lambda connection: connection.execute(update(Slot).where(*mine).values(**values)))
