@@ -38,6 +38,8 @@ class Results:
         gone: whether what the lease covers was deleted as a whole; whatever still waits for it is overtaken.
         timeline: task, state, milliseconds.
         pause_ms: no run loop takes the lease again before this time.
+        handed_back: ids of operations that were started with the taking of the lease and then had to wait for others:
+        that was no attempt.
     """
 
     succeeded: list[Operation] = field(default_factory=list)
@@ -47,6 +49,7 @@ class Results:
     gone: bool = False
     timeline: list[Any] = field(default_factory=list)
     pause_ms: int = 0
+    handed_back: list[str] = field(default_factory=list)
 
     @property
     def operations(self) -> list[Operation]:
@@ -79,6 +82,10 @@ def record(database: Database, claim: Claim, results: Results) -> None:
 def _record_changes(connection: Connection, claim: Claim, results: Results) -> None:
     finished = len(results.operations)
     release(connection, claim, finished=finished, version=results.version, pause_ms=results.pause_ms)
+    if results.handed_back:
+        waiting = (Operation.id.in_(results.handed_back), Operation.state == OperationState.RUNNING)
+        untried = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None}
+        connection.execute(update(Operation).where(*waiting).values(**untried))
     restored = _find_restorations(connection, results)
     _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
     for operation, error in results.failed:

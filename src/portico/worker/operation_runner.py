@@ -74,6 +74,8 @@ class OperationRunner:
         work.refresh()
         snapshot = work.current()
         batch = choose(snapshot.operations, settings, fresh_id)
+        if fresh_id is not None and fresh_id not in {operation.id for operation in batch.operations}:
+            results.handed_back = [fresh_id]
         if batch.poisoned:
             results.failed = [(operation, _poison(operation)) for operation in batch.poisoned]
         elif batch.operations:
