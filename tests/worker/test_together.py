@@ -1,0 +1,336 @@
+"""Many at once: threads, workers, takeovers, and operations that kill."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import update
+
+from portico import ControllerWorker
+from portico.drivers.compute_noop import NoopCompute
+from portico.errors import LBNotFound, NoSuitableAmphora, OperationFailed
+from portico.ports.compute import Placement
+from portico.resources import Amphora, Lease, Operation
+from portico.settings import LimitSettings
+from portico.worker.run_loop import RunLoop
+from tests.worker.held_amphorae import HeldAmphorae
+from tests.worker.world import World
+
+on_sqlite = pytest.mark.database("sqlite")
+THREADS = 8
+
+
+def told_by(world: World) -> dict[str, list[object]]:
+    """Every row of every table, but for the slots, which a fenced worker still gives back."""
+    return {name: rows for name, rows in world.dump().items() if not name.startswith("slot")}
+
+
+def at_once(count: int, act: Callable[[int], None]) -> None:
+    """Run ``act`` in this many threads that start together; the first error of any of them is raised."""
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        barrier.wait(30)
+        act(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        for future in [pool.submit(run, number) for number in range(count)]:
+            future.result(60)
+
+
+def test_many_threads_change_one_load_balancer_through_several_workers(world: World) -> None:
+    """Every call succeeds, nothing is lost, and in the end what runs is what the rows say."""
+    ids = world.build()
+    workers = [world.worker, world.add_worker(), world.add_worker()]
+    members = [world.add_part("member", ids) for _ in range(THREADS)]
+
+    def act(number: int) -> None:
+        worker = workers[number % len(workers)]
+        worker.create_member(members[number])
+        for weight in (2, 3):
+            worker.update_member(members[number], {"weight": weight + number})
+        worker.update_pool(ids["pool"], {"description": f"by {number}"})
+        if number % 2:
+            worker.delete_member(members[number])
+
+    at_once(THREADS, act)
+
+    kept = {members[number]: 3 + number for number in range(0, THREADS, 2)}
+    weights = {member: world.catalog.show("member", member)["weight"] for member in world.catalog.list_ids("member")}
+    assert weights == {ids["member"]: 1, **kept}
+    assert {row["state"] for row in world.operations()} == {"SUCCEEDED"}
+    assert len(world.operations()) == 1 + THREADS * 4 + THREADS // 2
+    world.assert_in_step(ids["load_balancer"])
+
+
+@on_sqlite
+def test_many_threads_create_load_balancers_under_a_tight_limit(database_url: str) -> None:
+    """Limits make calls wait, they never make them fail, and they are never exceeded."""
+    running, most, lock = [0], [0], threading.Lock()
+
+    class CountedCompute(NoopCompute):
+        def ensure(self, amphora_id: str) -> Placement:
+            with lock:
+                running[0] += 1
+                most[0] = max(most[0], running[0])
+            try:
+                return super().ensure(amphora_id)
+            finally:
+                with lock:
+                    running[0] -= 1
+
+    with World(database_url, limits=LimitSettings(operations=3, amphora_builds=2, failovers=1)) as world:
+        compute = CountedCompute(delay=0.005)
+        world.compute = compute
+        world.amphorae._compute = compute
+        workers = [world.add_worker(), world.add_worker()]
+        ids = [world.catalog.add_load_balancer() for _ in range(THREADS)]
+
+        at_once(THREADS, lambda number: workers[number % 2].create_load_balancer(ids[number]))
+
+        assert {world.status("load_balancer", one) for one in ids} == {"ACTIVE"}
+        assert 1 <= most[0] <= 2
+        at_once(THREADS, lambda number: workers[number % 2].delete_load_balancer(ids[number]))
+        world.assert_empty()
+
+
+@on_sqlite
+def test_spares_are_never_given_away_twice(world: World) -> None:
+    """Load balancers that are built at the same time take different spares, and build what is lacking."""
+    spares = {world.worker.create_amphora() for _ in range(3)}
+    ids = [world.catalog.add_load_balancer() for _ in range(5)]
+
+    at_once(5, lambda number: world.worker.create_load_balancer(ids[number]))
+
+    carried = [world.amphora_of(one) for one in ids]
+    assert len(set(carried)) == 5
+    assert spares < set(carried)
+    assert world.compute.owned() == set(carried)
+
+
+@on_sqlite
+def test_a_run_loop_finds_what_is_queued_without_being_told(world: World) -> None:
+    """Operations that were accepted by somebody else are found by polling, and stopping leaves nothing half done."""
+    loop = RunLoop(world.worker)
+    loop.start()
+    try:
+        ids = world.describe()
+        operation_id = world.ask("create", "load_balancer", ids["load_balancer"]).operation_id
+        seen = world.notifier.generation()
+        for _ in range(200):
+            if world.operation(operation_id)["state"] == "SUCCEEDED":
+                break
+            world.notifier.wait(seen, 0.05)
+    finally:
+        assert loop.stop() is True
+    assert world.status("load_balancer", ids["load_balancer"]) == "ACTIVE"
+    world.assert_in_step(ids["load_balancer"])
+
+
+@pytest.fixture
+def held(world: World) -> HeldAmphorae:
+    """Amphorae that hold the first worker's pushes up."""
+    return HeldAmphorae(world.amphorae)
+
+
+def _start_held_update(world: World, held: HeldAmphorae, member_id: str) -> tuple[ControllerWorker, threading.Thread, list[object]]:
+    slow = world.add_worker(amphorae=held)
+    told: list[object] = []
+
+    def act() -> None:
+        try:
+            slow.update_member(member_id, {"weight": 5})
+            told.append("done")
+        except Exception as error:  # noqa: BLE001 - judged by the test
+            told.append(error)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    assert held.reached.wait(30)
+    return slow, thread, told
+
+
+def test_a_worker_whose_lease_ran_out_is_fenced(world: World, held: HeldAmphorae) -> None:
+    """A worker that slept too long: another one has carried on. Its push is refused as stale, its record changes
+    nothing, and its caller hears how the operation ended."""
+    ids = world.build()
+    _, thread, told = _start_held_update(world, held, ids["member"])
+    world.expire_leases()
+    world.ask("update", "pool", ids["pool"], {"lb_algorithm": "LEAST_CONNECTIONS"})
+
+    assert world.worker.run_pending() == 1
+    world.assert_in_step(ids["load_balancer"])
+    before, pushed = told_by(world), world.pushed(ids["load_balancer"])
+    held.release()
+    thread.join(30)
+
+    assert told == ["done"]
+    assert (told_by(world), world.pushed(ids["load_balancer"])) == (before, pushed)
+    assert "weight 5" in pushed.haproxy
+    operation = world.operations(ids["member"])[-1]
+    assert (operation["state"], operation["attempts"]) == ("SUCCEEDED", 2)
+
+
+@on_sqlite
+def test_a_worker_that_hands_over_is_fenced_too(world: World, held: HeldAmphorae) -> None:
+    """Who is asked to stop and cannot lets others begin at once; what it still tries changes nothing."""
+    ids = world.build()
+    slow, thread, told = _start_held_update(world, held, ids["member"])
+    slow.hand_over()
+
+    assert world.worker.run_pending() == 1
+    pushed = world.pushed(ids["load_balancer"])
+    before = told_by(world)
+    held.release()
+    thread.join(30)
+
+    assert told == ["done"]
+    assert (told_by(world), world.pushed(ids["load_balancer"])) == (before, pushed)
+
+
+@on_sqlite
+def test_a_fenced_creation_leaves_the_other_workers_amphora_alone(world: World) -> None:
+    """A worker that lost its lease while it built gives nothing back: what it built is the next worker's by now."""
+    reached, released = threading.Event(), threading.Event()
+
+    class SlowCompute:
+        def __init__(self) -> None:
+            self.delete, self.find, self.owned = world.compute.delete, world.compute.find, world.compute.owned
+
+        def ensure(self, amphora_id: str) -> Placement:
+            reached.set()
+            assert released.wait(30)
+            return world.compute.ensure(amphora_id)
+
+    slow = world.add_worker(compute=SlowCompute())
+    load_balancer_id = world.describe()["load_balancer"]
+    thread = threading.Thread(target=slow.create_load_balancer, args=(load_balancer_id,))
+    thread.start()
+    assert reached.wait(30)
+    world.expire_leases()
+    other = world.add_worker()
+
+    assert other.run_pending() == 1
+    before = told_by(world)
+    released.set()
+    thread.join(30)
+
+    assert told_by(world) == before
+    assert world.status("load_balancer", load_balancer_id) == "ACTIVE"
+    assert world.compute.owned() == {world.amphora_of(load_balancer_id)}
+    world.assert_in_step(load_balancer_id)
+
+
+@on_sqlite
+def test_a_waiting_caller_hears_that_its_load_balancer_went(world: World) -> None:
+    """A change that waits behind a delete ends with it, and its caller is not left waiting."""
+    ids = world.build()
+    world.ask("update", "pool", ids["pool"], {"name": "waits"})
+    world.ask("delete", "load_balancer", ids["load_balancer"])
+
+    world.worker.delete_load_balancer(ids["load_balancer"])
+
+    world.assert_empty()
+    with pytest.raises(LBNotFound):
+        world.worker.delete_load_balancer(ids["load_balancer"])
+
+
+@on_sqlite
+@pytest.mark.parametrize("used_up", [3, 7])
+def test_an_operation_that_kills_its_workers_is_set_aside(used_up: int, world: World) -> None:
+    """After so many attempts it is FAILED, with the reason; the object says ERROR with its previous values, and what
+    waits behind it goes on."""
+    ids = world.build()
+    poison = world.ask("update", "member", ids["member"], {"weight": 66}).operation_id
+    world.ask("update", "pool", ids["pool"], {"lb_algorithm": "SOURCE_IP"})
+    world.database.transact(
+        lambda connection: connection.execute(
+            update(Operation).where(Operation.id == poison).values(attempts=used_up, state="RUNNING")
+        )
+    )
+
+    world.run_all()
+
+    operation = world.operation(poison)
+    assert (operation["state"], operation["error"]) == ("FAILED", "OperationFailed")
+    assert f"{used_up} workers" in operation["reason"]
+    shown = world.catalog.show("member", ids["member"])
+    assert (shown["weight"], shown["provisioning_status"]) == (1, "ERROR")
+    assert world.status("pool", ids["pool"]) == "ACTIVE"
+    world.assert_in_step(ids["load_balancer"])
+
+
+@on_sqlite
+def test_a_suspect_is_tried_alone(world: World) -> None:
+    """An operation at its last attempt takes nobody with it: it runs by itself, the others after it."""
+    ids = world.build()
+    suspect = world.ask("update", "member", ids["member"], {"weight": 9}).operation_id
+    world.ask("update", "pool", ids["pool"], {"lb_algorithm": "SOURCE_IP"})
+    world.database.transact(
+        lambda connection: connection.execute(update(Operation).where(Operation.id == suspect).values(attempts=2))
+    )
+    before = world.amphorae.pushes.total()
+
+    assert world.worker.run_pending() == 1
+    assert [row["state"] for row in world.operations()][-2:] == ["SUCCEEDED", "QUEUED"]
+    assert world.worker.run_pending() == 1
+    assert world.amphorae.pushes.total() == before + 2
+    world.assert_in_step(ids["load_balancer"])
+
+
+@on_sqlite
+@pytest.mark.parametrize("max_attempts", [1, 2])
+def test_waiting_behind_others_is_no_attempt(max_attempts: int, database_url: str) -> None:
+    """An operation that was accepted by its caller and had to let a failover go first was not tried by that."""
+    with World(database_url, max_attempts=max_attempts) as world:
+        ids = world.build()
+        world.ask("failover", "load_balancer", ids["load_balancer"])
+
+        world.worker.update_member(ids["member"], {"weight": 4})
+
+        assert {row["state"] for row in world.operations()} == {"SUCCEEDED"}
+        assert world.catalog.show("member", ids["member"])["weight"] == 4
+
+
+@on_sqlite
+def test_a_caller_does_not_wait_for_ever(database_url: str) -> None:
+    """Where another worker keeps the load balancer longer than a caller waits, the caller is told; the operation stays
+    queued and is run."""
+    with World(database_url, wait_seconds=0.2) as world:
+        ids = world.build()
+        held = HeldAmphorae(world.amphorae)
+        slow, thread, told = _start_held_update(world, held, ids["member"])
+
+        with pytest.raises(OperationFailed, match="stays queued"):
+            world.worker.update_pool(ids["pool"], {"name": "late"})
+
+        held.release()
+        thread.join(30)
+        assert told == ["done"]
+        world.run_all()
+        assert world.catalog.show("pool", ids["pool"])["name"] == "late"
+        assert {row["state"] for row in world.operations()} == {"SUCCEEDED"}
+        assert slow is not world.worker
+
+
+@on_sqlite
+def test_a_load_balancer_without_capacity_heals_when_there_is_some(world: World) -> None:
+    """A failed failover leaves what served; a later one succeeds."""
+    ids = world.build()
+    old = world.amphora_of(ids["load_balancer"])
+    world.compute.capacity = 1
+
+    with pytest.raises(NoSuitableAmphora):
+        world.worker.failover_load_balancer(ids["load_balancer"])
+    assert world.amphora_of(ids["load_balancer"]) == old
+    assert world.compute.owned() == {old}
+
+    world.compute.capacity = 2
+    world.worker.failover_load_balancer(ids["load_balancer"])
+    assert world.amphora_of(ids["load_balancer"]) != old
+    assert [row["id"] for row in world.rows(Amphora)] == [world.amphora_of(ids["load_balancer"])]
+    assert {row["key"] for row in world.rows(Lease)} == {ids["load_balancer"]}
+    world.assert_in_step(ids["load_balancer"])
