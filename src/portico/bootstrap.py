@@ -44,8 +44,8 @@ def build_worker(
     Args:
         settings: all settings.
         on_task: see ``FlowEngine``.
-        client: talks to agents where the drivers do; the caller closes it. Without it they share one of their own, whose
-            connections end with the process.
+        client: talks to agents where the drivers do; the caller closes it. Without it they share one of their own,
+            whose connections end with the process.
 
     Raises:
         DriverError: certificates are missing or wrong.
