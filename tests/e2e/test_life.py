@@ -1,0 +1,131 @@
+"""Portico as a whole: opened, used, left, taken up again, and gone without a trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from portico import open_embedded
+from portico.cli.demo_remains import await_end, find_processes, find_sockets
+from portico.errors import LBNotFound
+from tests.e2e.conftest import running_portico
+from tests.e2e.servers import Origin
+from tests.e2e.stage import Web, build_web
+
+
+def test_deleting_everything_leaves_nothing(haproxy: Path, own_directory: Path, origins: list[Origin]) -> None:
+    """After deletes and a close there is no process, no listening socket, no amphora's file and no row of it."""
+    with running_portico(own_directory, haproxy) as portico:
+        web = build_web(portico, origins)
+        address = (web.address, web.port)
+        assert find_sockets([address]) == [f"{address[0]}:{address[1]}"]
+        spare = portico.worker.create_amphora()
+
+        portico.worker.delete_load_balancer(web.id)
+        portico.worker.delete_amphora(spare)
+
+        assert find_sockets([address]) == []
+        assert portico.worker.services.compute.owned() == frozenset()
+        assert list(own_directory.glob("agent/amphorae/*")) == []
+        kinds = ("load_balancer", "listener", "pool", "member", "amphora")
+        assert [portico.catalog.list_ids(kind) for kind in kinds] == [[]] * len(kinds)
+        with pytest.raises(LBNotFound):
+            portico.worker.delete_load_balancer(web.id)
+    assert find_processes(own_directory) == []
+    assert find_sockets(directory=own_directory) == []
+
+
+def test_traffic_outlives_portico_and_a_used_directory_is_taken_up_again(
+    haproxy: Path, own_directory: Path, origins: list[Origin]
+) -> None:
+    """Closed, agent and all, Portico leaves its load balancers serving; opened again it knows and changes them, with
+    the HAProxy process that ran on."""
+    portico = open_embedded(own_directory, haproxy=haproxy)
+    web = build_web(portico, origins[:1])
+    address, pid = web.address, web.state().pid
+    portico.close(stop_agent=True)
+
+    # Not by way of the database, which is closed: only the address is left to ask.
+    assert find_sockets([(address, web.port)]) != []
+    with running_portico(own_directory, haproxy) as again:
+        found = Web(again, web.id, web.pool, web.listener, web.port, web.members)
+        assert again.agent.started
+        assert again.catalog.list_ids("load_balancer") == [web.id]
+        assert found.ask().status == 200
+        assert found.state().pid == pid
+        found.add_member(origins[1])
+        assert set(found.spread(6)) == {"a", "b"}
+        assert found.state().pid == pid
+
+
+def test_an_agent_that_is_killed_interrupts_nobody(haproxy: Path, own_directory: Path, origins: list[Origin]) -> None:
+    """While no agent runs, requests are answered; opening the directory again starts one, which adopts what runs."""
+    first = open_embedded(own_directory, haproxy=haproxy)
+    web = build_web(first, origins[:1])
+    pid = web.state().pid
+
+    os.kill(first.agent.pid, signal.SIGKILL)
+    assert [web.ask().status for _ in range(3)] == [200] * 3
+    os.waitpid(first.agent.pid, 0)
+
+    with running_portico(own_directory, haproxy) as again:
+        assert again.agent.pid != first.agent.pid
+        found = Web(again, web.id, web.pool, web.listener, web.port, web.members)
+        assert found.state().pid == pid
+        again.worker.update_member(found.members["a"], {"weight": 5})
+        assert found.ask().status == 200
+    first.close()
+
+
+def test_two_openings_of_a_directory_share_its_agent(haproxy: Path, own_directory: Path, origins: list[Origin]) -> None:
+    """A second program that opens the directory finds the agent and the load balancers of the first."""
+    with running_portico(own_directory, haproxy) as first:
+        web = build_web(first, origins[:1])
+        second = open_embedded(own_directory, haproxy=haproxy)
+        assert (second.agent.pid, second.agent.started) == (first.agent.pid, False)
+        Web(second, web.id, web.pool, web.listener, web.port, web.members).add_member(origins[1])
+        second.close()
+        assert set(web.spread(6)) == {"a", "b"}
+
+
+def test_the_demo_ends_well(haproxy: Path) -> None:
+    """What scripts/demo runs: exit status 0, no request failed by a change, nothing left behind."""
+    demo = subprocess.run(
+        [sys.executable, "-m", "portico.cli.demo", "--haproxy", str(haproxy)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "Failed: 0." in demo.stdout
+    assert "Left behind: no process, no socket, no file." in demo.stdout
+
+
+def test_a_demo_that_is_interrupted_cleans_up(haproxy: Path) -> None:
+    """Ctrl-C half way ends the demo with nothing left behind."""
+    demo = subprocess.Popen(
+        [sys.executable, "-u", "-m", "portico.cli.demo", "--haproxy", str(haproxy)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert demo.stdout is not None
+    directory = None
+    for line in demo.stdout:
+        if "an agent, all of it in" in line:
+            directory = Path(line.split()[-1])
+        if "Create the load balancer" in line:
+            break
+    demo.send_signal(signal.SIGINT)
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130, output
+    assert "Left behind: no process, no socket, no file." in output
+    assert directory is not None
+    assert not directory.exists()
+    assert await_end(directory, 0) == []
