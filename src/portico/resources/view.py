@@ -72,9 +72,9 @@ class Related:
     shown_schema: Mapping[str, Any] = field(default_factory=lambda: _LINKS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
-    """What the API shows of one kind.
+    """What the API shows of one kind; there is one of each, so that it can be a key of caches.
 
     Attributes:
         root: the key of one object in a body; ``collection`` that of a list.

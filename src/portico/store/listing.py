@@ -85,7 +85,7 @@ def show_object(
     """One object by id, or None. ``scope`` names fields that must have these values (a member's ``pool_id``)."""
     if "\x00" in object_id:
         return None
-    statement = _one(view.collection, view.root, tuple(scope or ()), _Hashable(view))
+    statement = _one(view, tuple(scope or ()))
     row = connection.execute(statement, {"id_": object_id, **{f"{k}_": v for k, v in (scope or {}).items()}}).first()
     return _reader(view, None)([row])[0] if row is not None else None
 
@@ -133,22 +133,8 @@ def list_objects(
 # Statements
 
 
-class _Hashable:
-    """A view as a part of a cache's key: there is one view of each kind, and it never changes."""
-
-    def __init__(self, view: View) -> None:
-        self.view = view
-
-    def __hash__(self) -> int:
-        return hash(self.view.collection)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashable) and other.view is self.view
-
-
 @lru_cache(maxsize=128)
-def _one(_collection: str, _root: str, scope: tuple[str, ...], key: _Hashable) -> Select[Any]:
-    view = key.view
+def _one(view: View, scope: tuple[str, ...]) -> Select[Any]:
     named = [_source(view, name) == bindparam(f"{name}_") for name in scope]
     return _columns(view, None).where(_source(view, view.id_field) == bindparam("id_"), *named)
 

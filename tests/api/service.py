@@ -1,0 +1,189 @@
+"""The API in one process: the application, a database, and a controller worker on no-op drivers that runs when told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from sqlalchemy import event
+from starlette.requests import Request
+
+from portico.api import create_app
+from portico.api.identity import Identity
+from portico.drivers.amphora_noop import NoopAmphorae
+from portico.drivers.compute_noop import NoopCompute
+from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.drivers.network_noop import NoopNetwork
+from portico.errors import Unauthenticated
+from portico.settings import (
+    AmphoraSettings,
+    ComputeSettings,
+    DatabaseSettings,
+    NetworkSettings,
+    QuotaSettings,
+    Settings,
+    WorkerSettings,
+)
+from portico.store.database import Database
+from portico.store.requests import Requests
+from portico.worker import ControllerWorker
+
+SUBNET = "6e0e1b8c-3f2a-4d6e-9a55-1c1a6f0d2b11"
+COLLECTION = {
+    "loadbalancer": "/v2.0/lbaas/loadbalancers",
+    "listener": "/v2.0/lbaas/listeners",
+    "pool": "/v2.0/lbaas/pools",
+    "healthmonitor": "/v2.0/lbaas/healthmonitors",
+    "l7policy": "/v2.0/lbaas/l7policies",
+}
+
+
+class ByHeader:
+    """Believes what the headers say, so that a test can be anybody: ``X-Project-Id``, and ``X-Admin`` for one who is.
+
+    Behaves as an authenticator must: a request that says nothing is refused.
+    """
+
+    def identify(self, request: Request) -> Identity:
+        """The caller that the headers name."""
+        project_id = request.headers.get("x-project-id")
+        if project_id is None:
+            raise Unauthenticated("The request you have made requires authentication.")
+        return Identity("tester", project_id, is_admin=request.headers.get("x-admin") == "yes")
+
+
+class Service:
+    """The API and what it needs. ``settle`` runs what is queued: until then, nothing moves."""
+
+    def __init__(self, url: str, quotas: QuotaSettings | None = None) -> None:
+        self.settings = Settings(
+            database=DatabaseSettings(url=url),
+            worker=WorkerSettings(executor_threads=8, poll_seconds=0.05, retry_seconds=0.001, batch_seconds=0.0),
+            compute=ComputeSettings(driver="noop"),
+            network=NetworkSettings(driver="noop"),
+            amphora=AmphoraSettings(driver="noop", drain_seconds=0.0),
+            quotas=quotas or QuotaSettings(),
+        )
+        self.compute = NoopCompute()
+        self.notifier = InProcessNotifier()
+        self.database = Database(self.settings.database)
+        self.worker = ControllerWorker(
+            self.settings,
+            database=Database(self.settings.database),
+            compute=self.compute,
+            network=NoopNetwork(),
+            amphorae=NoopAmphorae(self.compute),
+            notifier=self.notifier,
+        )
+        requests = Requests(self.database, self.settings.validation, self.notifier, self.settings.quotas)
+        self.app = create_app(self.settings, database=self.database, requests=requests, authenticator=ByHeader())
+        self.statements: list[str] = []
+        for engine in self.database.engines():
+            event.listen(engine, "before_cursor_execute", self._count)
+        self._runner = asyncio.Runner()
+
+    def _count(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        self.statements.append(statement)
+
+    def close(self) -> None:
+        """Close everything."""
+        self._runner.close()
+        self.worker.close()
+        self.worker.services.database.close()
+        self.database.close()
+
+    def settle(self) -> None:
+        """Run what is queued until nothing is."""
+        for _ in range(200):
+            if not self.worker.run_pending():
+                return
+        raise AssertionError("there is work without end")
+
+    # Requests
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        project: str | None = "p1",
+        admin: bool = True,
+        **options: Any,
+    ) -> httpx.Response:
+        """One request; ``project`` None names no caller at all."""
+        headers = dict(options.pop("headers", {}))
+        if project is not None:
+            headers |= {"x-project-id": project, "x-admin": "yes" if admin else "no"}
+        if body is not None:
+            options["json"] = body
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
+                return await client.request(method, path, headers=headers, **options)
+
+        return self._runner.run(send())
+
+    def get(self, path: str, **options: Any) -> Any:
+        """The body of a GET that must succeed."""
+        response = self.request("GET", path, **options)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def names(self, path: str, key: str = "loadbalancers", **options: Any) -> list[str]:
+        """The names in a list."""
+        return [one["name"] for one in self.get(path, **options)[key]]
+
+    def create(self, root: str, path: str | None = None, *, as_project: str = "p1", **values: Any) -> Any:
+        """The object that a POST made."""
+        response = self.request("POST", path or COLLECTION[root], {root: values}, project=as_project)
+        assert response.status_code == 201, response.text
+        return response.json()[root]
+
+    # One of each
+
+    def load_balancer(self, **values: Any) -> Any:
+        """A load balancer."""
+        return self.create("loadbalancer", **{"vip_subnet_id": SUBNET, **values})
+
+    def one_of_each(self, as_project: str = "p1") -> dict[str, Any]:
+        """A load balancer with one part of each kind. Root key to what its POST answered."""
+        made = {"loadbalancer": self.load_balancer(name="web", as_project=as_project)}
+        lb_id = made["loadbalancer"]["id"]
+        made["listener"] = self.create("listener", loadbalancer_id=lb_id, protocol="HTTP", protocol_port=80)
+        made["pool"] = self.create(
+            "pool", listener_id=made["listener"]["id"], protocol="HTTP", lb_algorithm="ROUND_ROBIN"
+        )
+        pool_id = made["pool"]["id"]
+        made["member"] = self.create(
+            "member", f"/v2.0/lbaas/pools/{pool_id}/members", address="192.0.2.1", protocol_port=80
+        )
+        made["healthmonitor"] = self.create(
+            "healthmonitor", pool_id=pool_id, type="HTTP", delay=5, timeout=3, max_retries=2
+        )
+        made["l7policy"] = self.create("l7policy", listener_id=made["listener"]["id"], action="REJECT")
+        made["rule"] = self.create(
+            "rule",
+            f"/v2.0/lbaas/l7policies/{made['l7policy']['id']}/rules",
+            type="PATH",
+            compare_type="STARTS_WITH",
+            value="/admin",
+        )
+        return made
+
+
+def address_of(root: str, made: dict[str, Any]) -> str:
+    """Where one of ``one_of_each`` is."""
+    if root == "member":
+        return f"/v2.0/lbaas/pools/{made['pool']['id']}/members/{made['member']['id']}"
+    if root == "rule":
+        return f"/v2.0/lbaas/l7policies/{made['l7policy']['id']}/rules/{made['rule']['id']}"
+    return f"{COLLECTION[root]}/{made[root]['id']}"
+
+
+def any_id() -> str:
+    """An id that nothing has."""
+    return str(uuid4())

@@ -1,0 +1,120 @@
+"""Where requests go, and what is said to those that go wrong: discovery, prefixes, methods, content types, ids."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from portico.api.faults import STATUS_OF, status_of
+from portico.errors import NotFound, PorticoError
+from tests.api.service import Service, any_id
+
+pytestmark = pytest.mark.database("sqlite")
+
+
+def test_versions_are_told_without_a_token_and_link_to_where_the_client_looks(service: Service) -> None:
+    """The newest version is CURRENT, the others SUPPORTED, and the links repeat the host that was asked."""
+    response = service.request("GET", "/", project=None)
+
+    versions = response.json()["versions"]
+    assert response.status_code == 200
+    assert [one["id"] for one in versions] == [f"v2.{minor}" for minor in range(len(versions))]
+    assert {one["status"] for one in versions[:-1]} == {"SUPPORTED"}
+    assert versions[-1]["status"] == "CURRENT"
+    assert versions[0]["links"] == [{"rel": "self", "href": "http://api.test/v2"}]
+    assert service.request("GET", "/v2.0", project=None).json() == response.json()
+    assert service.request("GET", "/v2/", project=None).json() == response.json()
+
+
+@pytest.mark.parametrize("prefix", ["/v2", "/v2.0"])
+@pytest.mark.parametrize("end", ["", "/"])
+def test_both_prefixes_work_with_and_without_a_slash(service: Service, prefix: str, end: str) -> None:
+    """One client says v2, another v2.0."""
+    service.load_balancer(name="web")
+    service.settle()
+
+    assert service.names(f"{prefix}/lbaas/loadbalancers{end}") == ["web"]
+    assert len(service.get(f"{prefix}/octavia/amphorae{end}")["amphorae"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "title"),
+    [
+        ("GET", "/v2.0/lbaas/nothing", 404, "Not Found"),
+        ("GET", "/v3/lbaas/loadbalancers", 404, "Not Found"),
+        ("GET", "/v2.0/lbaas/loadbalancers/x/nothing", 404, "Not Found"),
+        ("PATCH", "/v2.0/lbaas/loadbalancers/x", 405, "Method Not Allowed"),
+        ("HEAD", "/v2.0/lbaas/loadbalancers", 405, None),
+        ("PUT", "/v2.0/lbaas/loadbalancers", 405, "Method Not Allowed"),
+    ],
+)
+def test_an_unknown_address_or_method_has_its_own_shape(
+    service: Service, method: str, path: str, status: int, title: str | None
+) -> None:
+    """404 and 405 name themselves, as clients expect them."""
+    response = service.request(method, path)
+
+    assert response.status_code == status
+    if title is not None:
+        assert response.json() == {"code": status, "title": title, "description": ""}
+
+
+def test_a_caller_who_is_not_known_is_asked_who_he_is(service: Service) -> None:
+    """401 in the identity service's shape, before anything is looked at."""
+    response = service.request("GET", f"/v2.0/lbaas/loadbalancers/{any_id()}", project=None)
+
+    assert response.status_code == 401
+    assert response.json()["error"]["code"] == 401
+    assert response.json()["error"]["title"] == "Unauthorized"
+    assert "WWW-Authenticate" in response.headers
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [("application/json", 200), ("*/*", 200), ("text/html, */*;q=0.8", 200), ("text/html", 406), ("image/png", 406)],
+)
+def test_answers_are_json_or_nothing(service: Service, accept: str, status: int) -> None:
+    """Who does not take JSON gets 406."""
+    assert service.request("GET", "/v2.0/lbaas/loadbalancers", headers={"accept": accept}).status_code == status
+
+
+@pytest.mark.parametrize("given", ["req-6b5f1a0e-9a3c-4d5e-8f70-112233445566", "my.id_1"])
+def test_the_callers_request_id_comes_back_and_is_on_the_operation(service: Service, given: str) -> None:
+    """One id leads from the client's log to the operation."""
+    response = service.request(
+        "POST",
+        "/v2.0/lbaas/loadbalancers",
+        {"loadbalancer": {"vip_subnet_id": any_id()}},
+        headers={"X-OpenStack-Request-ID": given},
+    )
+
+    assert response.headers["x-openstack-request-id"] == given
+    with service.database.engine.connect() as connection:
+        ids = connection.exec_driver_sql("SELECT request_id FROM operation").scalars().all()
+    assert ids == [given]
+
+
+@pytest.mark.parametrize("given", [None, "", "a b", "x" * 65, "é"])
+def test_every_answer_has_a_request_id(service: Service, given: str | None) -> None:
+    """A missing one is made, and one that could do harm in a log is replaced."""
+    headers = {} if given is None else {"X-OpenStack-Request-ID": given.encode()}
+    for path in ("/", "/v2.0/lbaas/nothing", "/v2.0/lbaas/loadbalancers"):
+        answered = service.request("GET", path, headers=headers).headers["x-openstack-request-id"]
+        assert re.fullmatch(r"req-[0-9a-f-]{36}", answered)
+
+
+def test_every_error_has_a_status_and_the_nearest_class_decides() -> None:
+    """The table covers the tree: only what is our own fault is 500."""
+
+    def leaves(kind: type[PorticoError]) -> list[type[PorticoError]]:
+        return [kind, *(leaf for one in kind.__subclasses__() for leaf in leaves(one))]
+
+    ours = {kind.__name__ for kind in leaves(PorticoError) if not any(base in STATUS_OF for base in kind.__mro__)}
+    assert ours >= {"PorticoError", "StoreError", "DriverError", "LeaseLost"}
+    assert not ours & {"InvalidInput", "Conflict", "NotFound", "Forbidden", "Unsuitable"}
+
+    class Special(NotFound):
+        """A new leaf."""
+
+    assert status_of(Special("x")) == 404
