@@ -93,13 +93,12 @@ class Slots:
 
         def work(connection: Connection) -> list[SlotUse]:
             live = (Slot.owner.is_not(None), Slot.expires_at >= now_ms())
-            held = dict(
-                connection.execute(select(Slot.name, func.count()).where(*live).group_by(Slot.name)).tuples().all()
-            )
+            holders = select(Slot.name, func.count()).where(*live).group_by(Slot.name)
+            held = dict(connection.execute(holders).all())
             line = (
                 select(SlotWaiter.name, func.count()).where(SlotWaiter.expires_at >= now_ms()).group_by(SlotWaiter.name)
             )
-            waiting = dict(connection.execute(line).tuples().all())
+            waiting = dict(connection.execute(line).all())
             limits = connection.execute(select(SlotLimit.name, SlotLimit.capacity).order_by(SlotLimit.name)).all()
             return [SlotUse(name, capacity, held.get(name, 0), waiting.get(name, 0)) for name, capacity in limits]
 
