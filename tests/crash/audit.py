@@ -16,8 +16,9 @@ from portico.resources.tree import Tree
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus
 from portico.store.database import Database
 from portico.store.dialects import now_ms
-from portico.store.snapshot import read_snapshot
+from portico.store.snapshot import Snapshot, read_snapshot
 from portico.store.subjects import SUBJECTS
+from portico.store.wanted import wanted_tree
 from portico.tasks.vip import allocation_of
 from tests.crash.world import World
 
@@ -149,6 +150,7 @@ def _find_differences(database: Database, world: World) -> list[str]:
 def _find_stale(database: Database, tree: Tree, bundles: dict[str, Any]) -> list[str]:
     """Amphorae of one load balancer that run anything but the newest configuration."""
     faults = []
+    wanted = wanted_tree(tree, Snapshot(), ())  # without what never was part of an accepted configuration
     version = read_snapshot(database, tree.load_balancer.id).lease.config_version  # type: ignore[union-attr]
     for amphora in tree.amphorae:
         bundle = bundles.get(amphora.id)
@@ -156,8 +158,8 @@ def _find_stale(database: Database, tree: Tree, bundles: dict[str, Any]) -> list
             faults.append(f"amphora {amphora.id} has no configuration")
         elif bundle.version != version:
             faults.append(f"amphora {amphora.id} has version {bundle.version}, the rows say {version}")
-        elif bundle != (wanted := render(tree, amphora.id, version)):
-            faults.append(f"amphora {amphora.id} runs {bundle}, the rows say {wanted}")
+        elif bundle != (expected := render(wanted, amphora.id, version)):
+            faults.append(f"amphora {amphora.id} runs {bundle}, the rows say {expected}")
     return faults
 
 

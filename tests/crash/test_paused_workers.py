@@ -63,7 +63,7 @@ def pause_and_resume(stage: Stage, interruptions: list[Interruption]) -> int:
         workers.append(stage.start(each.trial.method, *each.trial.arguments, stop=stop, settings=settings))
     paused = [worker for worker in workers if worker.wait_until_paused() is None]
     time.sleep(LEASE_SECONDS)
-    recovered = stage.start(settings=settings).wait()
+    recovered = stage.start().wait()
     assert recovered is not None
     assert recovered.error is None, recovered.error
     for each in interruptions:

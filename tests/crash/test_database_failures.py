@@ -1,0 +1,164 @@
+"""A database that goes away, cuts connections, or gives a transaction up: what was accepted ends, whole."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select
+
+from portico.errors import StoreError
+from portico.resources import Operation
+from portico.status import OperationState
+from portico.store.leases import next_due_ms
+from portico.store.operations import UNFINISHED
+from portico.store.requests import Accepted
+from tests.crash.adversary import Adversary, again_and_again
+from tests.crash.scenarios import Site, build_site
+from tests.crash.stage import Stage, make_settings
+from tests.support.server import Server
+
+LEASE_SECONDS = 2.0
+servers = pytest.mark.database("postgresql", "mariadb")
+
+
+class Stream:
+    """A client that asks for one change after the other, and is told which were accepted.
+
+    ``accepted`` and the number of those that were ``refused`` because the database did not answer.
+    """
+
+    def __init__(self, stage: Stage, sites: list[Site], pause: float) -> None:
+        self.accepted: list[Accepted] = []
+        self.refused = 0
+        self._stage = stage
+        self._sites = sites
+        self._pause = pause
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def wait_for(self, number: int) -> None:
+        """Wait until that many more were accepted."""
+        wanted = len(self.accepted) + number
+        wait_until(lambda: len(self.accepted) >= wanted, f"{number} more changes are accepted")
+
+    def stop(self) -> None:
+        """Ask for nothing more."""
+        self._over.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        weight = 0
+        while not self._over.wait(self._pause):
+            weight = weight % 200 + 1
+            for site in self._sites:
+                try:
+                    change = self._stage.requests.update("member", site.ids["member"], {"weight": weight})
+                except StoreError:
+                    self.refused += 1
+                else:
+                    self.accepted.append(change)
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    """Look again and again, 90 s at most, whatever the database says."""
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            if holds():
+                return
+        except StoreError:
+            pass
+        assert time.monotonic() < deadline, f"it did not come true that {what}"
+        time.sleep(0.05)
+
+
+def expect_all_ended(stage: Stage, stream: Stream) -> None:
+    """Everything that was accepted succeeds, nothing else is left over, and the slots come back, while workers live."""
+    wait_until(lambda: next_due_ms(stage.database) is None, "every operation ends")
+    for change in stream.accepted:
+        outcome = stage.requests.outcome(change.operation_id)
+        assert outcome is not None
+        assert outcome.state == OperationState.SUCCEEDED
+    slots = stage.builder.services.slots
+    wait_until(lambda: all(use.held == 0 for use in slots.usage()), "the slots come back")
+
+
+@servers
+@pytest.mark.parametrize("how", ["kill", "restart"])
+def test_server_goes_away_in_mid_operation(stage: Stage, database_server: Server, how: str) -> None:
+    """Killed or restarted while workers are at work: operations that were accepted succeed once it is back, without
+    anyone's help; requests that came meanwhile were refused or accepted, nothing in between."""
+    settings = make_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
+    sites = [build_site(stage) for _ in range(3)]
+    workers = [stage.start(loop=True, settings=settings) for _ in range(2)]
+    stream = Stream(stage, sites, 0.05)
+    for _ in range(2):
+        stream.wait_for(6)
+        database_server.kill() if how == "kill" else database_server.stop()
+        database_server.start()
+    stream.wait_for(6)
+    stream.stop()
+    expect_all_ended(stage, stream)
+    for worker in workers:
+        report = worker.finish()
+        assert report is not None
+        assert report.error is None, report.error
+    stage.audit()
+
+
+@servers
+def test_connections_are_cut_in_mid_operation(stage: Stage) -> None:
+    """Each connection is cut ten times a second: transactions are tried again where that is safe, and none is half
+    done or done twice."""
+    settings = make_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
+    sites = [build_site(stage) for _ in range(2)]
+    adversary = Adversary(stage.settings.database.url)
+    workers = [stage.start(loop=True, settings=settings) for _ in range(2)]
+    with again_and_again(adversary.cut_connections, 0.1):
+        stream = Stream(stage, sites, 0.02)
+        stream.wait_for(60)
+        created = build_site(stage)  # many transactions, each of which may be cut, in the test's own worker
+        stream.stop()
+    expect_all_ended(stage, stream)
+    for worker in workers:
+        report = worker.finish()
+        assert report is not None
+        assert report.error is None, report.error
+    assert created.show("load_balancer")["provisioning_status"] == "ACTIVE"
+    stage.audit()
+
+
+def find_unfinished(stage: Stage) -> list[str]:
+    """Ids of operations that have not ended."""
+    statement = select(Operation.id).where(Operation.state.in_(UNFINISHED))
+    return stage.database.read(lambda connection: list(connection.scalars(statement)))
+
+
+@servers
+def test_deadlock_is_tried_again(stage: Stage) -> None:
+    """A worker whose transaction the database gives up to resolve a deadlock runs it again, as a whole."""
+    site = build_site(stage)
+    adversary = Adversary(stage.settings.database.url)
+    before = adversary.count_deadlocks()
+    stage.world.amphorae.faults.delay = 1.0  # time to lock the operation while its flow runs
+    calls = len(stage.world.calls)
+    worker = stage.start("update_member", site.ids["member"], {"weight": 7})
+    wait_until(lambda: len(stage.world.calls) > calls, "the flow pushes")
+    [operation_id] = find_unfinished(stage)
+    adversary.block(
+        site.ids["load_balancer"],
+        operation_id,
+        lambda: wait_until(lambda: adversary.count_waiting() > 0, "the worker waits for its operation"),
+    )
+    report = worker.wait()
+    stage.world.amphorae.faults.delay = 0.0
+    assert report is not None
+    assert report.error is None, report.error
+    wait_until(lambda: adversary.count_deadlocks() > before, "there was a deadlock")
+    assert site.show("member")["weight"] == 7
+    stage.audit()
