@@ -169,10 +169,10 @@ class Traffic:
         """All answers from a mark on."""
         return Tally(self._answers[mark:])
 
-    def collect(self, count: int) -> Tally:
+    def collect(self, count: int, seconds: float = PATIENCE) -> Tally:
         """Wait for the answers to so many requests, all of them sent from now on. Raises TimeoutError."""
         now, mark = time.monotonic(), self.mark()
-        return self._await(lambda: [a for a in self._answers[mark:] if a.sent_at >= now], count)
+        return _await(lambda: [answer for answer in self._answers[mark:] if answer.sent_at >= now], count, seconds)
 
     def await_answer(self, by: str | None = None) -> Answer:
         """Wait for the first good answer, of any backend or this one, to a request that is sent from now on.
@@ -185,15 +185,7 @@ class Traffic:
             sent = (answer for answer in self._answers[mark:] if answer.sent_at >= now and not answer.problem)
             return [answer for answer in sent if by in (None, answer.by)]
 
-        return self._await(find, 1).answers[0]
-
-    def _await(self, find: Callable[[], list[Answer]], count: int) -> Tally:
-        deadline = time.monotonic() + PATIENCE
-        while len(found := find()) < count:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the traffic brought {len(found)} of {count} answers in {PATIENCE:g} s")
-            time.sleep(0.01)
-        return Tally(found)
+        return _await(find, 1, PATIENCE).answers[0]
 
     def _run(self, client: int) -> None:
         connection = http.client.HTTPConnection(*self._address, timeout=PATIENCE)
@@ -206,6 +198,15 @@ class Traffic:
                 connection.close()
             due = max(due + self._interval, time.monotonic() - self._interval)
         connection.close()
+
+
+def _await(find: Callable[[], list[Answer]], count: int, seconds: float) -> Tally:
+    deadline = time.monotonic() + seconds
+    while len(found := find()) < count:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the traffic brought {len(found)} of {count} answers in {seconds:g} s")
+        time.sleep(0.01)
+    return Tally(found)
 
 
 def ask(connection: http.client.HTTPConnection, path: str) -> Answer:

@@ -102,7 +102,8 @@ def _run_processes(config: Path | None, count: int) -> int:
         process.terminate()
     for _, process in running:
         process.join()
-    return max(abs(process.exitcode or 0) for _, process in running) and 1
+    # One that was still starting ends by the signal: it had nothing to hand over.
+    return int(any(process.exitcode not in (0, -signal.SIGTERM) for _, process in running))
 
 
 def _run_child(config: Path | None) -> None:

@@ -1,0 +1,114 @@
+"""``portico``: its commands, what they print and how they end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from portico import Requests, Settings
+from portico.bootstrap import build_worker
+from portico.cli.commands import app
+from portico.store.database import Database
+
+_PORTICO = [sys.executable, "-c", "from portico.cli import main; main()"]
+_NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
+
+
+def run(*words: str | Path) -> Result:
+    """Run a command with these words, in a wide terminal; in this process, which has loaded everything already."""
+    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Settings for a SQLite database that is not there yet, and drivers that touch nothing."""
+    path = tmp_path / "portico.toml"
+    path.write_text(f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[worker]\npoll_seconds = 0.1\n{_NOOP}')
+    return path
+
+
+@pytest.fixture
+def upgraded(config: Path) -> Path:
+    """The same, with the database's tables."""
+    assert run("db", "upgrade", "--config", config).exit_code == 0
+    return config
+
+
+def test_commands_that_need_a_schema_say_how_to_get_it(config: Path) -> None:
+    """Without tables, worker and status end with status 1 and name the command that makes them; after it, they work."""
+    for command in ("worker", "status"):
+        refused = run(command, "--config", config)
+        assert (refused.exit_code, "portico db upgrade" in refused.stderr) == (1, True), refused
+
+    assert "revision" in run("db", "upgrade", "--config", config).stdout
+    shown = run("status", "--config", config)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("[worker]\nthread = 3\n", "worker.thread"), ("[worker]\nthreads = 0\n", "worker.threads"), ("[worker", "TOML")],
+    ids=["unknown", "out of range", "no TOML"],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    """A configuration that says something unknown or wrong ends the command with a line that names it."""
+    path = tmp_path / "portico.toml"
+    path.write_text(text)
+    refused = run("db", "upgrade", "--config", path)
+    assert refused.exit_code == 1
+    assert complaint.lower() in refused.stderr.lower() or "expected" in refused.stderr.lower()
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_worker_runs_what_was_asked_for_until_it_is_told_to_stop(upgraded: Path, processes: int) -> None:
+    """What another process queues is done by ``portico worker``; SIGTERM ends it, and its processes, with status 0."""
+    settings = Settings.from_file(upgraded)
+    database = Database(settings.database)
+    worker = build_worker(settings)
+    requests = Requests(database, settings.validation, worker.services.notifier)
+    command = [*_PORTICO, "worker", "--config", str(upgraded), "--processes", str(processes)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            accepted = requests.create("load_balancer", name="web")
+            assert _await_end(requests, accepted.operation_id) == "SUCCEEDED"
+            shown = run("status", "--config", upgraded)
+            assert f"{accepted.object_id}" in shown.stdout
+            assert "SUCCEEDED" in shown.stdout
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors
+    worker.close()
+    worker.services.database.close()
+    database.close()
+
+
+def _await_end(requests: Requests, operation_id: str) -> str:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        outcome = requests.outcome(operation_id)
+        if outcome is not None and outcome.finished:
+            return outcome.state
+        time.sleep(0.05)
+    return "nothing happened in 60 s"
+
+
+def test_status_knows_the_directory_of_an_embedded_portico(tmp_path: Path) -> None:
+    """``--directory`` is where ``open_embedded`` keeps its data; one without is refused."""
+    refused = run("status", "--directory", tmp_path)
+    assert (refused.exit_code, "there is no Portico in" in refused.stderr) == (1, True)
+
+
+def test_the_agent_is_run_with_its_own_options() -> None:
+    """``portico agent`` becomes the agent's program: its complaints, its exit status."""
+    command = [*_PORTICO, "agent", "--directory", "/nonexistent"]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, "portico-agent: error" in refused.stderr) == (2, True)

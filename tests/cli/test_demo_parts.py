@@ -1,0 +1,149 @@
+"""The demo's judgement can be trusted: its clients count what fails, its search finds what is left."""
+
+from __future__ import annotations
+
+import io
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from portico.cli.demo_remains import await_end, find_processes, find_sockets, kill_processes
+from portico.cli.demo_report import Report
+from portico.cli.demo_traffic import Backend, Traffic, ask_once
+
+
+@contextmanager
+def _rude_server(answer: bytes) -> Iterator[int]:
+    """A server that says this to every request, and closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ending = threading.Event()
+
+        def serve() -> None:
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    if ending.is_set():
+                        return
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        ending.set()
+        socket.create_connection(listening.getsockname()).close()
+        thread.join()
+
+
+def test_traffic_counts_who_answered() -> None:
+    """Every request is answered by the one backend that there is, and none fails, over several connections."""
+    with Backend("doric") as backend, Traffic("127.0.0.1", backend.port, rate=1000) as traffic:
+        seen = traffic.collect(120)
+    assert seen.by == {"doric": len(seen)}
+    assert (seen.failed, seen.describe_spread()) == ([], "doric 100 %")
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"HTTP/1.0 503 No\r\nContent-Length: 2\r\n\r\nno", "answered with 503"),
+        (b"", "no answer: RemoteDisconnected"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 20\r\n\r\nhalf", "no answer: IncompleteRead"),
+    ],
+    ids=["status", "nothing", "half"],
+)
+def test_traffic_counts_what_fails(answer: bytes, problem: str) -> None:
+    """A wrong status, a closed connection and half an answer are failures, each of them counted once."""
+    with _rude_server(answer) as port, Traffic("127.0.0.1", port, rate=200, clients=2) as traffic:
+        seen = traffic.collect(10)
+    assert len(seen.failed) == len(seen)
+    assert all(each.startswith(problem) for each in seen.failed)
+    assert not seen.by
+
+
+def test_traffic_is_bounded() -> None:
+    """No more requests are sent than the limit says, however long it goes on."""
+    with Backend("doric") as backend, Traffic("127.0.0.1", backend.port, rate=2000, clients=4, limit=40) as traffic:
+        with pytest.raises(TimeoutError):
+            traffic.collect(1000, seconds=1)
+        assert traffic.mark() == 40
+
+
+def test_a_stopped_backend_refuses_and_a_started_one_answers_at_the_same_port() -> None:
+    """Between ``stop`` and ``start`` nobody listens; an unwell one fails its health check only."""
+    with Backend("doric") as backend:
+        port = backend.port
+        backend.stop()
+        assert "ConnectionRefusedError" in ask_once("127.0.0.1", port).problem
+        backend.well = False
+        backend.start()
+        assert (ask_once("127.0.0.1", port).status, ask_once("127.0.0.1", port, "/health").status) == (200, 503)
+
+
+def test_a_process_is_found_by_its_command_line_environment_and_place(tmp_path: Path) -> None:
+    """What names the directory in any way is found, and killed; other processes are left alone."""
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    ours = [
+        subprocess.Popen([*sleep, str(tmp_path / "somewhere")]),
+        subprocess.Popen(sleep, env={"DATA": str(tmp_path)}),
+        subprocess.Popen(sleep, cwd=tmp_path),
+    ]
+    stranger = subprocess.Popen(sleep)
+    try:
+        assert set(find_processes(tmp_path)) == {process.pid for process in ours}
+        assert await_end(tmp_path, 0.1) == [f"process {pid}" for pid in find_processes(tmp_path)]
+        # They stay this process's zombies, which have no command line, environment or place any more.
+        assert kill_processes(tmp_path) == []
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        for process in [*ours, stranger]:
+            process.wait(10)
+
+
+def test_sockets_are_found_by_address_and_directory(tmp_path: Path, run_directory: Path) -> None:
+    """A listening TCP socket is found by its address, a UNIX socket by its directory; closed, they are not."""
+    path = run_directory / "demo.sock"
+    with socket.create_server(("127.0.0.3", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(path))
+        address = tcp.getsockname()
+        assert find_sockets([address, ("127.0.0.4", address[1])]) == [f"127.0.0.3:{address[1]}"]
+        assert find_sockets(directory=run_directory) == [str(path)]
+    path.unlink()
+    assert find_sockets([address], run_directory) == []
+
+
+def test_the_report_is_good_only_if_nothing_failed_and_nothing_is_left() -> None:
+    """A failed request makes a step and the whole bad, unless something was broken on purpose and it is at most one for
+    each client; a check that fails and remains do too."""
+    for clients, breaks, good in ((2, False, False), (2, True, False), (20, True, True)):
+        assert _report_on_failures(clients, breaks=breaks) == good
+
+    report = Report(Console(file=io.StringIO()))
+    with report.step("quiet"):
+        pass
+    assert report.summarise()
+    report.left.append("process 1")
+    assert not report.summarise()
+
+    report = Report(Console(file=io.StringIO()))
+    with report.step("wrong") as step:
+        step.check(False, "it is not so")
+    assert not report.summarise()
+
+
+def _report_on_failures(clients: int, *, breaks: bool) -> bool:
+    report = Report(Console(file=io.StringIO()))
+    with _rude_server(b"") as port, Traffic("127.0.0.1", port, rate=100, clients=clients, limit=20) as traffic:
+        report.traffic = traffic
+        with report.step("unlucky", breaks=breaks):
+            traffic.collect(10)
+            traffic.stop()
+    return report.summarise()
