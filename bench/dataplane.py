@@ -42,6 +42,7 @@ def measure(haproxy: Path, directory: Path, extent: Extent) -> dict[str, Any]:
     with open_bed(directory, haproxy) as bed:
         return {
             "haproxy": read_version(haproxy),
+            "load_before": round(os.getloadavg()[0], 1),
             "first_answer": measure_first_answer(bed, extent.creations),
             "member_changes": measure_member_changes(bed, extent.member_changes),
             "phases_of_a_weight_ms": measure_phases(bed, extent.creations),
@@ -55,7 +56,7 @@ def print_figures(name: str, figures: dict[str, Any]) -> None:
     """One HAProxy's figures, for people."""
     first, members, traffic = figures["first_answer"], figures["member_changes"], figures["failed_requests"]
     flood, phases = figures["flood"], figures["phases_of_a_weight_ms"]
-    print(f"\nHAProxy {figures['haproxy']} ({name}); milliseconds are medians")
+    print(f"\nHAProxy {figures['haproxy']} ({name}); milliseconds are medians; load before: {figures['load_before']}")
     print(
         f"  create to first 200: {first['first_200_ms']} ms (call {first['return_ms']}, push {first['push_ms']},"
         f" worst {first['first_200_worst_ms']})"
