@@ -1,0 +1,243 @@
+"""Lists: filters, order, pages, fields, tags; and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from portico.resources.load_balancer import LOAD_BALANCER_VIEW
+from portico.status import ProvisioningStatus, shown_status
+from portico.store.subjects import SUBJECTS
+from tests.api.service import COLLECTION, SUBNET, Service, address_of, any_id
+
+LBS = COLLECTION["loadbalancer"]
+
+
+@pytest.fixture
+def four(service: Service) -> list[Any]:
+    """Four load balancers in the order of their making: two colours, two of them alike in name."""
+    descriptions = ("red", "blue", "red", "blue")
+    tags = (["a", "b"], ["a"], ["b", "with, comma"], [])
+    names = ("n1", "n2", "n3", "n3")
+    found = zip(names, descriptions, tags, strict=True)
+    return [service.load_balancer(name=name, description=text, tags=words) for name, text, words in found]
+
+
+def positions(service: Service, four: list[Any], query: str) -> list[int]:
+    """Which of the four a list holds, in its order."""
+    ids = [one["id"] for one in four]
+    return [ids.index(one["id"]) for one in service.get(f"{LBS}?{query}")["loadbalancers"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", [0, 1, 2, 3]),
+        ("name=n3", [2, 3]),
+        ("name=n1&name=n2", [0, 1]),
+        ("name=n3&description=red", [2]),
+        ("name=N3", []),
+        ("name=", []),
+        ("name=%00", []),
+        ("unknown=1", [0, 1, 2, 3]),
+        ("admin_state_up=True", [0, 1, 2, 3]),
+        ("enabled=false", []),
+        ("project_id=p1", [0, 1, 2, 3]),
+        ("tenant_id=p2", []),
+        (f"vip_subnet_id={SUBNET}", [0, 1, 2, 3]),
+        ("provisioning_status=PENDING_CREATE", [0, 1, 2, 3]),
+        ("provisioning_status=ACTIVE", []),
+        ("provider=amphora", [0, 1, 2, 3]),
+        ("flavor_id=x", []),
+        ("sort=name:desc", [2, 3, 1, 0]),
+        ("sort=description,name:desc", [3, 1, 2, 0]),
+        ("sort=description&sort=name:desc", [3, 1, 2, 0]),
+        ("sort_key=name&sort_dir=desc", [2, 3, 1, 0]),
+        ("sort_key=description&sort_dir=desc&sort_key=name&sort_dir=asc", [0, 2, 1, 3]),
+        ("sort_key=name", [0, 1, 2, 3]),
+        ("sort=updated_at:desc,vip_address,name", [0, 1, 2, 3]),
+        ("tags=a", [0, 1]),
+        ("tags=a&tags=b", [0]),
+        ("tags=with, comma", [2]),
+        ("tags=a,b", []),
+        ("tags-any=a&tags-any=b", [0, 1, 2]),
+        ("not-tags=a&not-tags=b", [1, 2, 3]),
+        ("not-tags-any=a&not-tags-any=b", [3]),
+        ("tags=a&not-tags-any=b", [1]),
+        ("limit=2", [0, 1]),
+        ("limit=0", [0, 1, 2, 3]),
+    ],
+)
+def test_what_a_list_holds_and_in_which_order(
+    service: Service, four: list[Any], query: str, expected: list[int]
+) -> None:
+    """Filters are fields' names and all must hold, one given twice may be either; the oldest comes first."""
+    # Equal names are told apart by id, which is chance.
+    found = positions(service, four, query)
+
+    assert sorted(found) == sorted(expected)
+    names = [four[one]["name"] for one in found]
+    assert names == [four[one]["name"] for one in expected]
+
+
+@pytest.mark.parametrize("query", ["sort=name:desc", "sort=updated_at,description:desc", "", "name=n3", "sort=id"])
+@pytest.mark.parametrize("limit", [1, 3])
+def test_following_next_sees_everything_once_and_previous_leads_back(
+    service: Service, four: list[Any], query: str, limit: int
+) -> None:
+    """Pages never skip or repeat, whatever the order; links are absolute and repeat what was asked."""
+    whole = [one["id"] for one in service.get(f"{LBS}?{query}")["loadbalancers"]]
+    url = f"/v2/lbaas/loadbalancers?{query}&limit={limit}"
+    pages = []
+    for _ in range(10):
+        body = service.get(url)
+        pages.append([one["id"] for one in body["loadbalancers"]])
+        links = {link["rel"]: link["href"] for link in body["loadbalancers_links"]}
+        assert all(href.startswith("http://api.test/v2/lbaas/loadbalancers?") for href in links.values())
+        if "next" not in links:
+            break
+        url = links["next"]
+    assert [one for page in pages for one in page] == whole
+    assert all(len(page) == limit for page in pages[:-1])
+
+    back = []
+    while "previous" in links:
+        body = service.get(links["previous"])
+        back.append([one["id"] for one in body["loadbalancers"]])
+        links = {link["rel"]: link["href"] for link in body["loadbalancers_links"]}
+    assert [one for page in reversed(back) for one in page] == whole[: len(whole) - len(pages[-1])]
+
+
+@pytest.mark.database("sqlite")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=x",
+        "limit=-1",
+        "limit=99999999999999999999",
+        "sort=name:up",
+        "sort_key=name&sort_dir=down",
+        "sort=nothing",
+        "sort=listeners",
+        "marker=nothing",
+        f"marker={any_id()}",
+        "marker=%00",
+        "admin_state_up=maybe",
+        "created_at=yesterday",
+    ],
+)
+def test_a_list_that_cannot_be_is_refused(service: Service, query: str) -> None:
+    """400 names what is wrong."""
+    response = service.request("GET", f"{LBS}?{query}")
+
+    assert response.status_code == 400
+    assert query.split("=", maxsplit=1)[0].removesuffix("_key") in response.json()["faultstring"]
+
+
+@pytest.mark.database("sqlite")
+@pytest.mark.parametrize("value", ["1", "99999999999999999999999", "-5"])
+def test_numbers_of_any_size_may_be_looked_for(service: Service, value: str) -> None:
+    """A number that no column can hold is no object's."""
+    assert service.get(f"{COLLECTION['listener']}?protocol_port={value}")["listeners"] == []
+
+
+@pytest.mark.database("sqlite")
+@pytest.mark.parametrize(
+    ("fields", "keys"),
+    [
+        ("fields=name&fields=vip_address", {"name", "vip_address"}),
+        ("fields=id,listeners", {"id", "listeners"}),
+        ("fields=nothing", set()),
+    ],
+)
+def test_fields_cut_lists_and_single_objects(service: Service, four: list[Any], fields: str, keys: set[str]) -> None:
+    """Only what is asked for is shown, page links included."""
+    body = service.get(f"{LBS}?{fields}&limit=1")
+    assert [set(one) for one in body["loadbalancers"]] == [keys]
+    assert [link["rel"] for link in body["loadbalancers_links"]] == ["next"]
+    assert set(service.get(f"{LBS}/{four[0]['id']}?{fields}")["loadbalancer"]) == keys
+
+
+@pytest.mark.database("sqlite")
+@pytest.mark.parametrize(
+    ("root", "query"),
+    [
+        ("listener", "loadbalancer_id={loadbalancer}"),
+        ("listener", "load_balancer_id={loadbalancer}&protocol_port=80"),
+        ("listener", "default_pool_id={pool}"),
+        ("pool", "loadbalancer_id={loadbalancer}"),
+        ("pool", "listener_id={listener}"),
+        ("healthmonitor", "pool_id={pool}"),
+        ("healthmonitor", "http_method=GET&expected_codes=200"),
+        ("l7policy", "listener_id={listener}&position=1"),
+        ("member", "address=192.0.2.1&backup=False"),
+        ("rule", "value=/admin"),
+    ],
+)
+def test_parts_are_found_by_what_they_belong_to(service: Service, root: str, query: str) -> None:
+    """The filters that clients use to find children; one that does not fit finds nothing."""
+    made = service.one_of_each()
+    path, _, object_id = address_of(root, made).rpartition("/")
+    ids = {name: one["id"] for name, one in made.items()}
+    key = "l7policies" if root == "l7policy" else f"{root}s"
+
+    assert [one["id"] for one in service.get(f"{path}?{query.format(**ids)}")[key]] == [object_id]
+    name, _, _ = query.partition("=")
+    assert service.get(f"{path}?{name}={any_id()}")[key] == []
+
+
+@pytest.mark.database("sqlite")
+@pytest.mark.parametrize("query", ["", "limit=1000", "sort=name:desc&limit=3", "tags=a", "fields=id"])
+def test_a_list_is_one_statement_however_long_it_is(service: Service, query: str) -> None:
+    """What belongs to the objects is gathered by the same statement; a marker costs one more."""
+    counts = []
+    last = ""
+    for _ in range(2):
+        for number in range(4):
+            last = service.load_balancer(name=f"n{number}", tags=["a"])["id"]
+        service.statements.clear()
+        service.get(f"{LBS}?{query}")
+        counts.append(len(service.statements))
+    assert counts == [1, 1]
+    service.statements.clear()
+    service.get(f"{LBS}?{query}&marker={last}")
+    assert len(service.statements) == 2
+
+
+def test_a_busy_load_balancer_is_shown_and_found_as_updating(service: Service) -> None:
+    """The status that is derived in SQL for lists is the one that portico.status derives, for every stored status."""
+    lb_id = service.load_balancer()["id"]
+    for pending in (0, 1):
+        for stored in ProvisioningStatus:
+            with service.database.engine.begin() as connection:
+                connection.exec_driver_sql(f"UPDATE lease SET pending = {pending}")
+                connection.exec_driver_sql(f"UPDATE load_balancer SET provisioning_status = '{stored}'")
+            expected = shown_status(stored, pending)
+            assert service.get(f"{LBS}/{lb_id}")["loadbalancer"]["provisioning_status"] == expected
+            assert len(service.get(f"{LBS}?provisioning_status={expected}")["loadbalancers"]) == 1
+            assert service.get(f"{LBS}/{lb_id}/status")["statuses"]["loadbalancer"]["provisioning_status"] == expected
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SUBJECTS if kind != "amphora"])
+def test_views_show_what_can_be_set_and_every_column(kind: str) -> None:
+    """A new field cannot be forgotten: what a spec takes and a table holds is shown, or named here with its reason."""
+    subject = SUBJECTS[kind]
+    elsewhere = {
+        "load_balancer_id",  # shown as loadbalancers
+        "topology",  # what the flavor said
+        "applied",  # the worker's own
+        "pool_id",  # shown as pools, or part of the address
+        "l7policy_id",  # part of the address
+        "persistence_type",  # the four of session_persistence
+        "persistence_cookie_name",
+        "persistence_timeout",
+        "persistence_granularity",
+    }
+    shown = set(subject.view.shown)
+    nameless = {"member": {"description"}, "health_monitor": {"description"}, "l7rule": {"name", "description"}}
+    hidden = elsewhere | nameless.get(kind, set())
+
+    assert set(subject.spec.model_fields) - shown <= hidden
+    assert {column.name for column in subject.model.__table__.columns} - shown <= hidden
+    assert "additional_vips" in LOAD_BALANCER_VIEW.shown

@@ -1,0 +1,265 @@
+"""What is refused, and how: the table of what the reference answers, and more where it was exploited."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.service import COLLECTION, SUBNET, Service, address_of, any_id
+
+pytestmark = pytest.mark.database("sqlite")
+
+LBS, LISTENERS, POOLS = COLLECTION["loadbalancer"], COLLECTION["listener"], COLLECTION["pool"]
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "words"),
+    [
+        ({}, 400, "vip_subnet_id"),
+        ({"vip_subnet_id": None}, 400, "vip_subnet_id"),
+        ({"vip_subnet_id": "not-a-uuid"}, 400, "vip_subnet_id"),
+        ({"vip_subnet_id": SUBNET, "colour": "red"}, 400, "colour"),
+        ({"vip_subnet_id": SUBNET, "id": any_id()}, 400, "id"),
+        ({"vip_subnet_id": SUBNET, "provisioning_status": "ACTIVE"}, 400, "provisioning_status"),
+        ({"vip_subnet_id": SUBNET, "name": 5}, 400, "name"),
+        ({"vip_subnet_id": SUBNET, "name": "x" * 256}, 400, "name"),
+        ({"vip_subnet_id": SUBNET, "name": "a\nb"}, 400, "name"),
+        ({"vip_subnet_id": SUBNET, "project_id": "a\x00b"}, 400, "project_id"),
+        ({"vip_subnet_id": SUBNET, "admin_state_up": "maybe"}, 400, "admin_state_up"),
+        ({"vip_subnet_id": SUBNET, "vip_address": "300.1.1.1"}, 400, "vip_address"),
+        ({"vip_subnet_id": SUBNET, "provider": "nobody"}, 400, "provider"),
+        ({"vip_subnet_id": SUBNET, "flavor_id": any_id()}, 400, "flavor"),
+        ({"vip_subnet_id": SUBNET, "availability_zone": "nowhere"}, 400, "availability zone"),
+        ({"vip_subnet_id": SUBNET, "tags": "a"}, 400, "tags"),
+        ({"vip_subnet_id": SUBNET, "tags": [{"a": 1}]}, 400, "tags"),
+        ({"vip_subnet_id": SUBNET, "listeners": {"a": 1}}, 400, "listeners"),
+        ({"vip_subnet_id": SUBNET, "pools": [1]}, 400, "pools"),
+    ],
+)
+def test_a_wrong_load_balancer_is_refused(service: Service, values: dict[str, Any], status: int, words: str) -> None:
+    """The fault has the client's shape and names the field; nothing was written."""
+    response = service.request("POST", LBS, {"loadbalancer": values})
+
+    assert response.status_code == status
+    fault = response.json()
+    assert fault.keys() == {"faultcode", "faultstring", "debuginfo"}
+    assert fault["faultcode"] == "Client"
+    assert words in fault["faultstring"]
+    assert service.get(LBS)["loadbalancers"] == []
+
+
+@pytest.mark.parametrize(
+    ("root", "values", "status"),
+    [
+        ("listener", {"protocol": "HTTP", "protocol_port": 0}, 400),
+        ("listener", {"protocol": "HTTP", "protocol_port": 65536}, 400),
+        ("listener", {"protocol": "HTTP", "protocol_port": "eighty"}, 400),
+        ("listener", {"protocol": "HTTP", "protocol_port": 81.5}, 400),
+        ("listener", {"protocol": "HTTP", "protocol_port": True}, 400),
+        ("listener", {"protocol": "FTP", "protocol_port": 81}, 400),
+        ("listener", {"protocol": "HTTP"}, 400),
+        ("listener", {"protocol": "HTTP", "protocol_port": 80}, 409),
+        ("listener", {"protocol": "HTTP", "protocol_port": 81, "default_pool_id": any_id()}, 400),
+        ("listener", {"protocol": "HTTP", "protocol_port": 81, "allowed_cidrs": ["10.0.0.0/40"]}, 400),
+        ("listener", {"protocol": "HTTP", "protocol_port": 81, "insert_headers": {"X-Evil\r\nA": "true"}}, 400),
+        ("listener", {"protocol": "HTTP", "protocol_port": 81, "description": "x\x7f"}, 400),
+        ("pool", {"protocol": "HTTP", "lb_algorithm": "FASTEST"}, 400),
+        ("pool", {"protocol": "HTTP", "lb_algorithm": "SOURCE_IP_PORT"}, 501),
+        ("pool", {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "session_persistence": {"type": "X"}}, 400),
+        ("member", {"address": "192.0.2.1", "protocol_port": 80}, 409),
+        ("member", {"address": "169.254.169.254", "protocol_port": 80}, 400),
+        ("member", {"address": "somewhere", "protocol_port": 80}, 400),
+        ("member", {"address": "192.0.2.2", "protocol_port": 80, "weight": 257}, 400),
+        ("member", {"address": "192.0.2.2", "protocol_port": 80, "subnet_id": "x"}, 400),
+        ("member", {"address": "192.0.2.2", "protocol_port": 80, "description": "members have none"}, 400),
+        ("healthmonitor", {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2}, 409),
+        ("healthmonitor", {"type": "TCP", "delay": 3, "timeout": 5, "max_retries": 2}, 400),
+        ("healthmonitor", {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 11}, 400),
+        ("l7policy", {"action": "REDIRECT_TO_POOL"}, 400),
+        ("l7policy", {"action": "REDIRECT_TO_URL", "redirect_url": "javascript:1"}, 400),
+        ("l7policy", {"action": "REJECT", "position": 0}, 400),
+        ("rule", {"type": "PATH", "compare_type": "REGEX", "value": "("}, 400),
+        ("rule", {"type": "HEADER", "compare_type": "EQUAL_TO", "value": "x"}, 400),
+        ("rule", {"type": "COOKIE", "key": "a b", "compare_type": "EQUAL_TO", "value": "x"}, 400),
+    ],
+)
+def test_a_wrong_or_conflicting_part_is_refused(
+    service: Service, root: str, values: dict[str, Any], status: int
+) -> None:
+    """400 breaks a rule, 409 conflicts with what is there, 501 is legal but not offered; nothing was queued."""
+    made = service.one_of_each()
+    service.settle()
+    path, _, _ = address_of(root, made).rpartition("/")
+    parents = {
+        "listener": {"loadbalancer_id": made["loadbalancer"]["id"]},
+        "pool": {"loadbalancer_id": made["loadbalancer"]["id"]},
+        "healthmonitor": {"pool_id": made["pool"]["id"]},
+        "l7policy": {"listener_id": made["listener"]["id"]},
+    }
+
+    response = service.request("POST", path, {root: {**parents.get(root, {}), **values}})
+
+    assert response.status_code == status, response.text
+    assert response.json()["faultcode"] == ("Server" if status >= 500 else "Client")
+    assert service.get(address_of("loadbalancer", made))["loadbalancer"]["provisioning_status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("root", "changes", "status"),
+    [
+        ("loadbalancer", {"vip_address": "192.0.2.9"}, 400),
+        ("loadbalancer", {"project_id": "p2"}, 400),
+        ("listener", {"protocol": "TCP"}, 400),
+        ("listener", {"protocol_port": 81}, 400),
+        ("listener", {"loadbalancer_id": "x"}, 400),
+        ("listener", {"default_pool_id": "5c0ee83b-0000-4000-8000-000000000000"}, 400),
+        ("pool", {"protocol": "TCP"}, 400),
+        ("pool", {"lb_algorithm": None}, 400),
+        ("member", {"address": "192.0.2.3"}, 400),
+        ("healthmonitor", {"type": "TCP"}, 400),
+        ("healthmonitor", {"timeout": 99}, 400),
+        ("l7policy", {"action": "REDIRECT_TO_POOL"}, 400),
+        ("rule", {"value": "a\r\nb"}, 400),
+    ],
+)
+def test_a_wrong_change_is_refused(service: Service, root: str, changes: dict[str, Any], status: int) -> None:
+    """What cannot be changed, or would break a rule afterwards."""
+    made = service.one_of_each()
+    service.settle()
+
+    assert service.request("PUT", address_of(root, made), {root: changes}).status_code == status
+    assert service.get(address_of(root, made))[root]["provisioning_status"] == "ACTIVE"
+
+
+def test_parents_must_be_there_and_be_named(service: Service) -> None:
+    """404 for a parent that is not there, 400 where none is named."""
+    listener = {"protocol": "HTTP", "protocol_port": 80}
+    pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+    for path, root, values, status in (
+        (LISTENERS, "listener", {**listener, "loadbalancer_id": any_id()}, 404),
+        (LISTENERS, "listener", listener, 400),
+        (LISTENERS, "listener", {**listener, "loadbalancer_id": 5}, 400),
+        (POOLS, "pool", pool, 400),
+        (POOLS, "pool", {**pool, "listener_id": any_id()}, 404),
+        (POOLS, "pool", {**pool, "loadbalancer_id": any_id()}, 404),
+        (f"{POOLS}/{any_id()}/members", "member", {"address": "192.0.2.1", "protocol_port": 1}, 404),
+    ):
+        assert service.request("POST", path, {root: values}).status_code == status
+
+
+def test_pools_in_use_and_second_defaults_conflict(service: Service) -> None:
+    """409: a pool that a policy sends to, a second default pool; 400: a pool of another load balancer."""
+    made = service.one_of_each()
+    lb_id, listener_id, pool_id = (made[root]["id"] for root in ("loadbalancer", "listener", "pool"))
+    pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+    assert service.request("POST", POOLS, {"pool": {**pool, "listener_id": listener_id}}).status_code == 409
+    policy = {"listener_id": listener_id, "action": "REDIRECT_TO_POOL", "redirect_pool_id": pool_id}
+    service.create("l7policy", **policy)
+    assert service.request("DELETE", f"{POOLS}/{pool_id}").status_code == 409
+
+    other = service.load_balancer()["id"]
+    foreign = service.create("pool", loadbalancer_id=other, **pool)["id"]
+    policy["redirect_pool_id"] = foreign
+    assert service.request("POST", COLLECTION["l7policy"], {"l7policy": policy}).status_code == 400
+    listener = {"loadbalancer_id": lb_id, "protocol": "HTTP", "protocol_port": 88, "default_pool_id": foreign}
+    assert service.request("POST", LISTENERS, {"listener": listener}).status_code == 400
+    both = {**pool, "loadbalancer_id": other, "listener_id": listener_id}
+    assert service.request("POST", POOLS, {"pool": both}).status_code == 400
+
+
+def test_nothing_is_added_to_what_is_being_deleted(service: Service) -> None:
+    """409, and the delete goes on."""
+    made = service.one_of_each()
+    service.request("DELETE", address_of("loadbalancer", made) + "?cascade=true")
+    for root in ("listener", "pool", "member", "healthmonitor", "l7policy", "rule"):
+        path, _, _ = address_of(root, made).rpartition("/")
+        body = {
+            "listener": {"loadbalancer_id": made["loadbalancer"]["id"], "protocol": "TCP", "protocol_port": 9},
+            "pool": {"loadbalancer_id": made["loadbalancer"]["id"], "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"},
+            "member": {"address": "192.0.2.7", "protocol_port": 9},
+            "healthmonitor": {"pool_id": made["pool"]["id"], "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2},
+            "l7policy": {"listener_id": made["listener"]["id"], "action": "REJECT"},
+            "rule": {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/x"},
+        }[root]
+        assert service.request("POST", path, {root: body}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"null", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b'{"loadbalancer": null}', "application/json", 400),
+        (b'{"loadbalancer": []}', "application/json", 400),
+        (b'{"listener": {}}', "application/json", 400),
+        (b'{"loadbalancer": {}, "x": 1}', "application/json", 400),
+        (b'{"loadbalancer": {"name": "\\ud800"}}', "application/json", 400),
+        (b'{"loadbalancer": {"name": "\xff"}}', "application/json", 400),
+        (b'{"loadbalancer": {"name": NaN}}', "application/json", 400),
+        (b'{"loadbalancer": {"name": ' + b"9" * 5000 + b"}}", "application/json", 400),
+        (b'{"loadbalancer": ' + b'{"a":' * 20000 + b"1" + b"}" * 20001, "application/json", 400),
+        (b"[" * 100000, "application/json", 400),
+        (b'{"loadbalancer": {}}', "text/plain", 415),
+        (b"a=b", "application/x-www-form-urlencoded", 415),
+        (b"<a/>", "application/xml", 415),
+        (b'{"loadbalancer": {"name": "' + b"x" * 4194304 + b'"}}', "application/json", 413),
+    ],
+    ids=range(18),
+)
+def test_a_body_that_is_no_body_is_refused(service: Service, content: bytes, kind: str, status: int) -> None:
+    """4xx with a fault, however it is malformed, deep or long."""
+    response = service.request("POST", LBS, content=content, headers={"content-type": kind})
+
+    assert response.status_code == status
+    assert response.json()["faultstring"]
+
+
+def test_numbers_and_booleans_may_be_text(service: Service) -> None:
+    """The stock command line sends many numbers as text."""
+    made = service.load_balancer(admin_state_up="False")
+    listener = service.create(
+        "listener", loadbalancer_id=made["id"], protocol="HTTP", protocol_port="81", connection_limit="-1"
+    )
+    assert (made["admin_state_up"], listener["protocol_port"], listener["connection_limit"]) == (False, 81, -1)
+
+
+_HOSTILE = (
+    "a\nserver evil 192.0.2.66:80",
+    "x\r\n  bind :1",
+    "'\"\\ # ; | ` $(id)",
+    "%[env(HOME)]",
+    "\x00",
+    "\u2028option httplog",
+    "{{7*7}}",
+    "a" * 300,
+    "' OR 1=1 --",
+    "../../etc/passwd",
+)
+
+
+@pytest.mark.parametrize("root", ["loadbalancer", "listener", "pool", "member", "healthmonitor", "l7policy", "rule"])
+def test_no_text_breaks_out_of_its_field(service: Service, root: str) -> None:
+    """Every text field of every kind takes hostile text as text or refuses it with 4xx: never a 500, and what was
+    taken comes back as it was given."""
+    made = service.one_of_each()
+    service.settle()
+    address = address_of(root, made)
+    shown = service.get(address)[root]
+    for name, value in shown.items():
+        if not isinstance(value, str | None):
+            continue
+        for text in _HOSTILE:
+            response = service.request("PUT", address, {root: {name: text}})
+            assert response.status_code in (200, 400, 501), (name, text, response.text)
+            if response.status_code == 200:
+                assert response.json()[root][name] == text
+                assert not any(character in text for character in "\r\n\x00")
+            assert service.request("GET", COLLECTION["pool"], params={name: text}).status_code in (200, 400)
+    service.settle()
+    after = service.get(address)[root]
+    assert after["provisioning_status"] == "ACTIVE"
+    assert json.dumps(after)
