@@ -38,7 +38,9 @@ class World:
         self._threads[0].start()
 
     def close(self) -> None:
-        """Stop answering. Workers that still ask get nothing any more."""
+        """Stop answering. Workers that still ask get nothing any more. Closing twice is no error."""
+        if self._closed:
+            return
         self._closed = True
         Client(self.address, "AF_UNIX").close()
         for thread in self._threads:

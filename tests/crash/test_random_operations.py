@@ -1,0 +1,229 @@
+"""Random requests, kills, pauses and cut connections, against a model of what must be true once all is at rest."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from portico.errors import NotFound
+from portico.status import OperationState
+from portico.store.requests import Accepted
+from tests.crash.adversary import Adversary
+from tests.crash.audit import let_time_pass
+from tests.crash.jobs import Stop
+from tests.crash.stage import Stage, make_settings
+from tests.crash.workers import WorkerProcess
+
+PAUSE_LEASE_SECONDS = 0.5
+"""Of workers that are paused: real seconds, which a test waits for before it lets them go on."""
+_PARENTS = {"pool": "load_balancer", "listener": "load_balancer", "member": "pool"}
+_NUMBERS = {"member": "weight", "listener": "connection_limit"}
+MANY = 100_000
+
+
+@dataclass
+class Thing:
+    """An object as the model has it."""
+
+    kind: str
+    parent: str | None
+    values: dict[str, Any]
+    is_deleted: bool = False
+
+
+class Deployment(RuleBasedStateMachine):
+    """A deployment under random operations. Every request about an object that is there must be accepted, and come
+    true; only the delete of a whole load balancer may overtake what waits behind it."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.stage = stage
+        self.adversary = Adversary(stage.settings.database.url)
+        self.things: dict[str, Thing] = {}
+        self.accepted: list[tuple[Accepted, str]] = []
+        self.paused: list[WorkerProcess] = []
+        self.number = 0
+        self.patient = make_settings(stage.settings.database.url, max_attempts=MANY)
+        self.hasty = make_settings(stage.settings.database.url, max_attempts=MANY, lease_seconds=PAUSE_LEASE_SECONDS)
+
+    # The model
+
+    def load_balancer_of(self, thing_id: str) -> str:
+        """The load balancer that something belongs to."""
+        while (parent := self.things[thing_id].parent) is not None:
+            thing_id = parent
+        return thing_id
+
+    def is_there(self, thing_id: str) -> bool:
+        """Whether something is there once all is done."""
+        thing = self.things[thing_id]
+        return not thing.is_deleted and (thing.parent is None or self.is_there(thing.parent))
+
+    def present(self, *kinds: str) -> list[str]:
+        """Ids of what is there, oldest first."""
+        return [thing_id for thing_id, thing in self.things.items() if thing.kind in kinds and self.is_there(thing_id)]
+
+    # Requests
+
+    @precondition(lambda self: len(self.present("load_balancer")) < 2)
+    @rule()
+    def create_load_balancer(self) -> None:
+        """Ask for a load balancer."""
+        self._create("load_balancer", None, {"name": "first"})
+
+    @precondition(lambda self: self.present("load_balancer"))
+    @rule(data=st.data())
+    def create_part(self, data: st.DataObject) -> None:
+        """Ask for a part of something that is there, or is still being built."""
+        parent = data.draw(st.sampled_from(self.present("load_balancer", "pool")))
+        self.number += 1
+        if self.things[parent].kind == "pool":
+            values = {"address": "127.0.0.1", "protocol_port": 9000 + self.number, "weight": 1}
+            self._create("member", parent, values)
+        elif data.draw(st.booleans()):
+            self._create("pool", parent, {"protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "name": "first"})
+        else:
+            self._create("listener", parent, {"protocol": "TCP", "protocol_port": 8000 + self.number})
+
+    @precondition(lambda self: self.things and self.present("load_balancer"))
+    @rule(data=st.data(), number=st.integers(1, 200))
+    def update(self, data: st.DataObject, number: int) -> None:
+        """Ask for a change of something that is there, or is still being built."""
+        thing_id = data.draw(st.sampled_from(self.present("load_balancer", "pool", "listener", "member")))
+        thing = self.things[thing_id]
+        column = _NUMBERS.get(thing.kind)
+        changes: dict[str, Any] = {"name": f"name {number}"} if column is None else {column: number}
+        self._note(self.stage.requests.update(thing.kind, thing_id, changes), thing_id)
+        thing.values |= changes
+
+    @precondition(lambda self: self.present("pool", "listener", "member"))
+    @rule(data=st.data())
+    def delete_part(self, data: st.DataObject) -> None:
+        """Ask for the end of a part."""
+        self._delete(data.draw(st.sampled_from(self.present("pool", "listener", "member"))))
+
+    @precondition(lambda self: len(self.things) > 4 and self.present("load_balancer"))
+    @rule(data=st.data())
+    def delete_load_balancer(self, data: st.DataObject) -> None:
+        """Ask for the end of a whole load balancer, whatever waits for it."""
+        self._delete(data.draw(st.sampled_from(self.present("load_balancer"))))
+
+    @precondition(lambda self: self.present("load_balancer"))
+    @rule(data=st.data())
+    def fail_over(self, data: st.DataObject) -> None:
+        """Ask for other amphorae."""
+        load_balancer_id = data.draw(st.sampled_from(self.present("load_balancer")))
+        self._note(self.stage.requests.failover("load_balancer", load_balancer_id), load_balancer_id)
+
+    # What happens to workers
+
+    @rule(boundary=st.integers(0, 40))
+    def work_and_die(self, boundary: int) -> None:
+        """A worker does what is queued, until it is killed, or is done; what it had runs out."""
+        report = self.stage.start(stop=Stop(boundary), settings=self.patient).wait()
+        assert report is None or report.error is None, report.error
+        let_time_pass(self.stage.database, self.patient.worker.lease_seconds)
+
+    @precondition(lambda self: len(self.paused) < 2)
+    @rule(boundary=st.integers(0, 25))
+    def work_and_pause(self, boundary: int) -> None:
+        """A worker does what is queued, until it is paused, or is done."""
+        worker = self.stage.start(stop=Stop(boundary, number=signal.SIGSTOP), settings=self.hasty)
+        if worker.wait_until_paused() is None:
+            self.paused.append(worker)
+
+    @precondition(lambda self: self.paused)
+    @rule()
+    def resume(self) -> None:
+        """A paused worker goes on, when its lease has run out."""
+        time.sleep(PAUSE_LEASE_SECONDS)
+        worker = self.paused.pop(0)
+        worker.resume()
+        report = worker.wait()
+        assert report is not None
+        assert report.error is None, report.error
+
+    @precondition(lambda self: self.stage.database.dialect != "sqlite")
+    @rule()
+    def cut_connections(self) -> None:
+        """Every connection to the database is lost, paused workers' too."""
+        self.adversary.cut_connections()
+
+    # At rest
+
+    @rule()
+    def come_to_rest(self) -> None:
+        """Everything that was paused goes on, a worker that lives does the rest: the model and the rows agree."""
+        while self.paused:
+            self.resume()
+        let_time_pass(self.stage.database, self.patient.worker.lease_seconds)
+        report = self.stage.start(settings=self.patient).wait()
+        assert report is not None
+        assert report.error is None, report.error
+        self.stage.audit(self._check_operations())
+        for thing_id, thing in self.things.items():
+            if not self.is_there(thing_id):
+                with pytest.raises(NotFound):
+                    self.stage.catalog.show(thing.kind, thing_id)
+                continue
+            shown = self.stage.catalog.show(thing.kind, thing_id)
+            assert shown["provisioning_status"] == "ACTIVE"
+            assert {name: shown[name] for name in thing.values} == thing.values
+
+    def teardown(self) -> None:
+        """Every run ends at rest."""
+        try:
+            self.come_to_rest()
+        finally:
+            self.stage.close()
+
+    def _create(self, kind: str, parent: str | None, values: dict[str, Any]) -> None:
+        accepted = self.stage.requests.create(kind, parent, **values)
+        self.things[accepted.object_id] = Thing(kind, parent, values)
+        self._note(accepted, accepted.object_id)
+
+    def _delete(self, thing_id: str) -> None:
+        self._note(self.stage.requests.delete(self.things[thing_id].kind, thing_id), thing_id)
+        self.things[thing_id].is_deleted = True
+
+    def _note(self, accepted: Accepted, thing_id: str) -> None:
+        self.accepted.append((accepted, self.load_balancer_of(thing_id)))
+
+    def _check_operations(self) -> list[str]:
+        """Assert that each operation ended as it must. Returns those that were overtaken by a delete."""
+        overtaken = []
+        for accepted, load_balancer_id in self.accepted:
+            outcome = self.stage.requests.outcome(accepted.operation_id)
+            assert outcome is not None
+            if outcome.state == OperationState.FAILED:
+                assert self.things[load_balancer_id].is_deleted, outcome
+                assert outcome.reason == "deleted meanwhile"
+                overtaken.append(accepted.operation_id)
+            else:
+                assert outcome.state == OperationState.SUCCEEDED, outcome
+        return overtaken
+
+
+@pytest.mark.timeout(3600)  # the long run; the normal one takes seconds
+def test_random_operations(database_kind: str, stages: Callable[[str], Stage], all_boundaries: bool) -> None:
+    """Whatever is asked for, and whatever happens to the workers meanwhile: what was accepted comes true."""
+    examples = (10 if database_kind == "sqlite" else 2) if not all_boundaries else 60
+    run_state_machine_as_test(
+        cast(type[RuleBasedStateMachine], lambda: Deployment(stages(database_kind))),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=30 if all_boundaries else 15,
+            deadline=None,
+            database=None,
+            derandomize=not all_boundaries,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
