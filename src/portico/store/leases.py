@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, case, or_, select, update
+from sqlalchemy import Connection, Update, bindparam, case, or_, select, update
 
 from portico.errors import LeaseLost
 from portico.resources import Lease
@@ -24,31 +25,48 @@ class Claim:
     epoch: int
 
 
-def _is_free() -> Any:
-    return or_(Lease.owner.is_(None), Lease.expires_at < now_ms())
+# Statements are built once: building one costs SQLAlchemy twenty times what sending it does.
+_IS_FREE = or_(Lease.owner.is_(None), Lease.expires_at < now_ms())
+_MINE = (
+    Lease.key == bindparam("this_key"),
+    Lease.owner == bindparam("this_owner"),
+    Lease.epoch == bindparam("this_epoch"),
+)
+_EXPIRY = now_ms() + bindparam("lease_ms")
+_DUE = now_ms() - bindparam("head_start_ms")
+# MariaDB assigns from left to right and later assignments see earlier ones: what depends on the count comes first.
+_ARRIVAL: list[tuple[Any, Any]] = [
+    (Lease.due, case((or_(Lease.pending == 0, Lease.due > _DUE), _DUE), else_=Lease.due)),
+    (Lease.pending, Lease.pending + bindparam("arriving")),
+]
+_TAKING: list[tuple[Any, Any]] = [
+    (Lease.owner, bindparam("new_owner")),
+    (Lease.epoch, bindparam("new_epoch")),
+    (Lease.expires_at, _EXPIRY),
+]
+_UNTAKEN = (Lease.key == bindparam("this_key"), Lease.epoch == bindparam("new_epoch") - 1, _IS_FREE)
+_TAKE = update(Lease).where(*_UNTAKEN).ordered_values(*_TAKING)
+_ARRIVE_AND_TAKE = update(Lease).where(*_UNTAKEN).ordered_values(*_ARRIVAL, *_TAKING)
+_ARRIVE = update(Lease).where(Lease.key == bindparam("this_key")).ordered_values(*_ARRIVAL)
+_FENCE = update(Lease).where(*_MINE).values(expires_at=_EXPIRY)
 
 
-def claim_update(claim: Claim, lease_ms: int, *, arriving: int = 0, priority: int = Priority.USER) -> Update:
-    """The compare-and-set that takes a lease: it matches one row if nobody has it and its epoch is still the one before
+def take(
+    connection: Connection, claim: Claim, lease_ms: int, *, arriving: int = 0, priority: int = Priority.USER
+) -> bool:
+    """The compare-and-set that takes a lease: whether nobody had it and its epoch was still the one before
     ``claim.epoch``. ``arriving`` operations are added to its unfinished ones in the same statement."""
-    taken = [(Lease.owner, claim.owner), (Lease.epoch, claim.epoch), (Lease.expires_at, now_ms() + lease_ms)]
-    values = [*_arrival(arriving, priority), *taken] if arriving else taken
-    before = (Lease.key == claim.key, Lease.epoch == claim.epoch - 1, _is_free())
-    return update(Lease).where(*before).ordered_values(*values)
+    values = {"this_key": claim.key, "new_owner": claim.owner, "new_epoch": claim.epoch, "lease_ms": lease_ms}
+    if arriving:
+        values |= {"arriving": arriving, "head_start_ms": HEAD_START_MS[priority]}
+    return connection.execute(_ARRIVE_AND_TAKE if arriving else _TAKE, values).rowcount == 1
 
 
 def arrive(connection: Connection, key: str, priority: int, count: int = 1) -> bool:
     """Add unfinished operations to a lease that somebody else has; its row stays locked until the transaction ends.
     False where there is no such lease."""
-    statement = update(Lease).where(Lease.key == key).ordered_values(*_arrival(count, priority))
-    return connection.execute(statement).rowcount == 1
-
-
-def _arrival(count: int, priority: int) -> list[tuple[Any, Any]]:
-    # MariaDB assigns from left to right and later assignments see earlier ones: what depends on the count comes first.
-    due = now_ms() - HEAD_START_MS[priority]
-    earliest = case((or_(Lease.pending == 0, Lease.due > due), due), else_=Lease.due)
-    return [(Lease.due, earliest), (Lease.pending, Lease.pending + count)]
+    values = {"this_key": key, "arriving": count, "head_start_ms": HEAD_START_MS[priority]}
+    return connection.execute(_ARRIVE, values).rowcount == 1
 
 
 def try_claim(database: Database, key: str, owner: str, epoch: int, lease_ms: int) -> Claim | None:
@@ -59,9 +77,7 @@ def try_claim(database: Database, key: str, owner: str, epoch: int, lease_ms: in
         row = connection.execute(select(Lease.owner, Lease.epoch).where(Lease.key == key)).one_or_none()
         return True if row is not None and (row.owner, row.epoch) == (owner, claim.epoch) else None
 
-    taken = database.transact(
-        lambda connection: connection.execute(claim_update(claim, lease_ms)).rowcount == 1, already_mine
-    )
+    taken = database.transact(lambda connection: take(connection, claim, lease_ms), already_mine)
     return claim if taken else None
 
 
@@ -71,8 +87,7 @@ def fence(connection: Connection, claim: Claim, lease_ms: int) -> None:
     Raises:
         LeaseLost: another worker has taken it; nothing of this transaction may be written.
     """
-    mine = and_(Lease.key == claim.key, Lease.owner == claim.owner, Lease.epoch == claim.epoch)
-    if connection.execute(update(Lease).where(mine).values(expires_at=now_ms() + lease_ms)).rowcount != 1:
+    if connection.execute(_FENCE, {**_as_mine(claim), "lease_ms": lease_ms}).rowcount != 1:
         raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
 
 
@@ -89,18 +104,31 @@ def release(connection: Connection, claim: Claim, *, finished: int, version: int
     Raises:
         LeaseLost: as ``fence``.
     """
-    mine = and_(Lease.key == claim.key, Lease.owner == claim.owner, Lease.epoch == claim.epoch)
+    values = {**_as_mine(claim), "finished": finished}
+    if version:
+        values["version"] = version
+    if pause_ms:
+        values["pause_ms"] = pause_ms
+    if connection.execute(_releasing(pushed=version > 0, paused=pause_ms > 0), values).rowcount != 1:
+        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
+
+
+def _as_mine(claim: Claim) -> dict[str, Any]:
+    return {"this_key": claim.key, "this_owner": claim.owner, "this_epoch": claim.epoch}
+
+
+@cache
+def _releasing(*, pushed: bool, paused: bool) -> Update:
     values: list[tuple[Any, Any]] = [
         (Lease.due, now_ms()),  # what still waits here had its turn: it goes behind what waits elsewhere
-        (Lease.pending, Lease.pending - finished),
+        (Lease.pending, Lease.pending - bindparam("finished")),
         (Lease.owner, None),
         (Lease.expires_at, 0),
-        (Lease.not_before, now_ms() + pause_ms if pause_ms else 0),
+        (Lease.not_before, now_ms() + bindparam("pause_ms") if paused else 0),
     ]
-    if version:
-        values.append((Lease.config_version, version))
-    if connection.execute(update(Lease).where(mine).ordered_values(*values)).rowcount != 1:
-        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
+    if pushed:
+        values.append((Lease.config_version, bindparam("version")))
+    return update(Lease).where(*_MINE).ordered_values(*values)
 
 
 def renew(database: Database, owner: str, claims: Iterable[Claim], lease_ms: int) -> set[str]:
@@ -130,7 +158,7 @@ def find_work(database: Database, limit: int) -> list[tuple[str, int]]:
     """Leases with unfinished operations that nobody has, most urgent first: (key, epoch). One statement."""
     statement = (
         select(Lease.key, Lease.epoch)
-        .where(Lease.pending > 0, _is_free(), Lease.not_before <= now_ms())
+        .where(Lease.pending > 0, _IS_FREE, Lease.not_before <= now_ms())
         .order_by(Lease.due, Lease.key)
         .limit(limit)
     )

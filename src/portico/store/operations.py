@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, delete, insert, select, update
 
 from portico.errors import AmphoraInUse, Conflict, IllegalTransition, InvalidInput, NoSuitableAmphora, PorticoError
-from portico.resources import Amphora, Lease, LoadBalancer, Operation, Tag
+from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Tag
 from portico.resources.row import new_id, table_of, utc_now
 from portico.settings import ValidationSettings
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus, check_transition
@@ -21,7 +22,7 @@ from portico.store import rules
 from portico.store.catalog import make_room
 from portico.store.database import Database
 from portico.store.dialects import now_ms
-from portico.store.leases import Claim, arrive, claim_update, fence
+from portico.store.leases import Claim, arrive, fence, take
 from portico.store.priorities import Priority
 from portico.store.subjects import SUBJECTS, Subject
 
@@ -38,6 +39,7 @@ class Action(StrEnum):
 
 
 UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING)
+_ADD_OPERATION = insert(Operation)
 _STATUS_OF = {
     Action.CREATE: ProvisioningStatus.PENDING_CREATE,
     Action.UPDATE: ProvisioningStatus.PENDING_UPDATE,
@@ -149,60 +151,58 @@ def accept_in(connection: Connection, request: Request, operation_id: str, setti
     claim = _take_lease(connection, request, key, row["_epoch"], priority)
     changes, previous = _write_subject(connection, subject, request, row, fields)
     started = {"state": OperationState.RUNNING, "attempts": 1, "started_at": utc_now()} if claim else {}
-    connection.execute(
-        insert(Operation).values(
-            id=operation_id,
-            action=request.action,
-            subject_type=request.kind,
-            subject_id=request.subject_id,
-            lease_key=key,
-            load_balancer_id=row["_load_balancer_id"],
-            changes=changes,
-            previous=previous,
-            priority=priority,
-            request_id=request.request_id,
-            **started,
-        )
-    )
+    row_of_operation = {
+        "id": operation_id,
+        "action": request.action,
+        "subject_type": request.kind,
+        "subject_id": request.subject_id,
+        "lease_key": key,
+        "load_balancer_id": row["_load_balancer_id"],
+        "changes": changes,
+        "previous": previous,
+        "priority": priority,
+        "request_id": request.request_id,
+    }
+    connection.execute(_ADD_OPERATION, row_of_operation | started)
     return Receipt(operation_id, key, claim)
 
 
 def _read_subject(connection: Connection, subject: Subject, request: Request) -> dict[str, Any] | None:
     """The row, its load balancer's status, its lease's epoch, and an unfinished operation that already does the
     same."""
-    table = table_of(subject.model)
-    parent = table.c.id if subject.model is LoadBalancer else table.c.load_balancer_id
+    wanted = {"this_id": request.subject_id, "this_action": request.action}
+    row = connection.execute(_reading(subject.model), wanted).mappings().one_or_none()
+    if row is None:
+        return None
+    if subject.model is not Amphora:
+        return dict(row)
+    of_load_balancer = request.action == Action.FAILOVER and row["_load_balancer_id"]
+    lease_key = row["_load_balancer_id"] if of_load_balancer else row["id"]
+    epoch = connection.scalar(select(Lease.epoch).where(Lease.key == lease_key))
+    return {**row, "_lease_key": lease_key, "_epoch": epoch, "_lb_status": None}
+
+
+@cache  # building it costs SQLAlchemy twenty times what sending it does
+def _reading(model: type[Row]) -> Select[Any]:
+    table = table_of(model)
+    parent = table.c.id if model is LoadBalancer else table.c.load_balancer_id
     under_way = (
         select(Operation.id)
         .where(
             Operation.subject_id == table.c.id,
-            Operation.action == request.action,
+            Operation.action == bindparam("this_action"),
             Operation.state.in_(UNFINISHED),
         )
         .limit(1)
         .scalar_subquery()
     )
     statement = select(table, parent.label("_load_balancer_id"), under_way.label("_under_way"))
-    if subject.model is Amphora:
-        statement = statement.where(table.c.id == request.subject_id)
-        row = connection.execute(statement).mappings().one_or_none()
-        if row is None:
-            return None
-        of_load_balancer = request.action == Action.FAILOVER and row["_load_balancer_id"]
-        lease_key = row["_load_balancer_id"] if of_load_balancer else row["id"]
-        epoch = connection.scalar(select(Lease.epoch).where(Lease.key == lease_key))
-        return {**row, "_lease_key": lease_key, "_epoch": epoch, "_lb_status": None}
-    owner = table_of(LoadBalancer).alias("owner")
-    statement = (
-        statement.add_columns(
-            Lease.key.label("_lease_key"), Lease.epoch.label("_epoch"), owner.c.provisioning_status.label("_lb_status")
-        )
-        .join(Lease, Lease.key == parent)
-        .join(owner, owner.c.id == parent)
-        .where(table.c.id == request.subject_id)
-    )
-    row = connection.execute(statement).mappings().one_or_none()
-    return dict(row) if row is not None else None
+    if model is not Amphora:
+        owner = table_of(LoadBalancer).alias("owner")
+        of_owner = owner.c.provisioning_status.label("_lb_status")
+        statement = statement.add_columns(Lease.key.label("_lease_key"), Lease.epoch.label("_epoch"), of_owner)
+        statement = statement.join(Lease, Lease.key == parent).join(owner, owner.c.id == parent)
+    return statement.where(table.c.id == bindparam("this_id"))
 
 
 def _missing(subject: Subject, request: Request) -> PorticoError:
@@ -261,7 +261,7 @@ def _take_lease(connection: Connection, request: Request, key: str, epoch: int, 
     if request.claimant is not None:
         owner, lease_ms = request.claimant
         claim = Claim(key, owner, epoch + 1)
-        if connection.execute(claim_update(claim, lease_ms, arriving=1, priority=priority)).rowcount == 1:
+        if take(connection, claim, lease_ms, arriving=1, priority=priority):
             return claim
     if not arrive(connection, key, priority):
         raise Moved(f"lease {key} went away")
@@ -274,7 +274,6 @@ def _write_subject(
     """Write what is wanted and mark the row. Returns the changed columns with their new and their previous values."""
     if request.action == Action.CREATE or (request.action == Action.FAILOVER and subject.model is Amphora):
         return None, None
-    table = table_of(subject.model)
     values: dict[str, Any] = {"updated_at": utc_now()}
     columns: dict[str, Any] = {}
     if changes is not None:
@@ -288,18 +287,29 @@ def _write_subject(
             row["position"] += row["position"] >= columns["position"]
     elif subject.name == "pool" and request.action == Action.DELETE:
         rules.check_pool_unused(connection, request.subject_id)
-    unmoved = [table.c.id == request.subject_id]
+    seen = {"this_id": request.subject_id, "seen_at": row["updated_at"]}
     if subject.model is Amphora:
         check_transition(AmphoraStatus, row["status"], AmphoraStatus.PENDING_DELETE)
         values["status"] = AmphoraStatus.PENDING_DELETE
-        unmoved.append(table.c.status == row["status"])
+        seen["seen_status"] = row["status"]
     else:
         values["provisioning_status"] = _next_status(request.action, row["provisioning_status"])
-        unmoved.append(table.c.provisioning_status == row["provisioning_status"])
-    unmoved.append(table.c.updated_at.is_not_distinct_from(row["updated_at"]))
-    if connection.execute(update(table).where(and_(*unmoved)).values(**values, **columns)).rowcount != 1:
+        seen["seen_status"] = row["provisioning_status"]
+    if connection.execute(_writing(subject.model), {**seen, **values, **columns}).rowcount != 1:
         raise Moved(f"{subject.name} {request.subject_id} was changed meanwhile")
     return (columns, {name: row[name] for name in columns}) if changes is not None else (None, None)
+
+
+@cache
+def _writing(model: type[Row]) -> Update:
+    """Sets what it is given, where the row still is what was read."""
+    table = table_of(model)
+    status = table.c.status if model is Amphora else table.c.provisioning_status
+    return update(table).where(
+        table.c.id == bindparam("this_id"),
+        status == bindparam("seen_status"),
+        table.c.updated_at.is_not_distinct_from(bindparam("seen_at")),
+    )
 
 
 def _next_status(action: Action, present: str) -> ProvisioningStatus:
