@@ -1,0 +1,105 @@
+"""Flavors, availability zones, their profiles, and the providers' capabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.service import SUBNET, Service, any_id
+
+pytestmark = pytest.mark.database("sqlite")
+
+L = "/v2.0/lbaas"
+PROFILES = {
+    "flavor": (f"{L}/flavorprofiles", "flavorprofile", "flavor_data", '{"loadbalancer_topology": "SINGLE"}'),
+    "zone": (
+        f"{L}/availabilityzoneprofiles",
+        "availability_zone_profile",
+        "availability_zone_data",
+        '{"compute_zone": "here"}',
+    ),
+}
+OFFERS = {
+    "flavor": (f"{L}/flavors", "flavor", "flavor_profile_id", "id"),
+    "zone": (f"{L}/availabilityzones", "availability_zone", "availability_zone_profile_id", "name"),
+}
+
+
+@pytest.mark.parametrize("kind", ["flavor", "zone"])
+def test_an_offer_lives_from_its_profile_to_its_delete(service: Service, kind: str) -> None:
+    """Made, shown, listed, changed, in use and therefore kept, deleted at last."""
+    path, root, data_field, data = PROFILES[kind]
+    profile = service.create(root, path, name="p", provider_name="amphora", **{data_field: data})
+    assert profile[data_field] == data
+    offers, offer_root, reference, key = OFFERS[kind]
+    offer = service.create(offer_root, offers, name="o", **{reference: profile["id"]})
+    assert (offer["enabled"], offer["description"], offer[reference]) == (True, "", profile["id"])
+    address = f"{offers}/{offer[key]}"
+
+    assert service.get(address)[offer_root] == offer
+    assert service.names(f"{offers}?enabled=True&name=o", f"{offer_root}s") == ["o"]
+    assert service.names(f"{path}?provider_name=amphora", f"{root}s") == ["p"]
+    same_name = {offer_root: {"name": "o", reference: profile["id"]}}
+    assert service.request("POST", offers, same_name).status_code == 409
+    assert service.request("DELETE", f"{path}/{profile['id']}").status_code == 409
+    assert service.request("PUT", f"{path}/{profile['id']}", {root: {data_field: "{}"}}).status_code == 409
+    assert service.request("PUT", f"{path}/{profile['id']}", {root: {"name": "p2"}}).json()[root]["name"] == "p2"
+    assert service.request("PUT", address, {offer_root: {reference: any_id()}}).status_code == 400
+
+    field = "flavor_id" if kind == "flavor" else "availability_zone"
+    balancer = service.load_balancer(**{field: offer[key]})
+    assert balancer[field] == offer[key]
+    assert service.request("DELETE", address).status_code == 409
+    disabled = service.request("PUT", address, {offer_root: {"enabled": False, "description": "d"}})
+    assert (disabled.status_code, disabled.json()[offer_root]["enabled"]) == (200, False)
+    body = {"loadbalancer": {"vip_subnet_id": SUBNET, field: offer[key]}}
+    assert service.request("POST", f"{L}/loadbalancers", body).status_code == 400
+
+    service.request("DELETE", f"{L}/loadbalancers/{balancer['id']}")
+    service.settle()
+    assert service.request("DELETE", address).status_code == 204
+    assert service.request("DELETE", address).status_code == 404
+    assert service.request("DELETE", f"{path}/{profile['id']}").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        ("{}", 201),
+        ("[]", 400),
+        ("{", 400),
+        ("[" * 5000, 400),
+        ('{"loadbalancer_topology": 5}', 400),
+        ('{"unheard_of": "x"}', 501),
+        ('{"loadbalancer_topology": "TRIPLE"}', 501),
+        (5, 400),
+        ({"loadbalancer_topology": "SINGLE"}, 400),
+    ],
+)
+def test_a_profile_says_only_what_its_provider_can_do(service: Service, data: Any, status: int) -> None:
+    """400 for what is no JSON object in a string, 501 for an option that the provider does not have."""
+    body = {"flavorprofile": {"name": "p", "provider_name": "amphora", "flavor_data": data}}
+
+    assert service.request("POST", f"{L}/flavorprofiles", body).status_code == status
+
+
+def test_providers_and_their_capabilities_are_listed(service: Service) -> None:
+    """Names with descriptions, which can be filtered and cut."""
+    providers = service.get(f"{L}/providers")["providers"]
+    assert {one["name"] for one in providers} == {"amphora", "octavia"}
+    assert all(one["description"] for one in providers)
+    assert service.get(f"{L}/providers?name=amphora&fields=name")["providers"] == [{"name": "amphora"}]
+    flavor = service.get(f"{L}/providers/amphora/flavor_capabilities")["flavor_capabilities"]
+    assert [one["name"] for one in flavor] == ["loadbalancer_topology"]
+    zone = service.get(f"{L}/providers/amphora/availability_zone_capabilities")["availability_zone_capabilities"]
+    assert [one["name"] for one in zone] == ["compute_zone"]
+    assert service.request("GET", f"{L}/providers/nobody/flavor_capabilities").status_code == 400
+
+
+@pytest.mark.parametrize("path", [path for path, *_ in (*PROFILES.values(), *OFFERS.values())])
+def test_what_is_not_offered_is_not_found(service: Service, path: str) -> None:
+    """404 for an id or name that nothing has."""
+    root = {p: r for p, r, *_ in (*PROFILES.values(), *OFFERS.values())}[path]
+    for method, body in (("GET", None), ("PUT", {root: {}}), ("DELETE", None)):
+        assert service.request(method, f"{path}/{any_id()}", body).status_code == 404

@@ -1,0 +1,301 @@
+"""One project cannot see, use or guess another's objects; quotas hold, whoever comes at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from portico.errors import QuotaExceeded
+from portico.settings import QuotaSettings
+from portico.store.requests import Requests
+from tests.api.service import COLLECTION, SUBNET, Service, address_of
+
+QUOTAS = "/v2.0/lbaas/quotas"
+_OPEN = {
+    ("GET", "/"),
+    ("GET", "/v2.0"),
+    ("GET", "/docs"),
+    ("GET", "/v2.0/lbaas/providers"),
+    ("GET", "/v2.0/lbaas/flavors"),
+    ("GET", "/v2.0/lbaas/flavors/{flavor_id}"),
+    ("GET", "/v2.0/lbaas/availabilityzones"),
+    ("GET", "/v2.0/lbaas/availabilityzones/{name}"),
+    ("GET", "/v2.0/lbaas/quotas/defaults"),
+    ("GET", "/v2.0/lbaas/quotas/{project_id}/default"),
+}
+"""What belongs to no project and everybody may see."""
+_LISTS = {
+    f"/v2.0/lbaas/{name}" for name in ("loadbalancers", "listeners", "pools", "healthmonitors", "l7policies", "quotas")
+}
+
+
+def routes_of(service: Service) -> list[tuple[str, str]]:
+    """Method and path of every route that there is."""
+    found = [
+        (method, route.path)
+        for route in service.app.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    ]
+    found += [
+        (method.upper(), path)
+        for path, methods in service.app.openapi()["paths"].items()
+        for method in methods
+        if (method.upper(), path) not in found
+    ]
+    return found
+
+
+@pytest.mark.database("sqlite")
+def test_every_route_refuses_the_ids_of_another_project(service: Service) -> None:
+    """Walks all routes as a user of another project: 403 for what exists, nothing in lists, nothing changed."""
+    made = service.one_of_each()
+    service.settle()
+    [amphora] = service.get("/v2.0/octavia/amphorae")["amphorae"]
+    profile = service.create(
+        "flavorprofile", "/v2.0/lbaas/flavorprofiles", name="p", provider_name="amphora", flavor_data="{}"
+    )
+    flavor = service.create("flavor", "/v2.0/lbaas/flavors", name="f", flavor_profile_id=profile["id"])
+    zone_profile = service.create(
+        "availability_zone_profile",
+        "/v2.0/lbaas/availabilityzoneprofiles",
+        name="zp",
+        provider_name="amphora",
+        availability_zone_data="{}",
+    )
+    zone = service.create(
+        "availability_zone",
+        "/v2.0/lbaas/availabilityzones",
+        name="z",
+        availability_zone_profile_id=zone_profile["id"],
+    )
+    ids = {
+        "load_balancer_id": made["loadbalancer"]["id"],
+        "listener_id": made["listener"]["id"],
+        "pool_id": made["pool"]["id"],
+        "member_id": made["member"]["id"],
+        "health_monitor_id": made["healthmonitor"]["id"],
+        "l7policy_id": made["l7policy"]["id"],
+        "rule_id": made["rule"]["id"],
+        "amphora_id": amphora["id"],
+        "flavor_id": flavor["id"],
+        "flavor_profile_id": profile["id"],
+        "profile_id": zone_profile["id"],
+        "name": zone["name"],
+        "project_id": "p1",
+        "provider": "amphora",
+    }
+    before = {root: service.get(address_of(root, made)) for root in made}
+    walked = 0
+    for method, path in routes_of(service):
+        if (method, path) in _OPEN:
+            continue
+        body = _body(method, path, ids)
+        response = service.request(method, path.format(**ids), body, project="p2", admin=False)
+        walked += 1
+        if method == "GET" and path in _LISTS:
+            assert response.status_code == 200
+            assert next(iter(response.json().values())) == []
+        else:
+            assert response.status_code == 403, (method, path, response.status_code, response.text)
+            assert response.json()["faultcode"] == "Client"
+    assert walked > 60
+    assert {root: service.get(address_of(root, made)) for root in made} == before
+
+
+def _body(method: str, path: str, ids: dict[str, str]) -> Any:
+    """A body that would be right, if the caller were."""
+    if method not in ("POST", "PUT"):
+        return None
+    parents = {"loadbalancer_id": ids["load_balancer_id"], "pool_id": ids["pool_id"], "listener_id": ids["listener_id"]}
+    values = {
+        "loadbalancers": ("loadbalancer", {"vip_subnet_id": SUBNET, "project_id": "p1"}),
+        "listeners": (
+            "listener",
+            {"loadbalancer_id": parents["loadbalancer_id"], "protocol": "TCP", "protocol_port": 5},
+        ),
+        "pools": (
+            "pool",
+            {"loadbalancer_id": parents["loadbalancer_id"], "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"},
+        ),
+        "members": ("member", {"address": "192.0.2.5", "protocol_port": 5}),
+        "healthmonitors": ("healthmonitor", {"pool_id": parents["pool_id"], "type": "TCP"}),
+        "l7policies": ("l7policy", {"listener_id": parents["listener_id"], "action": "REJECT"}),
+        "rules": ("rule", {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}),
+    }
+    last = path.rstrip("/").rpartition("/")[2]
+    if method == "PUT" and last == "members":
+        return {"members": []}
+    root, given = values.get(last, ("quota", {}))
+    return {root: given}
+
+
+@pytest.mark.database("sqlite")
+def test_lists_leave_out_what_is_not_ones_own(service: Service) -> None:
+    """A user sees his project's, whatever he filters by; an administrator all; a foreign marker is not in the list."""
+    mine = service.load_balancer(name="mine", project_id="p2")
+    foreign = service.load_balancer(name="foreign", project_id="p1")
+    lbs = COLLECTION["loadbalancer"]
+    user: dict[str, Any] = {"project": "p2", "admin": False}
+
+    assert service.names(lbs) == ["mine", "foreign"]
+    assert service.names(f"{lbs}?project_id=p1") == ["foreign"]
+    assert service.names(lbs, **user) == ["mine"]
+    assert service.names(f"{lbs}?project_id=p1", **user) == []
+    assert service.request("GET", f"{lbs}?marker={foreign['id']}", **user).status_code == 400
+    assert service.names(f"{lbs}?marker={mine['id']}", **user) == []
+
+
+@pytest.mark.database("sqlite")
+def test_a_user_can_do_in_his_project_what_users_do(service: Service) -> None:
+    """Without being an administrator: everything about his own load balancers, and no more."""
+    user: dict[str, Any] = {"project": "p2", "admin": False}
+    made = service.request("POST", COLLECTION["loadbalancer"], {"loadbalancer": {"vip_subnet_id": SUBNET}}, **user)
+    address = f"{COLLECTION['loadbalancer']}/{made.json()['loadbalancer']['id']}"
+
+    assert made.json()["loadbalancer"]["project_id"] == "p2"
+    assert service.request("PUT", address, {"loadbalancer": {"name": "n"}}, **user).status_code == 200
+    assert service.request("GET", f"{address}/status", **user).status_code == 200
+    assert service.request("PUT", f"{address}/failover", **user).status_code == 403
+    assert service.request("GET", f"{QUOTAS}/p2", **user).status_code == 200
+    assert service.request("PUT", f"{QUOTAS}/p2", {"quota": {"pool": 9}}, **user).status_code == 403
+    assert service.request("DELETE", address, **user).status_code == 204
+
+
+# Quotas
+
+_ALL = {
+    "loadbalancer",
+    "load_balancer",
+    "listener",
+    "pool",
+    "member",
+    "healthmonitor",
+    "health_monitor",
+    "l7policy",
+    "l7rule",
+}
+
+
+@pytest.mark.database("sqlite")
+def test_quotas_are_shown_set_reset_and_listed(service: Service) -> None:
+    """Both spellings in and out; null and DELETE go back to the defaults."""
+    defaults = service.get(f"{QUOTAS}/defaults")["quota"]
+    assert defaults == dict.fromkeys(_ALL, -1)
+    assert service.get(f"{QUOTAS}/p1")["quota"] == service.get(f"{QUOTAS}/p1/default")["quota"] == defaults
+
+    response = service.request("PUT", f"{QUOTAS}/p1", {"quota": {"loadbalancer": 5, "health_monitor": 3, "pool": "2"}})
+    changed = {"loadbalancer": 5, "load_balancer": 5, "healthmonitor": 3, "health_monitor": 3, "pool": 2}
+    assert (response.status_code, response.json()["quota"]) == (202, {**defaults, **changed})
+    service.request("PUT", f"{QUOTAS}/p1", {"quota": {"load_balancer": None, "member": 1}})
+    assert service.get(f"{QUOTAS}/p1")["quota"]["loadbalancer"] == -1
+    [listed] = service.get(QUOTAS)["quotas"]
+    assert (listed["project_id"], listed["member"], listed["pool"]) == ("p1", 1, 2)
+    assert service.request("DELETE", f"{QUOTAS}/p1").status_code == 202
+    assert service.get(f"{QUOTAS}/p1")["quota"] == defaults
+    assert service.get(QUOTAS)["quotas"] == []
+    for wrong in (
+        {"pool": -2},
+        {"pool": "many"},
+        {"colour": 1},
+        {"loadbalancer": 1, "load_balancer": 2},
+        {"pool": 1.5},
+    ):
+        assert service.request("PUT", f"{QUOTAS}/p1", {"quota": wrong}).status_code == 400
+
+
+@pytest.mark.database("sqlite")
+@pytest.mark.parametrize(
+    ("root", "name"),
+    [
+        ("loadbalancer", "Load Balancer"),
+        ("listener", "Listener"),
+        ("pool", "Pool"),
+        ("member", "Member"),
+        ("healthmonitor", "Health Monitor"),
+        ("l7policy", "L7 Policy"),
+        ("rule", "L7 Rule"),
+    ],
+)
+def test_each_kind_has_its_quota(service: Service, root: str, name: str) -> None:
+    """403 names what is met, and nothing is written; another project has its own; a deleted object makes room."""
+    made = service.one_of_each()
+    service.settle()
+    quota = "l7rule" if root == "rule" else root
+    service.request("PUT", f"{QUOTAS}/p1", {"quota": {quota: 1}})
+    path, _, object_id = address_of(root, made).rpartition("/")
+    lb_id, pool_id = made["loadbalancer"]["id"], made["pool"]["id"]
+    if root == "healthmonitor":  # a pool has one at most
+        values = {"loadbalancer_id": lb_id, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
+        pool_id = service.create("pool", **values)["id"]
+    body = {
+        "loadbalancer": {"vip_subnet_id": SUBNET},
+        "listener": {"loadbalancer_id": lb_id, "protocol": "TCP", "protocol_port": 9},
+        "pool": {"loadbalancer_id": lb_id, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"},
+        "member": {"address": "192.0.2.7", "protocol_port": 9},
+        "healthmonitor": {"pool_id": pool_id, "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2},
+        "l7policy": {"listener_id": made["listener"]["id"], "action": "REJECT"},
+        "rule": {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/x"},
+    }[root]
+
+    response = service.request("POST", path, {root: body})
+
+    assert response.status_code == 403
+    assert response.json()["faultstring"] == f"Quota has been met for resources: {name}"
+    assert len(next(iter(service.get(path).values()))) == (2 if root == "pool" and pool_id != made["pool"]["id"] else 1)
+    service.request("DELETE", f"{path}/{object_id}?cascade=true")
+    service.settle()
+    if root in ("loadbalancer", "listener", "l7policy", "pool"):
+        assert service.request("POST", path, {root: {**body}}).status_code == 201
+
+
+@pytest.mark.database("sqlite")
+def test_a_whole_tree_and_a_batch_count_as_a_whole(service: Service) -> None:
+    """Three members in one body need room for three; a batch that replaces as many as it adds needs none."""
+    service.request("PUT", f"{QUOTAS}/p1", {"quota": {"member": 2}})
+    members = [{"address": f"192.0.2.{last}", "protocol_port": 80} for last in range(1, 5)]
+
+    def body(count: int) -> Any:
+        pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": members[:count]}
+        return {"loadbalancer": {"vip_subnet_id": SUBNET, "pools": [pool]}}
+
+    assert service.request("POST", COLLECTION["loadbalancer"], body(3)).status_code == 403
+    assert service.get(COLLECTION["loadbalancer"])["loadbalancers"] == []
+    made = service.request("POST", COLLECTION["loadbalancer"], body(2)).json()["loadbalancer"]
+    path = f"{COLLECTION['pool']}/{made['pools'][0]['id']}/members"
+    service.settle()
+    assert service.request("PUT", path, {"members": members[:3]}).status_code == 403
+    assert service.request("PUT", path, {"members": members[2:]}).status_code == 202
+    service.settle()
+    assert {one["address"] for one in service.get(path)["members"]} == {"192.0.2.3", "192.0.2.4"}
+
+
+def test_a_quota_holds_when_many_come_at_once(database_url: str) -> None:
+    """Twelve creates at once in a project that may have five: five are accepted, on every database."""
+    service = Service(database_url, QuotaSettings(load_balancer=5))
+    refused: list[BaseException] = []
+    accepted: list[str] = []
+
+    def create() -> None:
+        settings = service.settings
+        requests = Requests(service.database, settings.validation, service.notifier, settings.quotas)
+        for _ in range(3):
+            try:
+                accepted.append(requests.create("load_balancer", project_id="p1").object_id)
+            except QuotaExceeded as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=create) for _ in range(4)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert (len(accepted), len(refused)) == (5, 7)
+        assert len(service.get(COLLECTION["loadbalancer"])["loadbalancers"]) == 5
+        assert service.worker.run_pending() == 1
+    finally:
+        service.close()

@@ -1,0 +1,164 @@
+"""Many objects in one request: whole load balancers, and batches of members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.service import COLLECTION, SUBNET, Service, any_id
+
+pytestmark = pytest.mark.database("sqlite")
+
+LBS = COLLECTION["loadbalancer"]
+POOL = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+MONITOR = {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2}
+
+
+def member(last: int, **values: Any) -> dict[str, Any]:
+    """A member as a body has it."""
+    return {"address": f"192.0.2.{last}", "protocol_port": 80, **values}
+
+
+def test_a_whole_tree_is_one_operation_and_all_of_it_becomes_active(service: Service) -> None:
+    """Rows and one operation in one transaction; the answer shows the whole tree; the worker builds it at once."""
+    body = {
+        "name": "web",
+        "vip_subnet_id": SUBNET,
+        "tags": ["a"],
+        "pools": [{**POOL, "name": "api", "members": [member(1, weight=5), member(2)]}],
+        "listeners": [
+            {
+                "protocol": "HTTP",
+                "protocol_port": 80,
+                "default_pool": {**POOL, "members": [member(3)], "healthmonitor": MONITOR},
+                "l7policies": [
+                    {
+                        "action": "REDIRECT_TO_POOL",
+                        "redirect_pool": {"name": "api"},
+                        "rules": [{"type": "PATH", "compare_type": "STARTS_WITH", "value": "/api"}],
+                    },
+                    {"action": "REDIRECT_TO_POOL", "redirect_pool": {**POOL, "name": "third", "members": [member(4)]}},
+                ],
+            },
+            {"protocol": "HTTP", "protocol_port": 81, "default_pool": {"name": "api"}},
+        ],
+    }
+
+    shown = service.create("loadbalancer", **body)
+
+    assert shown["tags"] == ["a"]
+    first, second = sorted(shown["listeners"], key=lambda one: one["protocol_port"])
+    assert [one["redirect_pool"]["name"] for one in first["l7policies"]] == ["api", "third"]
+    assert [one["value"] for one in first["l7policies"][0]["rules"]] == ["/api"]
+    assert first["default_pool"]["healthmonitor"]["type"] == "HTTP"
+    assert second["default_pool"]["members"] == first["l7policies"][0]["redirect_pool"]["members"]
+    assert sorted(len(one["members"]) for one in shown["pools"]) == [1, 1, 2]
+    with service.database.engine.connect() as connection:
+        operations = connection.exec_driver_sql("SELECT action, subject_type FROM operation").all()
+    assert [tuple(one) for one in operations] == [("create", "load_balancer")]
+
+    service.settle()
+    tree = service.get(f"{LBS}/{shown['id']}/status")["statuses"]["loadbalancer"]
+    pools = [pool for listener in tree["listeners"] for pool in listener["pools"]] + tree["pools"]
+    objects = [tree, *tree["listeners"], *pools, *(one for pool in pools for one in pool["members"])]
+    assert {one["provisioning_status"] for one in objects} == {"ACTIVE"}
+    assert sorted(len(one["pools"]) for one in tree["listeners"]) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (
+            {"listeners": [{"protocol": "HTTP", "protocol_port": 80, "default_pool": {"name": "nobody"}}]},
+            "default_pool",
+        ),
+        ({"listeners": [{"protocol": "HTTP", "protocol_port": 80}] * 2}, "protocol_port"),
+        ({"pools": [{**POOL, "name": "a"}, {**POOL, "name": "a"}]}, "pools"),
+        ({"pools": [{**POOL, "members": [member(1), member(1)]}]}, "protocol_port"),
+        ({"pools": [{**POOL, "members": [member(1, colour="red")]}]}, "colour"),
+        ({"pools": [{**POOL, "healthmonitor": [MONITOR]}]}, "healthmonitor"),
+        ({"pools": [{**POOL, "members": "many"}]}, "members"),
+    ],
+)
+def test_a_tree_with_one_mistake_is_refused_as_a_whole(service: Service, part: dict[str, Any], words: str) -> None:
+    """Nothing of it is written."""
+    response = service.request("POST", LBS, {"loadbalancer": {"vip_subnet_id": SUBNET, **part}})
+
+    assert response.status_code in (400, 409)
+    assert words in response.json()["faultstring"]
+    for collection in COLLECTION.values():
+        assert next(iter(service.get(collection).values())) == []
+
+
+def members_of(service: Service, path: str) -> dict[str, Any]:
+    """Last number of the address to member."""
+    return {one["address"].rpartition(".")[2]: one for one in service.get(path)["members"]}
+
+
+def test_a_batch_adds_changes_and_deletes(service: Service) -> None:
+    """202 without a body; what is named twice the same is left alone, what is not named goes, null resets."""
+    shown = service.create(
+        "loadbalancer",
+        vip_subnet_id=SUBNET,
+        pools=[{**POOL, "members": [member(1, weight=5, tags=["x"]), member(2, weight=6), member(3)]}],
+    )
+    path = f"{COLLECTION['pool']}/{shown['pools'][0]['id']}/members"
+    service.settle()
+    before = members_of(service, path)
+
+    wanted = [member(1), member(2, weight=None, tags=["y"]), member(4, name="new", tags=["a", "a"])]
+    response = service.request("PUT", path, {"members": wanted})
+
+    assert (response.status_code, response.content) == (202, b"")
+    statuses = {last: one["provisioning_status"] for last, one in members_of(service, path).items()}
+    assert statuses == {"1": "ACTIVE", "2": "PENDING_UPDATE", "3": "PENDING_DELETE", "4": "PENDING_CREATE"}
+    service.settle()
+    after = members_of(service, path)
+    assert after.keys() == {"1", "2", "4"}
+    assert after["1"] == before["1"]
+    assert (after["2"]["id"], after["2"]["weight"], after["2"]["tags"]) == (before["2"]["id"], 1, ["y"])
+    assert (after["4"]["name"], after["4"]["tags"], after["4"]["provisioning_status"]) == ("new", ["a"], "ACTIVE")
+
+    service.request("PUT", f"{path}?additive_only=True", {"members": [member(5)]})
+    service.settle()
+    assert members_of(service, path).keys() == {"1", "2", "4", "5"}
+    service.request("PUT", path, {"members": []})
+    service.settle()
+    assert members_of(service, path) == {}
+
+
+@pytest.mark.parametrize(
+    ("members", "status"),
+    [
+        ({"address": "192.0.2.1"}, 400),
+        ([1], 400),
+        ([member(1), member(1)], 400),
+        ([{"address": "192.0.2.1"}], 400),
+        ([member(1, colour="red")], 400),
+        ([member(1, weight=300)], 400),
+    ],
+)
+def test_a_wrong_batch_changes_nothing(service: Service, members: Any, status: int) -> None:
+    """One mistake refuses the whole batch."""
+    lb_id = service.load_balancer()["id"]
+    pool = service.create("pool", loadbalancer_id=lb_id, **POOL)
+    path = f"{COLLECTION['pool']}/{pool['id']}/members"
+    service.create("member", path, **member(9))
+
+    assert service.request("PUT", path, {"members": members}).status_code == status
+    assert [one["provisioning_status"] for one in members_of(service, path).values()] == ["PENDING_CREATE"]
+    assert service.request("PUT", f"{COLLECTION['pool']}/{any_id()}/members", {"members": []}).status_code == 404
+
+
+def test_a_batch_of_new_members_costs_the_same_statements_however_long_it_is(service: Service) -> None:
+    """A thousand members are inserted together."""
+    counts = []
+    for amount in (2, 200):
+        lb_id = service.load_balancer()["id"]
+        pool = service.create("pool", loadbalancer_id=lb_id, **POOL)
+        path = f"{COLLECTION['pool']}/{pool['id']}/members"
+        service.statements.clear()
+        assert service.request("PUT", path, {"members": [member(one) for one in range(amount)]}).status_code == 202
+        counts.append(len(service.statements))
+    assert counts[0] == counts[1] < 20
