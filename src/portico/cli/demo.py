@@ -227,6 +227,9 @@ def demo(
     """Show a load balancer at work on this machine: built, loaded, changed, broken, healed, deleted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up like Ctrl-C
     report = Report(Console())
+    report.say(
+        "A load balancer on this machine, under real traffic: each step, its time, and what became of requests.\n"
+    )
     try:
         with data_directory(report) as directory, ExitStack() as running:
             with report.step("Open Portico") as step:

@@ -115,7 +115,7 @@ class Report:
         for line in step.shown:
             self.say(f"  [dim]{escape(line)}[/]")
         kinds = Counter(step.tally.failed).most_common(KINDS_SHOWN)
-        for line in [*step.wrong, *(f"{count} times {problem}" for problem, count in kinds)]:
+        for line in [*step.wrong, *(f"{count} x {problem}" for problem, count in kinds)]:
             self.say(f"  [yellow]{escape(line)}[/]")
 
     def summarise(self) -> bool:
@@ -131,7 +131,9 @@ class Report:
         total = sum(len(step.tally) for step in self._steps)
         self.say(f"Requests: {total:,}. Failed: {failed}. Lost with what was broken on purpose: {broken}.")
         self._say_what_is_left()
-        return not self.left and all(step.is_good for step in self._steps)
+        all_went_well = not self.left and all(step.is_good for step in self._steps)
+        self.say("[green]All went well.[/]" if all_went_well else "[red]Not all went well: see above.[/]")
+        return all_went_well
 
     def break_off(self, reason: str) -> None:
         """Say why the demo ends before its end."""
