@@ -18,7 +18,7 @@ LBS = COLLECTION["loadbalancer"]
 def four(service: Service) -> list[Any]:
     """Four load balancers in the order of their making: two colours, two of them alike in name."""
     descriptions = ("red", "blue", "red", "blue")
-    tags = (["a", "b"], ["a"], ["b", "with, comma"], [])
+    tags: tuple[list[str], ...] = (["a", "b"], ["a"], ["b", "with, comma"], [])
     names = ("n1", "n2", "n3", "n3")
     found = zip(names, descriptions, tags, strict=True)
     return [service.load_balancer(name=name, description=text, tags=words) for name, text, words in found]

@@ -22,7 +22,7 @@ def member(last: int, **values: Any) -> dict[str, Any]:
 
 def test_a_whole_tree_is_one_operation_and_all_of_it_becomes_active(service: Service) -> None:
     """Rows and one operation in one transaction; the answer shows the whole tree; the worker builds it at once."""
-    body = {
+    body: dict[str, Any] = {
         "name": "web",
         "vip_subnet_id": SUBNET,
         "tags": ["a"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Insert, Table
+from sqlalchemy import BigInteger, Boolean, Connection, Insert, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
@@ -32,6 +32,26 @@ def _postgresql(_element: Any, _compiler: Any, **_options: Any) -> str:
 @compiles(now_ms, "mariadb")
 def _mariadb(_element: Any, _compiler: Any, **_options: Any) -> str:
     return "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
+
+
+class is_exactly(FunctionElement[bool]):  # noqa: N801 - it reads like an operator
+    """Whether a text column has this very value: to MariaDB's own ``=`` capitals and trailing spaces are the same."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(is_exactly)
+def _exactly(element: Any, compiler: Any, **options: Any) -> str:
+    column, value = (compiler.process(one, **options) for one in element.clauses)
+    return f"({column} = {value})"
+
+
+@compiles(is_exactly, "mysql")
+@compiles(is_exactly, "mariadb")
+def _exactly_in_mariadb(element: Any, compiler: Any, **options: Any) -> str:
+    column, value = (compiler.process(one, **options) for one in element.clauses)
+    return f"({column} = {value} AND BINARY {column} = {value})"  # the first half is what an index can find
 
 
 JSON_OBJECT = {

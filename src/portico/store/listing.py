@@ -32,6 +32,7 @@ from portico.errors import InvalidInput
 from portico.resources import Lease, LoadBalancer, Tag, Vip
 from portico.resources.row import Row, table_of
 from portico.resources.view import Related, Shown, View, is_time
+from portico.store.dialects import is_exactly
 
 _SEPARATOR = "\x1f"
 """Joins what a subquery gathers: no stored text may hold a control character."""
@@ -232,7 +233,7 @@ def _filter(view: View, query: Query) -> list[Any]:
 def _has_tag(view: View, tag: str) -> Any:
     if "\x00" in tag:
         return false()
-    return exists().where(Tag.resource_id == _source(view, view.id_field), Tag.tag == tag)
+    return exists().where(Tag.resource_id == _source(view, view.id_field), is_exactly(Tag.tag, tag))
 
 
 def _has(view: View, field: Related, value: str) -> Any:
@@ -258,7 +259,7 @@ def _equals(name: str, source: Any, value: str) -> Any:
             return and_(source >= at, source < at + timedelta(seconds=1))
     except (ValueError, OverflowError):
         raise InvalidInput(name, "must be a value of the field's type") from None
-    return false() if "\x00" in value else source == value
+    return false() if "\x00" in value else is_exactly(source, value)
 
 
 # Order and pages
