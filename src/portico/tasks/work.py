@@ -21,7 +21,7 @@ from portico.settings import Settings
 from portico.status import AmphoraStatus
 from portico.store.amphorae import AmphoraRows
 from portico.store.database import Database
-from portico.store.leases import Claim
+from portico.store.leases import Claim, fence
 from portico.store.slots import Slots
 from portico.store.snapshot import Snapshot, read_snapshot
 from portico.store.wanted import wanted_tree
@@ -135,6 +135,14 @@ class Work:
         if not self.is_mine():
             raise LeaseLost(f"the lease on {self.claim.key} ran out")
 
+    def confirm(self) -> None:
+        """Raises LeaseLost where the database says that the lease is another worker's by now. ``check`` goes by this
+        process's clock, which stands still while its virtual machine is suspended; before something is given back that
+        the other worker may be using, that is not enough."""
+        self.check()
+        lease_ms = int(self.services.settings.worker.lease_seconds * 1000)
+        self.services.database.transact(lambda connection: fence(connection, self.claim, lease_ms))
+
     def patiently(self, call: Callable[..., T], *arguments: Any) -> T:
         """Call a driver, again after a pause where it fails in a transient way, as long as the lease is held."""
         settings = self.services.settings.worker
@@ -168,7 +176,7 @@ class WorkTask(task.Task):
         finds it; the first failure is what reaches the caller.
         """
         try:
-            self.work.check()
+            self.work.confirm()
             action()
         except LeaseLost:
             log.warning("not reverted: the lease is lost", task=self.name, lease=self.work.claim.key)
