@@ -138,7 +138,7 @@ def open_embedded(
     database = worker.services.database
     return Embedded(
         catalog=Catalog(database, settings.validation),
-        requests=Requests(database, settings.validation, worker.services.notifier),
+        requests=Requests(database, settings.validation, worker.services.notifier, settings.quotas),
         worker=worker,
         settings=settings,
         agent=agent,

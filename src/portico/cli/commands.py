@@ -63,6 +63,39 @@ def status(
     show_status(config, directory, limit)
 
 
+@app.command()
+def up(
+    data_dir: Annotated[Path | None, typer.Option(help="Where data is kept; else the user's data directory.")] = None,
+    host: Annotated[str, typer.Option(help="Address of the API.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 9876,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave load balancers running at the end.")] = False,
+) -> None:
+    """Run the whole of Portico on this machine, until SIGTERM or Ctrl-C: API, worker and agent, with SQLite."""
+    from portico.cli.serve import default_directory, serve_all  # noqa: PLC0415
+
+    serve_all(data_dir or default_directory(), host, port, keep=keep)
+
+
+@app.command()
+def api(config: ConfigOption = None) -> None:
+    """Serve the API alone, beside workers that have the same database."""
+    from portico.cli.serve import serve_api  # noqa: PLC0415
+
+    serve_api(config)
+
+
+@app.command()
+def limit(
+    name: Annotated[str, typer.Argument(help="operations, amphora_builds or failovers.")],
+    capacity: Annotated[int, typer.Argument(min=0, help="How many at once over all workers; 0 for no limit.")],
+    config: ConfigOption = None,
+) -> None:
+    """Change how much may run at once, over all workers, without restarting any."""
+    from portico.cli.limits import change_limit  # noqa: PLC0415
+
+    change_limit(config, name, capacity)
+
+
 @database.callback()
 def _database() -> None:
     """The database's schema."""
