@@ -6,6 +6,7 @@ An object that was added is PENDING_CREATE until its create operation is run by 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -21,7 +22,7 @@ from portico.resources import (
     Vip,
 )
 from portico.resources.l7policy import LAST_POSITION
-from portico.resources.row import new_id
+from portico.resources.row import new_id, table_of
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, shown_status
 from portico.store import rules
@@ -89,7 +90,7 @@ class Catalog:
                 .mappings()
                 .one_or_none()
             )
-            if row is None:
+            if row is None or row["id"] != object_id:
                 raise subject.missing(object_id)
             shown = dict(row)
             shown["tags"] = sorted(connection.scalars(select(Tag.tag).where(Tag.resource_id == object_id)))
@@ -139,6 +140,7 @@ def add_object(
     """Check and insert one object in the caller's transaction: what the catalog and the requests share."""
     subject = SUBJECTS[kind]
     subject.check_id(object_id)
+    _check_new_id(object_id)
     spec = subject.spec.parse(values, settings)
     fields = spec.model_dump()
     columns = subject.columns(fields)
@@ -158,6 +160,16 @@ def add_object(
     for tag in dict.fromkeys(fields["tags"]):
         _insert(connection, Tag, {"resource_id": object_id, "tag": tag})
     return object_id
+
+
+def _check_new_id(value: str) -> None:
+    """Ids become names in configurations and on the wire."""
+    try:
+        canonical = str(UUID(value))
+    except ValueError:
+        canonical = ""
+    if value != canonical:
+        raise InvalidInput("id", "must be a UUID in its canonical form: lower case, with dashes")
 
 
 def _insert(connection: Connection, model: type[Row], values: dict[str, Any]) -> None:
@@ -192,12 +204,19 @@ def _place(
     parent = SUBJECTS[parent_kind]
     table = parent.model.__table__
     found = connection.execute(select(table).where(table.c.id == parent.check_id(parent_id))).mappings().one_or_none()
-    if found is None:
+    if found is None or found["id"] != parent_id:  # MariaDB finds what differs in case only
         raise parent.missing(str(parent_id))
-    if found["provisioning_status"] == _DELETED:
-        raise Conflict(f"{parent.missing.kind} {parent_id} is being deleted")
     load_balancer_id = found["id"] if parent_kind == "load_balancer" else found["load_balancer_id"]
     hold(connection, load_balancer_id)
+    # Asked again now that nothing moves: a delete may have been accepted since.
+    owner = table_of(LoadBalancer).alias("owner")
+    own = table.c.id if parent_kind == "load_balancer" else table.c.load_balancer_id
+    statuses = select(table.c.provisioning_status, owner.c.provisioning_status).join(owner, owner.c.id == own)
+    present = connection.execute(statuses.where(table.c.id == parent_id)).one_or_none()
+    if present is None:
+        raise parent.missing(str(parent_id))
+    if _DELETED in present:
+        raise Conflict(f"{parent.missing.kind} {parent_id} is being deleted, or the load balancer that it is part of")
     place = {"load_balancer_id": load_balancer_id}
     if not columns.get("project_id"):
         place["project_id"] = found["project_id"]

@@ -131,7 +131,13 @@ def upgrade() -> None:
     op.create_table(
         "tag",
         sa.Column("resource_id", sa.String(length=36), nullable=False),
-        sa.Column("tag", sa.String(length=255), nullable=False),
+        sa.Column(
+            "tag",
+            sa.String(length=255).with_variant(
+                mysql.VARCHAR(length=255, collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
+            ),
+            nullable=False,
+        ),
         sa.PrimaryKeyConstraint("resource_id", "tag", name=op.f("pk_tag")),
     )
     with op.batch_alter_table("tag", schema=None) as batch_op:
@@ -559,85 +565,28 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-
-    with op.batch_alter_table("l7rule", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_l7rule_project_id"))
-        batch_op.drop_index(batch_op.f("ix_l7rule_name"))
-        batch_op.drop_index(batch_op.f("ix_l7rule_load_balancer_id"))
-        batch_op.drop_index(batch_op.f("ix_l7rule_l7policy_id"))
-
-    op.drop_table("l7rule")
-    with op.batch_alter_table("l7policy", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_l7policy_redirect_pool_id"))
-        batch_op.drop_index(batch_op.f("ix_l7policy_project_id"))
-        batch_op.drop_index(batch_op.f("ix_l7policy_name"))
-        batch_op.drop_index(batch_op.f("ix_l7policy_load_balancer_id"))
-        batch_op.drop_index(batch_op.f("ix_l7policy_listener_id"))
-
-    op.drop_table("l7policy")
-    with op.batch_alter_table("member", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_member_project_id"))
-        batch_op.drop_index(batch_op.f("ix_member_pool_id"))
-        batch_op.drop_index(batch_op.f("ix_member_name"))
-        batch_op.drop_index(batch_op.f("ix_member_load_balancer_id"))
-
-    op.drop_table("member")
-    with op.batch_alter_table("listener", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_listener_project_id"))
-        batch_op.drop_index(batch_op.f("ix_listener_name"))
-        batch_op.drop_index(batch_op.f("ix_listener_load_balancer_id"))
-        batch_op.drop_index(batch_op.f("ix_listener_default_pool_id"))
-
-    op.drop_table("listener")
-    with op.batch_alter_table("health_monitor", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_health_monitor_project_id"))
-        batch_op.drop_index(batch_op.f("ix_health_monitor_name"))
-        batch_op.drop_index(batch_op.f("ix_health_monitor_load_balancer_id"))
-
-    op.drop_table("health_monitor")
-    op.drop_table("amphora_health")
-    op.drop_table("vip")
-    with op.batch_alter_table("pool", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_pool_project_id"))
-        batch_op.drop_index(batch_op.f("ix_pool_name"))
-        batch_op.drop_index(batch_op.f("ix_pool_load_balancer_id"))
-
-    op.drop_table("pool")
-    with op.batch_alter_table("amphora", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_amphora_status"))
-        batch_op.drop_index(batch_op.f("ix_amphora_load_balancer_id"))
-
-    op.drop_table("amphora")
-    with op.batch_alter_table("load_balancer", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_load_balancer_project_id"))
-        batch_op.drop_index(batch_op.f("ix_load_balancer_name"))
-
-    op.drop_table("load_balancer")
-    op.drop_table("flavor")
-    op.drop_table("availability_zone")
-    with op.batch_alter_table("tag", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_tag_tag"))
-
-    op.drop_table("tag")
-    with op.batch_alter_table("slot_waiter", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_slot_waiter_name"))
-
-    op.drop_table("slot_waiter")
-    op.drop_table("slot_limit")
-    with op.batch_alter_table("slot", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_slot_owner"))
-
-    op.drop_table("slot")
-    op.drop_table("quota")
-    with op.batch_alter_table("operation", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_operation_subject_id"))
-        batch_op.drop_index("ix_operation_lease_key_state")
-
-    op.drop_table("operation")
-    with op.batch_alter_table("lease", schema=None) as batch_op:
-        batch_op.drop_index("ix_lease_pending")
-        batch_op.drop_index(batch_op.f("ix_lease_owner"))
-
-    op.drop_table("lease")
-    op.drop_table("flavor_profile")
-    op.drop_table("availability_zone_profile")
+    # Indexes go with their tables: MariaDB keeps those that a foreign key needs as long as the key is there.
+    for table in (
+        "l7rule",
+        "l7policy",
+        "member",
+        "listener",
+        "health_monitor",
+        "amphora_health",
+        "vip",
+        "pool",
+        "amphora",
+        "load_balancer",
+        "flavor",
+        "availability_zone",
+        "tag",
+        "slot_waiter",
+        "slot_limit",
+        "slot",
+        "quota",
+        "operation",
+        "lease",
+        "flavor_profile",
+        "availability_zone_profile",
+    ):
+        op.drop_table(table)
