@@ -1,0 +1,35 @@
+"""Databases with the newest schema, on all three kinds, and what a test asks them with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from portico.settings import DatabaseSettings, ValidationSettings
+from portico.store.catalog import Catalog
+from portico.store.database import Database
+from portico.store.schema import upgrade
+from tests.support.services import TemplateSetup
+
+RULES = ValidationSettings(max_members=5)
+
+
+@pytest.fixture
+def database_setup() -> TemplateSetup:
+    """Fresh databases have the newest schema."""
+    return upgrade
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A process's connections to this test's own database."""
+    database = Database(DatabaseSettings(url=database_url))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def catalog(database: Database) -> Catalog:
+    """The catalog, with room for five members in a load balancer."""
+    return Catalog(database, RULES)

@@ -1,0 +1,75 @@
+"""Looking at tables as they are, and running many threads at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import event, select, update
+
+from portico.resources import Lease, Row
+from portico.resources.row import table_of
+from portico.store.database import Database
+
+T = TypeVar("T")
+
+
+def dump(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table."""
+    return database.read(
+        lambda connection: {
+            table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))]
+            for table in Row.metadata.sorted_tables
+        }
+    )
+
+
+def rows(database: Database, model: type[Row], **where: Any) -> list[dict[str, Any]]:
+    """The rows of a table that have these values."""
+    table = table_of(model)
+    statement = select(table).where(*(table.c[name] == value for name, value in where.items()))
+    ordered = statement.order_by(*table.primary_key)
+    return database.read(lambda connection: [dict(row) for row in connection.execute(ordered).mappings()])
+
+
+def write(database: Database, model: type[Row], condition: Any, **values: Any) -> None:
+    """Write columns, whatever they say: what time or an accident would do."""
+    database.transact(lambda connection: connection.execute(update(model).where(condition).values(**values)))
+
+
+def expire(database: Database, key: str) -> None:
+    """Let the database's clock pass a lease."""
+    write(database, Lease, Lease.key == key, expires_at=1)
+
+
+@contextmanager
+def counted(database: Database) -> Iterator[list[str]]:
+    """The statements that are sent while the block runs, without those that begin or set a session up."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if not statement.startswith(("BEGIN", "PRAGMA")):
+            statements.append(statement)
+
+    for engine in database.engines():
+        event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        for engine in database.engines():
+            event.remove(engine, "before_cursor_execute", note)
+
+
+def at_once(count: int, act: Callable[[int], T]) -> list[T]:
+    """What ``act`` returns in this many threads that start together."""
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> T:
+        barrier.wait(30)
+        return act(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return [future.result(60) for future in [pool.submit(run, number) for number in range(count)]]

@@ -1,0 +1,271 @@
+"""The catalog's rules: what cannot be is refused in words, and then nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from portico.errors import (
+    Conflict,
+    Duplicate,
+    InvalidInput,
+    L7PolicyNotFound,
+    LBNotFound,
+    ListenerNotFound,
+    PoolNotFound,
+)
+from portico.resources import L7Policy, LoadBalancer, Pool, Vip
+from portico.store.catalog import Catalog
+from portico.store.database import Database
+from tests.store.rows import at_once, dump, rows, write
+
+HTTP: dict[str, Any] = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+MONITOR: dict[str, Any] = {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2}
+PATH: dict[str, Any] = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}
+
+
+@pytest.fixture
+def refused(database: Database) -> Callable[..., Exception]:
+    """The call raises this very type, and nothing at all was written."""
+
+    def check(kind: type[Exception], call: Callable[..., Any], *arguments: Any, **values: Any) -> Exception:
+        before = dump(database)
+        with pytest.raises(kind) as refusal:
+            call(*arguments, **values)
+        assert type(refusal.value) is kind
+        assert dump(database) == before
+        return refusal.value
+
+    return check
+
+
+def test_a_port_belongs_to_one_listener(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """Two listeners of one load balancer cannot have one port, whatever they speak; another load balancer's can."""
+    first, second = catalog.add_load_balancer(), catalog.add_load_balancer()
+    catalog.add_listener(first, protocol="HTTP", protocol_port=80)
+
+    for protocol in ("HTTP", "TCP"):
+        error = refused(Duplicate, catalog.add_listener, first, protocol=protocol, protocol_port=80)
+        assert "protocol_port" in str(error)
+    catalog.add_listener(first, protocol="TCP", protocol_port=81)
+    catalog.add_listener(second, protocol="HTTP", protocol_port=80)
+
+
+def test_a_port_goes_to_one_of_many_who_ask_at_once(catalog: Catalog) -> None:
+    """Of eight who want one port at the same moment, exactly one gets it."""
+    load_balancer_id = catalog.add_load_balancer()
+
+    def act(number: int) -> str:
+        try:
+            catalog.add_listener(load_balancer_id, protocol="HTTP" if number % 2 else "TCP", protocol_port=80)
+        except Duplicate:
+            return "refused"
+        return "added"
+
+    assert sorted(at_once(8, act)) == ["added", *["refused"] * 7]
+
+
+@pytest.mark.parametrize(
+    ("listener", "pool"),
+    [("HTTP", "HTTP"), ("HTTP", "PROXY"), ("HTTPS", "HTTPS"), ("HTTPS", "TCP"), ("TCP", "HTTP"), ("TCP", "PROXYV2")],
+)
+def test_a_listener_takes_a_pool_that_it_can_carry(catalog: Catalog, listener: str, pool: str) -> None:
+    """The protocols that the v2 API lets go together go together."""
+    load_balancer_id = catalog.add_load_balancer()
+    pool_id = catalog.add_pool(load_balancer_id, protocol=pool, lb_algorithm="ROUND_ROBIN")
+
+    listener_id = catalog.add_listener(
+        load_balancer_id, protocol=listener, protocol_port=80, default_pool_id=pool_id
+    )
+
+    assert catalog.show("listener", listener_id)["default_pool_id"] == pool_id
+
+
+@pytest.mark.parametrize(("listener", "pool"), [("HTTP", "TCP"), ("HTTP", "HTTPS"), ("HTTPS", "HTTP")])
+def test_a_listener_refuses_a_pool_that_it_cannot_carry(
+    catalog: Catalog, refused: Callable[..., Exception], listener: str, pool: str
+) -> None:
+    """Whether the pool is named by the listener, or the listener by the pool."""
+    load_balancer_id = catalog.add_load_balancer()
+    pool_id = catalog.add_pool(load_balancer_id, protocol=pool, lb_algorithm="ROUND_ROBIN")
+    values = {"protocol": listener, "protocol_port": 80}
+    error = refused(InvalidInput, catalog.add_listener, load_balancer_id, default_pool_id=pool_id, **values)
+    assert isinstance(error, InvalidInput)
+    assert error.field == "default_pool_id"
+
+    listener_id = catalog.add_listener(load_balancer_id, **values)
+    refused(
+        InvalidInput,
+        catalog.add_pool,
+        load_balancer_id,
+        listener_id=listener_id,
+        protocol=pool,
+        lb_algorithm="ROUND_ROBIN",
+    )
+
+
+def test_references_stay_within_one_load_balancer(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """Another load balancer's pool, or one that is not there, is refused by the field's name."""
+    mine, other = catalog.add_load_balancer(), catalog.add_load_balancer()
+    foreign = catalog.add_pool(other, **HTTP)
+    listener_id = catalog.add_listener(mine, protocol="HTTP", protocol_port=80)
+    for pool_id in (foreign, str(uuid4())):
+        error = refused(
+            InvalidInput, catalog.add_listener, mine, protocol="HTTP", protocol_port=81, default_pool_id=pool_id
+        )
+        assert isinstance(error, InvalidInput)
+        assert error.field == "default_pool_id"
+        error = refused(
+            InvalidInput, catalog.add_l7policy, listener_id, action="REDIRECT_TO_POOL", redirect_pool_id=pool_id
+        )
+        assert isinstance(error, InvalidInput)
+        assert error.field == "redirect_pool_id"
+
+
+def test_the_default_listener_of_a_pool_is_of_its_load_balancer(
+    catalog: Catalog, refused: Callable[..., Exception]
+) -> None:
+    """A pool becomes the default of a listener of its own load balancer only, and of one that has none yet."""
+    mine, other = catalog.add_load_balancer(), catalog.add_load_balancer()
+    foreign = catalog.add_listener(other, protocol="HTTP", protocol_port=80)
+    own = catalog.add_listener(mine, protocol="HTTP", protocol_port=80)
+
+    refused(InvalidInput, catalog.add_pool, mine, listener_id=foreign, **HTTP)
+    refused(ListenerNotFound, catalog.add_pool, mine, listener_id=str(uuid4()), **HTTP)
+    pool_id = catalog.add_pool(mine, listener_id=own, **HTTP)
+    assert catalog.show("listener", own)["default_pool_id"] == pool_id
+    refused(Duplicate, catalog.add_pool, mine, listener_id=own, **HTTP)
+
+
+def test_a_missing_parent_is_named(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """What should carry the new object does not exist."""
+    for unknown in (str(uuid4()), "nothing"):
+        refused(LBNotFound, catalog.add_listener, unknown, protocol="HTTP", protocol_port=80)
+        refused(LBNotFound, catalog.add_pool, unknown, **HTTP)
+        refused(PoolNotFound, catalog.add_member, unknown, address="192.0.2.1", protocol_port=80)
+        refused(PoolNotFound, catalog.add_health_monitor, unknown, **MONITOR)
+        refused(ListenerNotFound, catalog.add_l7policy, unknown, action="REJECT")
+        refused(L7PolicyNotFound, catalog.add_l7rule, unknown, **PATH)
+        refused(PoolNotFound, catalog.show, "pool", unknown)
+
+
+def test_an_id_differs_in_case(catalog: Catalog) -> None:
+    """An id is what it is on every database, also where the server compares text without regard to case."""
+    own_id = "abcdefab-0000-4000-8000-000000000000"
+    catalog.add_load_balancer(id=own_id)
+
+    with pytest.raises(LBNotFound):
+        catalog.add_pool(own_id.upper(), **HTTP)
+    with pytest.raises(LBNotFound):
+        catalog.show("load_balancer", own_id.upper())
+
+
+def test_nothing_is_added_below_what_is_being_deleted(
+    catalog: Catalog, database: Database, refused: Callable[..., Exception]
+) -> None:
+    """A parent whose delete was accepted takes nothing more, nor does its load balancer's."""
+    load_balancer_id = catalog.add_load_balancer()
+    pool_id = catalog.add_pool(load_balancer_id, **HTTP)
+    write(database, Pool, Pool.id == pool_id, provisioning_status="PENDING_DELETE")
+    refused(Conflict, catalog.add_member, pool_id, address="192.0.2.1", protocol_port=80)
+    write(database, Pool, Pool.id == pool_id, provisioning_status="ACTIVE")
+    write(database, LoadBalancer, LoadBalancer.id == load_balancer_id, provisioning_status="PENDING_DELETE")
+
+    refused(Conflict, catalog.add_pool, load_balancer_id, **HTTP)
+    refused(Conflict, catalog.add_member, pool_id, address="192.0.2.1", protocol_port=80)
+
+
+def test_duplicates_are_told_by_the_field(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """An address and port twice in a pool, a second monitor, an id or a VIP that is taken."""
+    network = {"vip_subnet_id": str(uuid4()), "vip_address": "192.0.2.7"}
+    load_balancer_id = catalog.add_load_balancer(**network)
+    pool_id = catalog.add_pool(load_balancer_id, **HTTP)
+    catalog.add_member(pool_id, address="192.0.2.1", protocol_port=80)
+    catalog.add_health_monitor(pool_id, **MONITOR)
+
+    for field, call, arguments, values in (
+        ("protocol_port", catalog.add_member, (pool_id,), {"address": "192.0.2.1", "protocol_port": 80}),
+        ("pool_id", catalog.add_health_monitor, (pool_id,), MONITOR),
+        ("vip_address", catalog.add_load_balancer, (), network),
+        ("id", catalog.add_load_balancer, (), {"id": load_balancer_id}),
+        ("id", catalog.add_pool, (load_balancer_id,), {"id": pool_id, **HTTP}),
+    ):
+        assert str(refused(Duplicate, call, *arguments, **values)).startswith(f"{field}:")
+
+
+@pytest.mark.parametrize("own_id", [5, "x" * 65, "two\nlines", "not-a-uuid", "x" * 50, "ABCDEFAB-0000-4000-8000-000000000000"])
+def test_an_id_of_ones_own_is_a_uuid(catalog: Catalog, refused: Callable[..., Exception], own_id: Any) -> None:
+    """Ids become names in configurations and on the wire: only a UUID is taken."""
+    error = refused(InvalidInput, catalog.add_load_balancer, id=own_id)
+
+    assert isinstance(error, InvalidInput)
+    assert error.field in ("id", "load_balancer_id")
+
+
+def test_a_flavor_that_is_not_there_is_refused(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """A reference that only the database can check is InvalidInput all the same."""
+    refused(InvalidInput, catalog.add_load_balancer, flavor_id=str(uuid4()))
+    refused(InvalidInput, catalog.add_load_balancer, availability_zone="nowhere")
+
+
+def test_a_load_balancer_has_so_many_members_and_no_more(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """The limit counts over all pools of a load balancer."""
+    load_balancer_id = catalog.add_load_balancer()
+    pools = [catalog.add_pool(load_balancer_id, **HTTP) for _ in range(2)]
+    for number in range(5):
+        catalog.add_member(pools[number % 2], address="192.0.2.1", protocol_port=1 + number)
+
+    refused(Conflict, catalog.add_member, pools[0], address="192.0.2.1", protocol_port=99)
+
+
+def test_policies_are_for_what_speaks_http(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """A TCP listener has no requests that a policy could look at."""
+    listener_id = catalog.add_listener(catalog.add_load_balancer(), protocol="TCP", protocol_port=80)
+
+    refused(InvalidInput, catalog.add_l7policy, listener_id, action="REJECT")
+
+
+def test_a_policy_at_a_place_that_is_taken_moves_the_others_down(catalog: Catalog, database: Database) -> None:
+    """Positions of a listener are distinct, and the order is the one that was asked for."""
+    load_balancer_id = catalog.add_load_balancer()
+    listener_id = catalog.add_listener(load_balancer_id, protocol="HTTP", protocol_port=80)
+    other = catalog.add_listener(load_balancer_id, protocol="HTTP", protocol_port=81)
+    untouched = catalog.add_l7policy(other, action="REJECT", position=1)
+    for name, position in (("b", None), ("c", None), ("a", 1), ("ab", 2), ("z", 2147483647)):
+        catalog.add_l7policy(listener_id, name=name, action="REJECT", position=position)
+
+    found = sorted((row["position"], row["name"]) for row in rows(database, L7Policy, listener_id=listener_id))
+    assert found == [(1, "a"), (2, "ab"), (3, "b"), (4, "c"), (5, "z")]
+    assert catalog.show("l7policy", untouched)["position"] == 1
+
+
+def test_vips_are_rows_before_they_are_addresses(catalog: Catalog, database: Database) -> None:
+    """The first VIP and the additional ones are on record, with what the user asked for."""
+    subnet_id = str(uuid4())
+    load_balancer_id = catalog.add_load_balancer(
+        vip_subnet_id=subnet_id, additional_vips=[{"ip_address": "192.0.2.9"}, {"subnet_id": subnet_id}]
+    )
+
+    found = [
+        (row["position"], row["ip_address"], row["subnet_id"], row["requested"])
+        for row in rows(database, Vip, load_balancer_id=load_balancer_id)
+    ]
+    assert found == [(0, None, subnet_id, False), (1, "192.0.2.9", None, True), (2, None, subnet_id, False)]
+
+
+def test_tags_are_kept_as_they_are(catalog: Catalog) -> None:
+    """Tags that differ in case only are two tags, on every database; the same one twice is one."""
+    load_balancer_id = catalog.add_load_balancer(tags=["web", "Web", "web", "wéb"])
+
+    assert catalog.show("load_balancer", load_balancer_id)["tags"] == sorted(["web", "Web", "wéb"])
+
+
+def test_a_part_belongs_to_its_parents_project(catalog: Catalog) -> None:
+    """Where no project is said, it is the parent's."""
+    load_balancer_id = catalog.add_load_balancer(project_id="p1")
+    pool_id = catalog.add_pool(load_balancer_id, **HTTP)
+
+    assert catalog.show("pool", pool_id)["project_id"] == "p1"
