@@ -2,7 +2,7 @@
 
 Belongs here: what must not be restarted when everything else is. Does not: anything that knows what a configuration
 says. It is a program of its own, started by the agent and outliving it, and imports only the standard library, so that
-there is little in it that could go wrong or need an update.
+there is little in it that could go wrong or need an update. I/O: processes, listening sockets, one UNIX socket.
 
 It answers JSON lines on ``supervisor.sock``. Commands (``{"command": ..., "instance": ID, ...}``):
 
