@@ -54,9 +54,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
-def fetch(port: int, path: str = "/") -> tuple[int, str, str]:
+def fetch(port: int, path: str = "/", source: str = "127.0.0.1") -> tuple[int, str, str]:
     """One request on a connection of its own: status, body (the origin's name), and the header X-Marker."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(source, 0))
     try:
         connection.request("GET", path)
         response = connection.getresponse()
