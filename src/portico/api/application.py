@@ -16,6 +16,7 @@ from portico.api import (
     listeners,
     load_balancers,
     members,
+    networks,
     offers,
     page,
     pools,
@@ -45,6 +46,9 @@ _ROUTERS = (
     offers.router,
     page.router,
 )
+
+_WITHOUT_NEUTRON = ("loopback", "noop")
+"""The network drivers that hand out addresses themselves."""
 
 
 def create_app(
@@ -77,6 +81,8 @@ def create_app(
     app.state.context = Context(settings, database, requests, authenticator or NoAuth(settings.api.project_id))
     for router in _ROUTERS:
         app.include_router(router)
+    if settings.network.driver in _WITHOUT_NEUTRON:
+        app.include_router(networks.router)
     answer_errors(app)
     document(app)
     app.add_middleware(Gate)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Integer, String, and_, cast, func, literal, null, select, union_all
+from sqlalchemy import Connection, Integer, String, bindparam, cast, func, literal, null, select, union_all
 
 from portico.resources import HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool
 from portico.status import shown_status
@@ -17,7 +18,7 @@ def read_status_tree(connection: Connection, load_balancer_id: str) -> dict[str,
     A listener shows the pools that it sends to, by default or by a policy; the load balancer shows all of its pools.
     """
     rows: dict[str, list[Any]] = defaultdict(list)
-    for row in connection.execute(_statement(load_balancer_id)):
+    for row in connection.execute(_statement(), {"owner": load_balancer_id}):
         rows[row.kind].append(row)
     if not rows["load_balancer"]:
         return None
@@ -51,12 +52,14 @@ def _status(row: Any) -> dict[str, Any]:
     }
 
 
-def _statement(load_balancer_id: str) -> Any:
+@cache
+def _statement() -> Any:
+    owner: Any = bindparam("owner")
     no_text, no_number = cast(null(), String(255)), cast(null(), Integer)
     top = (
         _branch("load_balancer", LoadBalancer, no_text, no_text, func.coalesce(Lease.pending, 0))
         .outerjoin(Lease, Lease.key == LoadBalancer.id)
-        .where(LoadBalancer.id == load_balancer_id)
+        .where(LoadBalancer.id == owner)
     )
     policies = _branch("l7policy", L7Policy, L7Policy.listener_id, L7Policy.redirect_pool_id, no_number)
     parts = (
@@ -66,7 +69,7 @@ def _statement(load_balancer_id: str) -> Any:
         (HealthMonitor, _branch("health_monitor", HealthMonitor, HealthMonitor.pool_id, HealthMonitor.type, no_number)),
         (L7Policy, policies.where(L7Policy.redirect_pool_id.is_not(None))),
     )
-    branches = [branch.where(and_(model.load_balancer_id == load_balancer_id)) for model, branch in parts]
+    branches = [branch.where(model.load_balancer_id == owner) for model, branch in parts]
     everything = union_all(top, *branches).subquery()
     return select(everything).order_by(everything.c.created_at, everything.c.id)
 

@@ -1,0 +1,56 @@
+"""Where there is no Neutron: as much of its API as the command line needs, which looks a VIP's subnet, network or port
+up before it names it.
+
+VIPs come from the network driver's own range there, whatever is named: so there is one network with one subnet, and any
+other UUID is as good.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from portico.api.call import Call, Received
+from portico.api.faults import answer
+
+router = APIRouter(prefix="/v2.0", include_in_schema=False)
+
+NAME = "portico"
+NETWORK_ID = "00000000-706f-4e65-8001-000000000001"
+SUBNET_ID = "00000000-706f-4e65-8001-000000000002"
+
+
+@router.get("/networks")
+def list_networks(call: Received) -> Response:
+    """The one network, or the one that is asked for by id."""
+    return _find(call, "networks", NETWORK_ID)
+
+
+@router.get("/subnets")
+def list_subnets(call: Received) -> Response:
+    """The one subnet, or the one that is asked for by id."""
+    return _find(call, "subnets", SUBNET_ID)
+
+
+@router.get("/ports")
+def list_ports(call: Received) -> Response:
+    """No port, or the one that is asked for by id."""
+    return _find(call, "ports", None)
+
+
+def _find(call: Call, kind: str, own_id: str | None) -> Response:
+    parameters = call.request.query_params
+    wanted, name = parameters.get("id"), parameters.get("name")
+    found = [{"id": own_id, "name": NAME}] if own_id else []
+    if wanted is not None and wanted != own_id:
+        found = [{"id": wanted, "name": ""}] if _is_uuid(wanted) else []
+    return answer({kind: [one for one in found if name in (None, one["name"])]})
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False

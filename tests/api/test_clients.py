@@ -1,0 +1,247 @@
+"""Stock clients, as they come from the registry, against a server on the loopback: the SDK and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openstack
+import pytest
+
+from portico.api import create_app
+from portico.api.server import build_server
+from portico.settings import ApiSettings
+from portico.store.requests import Requests
+from portico.worker.run_loop import RunLoop
+from tests.api.service import SUBNET, Service
+
+# Both clients import half of OpenStack, and some of it warns; the warnings are about them, not about what is tested.
+pytestmark = [
+    pytest.mark.database("sqlite"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
+]
+
+
+@pytest.fixture
+def url(database_url: str) -> Iterator[str]:
+    """Where a server without authentication listens, with a run loop behind it."""
+    service = Service(database_url)
+    settings = service.settings.model_copy(update={"api": ApiSettings(port=0)})
+    requests = Requests(service.database, settings.validation, service.notifier, settings.quotas)
+    app = create_app(settings, database=service.database, requests=requests)
+    server = build_server(app, settings.api)
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    loop = RunLoop(service.worker)
+    loop.start()
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        assert loop.stop()
+        service.close()
+        listening.close()
+
+
+def wait_until_active(balancers: Any, load_balancer_id: str) -> None:
+    """As scripts do: ask until it is so."""
+    for _ in range(300):
+        if balancers.get_load_balancer(load_balancer_id).provisioning_status == "ACTIVE":
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never became ACTIVE")
+
+
+def make_everything(lbs: Any) -> dict[str, Any]:
+    """One of each, by the proxy."""
+    made = {
+        "profile": lbs.create_flavor_profile(
+            name="single", provider_name="amphora", flavor_data='{"loadbalancer_topology": "SINGLE"}'
+        ),
+        "zone_profile": lbs.create_availability_zone_profile(
+            name="zp", provider_name="amphora", availability_zone_data='{"compute_zone": "z"}'
+        ),
+    }
+    made["flavor"] = lbs.create_flavor(name="small", flavor_profile_id=made["profile"].id)
+    made["zone"] = lbs.create_availability_zone(name="here", availability_zone_profile_id=made["zone_profile"].id)
+    made["balancer"] = lbs.create_load_balancer(
+        name="web", vip_subnet_id=SUBNET, flavor_id=made["flavor"].id, availability_zone="here", tags=["a"]
+    )
+    made["listener"] = lbs.create_listener(
+        name="l", load_balancer_id=made["balancer"].id, protocol="HTTP", protocol_port=80
+    )
+    pool = made["pool"] = lbs.create_pool(
+        name="p", listener_id=made["listener"].id, protocol="HTTP", lb_algorithm="ROUND_ROBIN"
+    )
+    made["member"] = lbs.create_member(pool, name="m", address="192.0.2.1", protocol_port=80)
+    made["monitor"] = lbs.create_health_monitor(
+        name="h", pool_id=pool.id, type="HTTP", delay=5, timeout=3, max_retries=2, max_retries_down=2
+    )
+    policy = made["policy"] = lbs.create_l7_policy(name="po", listener_id=made["listener"].id, action="REJECT")
+    made["rule"] = lbs.create_l7_rule(policy, type="PATH", compare_type="STARTS_WITH", value="/x")
+    return made
+
+
+def find_everything(lbs: Any, made: dict[str, Any]) -> None:
+    """By name, by id, in lists, and what is only shown."""
+    pool, policy = made["pool"], made["policy"]
+    assert lbs.find_load_balancer("web").id == made["balancer"].id
+    assert lbs.find_listener("l").load_balancers == [{"id": made["balancer"].id}]
+    assert lbs.find_pool("p").id == pool.id
+    assert lbs.find_member("m", pool).id == made["member"].id
+    assert lbs.find_health_monitor("h").id == made["monitor"].id
+    assert lbs.find_l7_policy("po").id == policy.id
+    assert lbs.find_l7_rule(made["rule"].id, policy).id == made["rule"].id
+    assert lbs.find_flavor("small").id == made["flavor"].id
+    assert lbs.find_availability_zone("here").name == "here"
+    assert lbs.find_load_balancer("nobody") is None
+    assert [one.id for one in lbs.load_balancers(name="web")] == [made["balancer"].id]
+    assert [one.id for one in lbs.listeners(load_balancer_id=made["balancer"].id)] == [made["listener"].id]
+    assert [one.id for one in lbs.members(pool)] == [made["member"].id]
+    assert [one.name for one in lbs.providers()] == ["amphora", "octavia"]
+    assert [one.name for one in lbs.provider_flavor_capabilities("amphora")] == ["loadbalancer_topology"]
+    assert lbs.get_load_balancer_statistics(made["balancer"].id).bytes_in == 0
+    assert lbs.get_listener_statistics(made["listener"].id).bytes_in == 0
+    assert lbs.get_quota_default().load_balancers == -1
+    assert lbs.update_quota("p9", load_balancers=4).load_balancers == 4
+    assert lbs.get_quota("p9").load_balancers == 4
+    lbs.delete_quota("p9")
+
+
+def change_everything(lbs: Any, made: dict[str, Any]) -> None:
+    """An update of each, and failovers."""
+    balancer_id = made["balancer"].id
+    assert lbs.update_load_balancer(made["balancer"], name="web2").name == "web2"
+    assert lbs.update_listener(made["listener"], connection_limit=5).connection_limit == 5
+    assert lbs.update_pool(made["pool"], lb_algorithm="LEAST_CONNECTIONS").lb_algorithm == "LEAST_CONNECTIONS"
+    assert lbs.update_member(made["member"], made["pool"], weight=9).weight == 9
+    assert lbs.update_health_monitor(made["monitor"], delay=9).delay == 9
+    target = {"action": "REDIRECT_TO_URL", "redirect_url": "http://a.example/"}
+    assert lbs.update_l7_policy(made["policy"], **target).redirect_url == "http://a.example/"
+    assert lbs.update_l7_rule(made["rule"], made["policy"], rule_value="/y").rule_value == "/y"
+    assert lbs.update_flavor(made["flavor"], description="d").description == "d"
+    wait_until_active(lbs, balancer_id)
+    [amphora] = lbs.amphorae(loadbalancer_id=balancer_id)
+    assert lbs.get_amphora(amphora.id).status == "ALLOCATED"
+    lbs.failover_amphora(amphora.id)
+    wait_until_active(lbs, balancer_id)
+    lbs.failover_load_balancer(balancer_id)
+    wait_until_active(lbs, balancer_id)
+
+
+def delete_everything(lbs: Any, made: dict[str, Any]) -> None:
+    """From the leaves to the root."""
+    lbs.delete_l7_rule(made["rule"], made["policy"])
+    lbs.delete_l7_policy(made["policy"])
+    lbs.delete_health_monitor(made["monitor"])
+    lbs.delete_member(made["member"], made["pool"])
+    lbs.delete_pool(made["pool"])
+    lbs.delete_listener(made["listener"])
+    lbs.delete_load_balancer(made["balancer"], cascade=True)
+    for _ in range(300):
+        if not list(lbs.load_balancers()):
+            break
+        time.sleep(0.05)
+    lbs.delete_flavor(made["flavor"])
+    lbs.delete_flavor_profile(made["profile"])
+    lbs.delete_availability_zone(made["zone"].name)
+    lbs.delete_availability_zone_profile(made["zone_profile"])
+    assert list(lbs.flavors()) == []
+
+
+def test_the_sdk_does_everything_with_everything(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy of openstacksdk: create, find, list, get, update, fail over, delete of every resource."""
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", "/nonexistent")
+    with openstack.connect(
+        load_envvars=False, auth_type="none", endpoint=url, load_balancer_endpoint_override=url
+    ) as sdk:
+        made = make_everything(sdk.load_balancer)
+        wait_until_active(sdk.load_balancer, made["balancer"].id)
+        find_everything(sdk.load_balancer, made)
+        change_everything(sdk.load_balancer, made)
+        delete_everything(sdk.load_balancer, made)
+
+
+@pytest.mark.timeout(400)
+def test_the_command_line_does_everything_with_wait(url: str, tmp_path: Path) -> None:
+    """``openstack loadbalancer``: everything is made, shown, listed, changed, unset and deleted, with ``--wait``.
+
+    Quotas of projects are left to the SDK: the command line looks projects up in Keystone first.
+    """
+    commands = [
+        ("flavorprofile create --name fp --provider amphora --flavor-data {}", {"name": "fp"}),
+        ("flavor create --name f --flavorprofile fp", {"name": "f"}),
+        ("availabilityzoneprofile create --name zp --provider amphora --availability-zone-data {}", {"name": "zp"}),
+        ("availabilityzone create --name z --availabilityzoneprofile zp", {"name": "z"}),
+        (f"create --wait --name web --vip-subnet-id {SUBNET} --flavor f --tag a", {"provisioning_status": "ACTIVE"}),
+        ("listener create --wait --name l --protocol HTTP --protocol-port 80 web", {"provisioning_status": "ACTIVE"}),
+        ("pool create --wait --name p --protocol HTTP --lb-algorithm ROUND_ROBIN --listener l", {"name": "p"}),
+        ("member create --wait --name m --address 192.0.2.1 --protocol-port 80 p", {"weight": 1}),
+        ("healthmonitor create --wait --name h --type HTTP --delay 5 --timeout 3 --max-retries 2 p", {"delay": 5}),
+        ("l7policy create --wait --name po --action REJECT l", {"position": 1}),
+        ("l7rule create --wait --type PATH --compare-type STARTS_WITH --value /x po", {"value": "/x"}),
+        ("show web", {"name": "web"}),
+        ("status show web", None),
+        ("stats show web", {"bytes_in": 0}),
+        ("listener stats show l", {"bytes_in": 0}),
+        ("list --name web", None),
+        ("listener list --loadbalancer web", None),
+        ("member list p", None),
+        ("amphora list", None),
+        ("provider list", None),
+        ("provider capability list amphora", None),
+        ("quota defaults show", {"load_balancer": -1}),
+        ("set --wait --name web2 --tag b web", None),
+        ("unset --wait --description web2", None),
+        ("listener set --wait --connection-limit 7 l", None),
+        ("listener unset --wait --connection-limit l", None),
+        ("pool set --wait --lb-algorithm SOURCE_IP p", None),
+        ("member set --wait --weight 7 p m", None),
+        ("member unset --wait --weight p m", None),
+        ("healthmonitor set --wait --delay 9 h", None),
+        ("l7policy set --wait --name po2 po", None),
+        ("failover --wait web2", None),
+        ("healthmonitor delete --wait h", None),
+        ("l7policy delete --wait po2", None),
+        ("member delete --wait p m", None),
+        ("pool delete --wait p", None),
+        ("listener delete --wait l", None),
+        ("delete --wait --cascade web2", None),
+        ("flavor delete f", None),
+        ("availabilityzone delete z", None),
+    ]
+    for number, (command, expected) in enumerate(commands):
+        words = command.split()
+        shows = expected is not None
+        shown = _openstack(url, tmp_path, words, json_output=shows)
+        if expected is not None:
+            assert {name: shown[name] for name in expected} == expected, (number, command, shown)
+
+
+_MAIN = "import sys; from openstackclient.shell import main; sys.exit(main(sys.argv[1:]))"
+
+
+def _openstack(url: str, home: Path, words: list[str], *, json_output: bool) -> Any:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONWARNINGS": "ignore"}
+    account = ["--os-auth-type", "none", "--os-endpoint", url]
+    tail = ["-f", "json"] if json_output else []
+    done = subprocess.run(
+        [sys.executable, "-c", _MAIN, *account, "loadbalancer", *words, *tail],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return json.loads(done.stdout) if json_output else None
