@@ -10,6 +10,10 @@ from typing import Any
 from taskflow import engines, states
 from taskflow.listeners.base import Listener
 from taskflow.patterns.linear_flow import Flow
+from taskflow.persistence.models import FlowDetail
+
+from portico.resources.row import new_id
+from portico.worker.flow_state import Unstored
 
 TaskEvent = Callable[[str, str, str], None]
 """Called with (flow, task, TaskFlow's state) at each task boundary."""
@@ -29,6 +33,7 @@ class FlowEngine:
 
     def __init__(self, threads: int, on_task: TaskEvent | None = None) -> None:
         self._executor = ThreadPoolExecutor(max_workers=threads)
+        self._backend = Unstored()
         self._on_task = on_task
 
     def run_flow(self, flow: Flow, timeline: list[Any]) -> None:
@@ -41,7 +46,10 @@ class FlowEngine:
         Raises:
             whatever the first task that failed raised.
         """
-        engine = engines.load(flow, engine="parallel", executor=self._executor)
+        state = FlowDetail(flow.name, new_id())
+        engine = engines.load(
+            flow, flow_detail=state, backend=self._backend, engine="parallel", executor=self._executor
+        )
         with _Timeline(engine, flow.name, timeline, self._on_task):
             engine.run()
 
