@@ -178,7 +178,7 @@ def test_the_command_line_does_everything_with_wait(url: str, tmp_path: Path) ->
 
     Quotas of projects are left to the SDK: the command line looks projects up in Keystone first.
     """
-    commands = [
+    commands: list[tuple[str, dict[str, Any] | None]] = [
         ("flavorprofile create --name fp --provider amphora --flavor-data {}", {"name": "fp"}),
         ("flavor create --name f --flavorprofile fp", {"name": "f"}),
         ("availabilityzoneprofile create --name zp --provider amphora --availability-zone-data {}", {"name": "zp"}),
