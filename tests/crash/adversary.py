@@ -58,8 +58,9 @@ class Adversary:
             if self._is_postgresql:
                 connection.execute(text("SET LOCAL deadlock_timeout = '60s'"))  # the other side notices first
             else:
-                # InnoDB gives up whoever has changed less: change more.
-                connection.execute(text("UPDATE slot SET holder = 'adversary' WHERE owner IS NULL"))
+                # InnoDB gives up whoever has changed less: change more, where nobody else is.
+                connection.execute(text("CREATE TABLE adversary AS SELECT seq FROM seq_1_to_1000"))
+                connection.execute(text("UPDATE adversary SET seq = seq + 1"))
             mine = {"id": operation_id}
             connection.execute(text("UPDATE operation SET request_id = 'adversary' WHERE id = :id"), mine)
             while_held()

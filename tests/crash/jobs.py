@@ -15,11 +15,13 @@ class Stop:
 
     Attributes:
         boundary: the n-th boundary that it comes to, from 0.
+        name: or: the first boundary of this name.
         text: or: before the first push of a configuration that holds this text.
         number: SIGKILL, or SIGSTOP for a pause.
     """
 
     boundary: int | None = None
+    name: str | None = None
     text: str | None = None
     number: signal.Signals = signal.SIGKILL
 

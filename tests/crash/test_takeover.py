@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from portico.resources import Lease
+from portico.resources import Lease, Slot
 from portico.status import OperationState
 from portico.store.dialects import now_ms
 from portico.store.requests import Accepted
+from portico.store.slots import NAMES
 from tests.crash.audit import let_time_pass
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import Site, build_site
@@ -110,6 +112,34 @@ def test_workers_with_different_clocks_share_the_work(stage: Stage) -> None:
     early.finish()
     assert [site.show("member")["weight"] for site in sites] == [12, 12, 12]
     let_time_pass(stage.database, stage.settings.worker.lease_seconds)  # a dead worker's slots
+    stage.audit()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slot_of_the_dead_comes_back(stage: Stage, name: str) -> None:
+    """A limit of one, and the worker that has it dies: the next one waits for its turn until the slot has run out, and
+    then gets it."""
+    sites = [build_site(stage) for _ in range(2)]
+    [amphora_id] = stage.amphorae_of(sites[1].ids["load_balancer"])
+    stage.builder.services.slots.release_idle()
+    stage.builder.services.slots.set_limit(name, 1)
+    failed_over = sites[0].ids["load_balancer"]
+    if name == "operations":
+        killed = stage.start("update_member", sites[0].ids["member"], {"weight": 7}, stop=Stop(name="amphorae.push"))
+        patient_call: tuple[Any, ...] = ("update_member", sites[1].ids["member"], {"weight": 7})
+    else:
+        killed = stage.start("failover_load_balancer", failed_over, stop=Stop(name="compute.ensure"))
+        patient_call = ("failover_amphora", amphora_id)
+    assert killed.wait() is None
+    patient = stage.start(*patient_call)
+    slots = stage.builder.services.slots
+    wait_until(lambda: [use.waiting for use in slots.usage() if use.name == name] == [1], "the next one waits")
+    expired = update(Slot).values(expires_at=1)
+    stage.database.transact(lambda connection: connection.execute(expired))
+    report = patient.wait()
+    assert report is not None
+    assert report.error is None, report.error
+    stage.recover()
     stage.audit()
 
 

@@ -6,6 +6,7 @@ it gets the child's process id, sends a ``Job``, and gets a ``Report``, unless t
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import signal
@@ -57,7 +58,7 @@ class Watch:
         with self._lock:
             number = len(self.passed)
             self.passed.append(name)
-            if self._stop is not None and number == self._stop.boundary:
+            if self._stop is not None and (number == self._stop.boundary or name == self._stop.name):
                 self._act(name)
 
     def on_task(self, flow: str, task: str, state: str) -> None:
@@ -173,8 +174,10 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
     # What TaskFlow looks up and imports when the first engine is made takes longer than most jobs.
     engines.load(linear_flow.Flow("first"), engine="parallel")
+    faulthandler.enable()
     gc.freeze()
     print("ready", flush=True)  # noqa: T201 - what Workers waits for
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # from now on nobody reads the other end
     while True:
         connection = listener.accept()
         if os.fork() == 0:

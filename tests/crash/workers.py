@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.crash.jobs import Job, Report
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PATIENCE = 90.0
+_PATIENCE = 80.0
 """Seconds that a worker process may take for anything: it gives up by itself before."""
 
 
@@ -73,7 +73,7 @@ class WorkerProcess:
 
     def _receive(self) -> Report | str | None:
         if not self._connection.poll(_PATIENCE):
-            self.kill()
+            signal.pidfd_send_signal(self._descriptor, signal.SIGABRT)  # it says on standard error where it is
             raise AssertionError(f"worker process {self.pid} hangs")
         try:
             answer: Report | str = self._connection.recv()
@@ -96,7 +96,8 @@ class Workers:
         command = [sys.executable, "-m", "tests.crash.worker_process", self._address]
         self._server = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE)
         assert self._server.stdout is not None
-        assert self._server.stdout.readline() == b"ready\n"
+        with self._server.stdout as output:
+            assert output.readline() == b"ready\n"
         self._started: list[WorkerProcess] = []
 
     def start(self, job: Job) -> WorkerProcess:
@@ -115,7 +116,7 @@ class Workers:
         """End everything."""
         self.forget()
         self._server.kill()
-        self._server.communicate(timeout=_PATIENCE)
+        self._server.wait(_PATIENCE)
 
 
 def _read_state(pid: int) -> str:
