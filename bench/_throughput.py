@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import itertools
+import json
+import logging
+import os
 import resource
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
-from multiprocessing.synchronize import Barrier
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from bench._life import lead_life
+import structlog
+
+from bench._life import MIXED, lead_life
 from bench._rig import Rig
 
 _PATIENCE = 120.0
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +55,21 @@ class _Share:
 
 
 class Crew:
-    """Worker processes that wait for work: a new interpreter each, as ``portico worker`` would be."""
+    """Worker processes that wait for work: a new interpreter each, as ``portico worker`` would be. One line of JSON in,
+    one out: the database's URL, then a window at a time."""
 
     def __init__(self, processes: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        barriers = {number: context.Barrier(number) for number in range(1, processes + 1)}
-        self._pool = ProcessPoolExecutor(processes, context, _remember_barriers, (barriers,))
+        environment = os.environ | {"PYTHONPATH": str(_ROOT)}
+        self._members = [
+            subprocess.Popen(
+                [sys.executable, "-m", "bench._throughput"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                text=True,
+            )
+            for _ in range(processes)
+        ]
 
     def __enter__(self) -> Self:
         return self
@@ -59,19 +77,19 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        for member in self._members:
+            member.communicate(timeout=_PATIENCE)
 
     def measure(
         self, url: str, *, load_balancers: int, processes: int, thread_counts: Sequence[int], seconds: float
     ) -> list[ThroughputFigures]:
         """Let every thread of so many processes lead one life after the other for ``seconds``; one window for each of
         ``thread_counts``."""
-        jobs = [
-            self._pool.submit(_run_windows, url, processes, tuple(thread_counts), seconds) for _ in range(processes)
-        ]
-        windows = [job.result(_PATIENCE + 3 * seconds * len(thread_counts)) for job in jobs]
+        members = self._members[:processes]
+        _ask(members, {"url": url})
         figures = []
-        for threads, *shares in zip(thread_counts, *windows, strict=True):
+        for threads in thread_counts:
+            shares = [_Share(**answer) for answer in _ask(members, {"threads": threads, "seconds": seconds})]
             operations = sum(share.operations for share in shares)
             figures.append(
                 ThroughputFigures(
@@ -84,50 +102,90 @@ class Crew:
                     rss_mib=max(share.rss_mib for share in shares),
                 )
             )
+        _ask(members, {"url": None})
         return figures
 
 
-_barriers: dict[int, Barrier] = {}
+def _ask(members: Sequence[subprocess.Popen[str]], question: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ask all of them at once, and wait for the slowest answer."""
+    for member in members:
+        assert member.stdin
+        member.stdin.write(json.dumps(question) + "\n")
+        member.stdin.flush()
+    answers = []
+    for member in members:
+        assert member.stdout
+        line = member.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a worker process ended with {member.wait()}: see its traceback above")
+        answers.append(json.loads(line))
+    return answers
 
 
-def _remember_barriers(barriers: dict[int, Barrier]) -> None:
-    _barriers.update(barriers)  # a barrier can be inherited by a new process, and not sent to it later
-
-
-def _run_windows(url: str, processes: int, thread_counts: Sequence[int], seconds: float) -> list[_Share]:
-    with Rig(url) as rig:
-        for _, call in lead_life(rig):
-            call()
-        shares = []
-        for threads in thread_counts:
-            _barriers[processes].wait(_PATIENCE)  # each waits for the others: no process takes two jobs
-            shares.append(_run_window(rig, threads, seconds))
-        return shares
+def answer_questions() -> None:
+    """A member of the crew: until its standard input ends."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),  # standard output is for answers
+    )
+    rig: Rig | None = None
+    with ExitStack() as present:
+        for line in sys.stdin:
+            question = json.loads(line)
+            answer: dict[str, Any] = {}
+            if "threads" in question:
+                assert rig is not None
+                answer = asdict(_run_window(rig, question["threads"], question["seconds"]))
+            else:
+                present.close()  # the one before
+                if question["url"] is not None:
+                    rig = present.enter_context(Rig(question["url"]))
+                    for _, call in lead_life(rig):
+                        call()
+            print(json.dumps(answer), flush=True)
 
 
 def _run_window(rig: Rig, threads: int, seconds: float) -> _Share:
-    rig.reset()
-    ready = threading.Barrier(threads)
-    cpu, start = time.process_time(), time.perf_counter()
+    clock = _Clock()
+    ready = threading.Barrier(threads, lambda: clock.start(rig))
     with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(_live_until, rig, start + seconds, ready) for _ in range(threads)]
+        jobs = [pool.submit(_live, rig, number * MIXED // threads, ready, clock, seconds) for number in range(threads)]
         operations = sum(job.result() for job in jobs)
     return _Share(
         operations=operations,
-        seconds=time.perf_counter() - start,
-        cpu_seconds=time.process_time() - cpu,
+        seconds=time.perf_counter() - clock.wall,
+        cpu_seconds=time.process_time() - clock.cpu,
         statements=rig.total_statements(),
         rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     )
 
 
-def _live_until(rig: Rig, deadline: float, ready: threading.Barrier) -> int:
-    """One life after the other; returns the operations. The clock does not stop while rows are described."""
-    operations = 0
+class _Clock:
+    """When the last thread was ready; nothing was counted before."""
+
+    wall = cpu = 0.0
+
+    def start(self, rig: Rig) -> None:
+        rig.reset()
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+
+def _live(rig: Rig, head_start: int, ready: threading.Barrier, clock: _Clock, seconds: float) -> int:
+    """One life after the other; returns the operations in the window. Each thread starts it at another point of a life:
+    otherwise a short window would hold more creations than other methods. The clock does not stop while rows are
+    described."""
+    steps = itertools.chain.from_iterable(lead_life(rig) for _ in itertools.count())
+    for _, call in itertools.islice(steps, head_start):
+        call()
     ready.wait(_PATIENCE)
-    while True:
-        for _, call in lead_life(rig):
-            call()
-            operations += 1
-            if time.perf_counter() >= deadline:
-                return operations
+    operations = 0
+    for _, call in steps:
+        call()
+        operations += 1
+        if time.perf_counter() >= clock.wall + seconds:
+            break
+    return operations
+
+
+if __name__ == "__main__":
+    answer_questions()
