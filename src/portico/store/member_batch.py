@@ -13,7 +13,7 @@ from portico.errors import Conflict, InvalidInput, PoolNotFound
 from portico.resources import Member, Operation, Pool, Tag
 from portico.resources.row import new_id, table_of, utc_now
 from portico.settings import ValidationSettings
-from portico.status import OperatingStatus, ProvisioningStatus
+from portico.status import OperatingStatus, ProvisioningStatus, sources
 from portico.store import rules
 from portico.store.catalog import hold
 from portico.store.leases import arrive
@@ -154,7 +154,8 @@ def _mark_deleted(connection: Connection, surplus: Sequence[dict[str, Any]], req
     values = {"provisioning_status": ProvisioningStatus.PENDING_DELETE, "updated_at": utc_now()}
     for start in range(0, len(rows), 1000):
         ids = [row["id"] for row in rows[start : start + 1000]]
-        connection.execute(update(Member).where(Member.id.in_(ids)).values(**values))
+        legal = Member.provisioning_status.in_(sources(ProvisioningStatus.PENDING_DELETE))
+        connection.execute(update(Member).where(Member.id.in_(ids), legal).values(**values))
     _insert_operations(connection, Action.DELETE, rows, request_id)
     return len(rows)
 
