@@ -1,0 +1,331 @@
+"""Accepting: rows and operation in one transaction, or nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Connection
+
+from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.errors import (
+    AmphoraNotFound,
+    Conflict,
+    Duplicate,
+    HMNotFound,
+    IllegalTransition,
+    InvalidInput,
+    L7PolicyNotFound,
+    L7RuleNotFound,
+    LBNotFound,
+    ListenerNotFound,
+    MemberNotFound,
+    NoSuitableLB,
+    NoSuitablePool,
+    NotFound,
+    PoolNotFound,
+    PorticoError,
+)
+from portico.resources import L7Policy, Lease, LoadBalancer, Member, Operation, Pool
+from portico.settings import ValidationSettings
+from portico.store.catalog import Catalog
+from portico.store.database import Database
+from portico.store.operations import Action, Receipt, Request, accept, read_outcome
+from portico.store.requests import Requests
+from tests.store.rows import at_once, dump, rows, write
+
+RULES = ValidationSettings()
+KINDS = ("load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule", "amphora")
+MISSING: dict[str, tuple[type[PorticoError], type[PorticoError]]] = {
+    "load_balancer": (LBNotFound, LBNotFound),
+    "listener": (ListenerNotFound, NoSuitableLB),
+    "pool": (PoolNotFound, NoSuitableLB),
+    "member": (MemberNotFound, NoSuitablePool),
+    "health_monitor": (HMNotFound, NoSuitablePool),
+    "l7policy": (L7PolicyNotFound, L7PolicyNotFound),
+    "l7rule": (L7RuleNotFound, L7RuleNotFound),
+    "amphora": (AmphoraNotFound, AmphoraNotFound),
+}
+"""What a kind says where it is missing, and what where it should be created."""
+
+
+@pytest.fixture
+def member(catalog: Catalog) -> dict[str, str]:
+    """A member, described: the ids of it and of what carries it."""
+    load_balancer_id = catalog.add_load_balancer()
+    pool_id = catalog.add_pool(load_balancer_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    member_id = catalog.add_member(pool_id, address="192.0.2.1", protocol_port=80)
+    return {"load_balancer": load_balancer_id, "pool": pool_id, "member": member_id}
+
+
+@pytest.fixture
+def ask(database: Database) -> Callable[..., Receipt]:
+    """Accept a request."""
+
+    def accepted(action: str, kind: str, subject_id: Any, changes: Any = None, **more: Any) -> Receipt:
+        return accept(database, Request(Action(action), kind, subject_id, changes, **more), RULES)
+
+    return accepted
+
+
+@pytest.fixture
+def refused(database: Database, ask: Callable[..., Receipt]) -> Callable[..., PorticoError]:
+    """The request raises this very type, and nothing was written."""
+
+    def check(kind: type[PorticoError], *request: Any) -> PorticoError:
+        before = dump(database)
+        with pytest.raises(kind) as refusal:
+            ask(*request)
+        assert type(refusal.value) is kind
+        assert dump(database) == before
+        return refusal.value
+
+    return check
+
+
+def activate(database: Database, *models: type[Any]) -> None:
+    """Let rows be ACTIVE, as after their creation."""
+    for model in models:
+        write(database, model, model.id.is_not(None), provisioning_status="ACTIVE")
+
+
+def test_a_missing_object_is_told_in_the_contracts_words(refused: Callable[..., PorticoError]) -> None:
+    """Each kind and action has its exception."""
+    for kind, (missing, homeless) in MISSING.items():
+        unknown = str(uuid4())
+        for action in ("update", "delete") if kind != "amphora" else ("delete", "failover"):
+            error = refused(missing, action, kind, unknown, {"name": "x"} if action == "update" else None)
+            assert isinstance(error, NotFound)
+            assert error.object_id == unknown
+        if kind != "amphora":
+            refused(homeless, "create", kind, unknown)
+
+
+def test_wrong_types_are_refused_by_name(refused: Callable[..., PorticoError], member: dict[str, str]) -> None:
+    """Ids that are no text, changes that are no dict, kinds that do not exist."""
+    for wrong in (None, 5, "", "x" * 65, "nul\x00", "\ud800"):
+        error = refused(InvalidInput, "delete", "member", wrong)
+        assert isinstance(error, InvalidInput)
+        assert error.field == "member_id"
+    for wrong in (None, {}, [], "name"):
+        error = refused(InvalidInput, "update", "member", member["member"], wrong)
+        assert isinstance(error, InvalidInput)
+        assert error.field == "member_updates"
+    error = refused(InvalidInput, "delete", "lunch", member["member"])
+    assert isinstance(error, InvalidInput)
+    assert error.field == "kind"
+
+
+def test_an_update_writes_row_and_operation_together(
+    database: Database, catalog: Catalog, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """The row says what is wanted, the operation what it was before, the lease that something waits."""
+    activate(database, LoadBalancer, Pool, Member)
+    receipt = ask("update", "member", member["member"], {"weight": 7, "backup": None}, request_id="req-1")
+
+    assert catalog.show("member", member["member"])["weight"] == 7
+    assert catalog.show("member", member["member"])["provisioning_status"] == "PENDING_UPDATE"
+    [operation] = rows(database, Operation)
+    assert operation["id"] == receipt.operation_id
+    assert (operation["changes"], operation["previous"]) == ({"weight": 7, "backup": False}, {"weight": 1, "backup": False})
+    assert (operation["action"], operation["subject_type"], operation["subject_id"]) == ("update", "member", member["member"])
+    assert (operation["state"], operation["attempts"], operation["request_id"]) == ("QUEUED", 0, "req-1")
+    assert operation["lease_key"] == operation["load_balancer_id"] == receipt.lease_key == member["load_balancer"]
+    assert receipt.claim is None
+    [lease] = rows(database, Lease)
+    assert (lease["pending"], lease["owner"]) == (1, None)
+    assert catalog.show("load_balancer", member["load_balancer"])["provisioning_status"] == "PENDING_UPDATE"
+
+
+def test_each_update_remembers_what_it_found(
+    database: Database, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """Updates that wait one behind the other each know the value before them."""
+    for weight in (2, 3, 4):
+        ask("update", "member", member["member"], {"weight": weight})
+
+    found = [(row["previous"]["weight"], row["changes"]["weight"]) for row in rows(database, Operation)]
+    assert found == [(1, 2), (2, 3), (3, 4)]
+
+
+def test_a_composite_field_is_remembered_by_its_columns(
+    database: Database, catalog: Catalog, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """Session persistence is changed, removed and remembered as a whole."""
+    wanted = {"type": "APP_COOKIE", "cookie_name": "sid"}
+    ask("update", "pool", member["pool"], {"session_persistence": wanted})
+    ask("update", "pool", member["pool"], {"session_persistence": None})
+
+    assert catalog.show("pool", member["pool"])["persistence_type"] is None
+    first, second = rows(database, Operation)
+    assert first["changes"] == second["previous"]
+    assert first["previous"] == second["changes"] == dict.fromkeys(first["changes"])
+
+
+def test_a_repeated_request_finds_the_one_under_way(
+    database: Database, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """A create, delete or failover that waits is not queued twice; an update is a new wish each time."""
+    for action, kind in (("create", "member"), ("failover", "load_balancer"), ("delete", "pool")):
+        first = ask(action, kind, member[kind])
+        assert ask(action, kind, member[kind]) == Receipt(first.operation_id, member["load_balancer"])
+    assert len(rows(database, Operation)) == 3
+    ask("update", "load_balancer", member["load_balancer"], {"name": "a"})
+    ask("update", "load_balancer", member["load_balancer"], {"name": "a"})
+
+    assert len(rows(database, Operation)) == 5
+    assert rows(database, Lease)[0]["pending"] == 5
+
+
+def test_many_who_ask_for_the_same_delete_get_one(
+    database: Database, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """Eight at the same moment: one operation, and all know it."""
+    receipts = at_once(8, lambda _number: ask("delete", "member", member["member"]))
+
+    assert len({receipt.operation_id for receipt in receipts}) == 1
+    assert [row["pending"] for row in rows(database, Lease)] == [1]
+
+
+def test_many_updates_at_once_are_all_accepted_in_one_order(
+    database: Database, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """None is lost, and each knows the value that the one before it wrote."""
+    at_once(8, lambda number: ask("update", "member", member["member"], {"weight": 10 + number}))
+
+    operations = rows(database, Operation)
+    assert sorted(row["changes"]["weight"] for row in operations) == list(range(10, 18))
+    chain = [1, *(row["changes"]["weight"] for row in operations)]
+    assert [row["previous"]["weight"] for row in operations] == chain[:-1]
+    assert rows(database, Member)[0]["weight"] == chain[-1]
+    assert rows(database, Lease)[0]["pending"] == 8
+
+
+def test_statuses_decide_what_is_accepted(
+    database: Database, member: dict[str, str], refused: Callable[..., PorticoError], ask: Callable[..., Receipt]
+) -> None:
+    """Nothing is created twice, nothing changed that is going, nothing touched whose load balancer is going."""
+    activate(database, LoadBalancer, Pool, Member)
+    refused(IllegalTransition, "create", "member", member["member"])
+    ask("delete", "member", member["member"])
+    refused(Conflict, "update", "member", member["member"], {"weight": 2})
+    ask("delete", "load_balancer", member["load_balancer"])
+    refused(Conflict, "update", "pool", member["pool"], {"name": "x"})
+    refused(Conflict, "update", "load_balancer", member["load_balancer"], {"name": "x"})
+    refused(Conflict, "failover", "load_balancer", member["load_balancer"])
+    refused(Conflict, "create", "pool", member["pool"])
+
+
+def test_an_object_in_error_takes_changes_and_deletes(
+    database: Database, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """ERROR is no dead end."""
+    for model in (LoadBalancer, Pool, Member):
+        write(database, model, model.id.is_not(None), provisioning_status="ERROR")
+
+    ask("update", "member", member["member"], {"weight": 2})
+    ask("delete", "member", member["member"])
+    ask("failover", "load_balancer", member["load_balancer"])
+    assert rows(database, Member)[0]["provisioning_status"] == "PENDING_DELETE"
+
+
+def test_the_claimant_gets_a_free_lease_with_its_request(
+    database: Database, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """Who will run the operation itself has the lease in the same transaction; the next one has to queue."""
+    mine = ask("update", "member", member["member"], {"weight": 2}, claimant=("me", 20_000))
+    other = ask("update", "member", member["member"], {"weight": 3}, claimant=("other", 20_000))
+
+    assert mine.claim is not None
+    assert (mine.claim.owner, mine.claim.epoch) == ("me", 1)
+    assert other.claim is None
+    first, second = rows(database, Operation)
+    assert (first["state"], first["attempts"], second["state"], second["attempts"]) == ("RUNNING", 1, "QUEUED", 0)
+    outcome = read_outcome(database, second["id"])
+    assert outcome is not None
+    assert (outcome.finished, outcome.lease_key, outcome.lease_epoch) == (False, member["load_balancer"], 1)
+
+
+def test_what_was_refused_left_no_claim(database: Database, member: dict[str, str], ask: Callable[..., Receipt]) -> None:
+    """A refused request of a claimant leaves the lease as free as it was."""
+    with pytest.raises(InvalidInput):
+        ask("update", "member", member["member"], {"weight": 999}, claimant=("me", 20_000))
+
+    [lease] = rows(database, Lease)
+    assert (lease["owner"], lease["epoch"], lease["pending"]) == (None, 0, 0)
+
+
+def test_a_moved_policy_moves_the_others(
+    database: Database, catalog: Catalog, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """An update of the position makes room, as a create does."""
+    listener_id = catalog.add_listener(member["load_balancer"], protocol="HTTP", protocol_port=80)
+    first, second, third = (catalog.add_l7policy(listener_id, action="REJECT") for _ in range(3))
+    ask("update", "l7policy", third, {"position": 1})
+
+    positions = {row["id"]: row["position"] for row in rows(database, L7Policy)}
+    assert sorted(positions, key=lambda one: positions[one]) == [third, first, second]
+    assert len(set(positions.values())) == 3
+
+
+def test_tags_are_replaced_as_a_whole(catalog: Catalog, member: dict[str, str], ask: Callable[..., Receipt]) -> None:
+    """An update of the tags says which there are from now on; words that differ in case only are two."""
+    ask("update", "member", member["member"], {"tags": ["b", "a", "B", "a"]})
+    assert catalog.show("member", member["member"])["tags"] == ["B", "a", "b"]
+
+    ask("update", "member", member["member"], {"tags": []})
+    assert catalog.show("member", member["member"])["tags"] == []
+
+
+def test_a_foreign_pool_is_refused_in_an_update(
+    catalog: Catalog, member: dict[str, str], refused: Callable[..., PorticoError]
+) -> None:
+    """What a create refuses, an update refuses."""
+    foreign = catalog.add_pool(catalog.add_load_balancer(), protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    listener_id = catalog.add_listener(member["load_balancer"], protocol="HTTP", protocol_port=80)
+
+    error = refused(InvalidInput, "update", "listener", listener_id, {"default_pool_id": foreign})
+
+    assert isinstance(error, InvalidInput)
+    assert error.field == "default_pool_id"
+
+
+def test_a_request_describes_and_asks_in_one_transaction(database: Database, catalog: Catalog) -> None:
+    """``Requests.create`` leaves both, or where it is refused neither."""
+    requests = Requests(database, RULES, InProcessNotifier())
+    accepted = requests.create("load_balancer", name="web", request_id="req-7")
+    outcome = requests.outcome(accepted.operation_id)
+    assert outcome is not None
+    assert (outcome.state, catalog.show("load_balancer", accepted.object_id)["name"]) == ("QUEUED", "web")
+
+    requests.create("listener", accepted.object_id, protocol="HTTP", protocol_port=80)
+    before = dump(database)
+    with pytest.raises(Duplicate):
+        requests.create("listener", accepted.object_id, protocol="HTTP", protocol_port=80)
+    assert dump(database) == before
+    assert requests.outcome(str(uuid4())) is None
+
+
+def test_every_request_wakes_whoever_waits(database: Database) -> None:
+    """A run loop in the same process hears of it at once."""
+    notifier = InProcessNotifier()
+    seen = notifier.generation()
+
+    Requests(database, RULES, notifier).create("load_balancer")
+
+    assert notifier.generation() > seen
+
+
+def test_nothing_of_a_failed_transaction_is_kept(database: Database, member: dict[str, str]) -> None:
+    """Where the caller's transaction ends in an error, so does everything that was done in it."""
+    before = dump(database)
+
+    def work(connection: Connection) -> None:
+        connection.execute(Member.__table__.delete())  # type: ignore[attr-defined]
+        raise Conflict("on purpose")
+
+    with pytest.raises(Conflict, match="on purpose"):
+        database.transact(work)
+    assert dump(database) == before

@@ -1,0 +1,268 @@
+"""Slots: never more at once than the limit says, over all processes, and nobody starves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from portico.errors import InvalidInput, LeaseLost
+from portico.resources import Slot, SlotWaiter
+from portico.settings import DatabaseSettings
+from portico.store.database import Database
+from portico.store.priorities import Priority
+from portico.store.slots import Slots, SlotUse
+from tests.store.rows import at_once, rows, write
+
+LIMITS = {"operations": 3, "amphora_builds": 2, "failovers": 1}
+BUILDS = "amphora_builds"
+
+
+@pytest.fixture
+def owners(database: Database, database_url: str) -> Iterator[list[Slots]]:
+    """Four processes that share the limits."""
+    databases = [Database(DatabaseSettings(url=database_url)) for _ in range(4)]
+    slots = [Slots(one, f"owner-{number}", 20_000) for number, one in enumerate(databases)]
+    slots[0].ensure_limits(LIMITS)
+    yield slots
+    for one in databases:
+        one.close()
+
+
+def usage(slots: Slots, name: str) -> SlotUse:
+    """The usage of one limit."""
+    [found] = [one for one in slots.usage() if one.name == name]
+    return found
+
+
+class Gauge:
+    """How many are inside at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self.most = 0
+        self.entries = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            self.entries += 1
+            self.most = max(self.most, self._inside)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+
+
+@pytest.mark.parametrize(("name", "limit"), LIMITS.items())
+def test_a_limit_is_never_exceeded(owners: list[Slots], name: str, limit: int) -> None:
+    """Twelve threads of four processes, each several times: everyone has a turn, never more than the limit at once."""
+    gauge = Gauge()
+
+    def act(number: int) -> None:
+        for _ in range(3):
+            with owners[number % 4].hold(name, Priority.USER), gauge:
+                assert usage(owners[0], name).held <= limit
+            owners[number % 4].release_idle()  # what a process's keeper does twice a second
+
+    at_once(12, act)
+
+    assert gauge.entries == 36
+    assert 1 <= gauge.most <= limit
+    assert usage(owners[0], name) == SlotUse(name, limit, held=0, waiting=0)
+
+
+def test_no_limit_is_no_limit(owners: list[Slots]) -> None:
+    """A capacity of 0 lets everyone in at once, and takes no slot."""
+    owners[0].set_limit(BUILDS, 0)
+    inside = threading.Barrier(8)
+
+    def act(number: int) -> None:
+        with owners[number % 4].hold(BUILDS, Priority.USER):
+            inside.wait(30)
+
+    at_once(8, act)
+
+    assert usage(owners[0], BUILDS) == SlotUse(BUILDS, 0, held=0, waiting=0)
+
+
+def test_a_raised_limit_lets_those_who_wait_in(owners: list[Slots]) -> None:
+    """Changing a limit works at once, for all processes, while some wait."""
+    waits, done = threading.Event(), threading.Event()
+
+    def wait_for_one() -> None:
+        with owners[1].hold("failovers", Priority.FAILOVER, lambda _message: waits.set()):
+            done.set()
+
+    with owners[0].hold("failovers", Priority.FAILOVER):
+        thread = threading.Thread(target=wait_for_one)
+        thread.start()
+        assert waits.wait(30)
+        assert not done.is_set()
+        owners[2].set_limit("failovers", 2)
+        thread.join(30)
+        assert done.is_set()
+
+
+def test_a_lowered_limit_takes_nothing_away(owners: list[Slots]) -> None:
+    """Who has a slot keeps it; who comes next waits for the new limit."""
+    owners[0].set_limit(BUILDS, 2)
+    with owners[0].hold(BUILDS, Priority.USER), owners[1].hold(BUILDS, Priority.USER):
+        owners[2].set_limit(BUILDS, 1)
+        assert usage(owners[0], BUILDS) == SlotUse(BUILDS, 1, held=2, waiting=0)
+        with pytest.raises(LeaseLost, match="gave up"), owners[3].hold(BUILDS, Priority.USER, check=_give_up):
+            pytest.fail("the limit was exceeded")
+    with owners[3].hold(BUILDS, Priority.USER):
+        assert usage(owners[0], BUILDS).held == 1
+
+
+def _give_up() -> None:
+    raise LeaseLost("gave up")
+
+
+def test_a_dead_processes_slot_comes_back(owners: list[Slots], database: Database) -> None:
+    """A slot that nobody renews runs out by the database's clock, and somebody else has it."""
+    dead = owners[0].hold("failovers", Priority.FAILOVER)
+    dead.__enter__()
+    with pytest.raises(LeaseLost), owners[1].hold("failovers", Priority.FAILOVER, check=_give_up):
+        pytest.fail("the slot was taken twice")
+    write(database, Slot, Slot.owner == "owner-0", expires_at=1)
+
+    with owners[1].hold("failovers", Priority.FAILOVER, check=_give_up):
+        dead.__exit__(None, None, None)
+        [row] = [row for row in rows(database, Slot) if row["name"] == "failovers"]
+        assert row["owner"] == "owner-1", "giving back late takes nothing from the new holder"
+
+
+def test_a_renewed_slot_is_kept(owners: list[Slots], database: Database) -> None:
+    """Whoever lives renews: the expiry moves on."""
+    with owners[0].hold("failovers", Priority.FAILOVER):
+        write(database, Slot, Slot.owner == "owner-0", expires_at=1)
+        owners[0].renew()
+        with pytest.raises(LeaseLost), owners[1].hold("failovers", Priority.FAILOVER, check=_give_up):
+            pytest.fail("the slot was taken twice")
+
+
+def _enter_in_turn(owners: list[Slots], arrivals: list[tuple[str, int]], database: Database) -> list[str]:
+    """Let these wait for the one slot, in this order of arrival, and tell the order in which they get it."""
+    order: list[str] = []
+
+    def wait(number: int, name: str, priority: int, waits: threading.Event) -> None:
+        with owners[number % 4].hold("failovers", priority, lambda _message: waits.set()):
+            order.append(name)
+
+    threads = []
+    with owners[0].hold("failovers", Priority.FAILOVER):
+        for number, (name, priority) in enumerate(arrivals):
+            waits = threading.Event()
+            threads.append(threading.Thread(target=wait, args=(number, name, priority, waits)))
+            threads[-1].start()
+            assert waits.wait(30)
+            for _ in range(600):
+                if len(rows(database, SlotWaiter)) == number + 1:
+                    break
+            assert len(rows(database, SlotWaiter)) == number + 1
+    for thread in threads:
+        thread.join(30)
+    assert rows(database, SlotWaiter) == []
+    return order
+
+
+def test_failovers_go_before_users_and_those_before_spares(owners: list[Slots], database: Database) -> None:
+    """Of those who wait, the most urgent goes first; among equals, who came first."""
+    arrivals = [
+        ("spare", Priority.SPARE),
+        ("first user", Priority.USER),
+        ("failover", Priority.FAILOVER),
+        ("second user", Priority.USER),
+    ]
+
+    assert _enter_in_turn(owners, arrivals, database) == ["failover", "first user", "second user", "spare"]
+
+
+def test_a_waiter_that_died_holds_nobody_up(owners: list[Slots], database: Database) -> None:
+    """A place in line runs out like everything else."""
+    ghost = SlotWaiter(holder="ghost", name=BUILDS, due=0, expires_at=1)
+    database.transact(
+        lambda connection: connection.execute(
+            SlotWaiter.__table__.insert().values(  # type: ignore[attr-defined]
+                holder=ghost.holder, name=ghost.name, due=ghost.due, expires_at=ghost.expires_at
+            )
+        )
+    )
+
+    with owners[0].hold(BUILDS, Priority.SPARE, check=_give_up):
+        assert usage(owners[0], BUILDS) == SlotUse(BUILDS, 2, held=1, waiting=0)
+
+
+def test_who_waits_longest_goes_before_who_is_more_urgent_now(owners: list[Slots], database: Database) -> None:
+    """A head start is time, not rank: a spare that has waited a minute goes before a failover that comes now."""
+    order: list[str] = []
+    waiting = {"spare": threading.Event(), "failover": threading.Event()}
+
+    def wait(owner: Slots, name: str, priority: int) -> None:
+        with owner.hold("failovers", priority, lambda _message: waiting[name].set()):
+            order.append(name)
+
+    with owners[0].hold("failovers", Priority.FAILOVER):
+        spare = threading.Thread(target=wait, args=(owners[1], "spare", Priority.SPARE))
+        spare.start()
+        assert waiting["spare"].wait(30)
+        for _ in range(600):
+            if rows(database, SlotWaiter):
+                break
+        write(database, SlotWaiter, SlotWaiter.name == "failovers", due=SlotWaiter.due - 61_000)
+        failover = threading.Thread(target=wait, args=(owners[2], "failover", Priority.FAILOVER))
+        failover.start()
+        assert waiting["failover"].wait(30)
+        for _ in range(600):
+            if len(rows(database, SlotWaiter)) == 2:
+                break
+        assert len(rows(database, SlotWaiter)) == 2
+    spare.join(30)
+    failover.join(30)
+
+    assert order == ["spare", "failover"]
+
+
+def test_the_first_limits_are_written_once(owners: list[Slots], database: Database) -> None:
+    """What an operator set is not overwritten by the settings of a process that starts later."""
+    owners[0].set_limit(BUILDS, 7)
+
+    at_once(4, lambda number: owners[number].ensure_limits(LIMITS))
+
+    assert usage(owners[1], BUILDS).capacity == 7
+    assert len([row for row in rows(database, Slot) if row["name"] == BUILDS]) >= 7
+
+
+def test_many_processes_that_start_at_once_agree(database: Database, database_url: str) -> None:
+    """Whoever is first writes the limits; the others find them."""
+    databases = [Database(DatabaseSettings(url=database_url)) for _ in range(6)]
+    at_once(6, lambda number: Slots(databases[number], f"o{number}", 20_000).ensure_limits(LIMITS))
+    slots = Slots(database, "me", 20_000)
+
+    assert {one.name: one.capacity for one in slots.usage()} == LIMITS
+    for one in databases:
+        one.close()
+
+
+@pytest.mark.parametrize(("name", "capacity", "field"), [("lunches", 1, "name"), (BUILDS, -1, "capacity")])
+def test_a_limit_that_cannot_be_is_refused_by_name(owners: list[Slots], name: str, capacity: int, field: str) -> None:
+    """An unknown name or a negative capacity."""
+    with pytest.raises(InvalidInput) as refusal:
+        owners[0].set_limit(name, capacity)
+
+    assert refusal.value.field == field
+
+
+def test_a_busy_process_keeps_its_slot_for_a_moment(owners: list[Slots]) -> None:
+    """An ``operations`` slot is used again by the same process, and given back when it is idle."""
+    with owners[0].hold("operations", Priority.USER):
+        pass
+    assert usage(owners[1], "operations").held == 1
+
+    owners[0].release_idle()
+
+    assert usage(owners[1], "operations").held == 0

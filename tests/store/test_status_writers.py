@@ -1,0 +1,79 @@
+"""Statuses are written in four modules only, so that every write is checked against the tables."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+_SOURCES = Path(__file__).resolve().parents[2] / "src" / "portico"
+_COLUMNS = {"provisioning_status", "status", "state"}
+_WRITERS = {"store/results.py", "store/operations.py", "store/amphorae.py", "store/member_batch.py"}
+# These show a row to its user with another status than the stored one, in a copy: that writes no column.
+_VIEWS = {"store/catalog.py", "store/status_tree.py"}
+_WRITING_CALLS = {"values", "ordered_values"}
+
+
+def _writes(tree: ast.AST) -> set[int]:
+    """Lines that give a status to a column: ``values(status=...)``, ``{"status": ...}`` handed to it, ``row.status =``,
+    ``setattr``."""
+    lines: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _WRITING_CALLS:
+            lines |= {node.lineno for keyword in node.keywords if keyword.arg in _COLUMNS}
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            lines |= {
+                node.lineno
+                for target in targets
+                if (isinstance(target, ast.Attribute) and target.attr in _COLUMNS and not _is_own(target))
+                or (isinstance(target, ast.Subscript) and _names_status(target.slice))
+            }
+            if isinstance(node.value, ast.Dict):
+                lines |= {node.lineno for key in node.value.keys if key is not None and _names_status(key)}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
+            lines |= {node.lineno for argument in node.args if _names_status(argument)}
+    return lines
+
+
+def _names_status(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value in _COLUMNS
+
+
+def _is_own(target: ast.Attribute) -> bool:
+    return isinstance(target.value, ast.Name) and target.value.id == "self"
+
+
+def _found() -> dict[str, set[int]]:
+    found = {}
+    for path in sorted((_SOURCES / "store").glob("*.py")) + sorted((_SOURCES / "tasks").glob("*.py")):
+        lines = _writes(ast.parse(path.read_text()))
+        if lines:
+            found[str(path.relative_to(_SOURCES))] = lines
+    return found
+
+
+def test_only_four_modules_write_statuses() -> None:
+    """Everything that writes a status is where the transition tables are asked: nowhere else is one assigned."""
+    assert set(_found()) - _VIEWS == _WRITERS
+    for name in _VIEWS:
+        assert "shown_status(" in (_SOURCES / name).read_text()
+
+
+def test_the_writers_ask_the_tables() -> None:
+    """Each of them uses the tables' own functions for what it writes."""
+    for name in _WRITERS:
+        text = (_SOURCES / name).read_text()
+        assert "sources(" in text or "check_transition(" in text, name
+
+
+def test_a_search_finds_what_it_is_for() -> None:
+    """The search sees each way of writing a status."""
+    for text in (
+        "update(Row).values(status='X')",
+        "row.provisioning_status = 'X'",
+        "values = {'state': 'X'}",
+        "values['status'] = 'X'",
+        "setattr(row, 'status', 'X')",
+    ):
+        assert _writes(ast.parse(text)), text
+    assert not _writes(ast.parse("self.state = 1; found = row.status; where(Row.status == 'X')"))
