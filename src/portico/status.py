@@ -2,7 +2,7 @@
 
 ``PENDING_UPDATE`` of a load balancer whose *children* are being changed is not stored: it is what is shown while
 operations are unfinished, so it cannot get stuck (``shown_status``).
-The diagram ``docs/reference/statuses.md`` is generated from the tables below (``diagram``; the recipe is in CONTRIBUTING.md).
+The diagram ``docs/reference/statuses.md`` is generated from the tables below (``diagram``).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -50,7 +51,7 @@ def find_free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def await_answer(client: httpx.Client, path: str, process: subprocess.Popen[str]) -> httpx.Response:
+def await_answer(client: httpx.Client, path: str, process: subprocess.Popen[Any]) -> httpx.Response:
     """The first answer of a server that was just started."""
     for _ in range(300):
         try:
