@@ -5,10 +5,11 @@ An object that was added is PENDING_CREATE until its create operation is run by 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Insert, Select, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import Conflict, Duplicate, InvalidInput, PorticoError
@@ -173,7 +174,12 @@ def _check_new_id(value: str) -> None:
 
 
 def _insert(connection: Connection, model: type[Row], values: dict[str, Any]) -> None:
-    connection.execute(insert(model).values(**values))
+    connection.execute(_adding(model), values)
+
+
+@cache  # building a statement costs SQLAlchemy ten times what sending it does
+def _adding(model: type[Row]) -> Insert:
+    return insert(model)
 
 
 def _insert_vips(connection: Connection, load_balancer_id: str, fields: dict[str, Any]) -> None:
@@ -202,17 +208,14 @@ def _place(
         "l7rule": "l7policy",
     }.get(kind, "pool")
     parent = SUBJECTS[parent_kind]
-    table = parent.model.__table__
-    found = connection.execute(select(table).where(table.c.id == parent.check_id(parent_id))).mappings().one_or_none()
+    this = {"this_id": parent.check_id(parent_id)}
+    found = connection.execute(_reading(parent.model), this).mappings().one_or_none()
     if found is None or found["id"] != parent_id:  # MariaDB finds what differs in case only
         raise parent.missing(str(parent_id))
     load_balancer_id = found["id"] if parent_kind == "load_balancer" else found["load_balancer_id"]
     hold(connection, load_balancer_id)
     # Asked again now that nothing moves: a delete may have been accepted since.
-    owner = table_of(LoadBalancer).alias("owner")
-    own = table.c.id if parent_kind == "load_balancer" else table.c.load_balancer_id
-    statuses = select(table.c.provisioning_status, owner.c.provisioning_status).join(owner, owner.c.id == own)
-    present = connection.execute(statuses.where(table.c.id == parent_id)).one_or_none()
+    present = connection.execute(_reading_statuses(parent.model), this).one_or_none()
     if present is None:
         raise parent.missing(str(parent_id))
     if _DELETED in present:
@@ -235,10 +238,28 @@ def _place(
     return place
 
 
+@cache
+def _reading(model: type[Row]) -> Select[Any]:
+    table = table_of(model)
+    return select(table).where(table.c.id == bindparam("this_id"))
+
+
+@cache
+def _reading_statuses(model: type[Row]) -> Select[Any]:
+    """Its own status and its load balancer's."""
+    table, owner = table_of(model), table_of(LoadBalancer).alias("owner")
+    own = table.c.id if model is LoadBalancer else table.c.load_balancer_id
+    statuses = select(table.c.provisioning_status, owner.c.provisioning_status).join(owner, owner.c.id == own)
+    return statuses.where(table.c.id == bindparam("this_id"))
+
+
+_HOLD = update(Lease).where(Lease.key == bindparam("this_key")).values(pending=Lease.pending)
+
+
 def hold(connection: Connection, load_balancer_id: str) -> None:
     """Take the row lock that every transaction about this load balancer takes first, so that what is checked stays
     true."""
-    connection.execute(update(Lease).where(Lease.key == load_balancer_id).values(pending=Lease.pending))
+    connection.execute(_HOLD, {"this_key": load_balancer_id})
 
 
 def make_room(connection: Connection, listener_id: str, position: int) -> int:
