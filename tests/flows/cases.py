@@ -74,7 +74,7 @@ CASES = [
     Case("DeleteLoadBalancer", _of_load_balancer("delete")),
     Case("FailoverLoadBalancer", _of_load_balancer("failover")),
     *(
-        Case(FLOWS[kind, action].__name__, _of_part(action, kind))  # type: ignore[index]
+        Case(FLOWS[kind, action].__name__, _of_part(action, kind))
         for kind in PARTS
         for action in ("create", "update", "delete")
     ),

@@ -77,7 +77,9 @@ def test_a_failed_creation_is_built_by_its_failover(world: World, regenerate: bo
     load_balancer_id = world.describe()["load_balancer"]
     world.ask("failover", "load_balancer", load_balancer_id)
 
-    compare("FailoverLoadBalancer without amphorae", outline(world, world.take(load_balancer_id)), regenerate=regenerate)
+    compare(
+        "FailoverLoadBalancer without amphorae", outline(world, world.take(load_balancer_id)), regenerate=regenerate
+    )
 
 
 def test_every_flow_has_its_case() -> None:

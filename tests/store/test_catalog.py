@@ -77,9 +77,7 @@ def test_a_listener_takes_a_pool_that_it_can_carry(catalog: Catalog, listener: s
     load_balancer_id = catalog.add_load_balancer()
     pool_id = catalog.add_pool(load_balancer_id, protocol=pool, lb_algorithm="ROUND_ROBIN")
 
-    listener_id = catalog.add_listener(
-        load_balancer_id, protocol=listener, protocol_port=80, default_pool_id=pool_id
-    )
+    listener_id = catalog.add_listener(load_balancer_id, protocol=listener, protocol_port=80, default_pool_id=pool_id)
 
     assert catalog.show("listener", listener_id)["default_pool_id"] == pool_id
 
@@ -196,7 +194,9 @@ def test_duplicates_are_told_by_the_field(catalog: Catalog, refused: Callable[..
         assert str(refused(Duplicate, call, *arguments, **values)).startswith(f"{field}:")
 
 
-@pytest.mark.parametrize("own_id", [5, "x" * 65, "two\nlines", "not-a-uuid", "x" * 50, "ABCDEFAB-0000-4000-8000-000000000000"])
+@pytest.mark.parametrize(
+    "own_id", [5, "x" * 65, "two\nlines", "not-a-uuid", "x" * 50, "ABCDEFAB-0000-4000-8000-000000000000"]
+)
 def test_an_id_of_ones_own_is_a_uuid(catalog: Catalog, refused: Callable[..., Exception], own_id: Any) -> None:
     """Ids become names in configurations and on the wire: only a UUID is taken."""
     error = refused(InvalidInput, catalog.add_load_balancer, id=own_id)

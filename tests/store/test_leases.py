@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from portico.errors import LeaseLost
@@ -32,7 +34,7 @@ def key(catalog: Catalog) -> str:
     return catalog.add_load_balancer()
 
 
-def lease(database: Database, key: str) -> dict[str, int]:
+def lease(database: Database, key: str) -> dict[str, Any]:
     """The lease's row."""
     [row] = rows(database, Lease, key=key)
     return row
@@ -45,14 +47,21 @@ def taken(database: Database, key: str, owner: str = "me") -> Claim:
     return claim
 
 
+def wait_for(database: Database, key: str, priority: int) -> None:
+    """One more operation waits for a lease."""
+    assert database.transact(lambda connection: arrive(connection, key, priority))
+
+
 def test_exactly_one_of_many_gets_it(database: Database, database_url: str, key: str) -> None:
     """Sixteen threads of four processes want one lease at the same moment: one has it, in every round."""
     others = [Database(DatabaseSettings(url=database_url)) for _ in range(4)]
     try:
         for epoch in range(3):
-            claims = at_once(
-                16, lambda number, seen=epoch: try_claim(others[number % 4], key, f"owner-{number}", seen, LONG)
-            )
+
+            def act(number: int, seen: int = epoch) -> Claim | None:
+                return try_claim(others[number % 4], key, f"owner-{number}", seen, LONG)
+
+            claims = at_once(16, act)
             [winner] = [claim for claim in claims if claim is not None]
             row = lease(database, key)
             assert (row["owner"], row["epoch"]) == (winner.owner, winner.epoch) == (winner.owner, epoch + 1)
@@ -190,7 +199,7 @@ def test_work_is_found_where_something_waits_and_nobody_works(database: Database
         (user, Priority.USER),
         (failover, Priority.FAILOVER),
     ):
-        database.transact(lambda connection, key=key, priority=priority: arrive(connection, key, priority))
+        wait_for(database, key, priority)
     taken(database, held)
     claim = taken(database, paused)
     database.transact(lambda connection: release(connection, claim, finished=0, pause_ms=LONG))
@@ -216,7 +225,7 @@ def test_a_spare_that_waits_long_enough_goes_before_a_user(database: Database, c
 def test_arrivals_are_counted_and_the_most_urgent_decides(database: Database, key: str) -> None:
     """Three operations wait, one of them a failover: the count is three, and the failover's head start counts."""
     for priority in (Priority.USER, Priority.FAILOVER, Priority.USER):
-        assert database.transact(lambda connection, priority=priority: arrive(connection, key, priority))
+        wait_for(database, key, priority)
     other_due = lease(database, key)["due"]
     claim = taken(database, key)
     database.transact(lambda connection: release(connection, claim, finished=2))

@@ -109,8 +109,9 @@ def test_wrong_types_are_refused_by_name(refused: Callable[..., PorticoError], m
         error = refused(InvalidInput, "delete", "member", wrong)
         assert isinstance(error, InvalidInput)
         assert error.field == "member_id"
-    for wrong in (None, {}, [], "name"):
-        error = refused(InvalidInput, "update", "member", member["member"], wrong)
+    empty: tuple[Any, ...] = (None, {}, [], "name")
+    for changes in empty:
+        error = refused(InvalidInput, "update", "member", member["member"], changes)
         assert isinstance(error, InvalidInput)
         assert error.field == "member_updates"
     error = refused(InvalidInput, "delete", "lunch", member["member"])
@@ -129,8 +130,15 @@ def test_an_update_writes_row_and_operation_together(
     assert catalog.show("member", member["member"])["provisioning_status"] == "PENDING_UPDATE"
     [operation] = rows(database, Operation)
     assert operation["id"] == receipt.operation_id
-    assert (operation["changes"], operation["previous"]) == ({"weight": 7, "backup": False}, {"weight": 1, "backup": False})
-    assert (operation["action"], operation["subject_type"], operation["subject_id"]) == ("update", "member", member["member"])
+    assert (operation["changes"], operation["previous"]) == (
+        {"weight": 7, "backup": False},
+        {"weight": 1, "backup": False},
+    )
+    assert (operation["action"], operation["subject_type"], operation["subject_id"]) == (
+        "update",
+        "member",
+        member["member"],
+    )
     assert (operation["state"], operation["attempts"], operation["request_id"]) == ("QUEUED", 0, "req-1")
     assert operation["lease_key"] == operation["load_balancer_id"] == receipt.lease_key == member["load_balancer"]
     assert receipt.claim is None
@@ -248,7 +256,9 @@ def test_the_claimant_gets_a_free_lease_with_its_request(
     assert (outcome.finished, outcome.lease_key, outcome.lease_epoch) == (False, member["load_balancer"], 1)
 
 
-def test_what_was_refused_left_no_claim(database: Database, member: dict[str, str], ask: Callable[..., Receipt]) -> None:
+def test_what_was_refused_left_no_claim(
+    database: Database, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
     """A refused request of a claimant leaves the lease as free as it was."""
     with pytest.raises(InvalidInput):
         ask("update", "member", member["member"], {"weight": 999}, claimant=("me", 20_000))

@@ -30,7 +30,13 @@ class Bench:
         self.member = catalog.add_member(self.pool, address="192.0.2.1", protocol_port=80, tags=["kept"])
         write(database, LoadBalancer, LoadBalancer.id == self.load_balancer, provisioning_status="ACTIVE")
         for model in (Pool, Member):
-            write(database, model, model.load_balancer_id == self.load_balancer, provisioning_status="ACTIVE", applied=True)
+            write(
+                database,
+                model,
+                model.load_balancer_id == self.load_balancer,
+                provisioning_status="ACTIVE",
+                applied=True,
+            )
 
     def ask(self, action: str, kind: str, subject_id: str, changes: dict[str, Any] | None = None) -> str:
         """Queue an operation; returns its id."""
@@ -50,7 +56,9 @@ class Bench:
         start(self.database, claim, [*succeeded, *failed], 60_000)
         by_id = {operation.id: operation for operation in read_snapshot(self.database, self.load_balancer).operations}
         results = Results(
-            [by_id[one] for one in succeeded], [(by_id[one], BAD) for one in failed], timeline=[["Push", "SUCCESS", 1.0]]
+            [by_id[one] for one in succeeded],
+            [(by_id[one], BAD) for one in failed],
+            timeline=[["Push", "SUCCESS", 1.0]],
         )
         for name, value in more.items():
             setattr(results, name, value)

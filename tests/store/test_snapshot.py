@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from portico.resources import HealthMonitor, L7Policy, L7Rule, Lease, Listener, LoadBalancer, Member, Operation, Pool, Row, Vip
+from portico.resources import (
+    HealthMonitor,
+    L7Policy,
+    L7Rule,
+    Lease,
+    Listener,
+    LoadBalancer,
+    Member,
+    Operation,
+    Pool,
+    Row,
+    Vip,
+)
 from portico.settings import ValidationSettings
 from portico.store.catalog import Catalog
 from portico.store.database import Database
@@ -43,20 +55,20 @@ def describe(catalog: Catalog) -> str:
     monitor = {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2}
     catalog.add_health_monitor(pool_id, **monitor, http_version=1.1, domain_name="www.example.com")
     policy_id = catalog.add_l7policy(listener_id, action="REDIRECT_TO_POOL", redirect_pool_id=pool_id)
-    catalog.add_l7rule(
-        policy_id, type="HEADER", compare_type="REGEX", key="X-A", value="^\\d+$ \"'\\\\", invert=True
-    )
+    catalog.add_l7rule(policy_id, type="HEADER", compare_type="REGEX", key="X-A", value="^\\d+$ \"'\\\\", invert=True)
     return load_balancer_id
 
 
 def values_of(found: Row) -> dict[str, Any]:
     """The columns of a row that a snapshot carries."""
-    return {name: getattr(found, name) for name in found.__table__.columns.keys() if name not in _LEFT_OUT}
+    return {name: getattr(found, name) for name in list(found.__table__.columns.keys()) if name not in _LEFT_OUT}
 
 
 def assert_same(database: Database, model: type[Row], found: list[Any], **where: Any) -> None:
     """The snapshot's rows are the table's, value by value and type by type."""
-    wanted = [{name: value for name, value in row.items() if name not in _LEFT_OUT} for row in rows(database, model, **where)]
+    wanted = [
+        {name: value for name, value in row.items() if name not in _LEFT_OUT} for row in rows(database, model, **where)
+    ]
     given = [values_of(one) for one in found]
     assert len(given) == len(wanted)
     for one in given:

@@ -115,9 +115,9 @@ def test_settings_cannot_be_changed_under_a_running_worker() -> None:
     settings = Settings()
 
     with pytest.raises(ValidationError, match="frozen"):
-        settings.worker = WorkerSettings()
+        settings.worker = WorkerSettings()  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
-        settings.worker.threads = 3
+        settings.worker.threads = 3  # type: ignore[misc]
 
 
 def test_every_setting_says_what_it_means() -> None:

@@ -80,10 +80,10 @@ def test_what_a_deployment_allows_is_allowed() -> None:
     monitor = {**VALID["health_monitor"], "type": "PING"}
     member = {**VALID["member"], "address": "127.0.0.1"}
 
-    assert SPECS["health_monitor"].parse(monitor, PERMISSIVE)
+    SPECS["health_monitor"].parse(monitor, PERMISSIVE)
     with pytest.raises(NotSupported, match="PING"):
         SPECS["health_monitor"].parse(monitor, RULES)
-    assert SPECS["member"].parse(member, RULES)
+    SPECS["member"].parse(member, RULES)
     with pytest.raises(NotSupported, match="loopback"):
         SPECS["member"].parse(member, STRICT)
 
@@ -156,7 +156,7 @@ def test_what_only_a_create_may_set_is_refused_in_an_update(kind: str, field: st
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_immutable_fields_are_fields(kind: str) -> None:
     """A misspelt immutable field would protect nothing."""
-    assert SPECS[kind].IMMUTABLE <= set(SPECS[kind].model_fields)
+    assert set(SPECS[kind].model_fields) >= SPECS[kind].IMMUTABLE
     assert "project_id" in SPECS[kind].IMMUTABLE
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,11 +21,13 @@ class Diary(PlannedFaults):
         super().__init__(methods)
         self._diary = diary
 
-    def around(self, method: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def around(self, method: str) -> Iterator[None]:
         """Write it down, then do what was planned."""
         if method not in ("find", "owned"):
             self._diary.append(method)
-        return super().around(method)
+        with super().around(method):
+            yield
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def diary(world: World) -> list[str]:
     """What the workers of this world ask the drivers for, in order."""
     diary: list[str] = []
     for driver in (world.compute, world.network, world.amphorae):
-        driver.faults = Diary(tuple(driver.faults._before), diary)  # type: ignore[attr-defined]
+        driver.faults = Diary(tuple(driver.faults._before), diary)
     return diary
 
 

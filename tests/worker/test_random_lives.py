@@ -19,6 +19,7 @@ BAD = 66
 """The weight that the daemon of this world refuses, wherever it stands."""
 _WEIGHTS = st.sampled_from([0, 1, 2, 3, BAD])
 _PICK = st.integers(0, 99)
+_KINDS = st.sampled_from(["member", "member", "l7policy", "pool"])
 
 
 @dataclass
@@ -81,17 +82,18 @@ class Lives(RuleBasedStateMachine):
         self.balancers[balancer_id] = Balancer(listener, pool)
 
     @precondition(lambda self: self.balancers)
-    @rule(pick=_PICK, kind=st.sampled_from(["member", "member", "l7policy", "pool"]), weight=_WEIGHTS, direct=st.booleans())
+    @rule(pick=_PICK, kind=_KINDS, weight=_WEIGHTS, direct=st.booleans())
     def add_thing(self, pick: int, kind: str, weight: int, direct: bool) -> None:
         """A new part, created at once or some time later."""
         balancer_id, balancer = self._pick(self.balancers, pick)
         self.counter += 1
         name = f"n{self.counter}"
-        parent, values = {
+        described: dict[str, tuple[str, dict[str, Any]]] = {
             "member": (balancer.pool, {"address": "192.0.2.1", "protocol_port": self.counter, "weight": weight}),
             "l7policy": (balancer.listener, {"action": "REJECT", "position": 1 + pick % 3}),
             "pool": (balancer_id, {"protocol": "HTTP", "lb_algorithm": "SOURCE_IP"}),
-        }[kind]
+        }
+        parent, values = described[kind]
         thing = Thing(kind, weight if kind == "member" else 0)
         bad = kind == "member" and weight == BAD
         thing.status, thing.applied = ("ERROR", False) if bad else ("ACTIVE", True)
@@ -258,7 +260,7 @@ def test_random_lives_end_as_the_model_says(world: World) -> None:
     """Whatever happens in whatever order: rows, statuses and configurations are what the model says, and deleting
     everything leaves nothing."""
     run_state_machine_as_test(
-        lambda: Lives(world),
+        lambda: Lives(world),  # type: ignore[arg-type]  # any callable that makes one will do
         settings=settings(
             max_examples=20,
             stateful_step_count=25,

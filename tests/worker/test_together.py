@@ -23,11 +23,6 @@ on_sqlite = pytest.mark.database("sqlite")
 THREADS = 8
 
 
-def told_by(world: World) -> dict[str, list[object]]:
-    """Every row of every table, but for the slots, which a fenced worker still gives back."""
-    return {name: rows for name, rows in world.dump().items() if not name.startswith("slot")}
-
-
 def at_once(count: int, act: Callable[[int], None]) -> None:
     """Run ``act`` in this many threads that start together; the first error of any of them is raised."""
     barrier = threading.Barrier(count)
@@ -136,7 +131,9 @@ def held(world: World) -> HeldAmphorae:
     return HeldAmphorae(world.amphorae)
 
 
-def _start_held_update(world: World, held: HeldAmphorae, member_id: str) -> tuple[ControllerWorker, threading.Thread, list[object]]:
+def _start_held_update(
+    world: World, held: HeldAmphorae, member_id: str
+) -> tuple[ControllerWorker, threading.Thread, list[object]]:
     slow = world.add_worker(amphorae=held)
     told: list[object] = []
 
@@ -163,12 +160,12 @@ def test_a_worker_whose_lease_ran_out_is_fenced(world: World, held: HeldAmphorae
 
     assert world.worker.run_pending() == 1
     world.assert_in_step(ids["load_balancer"])
-    before, pushed = told_by(world), world.pushed(ids["load_balancer"])
+    before, pushed = world.dump(), world.pushed(ids["load_balancer"])
     held.release()
     thread.join(30)
 
     assert told == ["done"]
-    assert (told_by(world), world.pushed(ids["load_balancer"])) == (before, pushed)
+    assert (world.dump(), world.pushed(ids["load_balancer"])) == (before, pushed)
     assert "weight 5" in pushed.haproxy
     operation = world.operations(ids["member"])[-1]
     assert (operation["state"], operation["attempts"]) == ("SUCCEEDED", 2)
@@ -183,12 +180,12 @@ def test_a_worker_that_hands_over_is_fenced_too(world: World, held: HeldAmphorae
 
     assert world.worker.run_pending() == 1
     pushed = world.pushed(ids["load_balancer"])
-    before = told_by(world)
+    before = world.dump()
     held.release()
     thread.join(30)
 
     assert told == ["done"]
-    assert (told_by(world), world.pushed(ids["load_balancer"])) == (before, pushed)
+    assert (world.dump(), world.pushed(ids["load_balancer"])) == (before, pushed)
 
 
 @on_sqlite
@@ -214,11 +211,11 @@ def test_a_fenced_creation_leaves_the_other_workers_amphora_alone(world: World) 
     other = world.add_worker()
 
     assert other.run_pending() == 1
-    before = told_by(world)
+    before = world.dump()
     released.set()
     thread.join(30)
 
-    assert told_by(world) == before
+    assert world.dump() == before
     assert world.status("load_balancer", load_balancer_id) == "ACTIVE"
     assert world.compute.owned() == {world.amphora_of(load_balancer_id)}
     world.assert_in_step(load_balancer_id)

@@ -79,6 +79,9 @@ class World:
         self._workers: list[ControllerWorker] = []
         self._tables = list(Row.metadata.sorted_tables)
 
+    def _tell(self, flow: str, task: str, state: str) -> None:
+        self.on_task(flow, task, state)  # whatever it is by then
+
     def _connect(self) -> Database:
         """A process's own connections. SQLite is told not to wait for the disk: no test here cuts the power."""
         database = Database(self.settings.database)
@@ -111,7 +114,7 @@ class World:
             self.settings,
             database=self._connect(),
             notifier=self.notifier,
-            on_task=lambda flow, task, state: self.on_task(flow, task, state),
+            on_task=self._tell,
             **{"compute": self.compute, "network": self.network, "amphorae": self.amphorae, **drivers},
         )
         self._workers.append(worker)
@@ -160,9 +163,7 @@ class World:
 
     def ask(self, action: str, kind: str, subject_id: str, changes: dict[str, Any] | None = None) -> Receipt:
         """Queue an operation, without running it."""
-        return accept(
-            self.database, Request(Action(action), kind, subject_id, changes), self.settings.validation
-        )
+        return accept(self.database, Request(Action(action), kind, subject_id, changes), self.settings.validation)
 
     def do(self, action: str, kind: str, subject_id: str, changes: dict[str, Any] | None = None) -> None:
         """Call the first worker's method for an action."""
@@ -187,9 +188,7 @@ class World:
     def expire_leases(self) -> None:
         """Let the database's clock pass all leases: what a worker sees that slept too long."""
         self.database.transact(
-            lambda connection: connection.execute(
-                update(Lease).where(Lease.owner.is_not(None)).values(expires_at=1)
-            )
+            lambda connection: connection.execute(update(Lease).where(Lease.owner.is_not(None)).values(expires_at=1))
         )
 
     # Looking
@@ -217,17 +216,17 @@ class World:
     def rows(self, model: type[Row]) -> list[dict[str, Any]]:
         """All rows of a table, in the order of their primary key."""
         table = model.__table__
-        statement = select(table).order_by(*table.primary_key)  # type: ignore[attr-defined]
-        return self.database.read(
-            lambda connection: [dict(row) for row in connection.execute(statement).mappings()]
-        )
+        statement = select(table).order_by(*table.primary_key)
+        return self.database.read(lambda connection: [dict(row) for row in connection.execute(statement).mappings()])
 
     def dump(self) -> dict[str, list[Any]]:
-        """Every row of every table: two dumps are equal where nothing changed."""
+        """Every row of every table: two dumps are equal where nothing changed. Without the slots, which an idle worker
+        gives back by itself."""
         return self.database.read(
             lambda connection: {
                 table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))]
                 for table in self._tables
+                if not table.name.startswith("slot")
             }
         )
 
