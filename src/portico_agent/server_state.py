@@ -2,7 +2,9 @@
 
 The dump of ``show servers state`` holds more than what checks have found out: also weights, ports and maintenance,
 which a new process would take from it *against* its own configuration. So only servers that stay where they are and in
-service are carried over, with the weight that the new configuration wants.
+service are carried over, with the weight that the new configuration wants; and of these only the ones that are checked
+themselves. One that tracks another has the state of that one, which HAProxy hands on when it reads the file; carried
+over by itself, it would keep that state for good where it tracks no longer.
 """
 
 from __future__ import annotations
@@ -47,14 +49,14 @@ def carry_server_state(dump: str, bundle: Bundle) -> str:
 
 
 def _is_still_true(values: dict[str, str], server: Server) -> bool:
-    """In service before and after, at the same place, checked before and after or neither."""
-    was_checked = int(values["srv_check_state"]) & CHECK_CONFIGURED != 0
+    """In service, at the same place and checked, before and after."""
     return (
         values["srv_admin_state"] == "0"
         and server.state == "ready"
         and _is_same_address(values["srv_addr"], server.address)
         and values["srv_port"] == str(server.port)
-        and was_checked == ("check" in server.line.split(" "))
+        and int(values["srv_check_state"]) & CHECK_CONFIGURED != 0
+        and "check" in server.line.split(" ")
     )
 
 

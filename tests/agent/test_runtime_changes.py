@@ -134,6 +134,8 @@ def test_health_is_carried_over_with_the_wanted_weight() -> None:
         (dump(srv_addr="-"), BETA),
         (dump(srv_check_state="0"), BETA),
         (dump(), replace(BETA, options="")),
+        (dump(srv_check_state="0"), replace(BETA, options="")),
+        (dump(srv_check_state="0"), replace(BETA, options="track other/beta")),
         (dump(), replace(BETA, state="maint")),
         (dump(srv_name="gone"), BETA),
         (dump().replace("1\n", "2\n", 1), BETA),
