@@ -14,6 +14,8 @@ Two processes::
 The agent may be killed and started again at any moment: the supervisor and every HAProxy stay, and it adopts them.
 HAProxy may be killed: the supervisor starts it again on the same sockets, where connections wait meanwhile.
 
+PING monitors need a program (``ping-check``), which HAProxy starts only where the agent has ``--allow-ping``.
+
 The directory of an agent (0700)::
 
     agent.json  agent.lock  supervisor.sock  supervisor.lock  supervisor.log

@@ -17,6 +17,7 @@ from portico_agent.failures import AgentFailure
 from portico_agent.haproxy_binary import HAProxyNotFound, locate_haproxy
 from portico_agent.http_server import HttpServer
 from portico_agent.logs import log
+from portico_agent.ping import PingNotPossible, prepare_ping
 from portico_agent.pusher import Pusher
 from portico_agent.settings import AgentSettings
 from portico_agent.supervisor_client import SOCKET_NAME, SupervisorClient
@@ -48,8 +49,9 @@ async def run_agent(settings: AgentSettings) -> None:
     """
     try:
         haproxy = locate_haproxy(settings.haproxy)
+        ping = prepare_ping() if settings.allow_ping else None
         context = make_tls_context(settings.ca, settings.certificate, settings.key)
-    except (HAProxyNotFound, OSError, ssl.SSLError) as exc:
+    except (HAProxyNotFound, PingNotPossible, OSError, ssl.SSLError) as exc:
         raise CannotStart(str(exc)) from exc
     lock = _prepare_directory(settings.directory)
     loop = asyncio.get_running_loop()
@@ -59,7 +61,8 @@ async def run_agent(settings: AgentSettings) -> None:
         loop.add_signal_handler(number, end.set)
     loop.add_signal_handler(signal.SIGHUP, _reload_certificates, context, settings)
     supervisor = SupervisorClient(settings.directory)
-    amphorae = Amphorae(settings.directory, supervisor, Pusher(supervisor, haproxy.path, settings.hard_stop_seconds))
+    pusher = Pusher(supervisor, haproxy.path, settings.hard_stop_seconds, ping)
+    amphorae = Amphorae(settings.directory, supervisor, pusher)
     server = HttpServer(Api(amphorae, haproxy).handle, settings.controller_name)
     try:
         supervisor.ensure()
@@ -71,7 +74,7 @@ async def run_agent(settings: AgentSettings) -> None:
         asyncio.create_task(_keep_supervisor(settings.directory, supervisor, amphorae)),
         asyncio.create_task(_bound_logs(settings.directory)),
     ]
-    _announce(settings.directory, port)
+    _announce(settings, port)
     log("serves", port=port, haproxy=haproxy.path, version=haproxy.version, amphorae=len(amphorae))
     await end.wait()
     await server.close(END_SECONDS)
@@ -98,11 +101,11 @@ def _prepare_directory(directory: Path) -> int:
     return lock
 
 
-def _announce(directory: Path, port: int) -> None:
-    """Write agent.json: the agent is ready, and where it listens."""
-    following = directory / "agent.json.next"
-    following.write_text(json.dumps({"port": port, "pid": os.getpid()}))
-    following.rename(directory / "agent.json")
+def _announce(settings: AgentSettings, port: int) -> None:
+    """Write agent.json: the agent is ready, where it listens, and whether it runs PING monitors."""
+    following = settings.directory / "agent.json.next"
+    following.write_text(json.dumps({"port": port, "pid": os.getpid(), "allow_ping": settings.allow_ping}))
+    following.rename(settings.directory / "agent.json")
 
 
 def _reload_certificates(context: ssl.SSLContext, settings: AgentSettings) -> None:

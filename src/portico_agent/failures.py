@@ -84,7 +84,7 @@ class TooLarge(AgentFailure):
 
 
 class Refused(AgentFailure):
-    """HAProxy refuses the configuration."""
+    """HAProxy refuses the configuration, or this host does."""
 
     status, code = 422, "refused"
 

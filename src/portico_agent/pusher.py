@@ -17,6 +17,7 @@ from portico_agent import stop_points
 from portico_agent.amphora_files import AmphoraFiles
 from portico_agent.failures import AgentFailure, Refused
 from portico_agent.logs import log
+from portico_agent.ping import refuse_ping
 from portico_agent.runtime_changes import RuntimeCommand, adds_unknown_shape, plan_runtime_changes
 from portico_agent.server_state import HEADER, carry_server_state
 from portico_agent.stats_socket import SOCKET_NAME, StatsSocket
@@ -60,10 +61,14 @@ class _Push:
 class Pusher:
     """Makes configurations run. Its methods block; one amphora's are never called at the same time."""
 
-    def __init__(self, supervisor: SupervisorClient, haproxy: str, hard_stop_seconds: int) -> None:
+    def __init__(
+        self, supervisor: SupervisorClient, haproxy: str, hard_stop_seconds: int, ping_lines: str | None
+    ) -> None:
+        """``ping_lines``: of the global section, for PING monitors; None where they are not allowed."""
         self._supervisor = supervisor
         self._haproxy = haproxy
         self._hard_stop_seconds = hard_stop_seconds
+        self._ping_lines = ping_lines
 
     def push(
         self, files: AmphoraFiles, bundle: Bundle, previous: Bundle | None = None, restore: bool = False
@@ -77,6 +82,8 @@ class Pusher:
         Raises:
             Refused, BindFailed, Unavailable.
         """
+        if self._ping_lines is None:
+            refuse_ping(bundle)
         state = self._supervisor.instance(files.amphora_id)
         generation = files.write_generation(bundle, self._global_section(bundle), HEADER)
         push = _Push(files, generation, bundle, None if restore else previous, state.running)
@@ -213,6 +220,7 @@ class Pusher:
             f"    hard-stop-after {self._hard_stop_seconds}s\n"
             f"    stats socket unix@{SOCKET_NAME} mode 600 level admin\n"
             "    server-state-file server-state\n"
+            f"{self._ping_lines or ''}"
             f"peers {PEERS_SECTION}\n"
             f"    peer {PEERS_SECTION} unix@../peers.sock\n"
         )

@@ -34,6 +34,9 @@ class AgentSettings:
     hard_stop_seconds: int
     """How long connections of a replaced HAProxy may go on."""
 
+    allow_ping: bool
+    """Whether bundles may have PING monitors, for which HAProxy starts programs."""
+
 
 def read_settings(arguments: list[str] | None = None) -> AgentSettings:
     """Read the command line; leaves the process with a message where it is wrong."""
@@ -48,6 +51,9 @@ def read_settings(arguments: list[str] | None = None) -> AgentSettings:
     parser.add_argument(
         "--hard-stop", type=int, default=300, metavar="SECONDS", help="how long a replaced HAProxy may go on draining"
     )
+    parser.add_argument(
+        "--allow-ping", action="store_true", help="run PING monitors, for which HAProxy starts programs"
+    )
     given = parser.parse_args(arguments)
     return AgentSettings(
         directory=given.directory.absolute(),
@@ -59,6 +65,7 @@ def read_settings(arguments: list[str] | None = None) -> AgentSettings:
         controller_name=given.controller_name,
         haproxy=given.haproxy,
         hard_stop_seconds=given.hard_stop,
+        allow_ping=given.allow_ping,
     )
 
 

@@ -46,6 +46,9 @@ What a configuration must say
 - ``defaults`` says ``load-server-state-from-file global``, so that a reload keeps what health checks have found out,
   and ``option idle-close-on-response``, so that a reload resets no idle connection.
 - A stick table that is to survive a reload says ``peers portico`` (``PEERS_SECTION``).
+- A backend with ``option external-check`` is one of a PING monitor: ``external-check command`` and ``path`` say
+  ``"${NAME}"`` with the names ``PING_VARIABLE`` and ``PING_PATH_VARIABLE``, a server's ``maxconn`` is the timeout in
+  seconds, and the backend is not ``dynamic``. An agent that does not allow these monitors refuses the bundle (422).
 - ``Server.line`` occurs in ``haproxy`` as a line of its own (leading blanks aside), starts with
   ``server NAME ADDRESS:PORT``, says ``weight N``, and says ``disabled`` exactly where the state is "maint".
   It must be complete by itself: HAProxy ignores ``default-server`` for a server that is added at run time.
@@ -59,6 +62,10 @@ from portico_wire.statistics import ListenerStatistics, ServerStatistics, Statis
 PEERS_SECTION = "portico"
 """Name of the peers section that the agent defines; stick tables name it."""
 
+PING_VARIABLE = "PORTICO_PING"
+PING_PATH_VARIABLE = "PORTICO_PING_PATH"
+"""Environment variables of HAProxy that say which program PING monitors run, and its PATH."""
+
 MAXIMUM_BODY_BYTES = 16 * 1024 * 1024
 """Longest request body: some 100,000 server lines."""
 
@@ -66,6 +73,8 @@ __all__ = [
     "AMPHORA_ID",
     "MAXIMUM_BODY_BYTES",
     "PEERS_SECTION",
+    "PING_PATH_VARIABLE",
+    "PING_VARIABLE",
     "AgentInfo",
     "AmphoraState",
     "Backend",

@@ -47,7 +47,7 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A backend. ``dynamic`` says that its algorithm lets servers be added and removed at run time."""
+    """A backend. ``dynamic`` says that its algorithm and its check let servers be added and removed at run time."""
 
     name: str
     dynamic: bool

@@ -50,13 +50,14 @@ class AgentRig:
         self._client = httpx.Client(verify=self.controller_context, trust_env=False, timeout=60)
         self.port = 0
         self.wrapper: list[str] = []
+        self.options: list[str] = []
 
     def command(self) -> list[str]:
         """The agent's command line."""
         words = [sys.executable, "-m", "portico_agent", "--directory", str(self.directory)]
         words += ["--ca", str(self.authority.path), "--controller-name", CONTROLLER]
         words += ["--certificate", str(self.agent_pair.certificate), "--key", str(self.agent_pair.key)]
-        return words + (["--haproxy", self._haproxy] if self._haproxy else [])
+        return words + (["--haproxy", self._haproxy] if self._haproxy else []) + self.options
 
     def start(self, stop_at: str = "") -> None:
         """Start the agent and wait until it serves. ``stop_at``: where in a push it kills itself."""

@@ -1,0 +1,190 @@
+"""PING monitors at the agent: refused or allowed, what has to be there for them, and the program that is started."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from portico_agent.ping import PROGRAM
+from portico_wire import PING_PATH_VARIABLE, PING_VARIABLE, Backend, Bundle
+from tests.agent.bundles import Recipe
+from tests.agent.origins import fetch
+from tests.agent.rig import AgentRig, wait_until
+from tests.agent.test_push import take_snapshot
+
+PINGED = (
+    "option external-check",
+    f'external-check command "${{{PING_VARIABLE}}}"',
+    f'external-check path "${{{PING_PATH_VARIABLE}}}"',
+)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A directory of programs, to be first on an agent's PATH."""
+
+    directory: Path
+
+    def write_ping(self, script: str) -> None:
+        """A ping of the test's own."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        ping = self.directory / "ping"
+        ping.write_text(f"#!/bin/sh\n{script}\n")
+        ping.chmod(0o755)
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Bin:
+    """Whose path HAProxy would misread if it were not quoted."""
+    return Bin(tmp_path / 'it\'s ${HOME} "here"')
+
+
+def start_in_vain(agent: AgentRig, path: str) -> str:
+    """What the agent says when it is started with that PATH and does not run."""
+    agent.end()
+    command = [*agent.command(), "--allow-ping"]
+    ended = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    return ended.stderr
+
+
+def allow_ping(agent: AgentRig, programs: Bin) -> None:
+    """Start it anew with PING monitors, and with the test's ping."""
+    agent.end()
+    agent.options, agent.wrapper = ["--allow-ping"], ["env", f"PATH={programs.directory}"]
+    agent.start()
+
+
+def statuses(agent: AgentRig) -> dict[str, str]:
+    """Servers of the running HAProxy and what their checks say."""
+    return {server.name: server.status for server in agent.statistics().servers}
+
+
+def test_ping_monitors_are_refused_unless_allowed(agent: AgentRig, recipe: Recipe) -> None:
+    """The refusal says which option is missing; files and process stay as they were."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    before, pid = take_snapshot(agent), agent.haproxy_pid()
+
+    response = agent.try_push(recipe.but(extra=PINGED, marker="pinged").at(2))
+
+    assert (response.status_code, response.json()["code"]) == (422, "refused")
+    assert "--allow-ping" in response.json()["error"]
+    assert (take_snapshot(agent), agent.haproxy_pid()) == (before, pid)
+    assert fetch(recipe.port)[2] == "first"
+    assert "external-check" not in before["gen-1/global.cfg"].decode()
+
+
+def test_allowed_pings_decide(agent: AgentRig, recipe: Recipe, programs: Bin, tmp_path: Path) -> None:
+    """HAProxy runs the agent's program with the agent's ping: what it says is each member's state."""
+    dead = tmp_path / "dead"
+    programs.write_ping(f"[ ! -e {dead} ]")
+    allow_ping(agent, programs)
+    agent.ensure()
+    agent.push(_pinged(recipe).at(1))
+    assert statuses(agent) == {"alpha": "UP", "beta": "UP"}
+    dead.touch()
+    wait_until(lambda: statuses(agent) == {"alpha": "DOWN", "beta": "DOWN"}, "a failing ping takes members down")
+    dead.unlink()
+    wait_until(lambda: statuses(agent) == {"alpha": "UP", "beta": "UP"}, "a ping that is answered brings them back")
+
+
+def _pinged(recipe: Recipe) -> Recipe:
+    """Only answers of members are looked at here: HAProxy 2.6 dies of such a server that is added at run time."""
+    return recipe.but(extra=PINGED, is_dynamic=False)
+
+
+def test_a_pinged_member_is_added_by_a_new_process(agent: AgentRig, recipe: Recipe, programs: Bin) -> None:
+    """The backend says that nothing can be added at run time, so no running HAProxy is told to, and none dies of it."""
+    programs.write_ping("exit 0")
+    allow_ping(agent, programs)
+    agent.ensure()
+    few: Bundle = _pinged(recipe.but(members=recipe.members[:1])).at(1)
+    assert few.backends == (Backend("pool", dynamic=False),)
+    agent.push(few)
+    assert agent.push(_pinged(recipe).at(2)).method == "reload"
+    assert agent.state().restarts == 0
+    assert statuses(agent) == {"alpha": "UP", "beta": "UP"}
+
+
+def test_pings_that_are_no_longer_allowed_go_on_until_the_next_push(
+    agent: AgentRig, recipe: Recipe, programs: Bin
+) -> None:
+    """An agent that is started without them touches nothing that runs, and takes no more of them; one push without
+    them is taken."""
+    programs.write_ping("exit 0")
+    allow_ping(agent, programs)
+    agent.ensure()
+    agent.push(_pinged(recipe).at(1))
+    pid = agent.haproxy_pid()
+    agent.end()
+    agent.options = []
+    agent.start()
+    assert agent.haproxy_pid() == pid
+    assert agent.try_push(_pinged(recipe.but(marker="second")).at(2)).status_code == 422
+    assert agent.push(recipe.but(marker="third").at(3)).method == "reload"
+    assert fetch(recipe.port)[2] == "third"
+
+
+def test_a_missing_ping_is_named(plain_agent: AgentRig, programs: Bin) -> None:
+    """An agent that is to run PING monitors and cannot says so when it is started, not member by member."""
+    said = start_in_vain(plain_agent, str(programs.directory))
+    assert said == "portico-agent: --allow-ping needs the program ping, which is not on PATH (Debian: iputils-ping)\n"
+
+
+def test_a_ping_that_may_not_ping_is_named(plain_agent: AgentRig, programs: Bin) -> None:
+    """An ordinary user may be allowed to ping or not: the agent says what the program says, and what to look at."""
+    programs.write_ping("echo 'ping: socket: Operation not permitted' >&2; exit 2")
+    said = start_in_vain(plain_agent, str(programs.directory))
+    assert "CAP_NET_RAW" in said
+    assert said.endswith("ping: socket: Operation not permitted\n")
+
+
+def test_a_host_that_does_not_answer_itself_can_ping_others(
+    plain_agent: AgentRig, recipe: Recipe, programs: Bin
+) -> None:
+    """Silence of 127.0.0.1 is no fault of ping's: the agent starts."""
+    programs.write_ping("exit 1")
+    allow_ping(plain_agent, programs)
+    plain_agent.ensure()
+    plain_agent.push(_pinged(recipe).at(1))
+    wait_until(lambda: set(statuses(plain_agent).values()) == {"DOWN"}, "its findings count")
+
+
+@pytest.mark.parametrize(
+    ("address", "options"),
+    [("127.0.0.7", ""), ("fd00::7", "-6 "), ("-f", "")],
+    ids=["IPv4", "IPv6", "what is no address is no option either"],
+)
+def test_the_program_asks_once_and_waits_for_the_timeout(
+    programs: Bin, tmp_path: Path, address: str, options: str
+) -> None:
+    """HAProxy's arguments become ping's: the server's address, its maxconn as seconds; ping's status is the answer."""
+    record = tmp_path / "record"
+    programs.write_ping(f'echo "$*" > {record}; exit 7')
+    ended = subprocess.run(
+        [PROGRAM, "NOT_USED", "NOT_USED", address, "80"],
+        env={"PATH": str(programs.directory), "HAPROXY_SERVER_MAXCONN": "9"},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (7, b"", b"")
+    assert record.read_text() == f"-c 1 -n -W 9 {options}-- {address}\n"
+
+
+def test_the_program_is_ping_itself(programs: Bin) -> None:
+    """HAProxy ends a check that takes too long by a signal to the process that it started: no ping is left behind."""
+    programs.write_ping(f"exec {shutil.which('sleep')} 60")
+    process = subprocess.Popen(
+        [PROGRAM, "NOT_USED", "NOT_USED", "127.0.0.7", "80"],
+        env={"PATH": str(programs.directory), "HAPROXY_SERVER_MAXCONN": "60"},
+    )
+    name = Path(f"/proc/{process.pid}/comm")
+    wait_until(lambda: name.read_text() == "sleep\n", "the program has become ping")
+    process.terminate()
+    process.wait(30)
