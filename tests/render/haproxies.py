@@ -20,12 +20,16 @@ global
     nbthread 1
     stats socket unix@{directory}/stats.sock
     server-state-file {directory}/server-state
+    external-check
+    insecure-fork-wanted
+    setenv PORTICO_PING /bin/false
+    setenv PORTICO_PING_PATH /bin
 
 peers portico
     bind unix@{directory}/peers.sock
     server local
 """
-"""The least that an agent would declare around a bundle."""
+"""The least that an agent which allows PING monitors would declare around a bundle."""
 
 
 def find_haproxies() -> dict[str, str]:

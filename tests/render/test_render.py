@@ -13,7 +13,7 @@ from portico.errors import InvalidInput, NotSupported
 from portico.render import render
 from portico.render.model import MAX_WORDS
 from portico.resources.health_monitor import HTTP_METHODS
-from portico_wire import Bind, Bundle, Server
+from portico_wire import Backend, Bind, Bundle, Server
 from tests.render import haproxies
 from tests.render.trees import AMPHORA_ID, LOAD_BALANCER_ID, Document, tree_from
 
@@ -105,7 +105,7 @@ def _with_rule(**values: Any) -> dict[str, Any]:
         ),
         *((_document(pool={"protocol": protocol}), "protocol") for protocol in ("UDP", "SCTP")),
         (_document(pool={"lb_algorithm": "SOURCE_IP_PORT"}), "lb_algorithm"),
-        *((_monitored(type=kind), "type") for kind in ("PING", "UDP-CONNECT", "SCTP")),
+        *((_monitored(type=kind), "type") for kind in ("UDP-CONNECT", "SCTP")),
         *((_with_rule(type=kind), "type") for kind in ("SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD")),
     ],
 )
@@ -159,6 +159,24 @@ def test_every_method_of_a_monitor_is_built(method: str) -> None:
     assert f"http-check send meth {method} uri / ver HTTP/1.0\n" in _render(_monitored(http_method=method)).haproxy
 
 
+def test_pinged_members_are_never_added_at_run_time() -> None:
+    """HAProxy 2.6 dies of an external check that is added at run time, so the bundle tells the agent not to."""
+    bundle = _render(_monitored(type="PING"))
+    [pool_id, pings] = [backend.name for backend in bundle.backends]
+    assert bundle.backends == (Backend(pool_id, dynamic=True), Backend(pings, dynamic=False))
+    assert [server.backend for server in bundle.servers] == [pool_id, pings]
+
+
+def test_a_ping_goes_where_the_monitor_address_says() -> None:
+    """The member's own address is for its clients; one without another is pinged there."""
+    for values, address in (({"monitor_address": "fd00::7", "monitor_port": 9}, "fd00::7"), ({}, "10.0.0.1")):
+        document = _monitored(type="PING")
+        document["pools"]["web"]["members"][0].update(values)
+        serving, pinged = _render(document).servers
+        assert (serving.address, pinged.address) == ("10.0.0.1", address)
+        assert serving.line.endswith(f" track {pinged.backend}/{pinged.name}")
+
+
 def test_two_listeners_cannot_share_a_port() -> None:
     """They would share one socket, and HAProxy would give it to the first."""
     document = _document()
@@ -194,17 +212,17 @@ def test_haproxy_reads_the_longest_line(haproxy: str, tmp_path: Path) -> None:
 
 
 def test_keywords_come_from_the_code() -> None:
-    """``Keyword``, and the first argument of ``Directive``, are literals wherever they are spelled, and text is taken
+    """``Keyword``, ``Variable`` and the first argument of ``Directive`` are literals wherever they are spelled, and text is taken
     for written nowhere but in the model: a value from a resource cannot become a word of HAProxy's."""
     spelled = 0
     for module in Path(portico.render.model.__file__).parent.glob("*.py"):
         calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
         for call in calls:
             where = f"{module.name}:{call.lineno}"
-            if isinstance(call.func, ast.Name) and call.func.id in ("Keyword", "Directive"):
+            if isinstance(call.func, ast.Name) and call.func.id in ("Keyword", "Directive", "Variable"):
                 assert isinstance(call.args[0], ast.Constant), where
                 spelled += 1
             if module.name != "model.py":
                 assert "Written" not in ast.unparse(call.func), where
-                assert not {"Keyword", "Written"} & {ast.unparse(argument) for argument in call.args}, where
+                assert not {"Keyword", "Variable", "Written"} & {ast.unparse(argument) for argument in call.args}, where
     assert spelled > 100

@@ -22,7 +22,7 @@ from portico.render.model import (
     identifier,
     write_all,
 )
-from portico.render.monitor import check
+from portico.render.monitor import Check, check
 from portico.resources import Member, Pool
 from portico.resources.pool import Algorithm, PersistenceType, PoolProtocol
 from portico.resources.tree import Tree
@@ -47,7 +47,7 @@ _MAX_PORT = 65535
 _DEFAULT_PERSISTENCE_SECONDS = 1800
 """``persistence_timeout`` where the user said none."""
 _SERVER, _WEIGHT, _BACKUP, _DISABLED = Keyword("server"), Keyword("weight"), Keyword("backup"), Keyword("disabled")
-_COOKIE, _ADDR, _PORT = Keyword("cookie"), Keyword("addr"), Keyword("port")
+_COOKIE, _ADDR, _PORT, _TRACK = Keyword("cookie"), Keyword("addr"), Keyword("port"), Keyword("track")
 
 
 class Use(NamedTuple):
@@ -95,9 +95,7 @@ def backend(pool: Pool, name: Text, use: Use, tree: Tree, default_host: str) -> 
     shared = write_all([*_PROTOCOLS[pool.protocol], *checks.server_arguments])
     cookies = pool.persistence_type == PersistenceType.HTTP_COOKIE
     members = tree.members_of.get(pool.id, []) if pool.admin_state_up else []
-    servers = [
-        _server(member, name.word, shared, cookies=cookies, checked=bool(checks.server_arguments)) for member in members
-    ]
+    servers = [_server(member, name.word, shared, checks, cookies=cookies) for member in members]
     return PoolBackend(Section(Directive("backend", name), body), servers)
 
 
@@ -146,7 +144,7 @@ def _stick_table(pool: Pool, *kind: Argument) -> Directive:
     )
 
 
-def _server(member: Member, backend_name: str, shared: Written, *, cookies: bool, checked: bool) -> Server:
+def _server(member: Member, backend_name: str, shared: Written, checks: Check, *, cookies: bool) -> Server:
     name = identifier("id", member.id)
     address = host("address", member.address)
     port, weight = member.protocol_port, member.weight
@@ -154,7 +152,7 @@ def _server(member: Member, backend_name: str, shared: Written, *, cookies: bool
         raise InvalidInput("protocol_port", f"must be 1 to {_MAX_PORT}")
     if not 0 <= weight <= _MAX_WEIGHT:
         raise InvalidInput("weight", f"must be 0 to {_MAX_WEIGHT}")
-    up = member.admin_state_up
+    up, checked = member.admin_state_up, bool(checks.server_arguments)
     arguments: list[Argument] = [_SERVER, name, Text("address", f"{address}:{port}"), _WEIGHT, weight]
     if member.backup:
         arguments.append(_BACKUP)
@@ -166,6 +164,8 @@ def _server(member: Member, backend_name: str, shared: Written, *, cookies: bool
         arguments += [_ADDR, Text("monitor_address", host("monitor_address", member.monitor_address))]
     if checked and member.monitor_port is not None:
         arguments += [_PORT, member.monitor_port]
+    if checks.tracked is not None:
+        arguments += [_TRACK, Text("id", f"{checks.tracked.word}/{name.word}")]
     if not up:
         arguments.append(_DISABLED)
     return Server(

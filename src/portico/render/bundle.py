@@ -9,7 +9,10 @@ from portico.render.backend import PoolBackend, Use, backend
 from portico.render.frontend import frontend, mode
 from portico.render.l7 import policies_in_force
 from portico.render.model import Directive, Section, Text, host, identifier
+from portico.render.monitor import ping_backend_name
+from portico.render.ping import ping_backend
 from portico.resources import Listener, Pool
+from portico.resources.health_monitor import MonitorType
 from portico.resources.tree import Tree
 from portico_wire import Backend, Bind, Bundle
 
@@ -51,16 +54,32 @@ def render(tree: Tree, amphora_id: str, version: int) -> Bundle:
     frontends = [frontend(listener, tree, names.of) for listener in listeners]
     default_host = host("vip_address", tree.vips[0].ip_address or "")
     backends = [backend(each.pool, each.name, each.use, tree, default_host) for each in names.all]
-    parts = [_DEFAULTS.write(), *(each.section.write() for each in frontends), *map(_backend_text, backends)]
+    pings = _ping_backends([each.pool for each in names.all], tree)
+    sections = [*(each.section.write() for each in frontends), *map(_backend_text, [*backends, *pings.values()])]
     return Bundle(
         amphora_id=amphora_id,
         load_balancer_id=load_balancer_id,
         version=version,
-        haproxy="\n".join(parts),
+        haproxy="\n".join([_DEFAULTS.write(), *sections]),
         binds=_distinct([socket for each in frontends for socket in each.binds]),
-        backends=tuple(Backend(name=each.name.word, dynamic=True) for each in names.all),
-        servers=tuple(server for each in backends for server in each.servers),
+        backends=(
+            *(Backend(name=each.name.word, dynamic=True) for each in names.all),
+            # HAProxy 2.6 dies of a server with such a check that is added at run time.
+            *(Backend(name=name, dynamic=False) for name in pings),
+        ),
+        servers=tuple(server for each in [*backends, *pings.values()] for server in each.servers),
     )
+
+
+def _ping_backends(pools: list[Pool], tree: Tree) -> dict[str, PoolBackend]:
+    """By name: one for each pool that has a PING monitor, however many backends it has."""
+    backends = {}
+    for pool in pools:
+        monitor = tree.monitor_of.get(pool.id)
+        if monitor is not None and monitor.admin_state_up and monitor.type == MonitorType.PING:
+            members = tree.members_of.get(pool.id, []) if pool.admin_state_up else []
+            backends[ping_backend_name(monitor).word] = ping_backend(monitor, members)
+    return backends
 
 
 def _backend_text(each: PoolBackend) -> str:

@@ -26,6 +26,7 @@ _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PLAIN_TOKEN = re.compile(r"[A-Za-z0-9_.-]+")
+_VARIABLE = re.compile(r"PORTICO_[A-Z_]+")
 
 
 class Keyword(str):
@@ -58,13 +59,29 @@ class InheritedSocket(NamedTuple):
     name: str
 
 
+class Variable(str):
+    """A word that the agent knows and the code does not: HAProxy takes it from this environment variable."""
+
+    __slots__ = ()
+
+    def __new__(cls, name: LiteralString) -> Variable:
+        """Refuse what is no name of ours.
+
+        Raises:
+            ValueError: a mistake in the code.
+        """
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} is no variable of the agent's")
+        return super().__new__(cls, name)
+
+
 class Written(str):
     """Words that ``write_all`` has already written, for arguments that many directives share."""
 
     __slots__ = ()
 
 
-Argument: TypeAlias = Keyword | Text | int | InheritedSocket | Written
+Argument: TypeAlias = Keyword | Text | int | InheritedSocket | Variable | Written
 
 
 def write(argument: Argument) -> str:
@@ -78,8 +95,10 @@ def write(argument: Argument) -> str:
     if isinstance(argument, (Keyword, Written)):
         return argument
     if isinstance(argument, InheritedSocket):
-        # The only double quotes: HAProxy expands variables within these alone.
+        # Double quotes here and below only: HAProxy expands variables within these alone.
         return f'"fd@${{{argument.name}}}"'
+    if isinstance(argument, Variable):
+        return f'"${{{argument}}}"'
     if type(argument) is int:  # and no bool, which is one too
         return str(argument)
     raise InvalidInput("configuration", f"cannot hold {argument!r}")

@@ -1,4 +1,6 @@
-"""Health monitors as HAProxy's checks: directives of the backend, and arguments of each of its servers."""
+"""Health monitors as HAProxy's checks: directives of the backend, and arguments of each of its servers.
+
+PING is the exception: a program asks, in a backend of its own (``portico.render.ping``) which the servers track."""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import re
 from typing import NamedTuple
 
 from portico.errors import InvalidInput, NotSupported
-from portico.render.model import Argument, Directive, Keyword, Text, template
+from portico.render.model import Argument, Directive, Keyword, Text, identifier, template
 from portico.resources import HealthMonitor
 from portico.resources.health_monitor import HTTP_METHODS, MonitorType
 
@@ -27,10 +29,12 @@ _CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(,[1-5]\d\d)*)?", re.ASCII)
 
 
 class Check(NamedTuple):
-    """What a monitor adds to its backend, and to the line of each server in it."""
+    """What a monitor adds to its backend, and to the line of each server in it. ``tracked`` names the backend whose
+    server of the same name is asked instead of this one."""
 
     directives: list[Directive]
     server_arguments: list[Argument]
+    tracked: Text | None = None
 
 
 NO_CHECK = Check([], [])
@@ -46,18 +50,13 @@ def check(monitor: HealthMonitor | None, default_host: str) -> Check:
             (servers answer 400 without): the load balancer's own address, as its clients would say.
 
     Raises:
-        NotSupported: PING (HAProxy has no ICMP check, and Portico runs no program in its stead), UDP-CONNECT, SCTP.
+        NotSupported: UDP-CONNECT, SCTP.
         InvalidInput: an attribute breaks a rule of its spec.
     """
     if monitor is None or not monitor.admin_state_up:
         return NO_CHECK
     directives = [Directive("timeout check", monitor.timeout * 1000)]
-    server: list[Argument] = [
-        Keyword("check"),
-        *(Keyword("inter"), monitor.delay * 1000),
-        *(Keyword("rise"), monitor.max_retries),
-        *(Keyword("fall"), monitor.max_retries_down),
-    ]
+    server = pace(monitor)
     if monitor.domain_name is not None and not _HOST_NAME.fullmatch(monitor.domain_name):
         raise InvalidInput("domain_name", "must be a host name")
     match monitor.type:
@@ -74,10 +73,29 @@ def check(monitor: HealthMonitor | None, default_host: str) -> Check:
             if monitor.domain_name is not None:
                 server += [Keyword("check-sni"), Text("domain_name", monitor.domain_name)]
         case MonitorType.PING:
-            raise NotSupported("type", "PING monitors are not built: HAProxy has no ICMP check; use TCP")
+            return Check([], [], tracked=ping_backend_name(monitor))
         case _:
             raise NotSupported("type", f"{monitor.type} monitors are not built yet")
     return Check(directives, server)
+
+
+def pace(monitor: HealthMonitor) -> list[Argument]:
+    """A server's arguments that say that it is checked, how often, and how many answers change its state."""
+    return [
+        Keyword("check"),
+        *(Keyword("inter"), monitor.delay * 1000),
+        *(Keyword("rise"), monitor.max_retries),
+        *(Keyword("fall"), monitor.max_retries_down),
+    ]
+
+
+def ping_backend_name(monitor: HealthMonitor) -> Text:
+    """The backend in which the members of a pool are pinged: no listener's id is ``ping``, so no other has its name.
+
+    Raises:
+        InvalidInput: the pool's id is not a UUID.
+    """
+    return Text("pool_id", f"{identifier('pool_id', monitor.pool_id).word}:ping")
 
 
 def _http(monitor: HealthMonitor, default_host: str) -> list[Directive]:
