@@ -11,6 +11,7 @@ readonly UV_VERSION=0.13.9
 # A file that shows that the package is there, whoever installed it.
 declare -rA EVIDENCE=(
     [haproxy]='/usr/sbin/haproxy'
+    [iputils-ping]='/bin/ping'
     [postgresql]='/usr/lib/postgresql/*/bin/postgres'
     [mariadb-server]='/usr/sbin/mariadbd'
 )
