@@ -13,8 +13,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import InvalidInput
@@ -181,7 +195,7 @@ class Slots:
             guess = random.randint(1, self._capacities[name])  # noqa: S311 - spreads the contention
             if self._database.transact(lambda connection: self._take(connection, name, guess, holder, jump=False)):
                 return _Taken(name, guess, holder, taken_at)
-        waiting = False
+        queued_at: float | None = None
         try:
             while True:
                 number = self._try(name, holder)
@@ -189,52 +203,39 @@ class Slots:
                     return None
                 if number > 0:
                     return _Taken(name, number, holder, time.monotonic())
-                if not waiting:
-                    waiting = True
+                if queued_at is None:
                     on_wait(
                         f"waiting for a slot: all {self._capacities[name]} of {name} are in use, or others are first"
                     )
-                self._queue(name, holder, priority)
+                if queued_at is None or time.monotonic() - queued_at > self._lease_ms / 3000:
+                    queued_at = time.monotonic()
+                    self._queue(name, holder, priority)
                 check()
                 time.sleep(_POLL_SECONDS)
         finally:
-            if waiting:
+            if queued_at is not None:
                 leave = delete(SlotWaiter).where(SlotWaiter.holder == holder)
                 self._database.transact(lambda connection: connection.execute(leave))
 
     def _try(self, name: str, holder: str) -> int | None:
         """The number of the slot that was taken; None where there is no limit; 0 where none is free or somebody else is
         first in line."""
+        row = self._database.read(lambda connection: connection.execute(_STAND, {"this_name": name}).one())
+        self._capacities[name] = row.capacity or 0
+        if not row.capacity:
+            return None
+        if row.number is None or row.first not in (None, holder):
+            return 0
+        number: int = row.number
 
-        def work(connection: Connection) -> int | None:
-            first = (
-                select(SlotWaiter.holder)
-                .where(SlotWaiter.name == name, SlotWaiter.expires_at >= now_ms())
-                .order_by(SlotWaiter.due, SlotWaiter.holder)
-                .limit(1)
-                .scalar_subquery()
-            )
-            limit = select(SlotLimit.capacity).where(SlotLimit.name == name).scalar_subquery()
-            number = (
-                select(Slot.number)
-                .where(Slot.name == name, Slot.number <= limit, _is_free())
-                .limit(1)
-                .scalar_subquery()
-            )
-            row = connection.execute(
-                select(limit.label("capacity"), first.label("first"), number.label("number"))
-            ).one()
-            self._capacities[name] = row.capacity or 0
-            if not row.capacity:
-                return None
-            if row.number is None or row.first not in (None, holder):
-                return 0
-            return row.number if self._take(connection, name, row.number, holder, jump=True) else 0
+        def already_done(connection: Connection) -> bool | None:
+            taken = connection.scalar(select(Slot.number).where(Slot.name == name, Slot.holder == holder))
+            return True if taken is not None else None
 
-        def already_done(connection: Connection) -> int | None:
-            return connection.scalar(select(Slot.number).where(Slot.name == name, Slot.holder == holder))
-
-        return self._database.transact(work, already_done)
+        taken = self._database.transact(
+            lambda connection: self._take(connection, name, number, holder, jump=True), already_done
+        )
+        return number if taken else 0
 
     def _take(self, connection: Connection, name: str, number: int, holder: str, *, jump: bool) -> bool:
         """The compare-and-set of one slot; only who is first in line may ``jump`` past the others."""
@@ -265,6 +266,25 @@ class Slots:
 
 def _is_free() -> ColumnElement[bool]:
     return or_(Slot.owner.is_(None), Slot.expires_at < now_ms())
+
+
+def _read_stand() -> Select[Any]:
+    """The capacity of a limit, who is first in its line, and the number of a slot that is free."""
+    name: BindParameter[str] = bindparam("this_name")
+    limit = select(SlotLimit.capacity).where(SlotLimit.name == name).scalar_subquery()
+    first = (
+        select(SlotWaiter.holder)
+        .where(SlotWaiter.name == name, SlotWaiter.expires_at >= now_ms())
+        .order_by(SlotWaiter.due, SlotWaiter.holder)
+        .limit(1)
+        .scalar_subquery()
+    )
+    free = (Slot.name == name, Slot.number <= limit, _is_free())
+    number = select(Slot.number).where(*free).limit(1).scalar_subquery()
+    return select(limit.label("capacity"), first.label("first"), number.label("number"))
+
+
+_STAND = _read_stand()
 
 
 def _write_limit(connection: Connection, name: str, capacity: int) -> None:
