@@ -108,6 +108,7 @@ def describe_run() -> dict[str, Any]:
     return {
         "on": datetime.now(UTC).date().isoformat(),
         "cores": os.cpu_count(),
+        "load average before": round(os.getloadavg()[0], 1),
         "Python": platform.python_version(),
         **{name: version(name) for name in packages},
     }
