@@ -15,6 +15,7 @@ from portico.errors import LBNotFound, NoSuitableAmphora, OperationFailed
 from portico.ports.compute import Placement
 from portico.resources import Amphora, Lease, Operation
 from portico.settings import LimitSettings
+from portico.store.leases import Claim
 from portico.worker.run_loop import RunLoop
 from tests.worker.held_amphorae import HeldAmphorae
 from tests.worker.world import World
@@ -123,6 +124,46 @@ def test_a_run_loop_finds_what_is_queued_without_being_told(world: World) -> Non
         assert loop.stop() is True
     assert world.status("load_balancer", ids["load_balancer"]) == "ACTIVE"
     world.assert_in_step(ids["load_balancer"])
+
+
+@on_sqlite
+def test_a_run_loop_survives_a_defect(database_url: str) -> None:
+    """An error that nobody expected costs one round, not the thread: what is queued after it is run."""
+    stumbled = threading.Event()
+
+    class Stumbling(ControllerWorker):
+        def run_claimed(self, claim: Claim, taken_at: float) -> None:
+            if not stumbled.is_set():
+                stumbled.set()
+                raise ZeroDivisionError("on purpose")
+            super().run_claimed(claim, taken_at)
+
+    with World(database_url, threads=1) as world:
+        services = world.worker.services
+        worker = Stumbling(
+            world.settings,
+            database=world.database,
+            compute=world.compute,
+            network=world.network,
+            amphorae=world.amphorae,
+            notifier=world.notifier,
+        )
+        loop = RunLoop(worker)
+        loop.start()
+        first = world.requests.create("load_balancer")
+        assert stumbled.wait(30)
+        accepted = world.requests.create("load_balancer")
+        for _ in range(200):
+            seen = services.notifier.generation()
+            if world.operation(accepted.operation_id)["state"] == "SUCCEEDED":
+                break
+            services.notifier.wait(seen, 0.05)
+        assert loop.stop() is True
+        worker.close()
+        assert world.status("load_balancer", accepted.object_id) == "ACTIVE"
+        world.expire_leases()
+        world.run_all()
+        assert world.status("load_balancer", first.object_id) == "ACTIVE"
 
 
 @pytest.fixture
