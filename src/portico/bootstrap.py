@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import structlog
 
 from portico.drivers.agent_client import AgentClient
 from portico.drivers.amphora_agent import AgentAmphorae
@@ -35,6 +38,21 @@ _NETWORKS: dict[str, Callable[[Settings], Network]] = {
 }
 
 
+def log_plainly() -> None:
+    """Log single lines and plain tracebacks on standard error, unless the program has configured structlog itself: its
+    own default prints the local variables of each frame, which may hold what must not be in logs."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def build_worker(
     settings: Settings, on_task: TaskEvent | None = None, *, client: AgentClient | None = None
 ) -> ControllerWorker:
@@ -50,6 +68,7 @@ def build_worker(
     Raises:
         DriverError: certificates are missing or wrong.
     """
+    log_plainly()
     compute, amphorae = _build_drivers(settings, client)
     return ControllerWorker(
         settings,

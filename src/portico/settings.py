@@ -49,8 +49,8 @@ class WorkerSettings(_Group):
     retry_seconds: PositiveFloat = 0.5
     """Pause before the first of these tries; it doubles each time."""
     batch_seconds: float = Field(default=0.1, ge=0)
-    """Least time between the starts of two pushes to one load balancer while changes keep coming; the first change
-    after a quiet time never waits."""
+    """Least time in which changes of one load balancer gather while they keep coming; four times what the last batch
+    took where that is more, ten times this at most. The first change after a quiet time never waits."""
     batch_size: PositiveInt = 1000
     """Operations applied as one configuration at most."""
     wait_seconds: PositiveFloat = 600.0

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
 
-import structlog
 from fastapi import FastAPI
 from rich.console import Console
 
 from portico.api import create_app
 from portico.api.server import build_server
-from portico.bootstrap import Embedded, open_embedded
+from portico.bootstrap import Embedded, log_plainly, open_embedded
 from portico.cli.configuration import fail, read_settings
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.errors import PorticoError
@@ -41,7 +39,7 @@ def default_directory() -> Path:
 def serve_all(directory: Path, host: str, port: int, *, keep: bool) -> None:
     """Run API, worker and agent on this machine until SIGTERM or Ctrl-C; then remove all load balancers, unless they
     are to be kept running."""
-    _log_to_stderr()
+    log_plainly()
     console = Console()
     try:
         embedded = open_embedded(directory, api=ApiSettings(host=host, port=port))
@@ -82,7 +80,7 @@ def _remove_all(embedded: Embedded, console: Console) -> None:
 
 def serve_api(config: Path | None) -> None:
     """Run the API alone; workers find what it accepts within ``worker.poll_seconds``."""
-    _log_to_stderr()
+    log_plainly()
     settings: Settings = read_settings(config)
     database = Database(settings.database)
     requests = Requests(database, settings.validation, InProcessNotifier(), settings.quotas)
@@ -100,7 +98,3 @@ def _run(app: FastAPI, settings: Settings) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         build_server(app, settings.api).run()
-
-
-def _log_to_stderr() -> None:
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))

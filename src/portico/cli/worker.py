@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 import typer
 
-from portico.bootstrap import build_worker
+from portico.bootstrap import build_worker, log_plainly
 from portico.cli.configuration import fail, read_settings
 from portico.errors import PorticoError
 from portico.settings import Settings
@@ -69,7 +69,7 @@ def run_worker(settings: Settings) -> int:
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.WARNING)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log_plainly()
 
 
 def _stop_on_signals() -> threading.Event:

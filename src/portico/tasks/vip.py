@@ -92,9 +92,7 @@ def release_vips(work: Work, positions: list[int] | None) -> None:
 def _find_unrecorded(work: Work, vip: Vip) -> VipAllocation | None:
     """A VIP that the network may have made for a try whose reply was lost. Asking again finds it; where there was none
     it makes one, which is released at once."""
-    request = VipRequest(
-        vip.load_balancer_id, vip.position, vip.ip_address, vip.subnet_id, vip.network_id, vip.port_id
-    )
+    request = VipRequest(vip.load_balancer_id, vip.position, vip.ip_address, vip.subnet_id, vip.network_id, vip.port_id)
     try:
         return work.patiently(work.services.network.allocate_vip, request)
     except (AddressInUse, InvalidInput):

@@ -26,6 +26,9 @@ from portico.worker.flow_engine import FlowEngine, TaskEvent
 from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.operation_runner import OperationRunner
 
+_CANDIDATES = 8
+"""Leases that are looked at in one search: others may be faster with the first ones."""
+
 
 class ControllerWorker(FlowEngine):
     """Creates, updates, deletes and fails over, synchronously for the caller.
@@ -208,22 +211,29 @@ class ControllerWorker(FlowEngine):
 
     # The path
 
-    def run_pending(self, limit: int = 1) -> int:
-        """Run what is queued: at most ``limit`` leases' worth, the most urgent first. What run loops call.
-
-        Returns: how many leases were worked on; 0 where nothing could be found or had.
-        """
-        worked = 0
+    def claim_pending(self) -> tuple[Claim, float] | None:
+        """Take the lease with the most urgent queued operations, and say when (``time.monotonic()``); None where
+        nothing could be found or had. To be followed by ``run_claimed``."""
         database = self.services.database
-        for key, epoch in find_work(database, limit + 8):
+        for key, epoch in find_work(database, _CANDIDATES):
             taken_at = time.monotonic()
             claim = try_claim(database, key, self.owner, epoch, self._lease_ms)
             if claim is not None:
-                self._runner.run(claim, taken_at)
-                worked += 1
-                if worked == limit:
-                    break
-        return worked
+                return claim, taken_at
+        return None
+
+    def run_claimed(self, claim: Claim, taken_at: float) -> None:
+        """Run what is queued under a lease that ``claim_pending`` took, and give the lease back."""
+        self._runner.run(claim, taken_at)
+
+    def run_pending(self, limit: int = 1) -> int:
+        """Run what is queued, in this thread: at most ``limit`` leases' worth. Returns how many were worked on."""
+        for worked in range(limit):
+            taken = self.claim_pending()
+            if taken is None:
+                return worked
+            self.run_claimed(*taken)
+        return limit
 
     def hand_over(self) -> None:
         """Let other workers take everything that still runs here, at once: the last thing a process does that was asked

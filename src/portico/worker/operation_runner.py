@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import structlog
 
 from portico.errors import (
@@ -70,6 +72,7 @@ class OperationRunner:
     def _run(self, work: Work, fresh_id: str | None) -> Results:
         settings = self._services.settings.worker
         results = Results()
+        started = time.monotonic()
         work.on_wait = lambda message: _tell(results, message, work)
         work.refresh()
         snapshot = work.current()
@@ -84,7 +87,9 @@ class OperationRunner:
             priority = max(operation.priority for operation in batch.operations)
             with self._services.slots.hold(name, priority, work.on_wait, work.check):
                 self._apply(work, batch.operations, results)
-        _complete(work, snapshot, batch, results, int(settings.batch_seconds * 1000))
+        _complete(work, snapshot, batch, results)
+        if len(batch.operations) > 1:
+            results.pause_ms = int(_pace(settings.batch_seconds, time.monotonic() - started) * 1000)
         work.check()
         record(self._services.database, work.claim, results)
         return results
@@ -115,11 +120,10 @@ class OperationRunner:
         results.succeeded += operations
 
 
-def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results, pause_ms: int) -> None:
+def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) -> None:
     """What the record needs to know beyond success and failure."""
     results.version = work.version
     results.applied = adopted_parts(work.snapshot if work.snapshot.tree else snapshot, results.succeeded)
-    results.pause_ms = pause_ms if len(batch.operations) > 1 else 0
     first = next(iter(batch.operations), None)
     if results.succeeded and results.version and results.succeeded[0].action == Action.FAILOVER:
         results.applied.setdefault("load_balancer", []).append(work.claim.key)
@@ -130,6 +134,12 @@ def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results, pa
         results.gone = bool(results.failed) == (first.action == Action.CREATE)
     else:
         results.gone = bool(results.succeeded) and flow_of(first).ends_lease
+
+
+def _pace(least: float, took: float) -> float:
+    """Seconds in which changes may gather before the next batch: where pushes take long they are made less often, and
+    changes wait ten times the least at most."""
+    return min(max(least, 4 * took), 10 * least)
 
 
 def _poison(operation: Operation) -> OperationFailed:

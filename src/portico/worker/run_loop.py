@@ -8,10 +8,12 @@ import time
 import structlog
 
 from portico.errors import StoreError
-from portico.store.leases import next_due_ms
+from portico.store.leases import Claim, next_due_ms
 from portico.worker.controller_worker import ControllerWorker
 
 log = structlog.get_logger()
+LOOK_SECONDS = 0.02
+"""Least time between two looks that found nothing."""
 
 
 class RunLoop:
@@ -23,6 +25,7 @@ class RunLoop:
         self._settings = worker.services.settings.worker
         self._notifier = worker.services.notifier
         self._stopping = threading.Event()
+        self._lookout = threading.Lock()
         self._threads = [
             threading.Thread(target=self._run, name=f"run-loop-{number}", daemon=True)
             for number in range(self._settings.threads)
@@ -48,15 +51,33 @@ class RunLoop:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            seen = self._notifier.generation()
+            # One thread at a time is on the lookout, so that a notification costs one look and not one for each thread.
+            with self._lookout:
+                taken = self._look()
+            if taken is None:
+                continue
             try:
-                if self._worker.run_pending():
-                    continue
+                self._worker.run_claimed(*taken)
+            except Exception:  # a defect costs one lease's time, not a thread of this process
+                log.exception("a run failed; it is tried again when its lease has run out", lease=taken[0].key)
+
+    def _look(self) -> tuple[Claim, float] | None:
+        """Look for work until there is some, or until told to stop."""
+        while not self._stopping.is_set():
+            seen = self._notifier.generation()
+            looked_at = time.monotonic()
+            try:
+                taken = self._worker.claim_pending()
+                if taken is not None:
+                    return taken
                 due = next_due_ms(self._worker.services.database)
             except StoreError as error:
                 log.warning("the database does not answer; trying again", reason=str(error))
                 due = None
             pause = self._settings.poll_seconds
             if due is not None:
-                pause = min(pause, max(0.005, due / 1000))
+                pause = min(pause, max(LOOK_SECONDS, due / 1000))
             self._notifier.wait(seen, pause)
+            # In a flood of notifications about what has to wait anyway, not every one is worth a look.
+            self._stopping.wait(max(0.0, looked_at + LOOK_SECONDS - time.monotonic()))
+        return None
