@@ -212,8 +212,8 @@ def test_haproxy_reads_the_longest_line(haproxy: str, tmp_path: Path) -> None:
 
 
 def test_keywords_come_from_the_code() -> None:
-    """``Keyword``, ``Variable`` and the first argument of ``Directive`` are literals wherever they are spelled, and text is taken
-    for written nowhere but in the model: a value from a resource cannot become a word of HAProxy's."""
+    """``Keyword``, ``Variable`` and the first argument of ``Directive`` are literals wherever they are spelled, and
+    text is taken for written nowhere but in the model: a value from a resource cannot become a word of HAProxy's."""
     spelled = 0
     for module in Path(portico.render.model.__file__).parent.glob("*.py"):
         calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
