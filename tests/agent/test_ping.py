@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -89,6 +90,9 @@ def test_allowed_pings_decide(agent: AgentRig, recipe: Recipe, programs: Bin, tm
     assert statuses(agent) == {"alpha": "UP", "beta": "UP"}
     dead.touch()
     wait_until(lambda: statuses(agent) == {"alpha": "DOWN", "beta": "DOWN"}, "a failing ping takes members down")
+    settings = (agent.directory / "amphorae/amphora-1/current/global.cfg").read_text().split()
+    # An ordinary user's ping has a capability by its file, which HAProxy would take from it.
+    assert ("insecure-setuid-wanted" in settings) == (os.geteuid() != 0)
     dead.unlink()
     wait_until(lambda: statuses(agent) == {"alpha": "UP", "beta": "UP"}, "a ping that is answered brings them back")
 
