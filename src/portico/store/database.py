@@ -17,6 +17,9 @@ from portico.store.dialects import is_worth_retrying
 
 T = TypeVar("T")
 LONGEST_PAUSE = 1.0
+IDLE_SECONDS = 10
+"""A transaction whose client says nothing for so long is undone by the server: a process that was paused in the middle
+of one would hold its locks for ever, and nobody could take over from it."""
 
 
 class Database:
@@ -37,6 +40,12 @@ class Database:
         if self.dialect in ("mysql", "mariadb"):
             # READ COMMITTED takes no gap locks: far fewer deadlocks, and each statement sees what was committed.
             options["isolation_level"] = "READ COMMITTED"
+            if self.dialect == "mariadb":
+                options["connect_args"] = {"init_command": f"SET idle_transaction_timeout = {IDLE_SECONDS}"}
+        if self.dialect == "postgresql":
+            theirs = url.query.get("options", "")
+            idle = f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
+            options["connect_args"] = {"options": f"{idle} {theirs}"}
         self.engine = create_engine(url, **options)
         self._reader = create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
         if self.dialect == "sqlite":

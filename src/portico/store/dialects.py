@@ -73,8 +73,9 @@ def insert_if_missing(connection: Connection, table: Table, values: dict[str, An
     return mysql.insert(table).values(**values).prefix_with("IGNORE")
 
 
-_RETRY_SQLSTATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03"})
-"""PostgreSQL: serialization failure, deadlock, lock not available, and three ways of shutting down or starting up."""
+_RETRY_SQLSTATES = frozenset({"40001", "40P01", "55P03", "25P03", "57P01", "57P02", "57P03"})
+"""PostgreSQL: serialization failure, deadlock, lock not available, undone while idle, and three ways of shutting down
+or starting up."""
 _RETRY_MARIADB = frozenset({1205, 1213, 1020, 1927, 1053, 1040, 2002, 2003, 2006, 2013, 4031})
 """MariaDB: lock wait time-out, deadlock, record changed, connection killed, shut down, too many connections, cannot
 connect (2002, 2003), gone away, lost, disconnected by idleness."""
@@ -86,11 +87,11 @@ def is_worth_retrying(error: DBAPIError) -> bool:
     if error.connection_invalidated:
         return True
     cause = error.orig
-    sqlstate = getattr(cause, "sqlstate", None)
-    if sqlstate is not None:
-        return sqlstate in _RETRY_SQLSTATES or sqlstate.startswith("08")
-    if type(cause).__module__.startswith("psycopg"):
-        return type(cause).__name__ == "OperationalError"  # no SQLSTATE: the server could not be reached at all
     if type(cause).__module__.startswith("pymysql"):
         return bool(cause.args) and cause.args[0] in _RETRY_MARIADB  # type: ignore[union-attr]
+    if type(cause).__module__.startswith("psycopg"):
+        sqlstate = getattr(cause, "sqlstate", None)
+        if sqlstate is None:
+            return type(cause).__name__ == "OperationalError"  # the server could not be reached at all
+        return sqlstate in _RETRY_SQLSTATES or sqlstate.startswith("08")
     return "database is locked" in str(cause) or "database table is locked" in str(cause)
