@@ -15,7 +15,7 @@ class Stop:
 
     Attributes:
         boundary: the n-th boundary that it comes to, from 0.
-        name: or: the first boundary of this name.
+        name: or: the first boundary of this name; or ``committing``, just before a transaction is committed.
         text: or: before the first push of a configuration that holds this text.
         number: SIGKILL, or SIGSTOP for a pause.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from portico.store.leases import next_due_ms
 from portico.store.operations import UNFINISHED
 from portico.store.requests import Accepted
 from tests.crash.adversary import Adversary, again_and_again
+from tests.crash.jobs import Stop
 from tests.crash.scenarios import Site, build_site
 from tests.crash.stage import Stage, make_settings
 from tests.support.server import Server
@@ -160,5 +162,23 @@ def test_deadlock_is_tried_again(stage: Stage) -> None:
     assert report is not None
     assert report.error is None, report.error
     wait_until(lambda: adversary.count_deadlocks() > before, "there was a deadlock")
+    assert site.show("member")["weight"] == 7
+    stage.audit()
+
+
+@servers
+def test_worker_that_is_paused_in_a_transaction(stage: Stage) -> None:
+    """Its locks do not keep the others out: the server undoes what it had begun. It goes on, tries again, and what was
+    accepted comes true, once."""
+    site = build_site(stage)
+    stop = Stop(name="committing", number=signal.SIGSTOP)
+    paused = stage.start("update_member", site.ids["member"], {"weight": 7}, stop=stop)
+    assert paused.wait_until_paused() is None
+    stage.builder.update_listener(site.ids["listener"], {"connection_limit": 77})
+    assert site.show("listener")["connection_limit"] == 77
+    paused.resume()
+    report = paused.wait()
+    assert report is not None
+    assert report.error is None, report.error
     assert site.show("member")["weight"] == 7
     stage.audit()

@@ -36,6 +36,8 @@ from portico.worker.run_loop import RunLoop
 from tests.crash.jobs import Job, Report, Stop
 from tests.crash.world import RemoteDriver, Watched
 
+_LONGEST_TRANSACTION = 5.0
+"""Seconds that other threads get to end theirs."""
 _LONGEST_RUN = 60.0
 """Seconds after which a worker that runs what is queued gives up."""
 
@@ -48,6 +50,7 @@ class Watch:
         self._stop = stop
         self._connection = connection
         self._lock = threading.Lock()
+        self._in_transaction: set[int] = set()
         self.is_on = True
 
     def pass_boundary(self, name: str) -> None:
@@ -71,22 +74,40 @@ class Watch:
         if text is not None and any(text in getattr(argument, "haproxy", "") for argument in arguments):
             self._act(f"push of {text}")
 
-    def follow_commits(self, database: Database) -> None:
-        """Make each commit of a transaction a boundary, once the database has answered."""
+    def follow_transactions(self, database: Database) -> None:
+        """Make each commit a boundary, once the database has answered; ``committing`` is one only where it is asked
+        for, as whoever stops there holds locks."""
         dialect: Any = database.engine.dialect
-        commit = dialect.do_commit
+        begin, commit, rollback = dialect.do_begin, dialect.do_commit, dialect.do_rollback
+
+        def do_begin(connection: Any) -> None:
+            self._in_transaction.add(threading.get_ident())
+            begin(connection)
 
         def do_commit(connection: Any) -> None:
+            if self._stop is not None and self._stop.name == "committing":
+                self._act("committing")
             commit(connection)
+            self._in_transaction.discard(threading.get_ident())
             self.pass_boundary("commit")
 
-        dialect.do_commit = do_commit
+        def do_rollback(connection: Any) -> None:
+            rollback(connection)
+            self._in_transaction.discard(threading.get_ident())
+
+        dialect.do_begin, dialect.do_commit, dialect.do_rollback = do_begin, do_commit, do_rollback
 
     def _act(self, name: str) -> None:
-        assert self._stop is not None
-        if self._stop.number == signal.SIGSTOP:
+        stop, self._stop = self._stop, None
+        assert stop is not None
+        if stop.number == signal.SIGSTOP:
+            # Leases are renewed by another thread. What becomes of locks when a process is paused with them is a
+            # matter of its own.
+            deadline = time.monotonic() + _LONGEST_TRANSACTION
+            while self._in_transaction - {threading.get_ident()} and time.monotonic() < deadline:
+                time.sleep(0.001)
             self._connection.send(name)
-        os.kill(os.getpid(), self._stop.number)
+        os.kill(os.getpid(), stop.number)
         # The signal stops all threads, but not all at once: this one does nothing more until it is told to.
         self._connection.recv()
 
@@ -133,7 +154,7 @@ def build_worker(job: Job, watch: Watch) -> ControllerWorker:
         on_task=watch.on_task,
         **{name: cast(Any, Watched(driver, name, watch.look, watch.pass_boundary)) for name, driver in drivers.items()},
     )
-    watch.follow_commits(database)
+    watch.follow_transactions(database)
     return worker
 
 
