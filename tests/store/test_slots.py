@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import insert
 
 from portico.errors import InvalidInput, LeaseLost
 from portico.resources import Slot, SlotWaiter
@@ -184,17 +186,23 @@ def test_failovers_go_before_users_and_those_before_spares(owners: list[Slots], 
 
 def test_a_waiter_that_died_holds_nobody_up(owners: list[Slots], database: Database) -> None:
     """A place in line runs out like everything else."""
-    ghost = SlotWaiter(holder="ghost", name=BUILDS, due=0, expires_at=1)
-    database.transact(
-        lambda connection: connection.execute(
-            SlotWaiter.__table__.insert().values(  # type: ignore[attr-defined]
-                holder=ghost.holder, name=ghost.name, due=ghost.due, expires_at=ghost.expires_at
-            )
-        )
-    )
+    ghost = {"holder": "ghost", "name": BUILDS, "due": 0, "expires_at": 1}
+    database.transact(lambda connection: connection.execute(insert(SlotWaiter).values(**ghost)))
 
     with owners[0].hold(BUILDS, Priority.SPARE, check=_give_up):
         assert usage(owners[0], BUILDS) == SlotUse(BUILDS, 2, held=1, waiting=0)
+
+
+def test_a_waiter_that_died_lately_keeps_one_slot_and_not_all(owners: list[Slots], database: Database) -> None:
+    """Before its place runs out, nobody has to wait behind it for slots that it could not use anyway."""
+    now = int(time.time() * 1000)
+    ghost = {"holder": "ghost", "name": BUILDS, "due": 0, "expires_at": now + 3_600_000}
+    database.transact(lambda connection: connection.execute(insert(SlotWaiter).values(**ghost)))
+
+    with owners[0].hold(BUILDS, Priority.SPARE, check=_give_up):
+        assert usage(owners[0], BUILDS).held == 1
+        with pytest.raises(LeaseLost), owners[1].hold(BUILDS, Priority.SPARE, check=_give_up):
+            pytest.fail("the last free slot is for who is first in line")
 
 
 def test_who_waits_longest_goes_before_who_is_more_urgent_now(owners: list[Slots], database: Database) -> None:

@@ -2,7 +2,9 @@
 
 A slot is a row that is leased like everything else, so a dead worker's slots come back by themselves. Who finds none
 free waits in line: the line is ordered by the time of arrival less a head start that depends on the priority, so that
-failovers go before users' requests and those before spares, and yet nobody waits for ever.
+failovers go before users' requests and those before spares, and yet nobody waits for ever. Who waits may go as soon as
+more slots are free than others stand before him: one who died in line keeps one slot from being used until his place
+runs out, and not all of them.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -30,6 +34,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from portico.errors import InvalidInput
 from portico.resources import Slot, SlotLimit, SlotWaiter
@@ -218,13 +223,15 @@ class Slots:
                 self._database.transact(lambda connection: connection.execute(leave))
 
     def _try(self, name: str, holder: str) -> int | None:
-        """The number of the slot that was taken; None where there is no limit; 0 where none is free or somebody else is
-        first in line."""
-        row = self._database.read(lambda connection: connection.execute(_STAND, {"this_name": name}).one())
+        """The number of the slot that was taken; None where there is no limit; 0 where the free ones are for those who
+        are before this holder in line, or somebody was faster."""
+        guess = random.randint(1, max(self._capacities.get(name, 1), 1))  # noqa: S311 - spreads the contention
+        asked = {"this_name": name, "this_holder": holder, "guess": guess}
+        row = self._database.read(lambda connection: connection.execute(_STAND, asked).one())
         self._capacities[name] = row.capacity or 0
         if not row.capacity:
             return None
-        if row.number is None or row.first not in (None, holder):
+        if row.free <= row.ahead:
             return 0
         number: int = row.number
 
@@ -238,7 +245,7 @@ class Slots:
         return number if taken else 0
 
     def _take(self, connection: Connection, name: str, number: int, holder: str, *, jump: bool) -> bool:
-        """The compare-and-set of one slot; only who is first in line may ``jump`` past the others."""
+        """The compare-and-set of one slot; only who has looked at the line may ``jump`` past those who wait."""
         limit = select(SlotLimit.capacity).where(SlotLimit.name == name).scalar_subquery()
         free = [Slot.name == name, Slot.number == number, Slot.number <= limit, _is_free()]
         if not jump:
@@ -269,19 +276,32 @@ def _is_free() -> ColumnElement[bool]:
 
 
 def _read_stand() -> Select[Any]:
-    """The capacity of a limit, who is first in its line, and the number of a slot that is free."""
+    """The capacity of a limit, how many of its slots are free, one of them (from ``guess`` upwards where there is one),
+    and how many living waiters are before a holder: all of them where he is not in line."""
     name: BindParameter[str] = bindparam("this_name")
     limit = select(SlotLimit.capacity).where(SlotLimit.name == name).scalar_subquery()
-    first = (
-        select(SlotWaiter.holder)
-        .where(SlotWaiter.name == name, SlotWaiter.expires_at >= now_ms())
-        .order_by(SlotWaiter.due, SlotWaiter.holder)
-        .limit(1)
+    free = (Slot.name == name, Slot.number <= limit, _is_free())
+    upwards = case((Slot.number >= bindparam("guess"), 0), else_=1)
+    number = select(Slot.number).where(*free).order_by(upwards, Slot.number).limit(1).scalar_subquery()
+    mine = aliased(SlotWaiter)
+    is_before = or_(
+        mine.holder.is_(None),
+        SlotWaiter.due < mine.due,
+        and_(SlotWaiter.due == mine.due, SlotWaiter.holder < mine.holder),
+    )
+    ahead = (
+        select(func.count())
+        .select_from(SlotWaiter)
+        .outerjoin(mine, mine.holder == bindparam("this_holder"))
+        .where(SlotWaiter.name == name, SlotWaiter.expires_at >= now_ms(), is_before)
         .scalar_subquery()
     )
-    free = (Slot.name == name, Slot.number <= limit, _is_free())
-    number = select(Slot.number).where(*free).limit(1).scalar_subquery()
-    return select(limit.label("capacity"), first.label("first"), number.label("number"))
+    return select(
+        limit.label("capacity"),
+        select(func.count()).select_from(Slot).where(*free).scalar_subquery().label("free"),
+        number.label("number"),
+        ahead.label("ahead"),
+    )
 
 
 _STAND = _read_stand()
