@@ -98,6 +98,8 @@ class LoadBalancerSpec(Spec):
 
 def _show_additional_vips(found: list[str]) -> list[dict[str, str | None]]:
     """From ``_VIP_TEXT`` of each VIP: the one at position 0 is shown elsewhere."""
+    if len(found) <= 1:
+        return []
     vips = sorted((one.split(" ") for one in found), key=lambda parts: int(parts[0]))
     names = ("ip_address", "subnet_id", "port_id")
     return [dict(zip(names, (part or None for part in parts[1:]), strict=True)) for parts in vips if parts[0] != "0"]

@@ -140,6 +140,7 @@ def _one(view: View, scope: tuple[str, ...]) -> Select[Any]:
     return _columns(view, None).where(_source(view, view.id_field) == bindparam("id_"), *named)
 
 
+@lru_cache(maxsize=256)  # building it costs SQLAlchemy more than a short list costs the database
 def _columns(view: View, fields: frozenset[str] | None) -> Select[Any]:
     """What is shown of each object, without any condition."""
     identity = _source(view, view.id_field)

@@ -1,0 +1,104 @@
+"""Requests over real connections: how many a second one API process answers, and what each costs it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_PORTICO = [sys.executable, "-c", "from portico.cli import main; main()"]
+_START_SECONDS = 30.0
+_NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What ``connections`` clients got, each sending its next request when it has its last answer.
+
+    ``cpu_ms`` is the server process's own, user and system, for one request.
+    """
+
+    connections: int
+    per_second: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True)
+class ApiProcess:
+    """A ``portico api`` that runs."""
+
+    pid: int
+    port: int
+
+    def cpu_seconds(self) -> float:
+        """What the process has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def serve(database: Path) -> Iterator[ApiProcess]:
+    """``portico api`` on a SQLite database that is there, for as long as the block runs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    config = database.with_suffix(".toml")
+    config.write_text(f'[database]\nurl = "sqlite:///{database}"\n[api]\nport = {port}\n{_NOOP}')
+    with subprocess.Popen([*_PORTICO, "api", "--config", str(config)], stderr=subprocess.DEVNULL) as process:
+        try:
+            _await_answer(port)
+            yield ApiProcess(process.pid, port)
+        finally:
+            process.terminate()
+
+
+def _await_answer(port: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def measure_rate(api: ApiProcess, path: str, connections: int, seconds: float) -> Rate:
+    """GET a path from so many connections at once, for so long.
+
+    Raises:
+        AssertionError: an answer other than 200.
+    """
+    counts = [0] * connections
+    end = time.monotonic() + seconds
+    failures: list[str] = []
+
+    def ask(number: int) -> None:
+        client = http.client.HTTPConnection("127.0.0.1", api.port, timeout=30)
+        while time.monotonic() < end and not failures:
+            client.request("GET", path, headers={"Accept": "application/json"})
+            answer = client.getresponse()
+            body = answer.read()
+            if answer.status != 200:
+                failures.append(f"{answer.status}: {body[:200]!r}")
+            counts[number] += 1
+        client.close()
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(connections)]
+    began, used = time.monotonic(), api.cpu_seconds()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took, total = time.monotonic() - began, sum(counts)
+    assert not failures, failures[0]
+    return Rate(connections, total / took, (api.cpu_seconds() - used) * 1000 / total)
