@@ -49,7 +49,7 @@ class Listener(Part, Row):
     """One listener. Timeouts are milliseconds; ``connection_limit`` -1 means none."""
 
     __tablename__ = "listener"
-    __table_args__ = (UniqueConstraint("load_balancer_id", "protocol", "protocol_port"),)
+    CONSTRAINTS = (UniqueConstraint("load_balancer_id", "protocol", "protocol_port"),)
 
     protocol: Mapped[str] = mapped_column(String(16))
     protocol_port: Mapped[int]

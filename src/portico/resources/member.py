@@ -20,7 +20,7 @@ class Member(Part, Row):
     """One server."""
 
     __tablename__ = "member"
-    __table_args__ = (UniqueConstraint("pool_id", "address", "protocol_port"),)
+    CONSTRAINTS = (UniqueConstraint("pool_id", "address", "protocol_port"),)
 
     pool_id: Mapped[str] = mapped_column(ForeignKey("pool.id", ondelete="CASCADE"), index=True)
     address: Mapped[str] = mapped_column(String(64))

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationInfo
 from pydantic import ValidationError as PydanticValidationError
-from sqlalchemy import JSON, DateTime, ForeignKey, MetaData, String, Table
+from sqlalchemy import JSON, Constraint, DateTime, ForeignKey, Index, MetaData, String, Table
 from sqlalchemy.dialects import mysql
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
 from portico.errors import InvalidInput, NotSupported
 from portico.settings import ValidationSettings
@@ -61,10 +61,24 @@ def table_of(model: type[Row]) -> Table:
 
 
 class ApiObject:
-    """Columns of every object of the v2 API. Mixed into its mapped classes."""
+    """Columns of every object of the v2 API, and the indexes of its lists: the oldest first, all of them or a
+    project's. Mixed into its mapped classes, which name their own constraints in ``CONSTRAINTS``."""
+
+    CONSTRAINTS: ClassVar[tuple[Constraint, ...]] = ()
+    __tablename__: str
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Constraint | Index, ...]:
+        own, name = cls.CONSTRAINTS, cls.__tablename__
+        return (
+            *own,
+            Index(f"ix_{name}_age", "created_at", "id"),
+            Index(f"ix_{name}_project_age", "project_id", "created_at", "id"),
+        )
 
     id: Mapped[str] = mapped_column(UUID, primary_key=True, default=new_id)
-    project_id: Mapped[str] = mapped_column(String(64), index=True, default="")
+    project_id: Mapped[str] = mapped_column(String(64), default="")
     name: Mapped[str] = mapped_column(String(255), index=True, default="")
     description: Mapped[str] = mapped_column(String(255), default="")
     admin_state_up: Mapped[bool] = mapped_column(default=True)

@@ -201,7 +201,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("load_balancer", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_load_balancer_name"), ["name"], unique=False)
-        batch_op.create_index(batch_op.f("ix_load_balancer_project_id"), ["project_id"], unique=False)
+        batch_op.create_index("ix_load_balancer_age", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_load_balancer_project_age", ["project_id", "created_at", "id"], unique=False)
 
     op.create_table(
         "amphora",
@@ -288,7 +289,8 @@ def upgrade() -> None:
     with op.batch_alter_table("pool", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_pool_load_balancer_id"), ["load_balancer_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_pool_name"), ["name"], unique=False)
-        batch_op.create_index(batch_op.f("ix_pool_project_id"), ["project_id"], unique=False)
+        batch_op.create_index("ix_pool_age", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_pool_project_age", ["project_id", "created_at", "id"], unique=False)
 
     op.create_table(
         "vip",
@@ -367,7 +369,8 @@ def upgrade() -> None:
     with op.batch_alter_table("health_monitor", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_health_monitor_load_balancer_id"), ["load_balancer_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_health_monitor_name"), ["name"], unique=False)
-        batch_op.create_index(batch_op.f("ix_health_monitor_project_id"), ["project_id"], unique=False)
+        batch_op.create_index("ix_health_monitor_age", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_health_monitor_project_age", ["project_id", "created_at", "id"], unique=False)
 
     op.create_table(
         "listener",
@@ -429,7 +432,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_listener_default_pool_id"), ["default_pool_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_listener_load_balancer_id"), ["load_balancer_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_listener_name"), ["name"], unique=False)
-        batch_op.create_index(batch_op.f("ix_listener_project_id"), ["project_id"], unique=False)
+        batch_op.create_index("ix_listener_age", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_listener_project_age", ["project_id", "created_at", "id"], unique=False)
 
     op.create_table(
         "member",
@@ -474,7 +478,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_member_load_balancer_id"), ["load_balancer_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_member_name"), ["name"], unique=False)
         batch_op.create_index(batch_op.f("ix_member_pool_id"), ["pool_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_member_project_id"), ["project_id"], unique=False)
+        batch_op.create_index("ix_member_age", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_member_project_age", ["project_id", "created_at", "id"], unique=False)
 
     op.create_table(
         "l7policy",
@@ -519,7 +524,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_l7policy_listener_id"), ["listener_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_l7policy_load_balancer_id"), ["load_balancer_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_l7policy_name"), ["name"], unique=False)
-        batch_op.create_index(batch_op.f("ix_l7policy_project_id"), ["project_id"], unique=False)
+        batch_op.create_index("ix_l7policy_age", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_l7policy_project_age", ["project_id", "created_at", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_l7policy_redirect_pool_id"), ["redirect_pool_id"], unique=False)
 
     op.create_table(
@@ -561,7 +567,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_l7rule_l7policy_id"), ["l7policy_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_l7rule_load_balancer_id"), ["load_balancer_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_l7rule_name"), ["name"], unique=False)
-        batch_op.create_index(batch_op.f("ix_l7rule_project_id"), ["project_id"], unique=False)
+        batch_op.create_index("ix_l7rule_age", ["created_at", "id"], unique=False)
+        batch_op.create_index("ix_l7rule_project_age", ["project_id", "created_at", "id"], unique=False)
 
 
 def downgrade() -> None:
