@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.crash.stage import Stage
 from tests.crash.workers import Workers
 from tests.support.services import DATABASES, Services
 
-_SHARED = pytest.StashKey[dict[str, Stage]]()
+OpenStage: TypeAlias = Callable[[str], AbstractContextManager[Stage]]
 _TALLY = pytest.StashKey[Counter[str]]()
 
 
@@ -43,30 +44,46 @@ def workers(run_directory: Path) -> Iterator[Workers]:
 
 
 @pytest.fixture(scope="session")
-def stages(run_directory: Path, services: Services, workers: Workers) -> Iterator[Callable[[str], Stage]]:
+def open_stage(run_directory: Path, services: Services, workers: Workers) -> OpenStage:
     """Makes a fresh deployment on a kind of database."""
-    with ExitStack() as stack:
 
-        def make(kind: str) -> Stage:
-            url = stack.enter_context(DATABASES[kind](services).lend_database(upgrade))
+    @contextmanager
+    def open_stage(kind: str) -> Iterator[Stage]:
+        with DATABASES[kind](services).lend_database(upgrade) as url:
             stage = Stage(url, run_directory / "crash", workers)
-            stack.callback(stage.close)
-            return stage
+            try:
+                yield stage
+            finally:
+                stage.close()
 
-        yield make
+    return open_stage
+
+
+@pytest.fixture(scope="session")
+def shared_stages() -> Iterator[dict[str, tuple[Stage, ExitStack]]]:
+    """The deployments that tests share, by kind of database, and what closes them."""
+    shared: dict[str, tuple[Stage, ExitStack]] = {}
+    yield shared
+    for _, closing in shared.values():
+        closing.close()
 
 
 @pytest.fixture
-def shared_stage(database_kind: str, stages: Callable[[str], Stage], request: pytest.FixtureRequest) -> Iterator[Stage]:
+def shared_stage(
+    database_kind: str, open_stage: OpenStage, shared_stages: dict[str, tuple[Stage, ExitStack]]
+) -> Iterator[Stage]:
     """A deployment that tests share, one after the other, as long as each leaves it at rest (``Stage.is_at_rest``):
     making a new one on each database for each of them would take most of the time."""
-    shared = request.config.stash.setdefault(_SHARED, {})
-    stage = shared.pop(database_kind, None) or stages(database_kind)
+    if database_kind not in shared_stages:
+        closing = ExitStack()
+        shared_stages[database_kind] = closing.enter_context(open_stage(database_kind)), closing
+    stage, closing = shared_stages[database_kind]
     stage.is_at_rest = False
     yield stage
     stage.workers.forget()
-    if stage.is_at_rest:
-        shared[database_kind] = stage
+    if not stage.is_at_rest:
+        del shared_stages[database_kind]
+        closing.close()
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +105,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture
-def stage(database_kind: str, stages: Callable[[str], Stage]) -> Stage:
+def stage(database_kind: str, open_stage: OpenStage) -> Iterator[Stage]:
     """A deployment of the test's own."""
-    return stages(database_kind)
+    with open_stage(database_kind) as stage:
+        yield stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from portico.status import OperationState
 from portico.store.requests import Accepted
 from tests.crash.adversary import Adversary
 from tests.crash.audit import let_time_pass
+from tests.crash.conftest import OpenStage
 from tests.crash.jobs import Stop
 from tests.crash.stage import Stage, make_settings
 from tests.crash.workers import WorkerProcess
@@ -43,9 +44,10 @@ class Deployment(RuleBasedStateMachine):
     """A deployment under random operations. Every request about an object that is there must be accepted, and come
     true; only the delete of a whole load balancer may overtake what waits behind it."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, opening: AbstractContextManager[Stage]) -> None:
         super().__init__()
-        self.stage = stage
+        self._closing = ExitStack()
+        self.stage = stage = self._closing.enter_context(opening)
         self.adversary = Adversary(stage.settings.database.url)
         self.things: dict[str, Thing] = {}
         self.accepted: list[tuple[Accepted, str]] = []
@@ -183,7 +185,7 @@ class Deployment(RuleBasedStateMachine):
         try:
             self.come_to_rest()
         finally:
-            self.stage.close()
+            self._closing.close()
 
     def _create(self, kind: str, parent: str | None, values: dict[str, Any]) -> None:
         accepted = self.stage.requests.create(kind, parent, **values)
@@ -213,11 +215,11 @@ class Deployment(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(3600)  # the long run; the normal one takes seconds
-def test_random_operations(database_kind: str, stages: Callable[[str], Stage], all_boundaries: bool) -> None:
+def test_random_operations(database_kind: str, open_stage: OpenStage, all_boundaries: bool) -> None:
     """Whatever is asked for, and whatever happens to the workers meanwhile: what was accepted comes true."""
     examples = (10 if database_kind == "sqlite" else 2) if not all_boundaries else 60
     run_state_machine_as_test(
-        cast(type[RuleBasedStateMachine], lambda: Deployment(stages(database_kind))),
+        cast(type[RuleBasedStateMachine], lambda: Deployment(open_stage(database_kind))),
         settings=settings(
             max_examples=examples,
             stateful_step_count=30 if all_boundaries else 15,
