@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,16 +14,20 @@ from tests.support.server import Server
 from tests.support.services import DATABASES, DatabaseSource, Services, TemplateSetup
 
 _RUN = pytest.StashKey[Run]()
+_LEFT = pytest.StashKey[list[str]]()
 
-# The quick before the slow: what fails fast is read first. Folders that are not named here come in between.
+# In one process the quick come before the slow: what fails fast is read first. Where several share the work, file by
+# file, the long ones are begun first, so that none of them is what all wait for in the end.
 _FIRST = ("architecture", "unit", "golden")
 _LAST = ("services", "e2e")
+_LONG = ("crash", "e2e", "services", "api", "cli", "bench", "worker", "contracts")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Put the run under the reaper's watch, pytest's own temporary directories with it."""
     run = config.stash[_RUN] = Run()
+    config.stash[_LEFT] = []
     if config.option.basetemp is None:
         config.option.basetemp = str(run.directory / "pytest")
 
@@ -29,8 +35,19 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a run whose tests left processes behind, even if all of them passed."""
-    if session.config.stash[_RUN].finish() and session.exitstatus == pytest.ExitCode.OK:
+    left = session.config.stash[_LEFT]
+    left += session.config.stash[_RUN].finish()
+    output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:  # one of several processes: the one that started them decides
+        output["left"] = left
+    elif left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear from one of several processes what its tests left behind."""
+    node.config.stash[_LEFT].extend(getattr(node, "workeroutput", {}).get("left", ()))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -41,7 +58,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Name the processes that were left behind."""
-    if left := config.stash[_RUN].finish():
+    if left := config.stash[_LEFT]:
         terminalreporter.section("left running by the tests (this fails the run)", red=True)
         for process in left:
             terminalreporter.line(process)
@@ -50,9 +67,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Bring the suites into their order, and leave the order within each alone."""
     tests = Path(__file__).parent
+    is_shared = "PYTEST_XDIST_WORKER" in os.environ
 
     def rank(item: pytest.Item) -> int:
         suite = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
+        if is_shared:
+            return _LONG.index(suite) if suite in _LONG else len(_LONG)
         if suite in _FIRST:
             return _FIRST.index(suite)
         return len(_FIRST) + (1 + _LAST.index(suite) if suite in _LAST else 0)
