@@ -24,7 +24,8 @@ class StatisticsNotFound(NotFound):
 @router.get("", **lists(VIEW))
 def list_amphorae(call: Received) -> Response:
     """All amphorae."""
-    return call.list_kind("amphora")
+    call.authorize("amphora:get_all", None)
+    return call.list_view(VIEW, {})
 
 
 @router.get("/{amphora_id}", **shows(VIEW))
