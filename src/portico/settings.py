@@ -162,8 +162,9 @@ class KeystoneSettings(_Group):
     """How long Keystone may take for an answer."""
     cache_seconds: PositiveInt = 300
     """How long the answer about a token holds: a token that is revoked goes on as long at most."""
-    cache_size: PositiveInt = 10000
-    """Tokens remembered by one process; the one that was not used for longest goes first."""
+    cache_size: PositiveInt = 2000
+    """Tokens remembered by one process, some 10 KiB each with their catalogs; the one that was not used for longest
+    goes first."""
 
 
 class QuotaSettings(_Group):

@@ -157,7 +157,7 @@ def test_keystone_needs_its_settings(tmp_path: Path) -> None:
         "insecure": False,
         "timeout_seconds": 10,
         "cache_seconds": 300,
-        "cache_size": 10000,
+        "cache_size": 2000,
     }
 
 

@@ -7,10 +7,10 @@ method, path and tokens: what a caller writes into ``X-Project-Id`` or ``X-Roles
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from threading import Lock
+from time import monotonic
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 import structlog
 from keystoneauth1.exceptions import ClientException
+from keystoneauth1.loading import get_auth_plugin_conf_options
 from keystonemiddleware.auth_token import AuthProtocol
 from oslo_config import cfg
 from starlette.requests import Request
@@ -31,6 +32,7 @@ log = structlog.get_logger()
 
 _ASKING_AT_ONCE = 16
 """Threads that ask Keystone: a slow Keystone holds up those who wait for it, and nobody else."""
+_GROUP = "keystone_authtoken"
 _CACHE = "portico.token_cache"
 _CALLER = "keystone.token_auth"
 _TOKEN_HEADERS = ("x-auth-token", "x-service-token")
@@ -54,7 +56,7 @@ class TokenCache:
         """What was set, unless its time is over."""
         with self._lock:
             until, value = self._entries.get(key, (0.0, None))
-            if value is None or until <= time.monotonic():
+            if value is None or until <= monotonic():
                 self._entries.pop(key, None)
                 return None
             self._entries.move_to_end(key)
@@ -63,14 +65,10 @@ class TokenCache:
     def set(self, key: str, value: bytes, time: int) -> None:
         """Keep a value for ``time`` seconds."""
         with self._lock:
-            self._entries[key] = (_now() + time, value)
+            self._entries[key] = (monotonic() + time, value)
             self._entries.move_to_end(key)
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
-
-
-def _now() -> float:
-    return time.monotonic()
 
 
 class Keystone:
@@ -131,18 +129,23 @@ def _identity_of(user: Any) -> Identity:
 
 
 def _configuration(settings: KeystoneSettings) -> dict[str, Any]:
-    """Options of the middleware, and of its plugin for passwords."""
+    """Options of the middleware; those of its plugin for passwords it reads from an oslo.config of their own."""
     own = cfg.ConfigOpts()
     own([], default_config_files=[], default_config_dirs=[])
-    return {
-        "oslo_config_config": own,
-        "auth_type": "password",
+    own.register_opts(get_auth_plugin_conf_options("password"), group=_GROUP)
+    account = {
         "auth_url": settings.auth_url,
         "username": settings.username,
         "password": settings.password.get_secret_value(),
         "user_domain_name": settings.user_domain_name,
         "project_name": settings.project_name,
         "project_domain_name": settings.project_domain_name,
+    }
+    for name, value in account.items():
+        own.set_override(name, value, group=_GROUP)
+    return {
+        "oslo_config_config": own,
+        "auth_type": "password",
         "www_authenticate_uri": settings.www_authenticate_uri or settings.auth_url,
         "interface": settings.interface,
         "region_name": settings.region,
@@ -152,6 +155,5 @@ def _configuration(settings: KeystoneSettings) -> dict[str, Any]:
         "http_request_max_retries": 1,
         "token_cache_time": settings.cache_seconds,
         "cache": _CACHE,
-        "include_service_catalog": False,
-        "service_type": "load-balancer",
+        "service_type": "load-balancer",  # what access rules of application credentials are about
     }
