@@ -250,3 +250,14 @@ def test_what_is_of_no_project_is_nobodys(world: World) -> None:
     assert "nobody's" not in service.names(COLLECTION["loadbalancer"], roles=MEMBER)
     service.request("DELETE", path)
     service.settle()
+
+
+def test_which_amphorae_there_are_is_for_administrators_to_know(world: World) -> None:
+    """Others get 403 for one that is there and for one that is not."""
+    unknown = World(world.service, {**world.ids, "amphora_id": any_id()})
+    for method, path in routes_of(world.service):
+        if "{amphora_id}" in path:
+            for one in (world, unknown):
+                response = world.service.request(method, one.address(path), project="p1", roles=MEMBER)
+                assert response.status_code == 403, (method, path)
+            assert world.service.request(method, unknown.address(path)).status_code == 404

@@ -3,10 +3,13 @@ away."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from openstack import exceptions
@@ -220,6 +223,16 @@ def test_operators_change_rules_while_the_api_runs(cloud: Cloud, balancer: dict[
 def _member_of(cloud: Cloud, balancer: dict[str, Any]) -> User:
     projects = {project_id: name for name, project_id in cloud.keystone.projects.items()}
     return cloud.keystone.add_user(projects[balancer["project_id"]], "load-balancer_member")
+
+
+def test_the_id_of_a_request_of_several_services_is_on_the_operation(cloud: Cloud, add: Callable[..., User]) -> None:
+    """What the SDK calls a global request: one id that a user's request has wherever it goes."""
+    given = f"req-{uuid4()}"
+    with cloud.sdk(add("load-balancer_member")) as sdk, sdk.global_request(given) as request:
+        made = request.load_balancer.create_load_balancer(vip_subnet_id=SUBNET)
+    with closing(sqlite3.connect(cloud.directory / "portico.db")) as connection:
+        found = connection.execute("SELECT request_id FROM operation WHERE subject_id = ?", (made.id,)).fetchall()
+    assert found == [(given,)]
 
 
 def test_a_keystone_that_goes_away_stops_nobody_it_has_vouched_for(cloud: Cloud, add: Callable[..., User]) -> None:

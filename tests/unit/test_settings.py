@@ -177,3 +177,14 @@ def test_a_password_comes_from_the_environment_and_is_never_shown(
     with pytest.raises(ValidationError) as refusal:
         Settings.from_file(file)
     assert "very-secret" not in f"{refusal.value} {refusal.value!r}"
+
+
+def test_the_guides_example_is_right(tmp_path: Path) -> None:
+    """What docs/guides/keystone.md shows can be copied; the password is missing there, and the error says so."""
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "keystone.md").read_text()
+    file = tmp_path / "portico.toml"
+    file.write_text(guide.partition("```toml\n")[2].partition("```")[0])
+    with pytest.raises(ValidationError, match=r"keystone\.password"):
+        Settings.from_file(file)
+    file.write_text(f"{file.read_text()}password = 'secret'\n")
+    assert Settings.from_file(file).api.auth == "keystone"

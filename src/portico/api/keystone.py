@@ -155,5 +155,6 @@ def _configuration(settings: KeystoneSettings) -> dict[str, Any]:
         "http_request_max_retries": 1,
         "token_cache_time": settings.cache_seconds,
         "cache": _CACHE,
+        "service_token_roles_required": True,
         "service_type": "load-balancer",  # what access rules of application credentials are about
     }
