@@ -144,7 +144,15 @@ class AvailabilityZoneProfileNotFound(NotFound):
 
 
 class Unauthenticated(PorticoError):
-    """The request does not say who asks, or its credentials are not valid."""
+    """The request does not say who asks, or its credentials are not valid.
+
+    Attributes:
+        challenge: where credentials are to be had, as the ``WWW-Authenticate`` header says it.
+    """
+
+    def __init__(self, challenge: str = "Keystone") -> None:
+        super().__init__("The request you have made requires authentication.")
+        self.challenge = challenge
 
 
 class Forbidden(PorticoError):

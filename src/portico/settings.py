@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -120,16 +120,51 @@ class ApiSettings(_Group):
     host: str = "127.0.0.1"
     """Address to listen at. Without authentication (``noauth``), everybody who reaches it may do everything."""
     port: int = Field(default=9876, ge=0, le=65535)
-    auth: Literal["noauth"] = "noauth"
-    """Who callers are: ``noauth`` takes everybody for an administrator."""
+    auth: Literal["noauth", "keystone"] = "noauth"
+    """Who callers are: ``noauth`` takes everybody for an administrator, ``keystone`` asks Keystone about their tokens
+    (``KeystoneSettings``)."""
     project_id: str = "default"
     """With ``noauth``, the project of a caller who names none."""
+    policy_file: Path | None = None
+    """YAML file with the rules of the policy that differ from the defaults (docs/reference/policy.md). It is read
+    again when it changes."""
     threads: PositiveInt = 8
     """Requests that one process works on at once; each may hold a database connection."""
     max_body_bytes: PositiveInt = 4 * 1024 * 1024
     """A longer request body is answered with 413; 4 MiB hold a batch of some 20,000 members."""
     keep_alive_seconds: PositiveInt = 75
     """How long an idle connection stays open: clients use theirs again after seconds of sleep."""
+
+
+class KeystoneSettings(_Group):
+    """How the API asks Keystone about its callers' tokens. Needed where ``api.auth`` is ``keystone``."""
+
+    auth_url: str
+    """Where Keystone is asked: ``https://keystone.example:5000/v3``."""
+    www_authenticate_uri: str | None = None
+    """Where callers without a token are sent; ``auth_url`` if not said."""
+    username: str
+    """The service user that asks. It needs a role in its project that may validate tokens: ``service``, or admin."""
+    password: SecretStr
+    """Its password; better from the environment (``PORTICO_KEYSTONE__PASSWORD``) than from a file."""
+    user_domain_name: str = "Default"
+    project_name: str = "service"
+    project_domain_name: str = "Default"
+    region: str | None = None
+    """The region whose Keystone is asked; any if not said."""
+    interface: Literal["internal", "public", "admin"] = "internal"
+    """Which of Keystone's endpoints in the catalog is asked."""
+    cafile: Path | None = None
+    """Certificates of the authorities that Keystone's certificate is checked against; else the system's."""
+    insecure: bool = False
+    """Do not check Keystone's certificate at all: anybody between could then say who callers are."""
+    timeout_seconds: PositiveInt = 10
+    """How long Keystone may take for an answer."""
+    cache_seconds: PositiveInt = 300
+    """How long the answer about a token holds: a token that is revoked goes on as long at most."""
+    cache_size: PositiveInt = 2000
+    """Tokens remembered by one process, some 10 KiB each with their catalogs; the one that was not used for longest
+    goes first."""
 
 
 class QuotaSettings(_Group):
@@ -147,7 +182,13 @@ class QuotaSettings(_Group):
 class Settings(BaseSettings):
     """All groups. Unknown names are refused, so that a typing error is not a silent default."""
 
-    model_config = SettingsConfigDict(env_prefix="PORTICO_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PORTICO_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,  # there are passwords in it
+    )
 
     database: DatabaseSettings = DatabaseSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -157,7 +198,14 @@ class Settings(BaseSettings):
     compute: ComputeSettings = ComputeSettings()
     amphora: AmphoraSettings = AmphoraSettings()
     api: ApiSettings = ApiSettings()
+    keystone: KeystoneSettings | None = None
     quotas: QuotaSettings = QuotaSettings()
+
+    @model_validator(mode="after")
+    def _keystone_is_there(self) -> Settings:
+        if self.api.auth == "keystone" and self.keystone is None:
+            raise ValueError("api.auth is 'keystone': keystone.auth_url, .username and .password are needed")
+        return self
 
     @classmethod
     def from_file(cls, path: Path, **overrides: Any) -> Settings:

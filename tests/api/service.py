@@ -41,17 +41,20 @@ COLLECTION = {
 
 
 class ByHeader:
-    """Believes what the headers say, so that a test can be anybody: ``X-Project-Id``, and ``X-Admin`` for one who is.
+    """Believes what the headers say, so that a test can be anybody: ``X-Project-Id`` (empty: of no project),
+    ``X-Roles``, ``X-Domain-Id`` and ``X-System-Scope``.
 
     Behaves as an authenticator must: a request that says nothing is refused.
     """
 
-    def identify(self, request: Request) -> Identity:
+    async def identify(self, request: Request) -> Identity:
         """The caller that the headers name."""
-        project_id = request.headers.get("x-project-id")
+        headers = request.headers
+        project_id = headers.get("x-project-id")
         if project_id is None:
-            raise Unauthenticated("The request you have made requires authentication.")
-        return Identity("tester", project_id, is_admin=request.headers.get("x-admin") == "yes")
+            raise Unauthenticated
+        roles = frozenset(headers.get("x-roles", "").split(",")) - {""}
+        return Identity("tester", project_id or None, roles, headers.get("x-domain-id"), headers.get("x-system-scope"))
 
 
 class Service:
@@ -110,13 +113,13 @@ class Service:
         body: Any = None,
         *,
         project: str | None = "p1",
-        admin: bool = True,
+        roles: str = "admin",
         **options: Any,
     ) -> httpx.Response:
-        """One request; ``project`` None names no caller at all."""
+        """One request by somebody with ``roles`` (``a,b``) in ``project``; None names no caller at all."""
         headers = dict(options.pop("headers", {}))
         if project is not None:
-            headers |= {"x-project-id": project, "x-admin": "yes" if admin else "no"}
+            headers |= {"x-project-id": project, "x-roles": roles}
         if body is not None:
             options["json"] = body
 

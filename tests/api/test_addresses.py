@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from portico.api.faults import STATUS_OF, status_of
+from portico.api.server import build_server
 from portico.errors import NotFound, PorticoError
+from portico.settings import ApiSettings
 from tests.api.service import Service, any_id
 
 pytestmark = pytest.mark.database("sqlite")
@@ -102,6 +111,48 @@ def test_every_answer_has_a_request_id(service: Service, given: str | None) -> N
     for path in ("/", "/v2.0/lbaas/nothing", "/v2.0/lbaas/loadbalancers"):
         answered = service.request("GET", path, headers=headers).headers["x-openstack-request-id"]
         assert re.fullmatch(r"req-[0-9a-f-]{36}", answered)
+
+
+def test_what_is_logged_about_a_request_has_its_id(service: Service) -> None:
+    """Also from the thread that the route runs in; the caller is told the id, and nothing else about the reason."""
+    given = f"req-{any_id()}"
+    service.app.state.context = replace(service.app.state.context, requests=None)
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
+        response = service.request(
+            "POST",
+            "/v2.0/lbaas/loadbalancers",
+            {"loadbalancer": {"vip_subnet_id": any_id()}},
+            headers={"X-OpenStack-Request-ID": given},
+        )
+
+    assert (response.status_code, response.headers["x-openstack-request-id"]) == (500, given)
+    assert "NoneType" not in response.text
+    assert [one["request_id"] for one in logs] == [given]
+
+
+def test_log_lines_show_the_request_id() -> None:
+    """As the programs configure logging when they start."""
+    code = (
+        "import structlog; from portico.bootstrap import log_plainly; log_plainly();"
+        "structlog.contextvars.bind_contextvars(request_id='req-1'); structlog.get_logger().warning('hello')"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "request_id=req-1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "auth", "warnings"),
+    [("127.0.0.1", "noauth", 0), ("::1", "noauth", 0), ("192.0.2.1", "noauth", 1), ("192.0.2.1", "keystone", 0)],
+)
+def test_whoever_opens_the_api_to_everybody_is_warned(service: Service, host: str, auth: Any, warnings: int) -> None:
+    """Without authentication, where others than this machine can reach it."""
+    with capture_logs() as logs:
+        build_server(service.app, ApiSettings(host=host, auth=auth))
+
+    assert [one["host"] for one in logs if one["log_level"] == "warning"] == [host] * warnings
 
 
 def test_every_error_has_a_status_and_the_nearest_class_decides() -> None:

@@ -15,9 +15,6 @@ from typing import Self
 
 from tests.support.processes import find_working_in, kill_all
 
-# Seconds that a server gets to answer, or to end: a busy two-core machine takes up to five.
-_PATIENCE = 60.0
-
 
 class ServerUnavailableError(RuntimeError):
     """The server cannot be had here: its program is missing, or it would not start. The message says what to do."""
@@ -34,6 +31,8 @@ class Server(ABC):
     accounts: Sequence[str] = ()
     #: The signal that asks the program to end in order, without waiting for its clients.
     stop_signal = signal.SIGTERM
+    #: Seconds that it gets to answer, or to end: a busy two-core machine takes up to five, if it is quick to start.
+    patience = 60.0
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         """Create the server below ``directory`` and start it.
@@ -92,14 +91,14 @@ class Server(ABC):
         """End it in order."""
         if self._process is not None:
             self._process.send_signal(self.stop_signal)
-            self._process.wait(_PATIENCE)
+            self._process.wait(self.patience)
             self._process = None
 
     def kill(self) -> None:
         """End it as a power cut would: no goodbye to anyone. All its processes are gone when this returns."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(_PATIENCE)
+            self._process.wait(self.patience)
             self._process = None
             kill_all(lambda: find_working_in(self.data))
 
@@ -143,7 +142,7 @@ class Server(ABC):
         os.chown(self.directory, self._user, self._group)
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + self.patience
         while True:
             try:
                 return self.ping()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.database import DatabaseSource, SQLiteFiles, TemplateSetup
+from tests.support.keystone import Keystone
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import PostgreSQL
 from tests.support.reaper import start_run
@@ -62,6 +63,16 @@ class Services:
         """The MariaDB server."""
         self._mariadb.start()
         return self._mariadb
+
+    @property
+    def keystone(self) -> Keystone:
+        """Keystone, with nobody in it but its first administrator and whom other tests have made."""
+        self._keystone.start()
+        return self._keystone
+
+    @cached_property
+    def _keystone(self) -> Keystone:
+        return self._running.enter_context(Keystone(self._directory / "keystone"))
 
     @cached_property
     def _postgresql(self) -> PostgreSQL:

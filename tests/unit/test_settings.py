@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from portico.settings import LimitSettings, Settings, WorkerSettings
+from portico.settings import KeystoneSettings, LimitSettings, Settings, WorkerSettings
 
 
 @pytest.fixture(autouse=True)
@@ -54,10 +54,12 @@ def test_the_defaults_are_the_promised_ones() -> None:
             "port": 9876,
             "auth": "noauth",
             "project_id": "default",
+            "policy_file": None,
             "threads": 8,
             "max_body_bytes": 4194304,
             "keep_alive_seconds": 75,
         },
+        "keystone": None,
         "quotas": {
             "load_balancer": -1,
             "listener": -1,
@@ -97,6 +99,7 @@ def test_a_file_gives_values_and_arguments_win_over_it(tmp_path: Path) -> None:
         ("[limits]\noperations = -1\n", "limits.operations"),
         ("[network]\ndriver = 'magic'\n", "network.driver"),
         ("[validation]\nmax_members = 'many'\n", "validation.max_members"),
+        ("[keystone]\nauth_url = 'http://k'\nusername = 'portico'\n", "keystone.password"),
     ],
 )
 def test_a_wrong_name_or_value_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
@@ -122,6 +125,66 @@ def test_settings_cannot_be_changed_under_a_running_worker() -> None:
 
 def test_every_setting_says_what_it_means() -> None:
     """A group has a docstring; nobody has to guess what it is about."""
-    groups = [type(getattr(Settings(), name)) for name in Settings.model_fields]
+    groups = [field.annotation for field in Settings.model_fields.values()]
 
-    assert all(group.__doc__ for group in groups)
+    assert KeystoneSettings | None in groups
+    assert all(group.__doc__ for group in [KeystoneSettings, *groups])
+
+
+_KEYSTONE = "[api]\nauth = 'keystone'\n[keystone]\nauth_url = 'http://k:5000/v3'\nusername = 'portico'\n"
+
+
+def test_keystone_needs_its_settings(tmp_path: Path) -> None:
+    """``api.auth`` alone says too little; the defaults of the rest are pinned."""
+    file = tmp_path / "portico.toml"
+    file.write_text("[api]\nauth = 'keystone'\n")
+    with pytest.raises(ValidationError, match=r"keystone\.auth_url, \.username and \.password are needed"):
+        Settings.from_file(file)
+
+    file.write_text(_KEYSTONE + "password = 'secret'\n")
+    found = Settings.from_file(file).keystone
+    assert found is not None
+    assert found.model_dump(exclude={"password"}) == {
+        "auth_url": "http://k:5000/v3",
+        "www_authenticate_uri": None,
+        "username": "portico",
+        "user_domain_name": "Default",
+        "project_name": "service",
+        "project_domain_name": "Default",
+        "region": None,
+        "interface": "internal",
+        "cafile": None,
+        "insecure": False,
+        "timeout_seconds": 10,
+        "cache_seconds": 300,
+        "cache_size": 2000,
+    }
+
+
+def test_a_password_comes_from_the_environment_and_is_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file says the rest; neither the settings nor an error about them print it."""
+    file = tmp_path / "portico.toml"
+    file.write_text(_KEYSTONE)
+    monkeypatch.setenv("PORTICO_KEYSTONE__PASSWORD", "very-secret")
+    settings = Settings.from_file(file)
+
+    assert settings.keystone is not None
+    assert settings.keystone.password.get_secret_value() == "very-secret"
+    assert "very-secret" not in f"{settings!r} {settings} {settings.model_dump_json()}"
+    file.write_text(f"{_KEYSTONE}password = 'very-secret'\nregoin = 'r'\n")
+    with pytest.raises(ValidationError) as refusal:
+        Settings.from_file(file)
+    assert "very-secret" not in f"{refusal.value} {refusal.value!r}"
+
+
+def test_the_guides_example_is_right(tmp_path: Path) -> None:
+    """What docs/guides/keystone.md shows can be copied; the password is missing there, and the error says so."""
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "keystone.md").read_text()
+    file = tmp_path / "portico.toml"
+    file.write_text(guide.partition("```toml\n")[2].partition("```")[0])
+    with pytest.raises(ValidationError, match=r"keystone\.password"):
+        Settings.from_file(file)
+    file.write_text(f"{file.read_text()}password = 'secret'\n")
+    assert Settings.from_file(file).api.auth == "keystone"

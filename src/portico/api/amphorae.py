@@ -1,4 +1,4 @@
-"""Amphorae: for operators."""
+"""Amphorae: for operators. Others are refused before anything is looked up, and so do not learn which there are."""
 
 from __future__ import annotations
 
@@ -24,38 +24,42 @@ class StatisticsNotFound(NotFound):
 @router.get("", **lists(VIEW))
 def list_amphorae(call: Received) -> Response:
     """All amphorae."""
-    return call.list_kind("amphora")
+    call.authorize("amphora:get_all", None)
+    return call.list_view(VIEW, {})
 
 
 @router.get("/{amphora_id}", **shows(VIEW))
 def show_amphora(call: Received, amphora_id: str) -> Response:
     """One amphora."""
+    call.authorize("amphora:get_one", None)
     return call.show_kind("amphora", amphora_id)
 
 
 @router.get("/{amphora_id}/stats", **gives({"type": "object", "properties": {"amphora_stats": {"type": "array"}}}))
 def show_amphora_stats(call: Received, amphora_id: str) -> Any:
     """Traffic counters of each listener; 404 before any was reported, and today's amphorae do not report any."""
-    call.find("amphora", amphora_id)
     call.authorize("amphora:get_stats", None)
+    call.find("amphora", amphora_id)
     raise StatisticsNotFound(amphora_id)
 
 
 @router.put("/{amphora_id}/failover", **gives(None, 202))
 def fail_amphora_over(call: Received, amphora_id: str) -> Response:
     """Have an amphora replaced."""
+    call.authorize("amphora:put_failover", None)
     return call.fail_over("amphora", amphora_id)
 
 
 @router.put("/{amphora_id}/config", **gives(None, 202))
 def configure_amphora(call: Received, amphora_id: str) -> Any:
     """Have an amphora's agent take new settings: not done yet, the agent reads its settings when it starts."""
-    call.find("amphora", amphora_id)
     call.authorize("amphora:put_config", None)
+    call.find("amphora", amphora_id)
     raise NotSupported("config", "agents read their settings when they start; changing them from here is not built yet")
 
 
 @router.delete("/{amphora_id}", **gives(None, 204))
 def delete_amphora(call: Received, amphora_id: str) -> Response:
     """Delete a spare amphora, or a broken one that belongs to nobody."""
+    call.authorize("amphora:delete", None)
     return call.delete_kind("amphora", amphora_id)

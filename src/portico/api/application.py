@@ -28,6 +28,7 @@ from portico.api.documentation import document
 from portico.api.faults import answer_errors
 from portico.api.gate import Gate
 from portico.api.identity import Authenticator, NoAuth
+from portico.api.policy import Policy
 from portico.settings import Settings
 from portico.store.database import Database
 from portico.store.requests import Requests
@@ -61,6 +62,9 @@ def create_app(
         database: for reading.
         requests: for asking: it writes rows and operations, and tells the workers to look.
         authenticator: who callers are; by default what ``settings.api.auth`` names.
+
+    Raises:
+        InvalidInput: the policy's file cannot be used.
     """
 
     @asynccontextmanager
@@ -78,7 +82,8 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.context = Context(settings, database, requests, authenticator or NoAuth(settings.api.project_id))
+    policy = Policy(settings.api.policy_file)
+    app.state.context = Context(settings, database, requests, authenticator or _authenticator(settings), policy)
     for router in _ROUTERS:
         app.include_router(router)
     if settings.network.driver in _WITHOUT_NEUTRON:
@@ -87,3 +92,12 @@ def create_app(
     document(app)
     app.add_middleware(Gate)
     return app
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    if settings.api.auth == "keystone" and settings.keystone is not None:
+        # Half of OpenStack comes with it: those who do not ask Keystone need not wait for that.
+        from portico.api.keystone import Keystone  # noqa: PLC0415
+
+        return Keystone(settings.keystone)
+    return NoAuth(settings.api.project_id)

@@ -13,8 +13,10 @@ from starlette.responses import Response
 from portico.api.bodies import own_values, parse_object, read_body
 from portico.api.faults import answer
 from portico.api.gate import state_of
-from portico.api.identity import PREFIX, Authenticator, Identity, authorize, is_allowed
+from portico.api.identity import Authenticator, Identity
+from portico.api.policy import Policy
 from portico.api.queries import cut, page_links, parse_fields, parse_query
+from portico.errors import Forbidden
 from portico.resources.view import View
 from portico.settings import Settings
 from portico.store.database import Database
@@ -43,6 +45,7 @@ class Context:
     database: Database
     requests: Requests
     authenticator: Authenticator
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,9 @@ class Call:
     # Authority
 
     def authorize(self, rule: str, target_project: str | None) -> None:
-        """Raises Forbidden unless the caller may do this (``listener:post``) in the project."""
-        authorize(self.identity, PREFIX + rule, target_project)
+        """Raises Forbidden unless the caller may do this (``listener:post``) in the project; None where it is done in
+        no project at all. What everybody may see who may see anything is asked for in the caller's own project."""
+        self.context.policy.authorize(self.identity, rule, target_project)
 
     def visible(self, rule: str) -> dict[str, str]:
         """The scope of a list: empty where the caller may see all projects, else his own.
@@ -71,10 +75,13 @@ class Call:
         Raises:
             Forbidden: he may not even list that.
         """
-        if is_allowed(self.identity, f"{PREFIX}{rule}:get_all-global", None):
+        project_id = self.identity.project_id
+        if self.context.policy.allows(self.identity, f"{rule}:get_all-global", None):
             return {}
-        self.authorize(f"{rule}:get_all", self.identity.project_id)
-        return {"project_id": self.identity.project_id}
+        self.authorize(f"{rule}:get_all", project_id)
+        if project_id is None:
+            raise Forbidden("The token is not of a project, and only its own project's objects may be listed with it.")
+        return {"project_id": project_id}
 
     # Reading
 
@@ -172,7 +179,7 @@ class Call:
 async def receive_call(request: Request) -> Call:
     """The call that a request makes."""
     context: Context = request.app.state.context
-    identity = context.authenticator.identify(request)
+    identity = await context.authenticator.identify(request)
     raw = b""
     if request.method in ("POST", "PUT"):
         raw = await read_body(request, context.settings.api.max_body_bytes)

@@ -37,7 +37,7 @@ _FAULTS: Mapping[int, tuple[str, Mapping[str, Any]]] = {
     413: ("The body is too long.", _FAULT),
     415: ("Bodies are JSON.", _FAULT),
     501: ("Legal, but not done here.", _FAULT),
-    503: ("The database does not answer; try again.", _FAULT),
+    503: ("The database or Keystone does not answer; try again.", _FAULT),
 }
 _CONTROLS = {
     "fields": "Only these fields; may be repeated.",

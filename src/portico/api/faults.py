@@ -77,7 +77,7 @@ def answer_error(error: BaseException) -> Response:
     status = status_of(error)
     if isinstance(error, errors.Unauthenticated):
         body = {"error": {"code": status.value, "title": status.phrase, "message": str(error)}}
-        return answer(body, status, {"WWW-Authenticate": "Keystone"})
+        return answer(body, status, {"WWW-Authenticate": error.challenge})
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer(fault(status, "internal error; the service's log has it under this request's id"), status)
     body = fault(status, str(error))

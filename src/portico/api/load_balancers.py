@@ -70,6 +70,8 @@ def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
         values["project_id"] = call.identity.project_id
     project_id = values["project_id"]
     call.authorize("loadbalancer:post", project_id if isinstance(project_id, str) else None)
+    if project_id is None:
+        raise InvalidInput("project_id", "is needed: the token is not of a project")
     if all(values.get(name) is None for name in _VIP_SOURCES):
         raise InvalidInput("vip_subnet_id", f"one of {', '.join(_VIP_SOURCES)} is needed")
     return values

@@ -30,12 +30,12 @@ _RULES = {
 
 
 def _list(call: Call, kind: str) -> Response:
-    call.authorize(f"{_RULES[kind]}:get_all", None)
+    call.authorize(f"{_RULES[kind]}:get_all", call.identity.project_id)
     return call.list_view(OFFERS[kind].view, {})
 
 
 def _show(call: Call, kind: str, object_id: str) -> Response:
-    call.authorize(f"{_RULES[kind]}:get_one", None)
+    call.authorize(f"{_RULES[kind]}:get_one", call.identity.project_id)
     shown = call.read(OFFERS[kind].view, object_id)
     if shown is None:
         raise OFFERS[kind].missing(object_id)

@@ -41,7 +41,7 @@ def _named(call: Call, key: str, described: Mapping[str, str]) -> Response:
 @router.get("", **_collection("providers"))
 def list_providers(call: Received) -> Response:
     """The providers that load balancers may name."""
-    call.authorize("provider:get_all", None)
+    call.authorize("provider:get_all", call.identity.project_id)
     return _named(call, "providers", PROVIDERS)
 
 

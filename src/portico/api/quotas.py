@@ -42,7 +42,7 @@ def list_quotas(call: Received) -> Response:
 @router.get("/defaults", **gives(_SCHEMA))
 def show_default_quotas(call: Received) -> Response:
     """What a project has that has no quota of its own."""
-    call.authorize("quota:get_defaults", None)
+    call.authorize("quota:get_defaults", call.identity.project_id)
     return _answer(call, show_defaults(call.context.settings.quotas))
 
 

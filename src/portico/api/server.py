@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 def build_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
     """A server that is not running yet: ``run()`` serves until SIGINT or SIGTERM, or until ``should_exit`` is set."""
-    if not _is_loopback(settings.host):
+    if settings.auth == "noauth" and not _is_loopback(settings.host):
         log.warning(
             "the API takes everybody for an administrator, and listens where others can reach it", host=settings.host
         )

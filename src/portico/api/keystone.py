@@ -1,0 +1,160 @@
+"""Keystone's tokens: who callers are, by the middleware that all OpenStack services have for it.
+
+keystonemiddleware validates tokens, remembers the answers, and knows about service tokens, expiry and access rules of
+application credentials. It is WSGI and blocks, so it runs in threads of its own, and is shown nothing of a request but
+method, path and tokens: what a caller writes into ``X-Project-Id`` or ``X-Roles`` does not even reach it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from threading import Lock
+from time import monotonic
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import anyio
+import anyio.to_thread
+import structlog
+from keystoneauth1.exceptions import ClientException
+from keystoneauth1.loading import get_auth_plugin_conf_options
+from keystonemiddleware.auth_token import AuthProtocol
+from oslo_config import cfg
+from starlette.requests import Request
+
+from portico.api.gate import state_of
+from portico.api.identity import Identity
+from portico.errors import DriverUnavailable, Unauthenticated
+from portico.settings import KeystoneSettings
+
+log = structlog.get_logger()
+
+_ASKING_AT_ONCE = 16
+"""Threads that ask Keystone: a slow Keystone holds up those who wait for it, and nobody else."""
+_GROUP = "keystone_authtoken"
+_CACHE = "portico.token_cache"
+_CALLER = "keystone.token_auth"
+_TOKEN_HEADERS = ("x-auth-token", "x-service-token")
+
+_Environment = dict[str, Any]
+
+
+class TokenCache:
+    """Answers about tokens, in memory: the middleware's interface of a memcached client.
+
+    Args:
+        size: entries at most; the one that was not used for longest goes first.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: str) -> bytes | None:
+        """What was set, unless its time is over."""
+        with self._lock:
+            until, value = self._entries.get(key, (0.0, None))
+            if value is None or until <= monotonic():
+                self._entries.pop(key, None)
+                return None
+            self._entries.move_to_end(key)
+            return value
+
+    def set(self, key: str, value: bytes, time: int) -> None:
+        """Keep a value for ``time`` seconds."""
+        with self._lock:
+            self._entries[key] = (monotonic() + time, value)
+            self._entries.move_to_end(key)
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+
+
+class Keystone:
+    """Takes callers for whom Keystone says that they are.
+
+    Nothing is asked before the first caller comes: Keystone may start later than the API.
+    """
+
+    def __init__(self, settings: KeystoneSettings) -> None:
+        self._challenge = f'Keystone uri="{settings.www_authenticate_uri or settings.auth_url}"'
+        self._cache = TokenCache(settings.cache_size)
+        self._limiter = anyio.CapacityLimiter(_ASKING_AT_ONCE)
+        self._middleware = AuthProtocol(_accept, _configuration(settings))
+
+    async def identify(self, request: Request) -> Identity:
+        """The caller that the token in ``X-Auth-Token`` is of."""
+        tokens = {name: request.headers.get(name, "").strip() for name in _TOKEN_HEADERS}
+        if not tokens["x-auth-token"]:
+            raise Unauthenticated(self._challenge)
+        environment: _Environment = {
+            "REQUEST_METHOD": request.method,
+            "PATH_INFO": state_of(request.scope)["address"].encode().decode("latin-1"),
+            _CACHE: self._cache,
+            **{f"HTTP_{name.upper().replace('-', '_')}": token for name, token in tokens.items() if token},
+        }
+        setup_testing_defaults(environment)
+        return await anyio.to_thread.run_sync(self._ask, environment, limiter=self._limiter)
+
+    def _ask(self, environment: _Environment) -> Identity:
+        statuses: list[str] = []
+
+        def start_response(status: str, _headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], None]:
+            statuses.append(status)
+            return lambda _written: None
+
+        try:
+            self._middleware(environment, start_response)
+        except ClientException as error:
+            log.warning("Keystone cannot be asked about a token", reason=str(error))
+            raise DriverUnavailable("Keystone cannot be asked who you are; try again") from error
+        if statuses[-1].startswith("200"):
+            return _identity_of(environment[_CALLER].user)
+        if statuses[-1].startswith("401"):
+            raise Unauthenticated(self._challenge)
+        log.warning("Keystone did not say whose a token is", status=statuses[-1])
+        raise DriverUnavailable("Keystone does not say who you are; try again")
+
+
+def _accept(_environment: _Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """What the middleware calls when the token is good."""
+    start_response("200 OK", [])
+    return []
+
+
+def _identity_of(user: Any) -> Identity:
+    system = "all" if user.system_scoped and user.system.get("all") else None
+    return Identity(user.user_id, user.project_id, frozenset(user.role_names), user.domain_id, system)
+
+
+def _configuration(settings: KeystoneSettings) -> dict[str, Any]:
+    """Options of the middleware; those of its plugin for passwords it reads from an oslo.config of their own."""
+    own = cfg.ConfigOpts()
+    own([], default_config_files=[], default_config_dirs=[])
+    own.register_opts(get_auth_plugin_conf_options("password"), group=_GROUP)
+    account = {
+        "auth_url": settings.auth_url,
+        "username": settings.username,
+        "password": settings.password.get_secret_value(),
+        "user_domain_name": settings.user_domain_name,
+        "project_name": settings.project_name,
+        "project_domain_name": settings.project_domain_name,
+    }
+    for name, value in account.items():
+        own.set_override(name, value, group=_GROUP)
+    return {
+        "oslo_config_config": own,
+        "auth_type": "password",
+        "www_authenticate_uri": settings.www_authenticate_uri or settings.auth_url,
+        "interface": settings.interface,
+        "region_name": settings.region,
+        "cafile": str(settings.cafile) if settings.cafile else None,
+        "insecure": settings.insecure,
+        "http_connect_timeout": settings.timeout_seconds,
+        "http_request_max_retries": 1,
+        "token_cache_time": settings.cache_seconds,
+        "cache": _CACHE,
+        "service_token_roles_required": True,
+        "service_type": "load-balancer",  # what access rules of application credentials are about
+    }

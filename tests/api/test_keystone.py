@@ -1,0 +1,260 @@
+"""Portico behind a real Keystone, with stock clients: roles, projects, good and bad tokens, and a Keystone that goes
+away."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from openstack import exceptions
+
+from portico.api.rules import PREFIX
+from tests.api.cloud import LBS, Cloud, await_true
+from tests.api.service import SUBNET
+from tests.support.keystone import User
+from tests.support.services import Services
+
+# The clients import half of OpenStack, and some of it warns.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
+    pytest.mark.timeout(300),
+]
+QUOTAS = "/v2.0/lbaas/quotas"
+BODY = {"loadbalancer": {"vip_subnet_id": SUBNET}}
+
+
+@pytest.fixture(scope="module")
+def cloud(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """Keystone and Portico. Tests make their own projects."""
+    cloud = Cloud(services.keystone, tmp_path_factory.mktemp("cloud"))
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def project(cloud: Cloud, request: pytest.FixtureRequest) -> str:
+    """The name of a project of this test's own."""
+    return str(request.node.name)[:60]
+
+
+@pytest.fixture
+def add(cloud: Cloud, project: str) -> Callable[..., User]:
+    """Makes somebody with roles in this test's project."""
+    return lambda *roles: cloud.keystone.add_user(project, *roles)
+
+
+@pytest.fixture
+def balancer(cloud: Cloud, add: Callable[..., User]) -> dict[str, Any]:
+    """A load balancer in this test's project."""
+    token = cloud.keystone.issue_token(add("load-balancer_member"))
+    response = cloud.request("POST", LBS, token, BODY)
+    assert response.status_code == 201, response.text
+    return dict(response.json()["loadbalancer"])
+
+
+def wait_until_active(balancers: Any, load_balancer_id: str) -> None:
+    """As scripts do."""
+    await_true(lambda: balancers.get_load_balancer(load_balancer_id).provisioning_status == "ACTIVE")
+
+
+def test_roles_in_a_project_by_the_sdk(cloud: Cloud, add: Callable[..., User]) -> None:
+    """A member creates, an observer reads and is refused with 403, Keystone's own member and reader are the same;
+    somebody without any role that counts sees nothing."""
+    ids = []
+    for member in ("load-balancer_member", "member"):
+        with cloud.sdk(add(member)) as sdk:
+            balancers = sdk.load_balancer
+            made = balancers.create_load_balancer(name=member, vip_subnet_id=SUBNET)
+            wait_until_active(balancers, made.id)
+            assert balancers.update_load_balancer(made, description="d").description == "d"
+            ids.append(made.id)
+    for observer in ("load-balancer_observer", "reader"):
+        with cloud.sdk(add(observer)) as sdk:
+            balancers = sdk.load_balancer
+            assert [one.id for one in balancers.load_balancers()] == ids
+            with pytest.raises(exceptions.ForbiddenException):
+                balancers.create_load_balancer(vip_subnet_id=SUBNET)
+            with pytest.raises(exceptions.ForbiddenException):
+                balancers.delete_load_balancer(ids[0])
+            assert list(balancers.flavors()) == []
+    with cloud.sdk(add("somebody")) as sdk, pytest.raises(exceptions.ForbiddenException):
+        list(sdk.load_balancer.load_balancers())
+
+
+def test_roles_across_projects_by_the_sdk(cloud: Cloud, balancer: dict[str, Any]) -> None:
+    """Another project's member sees nothing, a global observer everything and changes nothing, an administrator, of a
+    project or of the system, does everything."""
+    balancer_id = balancer["id"]
+    with cloud.sdk(cloud.keystone.add_user("elsewhere", "load-balancer_member")) as sdk:
+        assert list(sdk.load_balancer.load_balancers()) == []
+        assert sdk.load_balancer.find_load_balancer("web") is None
+        for ask in (sdk.load_balancer.get_load_balancer, sdk.load_balancer.delete_load_balancer):
+            with pytest.raises(exceptions.ForbiddenException):
+                ask(balancer_id)
+    with cloud.sdk(cloud.keystone.add_user("elsewhere", "load-balancer_global_observer")) as sdk:
+        assert balancer_id in [one.id for one in sdk.load_balancer.load_balancers()]
+        wait_until_active(sdk.load_balancer, balancer_id)
+        with pytest.raises(exceptions.ForbiddenException):
+            sdk.load_balancer.update_load_balancer(balancer_id, name="mine")
+    for who in (cloud.keystone.add_user("elsewhere", "load-balancer_admin"), cloud.keystone.admin):
+        with cloud.sdk(who) as sdk:
+            assert sdk.load_balancer.update_load_balancer(balancer_id, name=who.name).name == who.name
+            assert len(list(sdk.load_balancer.amphorae(loadbalancer_id=balancer_id))) == 1
+    system = cloud.keystone.issue_token(cloud.keystone.add_user(None, "admin"))
+    assert cloud.request("GET", f"{LBS}/{balancer_id}", system).status_code == 200
+    assert cloud.request("POST", LBS, system, BODY).status_code == 400
+    for_project = {"loadbalancer": {**BODY["loadbalancer"], "project_id": balancer["project_id"]}}
+    assert cloud.request("POST", LBS, system, for_project).status_code == 201
+
+
+def test_the_command_line_finds_everything_in_the_catalog(cloud: Cloud, add: Callable[..., User], project: str) -> None:
+    """``openstack loadbalancer`` with a password: a member creates, an observer sees and is refused, an administrator
+    sets the quota of a project that he names."""
+    create = f"create --wait --name web --vip-subnet-id {SUBNET}"
+    status, shown, errors = cloud.run(add("load-balancer_member"), f"{create} -f json")
+    assert status == 0, errors
+    assert shown["provisioning_status"] == "ACTIVE"
+    observer = add("load-balancer_observer")
+    commands = ((observer, "list"), (observer, create), (cloud.keystone.admin, f"quota set --member 1 {project}"))
+    with ThreadPoolExecutor(2) as pool:  # each takes seconds, nearly all of them for imports
+        listed, refused, quota = pool.map(lambda one: cloud.run(*one), commands)
+    assert (listed[0], [one["name"] for one in listed[1]]) == (0, ["web"])
+    assert (refused[0] != 0, "Policy does not allow this request" in refused[2]) == (True, True)
+    assert quota[0] == 0, quota[2]
+    token = cloud.keystone.issue_token(observer)
+    assert cloud.request("GET", f"{QUOTAS}/{observer.project_id}", token).json()["quota"]["member"] == 1
+
+
+def test_an_administrator_of_quotas_sets_them(cloud: Cloud, balancer: dict[str, Any]) -> None:
+    """In any project; the load balancers there are none of his business."""
+    token = cloud.keystone.issue_token(cloud.keystone.add_user("elsewhere", "load-balancer_quota_admin"))
+    path = f"{QUOTAS}/{balancer['project_id']}"
+    assert cloud.request("PUT", path, token, {"quota": {"pool": 3}}).status_code == 202
+    assert cloud.request("GET", path, token).json()["quota"]["pool"] == 3
+    assert cloud.request("GET", f"{LBS}/{balancer['id']}", token).status_code == 403
+    assert cloud.request("GET", LBS, token).status_code == 403
+
+
+def test_bad_tokens_are_refused_and_told_where_good_ones_are(cloud: Cloud, add: Callable[..., User]) -> None:
+    """None, an empty one, nonsense, a revoked one: 401 with the address of Keystone. Discovery needs none."""
+    revoked = cloud.keystone.issue_token(add("load-balancer_member"))
+    cloud.keystone.revoke_token(revoked)
+    for token in (None, "", "garbage", "x" * 5000, "gAAAAA" + "b" * 180, "é", revoked):
+        headers = {} if token is None else {b"x-auth-token": token.encode()}
+        response = cloud.client.get(LBS, headers=headers)
+        assert response.status_code == 401, (token, response.text)
+        assert response.json()["error"]["code"] == 401
+        assert response.headers["www-authenticate"] == f'Keystone uri="{cloud.keystone.url}"'
+    assert cloud.request("GET", "/", "garbage").status_code == 200
+    assert cloud.request("POST", LBS, None, BODY).status_code == 401
+
+
+def test_what_a_client_says_about_himself_is_not_believed(cloud: Cloud, balancer: dict[str, Any]) -> None:
+    """Headers that Keystone's middleware sets for others, sent by the caller, change nothing; without a token they are
+    nothing."""
+    forged = {
+        "x_roles": "admin",
+        "x_project_id": str(balancer["project_id"]),
+        "x_user_id": "root",
+        "x_identity_status": "Confirmed",
+        "x_service_identity_status": "Confirmed",
+        "x_is_admin_project": "True",
+        "openstack_system_scope": "all",
+        "x_service_roles": "service",
+    }
+    token = cloud.keystone.issue_token(cloud.keystone.add_user("elsewhere", "load-balancer_member"))
+    path = f"{LBS}/{balancer['id']}"
+    assert cloud.request("GET", path, token, **forged).status_code == 403
+    assert cloud.request("GET", "/v2.0/octavia/amphorae", token, **forged).status_code == 403
+    assert cloud.request("GET", LBS, token, **forged).json()["loadbalancers"] == []
+    assert cloud.request("GET", path, None, **forged).status_code == 401
+
+
+def test_tokens_of_no_project_are_refused(cloud: Cloud) -> None:
+    """Of a domain, whatever the role there, and of nothing at all."""
+    user = cloud.keystone.add_user("elsewhere", "load-balancer_member", domain_roles=("admin",))
+    for scope in ({"domain": {"id": "default"}}, "unscoped"):
+        token = cloud.keystone.issue_token(user, scope)
+        response = cloud.request("GET", LBS, token)
+        assert response.status_code == 403
+        assert "not of a project" in response.json()["faultstring"]
+
+
+def test_a_service_carries_a_users_request_on(cloud: Cloud, add: Callable[..., User]) -> None:
+    """With a service token beside the user's, the user counts; a bad one, or one of a user, is refused."""
+    member, service = add("load-balancer_member"), cloud.keystone.issue_token(cloud.service_user)
+    token = cloud.keystone.issue_token(member)
+    assert cloud.request("GET", LBS, token, x_service_token=service).status_code == 200
+    assert cloud.request("GET", LBS, token, x_service_token="nonsense").status_code == 401
+    assert cloud.request("GET", LBS, token, x_service_token=token).status_code == 401
+    assert cloud.request("GET", "/v2.0/octavia/amphorae", token, x_service_token=service).status_code == 403
+
+
+def test_an_application_credential_reaches_what_its_rules_name(cloud: Cloud, add: Callable[..., User]) -> None:
+    """One that may list load balancers may list load balancers, and that is all."""
+    user = add("load-balancer_member")
+    rule = {"service": "load-balancer", "method": "GET", "path": LBS}
+    token = cloud.keystone.issue_restricted_token(user, rule)
+    assert cloud.request("GET", LBS, token).status_code == 200
+    assert cloud.request("GET", "/v2.0/lbaas/pools", token).status_code == 401
+    assert cloud.request("POST", LBS, token, BODY).status_code == 401
+
+
+def test_operators_change_rules_while_the_api_runs(cloud: Cloud, balancer: dict[str, Any]) -> None:
+    """The file that ``api.policy_file`` names holds from the next request on."""
+    owner = cloud.keystone.issue_token(_member_of(cloud, balancer))
+    path = f"{LBS}/{balancer['id']}/failover"
+    file = cloud.directory / "policy.yaml"
+    assert cloud.request("PUT", path, owner).status_code == 403
+    file.write_text(f'"{PREFIX}loadbalancer:put_failover": "rule:load-balancer:write"\n')
+    try:
+        assert cloud.request("PUT", path, owner).status_code == 202
+    finally:
+        file.write_text("")
+    assert cloud.request("PUT", path, owner).status_code == 403
+
+
+def _member_of(cloud: Cloud, balancer: dict[str, Any]) -> User:
+    projects = {project_id: name for name, project_id in cloud.keystone.projects.items()}
+    return cloud.keystone.add_user(projects[balancer["project_id"]], "load-balancer_member")
+
+
+def test_the_id_of_a_request_of_several_services_is_on_the_operation(cloud: Cloud, add: Callable[..., User]) -> None:
+    """What the SDK calls a global request: one id that a user's request has wherever it goes."""
+    given = f"req-{uuid4()}"
+    with cloud.sdk(add("load-balancer_member")) as sdk, sdk.global_request(given) as request:
+        made = request.load_balancer.create_load_balancer(vip_subnet_id=SUBNET)
+    with closing(sqlite3.connect(cloud.directory / "portico.db")) as connection:
+        found = connection.execute("SELECT request_id FROM operation WHERE subject_id = ?", (made.id,)).fetchall()
+    assert found == [(given,)]
+
+
+def test_a_keystone_that_goes_away_stops_nobody_it_has_vouched_for(cloud: Cloud, add: Callable[..., User]) -> None:
+    """While it is dead, tokens that it was asked about go on, others get 503 and are not called bad; when it is back,
+    all is well. The log says why, with the id of the request, and no secret."""
+    known, unknown = (cloud.keystone.issue_token(add("load-balancer_member")) for _ in range(2))
+    assert cloud.request("GET", LBS, known).status_code == 200
+    cloud.keystone.kill()
+    try:
+        assert cloud.request("GET", LBS, known).status_code == 200
+        assert cloud.request("POST", LBS, known, BODY).status_code == 201
+        refused = cloud.request("GET", LBS, unknown, x_openstack_request_id="req-while-it-was-away")
+        assert refused.status_code == 503
+        assert refused.json()["faultcode"] == "Server"
+        assert "Keystone" in refused.json()["faultstring"]
+        assert refused.headers["retry-after"] == "1"
+        assert cloud.request("GET", "/", unknown).status_code == 200
+    finally:
+        cloud.keystone.start()
+    assert cloud.request("GET", LBS, unknown).status_code == 200
+    assert cloud.request("GET", LBS, "garbage").status_code == 401
+    log = Path(cloud.log).read_text()
+    assert "req-while-it-was-away" in log
+    assert cloud.service_user.password not in log
+    assert not any(token in log for token in (known, unknown))

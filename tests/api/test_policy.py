@@ -1,0 +1,197 @@
+"""The policy: each rule governs what the reference says, operators change rules while the API runs, answers cost
+little."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from portico.api.identity import Identity
+from portico.api.policy import Policy
+from portico.api.rules import PREFIX, describe_rules, list_rules
+from portico.errors import InvalidInput
+from portico.store.schema import upgrade
+from tests.api.routes import UNGUARDED, WITHOUT_RULE, World, make_world, routes_of
+from tests.api.service import Service
+from tests.support.services import Services
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "policy.md"
+MEMBER = Identity("u", "p1", frozenset({"member"}))
+FLAVORS = f"{PREFIX}flavor:get_all"
+
+
+@pytest.fixture(scope="module")
+def world(services: Services) -> Iterator[World]:
+    """One of everything in p1, which no test here changes."""
+    with services.sqlite.lend_database(upgrade) as url:
+        service = Service(url)
+        yield make_world(service)
+        service.close()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """An operator's file: flavors are for administrators."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(f'"{FLAVORS}": "rule:load-balancer:admin"\n')
+    return file
+
+
+def put(file: Path, text: str) -> None:
+    """Replace a file as editors do, at once."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.rename(file)
+
+
+def test_the_reference_is_what_the_rules_say() -> None:
+    """docs/reference/policy.md is generated (see CONTRIBUTING.md)."""
+    assert REFERENCE.read_text() == describe_rules()
+
+
+def test_every_route_has_its_rule_and_every_rule_its_route(world: World) -> None:
+    """What the reference lists is what there is; ``statuses`` is an older spelling of ``status``."""
+    operations = [one for rule in list_rules() for one in getattr(rule, "operations", [])]
+    ruled = {(one["method"], one["path"]) for one in operations}
+    routes = set(routes_of(world.service)) - UNGUARDED - WITHOUT_RULE
+    assert routes - ruled == {("GET", "/v2.0/lbaas/loadbalancers/{load_balancer_id}/statuses")}
+    assert ruled - routes == set()
+
+
+def test_each_rule_governs_the_requests_that_the_reference_names(world: World, tmp_path: Path) -> None:
+    """With a file that gives one action to nobody, an administrator is refused exactly there."""
+    service, file = world.service, tmp_path / "policy.yaml"
+    context = service.app.state.context
+    before = world.rows()
+    for rule in list_rules():
+        if not rule.name.startswith(PREFIX) or rule.name.endswith("-global"):
+            continue
+        everywhere = f"{rule.name}-global"
+        file.write_text(f'"{rule.name}": "!"\n"{everywhere}": "!"\n')
+        service.app.state.context = replace(context, policy=Policy(file))
+        try:
+            for operation in getattr(rule, "operations", []):
+                method, path = operation["method"], operation["path"]
+                body = world.body((method, path))
+                response = service.request(method, world.address(path), body, project="p1", roles="admin")
+                assert response.status_code == 403, (rule.name, operation)
+        finally:
+            service.app.state.context = context
+    assert world.rows() == before
+
+
+def test_files_made_for_octavia_mean_the_same(tmp_path: Path) -> None:
+    """Its names may be replaced and referred to, those of roles too; ``is_admin`` is nobody here."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(
+        '"context_is_admin": "role:admin or role:boss"\n'
+        '"load-balancer:admin": "is_admin:True or rule:context_is_admin"\n'
+        '"load-balancer:observer_and_owner": "rule:load-balancer:owner"\n'
+        '"load-balancer:member_and_owner": "rule:load-balancer:owner"\n'
+    )
+    policy, anybody = Policy(file), Identity("u", "p1", frozenset({"any"}))
+
+    assert policy.allows(anybody, "pool:post", "p1")
+    assert not policy.allows(anybody, "pool:post", "p2")
+    assert not policy.allows(anybody, "amphora:get_all", None)
+    assert policy.allows(Identity("u", "p1", frozenset({"boss"})), "amphora:get_all", None)
+    assert policy.allows(Identity("noauth", "p1", frozenset({"admin"})), "amphora:get_all", None)
+
+
+def test_a_changed_file_holds_with_the_next_question(file: Path) -> None:
+    """Nothing is restarted; what is not in the file has its default."""
+    policy = Policy(file)
+    assert not policy.allows(MEMBER, "flavor:get_all", "p1")
+    assert policy.allows(MEMBER, "flavor:get_one", "p1")
+
+    put(file, f'"{PREFIX}flavor:get_one": "!"\n')
+
+    assert policy.allows(MEMBER, "flavor:get_all", "p1")
+    assert not policy.allows(MEMBER, "flavor:get_one", "p1")
+
+
+@pytest.mark.parametrize("broken", ["a: [", "- a\n", '"x": "rule:nobody_knows"\n', '"x": "nonsense"\n', None])
+def test_a_file_that_breaks_leaves_the_rules_as_they_were(file: Path, broken: str | None) -> None:
+    """It does not fall back to the defaults, which may allow more; the log says why, once; mended, it holds."""
+    policy = Policy(file)
+    if broken is None:
+        file.unlink()
+    else:
+        put(file, broken)
+
+    with capture_logs() as logs:
+        assert not policy.allows(MEMBER, "flavor:get_all", "p1")
+        assert not policy.allows(MEMBER, "flavor:get_all", "p1")
+    assert [one["log_level"] for one in logs] == ["warning"]
+    assert "api.policy_file" in logs[0]["reason"]
+    put(file, "")
+    assert policy.allows(MEMBER, "flavor:get_all", "p1")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (None, "No such file"),
+        ("a: [", "flow node"),
+        ("- a\n", "mapping"),
+        ("a: 5\n", "'a'"),
+        ('"x": "rule:nobody_knows"\n', "'x'"),
+        ('"x": "rule:x"\n', "'x'"),
+        ('"x": "role:a and"\n', "'x'"),
+    ],
+)
+def test_a_wrong_file_is_an_error_at_the_start(tmp_path: Path, text: str | None, named: str) -> None:
+    """It names the setting and what is wrong."""
+    file = tmp_path / "policy.yaml"
+    if text is not None:
+        file.write_text(text)
+
+    with pytest.raises(InvalidInput, match=r"api\.policy_file") as refusal:
+        Policy(file)
+
+    assert named in str(refusal.value)
+
+
+def test_a_rule_for_what_there_is_not_is_pointed_out(tmp_path: Path) -> None:
+    """A typing error in the name of an action would else be a rule that never holds."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(f'"{PREFIX}flavour:get_all": "!"\n')
+
+    with capture_logs() as logs:
+        Policy(file)
+
+    assert [one["rule"] for one in logs] == [f"{PREFIX}flavour:get_all"]
+
+
+def test_an_answer_is_worked_out_once(file: Path) -> None:
+    """The same question again takes no second walk through the rules: it is cheap whatever they are. A project's id
+    that is longer than any is nobody's, and is not remembered."""
+    policy = Policy(file)
+    policy.allows(MEMBER, "pool:get_all", "p1")
+    answered = policy._answer.cache_info()  # type: ignore[attr-defined]
+    for _ in range(100):
+        assert policy.allows(MEMBER, "pool:get_all", "p1")
+        assert not policy.allows(MEMBER, "quota:put", "x" * 65)
+    after = policy._answer.cache_info()  # type: ignore[attr-defined]
+    assert (after.misses - answered.misses, after.currsize) == (1, 2)
+
+
+def test_rules_that_ask_somebody_else_are_asked_each_time(file: Path) -> None:
+    """``http:`` checks may answer differently the next time."""
+    put(file, f'"{FLAVORS}": "http://127.0.0.1:1/%(project_id)s"\n')
+
+    assert not hasattr(Policy(file)._answer, "cache_info")
+
+
+def test_without_keystone_nothing_of_it_is_loaded() -> None:
+    """It brings half of OpenStack along, which ``portico up`` need not wait for."""
+    code = "import sys, portico.api; sys.exit('keystonemiddleware' in sys.modules)"
+    environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "ignore"}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

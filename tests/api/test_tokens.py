@@ -1,0 +1,253 @@
+"""What becomes of a token when Keystone is slow, broken or of another opinion: by a small Keystone that does as it is
+told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from starlette.requests import Request
+
+from portico.api.identity import Identity
+from portico.api.keystone import Keystone, TokenCache
+from portico.errors import DriverUnavailable, Unauthenticated
+from portico.settings import KeystoneSettings
+
+
+class SmallKeystone(ThreadingHTTPServer):
+    """Speaks as much of Keystone's API as the middleware uses; knows the token ``good`` of a member of p1.
+
+    ``status`` is what it answers questions about tokens with (200: as it knows); ``service_status`` what it answers the
+    service user's password with; ``lifetime`` is for how long tokens are good; ``answering`` has to be set for answers.
+    """
+
+    daemon_threads = False  # closing it waits for all answers
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/v3"
+        self.status, self.service_status = 200, 201
+        self.lifetime = timedelta(hours=1)
+        self.extra: dict[str, Any] = {}
+        self.asked: list[str] = []
+        self.answering = threading.Event()
+        self.answering.set()
+
+    def describe_token(self) -> dict[str, Any]:
+        """What is told about a token."""
+        now = datetime.now(UTC)
+        stamp = "%Y-%m-%dT%H:%M:%S.%fZ"
+        domain = {"id": "default", "name": "Default"}
+        endpoint = {"id": "e1", "interface": "internal", "region": "r", "region_id": "r", "url": self.url}
+        token = {
+            "methods": ["password"],
+            "issued_at": now.strftime(stamp),
+            "expires_at": (now + self.lifetime).strftime(stamp),
+            "user": {"id": "u1", "name": "user", "domain": domain},
+            "project": {"id": "p1", "name": "project", "domain": domain},
+            "roles": [{"id": "r1", "name": "member"}, {"id": "r2", "name": "odd, admin"}],
+            "catalog": [{"type": "identity", "name": "keystone", "id": "s1", "endpoints": [endpoint]}],
+        }
+        return {"token": {**token, **self.extra}}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: SmallKeystone
+
+    def do_GET(self) -> None:
+        """Discovery, and questions about tokens."""
+        if not self.path.startswith("/v3/auth/tokens"):
+            version = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": self.server.url}]}
+            self._answer(200, {"version": version})
+            return
+        token = self.headers["X-Subject-Token"]
+        self.server.asked.append(token)
+        self.server.answering.wait(60)
+        known = token == "good"
+        status = self.server.status if known or self.server.status != 200 else 404
+        self._answer(status, self.server.describe_token() if status == 200 else {"error": {"code": status}})
+
+    def do_POST(self) -> None:
+        """The service user's password."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(self.server.service_status, self.server.describe_token(), {"X-Subject-Token": "service"})
+
+    def _answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        with suppress(ConnectionError):  # who asked has not waited
+            self.end_headers()
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def small() -> Iterator[SmallKeystone]:
+    """One that runs."""
+    with SmallKeystone() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.answering.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def keystone(small: SmallKeystone) -> Keystone:
+    """Asks it."""
+    return Keystone(settings(small))
+
+
+def settings(small: SmallKeystone, **more: Any) -> KeystoneSettings:
+    """How to ask it."""
+    usual = {"auth_url": small.url, "username": "portico", "password": SecretStr("secret"), "timeout_seconds": 30}
+    return KeystoneSettings(**{**usual, **more})
+
+
+async def ask(keystone: Keystone, token: str | None, **headers: str) -> Identity:
+    """Who a request with this token is from."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    given |= {} if token is None else {"x-auth-token": token}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/v2.0/lbaas/loadbalancers",
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        "query_string": b"",
+        "state": {"address": "/v2.0/lbaas/loadbalancers"},
+    }
+    return await keystone.identify(Request(scope))
+
+
+def test_a_token_says_who_calls_and_is_asked_about_once(keystone: Keystone, small: SmallKeystone) -> None:
+    """Roles are those that Keystone lists, one by one, whatever their names look like."""
+    for _ in range(3):
+        identity = asyncio.run(ask(keystone, "good", x_roles="admin", x_project_id="p2"))
+        assert identity == Identity("u1", "p1", frozenset({"member", "odd, admin"}))
+    assert small.asked == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({"project": None, "system": {"all": True}}, Identity("u1", None, frozenset({"member"}), None, "all")),
+        ({"project": None, "domain": {"id": "d1", "name": "d"}}, Identity("u1", None, frozenset({"member"}), "d1")),
+        ({"project": None, "roles": []}, Identity("u1", None)),
+    ],
+)
+def test_tokens_of_other_scopes(
+    keystone: Keystone, small: SmallKeystone, extra: dict[str, Any], expected: Identity
+) -> None:
+    """Of the system, of a domain, of nothing."""
+    small.extra = {"roles": [{"id": "r1", "name": "member"}], **extra}
+    described = small.describe_token
+    small.describe_token = lambda: {  # type: ignore[method-assign]
+        "token": {name: value for name, value in described()["token"].items() if value is not None}
+    }
+    assert asyncio.run(ask(keystone, "good")) == expected
+
+
+def test_a_token_that_ends_while_it_is_remembered_is_refused(keystone: Keystone, small: SmallKeystone) -> None:
+    """What is remembered about a token does not outlive it."""
+    small.lifetime = timedelta(seconds=3)
+    assert asyncio.run(ask(keystone, "good")).user_id == "u1"
+    time.sleep(3)
+    with pytest.raises(Unauthenticated):
+        asyncio.run(ask(keystone, "good"))
+    assert small.asked == ["good"]
+
+
+def test_without_a_token_nobody_is_asked(keystone: Keystone, small: SmallKeystone) -> None:
+    """A caller without one costs Keystone nothing, and is told where to get one."""
+    for token in (None, "", "  "):
+        with pytest.raises(Unauthenticated) as refusal:
+            asyncio.run(ask(keystone, token))
+        assert refusal.value.challenge == f'Keystone uri="{small.url}"'
+    assert small.asked == []
+    other = Keystone(settings(small, www_authenticate_uri="https://login.example/v3"))
+    with pytest.raises(Unauthenticated) as refusal:
+        asyncio.run(ask(other, "bad"))
+    assert refusal.value.challenge == 'Keystone uri="https://login.example/v3"'
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 500, 503])
+def test_a_keystone_that_fails_does_not_make_tokens_bad(keystone: Keystone, small: SmallKeystone, status: int) -> None:
+    """The caller is told to try again; when it works again, his token does."""
+    small.status = status
+    with pytest.raises(DriverUnavailable, match="Keystone"):
+        asyncio.run(ask(keystone, "good"))
+    small.status = 200
+    assert asyncio.run(ask(keystone, "good")).user_id == "u1"
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_wrong_password_of_the_service_is_not_the_callers_fault(
+    keystone: Keystone, small: SmallKeystone, status: int
+) -> None:
+    """The service user is refused: callers get 503 and not 401; the log has the reason."""
+    small.service_status = status
+    with pytest.raises(DriverUnavailable, match="Keystone"):
+        asyncio.run(ask(keystone, "good"))
+
+
+def test_nobody_listening_is_unavailable(small: SmallKeystone) -> None:
+    """Keystone's address is nobody's."""
+    nowhere = Keystone(settings(small, auth_url="http://127.0.0.1:1/v3"))
+    with pytest.raises(DriverUnavailable, match="Keystone"):
+        asyncio.run(ask(nowhere, "good"))
+
+
+def test_a_slow_keystone_holds_up_nobody_else(keystone: Keystone, small: SmallKeystone) -> None:
+    """While one caller waits for Keystone, the event loop goes on, and a caller who is known already is served."""
+
+    async def together() -> tuple[Identity, Identity]:
+        await ask(keystone, "good")
+        small.answering.clear()
+        waiting = asyncio.create_task(ask(keystone, "other"))
+        while "other" not in small.asked:  # noqa: ASYNC110 - it is asked in another thread
+            await asyncio.sleep(0.01)
+        known = await ask(keystone, "good")
+        assert not waiting.done()
+        small.answering.set()
+        with pytest.raises(Unauthenticated):
+            await waiting
+        return known, await ask(keystone, "good")
+
+    known, again = asyncio.run(together())
+    assert known == again
+
+
+def test_a_keystone_that_never_answers_is_waited_for_so_long(small: SmallKeystone) -> None:
+    """``keystone.timeout_seconds``; then 503."""
+    impatient = Keystone(settings(small, timeout_seconds=1))
+    asyncio.run(ask(impatient, "good"))
+    small.answering.clear()
+    with pytest.raises(DriverUnavailable, match="Keystone"):
+        asyncio.run(ask(impatient, "other"))
+
+
+def test_the_cache_forgets_what_is_old_and_what_is_too_much() -> None:
+    """Time and size are bounded; what was used lately stays."""
+    cache = TokenCache(2)
+    cache.set("a", b"1", time=60)
+    cache.set("b", b"2", time=60)
+    assert cache.get("a") == b"1"
+    cache.set("c", b"3", time=60)
+    assert [cache.get(key) for key in "abc"] == [b"1", None, b"3"]
+    cache.set("a", b"4", time=0)
+    assert cache.get("a") is None
