@@ -110,6 +110,17 @@ def limit(
     change_limit(config, name, capacity)
 
 
+@app.command()
+def certificates(
+    config: ConfigOption = None,
+    days: Annotated[int, typer.Option(min=1, help="Lifetime; renewed when a third of it is left.")] = 90,
+) -> None:
+    """Make or renew certificates for workers and agents, in the directory that the configuration names."""
+    from portico.cli.certificates import ensure_certificates  # noqa: PLC0415
+
+    ensure_certificates(config, days)
+
+
 @database.callback()
 def _database() -> None:
     """The database's schema."""
