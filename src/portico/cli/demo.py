@@ -308,7 +308,8 @@ def demo(
     ] = None,
 ) -> None:
     """Show a load balancer at work on this machine: built, loaded, changed, broken, healed, deleted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up like Ctrl-C
+    for number in (signal.SIGTERM, signal.SIGHUP):  # each cleans up like Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     report = Report(Console())
     report.say(
         "A load balancer on this machine, under real traffic: each step, its time, and what became of requests.\n"

@@ -28,6 +28,7 @@ class PorticoUp:
         words = ["up", "--data-dir", str(directory), "--port", "0"]
         words += ["--haproxy", str(haproxy)] if haproxy else []
         command = [sys.executable, "-P", "-c", "from portico.cli import main; main()", *words]
+        self.clouds.unlink(missing_ok=True)  # it may be one that ran here before
         with self._log.open("wb") as log:
             # In a session of its own: Ctrl-C is for the demo, which then ends it in order.
             self._process = subprocess.Popen(

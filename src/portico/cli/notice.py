@@ -28,7 +28,7 @@ For clients, an entry for clouds.yaml (also in {clouds_file}):
 To try it, in another terminal:
 
   export OS_CLIENT_CONFIG_FILE={clouds_file} OS_CLOUD={cloud}
-  openstack loadbalancer create --name web --vip-network-id portico --wait
+  openstack loadbalancer create --name first --vip-network-id portico --wait
 """
 
 
