@@ -66,7 +66,7 @@ def group_class(name: str) -> type[BaseModel]:
 
 def test_the_example_configuration_is_valid() -> None:
     """It can be used as it is: every name in it is known and every value allowed."""
-    assert Settings.from_file(_EXAMPLE)
+    Settings.from_file(_EXAMPLE)
 
 
 def test_the_example_configuration_shows_every_setting_and_no_other() -> None:
@@ -81,7 +81,7 @@ def test_the_example_configuration_shows_every_setting_and_no_other() -> None:
 
 @pytest.mark.parametrize("group", list(Settings.model_fields))
 def test_the_example_configuration_shows_the_real_defaults(group: str) -> None:
-    """A ``#name = value`` line says what holds without it. Where nothing does, the value is an example of a good one."""
+    """A ``#name = value`` line says what holds without it; where nothing does, the value is an example."""
     settings = group_class(group)
     shown = settings(**read_shown_defaults().get(group, {}))
 
@@ -105,11 +105,11 @@ _COMMANDS = [pytest.param(words, id=unit.name) for unit in _UNITS for words in c
 
 
 def test_systemd_has_nothing_to_complain_about(tmp_path: Path) -> None:
-    """systemd knows every setting in the units, and every program that they run is there."""
+    """The system knows every setting in the units, and every program that they run is there."""
     for unit in _UNITS:
         (tmp_path / unit.name).write_text(unit.read_text().replace(_INSTALLED, str(_BIN)))
     analyze = find_program("systemd-analyze", "systemd")
-    command = [analyze, "verify", "--man=no", *(tmp_path / unit.name for unit in _UNITS)]
+    command = [str(analyze), "verify", "--man=no", *(str(tmp_path / unit.name) for unit in _UNITS)]
     verified = subprocess.run(command, capture_output=True, text=True, check=False)
     # Only what is about these units: this machine's own may have faults too.
     complaints = [line for line in verified.stderr.splitlines() if "portico" in line or str(tmp_path) in line]
@@ -206,7 +206,7 @@ def start(ending: ExitStack, unit: str, places: dict[str, str]) -> subprocess.Po
 
 
 def test_the_agent_s_amphorae_outlive_it_under_systemd() -> None:
-    """systemd tells, or kills, nothing but the agent itself; HAProxy and its supervisor are in the same control group
+    """The system tells, or kills, nothing but the agent itself; HAProxy and its supervisor are in the same control group
     and go on, also where memory runs out."""
     unit = (_DEPLOY / "systemd" / "portico-agent.service").read_text().splitlines()
     assert {"KillMode=process", "OOMPolicy=continue", "Restart=always"} <= set(unit)

@@ -16,8 +16,8 @@ def test_the_library_example_runs(tmp_path: Path) -> None:
     """The program in "As a library", in another directory, builds a load balancer, changes it and deletes it. Its agent
     goes on afterwards, as ``open_embedded`` says, and carries nothing."""
     [program] = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
-    assert '"/tmp/portico"' in program  # noqa: S108 - what the page says
-    program = program.replace('"/tmp/portico"', repr(str(tmp_path)))  # noqa: S108
+    assert '"/tmp/portico"' in program
+    program = program.replace('"/tmp/portico"', repr(str(tmp_path)))
     try:
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
         assert (done.returncode, done.stderr) == (0, "")

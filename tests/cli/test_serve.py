@@ -1,25 +1,19 @@
-"""``portico api`` and ``portico limit``; ``portico up`` has its own page. What runs for real is in ``test_deployment``."""
+"""``portico api`` and ``portico limit``, and how tests await a server. ``test_deployment`` has them all run together."""
 
 from __future__ import annotations
 
-import signal
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from portico.cli.demo_remains import find_processes
 from portico.settings import DatabaseSettings
 from portico.store.database import Database
 from portico.store.slots import Slots
-from tests.cli.test_commands import _NOOP, _PORTICO, run
+from tests.cli.test_commands import run
 
 
 def await_answer(client: httpx.Client, path: str, process: subprocess.Popen[Any]) -> httpx.Response:

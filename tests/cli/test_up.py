@@ -1,5 +1,5 @@
-"""``portico up``: what it tells a newcomer is true, what stands in its way is said in a line, and it ends in order however
-it is told to."""
+"""``portico up``: what it tells a newcomer is true, what stands in its way is said in a line, and it ends in order
+however it is told to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,11 @@ def test_the_clouds_yaml_that_it_prints_works_with_the_sdk(
 
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(pasted))
     with openstack.connect(cloud="portico") as connection:
-        subnet = connection.network.find_subnet("portico")
-        made = connection.load_balancer.create_load_balancer(name="sdk", vip_subnet_id=subnet.id)
-        ready = connection.load_balancer.wait_for_load_balancer(made.id, interval=0.1, wait=60)
+        network: Any = connection.network
+        load_balancer: Any = connection.load_balancer
+        subnet = network.find_subnet("portico")
+        made = load_balancer.create_load_balancer(name="sdk", vip_subnet_id=subnet.id)
+        ready = load_balancer.wait_for_load_balancer(made.id, interval=0.1, wait=60)
     assert ready.vip_address.startswith("127.")
 
 
@@ -117,7 +119,8 @@ def test_status_shows_it_by_its_directory_and_without_one_where_users_have_it(
 ) -> None:
     """``portico status`` finds the data directory that it is given, under both names, or that users have."""
     monkeypatch.setenv("XDG_DATA_HOME", str(up.directory.parent))
-    for words in (["--directory", up.directory], ["--data-dir", up.directory], []):
+    named: list[list[str | Path]] = [["--directory", up.directory], ["--data-dir", up.directory], []]
+    for words in named:
         shown = run("status", *words)
         assert (shown.exit_code, "Load balancers" in shown.stdout) == (0, True), shown.stderr
 
@@ -170,7 +173,9 @@ def test_a_wrong_value_in_the_environment_is_named(tmp_path: Path, monkeypatch: 
 # Ends
 
 # Becomes the program that is named, with the terminal on its standard input as its own: what closes that, hangs it up.
-_OWN_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+_OWN_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 @contextmanager
@@ -186,10 +191,8 @@ def in_terminal(command: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], i
     finally:
         process.kill()
         process.wait()
-        try:
+        with suppress(OSError):  # the test has closed the terminal
             os.close(ours)
-        except OSError:
-            pass  # the test has closed the terminal
 
 
 def await_file(path: Path, process: subprocess.Popen[Any]) -> str:

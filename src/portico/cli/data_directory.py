@@ -21,8 +21,8 @@ def default_directory() -> Path:
 
 @contextmanager
 def hold_directory(directory: Path) -> Iterator[None]:
-    """Make the directory and keep every other ``portico up`` out of it, for as long as the block lasts. Ends the command
-    with a line that says why, where that cannot be."""
+    """Make the directory and keep every other ``portico up`` out of it, for as long as the block lasts. Ends the
+    command with a line that says why, where that cannot be."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -67,8 +67,9 @@ class Demo:
         # As openstack.connect(cloud="portico"), with the clouds.yaml that portico up wrote.
         clouds = openstack.config.OpenStackConfig([str(portico.clouds)], load_envvars=False)
         connection = openstack.connection.Connection(config=clouds.get_one("portico"))
-        self.network = running.enter_context(connection).network
-        self.lbs = connection.load_balancer
+        # Any: by its types the SDK polls in whole seconds only, and may find nothing where there is something.
+        self.network: Any = running.enter_context(connection).network
+        self.lbs: Any = connection.load_balancer
 
     def show(self) -> None:
         """Everything, in order."""
@@ -123,7 +124,8 @@ class Demo:
 
     def ask_command_line(self) -> None:
         """The same, as the people see it who use OpenStack's command line."""
-        words = "loadbalancer list -c name -c vip_address -c provisioning_status -c operating_status".split()
+        columns = ("name", "vip_address", "provisioning_status", "operating_status")
+        words = ["loadbalancer", "list", *(word for name in columns for word in ("-c", name))]
         with self.report.step("Ask the command line") as step:
             step.show(" ".join(["openstack", *words]))
             openstack_client = shutil.which("openstack", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")

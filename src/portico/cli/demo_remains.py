@@ -30,7 +30,7 @@ def find_newest_process(directory: Path) -> int:
     started = {}
     for pid in find_processes(directory):
         try:
-            # What follows the name, which may itself hold spaces and brackets; field 22 of all is the time of the start.
+            # What follows the name, which may itself hold spaces and brackets; field 22 of all is its start.
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except FileNotFoundError:  # it has ended meanwhile
             continue

@@ -43,8 +43,8 @@ def url_of(listening: socket.socket) -> str:
     address, port = listening.getsockname()[:2]
     ip = ip_address(address)
     if ip.is_unspecified:  # every address of this machine, of which clients need one
-        ip = ip_address("::1" if ip.version == 6 else "127.0.0.1")  # noqa: PLR2004 - IPv6
-    return f"http://[{ip}]:{port}" if ip.version == 6 else f"http://{ip}:{port}"  # noqa: PLR2004
+        ip = ip_address("::1" if ip.version == 6 else "127.0.0.1")
+    return f"http://[{ip}]:{port}" if ip.version == 6 else f"http://{ip}:{port}"
 
 
 def serve(app: FastAPI, settings: ApiSettings, listening: socket.socket, signals: StopSignals) -> None:

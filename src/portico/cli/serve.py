@@ -111,7 +111,10 @@ def serve_api(config: Path | None) -> None:
     requests = Requests(database, settings.validation, InProcessNotifier(), settings.quotas)
     try:
         app = create_app(settings, database=database, requests=requests)
-        with listen(settings.api.host, settings.api.port, "api.host or api.port") as listening, StopSignals() as signals:
+        with (
+            listen(settings.api.host, settings.api.port, "api.host or api.port") as listening,
+            StopSignals() as signals,
+        ):
             serve(app, settings.api, listening, signals)
     except PorticoError as error:
         fail(str(error))
