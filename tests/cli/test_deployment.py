@@ -206,7 +206,7 @@ def start(ending: ExitStack, unit: str, places: dict[str, str]) -> subprocess.Po
 
 
 def test_the_agent_s_amphorae_outlive_it_under_systemd() -> None:
-    """The system tells, or kills, nothing but the agent itself; HAProxy and its supervisor are in the same control group
+    """Nothing is told, or killed, but the agent itself; HAProxy and its supervisor are in the same control group
     and go on, also where memory runs out."""
     unit = (_DEPLOY / "systemd" / "portico-agent.service").read_text().splitlines()
     assert {"KillMode=process", "OOMPolicy=continue", "Restart=always"} <= set(unit)

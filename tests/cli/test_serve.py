@@ -1,4 +1,4 @@
-"""``portico api`` and ``portico limit``, and how tests await a server. ``test_deployment`` has them all run together."""
+"""``portico api``, ``portico limit``, and how tests await a server. ``test_deployment`` has them all run together."""
 
 from __future__ import annotations
 
