@@ -2,7 +2,8 @@
 # Sourced by the scripts beside it, from the repository's root: makes the checkout ready to run.
 #
 #   prepare_programs PACKAGE...   installs Debian packages that are missing, without starting any service
-#   prepare_environment           makes .tools (uv, pinned) and .venv (what uv.lock names)
+#   prepare_environment [GROUP]   makes .tools (uv, pinned) and .venv: what uv.lock names for Portico and this group of
+#                                 dependencies in pyproject.toml (clients: the demo; dev, the default: the tests too)
 #
 # Both do nothing, quickly, where everything is in place. Nothing is written outside the checkout, except by apt-get.
 
@@ -14,6 +15,7 @@ declare -rA EVIDENCE=(
     [iputils-ping]='/bin/ping'
     [postgresql]='/usr/lib/postgresql/*/bin/postgres'
     [mariadb-server]='/usr/sbin/mariadbd'
+    [systemd]='/usr/bin/systemd-analyze'
 )
 # The service that the package would start at boot.
 declare -rA SERVICE=([haproxy]=haproxy [postgresql]=postgresql [mariadb-server]=mariadb)
@@ -74,9 +76,10 @@ install_packages() (
 
 # In a subshell, which keeps what is exported for uv from what the caller runs next.
 prepare_environment() (
+    group=${1:-dev}
     require_debian
     stamp="$PWD $(cat uv.lock pyproject.toml scripts/setup.sh | sha256sum)"
-    if environment_is_ready "$stamp"; then exit; fi
+    if environment_is_ready "$group" "$stamp"; then exit; fi
     trust_system_certificates
     unset VIRTUAL_ENV
     mkdir -p .tools/tmp
@@ -85,15 +88,26 @@ prepare_environment() (
     exec 9>.tools/lock
     flock 9
     # Another script may have done it all while this one waited for the lock.
-    if environment_is_ready "$stamp"; then exit; fi
+    if environment_is_ready "$group" "$stamp"; then exit; fi
     install_uv
     python=$(find_python_for_environment)
-    say "installing what uv.lock names into .venv"
-    .tools/bin/uv sync --frozen --quiet --no-progress --python "$python"
-    printf '%s\n' "$stamp" >.venv/ready
+    say "installing what uv.lock names for '$group' into .venv"
+    # What another group needs and this one does not, stays; only the whole removes what nobody names any more.
+    keep=(--inexact)
+    if [[ $group == dev ]]; then keep=(); fi
+    .tools/bin/uv sync --frozen --quiet --no-progress --no-default-groups --group "$group" "${keep[@]}" --python "$python"
+    printf '%s\n' "$stamp" >".venv/ready-$group"
 )
 
-environment_is_ready() { [[ -x .venv/bin/python && -r .venv/ready && $(<.venv/ready) == "$1" ]]; }
+# The environment for dev is good for everybody.
+environment_is_ready() {
+    local group
+    [[ -x .venv/bin/python ]] || return 1
+    for group in "$1" dev; do
+        if [[ -r .venv/ready-$group && $(<".venv/ready-$group") == "$2" ]]; then return; fi
+    done
+    return 1
+}
 
 # pip and uv bring their own lists of certificate authorities; behind a company's proxy only the system's list is right.
 trust_system_certificates() {

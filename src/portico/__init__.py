@@ -11,6 +11,7 @@ The names are loaded when they are first asked for, so that a module below (``po
 without TaskFlow and SQLAlchemy.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ _HOMES = {
     "Settings": "portico.settings",
     "open_embedded": "portico.bootstrap",
 }
+
+# TaskFlow tries whether eventlet is there, which oslo.messaging brings along. Nothing here uses it, and its complaint
+# about itself would be the first thing that everybody reads.
+warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated", category=Warning)
 
 __all__ = ["Catalog", "ControllerWorker", "Embedded", "Requests", "Settings", "open_embedded"]
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from portico.cli.demo_remains import await_end, find_processes, find_sockets, kill_processes
+from portico.cli.demo_remains import await_end, find_newest_process, find_processes, find_sockets, kill_processes
 from portico.cli.demo_report import Report
 from portico.cli.demo_traffic import Backend, Traffic, ask_once
 
@@ -109,16 +110,36 @@ def test_a_process_is_found_by_its_command_line_environment_and_place(tmp_path: 
             process.wait(10)
 
 
+def test_of_several_processes_the_newest_is_found(tmp_path: Path) -> None:
+    """The one that started last, whatever the ids are; where there is none, that is an error."""
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with pytest.raises(RuntimeError, match="no process"):
+        find_newest_process(tmp_path)
+    running = []
+    try:
+        for _ in range(2):
+            running.append(subprocess.Popen(sleep, cwd=tmp_path))
+            time.sleep(0.05)  # the kernel counts in hundredths of a second
+        assert find_newest_process(tmp_path) == running[1].pid
+    finally:
+        for process in running:
+            process.kill()
+            process.wait(10)
+
+
 def test_sockets_are_found_by_address_and_directory(tmp_path: Path, run_directory: Path) -> None:
     """A listening TCP socket is found by its address, a UNIX socket by its directory; closed, they are not."""
-    path = run_directory / "demo.sock"
+    # A short path, as the kernel wants it, and a place where no server of the run listens.
+    directory = run_directory / f"demo-{uuid.uuid4().hex[:8]}"
+    directory.mkdir()
+    path = directory / "demo.sock"
     with socket.create_server(("127.0.0.3", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(path))
         address = tcp.getsockname()
         assert find_sockets([address, ("127.0.0.4", address[1])]) == [f"127.0.0.3:{address[1]}"]
-        assert find_sockets(directory=run_directory) == [str(path)]
+        assert find_sockets(directory=directory) == [str(path)]
     path.unlink()
-    assert find_sockets([address], run_directory) == []
+    assert find_sockets([address], directory) == []
 
 
 def test_the_report_is_good_only_if_nothing_failed_and_nothing_is_left() -> None:

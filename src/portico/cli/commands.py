@@ -14,15 +14,35 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="Settings as a TOML file; else from the environment.", exists=True, dir_okay=False),
 ]
+HaproxyOption = Annotated[
+    Path | None,
+    typer.Option(help="HAProxy to use; else the packaged one, else the system's.", exists=True, dir_okay=False),
+]
 
 app = typer.Typer(
     help="Portico: load balancers as a service.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # a mistake is answered with a line that says "Error:", as everywhere else
 )
-database = typer.Typer(help="The database's schema.", no_args_is_help=True)
+database = typer.Typer(help="The database's schema.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(database, name="db")
+
+
+@app.command()
+def up(
+    data_dir: Annotated[Path | None, typer.Option(help="Where data is kept; else the user's data directory.")] = None,
+    host: Annotated[str, typer.Option(help="Address of the API.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 for any free one.")] = 9876,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave load balancers running at the end.")] = False,
+    haproxy: HaproxyOption = None,
+) -> None:
+    """Run the whole of Portico on this machine, until SIGTERM or Ctrl-C: API, worker and agent, with SQLite."""
+    from portico.cli.data_directory import default_directory  # noqa: PLC0415
+    from portico.cli.serve import serve_all  # noqa: PLC0415
+
+    serve_all(data_dir or default_directory(), host, port, keep=keep, haproxy=haproxy)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
@@ -53,7 +73,14 @@ def status(
     config: ConfigOption = None,
     directory: Annotated[
         Path | None,
-        typer.Option(help="Data directory of an embedded Portico (open_embedded).", exists=True, file_okay=False),
+        typer.Option(
+            "--directory",
+            "--data-dir",
+            help="Data directory of portico up or open_embedded; else of the configuration, if there is one, else the "
+            "user's.",
+            exists=True,
+            file_okay=False,
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows of each kind.")] = 20,
 ) -> None:
@@ -61,19 +88,6 @@ def status(
     from portico.cli.status import show_status  # noqa: PLC0415
 
     show_status(config, directory, limit)
-
-
-@app.command()
-def up(
-    data_dir: Annotated[Path | None, typer.Option(help="Where data is kept; else the user's data directory.")] = None,
-    host: Annotated[str, typer.Option(help="Address of the API.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 9876,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave load balancers running at the end.")] = False,
-) -> None:
-    """Run the whole of Portico on this machine, until SIGTERM or Ctrl-C: API, worker and agent, with SQLite."""
-    from portico.cli.serve import default_directory, serve_all  # noqa: PLC0415
-
-    serve_all(data_dir or default_directory(), host, port, keep=keep)
 
 
 @app.command()
@@ -94,6 +108,17 @@ def limit(
     from portico.cli.limits import change_limit  # noqa: PLC0415
 
     change_limit(config, name, capacity)
+
+
+@app.command()
+def certificates(
+    config: ConfigOption = None,
+    days: Annotated[int, typer.Option(min=1, help="Lifetime; renewed when a third of it is left.")] = 90,
+) -> None:
+    """Make or renew certificates for workers and agents, in the directory that the configuration names."""
+    from portico.cli.certificates import ensure_certificates  # noqa: PLC0415
+
+    ensure_certificates(config, days)
 
 
 @database.callback()

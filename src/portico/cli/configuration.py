@@ -19,8 +19,12 @@ def read_settings(config: Path | None) -> Settings:
     except (OSError, tomllib.TOMLDecodeError) as error:
         fail(f"{config}: {error}")
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        fail(f"{config or 'the environment'}: {wrong}")
+        fail(f"{config or 'the environment'}: {describe_faults(error)}")
+
+
+def describe_faults(error: ValidationError) -> str:
+    """Each wrong setting by name, on one line."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
 
 
 def fail(reason: str) -> NoReturn:

@@ -24,6 +24,22 @@ def find_processes(directory: Path) -> list[int]:
     ]
 
 
+def find_newest_process(directory: Path) -> int:
+    """Of the processes that ``find_processes`` finds, the one that started last. Raises RuntimeError where there is
+    none."""
+    started = {}
+    for pid in find_processes(directory):
+        try:
+            # What follows the name, which may itself hold spaces and brackets; field 22 of all is its start.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:  # it has ended meanwhile
+            continue
+        started[pid] = int(fields[19])
+    if not started:
+        raise RuntimeError(f"no process belongs to {directory}")
+    return max(started, key=lambda pid: started[pid])
+
+
 def _belongs_to(process: Path, directory: Path) -> bool:
     name = os.fsencode(directory)
     try:

@@ -41,11 +41,17 @@ class Step:
 
     def measure(self, act: Callable[[], object]) -> float:
         """Do something, and add the milliseconds that it took to the step's; returns them."""
+        before = self.milliseconds
+        with self.timed():
+            act()
+        return self.milliseconds - before
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Add the milliseconds that the block takes to the step's."""
         started = time.monotonic()
-        act()
-        milliseconds = (time.monotonic() - started) * 1000
-        self.milliseconds += milliseconds
-        return milliseconds
+        yield
+        self.milliseconds += (time.monotonic() - started) * 1000
 
     def show(self, text: str) -> None:
         """A line about what there is to see."""
@@ -86,6 +92,10 @@ class Report:
     def say(self, text: str) -> None:
         """A line of text, with rich's markup."""
         self._console.print(text, highlight=False, soft_wrap=True)
+
+    def say_lines(self, title: str, lines: str) -> None:
+        """Some lines of another program, as they are."""
+        self.say(f"[bold]{title}:[/]\n{escape(lines)}")
 
     @contextmanager
     def step(self, title: str, *, breaks: bool = False) -> Iterator[Step]:

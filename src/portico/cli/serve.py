@@ -3,79 +3,104 @@
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import suppress
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fastapi import FastAPI
-from rich.console import Console
+from pydantic import ValidationError
 
 from portico.api import create_app
-from portico.api.server import build_server
 from portico.bootstrap import Embedded, log_plainly, open_embedded
-from portico.cli.configuration import fail, read_settings
+from portico.cli.configuration import describe_faults, fail, read_settings
+from portico.cli.data_directory import hold_directory
+from portico.cli.listening import listen, serve, url_of
+from portico.cli.notice import count, say, welcome
+from portico.cli.stop_signals import StopSignals
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.errors import PorticoError
-from portico.settings import ApiSettings, Settings
+from portico.settings import Settings
 from portico.store.database import Database
 from portico.store.requests import Requests
 from portico.worker.run_loop import RunLoop
 
-_CLOUDS = """\
-clouds:
-  portico:
-    auth_type: none
-    endpoint: {url}
-    load_balancer_endpoint_override: {url}
-"""
+_LOOK_SECONDS = 0.2
 
 
-def default_directory() -> Path:
-    """Where ``portico up`` keeps its data: the user's data directory, as the XDG specification has it."""
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(base) / "portico"
-
-
-def serve_all(directory: Path, host: str, port: int, *, keep: bool) -> None:
-    """Run API, worker and agent on this machine until SIGTERM or Ctrl-C; then remove all load balancers, unless they
-    are to be kept running."""
+def serve_all(directory: Path, host: str, port: int, *, keep: bool, haproxy: Path | None = None) -> None:
+    """Run API, worker and agent on this machine until told to stop (see ``StopSignals``); then remove all load
+    balancers, unless they are to be kept running. Told to stop again, end at once: what then still runs is taken up
+    by the next start."""
     log_plainly()
-    console = Console()
+    directory = directory.absolute()
+    with hold_directory(directory), listen(host, port, "--host or --port") as listening, StopSignals() as signals:
+        embedded = _open(directory, haproxy)
+        if not signals.asked:
+            _serve_everything(embedded, directory, listening, signals, keep=keep)
+        _end(embedded, directory, signals, keep=keep)
+
+
+def _open(directory: Path, haproxy: Path | None) -> Embedded:
     try:
-        embedded = open_embedded(directory, api=ApiSettings(host=host, port=port))
-    except PorticoError as error:
-        fail(str(error))
+        return open_embedded(directory, haproxy=haproxy)
+    except ValidationError as error:
+        fail(f"the environment: {describe_faults(error)}")
+    except (PorticoError, OSError) as error:
+        fail(f"Portico cannot start in {directory}: {error}")
+
+
+def _serve_everything(
+    embedded: Embedded, directory: Path, listening: socket.socket, signals: StopSignals, *, keep: bool
+) -> None:
     loop = RunLoop(embedded.worker)
     loop.start()
-    url = f"http://{host}:{port}"
-    console.print(
-        f"Portico is at [bold]{url}[/] (data in {directory}). A clouds.yaml for openstack --os-cloud portico:\n"
-    )
-    console.print(_CLOUDS.format(url=url), highlight=False)
-    console.print("Ctrl-C ends it" + (", load balancers stay." if keep else " and removes its load balancers."))
-    database = embedded.worker.services.database
-    app = create_app(embedded.settings, database=database, requests=embedded.requests)
-    try:
-        _run(app, embedded.settings)
-    finally:
-        ended = loop.stop()
-        if not keep:
-            _remove_all(embedded, console)
-        embedded.close(stop_agent=not keep)
-    console.print("Stopped." if ended else "Stopped; what was not finished goes on at the next start.")
+    app = create_app(embedded.settings, database=embedded.worker.services.database, requests=embedded.requests)
+    welcome(directory, url_of(listening), len(embedded.catalog.list_ids("load_balancer")), keep=keep)
+    served = embedded.settings.api.model_copy(update={"host": listening.getsockname()[0]})
+    serve(app, served, listening, signals)
+    with ThreadPoolExecutor(1, "stop") as executor:
+        stopping = executor.submit(loop.stop)
+        while not stopping.done():
+            signals.pause(_LOOK_SECONDS)
+            _end_at_once_if_hurried(directory, signals)
+    if not stopping.result():
+        say("What was not finished goes on at the next start.")
 
 
-def _remove_all(embedded: Embedded, console: Console) -> None:
-    for load_balancer_id in embedded.catalog.list_ids("load_balancer"):
-        try:
-            embedded.worker.delete_load_balancer(load_balancer_id)
-        except PorticoError as error:
-            console.print(f"load balancer {load_balancer_id} could not be removed: {error}")
-    for amphora_id in embedded.catalog.list_ids("amphora"):
-        try:
-            embedded.worker.delete_amphora(amphora_id)
-        except PorticoError as error:
-            console.print(f"amphora {amphora_id} could not be removed: {error}")
+def _end(embedded: Embedded, directory: Path, signals: StopSignals, *, keep: bool) -> None:
+    """Put everything away. Leaves with status 1 where something could not be removed."""
+    left = len(embedded.catalog.list_ids("load_balancer"))
+    if left and not keep:
+        say(f"Removing {count(left)}. Ctrl-C again leaves them running.")
+    with ThreadPoolExecutor(1, "end") as executor:
+        removing = executor.submit(_remove_all, embedded) if not keep else executor.submit(list)
+        while not removing.done():
+            signals.pause(_LOOK_SECONDS)
+            _end_at_once_if_hurried(directory, signals)
+    complaints = removing.result()
+    embedded.close(stop_agent=not keep)
+    if complaints:
+        fail("; ".join(complaints))
+    say(f"Stopped; {count(left)} left running." if left and keep else "Stopped.")
+
+
+def _end_at_once_if_hurried(directory: Path, signals: StopSignals) -> None:
+    """Threads are busy with what nobody wants to wait for: they end with the process."""
+    if signals.hurried:
+        say(f"Stopped at once. What still runs is taken up by the next: portico up --data-dir {directory}")
+        os._exit(1)
+
+
+def _remove_all(embedded: Embedded) -> list[str]:
+    """Delete every load balancer and amphora. Returns what could not be, and why."""
+    complaints = []
+    remove = {"load_balancer": embedded.worker.delete_load_balancer, "amphora": embedded.worker.delete_amphora}
+    for kind, delete in remove.items():
+        for object_id in embedded.catalog.list_ids(kind):
+            try:
+                delete(object_id)
+            except PorticoError as error:
+                complaints.append(f"{kind.replace('_', ' ')} {object_id} could not be removed: {error}")
+    return complaints
 
 
 def serve_api(config: Path | None) -> None:
@@ -85,16 +110,13 @@ def serve_api(config: Path | None) -> None:
     database = Database(settings.database)
     requests = Requests(database, settings.validation, InProcessNotifier(), settings.quotas)
     try:
-        _run(create_app(settings, database=database, requests=requests), settings)
+        app = create_app(settings, database=database, requests=requests)
+        with (
+            listen(settings.api.host, settings.api.port, "api.host or api.port") as listening,
+            StopSignals() as signals,
+        ):
+            serve(app, settings.api, listening, signals)
     except PorticoError as error:
         fail(str(error))
     finally:
         database.close()
-
-
-def _run(app: FastAPI, settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. The server raises the signal that ended it again when it has closed; it must not
-    end the process, which has more to put away."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):
-        build_server(app, settings.api).run()

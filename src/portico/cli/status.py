@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from portico.cli.configuration import fail, read_settings
+from portico.cli.data_directory import default_directory
 from portico.errors import StoreError
 from portico.settings import DatabaseSettings
 from portico.store.database import Database
@@ -15,11 +17,14 @@ from portico.store.overview import Overview, read_overview
 
 
 def show_status(config: Path | None, directory: Path | None, limit: int) -> None:
-    """Print at most ``limit`` rows of each kind, of a data directory's database or the configured one."""
+    """Print at most ``limit`` rows of each kind, of a data directory's database or the configured one; where neither is
+    named, of the directory that ``portico up`` uses."""
     settings = read_settings(config).database
+    if directory is None and config is None and settings == DatabaseSettings():
+        directory = default_directory()  # nothing says otherwise: what portico up has, if it was started so, too
     if directory is not None:
         if not (directory / "portico.db").exists():
-            fail(f"there is no Portico in {directory}")
+            fail(f"there is no Portico in {directory}; see portico up, or name another --directory or a --config")
         settings = DatabaseSettings(url=f"sqlite:///{directory.absolute() / 'portico.db'}")
     database = Database(settings)
     try:
@@ -29,6 +34,8 @@ def show_status(config: Path | None, directory: Path | None, limit: int) -> None
     finally:
         database.close()
     console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 200  # ids in one piece, for grep
     for table in _draw(overview):
         console.print(table)
 

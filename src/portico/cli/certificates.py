@@ -1,0 +1,27 @@
+"""``portico certificates``: the authority, and what controllers and agents show each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from portico.cli.configuration import fail, read_settings
+from portico.drivers.local_ca import ensure_local_certificates
+from portico.errors import DriverError
+
+
+def ensure_certificates(config: Path | None, days: int) -> None:
+    """Make what is missing in ``amphora.certificates``, renew what has less than a third of its life left, and say
+    so."""
+    settings = read_settings(config).amphora
+    directory = settings.certificates.absolute()
+    try:
+        issued = ensure_local_certificates(directory, settings.agent_name, settings.controller_name, days)
+    except (DriverError, OSError) as error:
+        fail(str(error))
+    if issued:
+        typer.echo(f"Issued for {days} days in {directory}: {' and '.join(issued)}.")
+        typer.echo("Each agent's host needs ca.pem, agent.pem and agent.key; workers need ca.pem and controller.*.")
+    else:
+        typer.echo(f"All certificates in {directory} are good.")

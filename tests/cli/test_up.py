@@ -1,0 +1,272 @@
+"""``portico up``: what it tells a newcomer is true, what stands in its way is said in a line, and it ends in order
+however it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openstack
+import pytest
+
+from portico.cli.demo_portico import PorticoUp
+from portico.cli.demo_remains import await_end, find_processes, kill_processes
+from portico.cli.demo_traffic import Backend, ask_once, find_free_port
+from tests.cli.test_commands import _PORTICO, run
+from tests.cli.test_deployment import tree
+from tests.cli.test_serve import await_active
+
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
+_BIN = Path(sys.executable).parent
+
+# openstacksdk warns about itself.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PorticoUp]:
+    """One for all tests here, where a user with this data directory would have it. In the end SIGTERM leaves nothing of
+    it."""
+    directory = tmp_path_factory.mktemp("data") / "portico"
+    directory.mkdir()
+    portico = PorticoUp(directory)
+    try:
+        yield portico
+        assert portico.stop() == 0, portico.last_words()
+        assert portico.last_words().endswith("Stopped.")
+        assert await_end(directory) == []
+    finally:
+        portico.stop()
+        kill_processes(directory)
+
+
+def read_url(portico: PorticoUp) -> str:
+    """Where it says that it is."""
+    found = re.search(r"Portico is at (\S+),", portico.last_words())
+    assert found, portico.last_words()
+    return found[1]
+
+
+def run_shell(script: str, home: Path) -> str:
+    """What bash prints for these lines, of which none may fail. ``home``: the user's home directory."""
+    environment = {"PATH": f"{_BIN}:{os.environ['PATH']}", "HOME": str(home), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        ["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout
+
+
+def test_the_clouds_yaml_that_it_prints_works_with_the_sdk(
+    up: PorticoUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is printed, pasted into a clouds.yaml, is all that openstacksdk needs, and the same as what was written."""
+    printed = re.search(r"^clouds:\n(?: .*\n)+", up.last_words(), re.MULTILINE)
+    assert printed, up.last_words()
+    pasted = tmp_path / "clouds.yaml"
+    pasted.write_text(printed[0])
+    assert printed[0] == up.clouds.read_text()
+
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(pasted))
+    with openstack.connect(cloud="portico") as connection:
+        network: Any = connection.network
+        load_balancer: Any = connection.load_balancer
+        subnet = network.find_subnet("portico")
+        made = load_balancer.create_load_balancer(name="sdk", vip_subnet_id=subnet.id)
+        ready = load_balancer.wait_for_load_balancer(made.id, interval=0.1, wait=60)
+    assert ready.vip_address.startswith("127.")
+
+
+def test_the_commands_that_it_prints_work(up: PorticoUp, tmp_path: Path) -> None:
+    """What it says to try in another terminal creates a load balancer that becomes ACTIVE."""
+    commands = re.findall(r"^  ((?:export|openstack) .*)$", up.last_words(), re.MULTILINE)
+    assert len(commands) == 2
+    assert "ACTIVE" in run_shell("\n".join(commands), tmp_path)
+
+
+def test_its_pages_are_where_it_says(up: PorticoUp) -> None:
+    """The address with /docs answers with a page."""
+    address = re.search(r"its pages at ([^\s,]+)", up.last_words())
+    assert address
+    assert "<title>Portico API" in httpx.get(address[1], trust_env=False).text
+
+
+def test_another_one_is_kept_out_of_its_directory_and_its_port(up: PorticoUp, tmp_path: Path) -> None:
+    """Each is refused with one line, which names the process that is in the way, or the port."""
+    same_directory = run("up", "--data-dir", up.directory, "--port", "0")
+    assert (same_directory.exit_code, len(same_directory.stderr.splitlines())) == (1, 1)
+    assert re.search(r"another portico up \(process \d+\)", same_directory.stderr)
+
+    port = read_url(up).rpartition(":")[2]
+    same_port = run("up", "--data-dir", tmp_path, "--port", port)
+    assert (same_port.exit_code, len(same_port.stderr.splitlines())) == (1, 1)
+    assert f"port {port}: another program listens there" in same_port.stderr
+
+
+def test_status_shows_it_by_its_directory_and_without_one_where_users_have_it(
+    up: PorticoUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``portico status`` finds the data directory that it is given, under both names, or that users have."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(up.directory.parent))
+    named: list[list[str | Path]] = [["--directory", up.directory], ["--data-dir", up.directory], []]
+    for words in named:
+        shown = run("status", *words)
+        assert (shown.exit_code, "Load balancers" in shown.stdout) == (0, True), shown.stderr
+
+
+def test_the_quickstart_can_be_followed(up: PorticoUp, tmp_path: Path) -> None:
+    """Every command of docs/guides/quickstart.md, in its order, at other ports: both load balancers answer."""
+    url = read_url(up)
+    script = "\n".join(re.findall(r"```bash\n(.*?)```", (_DOCS / "guides" / "quickstart.md").read_text(), re.DOTALL))
+    places = {
+        "http://127.0.0.1:9876": url,
+        "~/.local/share/portico/clouds.yaml": str(up.clouds),
+        "/tmp/portico-quickstart": str(tmp_path),  # noqa: S108 - what the guide says
+        "$PWD/.venv/bin": str(_BIN),
+    } | {port: str(find_free_port()) for port in ("9001", "9002", "8080")}
+    for written, here in places.items():
+        assert written in script
+        script = script.replace(written, here)
+    said = run_shell(f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}", tmp_path)
+    assert {f"hello from {places['9001']}", f"hello from {places['9002']}"} <= set(said.splitlines())
+    assert '"provisioning_status":"ACTIVE"' in said
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--data-dir", "/proc/portico", "--port", "0"], "the data directory /proc/portico cannot be used"),
+        (["--data-dir", "{file}", "--port", "0"], "cannot be used: File exists"),
+        (["--data-dir", "{free}", "--host", "192.0.2.1"], "192.0.2.1, port 9876: that is no address of this machine"),
+        (["--data-dir", "{free}", "--host", "no.invalid"], "cannot listen on no.invalid"),
+        (["--prot", "80"], "No such option: --prot"),
+        (["--port", "99999"], "Invalid value for '--port'"),
+    ],
+)
+def test_what_stands_in_its_way_is_said(tmp_path: Path, words: list[str], complaint: str) -> None:
+    """A wrong option, or a place that cannot be had, ends it before it starts, with a line that names it."""
+    (tmp_path / "file").touch()
+    refused = run("up", *(word.format(file=tmp_path / "file", free=tmp_path / "free") for word in words))
+    assert refused.exit_code != 0
+    assert complaint in refused.stderr.splitlines()[-1]
+    assert not find_processes(tmp_path)
+
+
+def test_a_wrong_value_in_the_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line names the setting, as it does for a file."""
+    monkeypatch.setenv("PORTICO_WORKER__THREADS", "0")
+    refused = run("up", "--data-dir", tmp_path, "--port", "0")
+    assert (refused.exit_code, "worker.threads" in refused.stderr) == (1, True)
+
+
+# Ends
+
+# Becomes the program that is named, with the terminal on its standard input as its own: what closes that, hangs it up.
+_OWN_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+@contextmanager
+def in_terminal(command: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A program in a terminal of its own, and the other end of that, which closes with the block at the latest."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _OWN_TERMINAL, *command], stdin=its, stdout=its, stderr=its, start_new_session=True
+    )
+    os.close(its)
+    try:
+        yield process, ours
+    finally:
+        process.kill()
+        process.wait()
+        with suppress(OSError):  # the test has closed the terminal
+            os.close(ours)
+
+
+def await_file(path: Path, process: subprocess.Popen[Any]) -> str:
+    """What is in the file once it is there."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, "it ended"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return path.read_text()
+
+
+def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_after_a_hurried_end(
+    tmp_path: Path,
+) -> None:
+    """With --keep, a terminal that closes ends it in order and leaves the load balancer serving. The next start has it
+    again; told twice to stop, it leaves at once what cannot be removed, still serving. The third removes it."""
+    command = [*_PORTICO, "up", "--data-dir", str(tmp_path), "--port", "0"]
+    clouds = tmp_path / "clouds.yaml"
+    with ExitStack() as ending, Backend("doric") as backend:
+        ending.callback(kill_processes, tmp_path)
+        with in_terminal([*command, "--keep"]) as (process, terminal):
+            url = re.findall(r"endpoint: (\S+)", await_file(clouds, process))[0]
+            vip = create_load_balancer(url, backend.port)
+            os.close(terminal)
+            assert process.wait(60) == 0
+        assert ask_once(*vip).by == "doric"
+
+        clouds.unlink()  # the next one writes it again
+        with (tmp_path / "second").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+            ending.callback(process.kill)
+            url = re.findall(r"endpoint: (\S+)", await_file(clouds, process))[0]
+            [kept] = httpx.get(f"{url}/v2/lbaas/loadbalancers", trust_env=False).json()["loadbalancers"]
+            assert kept["provisioning_status"] == "ACTIVE"
+            with stopped(json.loads((tmp_path / "agent" / "agent.json").read_text())["pid"]):
+                assert interrupt_until_it_ends(process) == 1
+                assert ask_once(*vip).by == "doric"
+        said = (tmp_path / "second").read_text()
+        assert "1 load balancer from before goes on running" in said
+        assert "Stopped at once" in said
+        assert "Traceback" not in said
+
+        third = PorticoUp(tmp_path)
+        assert third.stop() == 0, third.last_words()
+        assert not ask_once(*vip).by
+        assert await_end(tmp_path) == []
+
+
+def create_load_balancer(url: str, backend_port: int) -> tuple[str, int]:
+    """Where it serves."""
+    vip_port = find_free_port()
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        created = client.post("/v2/lbaas/loadbalancers", json=tree(vip_port, backend_port))
+        assert created.status_code == 201, created.text
+        address = str(await_active(client, created.json()["loadbalancer"]["id"])["vip_address"])
+    assert ask_once(address, vip_port).by == "doric"
+    return address, vip_port
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that neither runs nor ends while the block lasts."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def interrupt_until_it_ends(process: subprocess.Popen[Any]) -> int:
+    """Press Ctrl-C again and again, as people do. Returns the exit status."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None:
+        assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    return int(process.returncode)
