@@ -13,13 +13,18 @@ import sys
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-import keystone.conf
-import keystone.server
-from keystone.cmd.bootstrap import Bootstrapper
-from keystone.common.fernet_utils import FernetUtils
-from keystone.common.sql import upgrades
-from keystone.server.flask import application
-from keystone.server.flask.core import setup_app_middleware
+from oslo_service import backend
+
+backend.init_backend(backend.BackendType.THREADING)  # else it looks for eventlet, when Keystone is imported
+
+# isort: split
+import keystone.conf  # noqa: E402
+import keystone.server  # noqa: E402
+from keystone.cmd.bootstrap import Bootstrapper  # noqa: E402
+from keystone.common.fernet_utils import FernetUtils  # noqa: E402
+from keystone.common.sql import upgrades  # noqa: E402
+from keystone.server.flask import application  # noqa: E402
+from keystone.server.flask.core import setup_app_middleware  # noqa: E402
 
 
 class _Server(ThreadingMixIn, WSGIServer):
