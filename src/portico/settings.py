@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -57,6 +57,25 @@ class WorkerSettings(_Group):
     """How long a direct call waits for its operation when another worker has the load balancer."""
     stop_seconds: PositiveFloat = 30.0
     """A worker that is asked to stop finishes what it runs, or hands it over after this time."""
+
+
+class MessagingSettings(_Group):
+    """How workers in other processes are told to look, through oslo.messaging."""
+
+    url: SecretStr = SecretStr("")
+    """``rabbit://user:password@host:5672/vhost``, further ``,user:password@host:port`` for a cluster, and options of
+    oslo.messaging's driver as a query (``?ssl=true&ssl_ca_file=/etc/ssl/rabbit.pem``). Empty: no messages between
+    processes, workers find their work by polling."""
+    topic: str = Field(default="portico", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    """Name of the queue: one for each deployment that shares a broker."""
+    prefetch: PositiveInt = 16
+    """Messages that a worker is sent before it has taken the ones before."""
+    heartbeat_seconds: PositiveInt = 15
+    """A broker that is silent for so long is given up, and connected to again."""
+    retry_seconds: PositiveFloat = 1.0
+    """Pause after a message that could not be delivered."""
+    backlog: PositiveInt = 1000
+    """Messages that wait to be sent, at most; the oldest are dropped."""
 
 
 class LimitSettings(_Group):
@@ -151,6 +170,7 @@ class Settings(BaseSettings):
 
     database: DatabaseSettings = DatabaseSettings()
     worker: WorkerSettings = WorkerSettings()
+    messaging: MessagingSettings = MessagingSettings()
     limits: LimitSettings = LimitSettings()
     validation: ValidationSettings = ValidationSettings()
     network: NetworkSettings = NetworkSettings()

@@ -17,6 +17,7 @@ from typing import Self
 from tests.support.database import DatabaseSource, SQLiteFiles, TemplateSetup
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import PostgreSQL
+from tests.support.rabbitmq import RabbitMQ
 from tests.support.reaper import start_run
 from tests.support.server import Server, ServerUnavailableError
 
@@ -25,6 +26,7 @@ __all__ = [
     "DatabaseSource",
     "MariaDB",
     "PostgreSQL",
+    "RabbitMQ",
     "SQLiteFiles",
     "Server",
     "ServerUnavailableError",
@@ -63,6 +65,12 @@ class Services:
         self._mariadb.start()
         return self._mariadb
 
+    @property
+    def rabbitmq(self) -> RabbitMQ:
+        """The RabbitMQ server."""
+        self._rabbitmq.start()
+        return self._rabbitmq
+
     @cached_property
     def _postgresql(self) -> PostgreSQL:
         return self._running.enter_context(PostgreSQL(self._directory / "postgresql", durable=self._durable))
@@ -70,6 +78,10 @@ class Services:
     @cached_property
     def _mariadb(self) -> MariaDB:
         return self._running.enter_context(MariaDB(self._directory / "mariadb", durable=self._durable))
+
+    @cached_property
+    def _rabbitmq(self) -> RabbitMQ:
+        return self._running.enter_context(RabbitMQ(self._directory / "rabbitmq"))
 
     def __enter__(self) -> Self:
         """Return the services, none of which has started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from contextlib import suppress
@@ -12,9 +13,8 @@ from rich.console import Console
 
 from portico.api import create_app
 from portico.api.server import build_server
-from portico.bootstrap import Embedded, log_plainly, open_embedded
+from portico.bootstrap import Embedded, build_notifier, log_plainly, open_embedded
 from portico.cli.configuration import fail, read_settings
-from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.errors import PorticoError
 from portico.settings import ApiSettings, Settings
 from portico.store.database import Database
@@ -79,16 +79,23 @@ def _remove_all(embedded: Embedded, console: Console) -> None:
 
 
 def serve_api(config: Path | None) -> None:
-    """Run the API alone; workers find what it accepts within ``worker.poll_seconds``."""
+    """Run the API alone. Workers are told of what it accepts where there is a broker (``messaging.url``), and find it
+    within ``worker.poll_seconds`` in any case."""
+    logging.basicConfig(level=logging.WARNING)
     log_plainly()
     settings: Settings = read_settings(config)
+    try:
+        notifier = build_notifier(settings)
+    except PorticoError as error:
+        fail(str(error))
     database = Database(settings.database)
-    requests = Requests(database, settings.validation, InProcessNotifier(), settings.quotas)
+    requests = Requests(database, settings.validation, notifier, settings.quotas)
     try:
         _run(create_app(settings, database=database, requests=requests), settings)
     except PorticoError as error:
         fail(str(error))
     finally:
+        notifier.close()
         database.close()
 
 

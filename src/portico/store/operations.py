@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Select, Update, bindparam, delete, insert, select, update
 
 from portico.errors import AmphoraInUse, Conflict, IllegalTransition, InvalidInput, NoSuitableAmphora, PorticoError
+from portico.ports.notifier import Notice
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Tag
 from portico.resources.row import new_id, table_of, utc_now
 from portico.settings import ValidationSettings
@@ -59,6 +60,10 @@ class Request:
     changes: dict[str, Any] | None = None
     request_id: str | None = None
     claimant: tuple[str, int] | None = None
+
+    def notice(self, operation_id: str) -> Notice:
+        """What is announced once it is accepted as this operation."""
+        return Notice(f"{self.action}_{self.kind}", self.kind, self.subject_id, operation_id, self.request_id)
 
 
 @dataclass(frozen=True, slots=True)
