@@ -15,8 +15,8 @@ from portico.bootstrap import build_notifier
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.ports.notifier import Notice, Notifier
 from portico.settings import Settings
-from tests.support.services import Services
 from tests.queue.broker import messaging
+from tests.support.services import Services
 
 LONG = 3600.0  # seconds, more than a test may take (pytest's timeout): a wait that ends was woken
 
@@ -124,7 +124,6 @@ class NotifierContract(ABC):
         for thread in threads:
             thread.join(30)
         assert notifier.generation() - first == 400
-
 
     def test_an_announcement_reaches_a_consumer_as_a_call(self, notifier: Notifier) -> None:
         """The consumer's method of that name is called with the ids, and with the request's in its context."""

@@ -18,8 +18,9 @@ _EPHEMERAL_PORTS = 32768
 
 
 class RabbitMQ(Server):
-    """A RabbitMQ server of its own, with no plugins. Erlang cannot do without TCP: it listens at three ports of loopback,
-    and lets nobody in who does not know its password or its cookie. Its port mapper (epmd) is its own, too."""
+    """A RabbitMQ server of its own, with no plugins. Erlang cannot do without TCP: it listens at three ports of
+    loopback, and lets nobody in who does not know its password or its cookie. Its port mapper (epmd) is its own, too.
+    """
 
     accounts = ("rabbitmq",)
 

@@ -32,7 +32,9 @@ CLOSE_SECONDS = 5.0
 _LOOK = Notice("look", "", "")
 """Stands for a broadcast."""
 _REPEAT_SECONDS = 60.0
-_LIBRARY = "oslo.messaging._drivers.impl_rabbit"
+_LIBRARIES = ("oslo.messaging._drivers.impl_rabbit", "amqp")
+_EXPECTED = ("NOT_FOUND", "during closing channel")
+"""What the libraries warn of when the last worker leaves and its queues go."""
 
 
 class MessagingNotifier:
@@ -147,7 +149,8 @@ class _Sender:
                 else:
                     self._to_one.cast(notice.context, notice.method, **notice.arguments)
             except Exception as error:  # noqa: BLE001 - the broker's and three libraries' errors have no common root
-                self._fail(notice, error)
+                if notice is not _LOOK or not _is_nobody_there(error):
+                    self._fail(notice, error)
             else:
                 self._succeed()
 
@@ -271,30 +274,37 @@ def _open_transport(settings: MessagingSettings) -> oslo_messaging.Transport:
     for what in ("metrics", "tracing"):
         with suppress(cfg.DuplicateOptError):
             conf.register_opt(cfg.BoolOpt(f"{what}_enabled", default=False), group=f"oslo_messaging_{what}")
-    library = logging.getLogger(_LIBRARY)
-    if not any(isinstance(present, _OncePerOutage) for present in library.filters):
-        library.addFilter(_OncePerOutage())
+    for library in map(logging.getLogger, _LIBRARIES):
+        if not any(isinstance(present, _Sparingly) for present in library.filters):
+            library.addFilter(_Sparingly())
     return transport
 
 
+def _is_nobody_there(error: Exception) -> bool:
+    """Whether the broker took the message and had no queue, or no exchange any more, to put it in."""
+    return isinstance(error, oslo_messaging.MessageUndeliverable) or "NOT_FOUND" in str(error)
+
+
 def _explain(error: Exception) -> str:
-    if isinstance(error, oslo_messaging.MessageUndeliverable):
+    if _is_nobody_there(error):
         return "no worker takes messages"
     return f"{type(error).__name__}: {error}"[:300]
 
 
-class _OncePerOutage(logging.Filter):
-    """Lets one warning of a kind through in a while: the library repeats its own with every try."""
+class _Sparingly(logging.Filter):
+    """Lets one warning of a kind through in a while: the libraries repeat theirs with every try."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._last: dict[str, float] = {}
+        self._last: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it has not been said lately."""
+        """Whether it is news."""
         if record.levelno < logging.WARNING:
             return True
-        kind = f"{record.funcName}:{record.lineno}"
+        if any(words in record.getMessage() for words in _EXPECTED):
+            return False
+        kind = (record.funcName, record.lineno)
         now = time.monotonic()
         if now - self._last.get(kind, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
             return False

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from taskflow import engines, states
+with warnings.catch_warnings():
+    # oslo.utils imports eventlet where that is installed, as it is with oslo.messaging, and it warns of itself. Nothing
+    # of ours uses it.
+    warnings.filterwarnings("ignore", r"\s*Eventlet is deprecated")
+    from taskflow import engines, states
 from taskflow.listeners.base import Listener
 from taskflow.patterns.linear_flow import Flow
 from taskflow.persistence.models import FlowDetail

@@ -15,8 +15,8 @@ class QueueConsumer:
     so every method does the same, whatever its arguments say: it lets this worker look. A message that comes late,
     twice, or about something that does not exist finds nothing to do.
 
-    The ids are there for people who watch the queue. oslo.messaging calls these methods by their names, with its context
-    first and the rest by name; each public method can be called by a message.
+    The ids are there for people who watch the queue. oslo.messaging calls these methods by their names, with its
+    context first and the rest by name; each public method can be called by a message.
 
     Args:
         wake: lets a thread of this worker look; False where all of them are busy, or are to take nothing new.

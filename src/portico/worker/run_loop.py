@@ -18,8 +18,8 @@ LOOK_SECONDS = 0.02
 
 
 class RunLoop:
-    """Runs queued operations with a worker's settings: ``threads`` at once, woken by the messages that its consumer gets
-    from the notifier, at the latest after ``poll_seconds``."""
+    """Runs queued operations with a worker's settings: ``threads`` at once, woken by the messages that its consumer
+    gets from the notifier, at the latest after ``poll_seconds``."""
 
     def __init__(self, worker: ControllerWorker) -> None:
         self._worker = worker
