@@ -216,8 +216,15 @@ class _Receiver:
         self._thread.join()
 
     def _run(self) -> None:
-        if not self._await_broker():
-            return
+        while self._await_broker():
+            try:
+                self._serve()
+                return
+            except Exception as error:  # noqa: BLE001 - as in the sender
+                log.warning("could not join the queue; trying again", reason=_explain(error))
+                self._stopping.wait(self._settings.retry_seconds)
+
+    def _serve(self) -> None:
         topic = self._settings.topic
         name = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid4().hex[:8]}"
         target = oslo_messaging.Target(topic=topic, server=name)
