@@ -16,9 +16,11 @@ declare -rA EVIDENCE=(
     [postgresql]='/usr/lib/postgresql/*/bin/postgres'
     [mariadb-server]='/usr/sbin/mariadbd'
     [systemd]='/usr/bin/systemd-analyze'
+    [rabbitmq-server]='/usr/lib/rabbitmq/bin/rabbitmq-server'
 )
-# The service that the package would start at boot.
-declare -rA SERVICE=([haproxy]=haproxy [postgresql]=postgresql [mariadb-server]=mariadb)
+# The services that the package would start at boot.
+declare -rA SERVICE=([haproxy]=haproxy [postgresql]=postgresql [mariadb-server]=mariadb
+    [rabbitmq-server]='rabbitmq-server epmd.socket epmd.service')
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -68,7 +70,8 @@ install_packages() (
     command -v systemctl >/dev/null || exit 0
     for package in "$@"; do
         if [[ -n ${SERVICE[$package]:-} ]]; then
-            "${as_root[@]}" systemctl disable --quiet "${SERVICE[$package]}" </dev/null >&2 ||
+            read -ra services <<<"${SERVICE[$package]}"
+            "${as_root[@]}" systemctl disable --quiet "${services[@]}" </dev/null >&2 ||
                 say "could not keep ${SERVICE[$package]} from starting at the next boot; see systemctl status"
         fi
     done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from portico.drivers.network_noop import NoopNetwork
 from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.ports.network import Network
+from portico.ports.notifier import Notifier
 from portico.settings import AmphoraSettings, DatabaseSettings, Settings
 from portico.store.catalog import Catalog
 from portico.store.database import Database
@@ -68,6 +70,7 @@ def build_worker(
 
     Raises:
         DriverError: certificates are missing or wrong.
+        InvalidInput: as ``build_notifier``.
     """
     log_plainly()
     compute, amphorae = _build_drivers(settings, client)
@@ -77,9 +80,25 @@ def build_worker(
         compute=compute,
         network=_NETWORKS[settings.network.driver](settings),
         amphorae=amphorae,
-        notifier=InProcessNotifier(),
+        notifier=build_notifier(settings),
         on_task=on_task,
     )
+
+
+def build_notifier(settings: Settings) -> Notifier:
+    """What tells workers to look: through the broker that the settings name, else within this process. A broker need
+    not be there.
+
+    Raises:
+        InvalidInput: ``messaging.url`` is no such URL.
+    """
+    if not settings.messaging.url.get_secret_value():
+        return InProcessNotifier()
+    # Importing it takes a second, which is not for those who need no broker. Its own dependencies warn of each other.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from portico.drivers.messaging_notifier import MessagingNotifier  # noqa: PLC0415
+    return MessagingNotifier(settings.messaging)
 
 
 def _build_drivers(settings: Settings, client: AgentClient | None) -> tuple[Compute, Amphorae]:
@@ -121,6 +140,7 @@ class Embedded:
     def close(self, *, stop_agent: bool = False) -> None:
         """Close the worker. ``stop_agent`` ends the agent too; what its amphorae serve, they go on serving."""
         self.worker.close()
+        self.worker.services.notifier.close()
         self.worker.services.database.close()
         self.client.close()
         if stop_agent:

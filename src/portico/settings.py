@@ -59,6 +59,25 @@ class WorkerSettings(_Group):
     """A worker that is asked to stop finishes what it runs, or hands it over after this time."""
 
 
+class MessagingSettings(_Group):
+    """How workers in other processes are told to look, through oslo.messaging."""
+
+    url: SecretStr = SecretStr("")
+    """``rabbit://user:password@host:5672/vhost``, further ``,user:password@host:port`` for a cluster, and options of
+    oslo.messaging's driver as a query (``?ssl=true&ssl_ca_file=/etc/ssl/rabbit.pem``). Empty: no messages between
+    processes, workers find their work by polling."""
+    topic: str = Field(default="portico", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    """Name of the queue: one for each deployment that shares a broker."""
+    prefetch: PositiveInt = 16
+    """Messages that a worker is sent before it has taken the ones before."""
+    heartbeat_seconds: PositiveInt = 15
+    """A broker that is silent for so long is given up, and connected to again."""
+    retry_seconds: PositiveFloat = 1.0
+    """Pause after a message that could not be delivered."""
+    backlog: PositiveInt = 1000
+    """Messages that wait to be sent, at most; the oldest are dropped."""
+
+
 class LimitSettings(_Group):
     """First values of the named limits over all workers; later ones are kept in the database
     (``portico.store.slots``). 0 means no limit."""
@@ -192,6 +211,7 @@ class Settings(BaseSettings):
 
     database: DatabaseSettings = DatabaseSettings()
     worker: WorkerSettings = WorkerSettings()
+    messaging: MessagingSettings = MessagingSettings()
     limits: LimitSettings = LimitSettings()
     validation: ValidationSettings = ValidationSettings()
     network: NetworkSettings = NetworkSettings()

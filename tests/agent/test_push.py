@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 from tests.agent.bundles import Member, Recipe
-from tests.agent.origins import Load, Origin, fetch, find_free_port, is_listening
+from tests.agent.origins import Load, Origin, fetch, is_listening
 from tests.agent.rig import AgentRig, is_alive, wait_until
+from tests.support.ports import find_free_port
 
 
 def take_snapshot(agent: AgentRig) -> dict[str, bytes]:

@@ -20,9 +20,10 @@ from typer.testing import CliRunner
 
 from portico.cli.commands import app
 from portico.cli.demo_remains import find_processes, kill_processes
-from portico.cli.demo_traffic import Backend, ask_once, find_free_port
+from portico.cli.demo_traffic import Backend, ask_once
 from portico.settings import Settings
 from tests.cli.test_serve import await_active, await_answer
+from tests.support.ports import find_free_port
 from tests.support.server import find_program
 
 _DEPLOY = Path(__file__).resolve().parents[2] / "deploy"

@@ -18,18 +18,18 @@ from tests.cli.test_commands import run
 
 def await_answer(client: httpx.Client, path: str, process: subprocess.Popen[Any]) -> httpx.Response:
     """The first answer of a server that was just started."""
-    for _ in range(300):
+    for _ in range(900):
         try:
             return client.get(path)
         except httpx.TransportError:
             assert process.poll() is None, "the server ended before it answered"
             time.sleep(0.1)
-    raise AssertionError("no answer in 30 s")
+    raise AssertionError("no answer in 90 s")
 
 
 def await_active(client: httpx.Client, load_balancer_id: str) -> dict[str, object]:
     """A load balancer once it is ACTIVE."""
-    for _ in range(300):
+    for _ in range(900):
         shown = client.get(f"/v2/lbaas/loadbalancers/{load_balancer_id}").json()["loadbalancer"]
         if shown["provisioning_status"] == "ACTIVE":
             return dict(shown)

@@ -22,10 +22,11 @@ import pytest
 
 from portico.cli.demo_portico import PorticoUp
 from portico.cli.demo_remains import await_end, find_processes, kill_processes
-from portico.cli.demo_traffic import Backend, ask_once, find_free_port
+from portico.cli.demo_traffic import Backend, ask_once
 from tests.cli.test_commands import _PORTICO, run
 from tests.cli.test_deployment import tree
 from tests.cli.test_serve import await_active
+from tests.support.ports import find_free_port
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BIN = Path(sys.executable).parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 
 from portico_wire import Backend, Bind, Bundle, Server
@@ -58,11 +57,3 @@ def make_bundle(
 def make_empty_bundle(amphora_id: str, version: int) -> Bundle:
     """Nothing to serve."""
     return Bundle(amphora_id, str(uuid.uuid5(uuid.NAMESPACE_OID, amphora_id)), version, "", (), (), ())
-
-
-def find_free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -25,9 +25,9 @@ from portico.errors import (
 )
 from portico.settings import AmphoraSettings
 from portico_wire import AgentInfo
-from tests.contracts.bundles import find_free_port
 from tests.contracts.conftest import AgentHost, make_amphora_settings
 from tests.contracts.scripted_agent import Answer, Script, serve_script
+from tests.support.ports import find_free_port
 
 
 def keep(value: object) -> object:

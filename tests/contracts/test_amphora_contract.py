@@ -21,8 +21,9 @@ from portico.drivers.compute_noop import NoopCompute
 from portico.errors import AddressInUse, AmphoraGone, ConfigurationRefused, DriverUnavailable, StaleVersion
 from portico.ports.amphora import Amphorae, Endpoint
 from portico.ports.compute import Compute
-from tests.contracts.bundles import find_free_port, make_bundle, make_empty_bundle
+from tests.contracts.bundles import make_bundle, make_empty_bundle
 from tests.contracts.conftest import AgentHost
+from tests.support.ports import find_free_port
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from portico.drivers.local_ca import ensure_local_certificates
 from portico.errors import DriverError, DriverUnavailable
 from portico.ports.amphora import Endpoint
 from portico.settings import AmphoraSettings
-from tests.contracts.bundles import find_free_port, make_bundle
+from tests.contracts.bundles import make_bundle
 from tests.contracts.conftest import make_amphora_settings
+from tests.support.ports import find_free_port
 
 
 class Host:

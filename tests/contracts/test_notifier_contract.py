@@ -3,14 +3,64 @@
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from portico.bootstrap import build_notifier
 from portico.drivers.in_process_notifier import InProcessNotifier
-from portico.ports.notifier import Notifier
+from portico.ports.notifier import Notice, Notifier
+from portico.settings import Settings
+from tests.queue.broker import messaging
+from tests.support.services import Services
 
 LONG = 3600.0  # seconds, more than a test may take (pytest's timeout): a wait that ends was woken
+
+
+class Recorder:
+    """A consumer that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+        self.looks = 0
+
+    def look(self, context: dict[str, Any]) -> None:
+        """Count."""
+        self.looks += 1
+
+    def create_listener(self, context: dict[str, Any], **arguments: Any) -> None:
+        """Remember."""
+        self.told.append(("create_listener", context, arguments))
+
+    def delete_member(self, context: dict[str, Any], **arguments: Any) -> None:
+        """Remember."""
+        self.told.append(("delete_member", context, arguments))
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something that other threads do."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, f"not within half a minute: {what}"
+        time.sleep(0.01)
+
+
+def join(notifier: Notifier, *consumers: Recorder) -> None:
+    """Subscribe consumers, and wait until messages reach them all."""
+    for consumer in consumers:
+        notifier.subscribe(consumer)
+    looks = [consumer.looks for consumer in consumers]
+
+    def all_looked() -> bool:
+        notifier.broadcast()
+        time.sleep(0.02)
+        return all(consumer.looks > before for consumer, before in zip(consumers, looks, strict=True))
+
+    wait_until(all_looked, "a broadcast reaches every consumer")
 
 
 class NotifierContract(ABC):
@@ -75,6 +125,80 @@ class NotifierContract(ABC):
             thread.join(30)
         assert notifier.generation() - first == 400
 
+    def test_an_announcement_reaches_a_consumer_as_a_call(self, notifier: Notifier) -> None:
+        """The consumer's method of that name is called with the ids, and with the request's in its context."""
+        consumer = Recorder()
+        join(notifier, consumer)
+
+        notifier.announce(Notice("create_listener", "listener", "L", "O", "req-1"))
+        notifier.announce(Notice("delete_member", "member", "M"))
+
+        wait_until(lambda: len(consumer.told) == 2, "both were told")
+        (first, context, arguments), (second, _, others) = consumer.told
+        assert (first, arguments) == ("create_listener", {"listener_id": "L", "operation_id": "O"})
+        assert context["request_id"] == "req-1"
+        assert (second, others) == ("delete_member", {"member_id": "M", "operation_id": None})
+
+    def test_consumers_share_what_is_announced(self, notifier: Notifier) -> None:
+        """Each announcement reaches one of them; none gets all."""
+        consumers = [Recorder(), Recorder()]
+        join(notifier, *consumers)
+
+        for number in range(40):
+            notifier.announce(Notice("delete_member", "member", str(number)))
+
+        wait_until(lambda: sum(len(consumer.told) for consumer in consumers) >= 40, "all were told")
+        ids = [arguments["member_id"] for consumer in consumers for _, _, arguments in consumer.told]
+        assert sorted(ids, key=int) == [str(number) for number in range(40)]
+        assert all(consumer.told for consumer in consumers)
+
+    def test_a_broadcast_reaches_all(self, notifier: Notifier) -> None:
+        """Every consumer is made to look, and told nothing."""
+        consumers = [Recorder(), Recorder(), Recorder()]
+
+        join(notifier, *consumers)
+
+        assert not any(consumer.told for consumer in consumers)
+
+    def test_whoever_leaves_is_told_no_more(self, notifier: Notifier) -> None:
+        """The others get its share."""
+        leaver, stayer = Recorder(), Recorder()
+        join(notifier, leaver, stayer)
+
+        notifier.unsubscribe(leaver)
+
+        def all_go_to_the_other() -> bool:
+            mark = uuid4().hex
+            for _ in range(10):
+                notifier.announce(Notice("delete_member", "member", mark))
+            heard = 0
+            for _ in range(100):
+                heard = sum(arguments["member_id"] == mark for _, _, arguments in stayer.told)
+                if heard == 10:
+                    break
+                time.sleep(0.01)
+            return heard == 10
+
+        wait_until(all_go_to_the_other, "all go to the one who stays")
+
+    def test_nobody_need_be_there(self, notifier: Notifier) -> None:
+        """What nobody takes is no error; whoever waits in this process is woken."""
+        seen = notifier.generation()
+
+        notifier.announce(Notice("delete_member", "member", "M"))
+        notifier.broadcast()
+
+        notifier.wait(seen, LONG)
+
+    def test_a_closed_notifier_takes_what_is_said_and_does_nothing(self, notifier: Notifier) -> None:
+        """A request that ends while its process does is no error; closing twice is none either."""
+        join(notifier, Recorder())
+
+        notifier.close()
+        notifier.announce(Notice("delete_member", "member", "M"))
+        notifier.broadcast()
+        notifier.close()
+
 
 class TestInProcessNotifier(NotifierContract):
     """Within one process."""
@@ -83,3 +207,14 @@ class TestInProcessNotifier(NotifierContract):
     def notifier(self) -> Notifier:
         """Nothing is needed."""
         return InProcessNotifier()
+
+
+class TestMessagingNotifier(NotifierContract):
+    """Through RabbitMQ."""
+
+    @pytest.fixture
+    def notifier(self, services: Services) -> Iterator[Notifier]:
+        """A topic of its own."""
+        notifier = build_notifier(Settings(messaging=messaging(services.rabbitmq.url)))
+        yield notifier
+        notifier.close()

@@ -37,7 +37,7 @@ from tests.crash.jobs import Job, Report, Stop
 from tests.crash.world import RemoteDriver, Watched
 
 _LONGEST_TRANSACTION = 50.0
-"""Seconds that other threads get to end theirs: on SQLite, one that was stopped in it would block all others for good."""
+"""Seconds that other threads get to end theirs: on SQLite, one that is stopped in it blocks all others for good."""
 _LONGEST_RUN = 60.0
 """Seconds after which a worker that runs what is queued gives up."""
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from portico import Embedded
-from portico.cli.demo_traffic import find_free_port
 from portico.ports.amphora import Endpoint
 from portico_wire import AmphoraState
+from tests.support.ports import find_free_port
 
 PATIENCE = 30.0
 """Seconds that anything may take at most: the machine may be busy."""

@@ -17,7 +17,7 @@ from portico.errors import (
     ListenerNotFound,
     PoolNotFound,
 )
-from portico.resources import L7Policy, LoadBalancer, Pool, Vip
+from portico.resources import L7Policy, Listener, LoadBalancer, Pool, Vip
 from portico.store.catalog import Catalog
 from portico.store.database import Database
 from tests.store.rows import at_once, dump, rows, write
@@ -171,6 +171,18 @@ def test_nothing_is_added_below_what_is_being_deleted(
 
     refused(Conflict, catalog.add_pool, load_balancer_id, **HTTP)
     refused(Conflict, catalog.add_member, pool_id, address="192.0.2.1", protocol_port=80)
+
+
+def test_nothing_is_added_below_a_listener_that_is_being_deleted(
+    catalog: Catalog, database: Database, refused: Callable[..., Exception]
+) -> None:
+    """Neither a policy nor a rule of a policy that is there: what is two steps down goes as well."""
+    listener_id = catalog.add_listener(catalog.add_load_balancer(), protocol="HTTP", protocol_port=80)
+    policy_id = catalog.add_l7policy(listener_id, action="REJECT")
+    write(database, Listener, Listener.id == listener_id, provisioning_status="PENDING_DELETE")
+
+    refused(Conflict, catalog.add_l7policy, listener_id, action="REJECT")
+    refused(Conflict, catalog.add_l7rule, policy_id, type="PATH", compare_type="EQUAL_TO", value="/")
 
 
 def test_duplicates_are_told_by_the_field(catalog: Catalog, refused: Callable[..., Exception]) -> None:

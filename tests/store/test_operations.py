@@ -28,13 +28,13 @@ from portico.errors import (
     PoolNotFound,
     PorticoError,
 )
-from portico.resources import L7Policy, Lease, LoadBalancer, Member, Operation, Pool
+from portico.resources import L7Policy, Lease, Listener, LoadBalancer, Member, Operation, Pool
 from portico.settings import ValidationSettings
 from portico.store.catalog import Catalog
 from portico.store.database import Database
 from portico.store.operations import Action, Receipt, Request, accept, read_outcome
 from portico.store.requests import Requests
-from tests.store.rows import at_once, dump, rows, write
+from tests.store.rows import at_once, counted, dump, rows, write
 
 RULES = ValidationSettings()
 KINDS = ("load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule", "amphora")
@@ -224,6 +224,80 @@ def test_statuses_decide_what_is_accepted(
     refused(Conflict, "update", "load_balancer", member["load_balancer"], {"name": "x"})
     refused(Conflict, "failover", "load_balancer", member["load_balancer"])
     refused(Conflict, "create", "pool", member["pool"])
+
+
+@pytest.fixture
+def parts(catalog: Catalog, member: dict[str, str]) -> dict[str, str]:
+    """A load balancer with a part of each kind, described."""
+    listener_id = catalog.add_listener(member["load_balancer"], protocol="HTTP", protocol_port=80)
+    policy_id = catalog.add_l7policy(listener_id, action="REJECT")
+    return member | {
+        "listener": listener_id,
+        "l7policy": policy_id,
+        "l7rule": catalog.add_l7rule(policy_id, type="PATH", compare_type="EQUAL_TO", value="/"),
+        "health_monitor": catalog.add_health_monitor(member["pool"], type="TCP", delay=5, timeout=3, max_retries=2),
+    }
+
+
+BELOW = {"pool": ("member", "health_monitor"), "l7policy": ("l7rule",), "listener": ("l7policy", "l7rule")}
+"""What goes with what."""
+
+
+@pytest.mark.parametrize("above", BELOW)
+def test_what_goes_with_its_parent_is_not_changed_and_may_go_first(
+    database: Database,
+    parts: dict[str, str],
+    refused: Callable[..., PorticoError],
+    ask: Callable[..., Receipt],
+    above: str,
+) -> None:
+    """Below a pool, listener or policy that is being deleted nothing is changed or built, and a delete is accepted,
+    however often it is asked for; what is beside it is left alone."""
+    activate(database, LoadBalancer, Listener, Pool, L7Policy, Member)
+    ask("delete", above, parts[above])
+
+    for kind in BELOW[above]:
+        error = refused(Conflict, "update", kind, parts[kind], {"admin_state_up": False})
+        assert "is being deleted" in str(error)
+    for kind in {"l7rule", "health_monitor"} & set(BELOW[above]):  # these are still to be built
+        assert "is being deleted" in str(refused(Conflict, "create", kind, parts[kind]))
+    for kind in BELOW[above]:
+        first = ask("delete", kind, parts[kind])
+        assert ask("delete", kind, parts[kind]) == first
+    beside = "listener" if above == "pool" else "pool"
+    ask("update", beside, parts[beside], {"name": "still here"})
+
+
+def test_nothing_is_changed_below_a_pool_whose_delete_comes_at_the_same_moment(
+    database: Database, catalog: Catalog, member: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """Whoever asks at once: no change of a member was accepted after the delete of its pool."""
+    activate(database, LoadBalancer, Pool, Member)
+
+    def act(number: int) -> None:
+        try:
+            if number == 4:
+                ask("delete", "pool", member["pool"])
+            else:
+                ask("update", "member", member["member"], {"weight": 10 + number})
+        except Conflict:
+            pass
+
+    at_once(8, act)
+
+    order = [row["action"] for row in rows(database, Operation)]
+    assert order[-1] == "delete"
+
+
+def test_an_update_takes_as_many_statements_wherever_the_object_is(
+    database: Database, parts: dict[str, str], ask: Callable[..., Receipt]
+) -> None:
+    """Asking what is above costs no statement: one reads, one takes its place in the line, one writes the row, one
+    writes the operation."""
+    for kind in ("member", "l7rule", "pool"):
+        with counted(database) as statements:
+            ask("update", kind, parts[kind], {"admin_state_up": False})
+        assert len(statements) == 4, (kind, statements)
 
 
 def test_an_object_in_error_takes_changes_and_deletes(

@@ -18,6 +18,7 @@ from tests.support.database import DatabaseSource, SQLiteFiles, TemplateSetup
 from tests.support.keystone import Keystone
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import PostgreSQL
+from tests.support.rabbitmq import RabbitMQ
 from tests.support.reaper import start_run
 from tests.support.server import Server, ServerUnavailableError
 
@@ -26,6 +27,7 @@ __all__ = [
     "DatabaseSource",
     "MariaDB",
     "PostgreSQL",
+    "RabbitMQ",
     "SQLiteFiles",
     "Server",
     "ServerUnavailableError",
@@ -74,6 +76,12 @@ class Services:
     def _keystone(self) -> Keystone:
         return self._running.enter_context(Keystone(self._directory / "keystone"))
 
+    @property
+    def rabbitmq(self) -> RabbitMQ:
+        """The RabbitMQ server."""
+        self._rabbitmq.start()
+        return self._rabbitmq
+
     @cached_property
     def _postgresql(self) -> PostgreSQL:
         return self._running.enter_context(PostgreSQL(self._directory / "postgresql", durable=self._durable))
@@ -81,6 +89,10 @@ class Services:
     @cached_property
     def _mariadb(self) -> MariaDB:
         return self._running.enter_context(MariaDB(self._directory / "mariadb", durable=self._durable))
+
+    @cached_property
+    def _rabbitmq(self) -> RabbitMQ:
+        return self._running.enter_context(RabbitMQ(self._directory / "rabbitmq"))
 
     def __enter__(self) -> Self:
         """Return the services, none of which has started."""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from portico.settings import KeystoneSettings, LimitSettings, Settings, WorkerSettings
 
@@ -34,6 +34,14 @@ def test_the_defaults_are_the_promised_ones() -> None:
             "batch_size": 1000,
             "wait_seconds": 600.0,
             "stop_seconds": 30.0,
+        },
+        "messaging": {
+            "url": SecretStr(""),
+            "topic": "portico",
+            "prefetch": 16,
+            "heartbeat_seconds": 15,
+            "retry_seconds": 1.0,
+            "backlog": 1000,
         },
         "limits": {"operations": 200, "amphora_builds": 20, "failovers": 10},
         "validation": {"allow_ping_monitors": False, "allow_loopback_members": True, "max_members": 5000},
@@ -100,6 +108,7 @@ def test_a_file_gives_values_and_arguments_win_over_it(tmp_path: Path) -> None:
         ("[network]\ndriver = 'magic'\n", "network.driver"),
         ("[validation]\nmax_members = 'many'\n", "validation.max_members"),
         ("[keystone]\nauth_url = 'http://k'\nusername = 'portico'\n", "keystone.password"),
+        ("[messaging]\ntopic = 'two words'\n", "messaging.topic"),
     ],
 )
 def test_a_wrong_name_or_value_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:

@@ -205,6 +205,30 @@ def test_deleting_a_pool_with_queued_changes_below_it(world: World) -> None:
     world.assert_in_step(ids["load_balancer"])
 
 
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["together", "while the pool goes"])
+def test_a_delete_of_what_goes_anyway_succeeds(meanwhile: bool, world: World) -> None:
+    """The member and the monitor of a pool that is being deleted are deleted, too, and whoever asks is told so."""
+    ids = world.build()
+    accepted: list[str] = []
+
+    def ask_for_parts(*_: str) -> None:
+        if not accepted:
+            kinds = ("member", "health_monitor")
+            accepted.extend(world.ask("delete", kind, ids[kind]).operation_id for kind in kinds)
+
+    accepted_pool = world.ask("delete", "pool", ids["pool"]).operation_id
+    if meanwhile:
+        world.on_task = ask_for_parts
+    else:
+        ask_for_parts()
+
+    world.run_all()
+
+    assert [world.operation(it)["state"] for it in (accepted_pool, *accepted)] == ["SUCCEEDED"] * 3
+    assert world.rows(Pool) == world.rows(Member) == []
+    world.assert_in_step(ids["load_balancer"])
+
+
 def test_a_refused_change_whose_previous_pool_is_deleted_meanwhile(world: World) -> None:
     """The last known good value of a reference cannot come back when what it refers to is gone: then it is none."""
     ids = world.build()

@@ -109,13 +109,18 @@ class World:
         return self._workers[0] if self._workers else self.add_worker()
 
     def add_worker(self, **drivers: Any) -> ControllerWorker:
-        """Another worker, with other drivers where they are given (``amphorae=...``)."""
+        """Another worker, with other drivers where they are given (``amphorae=...``, ``notifier=...``)."""
         worker = ControllerWorker(
             self.settings,
             database=self._connect(),
-            notifier=self.notifier,
             on_task=self._tell,
-            **{"compute": self.compute, "network": self.network, "amphorae": self.amphorae, **drivers},
+            **{
+                "compute": self.compute,
+                "network": self.network,
+                "amphorae": self.amphorae,
+                "notifier": self.notifier,
+                **drivers,
+            },
         )
         self._workers.append(worker)
         return worker

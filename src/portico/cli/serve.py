@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from portico.api import create_app
-from portico.bootstrap import Embedded, log_plainly, open_embedded
+from portico.bootstrap import Embedded, build_notifier, log_plainly, open_embedded
 from portico.cli.configuration import describe_faults, fail, read_settings
 from portico.cli.data_directory import hold_directory
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.notice import count, say, welcome
 from portico.cli.stop_signals import StopSignals
-from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.errors import PorticoError
 from portico.settings import Settings
 from portico.store.database import Database
@@ -104,11 +104,17 @@ def _remove_all(embedded: Embedded) -> list[str]:
 
 
 def serve_api(config: Path | None) -> None:
-    """Run the API alone; workers find what it accepts within ``worker.poll_seconds``."""
+    """Run the API alone. Workers are told of what it accepts where there is a broker (``messaging.url``), and find it
+    within ``worker.poll_seconds`` in any case."""
+    logging.basicConfig(level=logging.WARNING)
     log_plainly()
     settings: Settings = read_settings(config)
+    try:
+        notifier = build_notifier(settings)
+    except PorticoError as error:
+        fail(str(error))
     database = Database(settings.database)
-    requests = Requests(database, settings.validation, InProcessNotifier(), settings.quotas)
+    requests = Requests(database, settings.validation, notifier, settings.quotas)
     try:
         app = create_app(settings, database=database, requests=requests)
         with (
@@ -119,4 +125,5 @@ def serve_api(config: Path | None) -> None:
     except PorticoError as error:
         fail(str(error))
     finally:
+        notifier.close()
         database.close()

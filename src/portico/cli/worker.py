@@ -48,6 +48,7 @@ def run_worker(settings: Settings) -> int:
     Raises:
         DriverError: certificates are missing or wrong.
         StoreError: the database refused.
+        InvalidInput: ``messaging.url`` is wrong.
     """
     _log_to_stderr()
     stopping = _stop_on_signals()
@@ -63,6 +64,7 @@ def run_worker(settings: Settings) -> int:
         # Threads are still busy with what was handed over; waiting for them is what we were told not to do.
         os._exit(1)
     controller_worker.close()
+    controller_worker.services.notifier.close()
     controller_worker.services.database.close()
     return 0
 

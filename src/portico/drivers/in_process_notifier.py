@@ -4,13 +4,45 @@ from __future__ import annotations
 
 import threading
 
+from portico.ports.notifier import Consumer, Notice
+
 
 class InProcessNotifier:
-    """Wakes the threads of this process. Other processes hear nothing and find their work by polling."""
+    """Calls the consumers of this process. Other processes hear nothing and find their work by polling."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._generation = 0
+        self._consumers: list[Consumer] = []
+
+    def announce(self, notice: Notice) -> None:
+        """Call one consumer, in turn, in the caller's thread; it wakes whom it concerns."""
+        with self._changed:
+            consumer = self._consumers.pop(0) if self._consumers else None
+            if consumer is not None:
+                self._consumers.append(consumer)
+        if consumer is None:
+            self.notify()
+        else:
+            getattr(consumer, notice.method)(notice.context, **notice.arguments)
+
+    def broadcast(self) -> None:
+        """Call every consumer, in the caller's thread."""
+        with self._changed:
+            consumers = list(self._consumers)
+        for consumer in consumers:
+            consumer.look({})
+
+    def subscribe(self, consumer: Consumer) -> None:
+        """Call it, too."""
+        with self._changed:
+            self._consumers.append(consumer)
+
+    def unsubscribe(self, consumer: Consumer) -> None:
+        """Call it no more."""
+        with self._changed:
+            if consumer in self._consumers:
+                self._consumers.remove(consumer)
 
     def notify(self) -> None:
         """Wake everyone who waits."""
@@ -27,3 +59,8 @@ class InProcessNotifier:
         """Return once there were more notifications than ``seen``, or after ``seconds``."""
         with self._changed:
             self._changed.wait_for(lambda: self._generation > seen, seconds)
+
+    def close(self) -> None:
+        """Forget the consumers."""
+        with self._changed:
+            self._consumers.clear()

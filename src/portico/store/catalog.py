@@ -27,8 +27,9 @@ from portico.resources.row import new_id, table_of
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, shown_status
 from portico.store import rules
+from portico.store.ancestors import with_ancestors
 from portico.store.database import Database
-from portico.store.subjects import SUBJECTS
+from portico.store.subjects import SUBJECTS, Subject
 
 _DELETED = ProvisioningStatus.PENDING_DELETE
 
@@ -215,11 +216,7 @@ def _place(
     load_balancer_id = found["id"] if parent_kind == "load_balancer" else found["load_balancer_id"]
     hold(connection, load_balancer_id)
     # Asked again now that nothing moves: a delete may have been accepted since.
-    present = connection.execute(_reading_statuses(parent.model), this).one_or_none()
-    if present is None:
-        raise parent.missing(str(parent_id))
-    if _DELETED in present:
-        raise Conflict(f"{parent.missing.kind} {parent_id} is being deleted, or the load balancer that it is part of")
+    check_staying(connection, parent, found["id"])
     place = {"load_balancer_id": load_balancer_id}
     if not columns.get("project_id"):
         place["project_id"] = found["project_id"]
@@ -244,13 +241,23 @@ def _reading(model: type[Row]) -> Select[Any]:
     return select(table).where(table.c.id == bindparam("this_id"))
 
 
+def check_staying(connection: Connection, subject: Subject, object_id: str) -> None:
+    """Raises Conflict where an object, or what it is part of, is being deleted; NotFound where it is gone. One
+    statement."""
+    present = connection.execute(_reading_statuses(subject.model), {"this_id": object_id}).one_or_none()
+    if present is None:
+        raise subject.missing(object_id)
+    if _DELETED in present:
+        raise Conflict(f"{subject.missing.kind} {object_id} is being deleted, or something that it is part of")
+
+
 @cache
 def _reading_statuses(model: type[Row]) -> Select[Any]:
-    """Its own status and its load balancer's."""
+    """Its own status, and those of all that it is part of."""
     table, owner = table_of(model), table_of(LoadBalancer).alias("owner")
     own = table.c.id if model is LoadBalancer else table.c.load_balancer_id
     statuses = select(table.c.provisioning_status, owner.c.provisioning_status).join(owner, owner.c.id == own)
-    return statuses.where(table.c.id == bindparam("this_id"))
+    return with_ancestors(statuses, model).where(table.c.id == bindparam("this_id"))
 
 
 _HOLD = update(Lease).where(Lease.key == bindparam("this_key")).values(pending=Lease.pending)

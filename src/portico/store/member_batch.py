@@ -15,7 +15,7 @@ from portico.resources.row import new_id, table_of, utc_now
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, sources
 from portico.store import rules
-from portico.store.catalog import hold
+from portico.store.catalog import check_staying, hold
 from portico.store.leases import arrive
 from portico.store.operations import Action, Moved, Request, accept_in
 from portico.store.priorities import Priority
@@ -55,11 +55,9 @@ def replace_members(
     pool = connection.execute(select(table_of(Pool)).where(Pool.id == pool_id)).mappings().one_or_none()
     if pool is None:
         raise PoolNotFound(pool_id)
-    if pool["provisioning_status"] == ProvisioningStatus.PENDING_DELETE:
-        raise Conflict(f"pool {pool_id} is being deleted")
     load_balancer_id = pool["load_balancer_id"]
     hold(connection, load_balancer_id)
-    rules.check_not_going(connection, load_balancer_id)
+    check_staying(connection, SUBJECTS["pool"], pool["id"])
     rows = connection.execute(select(table_of(Member)).where(Member.pool_id == pool_id)).mappings()
     present = {(row["address"], row["protocol_port"]): dict(row) for row in rows}
     wanted = _parse(members, present, settings)

@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Select, Update, bindparam, delete, insert, select, update
 
 from portico.errors import AmphoraInUse, Conflict, IllegalTransition, InvalidInput, NoSuitableAmphora, PorticoError
+from portico.ports.notifier import Notice
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Tag
 from portico.resources.row import new_id, table_of, utc_now
 from portico.settings import ValidationSettings
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus, check_transition
 from portico.store import rules
+from portico.store.ancestors import ancestors, nothing_above_goes, with_ancestors
 from portico.store.catalog import make_room
 from portico.store.database import Database
 from portico.store.dialects import now_ms
@@ -59,6 +61,10 @@ class Request:
     changes: dict[str, Any] | None = None
     request_id: str | None = None
     claimant: tuple[str, int] | None = None
+
+    def notice(self, operation_id: str) -> Notice:
+        """What is announced once it is accepted as this operation."""
+        return Notice(f"{self.action}_{self.kind}", self.kind, self.subject_id, operation_id, self.request_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +174,8 @@ def accept_in(connection: Connection, request: Request, operation_id: str, setti
 
 
 def _read_subject(connection: Connection, subject: Subject, request: Request) -> dict[str, Any] | None:
-    """The row, its load balancer's status, its lease's epoch, and an unfinished operation that already does the
-    same."""
+    """The row, its ancestors' and its load balancer's status, its lease's epoch, and an unfinished operation that
+    already does the same."""
     wanted = {"this_id": request.subject_id, "this_action": request.action}
     row = connection.execute(_reading(subject.model), wanted).mappings().one_or_none()
     if row is None:
@@ -202,6 +208,7 @@ def _reading(model: type[Row]) -> Select[Any]:
         of_owner = owner.c.provisioning_status.label("_lb_status")
         statement = statement.add_columns(Lease.key.label("_lease_key"), Lease.epoch.label("_epoch"), of_owner)
         statement = statement.join(Lease, Lease.key == parent).join(owner, owner.c.id == parent)
+        statement = with_ancestors(statement, model)
     return statement.where(table.c.id == bindparam("this_id"))
 
 
@@ -221,6 +228,9 @@ def _check_status(subject: Subject, request: Request, row: dict[str, Any]) -> No
     status = row["provisioning_status"]
     if row["_lb_status"] == ProvisioningStatus.PENDING_DELETE and request.action != Action.DELETE:
         raise Conflict(f"{what}: its load balancer is being deleted")
+    for ancestor in ancestors(subject.model):
+        if row[ancestor.label] == ProvisioningStatus.PENDING_DELETE and request.action != Action.DELETE:
+            raise Conflict(f"{what}: its {ancestor.name} is being deleted")
     if request.action == Action.CREATE and status != ProvisioningStatus.PENDING_CREATE:
         raise IllegalTransition(f"{what} is {status}: only an object that is PENDING_CREATE can be created")
     if request.action in (Action.UPDATE, Action.FAILOVER) and status == ProvisioningStatus.PENDING_DELETE:
@@ -295,20 +305,22 @@ def _write_subject(
     else:
         values["provisioning_status"] = _next_status(request.action, row["provisioning_status"])
         seen["seen_status"] = row["provisioning_status"]
-    if connection.execute(_writing(subject.model), {**seen, **values, **columns}).rowcount != 1:
+    writing = _writing(subject.model, may_go=request.action == Action.DELETE)
+    if connection.execute(writing, {**seen, **values, **columns}).rowcount != 1:
         raise Moved(f"{subject.name} {request.subject_id} was changed meanwhile")
     return (columns, {name: row[name] for name in columns}) if changes is not None else (None, None)
 
 
 @cache
-def _writing(model: type[Row]) -> Update:
-    """Sets what it is given, where the row still is what was read."""
+def _writing(model: type[Row], *, may_go: bool) -> Update:
+    """Sets what it is given, where the row still is what was read, and may stay unless it ``may_go``."""
     table = table_of(model)
     status = table.c.status if model is Amphora else table.c.provisioning_status
     return update(table).where(
         table.c.id == bindparam("this_id"),
         status == bindparam("seen_status"),
         table.c.updated_at.is_not_distinct_from(bindparam("seen_at")),
+        *([] if may_go else nothing_above_goes(model)),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from portico.ports.notifier import Notifier
+from portico.ports.notifier import Notice, Notifier
 from portico.resources import Operation
 from portico.resources.row import new_id
 from portico.settings import QuotaSettings, ValidationSettings
@@ -105,7 +105,7 @@ class Requests:
             quotas.enforce(connection, accepted.shown["project_id"], added, self._quotas)
             return replace(accepted, parts=_show_parts(connection, object_id)) if parts else accepted
 
-        return self._transact(kind, object_id, write, finish)
+        return self._transact(request, write, finish)
 
     def update(
         self, kind: str, object_id: str, changes: Mapping[str, Any], *, request_id: str | None = None
@@ -143,7 +143,7 @@ class Requests:
 
         # Asked for again after a lost answer, there is nothing left to change.
         transact_unmoved(self._database, work, lambda _connection: None)
-        self._notifier.notify()
+        self._notifier.announce(Notice("batch_update_members", "pool", pool_id, request_id=request_id))
 
     def outcome(self, operation_id: str) -> Outcome | None:
         """How an operation stands; None for one that is not known."""
@@ -156,12 +156,11 @@ class Requests:
                 rules.check_childless(connection, request.subject_id)
             return accept_in(connection, request, operation_id, self._settings).operation_id
 
-        return self._transact(request.kind, request.subject_id, write)
+        return self._transact(request, write)
 
     def _transact(
         self,
-        kind: str,
-        object_id: str,
+        request: Request,
         write: Callable[[Connection, str], str | None],
         finish: Callable[[Connection, Accepted], Accepted] = lambda _connection, accepted: accepted,
     ) -> Accepted:
@@ -170,8 +169,8 @@ class Requests:
         operation_id = new_id()
 
         def accepted(connection: Connection, found: str) -> Accepted:
-            shown = show_object(connection, SUBJECTS[kind].view, object_id) or {}
-            return finish(connection, Accepted(object_id, found, shown))
+            shown = show_object(connection, SUBJECTS[request.kind].view, request.subject_id) or {}
+            return finish(connection, Accepted(request.subject_id, found, shown))
 
         def work(connection: Connection) -> Accepted:
             return accepted(connection, write(connection, operation_id) or operation_id)
@@ -181,7 +180,7 @@ class Requests:
             return accepted(connection, operation_id) if found else None
 
         result = transact_unmoved(self._database, work, already_done)
-        self._notifier.notify()
+        self._notifier.announce(request.notice(result.operation_id))
         return result
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from portico.errors import Conflict, Duplicate, InvalidInput
-from portico.resources import AvailabilityZone, Flavor, L7Policy, Listener, LoadBalancer, Member, Pool
+from portico.resources import AvailabilityZone, Flavor, L7Policy, Listener, Member, Pool
 from portico.resources.pool import CARRIED_BY
 from portico.settings import ValidationSettings
 from portico.status import ProvisioningStatus
@@ -24,13 +24,6 @@ def check_offers(connection: Connection, flavor_id: str | None, availability_zon
         offered = select(AvailabilityZone.enabled).where(AvailabilityZone.name == availability_zone)
         if not connection.scalar(offered):
             raise InvalidInput("availability_zone", f"there is no enabled availability zone {availability_zone!r}")
-
-
-def check_not_going(connection: Connection, load_balancer_id: str) -> None:
-    """A load balancer is not being deleted."""
-    status = connection.scalar(select(LoadBalancer.provisioning_status).where(LoadBalancer.id == load_balancer_id))
-    if status == ProvisioningStatus.PENDING_DELETE:
-        raise Conflict(f"load balancer {load_balancer_id} is being deleted")
 
 
 def check_childless(connection: Connection, load_balancer_id: str) -> None:

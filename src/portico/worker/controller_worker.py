@@ -50,7 +50,7 @@ class ControllerWorker(FlowEngine):
         settings: all settings.
         database: the store.
         compute, network, amphorae: the drivers.
-        notifier: wakes waiting callers and run loops.
+        notifier: wakes waiting callers here, and run loops anywhere.
         on_task: see ``FlowEngine``.
     """
 
@@ -252,6 +252,8 @@ class ControllerWorker(FlowEngine):
         taken_at = time.monotonic()
         request = Request(action, kind, subject_id, changes, claimant=(self.owner, self._lease_ms))
         receipt = accept(self.services.database, request, self.services.settings.validation)
+        if receipt.claim is None:
+            self.services.notifier.announce(request.notice(receipt.operation_id))
         self._see_through(receipt, taken_at)
 
     def _see_through(self, receipt: Receipt, taken_at: float) -> None:
@@ -261,8 +263,6 @@ class ControllerWorker(FlowEngine):
         settings = self.services.settings.worker
         deadline = time.monotonic() + settings.wait_seconds
         pause = 0.01
-        if claim is None:
-            self.services.notifier.notify()
         while True:
             if claim is not None:
                 ended = self._runner.run(claim, taken_at, fresh_id)

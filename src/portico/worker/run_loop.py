@@ -1,4 +1,4 @@
-"""The run loop: threads that run what is queued, until they are asked to stop."""
+"""The run loop: threads that run what is queued, woken by the queue's consumer, until they are asked to stop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 from portico.errors import StoreError
 from portico.store.leases import Claim, next_due_ms
 from portico.worker.controller_worker import ControllerWorker
+from portico.worker.queue_consumer import QueueConsumer
 
 log = structlog.get_logger()
 LOOK_SECONDS = 0.02
@@ -17,8 +18,8 @@ LOOK_SECONDS = 0.02
 
 
 class RunLoop:
-    """Runs queued operations with a worker's settings: ``threads`` at once, woken by the notifier, at the latest after
-    ``poll_seconds``."""
+    """Runs queued operations with a worker's settings: ``threads`` at once, woken by the messages that its consumer
+    gets from the notifier, at the latest after ``poll_seconds``."""
 
     def __init__(self, worker: ControllerWorker) -> None:
         self._worker = worker
@@ -26,20 +27,28 @@ class RunLoop:
         self._notifier = worker.services.notifier
         self._stopping = threading.Event()
         self._lookout = threading.Lock()
+        self._consumer = QueueConsumer(self.wake, self._notifier.broadcast)
         self._threads = [
             threading.Thread(target=self._run, name=f"run-loop-{number}", daemon=True)
             for number in range(self._settings.threads)
         ]
 
     def start(self) -> None:
-        """Start the threads."""
+        """Start the threads, and take messages."""
         for thread in self._threads:
             thread.start()
+        self._notifier.subscribe(self._consumer)
+
+    def wake(self) -> bool:
+        """Let a thread look. False where none is free to: they all look when they have done what they do."""
+        self._notifier.notify()
+        return self._lookout.locked() and not self._stopping.is_set()
 
     def stop(self) -> bool:
         """Take nothing new, and wait for what runs, ``stop_seconds`` at most; what is not done then is handed over to
         other workers. Returns whether everything had ended: if not, end the process, its threads are still busy."""
         self._stopping.set()
+        self._notifier.unsubscribe(self._consumer)
         self._notifier.notify()
         deadline = time.monotonic() + self._settings.stop_seconds
         for thread in self._threads:

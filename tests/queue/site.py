@@ -1,0 +1,127 @@
+"""A site with a broker: requests on one side, workers on the other, and only broker and database between them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from kombu.connection import Connection
+
+from portico.bootstrap import build_notifier
+from portico.ports.notifier import Notifier
+from portico.settings import MessagingSettings
+from portico.store.requests import Requests
+from portico.worker.run_loop import RunLoop
+from tests.worker.world import World
+
+NEVER = 3600.0
+"""Seconds between two polls: more than a test may take, so that what is found was told."""
+_PATIENCE = 60.0
+
+
+class Site:
+    """A world whose requests and workers have a notifier each, as processes of their own have."""
+
+    def __init__(self, database_url: str, messaging: MessagingSettings, **worker: Any) -> None:
+        self.world = World(database_url, **{"poll_seconds": NEVER, **worker})
+        self.messaging = messaging
+        self._notifiers: list[Notifier] = []
+        self._loops: list[RunLoop] = []
+        self.requests = Requests(self.world.database, self.world.settings.validation, self._build_notifier())
+
+    def _build_notifier(self) -> Notifier:
+        settings = self.world.settings.model_copy(update={"messaging": self.messaging})
+        self._notifiers.append(build_notifier(settings))
+        return self._notifiers[-1]
+
+    def start_worker(self, **drivers: Any) -> RunLoop:
+        """Another worker, which may not have reached the broker yet."""
+        loop = RunLoop(self.world.add_worker(notifier=self._build_notifier(), **drivers))
+        loop.start()
+        self._loops.append(loop)
+        return loop
+
+    def await_worker(self, loop: RunLoop) -> None:
+        """Wait until messages reach a worker."""
+        local = loop._notifier
+
+        def woken() -> bool:
+            seen = local.generation()
+            self._notifiers[0].broadcast()
+            local.wait(seen, 0.2)
+            return local.generation() > seen
+
+        wait_until(woken, "a message reaches the worker")
+
+    def close(self) -> None:
+        """Stop everything."""
+        for loop in self._loops:
+            loop.stop()
+        for notifier in self._notifiers:
+            notifier.close()
+        self.world.close()
+
+    # Asking
+
+    def create(self, **values: Any) -> str:
+        """Ask for a load balancer. Returns the operation's id."""
+        return self.requests.create("load_balancer", **values).operation_id
+
+    def await_success(self, operation_ids: Iterable[str]) -> None:
+        """Wait until all operations have succeeded."""
+        for operation_id in operation_ids:
+            wait_until(partial(self.has_succeeded, operation_id), f"operation {operation_id} is carried out")
+
+    def has_succeeded(self, operation_id: str) -> bool:
+        """Whether it has; fails where it failed."""
+        outcome = self.requests.outcome(operation_id)
+        assert outcome is not None
+        assert outcome.state != "FAILED", outcome.reason
+        return outcome.state == "SUCCEEDED"
+
+    # Disturbing
+
+    def publish(self, *bodies: bytes | dict[str, Any], content_type: str = "application/json") -> None:
+        """Put messages into the queue as they are; a dict as oslo.messaging's envelope around it."""
+        url = self.messaging.url.get_secret_value().replace("rabbit://", "amqp://", 1)
+        with Connection(url) as connection, connection.Producer() as producer:  # type: ignore[no-untyped-call]
+            for body in bodies:
+                # The queue has its topic's name; every queue is bound to the default exchange by its own.
+                producer.publish(_encode(body), routing_key=self.messaging.topic, content_type=content_type)
+
+
+def _encode(body: bytes | dict[str, Any]) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    return json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(body)}).encode()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for what others do."""
+    deadline = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {_PATIENCE:g} s: {what}"
+        time.sleep(0.02)
+
+
+def in_threads(count: int, work: Callable[[int], None]) -> list[BaseException]:
+    """Call ``work`` with 0 to ``count - 1`` at once. Returns what it raised; fails where a call does not return."""
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(_PATIENCE)
+        assert not thread.is_alive(), "a call hangs"
+    return errors

@@ -1,0 +1,102 @@
+"""``portico api`` and ``portico worker`` beside a broker, and what they say and load."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from portico.bootstrap import build_notifier
+from portico.errors import InvalidInput
+from portico.ports.notifier import Notice
+from portico.settings import MessagingSettings, Settings
+from tests.cli.test_commands import _NOOP, _PORTICO, run
+from tests.cli.test_serve import await_active, await_answer
+from tests.queue.broker import messaging
+from tests.queue.site import NEVER, wait_until
+from tests.support.ports import find_free_port
+from tests.support.rabbitmq import RabbitMQ
+
+
+def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: RabbitMQ) -> None:
+    """What ``portico api`` accepts, a ``portico worker`` that never polls carries out; both end in order, with status
+    0, even while the broker hangs; none of them says its password."""
+    port = find_free_port()
+    config, errors = tmp_path / "portico.toml", tmp_path / "stderr"
+    settings = messaging(rabbitmq.url)
+    config.write_text(
+        f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[worker]\npoll_seconds = {NEVER}\n[api]\nport = {port}\n'
+        f'[messaging]\nurl = "{rabbitmq.url}"\ntopic = "{settings.topic}"\n{_NOOP}'
+    )
+    assert run("db", "upgrade", "--config", config).exit_code == 0
+    with errors.open("wb") as log:
+        processes = [
+            subprocess.Popen([*_PORTICO, *command, "--config", str(config)], stderr=log)
+            for command in (["worker"], ["api"])
+        ]
+    try:
+        wait_until(lambda: "takes messages" in errors.read_text(), "the worker has joined")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            await_answer(client, "/", processes[1])
+            for name in ("one", "two", "three"):
+                body = {"loadbalancer": {"name": name, "vip_subnet_id": "7f000000-0000-4000-8000-000000000002"}}
+                created = client.post("/v2.0/lbaas/loadbalancers", json=body)
+                await_active(client, created.json()["loadbalancer"]["id"])
+        rabbitmq.pause()
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        assert [process.wait(60) for process in processes] == [0, 0], errors.read_text()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert rabbitmq.url.split(":")[2].partition("@")[0] not in errors.read_text()
+
+
+def test_the_password_is_not_logged(rabbitmq: RabbitMQ, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither Portico nor the libraries log it, whatever their level, whether it is right or wrong."""
+    caplog.set_level(logging.DEBUG)
+    right = rabbitmq.url.split(":")[2].partition("@")[0]
+    wrong = "wr0ng-secret"
+    tried: list[str] = []
+
+    with capture_logs() as logs:
+        for url in (rabbitmq.url, rabbitmq.url.replace(right, wrong)):
+            tried.append(url)
+            notifier = build_notifier(Settings(messaging=messaging(url)))
+            notifier.announce(Notice("create_listener", "listener", "L"))
+            wait_until(lambda: len(logs) == len(tried), "it was tried")
+            notifier.close()
+
+    assert "no worker takes messages" in logs[0]["reason"]
+    assert "ACCESS_REFUSED" in logs[1]["reason"]
+    for secret in (right, wrong):
+        assert secret not in caplog.text
+        assert secret not in str(logs)
+        assert secret not in repr(messaging(f"rabbit://portico:{secret}@127.0.0.1/"))
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:5672", "carrier-pigeon://u:s3cret@host/", "rabbit://u:s3cret@host:port/"])
+def test_a_wrong_url_is_named_and_not_repeated(url: str) -> None:
+    """What oslo.messaging cannot use is refused by the setting's name, without the password in it."""
+    with pytest.raises(InvalidInput) as refusal:
+        build_notifier(Settings(messaging=MessagingSettings(url=SecretStr(url))))
+
+    assert refusal.value.field == "messaging.url"
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_nobody_pays_for_a_broker_that_is_not_there() -> None:
+    """Without a broker in the settings, oslo.messaging is not loaded."""
+    program = (
+        "import sys; from portico.bootstrap import build_notifier; from portico.settings import Settings\n"
+        "build_notifier(Settings()).close(); assert 'oslo_messaging' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)

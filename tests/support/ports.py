@@ -1,0 +1,12 @@
+"""Ports that are free."""
+
+from __future__ import annotations
+
+import socket
+
+
+def find_free_port() -> int:
+    """A port of 127.0.0.1 that nobody has right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
