@@ -48,6 +48,14 @@ def worker(
     run_workers(config, processes)
 
 
+@app.command("health-manager")
+def health_manager(config: ConfigOption = None) -> None:
+    """Watch load balancers, until SIGTERM or Ctrl-C: operating statuses and counters. Of several, one does it."""
+    from portico.cli.health_manager import run_health_manager  # noqa: PLC0415
+
+    run_health_manager(config)
+
+
 @app.command()
 def status(
     config: ConfigOption = None,
@@ -70,7 +78,8 @@ def up(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 9876,
     keep: Annotated[bool, typer.Option("--keep", help="Leave load balancers running at the end.")] = False,
 ) -> None:
-    """Run the whole of Portico on this machine, until SIGTERM or Ctrl-C: API, worker and agent, with SQLite."""
+    """Run the whole of Portico on this machine, until SIGTERM or Ctrl-C: API, worker, health manager and agent. With
+    SQLite."""
     from portico.cli.serve import default_directory, serve_all  # noqa: PLC0415
 
     serve_all(data_dir or default_directory(), host, port, keep=keep)
