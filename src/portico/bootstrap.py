@@ -105,9 +105,9 @@ def build_health_manager(settings: Settings, database: Database, client: AgentCl
     Raises:
         InvalidInput: the amphorae are no-op ones: they live in the memory of one worker, and no agent can be asked.
     """
-    log_plainly()
     if "noop" in (settings.compute.driver, settings.amphora.driver):
         raise InvalidInput("amphora.driver", "noop amphorae live in their worker's memory: there is nobody to ask")
+    log_plainly()
     return HealthManager(settings.health, database, AgentAmphorae(client))
 
 
