@@ -54,7 +54,7 @@ def test_counters_of_listener_load_balancer_and_amphora(
 
     of_first = {**ZERO, "bytes_in": 10, "bytes_out": 20, "total_connections": 2, "active_connections": 1}
     of_second = {**ZERO, "bytes_in": 5, "request_errors": 3}
-    counts = []
+    counts: list[list[int]] = []
     for _ in range(2):
         counts.append([])
         for address in addresses:
