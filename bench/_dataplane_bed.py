@@ -22,7 +22,7 @@ from bench._dataplane_clients import Report
 from portico import ControllerWorker
 from portico.bootstrap import Embedded, open_embedded
 from portico.ports.amphora import Amphorae, Endpoint
-from portico_wire import AmphoraState, Bundle, PushResult
+from portico_wire import AmphoraState, Bundle, PushResult, Statistics
 
 ORIGIN_ADDRESSES = [f"127.0.90.{number}" for number in range(1, 9)]
 LISTENER_PORT = 8080
@@ -77,6 +77,10 @@ class ObservedAmphorae:
     def state(self, endpoint: Endpoint) -> AmphoraState:
         """Ask the real driver."""
         return self.driver.state(endpoint)
+
+    def statistics(self, endpoint: Endpoint) -> Statistics:
+        """Ask the real driver."""
+        return self.driver.statistics(endpoint)
 
 
 class Clients:

@@ -22,6 +22,8 @@ from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import ensure_local_certificates
 from portico.drivers.network_loopback import LoopbackNetwork
 from portico.drivers.network_noop import NoopNetwork
+from portico.errors import InvalidInput
+from portico.health import HealthManager
 from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.ports.network import Network
@@ -109,6 +111,26 @@ def _build_drivers(settings: Settings, client: AgentClient | None) -> tuple[Comp
     return LocalCompute(client, settings.amphora.agent_url), AgentAmphorae(client)
 
 
+def build_health_client(settings: Settings) -> AgentClient:
+    """A client that waits for agents only as long as the health manager may; the caller closes it."""
+    longest = settings.health.request_seconds
+    connect = min(longest, settings.amphora.connect_seconds)
+    amphora = settings.amphora.model_copy(update={"request_seconds": longest, "connect_seconds": connect})
+    return AgentClient(amphora)
+
+
+def build_health_manager(settings: Settings, database: Database, client: AgentClient) -> HealthManager:
+    """A health manager that asks agents through ``client`` (``build_health_client``).
+
+    Raises:
+        InvalidInput: the amphorae are no-op ones: they live in the memory of one worker, and no agent can be asked.
+    """
+    if "noop" in (settings.compute.driver, settings.amphora.driver):
+        raise InvalidInput("amphora.driver", "noop amphorae live in their worker's memory: there is nobody to ask")
+    log_plainly()
+    return HealthManager(settings.health, database, AgentAmphorae(client))
+
+
 @dataclass
 class Embedded:
     """Portico on this machine: SQLite, loopback VIPs, and an agent that carries the amphorae.
@@ -120,6 +142,7 @@ class Embedded:
         settings: what it runs with.
         agent: the agent process; it and its amphorae go on when this is closed.
         client: talks to the agent.
+        health: writes operating statuses and counters; it has a thread, and a client of its own.
     """
 
     catalog: Catalog
@@ -128,6 +151,8 @@ class Embedded:
     settings: Settings
     agent: LocalAgent
     client: AgentClient
+    health: HealthManager
+    health_client: AgentClient
 
     def __enter__(self) -> Embedded:
         return self
@@ -139,6 +164,8 @@ class Embedded:
 
     def close(self, *, stop_agent: bool = False) -> None:
         """Close the worker. ``stop_agent`` ends the agent too; what its amphorae serve, they go on serving."""
+        self.health.stop()
+        self.health_client.close()
         self.worker.close()
         self.worker.services.notifier.close()
         self.worker.services.database.close()
@@ -180,6 +207,12 @@ def open_embedded(
     upgrade(settings.database.url)
     worker = build_worker(settings, on_task, client=client)
     database = worker.services.database
+    health_client = build_health_client(settings)
+    amphorae = worker.services.amphorae
+    if isinstance(amphorae, AgentAmphorae):
+        amphorae = AgentAmphorae(health_client)
+    health = HealthManager(settings.health, database, amphorae)
+    health.start()
     return Embedded(
         catalog=Catalog(database, settings.validation),
         requests=Requests(database, settings.validation, worker.services.notifier, settings.quotas),
@@ -187,4 +220,6 @@ def open_embedded(
         settings=settings,
         agent=agent,
         client=client,
+        health=health,
+        health_client=health_client,
     )

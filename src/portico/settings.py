@@ -133,6 +133,21 @@ class AmphoraSettings(_Group):
     """How long an amphora that is taken away may finish the connections it has."""
 
 
+class HealthSettings(_Group):
+    """How load balancers are watched."""
+
+    poll_seconds: PositiveFloat = 2.0
+    """How often each amphora is asked what it has counted and how it finds its members."""
+    threads: PositiveInt = 8
+    """Agents that are asked at the same time; those that did not answer the last time have two threads of their own."""
+    request_seconds: PositiveFloat = 3.0
+    """How long an agent may take to answer."""
+    misses: PositiveInt = 3
+    """An amphora that has not answered so many times in a row is logged. What it said last stays."""
+    lease_seconds: PositiveFloat = 15.0
+    """One health manager asks, however many there are: how long after its death another one takes over."""
+
+
 class ApiSettings(_Group):
     """How the API is served."""
 
@@ -217,6 +232,7 @@ class Settings(BaseSettings):
     network: NetworkSettings = NetworkSettings()
     compute: ComputeSettings = ComputeSettings()
     amphora: AmphoraSettings = AmphoraSettings()
+    health: HealthSettings = HealthSettings()
     api: ApiSettings = ApiSettings()
     keystone: KeystoneSettings | None = None
     quotas: QuotaSettings = QuotaSettings()

@@ -70,6 +70,7 @@ class Service:
             quotas=quotas or QuotaSettings(),
         )
         self.compute = NoopCompute()
+        self.amphorae = NoopAmphorae(self.compute)
         self.notifier = InProcessNotifier()
         self.database = Database(self.settings.database)
         self.worker = ControllerWorker(
@@ -77,7 +78,7 @@ class Service:
             database=Database(self.settings.database),
             compute=self.compute,
             network=NoopNetwork(),
-            amphorae=NoopAmphorae(self.compute),
+            amphorae=self.amphorae,
             notifier=self.notifier,
         )
         requests = Requests(self.database, self.settings.validation, self.notifier, self.settings.quotas)

@@ -42,13 +42,19 @@ def upgraded(config: Path) -> Path:
 
 def test_commands_that_need_a_schema_say_how_to_get_it(config: Path) -> None:
     """Without tables, worker and status end with status 1 and name the command that makes them; after it, they work."""
-    for command in ("worker", "status"):
+    for command in ("worker", "health-manager", "status"):
         refused = run(command, "--config", config)
         assert (refused.exit_code, "portico db upgrade" in refused.stderr) == (1, True), refused
 
     assert "revision" in run("db", "upgrade", "--config", config).stdout
     shown = run("status", "--config", config)
     assert (shown.exit_code, shown.stderr) == (0, "")
+
+
+def test_a_health_manager_needs_agents_to_ask(upgraded: Path) -> None:
+    """No-op amphorae live in another process's memory: that is said, and the command ends with status 1."""
+    refused = run("health-manager", "--config", upgraded)
+    assert (refused.exit_code, "amphora.driver" in refused.stderr) == (1, True), refused
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from portico.drivers.compute_noop import NoopCompute
 from portico.errors import AddressInUse, AmphoraGone, ConfigurationRefused, DriverUnavailable, StaleVersion
 from portico.ports.amphora import Amphorae, Endpoint
 from portico.ports.compute import Compute
+from portico_wire import ListenerStatistics, ServerStatistics, Statistics
 from tests.contracts.bundles import make_bundle, make_empty_bundle
 from tests.contracts.conftest import AgentHost
 from tests.support.ports import find_free_port
@@ -157,6 +158,8 @@ class AmphoraContract(ABC):
         with pytest.raises(AmphoraGone):
             amphorae.state(unknown)
         with pytest.raises(AmphoraGone):
+            amphorae.statistics(unknown)
+        with pytest.raises(AmphoraGone):
             amphorae.push(unknown, make_bundle(unknown.amphora_id, 1, port))
 
     def test_deleted_amphora_is_gone(self, world: World, endpoint: Endpoint, port: int) -> None:
@@ -166,6 +169,8 @@ class AmphoraContract(ABC):
         with pytest.raises(AmphoraGone) as refusal:
             world.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port))
         assert not refusal.value.transient
+        with pytest.raises(AmphoraGone):
+            world.amphorae.statistics(endpoint)
         assert endpoint.amphora_id not in world.compute.owned()
 
     def test_concurrent_pushes_leave_the_newest(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
@@ -183,6 +188,49 @@ class AmphoraContract(ABC):
             outcomes = dict(zip(versions, pool.map(push, versions), strict=True))
         assert outcomes[8] == "taken"
         assert amphorae.state(endpoint).version == 8
+
+    def test_statistics_of_nothing(self, amphorae: Amphorae, endpoint: Endpoint) -> None:
+        """Before the first push there is no process, and nothing that could count."""
+        empty = Statistics(endpoint.amphora_id, 0, None, None, (), ())
+        assert amphorae.statistics(endpoint) == empty
+        amphorae.push(endpoint, make_empty_bundle(endpoint.amphora_id, 4))
+        assert amphorae.statistics(endpoint) == replace(empty, version=4)
+
+    def test_statistics_name_what_runs(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
+        """Version and process are those of the state; each listener and server has its row, with nothing counted yet;
+        asking again changes nothing."""
+        bundle = make_bundle(endpoint.amphora_id, 7, port, weights=(1, 0))
+        amphorae.push(endpoint, bundle)
+        state, seen = amphorae.state(endpoint), amphorae.statistics(endpoint)
+        assert (seen.amphora_id, seen.version, seen.pid) == (endpoint.amphora_id, 7, state.pid)
+        assert seen.started_at is not None
+        assert seen.listeners == (ListenerStatistics("listener", "OPEN", 0, 0, 0, 0, 0, 0),)
+        assert [(each.backend, each.name, each.status, each.check, each.weight) for each in seen.servers] == [
+            ("pool", "member-0", "no check", "", 1),
+            ("pool", "member-1", "no check", "", 0),
+        ]
+        assert amphorae.statistics(endpoint) == seen
+
+    def test_statistics_of_a_new_process(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
+        """Servers that come and go leave the process that counts; another one shows by its pid."""
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
+        first = amphorae.statistics(endpoint)
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port, weights=(1, 1)))
+        second = amphorae.statistics(endpoint)
+        assert (second.version, second.pid, second.started_at) == (2, first.pid, first.started_at)
+        assert len(second.servers) == 2
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 3, port, answer="three"))
+        assert amphorae.statistics(endpoint).pid != first.pid
+
+    def test_statistics_of_an_amphora_that_cannot_be_reached(self, world: World, endpoint: Endpoint) -> None:
+        """Worth asking again: that is told from an amphora that is gone."""
+        with pytest.raises(DriverUnavailable) as refusal:
+            self.make_unreachable(world).statistics(endpoint)
+        assert refusal.value.transient
+
+    @abstractmethod
+    def make_unreachable(self, world: World) -> Amphorae:
+        """The driver, with a host in its way that does not answer the next question."""
 
     def test_configuration_that_the_daemon_refuses_leaves_the_old_one(
         self, amphorae: Amphorae, endpoint: Endpoint, port: int
@@ -243,6 +291,17 @@ class TestAgentAmphorae(AmphoraContract):
         """A running agent is needed."""
         return World(AgentAmphorae(agent_host.client), LocalCompute(agent_host.client, agent_host.agent.url))
 
+    def make_unreachable(self, world: World) -> Amphorae:
+        """Nobody listens where the agent is said to be."""
+        port = find_free_port()
+
+        class Elsewhere(AgentAmphorae):
+            def statistics(self, endpoint: Endpoint) -> Statistics:
+                return super().statistics(replace(endpoint, agent_url=f"https://127.0.0.1:{port}"))
+
+        assert isinstance(world.amphorae, AgentAmphorae)
+        return Elsewhere(world.amphorae._client)
+
 
 class TestNoopAmphorae(AmphoraContract):
     """In memory."""
@@ -254,6 +313,12 @@ class TestNoopAmphorae(AmphoraContract):
         """Nothing is needed."""
         compute = NoopCompute()
         return World(NoopAmphorae(compute), compute)
+
+    def make_unreachable(self, world: World) -> Amphorae:
+        """As planned."""
+        assert isinstance(world.amphorae, NoopAmphorae)
+        world.amphorae.fail_next("statistics", DriverUnavailable("unreachable"))
+        return world.amphorae
 
 
 def test_noop_amphorae_refuse_on_purpose() -> None:
@@ -282,3 +347,53 @@ def test_lost_reply_of_a_push() -> None:
         amphorae.push(endpoint, bundle)
     assert amphorae.state(endpoint).version == 1
     assert amphorae.push(endpoint, bundle).method == "unchanged"
+
+
+def _find(statistics: Statistics, name: str) -> ServerStatistics:
+    return next(server for server in statistics.servers if server.name == name)
+
+
+def test_noop_servers_fare_as_they_are_told() -> None:
+    """A checked server goes down and comes back, one without a check is never noticed, one that tracks follows; before
+    its first check a server says so."""
+    amphorae = NoopAmphorae()
+    endpoint = Endpoint("amphora", "noop://amphora")
+    bundle = make_bundle("amphora", 1, 8080, weights=(1, 1, 1))
+    lines = [f"{bundle.servers[0].line} check", f"{bundle.servers[1].line} track pool/member-0", bundle.servers[2].line]
+    servers = tuple(replace(server, line=line) for server, line in zip(bundle.servers, lines, strict=True))
+    text = bundle.haproxy
+    for before, after in zip(bundle.servers, servers, strict=True):
+        text = text.replace(before.line, after.line)
+    amphorae.push(endpoint, replace(bundle, haproxy=text, servers=servers))
+
+    assert [(each.status, each.check) for each in amphorae.statistics(endpoint).servers] == [
+        ("UP", "L7OK"),
+        ("UP", ""),
+        ("no check", ""),
+    ]
+    amphorae.traffic.hold_checks({"member-0"})
+    assert _find(amphorae.statistics(endpoint), "member-0").check == "INI"
+    amphorae.traffic.hold_checks(set())
+    for name in ("member-0", "member-1", "member-2"):
+        amphorae.traffic.take_down(name)
+    assert [each.status for each in amphorae.statistics(endpoint).servers] == ["DOWN", "DOWN", "no check"]
+    amphorae.traffic.bring_up("member-0")
+    assert _find(amphorae.statistics(endpoint), "member-0").status == "UP"
+
+
+def test_noop_listeners_count_what_they_are_told() -> None:
+    """Counts add up in the process that runs, and start at zero in the next one; there is no other counter."""
+    amphorae = NoopAmphorae()
+    endpoint = Endpoint("amphora", "noop://amphora")
+    amphorae.push(endpoint, make_bundle("amphora", 1, 8080))
+    for _ in range(2):
+        amphorae.traffic.count("listener", bytes_in=5, total_connections=1)
+    [before] = amphorae.statistics(endpoint).listeners
+    assert (before.bytes_in, before.total_connections, before.bytes_out) == (10, 2, 0)
+
+    amphorae.restart("amphora")
+    amphorae.traffic.report_listener("listener", "FULL")
+    [after] = amphorae.statistics(endpoint).listeners
+    assert (after.bytes_in, after.status) == (0, "FULL")
+    with pytest.raises(ValueError, match="bytes_lost"):
+        amphorae.traffic.count("listener", bytes_lost=1)

@@ -9,44 +9,46 @@ _SOURCES = Path(__file__).resolve().parents[2] / "src" / "portico"
 _COLUMNS = {"provisioning_status", "status", "state"}
 _WRITERS = {"store/results.py", "store/operations.py", "store/amphorae.py", "store/member_batch.py"}
 # These show a row to its user with another status than the stored one, in a copy: that writes no column.
+# Operating statuses have no table of transitions: what was applied, what was observed, and what a new object starts as.
+_OPERATING_WRITERS = {"store/results.py", "store/observations.py", "store/catalog.py", "store/member_batch.py"}
 _VIEWS = {"store/catalog.py", "store/status_tree.py"}
 _WRITING_CALLS = {"values", "ordered_values"}
 
 
-def _writes(tree: ast.AST) -> set[int]:
+def _writes(tree: ast.AST, columns: set[str] = _COLUMNS) -> set[int]:
     """Lines that give a status to a column: ``values(status=...)``, ``{"status": ...}`` handed to it, ``row.status =``,
     ``setattr``."""
     lines: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _WRITING_CALLS:
-            lines |= {node.lineno for keyword in node.keywords if keyword.arg in _COLUMNS}
+            lines |= {node.lineno for keyword in node.keywords if keyword.arg in columns}
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             lines |= {
                 node.lineno
                 for target in targets
-                if (isinstance(target, ast.Attribute) and target.attr in _COLUMNS and not _is_own(target))
-                or (isinstance(target, ast.Subscript) and _names_status(target.slice))
+                if (isinstance(target, ast.Attribute) and target.attr in columns and not _is_own(target))
+                or (isinstance(target, ast.Subscript) and _names_status(target.slice, columns))
             }
             if isinstance(node.value, ast.Dict):
-                lines |= {node.lineno for key in node.value.keys if key is not None and _names_status(key)}
+                lines |= {node.lineno for key in node.value.keys if key is not None and _names_status(key, columns)}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
-            lines |= {node.lineno for argument in node.args if _names_status(argument)}
+            lines |= {node.lineno for argument in node.args if _names_status(argument, columns)}
     return lines
 
 
-def _names_status(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value in _COLUMNS
+def _names_status(node: ast.AST, columns: set[str]) -> bool:
+    return isinstance(node, ast.Constant) and node.value in columns
 
 
 def _is_own(target: ast.Attribute) -> bool:
     return isinstance(target.value, ast.Name) and target.value.id == "self"
 
 
-def _found() -> dict[str, set[int]]:
+def _found(columns: set[str] = _COLUMNS) -> dict[str, set[int]]:
     found = {}
-    for path in sorted((_SOURCES / "store").glob("*.py")) + sorted((_SOURCES / "tasks").glob("*.py")):
-        lines = _writes(ast.parse(path.read_text()))
+    for path in sorted(path for folder in ("store", "tasks", "health") for path in (_SOURCES / folder).glob("*.py")):
+        lines = _writes(ast.parse(path.read_text()), columns)
         if lines:
             found[str(path.relative_to(_SOURCES))] = lines
     return found
@@ -57,6 +59,12 @@ def test_only_four_modules_write_statuses() -> None:
     assert set(_found()) - _VIEWS == _WRITERS
     for name in _VIEWS:
         assert "shown_status(" in (_SOURCES / name).read_text()
+
+
+def test_only_four_modules_write_operating_statuses() -> None:
+    """What amphorae say is written in one place, what follows from an applied change in another; a new object starts
+    with one."""
+    assert set(_found({"operating_status"})) == _OPERATING_WRITERS
 
 
 def test_the_writers_ask_the_tables() -> None:

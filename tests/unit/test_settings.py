@@ -57,6 +57,13 @@ def test_the_defaults_are_the_promised_ones() -> None:
             "request_seconds": 60.0,
             "drain_seconds": 5.0,
         },
+        "health": {
+            "poll_seconds": 2.0,
+            "threads": 8,
+            "request_seconds": 3.0,
+            "misses": 3,
+            "lease_seconds": 15.0,
+        },
         "api": {
             "host": "127.0.0.1",
             "port": 9876,

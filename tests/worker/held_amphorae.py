@@ -6,7 +6,7 @@ import threading
 
 from portico.drivers.amphora_noop import NoopAmphorae
 from portico.ports.amphora import Endpoint
-from portico_wire import AmphoraState, Bundle, PushResult
+from portico_wire import AmphoraState, Bundle, PushResult, Statistics
 
 
 class HeldAmphorae:
@@ -33,3 +33,7 @@ class HeldAmphorae:
     def state(self, endpoint: Endpoint) -> AmphoraState:
         """What would run."""
         return self._behind.state(endpoint)
+
+    def statistics(self, endpoint: Endpoint) -> Statistics:
+        """What would have been counted."""
+        return self._behind.statistics(endpoint)

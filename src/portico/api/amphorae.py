@@ -9,8 +9,10 @@ from starlette.responses import Response
 
 from portico.api.call import Received
 from portico.api.documentation import gives, lists, shows
+from portico.api.faults import answer
 from portico.errors import NotFound, NotSupported
 from portico.resources.amphora import AMPHORA_VIEW as VIEW
+from portico.store.counters import read_amphora_stats
 
 router = APIRouter(prefix="/v2.0/octavia/amphorae", tags=["amphorae"])
 
@@ -36,11 +38,14 @@ def show_amphora(call: Received, amphora_id: str) -> Response:
 
 
 @router.get("/{amphora_id}/stats", **gives({"type": "object", "properties": {"amphora_stats": {"type": "array"}}}))
-def show_amphora_stats(call: Received, amphora_id: str) -> Any:
-    """Traffic counters of each listener; 404 before any was reported, and today's amphorae do not report any."""
+def show_amphora_stats(call: Received, amphora_id: str) -> Response:
+    """Traffic counters of each listener that it has served; 404 before any was reported."""
     call.authorize("amphora:get_stats", None)
     call.find("amphora", amphora_id)
-    raise StatisticsNotFound(amphora_id)
+    stats = call.context.database.read(lambda connection: read_amphora_stats(connection, amphora_id))
+    if not stats:
+        raise StatisticsNotFound(amphora_id)
+    return answer({"amphora_stats": stats})
 
 
 @router.put("/{amphora_id}/failover", **gives(None, 202))

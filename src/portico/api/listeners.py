@@ -10,10 +10,11 @@ from starlette.responses import Response
 from portico.api.call import Received
 from portico.api.documentation import gives, lists, shows, takes
 from portico.api.faults import answer
-from portico.api.load_balancers import NOTHING_REPORTED, STATS
+from portico.api.load_balancers import STATS
 from portico.errors import InvalidInput
 from portico.resources import ListenerSpec
 from portico.resources.listener import LISTENER_VIEW as VIEW
+from portico.store.counters import read_listener_stats
 
 router = APIRouter(prefix="/v2.0/lbaas/listeners", tags=["listeners"])
 
@@ -77,7 +78,8 @@ def delete_listener(call: Received, listener_id: str) -> Response:
 
 @router.get("/{listener_id}/stats", **gives(STATS))
 def show_listener_stats(call: Received, listener_id: str) -> Response:
-    """Traffic counters. All are 0 while nothing has been reported; today's amphorae do not report any."""
+    """Traffic counters over all amphorae that ever served it. All are 0 while nothing has been reported."""
     shown = call.find("listener", listener_id)
     call.authorize("listener:get_stats", shown["project_id"])
-    return answer({"stats": NOTHING_REPORTED})
+    stats = call.context.database.read(lambda connection: read_listener_stats(connection, listener_id))
+    return answer({"stats": stats})

@@ -14,8 +14,10 @@ from portico.api.queries import is_true
 from portico.api.trees import TreePlan, nest
 from portico.errors import InvalidInput, LBNotFound
 from portico.resources import LoadBalancerSpec
+from portico.resources.listener_counters import COUNTERS
 from portico.resources.load_balancer import LOAD_BALANCER_VIEW as VIEW
 from portico.resources.row import new_id
+from portico.store.counters import read_load_balancer_stats
 from portico.store.status_tree import read_status_tree
 
 router = APIRouter(prefix="/v2.0/lbaas/loadbalancers", tags=["load balancers"])
@@ -23,9 +25,6 @@ router = APIRouter(prefix="/v2.0/lbaas/loadbalancers", tags=["load balancers"])
 _KIND = "load_balancer"
 _VIP_SOURCES = ("vip_subnet_id", "vip_network_id", "vip_port_id")
 _OBJECTS = {"type": ["array", "null"], "items": {"type": "object"}}
-COUNTERS = ("bytes_in", "bytes_out", "active_connections", "total_connections", "request_errors")
-NOTHING_REPORTED = dict.fromkeys(COUNTERS, 0)
-"""The counters of what has not reported any: zero, as for a load balancer that was just made."""
 STATS = {
     "type": "object",
     "properties": {"stats": {"type": "object", "properties": {name: {"type": "integer"} for name in COUNTERS}}},
@@ -103,10 +102,11 @@ def fail_load_balancer_over(call: Received, load_balancer_id: str) -> Response:
 
 @router.get("/{load_balancer_id}/stats", **gives(STATS))
 def show_load_balancer_stats(call: Received, load_balancer_id: str) -> Response:
-    """Traffic counters. All are 0 while nothing has been reported; today's amphorae do not report any."""
+    """Traffic counters: the sums of its listeners. All are 0 while nothing has been reported."""
     shown = call.find(_KIND, load_balancer_id)
     call.authorize("loadbalancer:get_stats", shown["project_id"])
-    return answer({"stats": NOTHING_REPORTED})
+    stats = call.context.database.read(lambda connection: read_load_balancer_stats(connection, load_balancer_id))
+    return answer({"stats": stats})
 
 
 @router.get("/{load_balancer_id}/statuses", include_in_schema=False)

@@ -38,7 +38,8 @@ def up(
     keep: Annotated[bool, typer.Option("--keep", help="Leave load balancers running at the end.")] = False,
     haproxy: HaproxyOption = None,
 ) -> None:
-    """Run the whole of Portico on this machine, until SIGTERM or Ctrl-C: API, worker and agent, with SQLite."""
+    """Run the whole of Portico on this machine, until SIGTERM or Ctrl-C: API, worker, health manager and agent, with
+    SQLite."""
     from portico.cli.data_directory import default_directory  # noqa: PLC0415
     from portico.cli.serve import serve_all  # noqa: PLC0415
 
@@ -66,6 +67,14 @@ def worker(
     from portico.cli.worker import run_workers  # noqa: PLC0415
 
     run_workers(config, processes)
+
+
+@app.command("health-manager")
+def health_manager(config: ConfigOption = None) -> None:
+    """Watch load balancers, until SIGTERM or Ctrl-C: operating statuses and counters. Of several, one does it."""
+    from portico.cli.health_manager import run_health_manager  # noqa: PLC0415
+
+    run_health_manager(config)
 
 
 @app.command()

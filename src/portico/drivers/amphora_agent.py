@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portico.drivers.agent_client import AgentClient
 from portico.ports.amphora import Endpoint
-from portico_wire import AmphoraState, Bundle, PushResult
+from portico_wire import AmphoraState, Bundle, PushResult, Statistics
 
 
 class AgentAmphorae:
@@ -26,6 +26,10 @@ class AgentAmphorae:
     def state(self, endpoint: Endpoint) -> AmphoraState:
         """Ask what runs."""
         return self._client.request("GET", endpoint.agent_url, _path(endpoint), AmphoraState.from_dict)
+
+    def statistics(self, endpoint: Endpoint) -> Statistics:
+        """Ask what was counted."""
+        return self._client.request("GET", endpoint.agent_url, f"{_path(endpoint)}/stats", Statistics.from_dict)
 
 
 def _path(endpoint: Endpoint) -> str:

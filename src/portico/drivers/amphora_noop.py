@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from portico.drivers.noop_traffic import NoopTraffic
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import AmphoraGone, ConfigurationRefused, DriverError, StaleVersion
 from portico.ports.amphora import Endpoint
 from portico.ports.compute import Compute
-from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, WireError
+from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, Statistics, WireError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class NoopAmphorae:
     (``refuse`` says it instead), no address is bound and none is ever in use. Each instance is a world of its own,
     forgotten with its process. Safe between threads.
 
+    Every server of a configuration is up, its health check passed, and nothing was counted, until ``traffic`` is told
+    otherwise.
+
     Args:
         compute: where amphorae must have a place; without one every amphora exists.
         delay: seconds that every call takes.
@@ -39,9 +43,11 @@ class NoopAmphorae:
     """
 
     def __init__(self, compute: Compute | None = None, delay: float = 0.0, *, check: bool = True) -> None:
-        self.faults = PlannedFaults(("push", "state"), delay)
+        self.faults = PlannedFaults(("push", "state", "statistics"), delay)
         self.pushes: Counter[PushMethod] = Counter()
         """How many pushes succeeded, by method."""
+        self.traffic = NoopTraffic()
+        """What would have happened to the listeners and servers of all amphorae."""
         self._compute = compute
         self._check = check
         self._lock = threading.Lock()
@@ -78,6 +84,24 @@ class NoopAmphorae:
                 draining=0,
             )
 
+    def statistics(self, endpoint: Endpoint) -> Statistics:
+        """What would have been counted since the process started that would run."""
+        with self.faults.around("statistics"):
+            self._require(endpoint.amphora_id)
+            with self._lock:
+                taken = self._taken.get(endpoint.amphora_id)
+            if taken is None or not taken.bundle.haproxy:
+                return Statistics(endpoint.amphora_id, taken.bundle.version if taken else 0, None, None, (), ())
+            listeners, servers = self.traffic.read(taken.bundle, taken.pid)
+            return Statistics(
+                endpoint.amphora_id, taken.bundle.version, taken.pid, taken.started_at, listeners, servers
+            )
+
+    def restart(self, amphora_id: str) -> None:
+        """Let the process die and another one serve in its place: counters start at zero."""
+        with self._lock:
+            self._taken[amphora_id] = self._start(self._taken[amphora_id].bundle)
+
     def refuse(self, predicate: Callable[[Bundle], bool]) -> None:
         """From now on refuse the bundles that the predicate is true for, as a daemon that finds an alert."""
         self._refuses = predicate
@@ -111,9 +135,13 @@ class NoopAmphorae:
         if taken and method in {"unchanged", "runtime"}:
             self._taken[amphora_id] = replace(taken, bundle=bundle)
         else:
-            self._last_pid += 1
-            self._taken[amphora_id] = _Taken(bundle, time.time(), self._last_pid)
+            self._taken[amphora_id] = self._start(bundle)
         return method
+
+    def _start(self, bundle: Bundle) -> _Taken:
+        self._last_pid += 1
+        self.traffic.begin(self._last_pid)
+        return _Taken(bundle, time.time(), self._last_pid)
 
 
 def _examine(amphora_id: str, bundle: Bundle) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from portico_wire import AmphoraState, Bundle, PushResult
+from portico_wire import AmphoraState, Bundle, PushResult, Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +32,8 @@ class Amphorae(Protocol):
 
     def state(self, endpoint: Endpoint) -> AmphoraState:
         """What runs. Raises AmphoraGone or DriverUnavailable."""
+
+    def statistics(self, endpoint: Endpoint) -> Statistics:
+        """What the amphora's process has counted since it started, and how it finds each server to be. Where nothing
+        runs there is no process and there are no rows. Asking changes nothing. Raises AmphoraGone or
+        DriverUnavailable."""

@@ -12,6 +12,7 @@ from portico.resources.health_monitor import HealthMonitor, HealthMonitorSpec
 from portico.resources.l7policy import L7Policy, L7PolicySpec
 from portico.resources.l7rule import L7Rule, L7RuleSpec
 from portico.resources.listener import Listener, ListenerSpec
+from portico.resources.listener_counters import ListenerCounters
 from portico.resources.load_balancer import LoadBalancer, LoadBalancerSpec, Vip, VipSpec
 from portico.resources.member import Member, MemberSpec
 from portico.resources.operation import Lease, Operation, Slot, SlotLimit, SlotWaiter
@@ -35,6 +36,7 @@ __all__ = [
     "L7RuleSpec",
     "Lease",
     "Listener",
+    "ListenerCounters",
     "ListenerSpec",
     "LoadBalancer",
     "LoadBalancerSpec",

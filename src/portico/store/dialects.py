@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Connection, Insert, Table
@@ -71,6 +72,20 @@ def insert_if_missing(connection: Connection, table: Table, values: dict[str, An
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).values(**values).on_conflict_do_nothing()
     return mysql.insert(table).values(**values).prefix_with("IGNORE")
+
+
+def insert_or_update(dialect: str, table: Table, assign: Callable[[Any], list[tuple[str, Any]]]) -> Insert:
+    """An insert that changes a row that has this primary key already, by what ``assign`` makes of the row that would
+    have been inserted: columns to their new values, in the order in which MariaDB assigns them."""
+    if dialect == "sqlite":
+        on_sqlite = sqlite.insert(table)
+        return on_sqlite.on_conflict_do_update(table.primary_key, set_=dict(assign(on_sqlite.excluded)))
+    if dialect == "postgresql":
+        on_postgresql = postgresql.insert(table)
+        changes = dict(assign(on_postgresql.excluded))
+        return on_postgresql.on_conflict_do_update(constraint=table.primary_key, set_=changes)
+    on_mariadb = mysql.insert(table)
+    return on_mariadb.on_duplicate_key_update(assign(on_mariadb.inserted))
 
 
 _RETRY_SQLSTATES = frozenset({"40001", "40P01", "55P03", "25P03", "57P01", "57P02", "57P03"})

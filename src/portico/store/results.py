@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from portico.errors import LeaseLost, PorticoError
-from portico.resources import Amphora, Lease, LoadBalancer, Operation, Pool, Tag
+from portico.resources import Amphora, L7Policy, Lease, Listener, LoadBalancer, Operation, Pool, Tag
 from portico.resources.row import utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
 from portico.store.database import Database
@@ -193,10 +193,22 @@ def _applying(kind: str) -> Update:
     }
     if kind in PARTS:
         values["applied"] = True
-    if kind in ("load_balancer", "listener", "pool"):
-        up, down = OperatingStatus.ONLINE.value, OperatingStatus.OFFLINE.value
-        values["operating_status"] = case((model.admin_state_up == true(), up), else_=down)
+    if kind != "member":
+        values["operating_status"] = _operating(model)
     return update(model).where(model.id.in_(_THESE_IDS)).values(**values)
+
+
+def _operating(model: Any) -> Any:
+    """What is down by its user is OFFLINE. What is up comes online from there; how it fares beyond that is not for an
+    applied change to say, and stays as it was observed (``store.observations``), as does all that members say. A pool
+    that nothing sends to serves nobody: it stays OFFLINE."""
+    is_started = model.operating_status == OperatingStatus.OFFLINE
+    if model is Pool:
+        sending = (Listener.default_pool_id == Pool.id, L7Policy.redirect_pool_id == Pool.id)
+        is_started = and_(is_started, or_(*(exists().where(sends) for sends in sending)))
+    is_up = model.admin_state_up == true()
+    started = case((is_started, OperatingStatus.ONLINE.value), else_=model.operating_status)
+    return case((is_up, started), else_=OperatingStatus.OFFLINE.value)
 
 
 def _delete_rows(connection: Connection, kind: str, ids: list[str]) -> None:

@@ -1,0 +1,38 @@
+"""``portico health-manager``: a process that watches load balancers."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import structlog
+
+from portico.bootstrap import build_health_client, build_health_manager
+from portico.cli.configuration import fail, read_settings
+from portico.errors import PorticoError
+from portico.store.database import Database
+from portico.store.schema import current_revision, head_revision
+
+
+def run_health_manager(config: Path | None) -> None:
+    """Watch until SIGTERM or Ctrl-C; then finish what is under way and let another health manager take over."""
+    settings = read_settings(config)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    database, client = Database(settings.database), build_health_client(settings)
+    try:
+        found, needed = current_revision(settings.database.url), head_revision()
+        if found != needed:
+            fail(f"the database is at revision {found}, not at {needed}: run portico db upgrade")
+        manager = build_health_manager(settings, database, client)
+        manager.start()
+        structlog.get_logger().info("health manager runs", owner=manager.owner)
+        stopping.wait()
+        manager.stop()
+    except PorticoError as error:
+        fail(str(error))
+    finally:
+        client.close()
+        database.close()

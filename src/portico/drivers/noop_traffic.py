@@ -1,0 +1,92 @@
+"""Traffic that nobody sends and members that nobody runs: what the no-op amphorae report of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Set
+
+from portico_wire import Bundle, ListenerStatistics, Server, ServerStatistics
+from portico_wire.statistics import LISTENER_COUNTS
+
+_Counts = dict[str, Counter[str]]
+"""Listener to counter to count; without what is zero."""
+
+
+class NoopTraffic:
+    """What a test or a benchmark says that happened. Safe between threads.
+
+    Listeners are open and servers up from the start. A server is told by its name alone, the member's id, and is as it
+    is on every amphora and in every backend; what a listener counts, every process counts that serves it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._down: set[str] = set()
+        self._unchecked: set[str] = set()
+        self._listener_status: dict[str, str] = {}
+        self._counted: _Counts = {}
+        self._before: dict[int, _Counts] = {}
+
+    def take_down(self, server: str) -> None:
+        """Let the server's health check fail. One that is not checked is not noticed."""
+        with self._lock:
+            self._down.add(server)
+
+    def bring_up(self, server: str) -> None:
+        """Let its health check pass again."""
+        with self._lock:
+            self._down.discard(server)
+
+    def hold_checks(self, servers: Set[str]) -> None:
+        """From now on the first check of these, and of no other server, is still under way."""
+        with self._lock:
+            self._unchecked = set(servers)
+
+    def report_listener(self, listener: str, status: str) -> None:
+        """Let the listener say this: "OPEN", "FULL"."""
+        with self._lock:
+            self._listener_status[listener] = status
+
+    def count(self, listener: str, **counts: int) -> None:
+        """Add to what the processes count that run now: ``bytes_in=100``. ``active_connections`` may go down again.
+
+        Raises:
+            ValueError: there is no such counter.
+        """
+        if unknown := counts.keys() - set(LISTENER_COUNTS):
+            raise ValueError(f"{min(unknown)}: not one of {', '.join(LISTENER_COUNTS)}")
+        with self._lock:
+            self._counted.setdefault(listener, Counter()).update(counts)
+
+    def begin(self, pid: int) -> None:
+        """A process starts: what was counted so far it has not counted."""
+        with self._lock:
+            self._before[pid] = {listener: Counter(counts) for listener, counts in self._counted.items()}
+
+    def read(self, bundle: Bundle, pid: int) -> tuple[tuple[ListenerStatistics, ...], tuple[ServerStatistics, ...]]:
+        """What the process ``pid`` that runs ``bundle`` reports."""
+        words = [line.split() for line in bundle.haproxy.splitlines() if line.startswith("frontend ")]
+        with self._lock:
+            listeners = tuple(self._read_listener(name, pid) for _, name, *_ in words)
+            servers = tuple(self._read_server(server) for server in bundle.servers)
+        return listeners, servers
+
+    def _read_listener(self, name: str, pid: int) -> ListenerStatistics:
+        counted, before = (of.get(name, Counter()) for of in (self._counted, self._before.get(pid, {})))
+        since = {counter: max(0, counted[counter] - before[counter]) for counter in LISTENER_COUNTS}
+        return ListenerStatistics(name, self._listener_status.get(name, "OPEN"), **since)
+
+    def _read_server(self, server: Server) -> ServerStatistics:
+        words = server.line.split()
+        is_checked = "check" in words
+        status, check = ("UP", "L7OK") if is_checked else ("no check", "")
+        if "track" in words:
+            status = "UP"
+        if server.name in self._unchecked and is_checked:
+            check = "INI"
+        elif server.name in self._down and status == "UP":
+            status, check = "DOWN", "L4CON" if is_checked else ""
+        if server.state == "maint":
+            status, check = "MAINT", ""
+        return ServerStatistics(server.backend, server.name, status, check, server.weight, 0, 0, 0, 0, 0, 0)

@@ -1,0 +1,274 @@
+"""Observations: what is to be asked, what an answer has to be compared with, and writing what it changes.
+
+The one place that writes operating statuses because of what amphorae say (``store.results`` writes those that follow
+from a change being applied). A row's ``updated_at`` stays as it is: nothing that a user asked for has changed, and
+changes that are accepted at the same time go by it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import zip_longest
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Connection,
+    Select,
+    String,
+    Update,
+    bindparam,
+    cast,
+    literal,
+    null,
+    select,
+    true,
+    union_all,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from portico.errors import StoreUnavailable
+from portico.resources import Amphora, HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool
+from portico.status import AmphoraStatus
+from portico.store.counters import Counted, read_reported, write_counters
+from portico.store.database import Database
+from portico.store.roles import Role, keep_role
+
+T = TypeVar("T")
+TREES_AT_ONCE = 100
+"""Load balancers that are read with one statement."""
+ROWS_AT_ONCE = 1000
+"""Rows that are named in one statement: below what any of the databases takes."""
+_TRIES = 3
+
+Standing = tuple[int, int, int, str | None]
+"""A lease's version, epoch, unfinished operations and owner: while it stays the same, no operation has changed
+anything about its load balancer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An amphora that serves, where its agent listens, and how the lease of its load balancer stands."""
+
+    amphora_id: str
+    agent_url: str
+    load_balancer_id: str
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One object as its row says. ``parent_id`` is a listener's default pool, and a member's pool."""
+
+    kind: str
+    id: str
+    operating_status: str
+    admin_state_up: bool
+    parent_id: str | None = None
+
+
+@dataclass(slots=True)
+class StatusTree:
+    """A load balancer and what has been part of a configuration of it, as wanted and as known at one moment.
+
+    Attributes:
+        load_balancer: itself.
+        version: of the configuration that was accepted last; 0 before the first.
+        is_settled: whether that configuration is what the rows say, because no operation is unfinished.
+        monitored: ids of the pools with a monitor that is up.
+        redirects: listener id to the pools that its policies send to.
+    """
+
+    load_balancer: Known
+    version: int
+    is_settled: bool
+    listeners: list[Known] = field(default_factory=list)
+    pools: list[Known] = field(default_factory=list)
+    members: list[Known] = field(default_factory=list)
+    monitored: set[str] = field(default_factory=set)
+    redirects: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """An object that fares otherwise than its row says."""
+
+    kind: str
+    id: str
+    before: str
+    after: str
+
+
+def read_targets(database: Database) -> list[Target]:
+    """Every amphora that serves a load balancer. One statement."""
+    rows: Sequence[Any] = database.read(lambda connection: connection.execute(_TARGETS).all())
+    return [
+        Target(amphora_id, agent_url, load_balancer_id, (version, epoch, pending, owner))
+        for amphora_id, agent_url, load_balancer_id, version, epoch, pending, owner in rows
+    ]
+
+
+_TARGETS = (
+    select(
+        Amphora.id,
+        Amphora.agent_url,
+        Amphora.load_balancer_id,
+        Lease.config_version,
+        Lease.epoch,
+        Lease.pending,
+        Lease.owner,
+    )
+    .join(Lease, Lease.key == Amphora.load_balancer_id)
+    .where(Amphora.status == AmphoraStatus.ALLOCATED, Amphora.agent_url.is_not(None))
+    .order_by(Amphora.agent_url, Amphora.id)
+)
+
+
+# Reading
+
+
+def read_trees(database: Database, load_balancer_ids: Iterable[str]) -> Iterator[StatusTree]:
+    """The trees of these load balancers, as far as they are there. One statement for each ``TREES_AT_ONCE`` of them, so
+    that each tree is of one moment."""
+    for some in _cut(sorted(load_balancer_ids), TREES_AT_ONCE):
+        rows = _read_rows(database, some)
+        trees: dict[str, StatusTree] = {}
+        for row in rows:
+            if row.kind == "load_balancer":
+                known = Known(row.kind, row.id, row.operating_status, row.admin_state_up)
+                trees[row.id] = StatusTree(known, row.version, is_settled=row.pending == 0)
+        for row in rows:
+            if row.owner in trees:
+                _plant(trees[row.owner], row)
+        yield from trees.values()
+
+
+def _read_rows(database: Database, load_balancer_ids: Sequence[str]) -> Sequence[Any]:
+    owners = {"owners": load_balancer_ids}
+    return database.read(lambda connection: connection.execute(_reading(), owners).all())
+
+
+def _plant(tree: StatusTree, row: Any) -> None:
+    known = Known(row.kind, row.id, row.operating_status, row.admin_state_up, row.parent)
+    match row.kind:
+        case "listener":
+            tree.listeners.append(known)
+        case "pool":
+            tree.pools.append(known)
+        case "member":
+            tree.members.append(known)
+        case "health_monitor" if known.admin_state_up:
+            tree.monitored.add(row.parent)
+        case "l7policy" if known.admin_state_up:
+            tree.redirects[row.parent].append(row.detail)
+
+
+@cache  # building it costs SQLAlchemy twenty times what sending it does
+def _reading() -> Select[Any]:
+    owners: BindParameter[list[str]] = bindparam("owners", expanding=True)
+    no_text, no_number = cast(null(), String(255)), cast(null(), BigInteger)
+    top = (
+        _branch("load_balancer", LoadBalancer, LoadBalancer.id, (no_text, no_text, Lease.config_version, Lease.pending))
+        .join(Lease, Lease.key == LoadBalancer.id)
+        .where(LoadBalancer.id.in_(owners))
+    )
+    parts = (
+        ("listener", Listener, Listener.default_pool_id, no_text),
+        ("pool", Pool, no_text, no_text),
+        ("member", Member, Member.pool_id, no_text),
+        ("health_monitor", HealthMonitor, HealthMonitor.pool_id, no_text),
+        ("l7policy", L7Policy, L7Policy.listener_id, L7Policy.redirect_pool_id),
+    )
+    branches = []
+    for kind, model, parent, detail in parts:
+        branch: Any = _branch(kind, model, model.load_balancer_id, (parent, detail, no_number, no_number))
+        branches.append(branch.where(model.load_balancer_id.in_(owners), model.applied == true()))
+    branches[-1] = branches[-1].where(L7Policy.redirect_pool_id.is_not(None))
+    return select(union_all(top, *branches).subquery())
+
+
+def _branch(kind: str, model: Any, owner: Any, more: tuple[Any, Any, Any, Any]) -> Any:
+    """``more`` are parent and detail, which mean what the kind makes of them, and for the load balancer its version and
+    its unfinished operations."""
+    parent, detail, version, pending = more
+    return select(
+        literal(kind).label("kind"),
+        owner.label("owner"),
+        model.id,
+        model.operating_status,
+        model.admin_state_up,
+        parent.label("parent"),
+        detail.label("detail"),
+        version.label("version"),
+        cast(pending, BigInteger).label("pending"),
+    )
+
+
+def read_last_counted(database: Database, amphora_ids: Iterable[str]) -> Iterator[Counted]:
+    """What was last written of the listeners of these amphorae. One statement for each ``ROWS_AT_ONCE`` of them."""
+    for some in _cut(sorted(amphora_ids), ROWS_AT_ONCE):
+        yield from database.read(partial(read_reported, amphora_ids=some))
+
+
+# Writing
+
+
+def record_observations(
+    database: Database, role: Role, lease_ms: int, changes: Sequence[StatusChange], counted: Sequence[Counted]
+) -> None:
+    """Write what was observed, as the holder of ``role``: at most ``ROWS_AT_ONCE`` rows in a transaction, so that none
+    holds up for long what users ask for. Nothing is sent where there is nothing to write.
+
+    A status is written where the row still says what it was compared with.
+
+    Raises:
+        LeaseLost: somebody else has the role by now; nothing more was written.
+        StoreError: the database did not answer, or refused.
+    """
+
+    def write(connection: Connection, some: Sequence[StatusChange], many: Sequence[Counted]) -> None:
+        keep_role(connection, role, lease_ms)
+        _write_statuses(connection, some)
+        write_counters(connection, many)
+
+    for some, many in zip_longest(_cut(changes, ROWS_AT_ONCE), _cut(counted, ROWS_AT_ONCE), fillvalue=()):
+        _transact(database, partial(write, some=some, many=many))
+
+
+def _transact(database: Database, work: Callable[[Connection], None]) -> None:
+    for _ in range(_TRIES):
+        try:
+            return database.transact(work)
+        except IntegrityError as error:
+            last = error  # a listener was deleted after it had been looked for
+    raise StoreUnavailable("listeners are deleted faster than their counters can be written") from last
+
+
+def _write_statuses(connection: Connection, changes: Sequence[StatusChange]) -> None:
+    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for change in changes:
+        groups[change.kind, change.before, change.after].append(change.id)
+    # In the order in which a worker writes what it has applied: then neither waits for the other for ever.
+    for (kind, before, after), ids in sorted(groups.items(), key=lambda group: _ORDER.index(group[0][0])):
+        connection.execute(_writing(kind), {"these_ids": sorted(ids), "before": before, "after": after})
+
+
+_MODELS: dict[str, Any] = {"listener": Listener, "pool": Pool, "member": Member, "load_balancer": LoadBalancer}
+_ORDER = list(_MODELS)
+
+
+@cache
+def _writing(kind: str) -> Update:
+    table = _MODELS[kind].__table__
+    ids: BindParameter[list[str]] = bindparam("these_ids", expanding=True)
+    this = (table.c.id.in_(ids), table.c.operating_status == bindparam("before"))
+    return update(table).where(*this).values(operating_status=bindparam("after"))
+
+
+def _cut(items: Sequence[T], length: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + length] for start in range(0, len(items), length))

@@ -1,0 +1,153 @@
+"""Asking amphorae of which some do not answer."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from structlog.typing import EventDict
+
+from portico.errors import AmphoraGone, DriverUnavailable
+from portico.health.asking import Asker
+from portico.ports.amphora import Endpoint
+from portico.settings import HealthSettings
+from portico_wire import AmphoraState, Bundle, PushResult, Statistics
+
+QUICK = HealthSettings(poll_seconds=0.05, threads=2, misses=2)
+
+
+class Host:
+    """Agents that answer, refuse, or keep the caller waiting until ``release``."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.unreachable: set[str] = set()
+        self.gone: set[str] = set()
+        self.slow: set[str] = set()
+        self._released = threading.Event()
+
+    def release(self) -> None:
+        """Let whoever waits have the answer."""
+        self._released.set()
+
+    def statistics(self, endpoint: Endpoint) -> Statistics:
+        """Nothing was counted."""
+        self.asked[endpoint.amphora_id] += 1
+        named = {endpoint.amphora_id, endpoint.agent_url}
+        if named & self.slow:
+            assert self._released.wait(30), "nobody released the answer"
+        if named & self.unreachable:
+            raise DriverUnavailable("no answer")
+        if named & self.gone:
+            raise AmphoraGone("gone")
+        return Statistics(endpoint.amphora_id, 1, None, None, (), ())
+
+    def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
+        """Nobody pushes here."""
+        raise NotImplementedError
+
+    def state(self, endpoint: Endpoint) -> AmphoraState:
+        """Nobody asks for the state here."""
+        raise NotImplementedError
+
+
+@pytest.fixture
+def host() -> Host:
+    """One of this test's own."""
+    return Host()
+
+
+@pytest.fixture
+def asker(host: Host) -> Iterator[Asker]:
+    """Asks it."""
+    asker = Asker(host, QUICK)
+    yield asker
+    host.release()
+    asker.close()
+
+
+def ask_until(asker: Asker, endpoints: list[Endpoint], wanted: set[str]) -> dict[str, Statistics]:
+    """Ask again until all of these have answered in the course of it."""
+    found: dict[str, Statistics] = {}
+    for _ in range(600):
+        found |= asker.ask(endpoints)
+        if wanted <= found.keys():
+            return found
+        threading.Event().wait(QUICK.poll_seconds)
+    raise AssertionError(f"{wanted - found.keys()} never answered")
+
+
+def amphorae(agent: str, count: int) -> list[Endpoint]:
+    """So many on one agent: ``agent-0``, ``agent-1``..."""
+    return [Endpoint(f"{agent}-{number}", agent) for number in range(count)]
+
+
+def test_everybody_answers(asker: Asker, host: Host) -> None:
+    """Each is asked once in a round."""
+    everybody = [*amphorae("a", 3), *amphorae("b", 2), *amphorae("c", 1)]
+
+    assert set(ask_until(asker, everybody, {each.amphora_id for each in everybody})) == {
+        each.amphora_id for each in everybody
+    }
+    assert asker.ask([]) == {}
+
+
+def test_an_agent_that_hangs_keeps_nobody_waiting(asker: Asker, host: Host) -> None:
+    """The others are asked again and again meanwhile; its own answer counts when it comes, and it is never asked by two
+    threads."""
+    host.slow.add("a")
+    everybody = [*amphorae("a", 1), *amphorae("b", 1)]
+
+    for _ in range(3):
+        assert set(ask_until(asker, everybody, {"b-0"})) == {"b-0"}
+    assert host.asked["a-0"] == 1
+
+    host.release()
+    ask_until(asker, everybody, {"a-0"})
+
+
+def test_a_dead_agent_is_not_asked_about_each_of_its_amphorae(
+    asker: Asker, host: Host, logged: list[EventDict]
+) -> None:
+    """After two of them it is clear; it is asked less and less often, logged once, and welcome back."""
+    host.unreachable.add("a")
+    everybody = [*amphorae("a", 50), *amphorae("b", 1)]
+    for _ in range(12):
+        ask_until(asker, everybody, {"b-0"})
+
+    assert set(host.asked) <= {"a-0", "a-1", "b-0"}
+    assert host.asked["a-0"] < host.asked["b-0"]
+
+    host.unreachable.clear()
+    ask_until(asker, everybody, {f"a-{number}" for number in range(50)})
+    told = [(each["event"].partition(":")[0], each["agent"]) for each in logged]
+    assert told == [("does not answer", "a"), ("answers again", "a")]
+
+
+@pytest.mark.parametrize("kind", ["gone", "unreachable"])
+def test_an_amphora_that_cannot_be_asked_leaves_the_others_alone(
+    asker: Asker, host: Host, kind: str, logged: list[EventDict]
+) -> None:
+    """The agent answers for the others of its host; this one is asked less often, and logged once."""
+    getattr(host, kind).add("a-1")
+    everybody = amphorae("a", 3)
+    for _ in range(12):
+        assert "a-1" not in ask_until(asker, everybody, {"a-0", "a-2"})
+
+    assert host.asked["a-1"] < host.asked["a-0"]
+    assert [each.get("amphora") for each in logged] == ["a-1"]
+
+    getattr(host, kind).clear()
+    ask_until(asker, everybody, {"a-0", "a-1", "a-2"})
+
+
+def test_an_answer_about_an_amphora_that_is_gone_by_now_is_dropped(asker: Asker, host: Host) -> None:
+    """It was taken away while its agent thought about it."""
+    host.slow.add("a")
+    asker.ask([*amphorae("a", 1), *amphorae("b", 1)])
+    host.release()
+
+    for _ in range(5):
+        assert "a-0" not in ask_until(asker, amphorae("b", 1), {"b-0"})

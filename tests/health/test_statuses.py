@@ -1,0 +1,271 @@
+"""What a load balancer's objects are called, given what its amphorae have found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from portico.health.findings import Findings
+from portico.health.statuses import derive_changes
+from portico.status import OperatingStatus
+from portico.store.observations import Known, StatusTree
+
+VERSION = 7
+
+
+@dataclass
+class Site:
+    """A load balancer "lb" with listeners, pools and members, each said to be ``as_known``, and what is reported.
+
+    ``listeners`` is name to default pool; ``members`` is name to pool; ``down`` names what its user has taken down.
+    """
+
+    listeners: dict[str, str | None] = field(default_factory=lambda: {"listener": "pool"})
+    pools: tuple[str, ...] = ("pool",)
+    members: dict[str, str] = field(default_factory=lambda: {"a": "pool", "b": "pool"})
+    redirects: dict[str, list[str]] = field(default_factory=dict)
+    monitored: tuple[str, ...] = ("pool",)
+    down: tuple[str, ...] = ()
+    as_known: dict[str, str] = field(default_factory=dict)
+    version: int = VERSION
+    is_settled: bool = True
+
+    def tree(self) -> StatusTree:
+        """As the store reads it."""
+        return StatusTree(
+            self._known("load_balancer", "lb"),
+            self.version,
+            self.is_settled,
+            [self._known("listener", name, pool) for name, pool in self.listeners.items()],
+            [self._known("pool", name) for name in self.pools],
+            [self._known("member", name, pool) for name, pool in self.members.items()],
+            set(self.monitored),
+            self.redirects,
+        )
+
+    def _known(self, kind: str, name: str, parent: str | None = None) -> Known:
+        return Known(kind, name, self.as_known.get(name, "ONLINE"), name not in self.down, parent)
+
+    def after(self, *reported: Findings) -> dict[str, str]:
+        """What differs then from how it is known: name to status."""
+        changes = derive_changes(self.tree(), reported)
+        assert all(change.before == self.as_known.get(change.id, "ONLINE") for change in changes)
+        return {change.id: str(change.after) for change in changes}
+
+
+def found(version: int = VERSION, listeners: dict[str, str] | None = None, /, **members: str | None) -> Findings:
+    """Findings about these members; the listener "listener" is open, unless ``listeners`` says otherwise."""
+    statuses = {name: OperatingStatus(status) if status else None for name, status in members.items()}
+    return Findings(version, {"listener": "OPEN"} if listeners is None else listeners, statuses)
+
+
+@pytest.mark.parametrize(
+    ("members", "after"),
+    [
+        ({"a": "ONLINE", "b": "ONLINE"}, {}),
+        ({"a": "ERROR", "b": "ONLINE"}, {"a": "ERROR", "pool": "DEGRADED"}),
+        ({"a": "ERROR", "b": "ERROR"}, {"a": "ERROR", "b": "ERROR", "pool": "ERROR"}),
+        ({"a": "ERROR", "b": "OFFLINE"}, {"a": "ERROR", "b": "OFFLINE", "pool": "ERROR"}),
+        ({"a": "ERROR", "b": "DRAINING"}, {"a": "ERROR", "b": "DRAINING", "pool": "ERROR"}),
+        ({"a": "OFFLINE", "b": "DRAINING"}, {"a": "OFFLINE", "b": "DRAINING"}),
+        ({"a": "ONLINE", "b": "DRAINING"}, {"b": "DRAINING"}),
+        ({"a": "NO_MONITOR", "b": "NO_MONITOR"}, {"a": "NO_MONITOR", "b": "NO_MONITOR"}),
+        ({"a": "ERROR", "b": "NO_MONITOR"}, {"a": "ERROR", "b": "NO_MONITOR", "pool": "DEGRADED"}),
+    ],
+)
+def test_a_pool_is_as_its_members(members: dict[str, str], after: dict[str, str]) -> None:
+    """Some in error make it DEGRADED, all that are meant to serve in error make it ERROR; the one listener and the load
+    balancer that depend on it say the same."""
+    changes = Site().after(found(**members))
+
+    above = {"listener": changes["pool"], "lb": changes["pool"]} if "pool" in after else {}
+    assert changes == after | above
+
+
+@pytest.mark.parametrize("known", ["OFFLINE", "NO_MONITOR", "DEGRADED"])
+def test_a_member_is_offline_before_its_first_check(known: str) -> None:
+    """Nobody knows yet; it gets traffic, so that its pool is in order."""
+    site = Site(as_known={"a": known, "b": "OFFLINE", "pool": "OFFLINE"})
+
+    changes = site.after(found(a=None, b=None))
+
+    assert changes == ({"pool": "ONLINE"} if known == "OFFLINE" else {"a": "OFFLINE", "pool": "ONLINE"})
+
+
+@pytest.mark.parametrize("known", ["ONLINE", "ERROR", "DRAINING"])
+def test_a_new_process_does_not_take_back_what_was_known(known: str) -> None:
+    """After a reload each member stays what it was until it has been checked again."""
+    pool = "DEGRADED" if known == "ERROR" else "ONLINE"
+    site = Site(as_known={"a": known, "pool": pool, "listener": pool, "lb": pool})
+
+    assert site.after(found(a=None, b="ONLINE")) == {}
+
+
+def test_a_member_without_a_server_is_what_its_rows_say() -> None:
+    """Where no listener sends to its pool nobody checks it: OFFLINE with a monitor, NO_MONITOR without, OFFLINE where
+    its user has taken it down; and so is the pool."""
+    site = Site(
+        listeners={"listener": None},
+        pools=("pool", "bare"),
+        members={"a": "pool", "b": "bare", "c": "bare"},
+        down=("c",),
+    )
+    assert site.after(found()) == {
+        "a": "OFFLINE",
+        "b": "NO_MONITOR",
+        "c": "OFFLINE",
+        "pool": "OFFLINE",
+        "bare": "OFFLINE",
+    }
+
+
+@pytest.mark.parametrize(
+    ("site", "findings", "after"),
+    [
+        (Site(down=("pool",)), found(), {"pool": "OFFLINE", "a": "OFFLINE", "b": "OFFLINE"}),
+        (
+            Site(down=("listener",)),
+            found(VERSION, {}),
+            {"listener": "OFFLINE", "pool": "OFFLINE", "a": "OFFLINE", "b": "OFFLINE"},
+        ),
+        (
+            Site(down=("lb",)),
+            found(VERSION, {}),
+            {"lb": "OFFLINE", "listener": "OFFLINE", "pool": "OFFLINE", "a": "OFFLINE", "b": "OFFLINE"},
+        ),
+        (Site(down=("a",)), found(a="OFFLINE", b="ONLINE"), {"a": "OFFLINE"}),
+        (Site(listeners={}, pools=(), members={}), found(VERSION, {}), {}),
+        (Site(members={}), found(), {}),
+        (Site(as_known={"lb": "OFFLINE"}, listeners={}, pools=(), members={}), found(VERSION, {}), {"lb": "ONLINE"}),
+    ],
+    ids=["pool down", "listener down", "load balancer down", "member down", "bare", "empty pool", "up again"],
+)
+def test_what_is_down_by_its_user_is_offline(site: Site, findings: Findings, after: dict[str, str]) -> None:
+    """And nothing above it is worse for it; a load balancer or pool with nothing in it is in order."""
+    assert site.after(findings) == after
+
+
+@pytest.mark.parametrize(
+    ("listeners", "after"),
+    [
+        ({"listener": "FULL"}, {"listener": "DEGRADED", "lb": "DEGRADED"}),
+        ({"listener": "STOP"}, {"listener": "ERROR", "lb": "ERROR"}),
+        ({}, {"listener": "ERROR", "lb": "ERROR", "pool": "OFFLINE"}),
+    ],
+)
+def test_a_listener_that_does_not_serve_as_it_should(listeners: dict[str, str], after: dict[str, str]) -> None:
+    """At its connection limit it is DEGRADED; one that is wanted and not served is in ERROR."""
+    assert Site(members={}).after(found(VERSION, listeners)) == after
+
+
+TWO = Site(
+    listeners={"listener": "pool", "second": "other"},
+    pools=("pool", "other"),
+    members={"a": "pool", "b": "other"},
+    monitored=("pool", "other"),
+)
+BOTH_OPEN = {"listener": "OPEN", "second": "OPEN"}
+
+
+@pytest.mark.parametrize(
+    ("site", "findings", "after"),
+    [
+        (
+            TWO,
+            found(VERSION, BOTH_OPEN, a="ERROR", b="ONLINE"),
+            {"a": "ERROR", "pool": "ERROR", "listener": "ERROR", "lb": "DEGRADED"},
+        ),
+        (
+            TWO,
+            found(VERSION, BOTH_OPEN, a="ERROR", b="ERROR"),
+            {
+                "a": "ERROR",
+                "b": "ERROR",
+                "pool": "ERROR",
+                "other": "ERROR",
+                "listener": "ERROR",
+                "second": "ERROR",
+                "lb": "ERROR",
+            },
+        ),
+        (
+            replace(TWO, listeners={"listener": "pool"}, redirects={"listener": ["other"]}),
+            found(a="ONLINE", b="ERROR"),
+            {"b": "ERROR", "other": "ERROR", "listener": "DEGRADED", "lb": "DEGRADED"},
+        ),
+        (
+            replace(TWO, listeners={"listener": None}, redirects={"listener": ["other"]}),
+            found(b="ERROR"),
+            {"b": "ERROR", "other": "ERROR", "listener": "ERROR", "lb": "ERROR", "pool": "OFFLINE", "a": "OFFLINE"},
+        ),
+        (
+            replace(TWO, down=("second",), as_known={"second": "OFFLINE", "other": "OFFLINE", "b": "OFFLINE"}),
+            found(a="ERROR"),
+            {"a": "ERROR", "pool": "ERROR", "listener": "ERROR", "lb": "ERROR"},
+        ),
+        (
+            replace(TWO, listeners={"listener": "pool"}, redirects={"listener": ["other"]}),
+            found(a="ONLINE"),
+            {"other": "OFFLINE", "b": "OFFLINE"},
+        ),
+    ],
+    ids=["one of two", "both", "redirect", "redirect only", "the only one up", "a policy without rules"],
+)
+def test_what_is_above_is_the_sum_of_what_is_below(site: Site, findings: Findings, after: dict[str, str]) -> None:
+    """DEGRADED where something below is wrong, ERROR where everything is; what is OFFLINE does not count."""
+    assert site.after(findings) == after
+
+
+def test_what_is_well_again_says_so() -> None:
+    """From the member to the load balancer."""
+    site = Site(as_known={"a": "ERROR", "pool": "DEGRADED", "listener": "DEGRADED", "lb": "DEGRADED"})
+
+    assert site.after(found(a="ONLINE", b="ONLINE")) == dict.fromkeys(("a", "pool", "listener", "lb"), "ONLINE")
+
+
+@pytest.mark.parametrize(
+    ("site", "reported"),
+    [
+        (Site(), []),
+        (Site(), [found(VERSION - 1, a="ERROR", b="ERROR")]),
+        (Site(version=0, as_known={"lb": "OFFLINE"}), [found(0, {})]),
+    ],
+    ids=["no answer", "an older configuration", "never built"],
+)
+def test_without_a_report_that_counts_nothing_changes(site: Site, reported: list[Findings]) -> None:
+    """What was known last is the best that there is; what was never built stays OFFLINE."""
+    assert site.after(*reported) == {}
+
+
+def test_amphorae_are_heard_together() -> None:
+    """A member that one of them cannot reach is in error, what one has not checked yet another one may have, and one
+    that has not got the newest configuration does not count."""
+    old = found(VERSION, a="ERROR", b="ERROR")
+    assert Site(version=VERSION).after(found(a="ONLINE", b=None), found(a="ERROR", b="ONLINE")) == {
+        "a": "ERROR",
+        **dict.fromkeys(("pool", "listener", "lb"), "DEGRADED"),
+    }
+    unsettled = Site(is_settled=False)
+    assert unsettled.after(old, found(VERSION + 1, a="ONLINE", b="ONLINE")) == {}
+
+
+@pytest.mark.parametrize("version", [VERSION, VERSION + 1])
+def test_while_changes_are_unfinished_only_what_is_seen_is_believed(version: int) -> None:
+    """The rows may be ahead of the configuration: what a report shows is true, and what it does not show, or what the
+    user has just taken down, stays as it was."""
+    site = Site(
+        listeners={"listener": "pool", "new": "pool", "leaving": "pool"},
+        pools=("pool", "unused"),
+        members={"a": "pool", "b": "pool", "c": "unused"},
+        down=("leaving", "lb", "unused"),
+        is_settled=False,
+        as_known={"new": "OFFLINE"},
+    )
+    listeners = {"listener": "OPEN", "leaving": "OPEN"}
+    assert site.after(found(version, listeners, a="ERROR")) == {"a": "ERROR", "pool": "ERROR"}
+
+
+def test_a_newer_configuration_than_the_recorded_one_is_not_compared_with_rows() -> None:
+    """It was pushed and will be recorded: until then a listener that is missing in it is no error."""
+    assert Site().after(found(VERSION + 1, {}, a="ONLINE", b="ONLINE")) == {}
