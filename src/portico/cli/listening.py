@@ -33,9 +33,14 @@ def listen(host: str, port: int, remedy: str) -> socket.socket:
     try:
         [family, _, _, _, address], *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return socket.create_server(address[:2], family=family, backlog=2048)
-    except OSError as error:
-        reason = _REASONS.get(error.errno or 0, error.strerror)
-        fail(f"cannot listen on {host}, port {port}: {reason}; choose another {remedy}")
+    except (OSError, UnicodeError) as error:
+        fail(f"cannot listen on {host}, port {port}: {_explain(error)}; choose another {remedy}")
+
+
+def _explain(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "that cannot be the name of a host"
+    return _REASONS.get(error.errno or 0, error.strerror or str(error))
 
 
 def url_of(listening: socket.socket) -> str:
