@@ -77,12 +77,18 @@ def _build(portico: Embedded, origins: list[Origin]) -> Web:
     return web
 
 
+def _statuses(web: Web) -> dict[str, str]:
+    show = web.portico.catalog.show
+    return {name: str(show("member", id_)["operating_status"]) for name, id_ in web.members.items()}
+
+
 def test_a_member_that_answers_no_ping_gets_no_request(
     pinging: Embedded, origins: list[Origin], network: Network
 ) -> None:
     """Though it would answer requests; once its monitor address answers pings it gets its share."""
     web = _build(pinging, origins)
     wait_until(lambda: set(web.spread(6)) == {"a"}, "the silent member is out")
+    wait_until(lambda: _statuses(web) == {"a": "ONLINE", "b": "ERROR"}, "its status says so")
 
     network.restore(SILENT)
     wait_until(lambda: set(web.spread(6)) == {"a", "b"}, "the member is back")
