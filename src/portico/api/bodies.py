@@ -83,6 +83,8 @@ def own_values(view: View, fields: Mapping[str, Any], given: Mapping[str, Any]) 
         shown = view.fields.get(name)
         if name not in fields or shown is None or name not in view.shown:
             raise InvalidInput(key[:64], "is not an attribute that can be set")
+        if name == "admin_state_up" and value is None:
+            value = False  # as the reference takes it
         values[name] = _typed(shown.shown_schema.get("type"), value) if isinstance(value, str) else value
     return values
 

@@ -10,7 +10,7 @@ from portico.api.documentation import gives
 from portico.api.faults import answer
 from portico.api.queries import base_url
 
-NEWEST_MINOR = 14
+NEWEST_MINOR = 22
 """The newest minor version all of whose features work, TLS aside: clients and suites take the highest one as the level
 of features that they may use. 2.5 brought tags, 2.6 flavors, 2.12 allowed CIDRs, 2.14 availability zones."""
 _UPDATED = "2026-11-23T00:00:00Z"

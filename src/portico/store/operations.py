@@ -321,8 +321,9 @@ def _next_status(action: Action, present: str) -> ProvisioningStatus:
 
 
 def _check_neighbours(connection: Connection, subject: Subject, row: dict[str, Any], changes: dict[str, Any]) -> None:
-    if subject.name == "listener" and changes.get("default_pool_id") is not None:
-        rules.check_listener(connection, row["load_balancer_id"], {**row, **changes}, row["id"])
+    if subject.name == "listener":
+        asked = {name: changes.get(name) for name in ("default_pool_id", "allowed_cidrs")}
+        rules.check_listener(connection, row["load_balancer_id"], {**row, **asked}, row["id"])
     if subject.name == "l7policy" and changes.get("redirect_pool_id") is not None:
         rules.check_policy(connection, row["listener_id"], changes)
 
