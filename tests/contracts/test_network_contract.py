@@ -247,9 +247,7 @@ def test_without_a_network_any_subnet_has_any_address() -> None:
     network = NoopNetwork()
     for address in ("203.0.113.9", "2001:db8::9"):
         for _ in range(2):
-            subnet_id = make_id()
-            assert (
-                network.allocate_vip(VipRequest(make_id(), address=address, subnet_id=subnet_id)).ip_address == address
-            )
+            request = VipRequest(make_id(), address=address, subnet_id=make_id())
+            assert network.allocate_vip(request).ip_address == address
             with pytest.raises(AddressInUse):
-                network.allocate_vip(VipRequest(make_id(), address=address, subnet_id=subnet_id))
+                network.allocate_vip(replace(request, load_balancer_id=make_id()))

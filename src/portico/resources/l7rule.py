@@ -78,9 +78,8 @@ class L7RuleSpec(Spec):
             raise FieldError(
                 "type", f"{self.type} rules need TLS termination, which is not built yet", unsupported=True
             )
-        if self.type in _KEYED:
-            if not self.key:
-                raise FieldError("key", f"is needed with {self.type}: the name of the {self.type.lower()}")
+        if self.type in _KEYED and not self.key:
+            raise FieldError("key", f"is needed with {self.type}: the name of the {self.type.lower()}")
         if self.key and not _TOKEN.fullmatch(self.key):
             raise FieldError("key", "must be a name as RFC 9110 defines it")
         if self.type == RuleType.FILE_TYPE and self.compare_type not in (Comparison.EQUAL_TO, Comparison.REGEX):

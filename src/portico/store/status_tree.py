@@ -69,7 +69,7 @@ def _statement() -> Any:
         .where(LoadBalancer.id == owner)
     )
     target = L7Policy.redirect_pool_id
-    policies = _branch("l7policy", L7Policy, L7Policy.listener_id, L7Policy.action, L7Policy.position, target)
+    policies = _branch("l7policy", L7Policy, L7Policy.listener_id, L7Policy.action, L7Policy.position, target=target)
     parts = (
         (Listener, _branch("listener", Listener, Listener.default_pool_id, no_text, no_number)),
         (Pool, _branch("pool", Pool, no_text, no_text, no_number)),
@@ -83,7 +83,7 @@ def _statement() -> Any:
     return select(everything).order_by(everything.c.created_at, everything.c.id)
 
 
-def _branch(kind: str, model: Any, parent: Any, detail: Any, number: Any, target: Any = None) -> Any:
+def _branch(kind: str, model: Any, parent: Any, detail: Any, number: Any, *, target: Any = None) -> Any:
     """``parent``, ``detail``, ``number`` and ``target`` mean what the kind makes of them."""
     return select(
         literal(kind).label("kind"),
