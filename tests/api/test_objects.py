@@ -224,7 +224,8 @@ def test_the_status_tree_and_counters(service: Service) -> None:
 
 
 def test_amphorae_are_shown_failed_over_and_kept_while_they_serve(service: Service) -> None:
-    """List, show, 404 for counters nobody reported, 202 for a failover, 409 for a delete, 501 for what is not built."""
+    """List, show, 404 for counters nobody reported, 202 for a failover and for another push of the
+    configuration, 409 for a delete."""
     lb_id = service.load_balancer()["id"]
     service.settle()
     [amphora] = service.get(f"/v2/octavia/amphorae?loadbalancer_id={lb_id}")["amphorae"]
@@ -234,7 +235,16 @@ def test_amphorae_are_shown_failed_over_and_kept_while_they_serve(service: Servi
     assert service.get(address)["amphora"] == amphora
     assert service.get("/v2/octavia/amphorae?loadbalancer_id=nothing")["amphorae"] == []
     assert service.request("GET", f"{address}/stats").status_code == 404
-    assert service.request("PUT", f"{address}/config").status_code == 501
+    lb = service.get(f"{COLLECTION['loadbalancer']}/{lb_id}")["loadbalancer"]
+    of_vip = (lb["vip_address"], lb["vip_port_id"])
+    assert (amphora["ha_ip"], amphora["ha_port_id"]) == (amphora["vrrp_ip"], amphora["vrrp_port_id"]) == of_vip
+    assert service.get(f"/v2/octavia/amphorae?ha_ip={of_vip[0]}")["amphorae"] == [amphora]
+    response = service.request("PUT", f"{address}/config")
+    assert (response.status_code, response.content) == (202, b"")
+    busy = service.get(f"{COLLECTION['loadbalancer']}/{lb_id}")["loadbalancer"]
+    assert busy["provisioning_status"] == "PENDING_UPDATE"
+    service.settle()
+    assert service.get(address)["amphora"]["status"] == "ALLOCATED"
     assert service.request("DELETE", address).status_code == 409
     assert service.request("PUT", f"{address}/failover").status_code == 202
     service.settle()

@@ -51,7 +51,8 @@ _STATUS_OF = {
 @dataclass(frozen=True, slots=True)
 class Request:
     """Something that is asked for. ``claimant`` (an owner's name and the lease's milliseconds) takes the lease in the
-    same transaction, if it is free: the caller will run the operation itself."""
+    same transaction, if it is free: the caller will run the operation itself. ``anew`` is an update of a load balancer
+    that changes nothing: its configuration is pushed once more."""
 
     action: Action
     kind: str
@@ -59,6 +60,7 @@ class Request:
     changes: dict[str, Any] | None = None
     request_id: str | None = None
     claimant: tuple[str, int] | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,7 @@ def _check_changes(
 ) -> dict[str, Any] | None:
     if request.action != Action.UPDATE:
         return None
-    given = subject.check_changes(request.changes)
+    given = {} if request.anew else subject.check_changes(request.changes)
     return subject.spec.parse_changes(subject.writable(row), given, settings)
 
 
