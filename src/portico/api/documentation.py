@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from portico.api.queries import CONTROLS
 from portico.resources.view import Shown, View
@@ -92,8 +93,9 @@ def gives(schema: Mapping[str, Any] | None, status: int = 200) -> dict[str, Any]
         for code, (text, fault) in _FAULTS.items()
     }
     responses[status] = {"description": "Accepted." if schema is None else "The answer."}
-    if schema is not None:
-        responses[status]["content"] = content
+    if schema is None:
+        return {"status_code": status, "responses": responses, "response_class": Response}
+    responses[status]["content"] = content
     return {"status_code": status, "responses": responses}
 
 
