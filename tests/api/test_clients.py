@@ -4,53 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import openstack
 import pytest
 
-from portico.api import create_app
-from portico.api.server import build_server
-from portico.settings import ApiSettings
-from portico.store.requests import Requests
-from portico.worker.run_loop import RunLoop
-from tests.api.service import SUBNET, Service
+from tests.api.service import SUBNET
 
 # Both clients import half of OpenStack, and some of it warns; the warnings are about them, not about what is tested.
 pytestmark = [
     pytest.mark.database("sqlite"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
 ]
-
-
-@pytest.fixture
-def url(database_url: str) -> Iterator[str]:
-    """Where a server without authentication listens, with a run loop behind it."""
-    service = Service(database_url)
-    settings = service.settings.model_copy(update={"api": ApiSettings(port=0)})
-    requests = Requests(service.database, settings.validation, service.notifier, settings.quotas)
-    app = create_app(settings, database=service.database, requests=requests)
-    server = build_server(app, settings.api)
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    loop = RunLoop(service.worker)
-    loop.start()
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        assert loop.stop()
-        service.close()
-        listening.close()
 
 
 def wait_until_active(balancers: Any, load_balancer_id: str) -> None:

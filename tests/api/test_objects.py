@@ -245,6 +245,7 @@ def test_amphorae_are_shown_failed_over_and_kept_while_they_serve(service: Servi
     assert busy["provisioning_status"] == "PENDING_UPDATE"
     service.settle()
     assert service.get(address)["amphora"]["status"] == "ALLOCATED"
+    assert service.get(f"{COLLECTION['loadbalancer']}/{lb_id}")["loadbalancer"]["provisioning_status"] == "ACTIVE"
     assert service.request("DELETE", address).status_code == 409
     assert service.request("PUT", f"{address}/failover").status_code == 202
     service.settle()
