@@ -1,4 +1,4 @@
-"""The OpenAPI document, and hostile requests made from it: what is documented is what is answered, and nothing is a 500.
+"""Hostile requests made from the OpenAPI document: what is documented is what is answered, and nothing is a 500.
 
 A fixed seed and a few examples for each route: a smoke alarm that costs seconds, not a search.
 """
@@ -14,12 +14,12 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import CheckFunction, GenerationMode
 from schemathesis.core.transport import Response
+from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
     status_code_conformance,
 )
-from schemathesis.schemas import BaseSchema
 
 from tests.api.service import Service
 

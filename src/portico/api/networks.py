@@ -1,5 +1,5 @@
-"""Where there is no Neutron: as much of its API as the command line and Ansible need, which look a VIP's subnet, network
-or port up before they name it, and then its floating IPs.
+"""Where there is no Neutron: as much of its API as the command line and Ansible need, which look a VIP's subnet,
+network or port up before they name it, and its floating IPs afterwards.
 
 VIPs come from the network driver's own range there, whatever is named: so there is one network with one subnet, and any
 other UUID is as good.
