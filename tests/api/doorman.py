@@ -1,5 +1,6 @@
 """An identity service that lets everybody in: for stock programs that cannot do without one, against an API that asks
-nobody who he is. It knows the two requests of a login, and a catalog in which everything is the one API."""
+nobody who he is. It knows the two requests of a login, a catalog in which everything else is the one API, and the one
+project."""
 
 from __future__ import annotations
 
@@ -16,13 +17,13 @@ PROJECT = "p1"
 @contextmanager
 def doorman(api: str) -> Iterator[str]:
     """Serves until the end of the block; gives the ``auth_url``."""
-    services = [_service(kind, api) for kind in ("load-balancer", "network")]
+    catalog = [_service(kind, api) for kind in ("load-balancer", "network")]
     domain = {"id": "default", "name": "Default"}
     token = {
         "user": {"id": "u1", "name": "tester", "domain": domain},
         "project": {"id": PROJECT, "name": PROJECT, "domain": domain},
         "roles": [{"id": "r1", "name": "admin"}],
-        "catalog": services,
+        "catalog": catalog,
         "methods": ["password"],
         "issued_at": "2026-01-01T00:00:00.000000Z",
         "expires_at": "2126-01-01T00:00:00.000000Z",
@@ -34,9 +35,16 @@ def doorman(api: str) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            """Which versions there are: the third."""
+            """Which versions there are: the third; and the project."""
             url = f"http://127.0.0.1:{self.server.server_address[1]}/v3/"
-            self._answer(200, {"version": {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": url}]}})
+            version = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": url}]}
+            project = {"id": PROJECT, "name": PROJECT, "domain_id": "default", "enabled": True}
+            if self.path == f"/v3/projects/{PROJECT}":
+                self._answer(200, {"project": project})
+            elif self.path.startswith("/v3/projects"):
+                self._answer(200, {"projects": [project]})
+            else:
+                self._answer(200, {"version": version})
 
         def do_POST(self) -> None:
             """A token, whoever asks."""
@@ -58,6 +66,7 @@ def doorman(api: str) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
+        catalog.append(_service("identity", f"http://127.0.0.1:{server.server_port}/v3"))
         try:
             yield f"http://127.0.0.1:{server.server_port}/v3"
         finally:
