@@ -64,14 +64,14 @@ class L7PolicySpec(Spec):
 
     @classmethod
     def complete(cls, present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-        """A target decides the action where none is named; the other targets, and their code, go."""
+        """A target decides the action where none is named; what the action before it had goes, its code too."""
         targets = [kind for kind, field in TARGET_FIELD.items() if changes.get(field) is not None]
         completed = dict(changes)
         if completed.get("action") is None and len(targets) == 1:
             completed["action"] = targets[0].value
         if completed.get("action") in (None, present.get("action")):
             return completed
-        return completed | dict.fromkeys(_useless(completed["action"]))
+        return {"redirect_http_code": None, **completed, **dict.fromkeys(_useless(completed["action"]))}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
