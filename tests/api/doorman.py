@@ -36,7 +36,7 @@ def doorman(api: str) -> Iterator[str]:
 
         def do_GET(self) -> None:
             """Which versions there are: the third; and the project."""
-            url = f"http://127.0.0.1:{self.server.server_address[1]}/v3/"
+            url = f"http://{self.headers['Host']}/v3/"
             version = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": url}]}
             project = {"id": PROJECT, "name": PROJECT, "domain_id": "default", "enabled": True}
             if self.path == f"/v3/projects/{PROJECT}":

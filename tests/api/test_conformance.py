@@ -84,7 +84,8 @@ def test_allowed_cidrs_speak_the_version_of_a_vip(service: Service) -> None:
     """400 for those that nobody could come from, in POST and PUT, once the address is known."""
     lb_id = service.load_balancer(vip_address="192.0.2.77")["id"]
     listener = {"loadbalancer_id": lb_id, "protocol": "HTTP", "protocol_port": 80}
-    v4, v6 = {"allowed_cidrs": ["10.1.2.3/8"]}, {"allowed_cidrs": ["10.0.0.0/8", "2001:db8::/32"]}
+    v4: dict[str, Any] = {"allowed_cidrs": ["10.1.2.3/8"]}
+    v6 = {"allowed_cidrs": ["10.0.0.0/8", "2001:db8::/32"]}
 
     assert service.request("POST", COLLECTION["listener"], {"listener": {**listener, **v6}}).status_code == 400
     made = service.create("listener", **listener, **v4)
@@ -132,7 +133,7 @@ def test_a_changed_persistence_keeps_its_type_and_null_removes_it(service: Servi
     """As the reference's clients change cookies and unset persistence."""
     lb_id = service.load_balancer()["id"]
     persistence = {"type": "APP_COOKIE", "cookie_name": "a"}
-    pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "session_persistence": persistence}
+    pool: dict[str, Any] = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "session_persistence": persistence}
     made = service.create("pool", loadbalancer_id=lb_id, **pool)
     address = f"{COLLECTION['pool']}/{made['id']}"
 

@@ -13,6 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import CheckFunction, GenerationMode
+from schemathesis.core.result import Ok
 from schemathesis.core.transport import Response
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import (
@@ -70,6 +71,8 @@ def fuzzed(service: Service) -> Iterator[BaseSchema]:
         """Real parents, and one text replaced by what would harm a configuration."""
         nonlocal count
         inner = next(iter(body.values()), None) if isinstance(body, dict) else None
+        if isinstance(inner, list) and inner:  # a batch
+            inner = inner[0]
         if isinstance(inner, dict):
             inner |= {name: made[_PLACES[name]]["id"] for name in inner if name in _PLACES}
             texts = [name for name, value in inner.items() if isinstance(value, str) and name not in _PLACES]
@@ -109,7 +112,7 @@ CHECKS: list[CheckFunction] = [
 def test_every_route_answers_as_documented(fuzzed: BaseSchema) -> None:
     """Good, bad and hostile requests of every route: a documented status, a body of the documented shape, never a 500;
     and whatever was accepted can be built."""
-    routes = [found.ok() for found in fuzzed.get_all_operations()]
+    routes = [found.ok() for found in fuzzed.get_all_operations() if isinstance(found, Ok)]
     assert len(routes) > 60
     for route, mode in product(routes, GenerationMode):
         if mode == GenerationMode.NEGATIVE and not route.body:
@@ -117,7 +120,7 @@ def test_every_route_answers_as_documented(fuzzed: BaseSchema) -> None:
 
         @given(case=route.as_strategy(generation_mode=mode))
         @FEW
-        def answer_well(case: schemathesis.Case) -> None:
+        def answer_well(case: Any) -> None:
             case.call_and_validate(headers=CALLER, checks=CHECKS)
 
         answer_well()

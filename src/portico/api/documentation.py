@@ -108,6 +108,7 @@ def takes(
     update: bool = False,
     more: Mapping[str, Any] | None = None,
     needed: tuple[str, ...] = (),
+    many: bool = False,
 ) -> dict[str, Any]:
     """Adds a body to what is ``described`` of a route.
 
@@ -119,6 +120,7 @@ def takes(
         update: the fields are all optional, and those that cannot be changed are missing.
         more: further attributes of the body, and their schemas.
         needed: those of them that have to be there.
+        many: the body holds a list of such objects.
     """
     schema = spec.model_json_schema(ref_template=_REFERENCE)
     nested = {"requestBody": schema.pop("$defs", {})}
@@ -126,7 +128,9 @@ def takes(
     names = [name for name in schema["properties"] if (view is None or name in view.shown) and name not in fixed]
     properties = {name: {"anyOf": [schema["properties"][name], {"type": "null"}]} for name in names}
     required = [] if update else [*(name for name in schema.get("required", []) if name in names), *needed]
-    body = {"type": "object", "properties": {**properties, **(more or {})}, "required": required}
+    body: dict[str, Any] = {"type": "object", "properties": {**properties, **(more or {})}, "required": required}
+    if many:
+        body = {"type": "array", "items": body}
     whole = {"type": "object", "properties": {root: body}, "required": [root], "additionalProperties": False}
     content = {"application/json": {"schema": whole}}
     return _with(described, requestBody={"required": True, "content": content}, **{"x-nested": nested["requestBody"]})

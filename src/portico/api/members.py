@@ -43,7 +43,7 @@ def create_member(call: Received, pool_id: str) -> Response:
     return call.create_part("member", "pool", pool_id, body)
 
 
-@router.put("", **takes(gives(None, 202), VIEW.collection, MemberSpec, VIEW))
+@router.put("", **takes(gives(None, 202), VIEW.collection, MemberSpec, VIEW, more=_SRIOV, many=True))
 def replace_members(call: Received, pool_id: str, additive_only: str | None = None) -> Response:
     """Make these the members of a pool: new ones are added, those with the same address and port changed where they
     differ, all others deleted unless ``additive_only``."""
