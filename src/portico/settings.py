@@ -8,10 +8,20 @@ defaults.
 from __future__ import annotations
 
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -90,6 +100,10 @@ class LimitSettings(_Group):
     """Failovers running at once."""
 
 
+def _check_network(value: str) -> str:
+    return str(ip_network(value))
+
+
 class ValidationSettings(_Group):
     """What users may ask for."""
 
@@ -97,6 +111,10 @@ class ValidationSettings(_Group):
     """HAProxy has no ICMP check; PING monitors run an external program and are refused unless allowed."""
     allow_loopback_members: bool = True
     """Members in 127.0.0.0/8 and ::1: needed on one machine, to be refused where tenants share hosts."""
+    allow_link_local_members: bool = False
+    """Members in 169.254.0.0/16 and fe80::/10, where clouds keep their metadata services."""
+    reserved_networks: tuple[Annotated[str, AfterValidator(_check_network)], ...] = ()
+    """Networks that no member may be in: name the management networks here (``["10.20.0.0/16", "fd00:1::/64"]``)."""
     max_members: PositiveInt = 5000
     """Members in one load balancer."""
 

@@ -21,12 +21,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     "rule": {"value": "/other", "invert": True, "tags": ["x"]},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "loadbalancer": {"name": "", "description": "", "admin_state_up": True, "tags": []},
+    "loadbalancer": {"name": "", "description": "", "admin_state_up": False, "tags": []},
     "listener": {"name": "", "connection_limit": -1, "timeout_client_data": 50000, "allowed_cidrs": None},
     "pool": {"name": "", "session_persistence": None},
     "member": {"name": "", "weight": 1, "backup": False, "monitor_port": None},
     "healthmonitor": {"name": "", "max_retries_down": 3, "http_method": "GET"},
-    "l7policy": {"name": "", "description": "", "admin_state_up": True},
+    "l7policy": {"name": "", "description": "", "admin_state_up": False},
     "rule": {"invert": False, "tags": []},
 }
 
@@ -80,7 +80,8 @@ def test_everything_becomes_active_and_links_both_ways(service: Service) -> None
 
 @pytest.mark.parametrize("root", ROOTS)
 def test_a_put_changes_what_it_names_and_null_resets(service: Service, root: str) -> None:
-    """PENDING_UPDATE until applied; the rest stays; null is the default; the load balancer shows that it is busy."""
+    """PENDING_UPDATE until applied; the rest stays; null is the default, and false for
+    ``admin_state_up``, as in the reference; the load balancer shows that it is busy."""
     made = service.one_of_each()
     service.settle()
     address = address_of(root, made)
@@ -196,7 +197,7 @@ def test_changes_of_a_busy_load_balancer_are_accepted(service: Service) -> None:
 
 
 def test_the_status_tree_and_counters(service: Service) -> None:
-    """Everything below a load balancer, each pool under the listener that uses it and in the list of all."""
+    """Everything below a load balancer, each pool under the listener that uses it, and nothing more."""
     made = service.one_of_each()
     address = address_of("loadbalancer", made)
     service.settle()
@@ -209,9 +210,11 @@ def test_the_status_tree_and_counters(service: Service) -> None:
         "PENDING_UPDATE",
     )
     [listener] = tree["listeners"]
-    assert listener["pools"] == tree["pools"]
-    [pool] = tree["pools"]
-    assert pool["health_monitor"]["type"] == "HTTP"
+    assert tree.keys() == {"id", "name", "provisioning_status", "operating_status", "listeners"}
+    [pool] = listener["pools"]
+    assert pool["health_monitor"]["type"] == pool["healthmonitor"]["type"] == "HTTP"
+    [policy] = listener["l7policies"]
+    assert (policy["action"], [rule["type"] for rule in policy["rules"]]) == ("REJECT", ["PATH"])
     [member] = pool["members"]
     assert (member["address"], member["protocol_port"]) == ("192.0.2.1", 80)
     assert member["provisioning_status"] == "PENDING_UPDATE"
@@ -221,7 +224,8 @@ def test_the_status_tree_and_counters(service: Service) -> None:
 
 
 def test_amphorae_are_shown_failed_over_and_kept_while_they_serve(service: Service) -> None:
-    """List, show, 404 for counters nobody reported, 202 for a failover, 409 for a delete, 501 for what is not built."""
+    """List, show, 404 for counters nobody reported, 202 for a failover and for another push of the
+    configuration, 409 for a delete."""
     lb_id = service.load_balancer()["id"]
     service.settle()
     [amphora] = service.get(f"/v2/octavia/amphorae?loadbalancer_id={lb_id}")["amphorae"]
@@ -231,7 +235,17 @@ def test_amphorae_are_shown_failed_over_and_kept_while_they_serve(service: Servi
     assert service.get(address)["amphora"] == amphora
     assert service.get("/v2/octavia/amphorae?loadbalancer_id=nothing")["amphorae"] == []
     assert service.request("GET", f"{address}/stats").status_code == 404
-    assert service.request("PUT", f"{address}/config").status_code == 501
+    lb = service.get(f"{COLLECTION['loadbalancer']}/{lb_id}")["loadbalancer"]
+    of_vip = (lb["vip_address"], lb["vip_port_id"])
+    assert (amphora["ha_ip"], amphora["ha_port_id"]) == (amphora["vrrp_ip"], amphora["vrrp_port_id"]) == of_vip
+    assert service.get(f"/v2/octavia/amphorae?ha_ip={of_vip[0]}")["amphorae"] == [amphora]
+    response = service.request("PUT", f"{address}/config")
+    assert (response.status_code, response.content) == (202, b"")
+    busy = service.get(f"{COLLECTION['loadbalancer']}/{lb_id}")["loadbalancer"]
+    assert busy["provisioning_status"] == "PENDING_UPDATE"
+    service.settle()
+    assert service.get(address)["amphora"]["status"] == "ALLOCATED"
+    assert service.get(f"{COLLECTION['loadbalancer']}/{lb_id}")["loadbalancer"]["provisioning_status"] == "ACTIVE"
     assert service.request("DELETE", address).status_code == 409
     assert service.request("PUT", f"{address}/failover").status_code == 202
     service.settle()

@@ -61,7 +61,7 @@ def test_a_wrong_load_balancer_is_refused(service: Service, values: dict[str, An
         ("listener", {"protocol": "FTP", "protocol_port": 81}, 400),
         ("listener", {"protocol": "HTTP"}, 400),
         ("listener", {"protocol": "HTTP", "protocol_port": 80}, 409),
-        ("listener", {"protocol": "HTTP", "protocol_port": 81, "default_pool_id": any_id()}, 400),
+        ("listener", {"protocol": "HTTP", "protocol_port": 81, "default_pool_id": any_id()}, 404),
         ("listener", {"protocol": "HTTP", "protocol_port": 81, "allowed_cidrs": ["10.0.0.0/40"]}, 400),
         ("listener", {"protocol": "HTTP", "protocol_port": 81, "insert_headers": {"X-Evil\r\nA": "true"}}, 400),
         ("listener", {"protocol": "HTTP", "protocol_port": 81, "description": "x\x7f"}, 400),
@@ -75,7 +75,8 @@ def test_a_wrong_load_balancer_is_refused(service: Service, values: dict[str, An
         ("member", {"address": "192.0.2.2", "protocol_port": 80, "subnet_id": "x"}, 400),
         ("member", {"address": "192.0.2.2", "protocol_port": 80, "description": "members have none"}, 400),
         ("healthmonitor", {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2}, 409),
-        ("healthmonitor", {"type": "TCP", "delay": 3, "timeout": 5, "max_retries": 2}, 400),
+        ("healthmonitor", {"type": "UDP-CONNECT", "delay": 5, "timeout": 3, "max_retries": 2}, 400),
+        ("healthmonitor", {"type": "PING", "delay": 5, "timeout": 3, "max_retries": 2}, 400),
         ("healthmonitor", {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 11}, 400),
         ("l7policy", {"action": "REDIRECT_TO_POOL"}, 400),
         ("l7policy", {"action": "REDIRECT_TO_URL", "redirect_url": "javascript:1"}, 400),
@@ -114,12 +115,12 @@ def test_a_wrong_or_conflicting_part_is_refused(
         ("listener", {"protocol": "TCP"}, 400),
         ("listener", {"protocol_port": 81}, 400),
         ("listener", {"loadbalancer_id": "x"}, 400),
-        ("listener", {"default_pool_id": "5c0ee83b-0000-4000-8000-000000000000"}, 400),
+        ("listener", {"default_pool_id": "5c0ee83b-0000-4000-8000-000000000000"}, 404),
         ("pool", {"protocol": "TCP"}, 400),
         ("pool", {"lb_algorithm": None}, 400),
         ("member", {"address": "192.0.2.3"}, 400),
         ("healthmonitor", {"type": "TCP"}, 400),
-        ("healthmonitor", {"timeout": 99}, 400),
+        ("healthmonitor", {"timeout": None}, 400),
         ("l7policy", {"action": "REDIRECT_TO_POOL"}, 400),
         ("rule", {"value": "a\r\nb"}, 400),
     ],
@@ -150,7 +151,7 @@ def test_parents_must_be_there_and_be_named(service: Service) -> None:
 
 
 def test_pools_in_use_and_second_defaults_conflict(service: Service) -> None:
-    """409: a pool that a policy sends to, a second default pool; 400: a pool of another load balancer."""
+    """409: a pool that a policy sends to, a second default pool; 404: a pool of another load balancer."""
     made = service.one_of_each()
     lb_id, listener_id, pool_id = (made[root]["id"] for root in ("loadbalancer", "listener", "pool"))
     pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
@@ -162,9 +163,9 @@ def test_pools_in_use_and_second_defaults_conflict(service: Service) -> None:
     other = service.load_balancer()["id"]
     foreign = service.create("pool", loadbalancer_id=other, **pool)["id"]
     policy["redirect_pool_id"] = foreign
-    assert service.request("POST", COLLECTION["l7policy"], {"l7policy": policy}).status_code == 400
+    assert service.request("POST", COLLECTION["l7policy"], {"l7policy": policy}).status_code == 404
     listener = {"loadbalancer_id": lb_id, "protocol": "HTTP", "protocol_port": 88, "default_pool_id": foreign}
-    assert service.request("POST", LISTENERS, {"listener": listener}).status_code == 400
+    assert service.request("POST", LISTENERS, {"listener": listener}).status_code == 404
     both = {**pool, "loadbalancer_id": other, "listener_id": listener_id}
     assert service.request("POST", POOLS, {"pool": both}).status_code == 400
 

@@ -60,7 +60,7 @@ def test_a_whole_tree_is_one_operation_and_all_of_it_becomes_active(service: Ser
 
     service.settle()
     tree = service.get(f"{LBS}/{shown['id']}/status")["statuses"]["loadbalancer"]
-    pools = [pool for listener in tree["listeners"] for pool in listener["pools"]] + tree["pools"]
+    pools = [pool for listener in tree["listeners"] for pool in listener["pools"]]
     objects = [tree, *tree["listeners"], *pools, *(one for pool in pools for one in pool["members"])]
     assert {one["provisioning_status"] for one in objects} == {"ACTIVE"}
     assert sorted(len(one["pools"]) for one in tree["listeners"]) == [1, 3]
@@ -97,7 +97,8 @@ def members_of(service: Service, path: str) -> dict[str, Any]:
 
 
 def test_a_batch_adds_changes_and_deletes(service: Service) -> None:
-    """202 without a body; what is named twice the same is left alone, what is not named goes, null resets."""
+    """202 without a body; what is as it was is left alone, what is not named goes. Null resets, as does silence about
+    weights, states and monitors; names, tags and subnets stay."""
     shown = service.create(
         "loadbalancer",
         vip_subnet_id=SUBNET,
@@ -107,7 +108,7 @@ def test_a_batch_adds_changes_and_deletes(service: Service) -> None:
     service.settle()
     before = members_of(service, path)
 
-    wanted = [member(1), member(2, weight=None, tags=["y"]), member(4, name="new", tags=["a", "a"])]
+    wanted = [member(1, weight=5), member(2, weight=None, tags=["y"]), member(4, name="new", tags=["a", "a"])]
     response = service.request("PUT", path, {"members": wanted})
 
     assert (response.status_code, response.content) == (202, b"")
@@ -120,9 +121,11 @@ def test_a_batch_adds_changes_and_deletes(service: Service) -> None:
     assert (after["2"]["id"], after["2"]["weight"], after["2"]["tags"]) == (before["2"]["id"], 1, ["y"])
     assert (after["4"]["name"], after["4"]["tags"], after["4"]["provisioning_status"]) == ("new", ["a"], "ACTIVE")
 
-    service.request("PUT", f"{path}?additive_only=True", {"members": [member(5)]})
+    service.request("PUT", f"{path}?additive_only=True", {"members": [member(5), member(1, request_sriov=False)]})
     service.settle()
-    assert members_of(service, path).keys() == {"1", "2", "4", "5"}
+    after = members_of(service, path)
+    assert after.keys() == {"1", "2", "4", "5"}
+    assert (after["1"]["weight"], after["1"]["tags"]) == (1, ["x"])
     service.request("PUT", path, {"members": []})
     service.settle()
     assert members_of(service, path) == {}

@@ -27,8 +27,8 @@ class NetworkContract(ABC):
 
     own_address: ClassVar[str]
     """An address that a user may ask for."""
-    foreign_address: ClassVar[str]
-    """One that is not this network's."""
+    foreign_addresses: ClassVar[tuple[str, ...]]
+    """Some that are not this network's."""
     keeps_vips: ClassVar[bool] = True
     """Feature: VIPs exist in the network. Without it they live in the caller's database alone, which is then the one
     to say which are taken, and ``owned`` is empty."""
@@ -83,7 +83,7 @@ class NetworkContract(ABC):
 
     def test_address_outside_the_network_is_refused(self, network: Network) -> None:
         """A foreign address, or none at all, is the user's mistake, and says which field."""
-        for address in (self.foreign_address, "2001:db8::1", "not-an-address", ""):
+        for address in (*self.foreign_addresses, "not-an-address", ""):
             with pytest.raises(InvalidInput) as refusal:
                 network.allocate_vip(VipRequest(make_id(), address=address))
             assert refusal.value.field == "vip_address"
@@ -153,7 +153,7 @@ class TestLoopbackNetwork(NetworkContract):
     """127.0.0.0/8."""
 
     own_address = "127.1.2.3"
-    foreign_address = "192.0.2.1"
+    foreign_addresses = ("192.0.2.1", "2001:db8::1")
     keeps_vips = False
 
     @pytest.fixture
@@ -166,7 +166,7 @@ class TestNoopNetwork(NetworkContract):
     """In memory."""
 
     own_address = "198.19.2.3"
-    foreign_address = "127.0.0.1"
+    foreign_addresses = ()
 
     @pytest.fixture
     def network(self) -> Network:
@@ -240,3 +240,14 @@ def test_plugs_can_be_looked_at() -> None:
     network.plug_vips("amphora", (first,))
     assert network.plugged("amphora") == (first,)
     assert network.plugged("another") == ()
+
+
+def test_without_a_network_any_subnet_has_any_address() -> None:
+    """The no-op network knows no ranges: an address is taken in its own subnet only, and may be of either version."""
+    network = NoopNetwork()
+    for address in ("203.0.113.9", "2001:db8::9"):
+        for _ in range(2):
+            request = VipRequest(make_id(), address=address, subnet_id=make_id())
+            assert network.allocate_vip(request).ip_address == address
+            with pytest.raises(AddressInUse):
+                network.allocate_vip(replace(request, load_balancer_id=make_id()))

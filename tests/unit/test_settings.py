@@ -44,7 +44,13 @@ def test_the_defaults_are_the_promised_ones() -> None:
             "backlog": 1000,
         },
         "limits": {"operations": 200, "amphora_builds": 20, "failovers": 10},
-        "validation": {"allow_ping_monitors": False, "allow_loopback_members": True, "max_members": 5000},
+        "validation": {
+            "allow_ping_monitors": False,
+            "allow_loopback_members": True,
+            "allow_link_local_members": False,
+            "reserved_networks": (),
+            "max_members": 5000,
+        },
         "network": {"driver": "loopback", "vip_range": "127.64.0.0/10"},
         "compute": {"driver": "local"},
         "amphora": {
@@ -116,6 +122,7 @@ def test_a_file_gives_values_and_arguments_win_over_it(tmp_path: Path) -> None:
         ("[validation]\nmax_members = 'many'\n", "validation.max_members"),
         ("[keystone]\nauth_url = 'http://k'\nusername = 'portico'\n", "keystone.password"),
         ("[messaging]\ntopic = 'two words'\n", "messaging.topic"),
+        ("[validation]\nreserved_networks = ['10.0.0.1/8']\n", "validation.reserved_networks.0"),
     ],
 )
 def test_a_wrong_name_or_value_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:

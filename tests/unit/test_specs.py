@@ -9,13 +9,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from portico.errors import InvalidInput, NotSupported
+from portico.errors import InvalidInput
 from portico.resources import Spec
 from portico.resources.pool import SessionPersistenceSpec
+from portico.settings import ValidationSettings
 from tests.unit.spec_cases import (
     BAD,
     EVERYWHERE,
     GOOD,
+    ID,
     KINDS,
     PERMISSIVE,
     RULES,
@@ -81,11 +83,20 @@ def test_what_a_deployment_allows_is_allowed() -> None:
     member = {**VALID["member"], "address": "127.0.0.1"}
 
     SPECS["health_monitor"].parse(monitor, PERMISSIVE)
-    with pytest.raises(NotSupported, match="PING"):
+    with pytest.raises(InvalidInput, match="PING"):
         SPECS["health_monitor"].parse(monitor, RULES)
     SPECS["member"].parse(member, RULES)
-    with pytest.raises(NotSupported, match="loopback"):
+    with pytest.raises(InvalidInput, match="loopback"):
         SPECS["member"].parse(member, STRICT)
+    for address, allowing in (
+        ("169.254.169.254", ValidationSettings(allow_link_local_members=True)),
+        ("10.20.3.4", ValidationSettings()),
+    ):
+        reserving = allowing.model_copy(update={"reserved_networks": (f"{address}/32",)})
+        SPECS["member"].parse({**member, "address": address}, allowing)
+        for spelling in (address, f"::ffff:{address}"):
+            with pytest.raises(InvalidInput, match="not allowed"):
+                SPECS["member"].parse({**member, "address": spelling}, reserving)
 
 
 def test_every_text_field_is_attacked() -> None:
@@ -181,12 +192,31 @@ def test_an_update_is_a_dict(changes: Any) -> None:
 
 def test_an_update_is_judged_together_with_what_stays() -> None:
     """A value that is good by itself is refused where it does not go with the rest of the object."""
-    present = {**VALID["health_monitor"]}
+    present = {**VALID["health_monitor"], "http_version": 1.1, "domain_name": "www.example.com"}
 
     with pytest.raises(InvalidInput) as refusal:
-        SPECS["health_monitor"].parse_changes(present, {"delay": 2}, RULES)
+        SPECS["health_monitor"].parse_changes(present, {"http_version": 1.0}, RULES)
 
-    assert refusal.value.field == "timeout"
+    assert refusal.value.field == "domain_name"
+
+
+def test_what_follows_from_a_change_is_changed_with_it() -> None:
+    """A policy's new target decides its action, and what the action before it had goes; a session persistence that says
+    no type keeps its own."""
+    policy = {"action": "REDIRECT_TO_URL", "redirect_url": "https://a.example/", "redirect_http_code": 308}
+    for changes in ({"redirect_pool_id": ID}, {"action": "REDIRECT_TO_POOL", "redirect_pool_id": ID}):
+        assert SPECS["l7policy"].parse_changes(policy, changes, RULES) == {
+            "action": "REDIRECT_TO_POOL",
+            "redirect_pool_id": ID,
+            "redirect_url": None,
+            "redirect_prefix": None,
+            "redirect_http_code": None,
+        }
+    assert SPECS["l7policy"].parse_changes(policy, {"redirect_http_code": 301}, RULES) == {"redirect_http_code": 301}
+
+    pool = {**VALID["pool"], "session_persistence": {"type": "APP_COOKIE", "cookie_name": "a"}}
+    changed = SPECS["pool"].parse_changes(pool, {"session_persistence": {"cookie_name": "b"}}, RULES)
+    assert changed["session_persistence"].items() >= {"type": "APP_COOKIE", "cookie_name": "b"}.items()
 
 
 def test_an_update_returns_what_changes_and_nothing_else() -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from portico.api.call import Received
 from portico.api.documentation import gives, lists, shows
 from portico.api.faults import answer
-from portico.errors import NotFound, NotSupported
+from portico.errors import NotFound
 from portico.resources.amphora import AMPHORA_VIEW as VIEW
 from portico.store.counters import read_amphora_stats
 
@@ -56,11 +54,14 @@ def fail_amphora_over(call: Received, amphora_id: str) -> Response:
 
 
 @router.put("/{amphora_id}/config", **gives(None, 202))
-def configure_amphora(call: Received, amphora_id: str) -> Any:
-    """Have an amphora's agent take new settings: not done yet, the agent reads its settings when it starts."""
+def configure_amphora(call: Received, amphora_id: str) -> Response:
+    """Have an amphora take its whole configuration anew, as the controller's settings of today make it. A spare has
+    none: it gets its own when a load balancer takes it."""
     call.authorize("amphora:put_config", None)
-    call.find("amphora", amphora_id)
-    raise NotSupported("config", "agents read their settings when they start; changing them from here is not built yet")
+    amphora = call.find("amphora", amphora_id)
+    if amphora["loadbalancer_id"] is not None:
+        call.context.requests.configure(amphora["loadbalancer_id"], request_id=call.request_id)
+    return Response(status_code=202)
 
 
 @router.delete("/{amphora_id}", **gives(None, 204))

@@ -83,7 +83,10 @@ def own_values(view: View, fields: Mapping[str, Any], given: Mapping[str, Any]) 
         shown = view.fields.get(name)
         if name not in fields or shown is None or name not in view.shown:
             raise InvalidInput(key[:64], "is not an attribute that can be set")
-        values[name] = _typed(shown.shown_schema.get("type"), value) if isinstance(value, str) else value
+        if name == "admin_state_up" and value is None:
+            values[name] = False  # as the reference takes it
+        else:
+            values[name] = _typed(shown.shown_schema.get("type"), value) if isinstance(value, str) else value
     return values
 
 

@@ -10,9 +10,11 @@ from portico.api.documentation import gives
 from portico.api.faults import answer
 from portico.api.queries import base_url
 
-NEWEST_MINOR = 14
-"""The newest minor version all of whose features work, TLS aside: clients and suites take the highest one as the level
-of features that they may use. 2.5 brought tags, 2.6 flavors, 2.12 allowed CIDRs, 2.14 availability zones."""
+NEWEST_MINOR = 22
+"""The newest minor version all of whose features work, TLS and SOURCE_IP_PORT aside: clients and suites take the
+highest one as the level of features that they may use. 2.5 brought tags, 2.6 flavors, 2.7 the configuring of amphorae,
+2.12 allowed CIDRs, 2.14 availability zones, 2.19 quotas of L7 objects, 2.21 the deleting of amphorae, 2.22 PROXYV2;
+2.23 is SCTP. The additional VIPs of 2.26 work too."""
 _UPDATED = "2026-11-23T00:00:00Z"
 
 router = APIRouter(tags=["versions"])

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from portico.api.queries import CONTROLS
 from portico.resources.view import Shown, View
@@ -92,8 +93,9 @@ def gives(schema: Mapping[str, Any] | None, status: int = 200) -> dict[str, Any]
         for code, (text, fault) in _FAULTS.items()
     }
     responses[status] = {"description": "Accepted." if schema is None else "The answer."}
-    if schema is not None:
-        responses[status]["content"] = content
+    if schema is None:
+        return {"status_code": status, "responses": responses, "response_class": Response}
+    responses[status]["content"] = content
     return {"status_code": status, "responses": responses}
 
 
@@ -106,6 +108,7 @@ def takes(
     update: bool = False,
     more: Mapping[str, Any] | None = None,
     needed: tuple[str, ...] = (),
+    many: bool = False,
 ) -> dict[str, Any]:
     """Adds a body to what is ``described`` of a route.
 
@@ -117,6 +120,7 @@ def takes(
         update: the fields are all optional, and those that cannot be changed are missing.
         more: further attributes of the body, and their schemas.
         needed: those of them that have to be there.
+        many: the body holds a list of such objects.
     """
     schema = spec.model_json_schema(ref_template=_REFERENCE)
     nested = {"requestBody": schema.pop("$defs", {})}
@@ -124,7 +128,9 @@ def takes(
     names = [name for name in schema["properties"] if (view is None or name in view.shown) and name not in fixed]
     properties = {name: {"anyOf": [schema["properties"][name], {"type": "null"}]} for name in names}
     required = [] if update else [*(name for name in schema.get("required", []) if name in names), *needed]
-    body = {"type": "object", "properties": {**properties, **(more or {})}, "required": required}
+    body: dict[str, Any] = {"type": "object", "properties": {**properties, **(more or {})}, "required": required}
+    if many:
+        body = {"type": "array", "items": body}
     whole = {"type": "object", "properties": {root: body}, "required": [root], "additionalProperties": False}
     content = {"application/json": {"schema": whole}}
     return _with(described, requestBody={"required": True, "content": content}, **{"x-nested": nested["requestBody"]})

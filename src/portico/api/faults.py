@@ -80,11 +80,19 @@ def answer_error(error: BaseException) -> Response:
         return answer(body, status, {"WWW-Authenticate": error.challenge})
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer(fault(status, "internal error; the service's log has it under this request's id"), status)
-    body = fault(status, str(error))
+    body = fault(status, _text_of(error))
     if isinstance(error, InvalidPage):
         body |= misdirected(status, str(error))
     headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     return answer(body, status, headers)
+
+
+def _text_of(error: BaseException) -> str:
+    """What the caller reads. A value that breaks a rule is told as clients of the reference know it, and as suites of
+    tests look for it."""
+    if isinstance(error, errors.InvalidInput) and not isinstance(error, errors.NotSupported | Unacceptable):
+        return f"Invalid input for field/attribute {error.field}. {error.rule[:1].upper()}{error.rule[1:]}"
+    return str(error)
 
 
 def answer_errors(app: FastAPI) -> None:

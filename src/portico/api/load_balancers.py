@@ -11,7 +11,9 @@ from portico.api.call import Call, Received
 from portico.api.documentation import gives, lists, shows, takes
 from portico.api.faults import answer
 from portico.api.queries import is_true
-from portico.api.trees import TreePlan, nest
+from portico.api.trees import TreePlan, as_objects, nest
+from portico.drivers.address_range import parse_vip
+from portico.drivers.network_loopback import LOOPBACK
 from portico.errors import InvalidInput, LBNotFound
 from portico.resources import LoadBalancerSpec
 from portico.resources.listener_counters import COUNTERS
@@ -64,7 +66,9 @@ def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     vips = body.pop("additional_vips", None)
     values = call.values(_KIND, body)
     if vips is not None:
-        values["additional_vips"] = vips
+        values["additional_vips"] = _additional_vips(vips, values.get("vip_subnet_id"))
+    if call.context.settings.network.driver == "loopback" and isinstance(values.get("vip_address"), str):
+        parse_vip(values["vip_address"], LOOPBACK)
     if values.get("project_id") in (None, ""):
         values["project_id"] = call.identity.project_id
     project_id = values["project_id"]
@@ -74,6 +78,22 @@ def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     if all(values.get(name) is None for name in _VIP_SOURCES):
         raise InvalidInput("vip_subnet_id", f"one of {', '.join(_VIP_SOURCES)} is needed")
     return values
+
+
+def _additional_vips(given: Any, first_subnet: Any) -> list[dict[str, Any]]:
+    """What a load balancer's further addresses are asked for by: each in a subnet of its own."""
+    subnets = {first_subnet}
+    vips = []
+    for one in as_objects({"additional_vips": given}, "additional_vips"):
+        if one.pop("port_id", None) is not None:
+            raise InvalidInput("additional_vips.port_id", "cannot be chosen here; name subnet_id and ip_address")
+        if one.get("subnet_id") is None:
+            raise InvalidInput("additional_vips.subnet_id", "is needed")
+        if one["subnet_id"] in subnets:
+            raise InvalidInput("additional_vips.subnet_id", "is named twice: there may be one VIP in each subnet")
+        subnets.add(one["subnet_id"])
+        vips.append({name: value for name, value in one.items() if value is not None})
+    return vips
 
 
 @router.get("/{load_balancer_id}", **shows(VIEW))

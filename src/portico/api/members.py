@@ -18,6 +18,15 @@ from portico.resources.member import MEMBER_VIEW as VIEW
 router = APIRouter(prefix="/v2.0/lbaas/pools/{pool_id}/members", tags=["members"])
 
 
+_SRIOV = {"request_sriov": {"type": ["boolean", "null"], "description": "Only false: no flavor allows it."}}
+
+
+def _refuse_sriov(body: dict[str, Any]) -> None:
+    """Take ``request_sriov`` out of what is to become a member: no flavor here gives members a port of their own."""
+    if body.pop("request_sriov", None) not in (None, False):
+        raise InvalidInput("request_sriov", "the flavor of the load balancer does not allow SR-IOV member ports")
+
+
 @router.get("", **lists(VIEW))
 def list_members(call: Received, pool_id: str) -> Response:
     """All members of a pool."""
@@ -26,13 +35,15 @@ def list_members(call: Received, pool_id: str) -> Response:
     return call.list_view(VIEW, {"pool_id": pool_id})
 
 
-@router.post("", **takes(shows(VIEW, 201), VIEW.root, MemberSpec, VIEW))
+@router.post("", **takes(shows(VIEW, 201), VIEW.root, MemberSpec, VIEW, more=_SRIOV))
 def create_member(call: Received, pool_id: str) -> Response:
     """Describe a member and have it built."""
-    return call.create_part("member", "pool", pool_id, call.object(VIEW.root))
+    body = call.object(VIEW.root)
+    _refuse_sriov(body)
+    return call.create_part("member", "pool", pool_id, body)
 
 
-@router.put("", **takes(gives(None, 202), VIEW.collection, MemberSpec, VIEW))
+@router.put("", **takes(gives(None, 202), VIEW.collection, MemberSpec, VIEW, more=_SRIOV, many=True))
 def replace_members(call: Received, pool_id: str, additive_only: str | None = None) -> Response:
     """Make these the members of a pool: new ones are added, those with the same address and port changed where they
     differ, all others deleted unless ``additive_only``."""
@@ -43,6 +54,7 @@ def replace_members(call: Received, pool_id: str, additive_only: str | None = No
         raise InvalidInput(VIEW.collection, "must be a list of objects")
     members: list[dict[str, Any]] = []
     for one in given:
+        _refuse_sriov(one)
         values = call.values("member", one)
         values.pop("project_id", None)
         members.append(values)

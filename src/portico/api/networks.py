@@ -1,5 +1,5 @@
-"""Where there is no Neutron: as much of its API as the command line needs, which looks a VIP's subnet, network or port
-up before it names it.
+"""Where there is no Neutron: as much of its API as the command line and Ansible need, which look a VIP's subnet,
+network or port up before they name it, and its floating IPs afterwards.
 
 VIPs come from the network driver's own range there, whatever is named: so there is one network with one subnet, and any
 other UUID is as good.
@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from portico.api.call import Call, Received
 from portico.api.faults import answer
+from portico.errors import NotFound
 
 router = APIRouter(prefix="/v2.0", include_in_schema=False)
 
@@ -38,6 +39,40 @@ def list_subnets(call: Received) -> Response:
 def list_ports(call: Received) -> Response:
     """No port, or the one that is asked for by id."""
     return _find(call, "ports", None)
+
+
+@router.get("/floatingips")
+def list_floating_ips(_call: Received) -> Response:
+    """None: there is no other network that an address could float in."""
+    return answer({"floatingips": []})
+
+
+@router.get("/networks/{network_id}")
+def show_network(_call: Received, network_id: str) -> Response:
+    """The network of this id."""
+    return _show("network", network_id, NETWORK_ID)
+
+
+@router.get("/subnets/{subnet_id}")
+def show_subnet(_call: Received, subnet_id: str) -> Response:
+    """The subnet of this id."""
+    return _show("subnet", subnet_id, SUBNET_ID)
+
+
+@router.get("/ports/{port_id}")
+def show_port(_call: Received, port_id: str) -> Response:
+    """The port of this id."""
+    return _show("port", port_id, None)
+
+
+class _NotThere(NotFound):
+    kind = "network, subnet or port"
+
+
+def _show(kind: str, wanted: str, own_id: str | None) -> Response:
+    if not _is_uuid(wanted):
+        raise _NotThere(wanted)
+    return answer({kind: {"id": wanted, "name": NAME if wanted == own_id else ""}})
 
 
 def _find(call: Call, kind: str, own_id: str | None) -> Response:

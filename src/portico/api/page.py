@@ -15,6 +15,7 @@ _PAGE = """<!doctype html>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1d2430 }
 summary { cursor: pointer; padding: .25rem 0 } pre { background: #f3f5f8; overflow: auto; padding: .75rem }
 code { font-family: ui-monospace, monospace } .method { display: inline-block; font-weight: 600; width: 4.5rem }
+.gist { color: #5b6678; margin-left: 1rem }
 </style>
 <h1 id="title">Portico API</h1>
 <p>The machine-readable document is <a href="openapi.json">openapi.json</a>.</p>
@@ -45,6 +46,7 @@ fetch("openapi.json").then(answer => answer.json()).then(api => {
       const summary = add(details, "summary");
       add(summary, "code", method.toUpperCase(), "method");
       add(summary, "code", path);
+      add(summary, "span", route.summary || "", "gist");
       add(details, "p", route.description || "");
       const parameters = (route.parameters || []).map(one => `${one.name} (${one.in}): ${one.description || ""}`);
       if (parameters.length) add(details, "pre", parameters.join("\\n"));

@@ -47,10 +47,10 @@ def parse_query(parameters: QueryParams) -> Query:
             filters.setdefault(name, []).append(value)
     return Query(
         filters=filters,
-        tags=parameters.getlist("tags"),
-        tags_any=parameters.getlist("tags-any"),
-        not_tags=parameters.getlist("not-tags"),
-        not_tags_any=parameters.getlist("not-tags-any"),
+        tags=_parse_tags(parameters, "tags"),
+        tags_any=_parse_tags(parameters, "tags-any"),
+        not_tags=_parse_tags(parameters, "not-tags"),
+        not_tags_any=_parse_tags(parameters, "not-tags-any"),
         sort=_parse_sort(parameters),
         limit=_parse_limit(parameters.get("limit")),
         marker=parameters.get("marker"),
@@ -58,8 +58,13 @@ def parse_query(parameters: QueryParams) -> Query:
     )
 
 
+def _parse_tags(parameters: QueryParams, name: str) -> list[str]:
+    """Tags are repeated or separated by commas, so that one with a comma in it cannot be asked for."""
+    return [tag for value in parameters.getlist(name) for tag in value.split(",") if tag]
+
+
 def _parse_limit(text: str | None) -> int:
-    if text is None:
+    if text is None or text == "infinite" or (text.startswith("-") and text[1:].isdecimal()):
         return 0
     if not text.isascii() or not text.isdecimal() or int(text[:12]) > _LONGEST_LIMIT:
         raise InvalidPage("limit", "must be a number of objects; 0 means all")
@@ -72,13 +77,13 @@ def _parse_sort(parameters: QueryParams) -> list[tuple[str, bool]]:
         for one in value.split(","):
             name, _, direction = one.strip().partition(":")
             pairs.append((name, direction or "asc"))
-    directions = parameters.getlist("sort_dir")
-    for number, name in enumerate(parameters.getlist("sort_key")):
+    directions = [one for value in parameters.getlist("sort_dir") for one in value.split(",")]
+    for number, name in enumerate(one for value in parameters.getlist("sort_key") for one in value.split(",")):
         pairs.append((name, directions[number] if number < len(directions) else "asc"))
     for name, direction in pairs:
-        if direction not in _DIRECTIONS:
+        if direction.lower() not in _DIRECTIONS:
             raise InvalidPage("sort", f"{name[:64]!r} can be sorted asc or desc, not {direction[:64]!r}")
-    return [(name, _DIRECTIONS[direction]) for name, direction in pairs if name]
+    return [(name, _DIRECTIONS[direction.lower()]) for name, direction in pairs if name]
 
 
 def page_links(request: Request, view: View, query: Query, page: Page) -> list[dict[str, str]]:

@@ -35,8 +35,8 @@ class TreePlan:
         Raises:
             InvalidInput: what is not described as it must be.
         """
-        listeners = _objects(body, "listeners")
-        for pool in _objects(body, "pools"):
+        listeners = as_objects(body, "listeners")
+        for pool in as_objects(body, "pools"):
             name = pool.get("name")
             pool_id = self._add_pool(pool)
             if isinstance(name, str) and name:
@@ -55,7 +55,7 @@ class TreePlan:
         return object_id
 
     def _add_pool(self, given: dict[str, Any]) -> str:
-        members = _objects(given, "members")
+        members = as_objects(given, "members")
         monitor = _object(given, "healthmonitor")
         pool_id = self._add("pool", self._id, given)
         for member in members:
@@ -65,11 +65,11 @@ class TreePlan:
         return pool_id
 
     def _add_listener(self, given: dict[str, Any]) -> None:
-        policies = _objects(given, "l7policies")
+        policies = as_objects(given, "l7policies")
         default_pool_id = self._find_pool(given, "default_pool")
         listener_id = self._add("listener", self._id, given, default_pool_id=default_pool_id)
         for policy in policies:
-            rules = _objects(policy, "rules")
+            rules = as_objects(policy, "rules")
             redirect_pool_id = self._find_pool(policy, "redirect_pool")
             policy_id = self._add("l7policy", listener_id, policy, redirect_pool_id=redirect_pool_id)
             for rule in rules:
@@ -87,7 +87,8 @@ class TreePlan:
         return self._add_pool(pool)
 
 
-def _objects(given: dict[str, Any], key: str) -> list[dict[str, Any]]:
+def as_objects(given: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """Take a list of objects out of a body; none is an empty list. Raises InvalidInput for anything else."""
     value = given.pop(key, None)
     if value is None:
         return []

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from uuid import UUID, uuid5
 
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import AmphoraGone, DriverError, NoCapacity
 from portico.ports.compute import Placement
+
+_COMPUTE = UUID("c0b00000-0000-4000-8000-000000000001")
+"""Names the ids of its places."""
 
 
 class NoopCompute:
@@ -37,7 +41,7 @@ class NoopCompute:
                 return found
             if self.capacity is not None and len(self._placements) >= self.capacity:
                 raise NoCapacity(f"all {self.capacity} places are taken")
-            made = Placement(amphora_id, f"noop-{amphora_id}", f"noop://{amphora_id}", "198.18.0.1")
+            made = Placement(amphora_id, str(uuid5(_COMPUTE, amphora_id)), f"noop://{amphora_id}", "198.18.0.1")
             self._placements[amphora_id] = made
             return made
 

@@ -14,7 +14,8 @@ NETWORK_ID = "7f000000-0000-4000-8000-000000000001"
 SUBNET_ID = "7f000000-0000-4000-8000-000000000002"
 """Its one subnet."""
 
-_LOOPBACK = IPv4Network("127.0.0.0/8")
+LOOPBACK = IPv4Network("127.0.0.0/8")
+"""Where VIPs may be that are asked for."""
 
 
 class LoopbackNetwork:
@@ -38,15 +39,15 @@ class LoopbackNetwork:
             self._range = AddressRange(vip_range)
         except ValueError as exc:
             raise InvalidInput("vip_range", f"must be an IPv4 network: {exc}") from exc
-        if not self._range.network.subnet_of(_LOOPBACK):
-            raise InvalidInput("vip_range", f"must be within {_LOOPBACK}")
+        if not self._range.network.subnet_of(LOOPBACK):
+            raise InvalidInput("vip_range", f"must be within {LOOPBACK}")
 
     def allocate_vip(self, request: VipRequest) -> VipAllocation:
         """Check the address that was asked for, or choose one."""
         if request.address is None:
             address = self._range.choose(request.load_balancer_id, request.position, request.attempt)
         else:
-            address = parse_vip(request.address, _LOOPBACK)
+            address = parse_vip(request.address, LOOPBACK)
         identity = f"{request.load_balancer_id}/{request.position}"
         return VipAllocation(
             load_balancer_id=request.load_balancer_id,

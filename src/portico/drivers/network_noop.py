@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import uuid
+from ipaddress import ip_address
 
-from portico.drivers.address_range import AddressRange, parse_vip
+from portico.drivers.address_range import AddressRange
 from portico.drivers.planned_faults import PlannedFaults
-from portico.errors import AddressInUse, DriverError
+from portico.errors import AddressInUse, DriverError, InvalidInput
 from portico.ports.network import VipAllocation, VipRequest
 
 NETWORK_ID = "c6120000-0000-4000-8000-000000000001"
@@ -23,8 +24,9 @@ _Key = tuple[str, int]
 class NoopNetwork:
     """A network that allocates, finds, refuses and forgets as a real one does, in memory.
 
-    It makes no port and no address: nothing can be reached through its VIPs. Each instance is a network of its own,
-    forgotten with its process. Safe between threads.
+    It makes no port and no address: nothing can be reached through its VIPs. Any subnet exists in it, and has room for
+    any address that is asked for. Each instance is a network of its own, forgotten with its process. Safe between
+    threads.
 
     Args:
         delay: seconds that every call takes.
@@ -35,7 +37,7 @@ class NoopNetwork:
         self._lock = threading.Lock()
         self._range = AddressRange(VIP_RANGE)
         self._allocations: dict[_Key, tuple[int, VipAllocation]] = {}
-        self._keys: dict[str, _Key] = {}  # by address
+        self._keys: dict[tuple[str, str], _Key] = {}  # by subnet and address
         self._plugged: dict[str, tuple[VipAllocation, ...]] = {}
 
     def allocate_vip(self, request: VipRequest) -> VipAllocation:
@@ -47,7 +49,7 @@ class NoopNetwork:
                 return found
             address = self._choose(key, request)
             if found:  # a later attempt, or another address: the one before is given up
-                del self._keys[found.ip_address]
+                del self._keys[found.subnet_id, found.ip_address]
             made = VipAllocation(
                 load_balancer_id=request.load_balancer_id,
                 position=request.position,
@@ -57,7 +59,7 @@ class NoopNetwork:
                 port_id=request.port_id or str(uuid.uuid5(uuid.UUID(NETWORK_ID), f"{key[0]}/{key[1]}")),
             )
             self._allocations[key] = (request.attempt, made)
-            self._keys[address] = key
+            self._keys[made.subnet_id, address] = key
             return made
 
     def release_vip(self, allocation: VipAllocation) -> None:
@@ -68,7 +70,7 @@ class NoopNetwork:
             # An allocation that was replaced since is not there any more: the one that replaced it stays.
             if found and found.ip_address == allocation.ip_address:
                 del self._allocations[key]
-                del self._keys[found.ip_address]
+                del self._keys[found.subnet_id, found.ip_address]
 
     def plug_vips(self, amphora_id: str, allocations: tuple[VipAllocation, ...]) -> None:
         """Remember what the amphora has plugged: exactly these."""
@@ -101,12 +103,17 @@ class NoopNetwork:
             return self._plugged.get(amphora_id, ())
 
     def _choose(self, key: _Key, request: VipRequest) -> str:
+        subnet_id = request.subnet_id or SUBNET_ID
         if request.address is not None:
-            address = parse_vip(request.address, self._range.network)
-            if self._keys.get(address, key) != key:
-                raise AddressInUse(f"{address} is the VIP of load balancer {self._keys[address][0]}")
+            try:
+                address = str(ip_address(request.address))
+            except ValueError:
+                raise InvalidInput("vip_address", "must be an IPv4 or IPv6 address") from None
+            holder = self._keys.get((subnet_id, address), key)
+            if holder != key:
+                raise AddressInUse(f"{address} is the VIP of load balancer {holder[0]}")
             return address
         attempt = request.attempt
-        while (address := self._range.choose(*key, attempt)) in self._keys:
+        while (subnet_id, address := self._range.choose(*key, attempt)) in self._keys:
             attempt += 1
         return address

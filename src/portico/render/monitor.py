@@ -122,5 +122,5 @@ def _http(monitor: HealthMonitor, default_host: str) -> list[Directive]:
     return [
         Directive("option httpchk"),
         Directive("http-check send meth", *request),
-        Directive("http-check expect status", Text("expected_codes", codes)),
+        Directive("http-check expect status", Text("expected_codes", codes.replace(" ", ""))),
     ]

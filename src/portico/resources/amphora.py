@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, String
+from sqlalchemy import BigInteger, ForeignKey, String, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import UUID, Row, new_id, utc_now
+from portico.resources.load_balancer import Vip
+from portico.resources.row import UUID, Row, new_id, table_of, utc_now
 from portico.resources.view import Shown, View, time
 from portico.status import AmphoraRole, AmphoraStatus
 
@@ -59,6 +61,14 @@ class AmphoraHealth(Row):
     config_version: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
+def _of_vip(own: Any, column: str) -> Shown:
+    """An amphora's own, or its load balancer's VIP's: one that stands alone has no address and port but these."""
+    vip = table_of(Vip).alias()
+    of_vip = select(vip.c[column]).where(vip.c.load_balancer_id == Amphora.load_balancer_id, vip.c.position == 0)
+    correlated = of_vip.correlate(table_of(Amphora)).scalar_subquery()
+    return Shown(func.coalesce(own, correlated), schema={"type": ["string", "null"]})
+
+
 AMPHORA_VIEW = View(
     "amphora",
     "amphorae",
@@ -67,10 +77,10 @@ AMPHORA_VIEW = View(
         "loadbalancer_id": Shown(Amphora.load_balancer_id),
         "compute_id": Shown(Amphora.compute_id),
         "lb_network_ip": Shown(Amphora.lb_network_ip),
-        "vrrp_ip": Shown(Amphora.vrrp_ip),
-        "ha_ip": Shown(Amphora.ha_ip),
-        "vrrp_port_id": Shown(Amphora.vrrp_port_id),
-        "ha_port_id": Shown(Amphora.ha_port_id),
+        "vrrp_ip": _of_vip(Amphora.vrrp_ip, "ip_address"),
+        "ha_ip": _of_vip(Amphora.ha_ip, "ip_address"),
+        "vrrp_port_id": _of_vip(Amphora.vrrp_port_id, "port_id"),
+        "ha_port_id": _of_vip(Amphora.ha_port_id, "port_id"),
         "vrrp_interface": Shown(Amphora.vrrp_interface),
         "vrrp_id": Shown(Amphora.vrrp_id),
         "vrrp_priority": Shown(Amphora.vrrp_priority),

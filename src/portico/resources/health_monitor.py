@@ -28,7 +28,7 @@ class MonitorType(StrEnum):
 
 HTTP_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 _HTTP_ONLY = ("http_method", "http_version", "url_path", "expected_codes", "domain_name")
-_CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(,[1-5]\d\d)*)?")
+_CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|( *, *[1-5]\d\d)*)?")
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 _PATH = re.compile(r"/[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
@@ -63,7 +63,7 @@ class HealthMonitorSpec(Spec):
 
     ``delay`` and ``timeout`` are seconds; ``max_retries`` successes bring a member up, ``max_retries_down`` failures
     take it down. HTTP and HTTPS monitors fill in GET, ``/`` and 200 where nothing is said. ``expected_codes`` is one
-    code, a list (``200,202``) or a range (``200-204``).
+    code, a list (``200,202``) or a range (``200-204``). A ``timeout`` above ``delay`` is taken, as by the reference.
     """
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "type"})
@@ -81,12 +81,10 @@ class HealthMonitorSpec(Spec):
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
-        if self.timeout > self.delay:
-            raise FieldError("timeout", "must not be longer than delay")
         if self.type in (MonitorType.UDP_CONNECT, MonitorType.SCTP):
-            raise FieldError("type", f"{self.type} monitors are not built yet", unsupported=True)
+            raise FieldError("type", f"{self.type} monitors are for UDP and SCTP pools only, which are not built yet")
         if self.type == MonitorType.PING and not rules_of(info).allow_ping_monitors:
-            raise FieldError("type", "PING monitors are not allowed here; use TCP", unsupported=True)
+            raise FieldError("type", "PING monitors are not allowed in this deployment; use TCP")
         if self.type not in (MonitorType.HTTP, MonitorType.HTTPS):
             for field in _HTTP_ONLY:
                 if getattr(self, field) is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -28,6 +29,7 @@ TARGET_FIELD = {
     PolicyAction.REDIRECT_TO_URL: "redirect_url",
     PolicyAction.REDIRECT_PREFIX: "redirect_prefix",
 }
+_URL_ACTIONS = (PolicyAction.REDIRECT_TO_URL.value, PolicyAction.REDIRECT_PREFIX.value)
 LAST_POSITION = 2147483647
 """The API's way to say "after all others"."""
 
@@ -60,25 +62,35 @@ class L7PolicySpec(Spec):
     redirect_http_code: Literal[301, 302, 303, 307, 308] | None = None
     position: Annotated[int, Field(ge=1, le=LAST_POSITION)] = LAST_POSITION
 
+    @classmethod
+    def complete(cls, present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """A target decides the action where none is named; what the action before it had goes, its code too."""
+        targets = [kind for kind, field in TARGET_FIELD.items() if changes.get(field) is not None]
+        completed = dict(changes)
+        if completed.get("action") is None and len(targets) == 1:
+            completed["action"] = targets[0].value
+        if completed.get("action") in (None, present.get("action")):
+            return completed
+        return {"redirect_http_code": None, **completed, **dict.fromkeys(_useless(completed["action"]))}
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         action = PolicyAction(self.action)
-        for kind, field in TARGET_FIELD.items():
-            value = getattr(self, field)
-            if kind == action and value is None:
-                raise FieldError(field, f"is needed with {action}")
-            if kind != action and value is not None:
-                raise FieldError(field, f"cannot be given with {action}")
+        needed = TARGET_FIELD.get(action)
+        if needed is not None and getattr(self, needed) is None:
+            raise FieldError(needed, f"is needed with {action}")
         for field in ("redirect_url", "redirect_prefix"):
             value = getattr(self, field)
             if value is not None:
                 check_url(field, value)
-        if self.redirect_http_code is not None and action not in (
-            PolicyAction.REDIRECT_TO_URL,
-            PolicyAction.REDIRECT_PREFIX,
-        ):
-            raise FieldError("redirect_http_code", "is for REDIRECT_TO_URL and REDIRECT_PREFIX only")
-        return self
+        # What the action has no use for is dropped, as the reference does: clients send all fields of their forms.
+        return self.model_copy(update=dict.fromkeys(_useless(action)))
+
+
+def _useless(action: Any) -> list[str]:
+    """The attributes that only other actions have."""
+    targets = [field for kind, field in TARGET_FIELD.items() if kind != action]
+    return targets if action in _URL_ACTIONS else [*targets, "redirect_http_code"]
 
 
 def check_url(field: str, value: str) -> None:
@@ -93,7 +105,6 @@ def check_url(field: str, value: str) -> None:
         raise FieldError(field, "holds a character that a URL must percent-encode")
 
 
-_URL_ACTIONS = (PolicyAction.REDIRECT_TO_URL.value, PolicyAction.REDIRECT_PREFIX.value)
 _SHOWN_CODE = case(
     (L7Policy.action.in_(_URL_ACTIONS), func.coalesce(L7Policy.redirect_http_code, 302)),
     else_=L7Policy.redirect_http_code,

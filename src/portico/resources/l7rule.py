@@ -39,6 +39,10 @@ class Comparison(StrEnum):
 
 _KEYED = (RuleType.HEADER, RuleType.COOKIE)
 _TLS = (RuleType.SSL_CONN_HAS_CERT, RuleType.SSL_VERIFY_RESULT, RuleType.SSL_DN_FIELD)
+MAX_RULES = 50
+"""Rules in one policy, as in the reference."""
+_COOKIE_VALUE = re.compile(r"[!#-+\--:<-~]+")
+_VALUE = re.compile(r'[!-~]+|"[ -~]*"')
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -56,7 +60,7 @@ class L7Rule(Part, Row):
 
 
 class L7RuleSpec(Spec):
-    """What a user may say about a rule. ``key`` is the header's or cookie's name."""
+    """What a user may say about a rule. ``key`` is the header's or cookie's name; other types have no use for one."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id"})
 
@@ -64,7 +68,7 @@ class L7RuleSpec(Spec):
         "HOST_NAME", "PATH", "FILE_TYPE", "HEADER", "COOKIE", "SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD"
     ]
     compare_type: Literal["REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS", "EQUAL_TO"]
-    key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    key: Annotated[str, Field(max_length=255), Printable] | None = None
     value: Annotated[str, Field(min_length=1, max_length=255), Printable]
     invert: bool = False
 
@@ -74,20 +78,21 @@ class L7RuleSpec(Spec):
             raise FieldError(
                 "type", f"{self.type} rules need TLS termination, which is not built yet", unsupported=True
             )
-        if self.type in _KEYED:
-            if self.key is None:
-                raise FieldError("key", f"is needed with {self.type}: the name of the {self.type.lower()}")
-            if not _TOKEN.fullmatch(self.key):
-                raise FieldError("key", "must be a name as RFC 9110 defines it")
-        elif self.key is not None:
-            raise FieldError("key", "is for HEADER and COOKIE rules only")
+        if self.type in _KEYED and not self.key:
+            raise FieldError("key", f"is needed with {self.type}: the name of the {self.type.lower()}")
+        if self.key and not _TOKEN.fullmatch(self.key):
+            raise FieldError("key", "must be a name as RFC 9110 defines it")
         if self.type == RuleType.FILE_TYPE and self.compare_type not in (Comparison.EQUAL_TO, Comparison.REGEX):
             raise FieldError("compare_type", "FILE_TYPE rules compare by EQUAL_TO or REGEX")
         if self.compare_type == Comparison.REGEX:
             try:
                 re.compile(self.value)
-            except re.error as error:
+            except (re.error, RecursionError, OverflowError) as error:
                 raise FieldError("value", f"is not a regular expression: {error}") from None
+        elif self.type == RuleType.COOKIE and not _COOKIE_VALUE.fullmatch(self.value):
+            raise FieldError("value", "must hold only characters that a cookie's value may have")
+        elif not _VALUE.fullmatch(self.value):
+            raise FieldError("value", "must be printable ASCII without blanks, or within double quotes")
         return self
 
 

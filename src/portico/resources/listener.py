@@ -11,7 +11,7 @@ from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.member import Port
-from portico.resources.row import FieldError, Id, Part, Printable, Row, Spec
+from portico.resources.row import FieldError, Id, Part, Printable, Row, Spec, not_offered
 from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
 
@@ -82,7 +82,14 @@ def _check_cidr(value: str) -> str:
     return str(ip_network(value, strict=False))
 
 
+def _check_flag(value: str) -> str:
+    if value.lower() not in ("true", "false"):
+        raise ValueError('must be "true" or "false"')
+    return value.lower()
+
+
 Cidr = Annotated[str, AfterValidator(_check_cidr)]
+Flag = Annotated[str, AfterValidator(_check_flag)]
 Milliseconds = Annotated[int, Field(ge=0, le=2147483647)]
 """HAProxy's timers are 32-bit: the longest is 2**31 - 1 ms, a little under 25 days."""
 
@@ -96,12 +103,12 @@ class ListenerSpec(Spec):
     protocol: Literal["HTTP", "HTTPS", "TCP", "TERMINATED_HTTPS", "UDP", "SCTP", "PROMETHEUS"]
     protocol_port: Port
     default_pool_id: Id | None = None
-    connection_limit: Annotated[int, Field(ge=-1, le=1000000)] = -1
+    connection_limit: Annotated[int, Field(ge=-1, le=2147483647)] = -1
     timeout_client_data: Milliseconds = 50000
     timeout_member_connect: Milliseconds = 5000
     timeout_member_data: Milliseconds = 50000
     timeout_tcp_inspect: Milliseconds = 0
-    insert_headers: dict[str, Literal["true", "false"]] | None = None
+    insert_headers: dict[str, Flag] | None = None
     allowed_cidrs: list[Cidr] | None = None
     default_tls_container_ref: Annotated[str, Printable] | None = None
     sni_container_refs: list[Annotated[str, Printable]] | None = None
@@ -118,9 +125,10 @@ class ListenerSpec(Spec):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.protocol not in BUILT:
-            raise FieldError("protocol", f"{self.protocol} listeners are not built yet", unsupported=True)
+            offered = not_offered(self.protocol, ", ".join(BUILT))
+            raise FieldError("protocol", f"{offered}; {self.protocol} listeners are not built yet")
         for field in _TLS_FIELDS:
-            if getattr(self, field) not in (None, False, "NONE"):
+            if getattr(self, field) not in (None, False, "NONE", []):
                 raise FieldError(field, "TLS termination is not built yet", unsupported=True)
         if self.insert_headers:
             if self.protocol != ListenerProtocol.HTTP:

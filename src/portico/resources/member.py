@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, model_validator
@@ -12,8 +12,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from portico.resources.load_balancer import Address
 from portico.resources.row import UUID, FieldError, Id, Part, Row, Spec, rules_of
 from portico.resources.view import OF_PART, Shown, View, own_fields
+from portico.settings import ValidationSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+_BROADCAST = IPv4Address("255.255.255.255")
 
 
 class Member(Part, Row):
@@ -50,14 +52,24 @@ class MemberSpec(Spec):
     def _check_addresses(self, info: ValidationInfo) -> Self:
         for field in ("address", "monitor_address"):
             value = getattr(self, field)
-            if value is None:
-                continue
-            address = ip_address(value)
-            if address.is_link_local or address.is_multicast or address.is_unspecified:
-                raise FieldError(field, "must not be a link-local, multicast or unspecified address")
-            if address.is_loopback and not rules_of(info).allow_loopback_members:
-                raise FieldError(field, "loopback addresses are not allowed here", unsupported=True)
+            if value is not None:
+                _check_reachable(field, ip_address(value), rules_of(info))
         return self
+
+
+def _check_reachable(field: str, address: IPv4Address | IPv6Address, rules: ValidationSettings) -> None:
+    """Refuse what load balancers must not be sent to: an amphora reaches places that its users do not."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped  # the same host in other words
+    if address.is_multicast or address.is_unspecified or address == _BROADCAST:
+        raise FieldError(field, "must not be a multicast, broadcast or unspecified address")
+    if address.is_link_local and not rules.allow_link_local_members:
+        raise FieldError(field, "link-local addresses are not allowed here")
+    if address.is_loopback and not rules.allow_loopback_members:
+        raise FieldError(field, "loopback addresses are not allowed here")
+    for network in rules.reserved_networks:
+        if address in ip_network(network):
+            raise FieldError(field, f"addresses in {network} are not allowed here")
 
 
 MEMBER_VIEW = View(

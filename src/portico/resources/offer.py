@@ -14,8 +14,8 @@ from portico.errors import InvalidInput, NotSupported
 from portico.resources.row import Printable
 
 PROVIDERS: Mapping[str, str] = {
-    "amphora": "HAProxy in amphorae, run by Portico.",
-    "octavia": "The same as amphora, under the name that clients of Octavia may ask for.",
+    "amphora": "HAProxy in amphorae that Portico runs.",
+    "octavia": "The same as amphora under the name that clients of Octavia may ask for.",
 }
 """The providers that load balancers may name, with their descriptions."""
 ProviderName = Literal["amphora", "octavia"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -10,7 +11,7 @@ from pydantic import Field, model_validator
 from sqlalchemy import String, case, cast, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import FieldError, Part, Printable, Row, Spec
+from portico.resources.row import FieldError, Part, Printable, Row, Spec, not_offered
 from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
 
@@ -128,16 +129,25 @@ class PoolSpec(Spec):
     tls_versions: list[Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]] | None = None
     alpn_protocols: list[Literal["h2", "http/1.1", "http/1.0"]] | None = None
 
+    @classmethod
+    def complete(cls, present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """A changed session persistence that does not say its type keeps the one that it has."""
+        before, after = present.get("session_persistence"), changes.get("session_persistence")
+        if isinstance(before, dict) and isinstance(after, dict) and after.get("type") is None:
+            return {**changes, "session_persistence": {**after, "type": before["type"]}}
+        return dict(changes)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.protocol in (PoolProtocol.UDP, PoolProtocol.SCTP):
-            raise FieldError("protocol", f"{self.protocol} pools are not built yet", unsupported=True)
+            offered = not_offered(self.protocol, "HTTP, HTTPS, TCP, PROXY, PROXYV2")
+            raise FieldError("protocol", f"{offered}; {self.protocol} pools are not built yet")
         if self.lb_algorithm == Algorithm.SOURCE_IP_PORT:
             raise FieldError(
                 "lb_algorithm", "SOURCE_IP_PORT is not offered by this provider; use SOURCE_IP", unsupported=True
             )
         for field in _TLS_FIELDS:
-            if getattr(self, field) not in (None, False):
+            if getattr(self, field) not in (None, False, []):
                 raise FieldError(field, "TLS to members is not built yet", unsupported=True)
         persistence = self.session_persistence
         if (

@@ -148,7 +148,9 @@ def add_object(
     columns = subject.columns(fields)
     try:
         if kind == "load_balancer":
-            rules.check_offers(connection, fields["flavor_id"], fields["availability_zone"])
+            named = fields["provider"] if values.get("provider") is not None else None
+            chosen = rules.choose_provider(connection, named, fields["flavor_id"], fields["availability_zone"])
+            columns["provider"] = chosen or fields["provider"]
             _insert(connection, LoadBalancer, {"id": object_id, **columns})
             _insert_vips(connection, object_id, fields)
             _insert(connection, Lease, {"key": object_id})
@@ -230,6 +232,8 @@ def _place(
     elif kind == "l7policy":
         rules.check_policy(connection, found["id"], columns)
         place["position"] = make_room(connection, found["id"], columns["position"])
+    elif kind == "l7rule":
+        rules.check_rule_count(connection, found["id"])
     if kind in ("health_monitor", "l7policy", "l7rule"):
         place["operating_status"] = OperatingStatus.ONLINE
     return place

@@ -21,7 +21,9 @@ from portico.store.operations import Action, Moved, Request, accept_in
 from portico.store.priorities import Priority
 from portico.store.subjects import SUBJECTS
 
-_KEY = ("address", "protocol_port")
+_RESET = ("weight", "backup", "admin_state_up", "monitor_address", "monitor_port")
+"""What goes back to its default where a batch does not say it: a batch says what the members are to be. Names, tags
+and subnets stay, as in the reference."""
 _MEMBER = SUBJECTS["member"]
 
 
@@ -79,7 +81,8 @@ def _parse(
     present: Mapping[tuple[str, int], dict[str, Any]],
     settings: ValidationSettings,
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    """Address and port to fields: all of them for a new member, those that were given for one that is there."""
+    """Address and port to fields: all of them for a new member; for one that is there those that were given, and
+    those that a batch resets."""
     wanted: dict[tuple[str, int], dict[str, Any]] = {}
     for given in members:
         fields = _MEMBER.spec.parse(dict(given), settings).model_dump()
@@ -89,7 +92,7 @@ def _parse(
         row = present.get(key)
         if row is not None and row["provisioning_status"] == ProvisioningStatus.PENDING_DELETE:
             raise Conflict(f"member {row['id']} ({key[0]} port {key[1]}) is being deleted")
-        wanted[key] = fields if row is None else {name: fields[name] for name in given}
+        wanted[key] = fields if row is None else {name: fields[name] for name in {**given, **dict.fromkeys(_RESET)}}
     return wanted
 
 

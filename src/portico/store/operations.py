@@ -53,7 +53,8 @@ _STATUS_OF = {
 @dataclass(frozen=True, slots=True)
 class Request:
     """Something that is asked for. ``claimant`` (an owner's name and the lease's milliseconds) takes the lease in the
-    same transaction, if it is free: the caller will run the operation itself."""
+    same transaction, if it is free: the caller will run the operation itself. ``anew`` is an update of a load balancer
+    that changes nothing: its configuration is pushed once more."""
 
     action: Action
     kind: str
@@ -61,6 +62,7 @@ class Request:
     changes: dict[str, Any] | None = None
     request_id: str | None = None
     claimant: tuple[str, int] | None = None
+    anew: bool = False
 
     def notice(self, operation_id: str) -> Notice:
         """What is announced once it is accepted as this operation."""
@@ -255,7 +257,7 @@ def _check_changes(
 ) -> dict[str, Any] | None:
     if request.action != Action.UPDATE:
         return None
-    given = subject.check_changes(request.changes)
+    given = {} if request.anew else subject.check_changes(request.changes)
     return subject.spec.parse_changes(subject.writable(row), given, settings)
 
 
@@ -333,8 +335,9 @@ def _next_status(action: Action, present: str) -> ProvisioningStatus:
 
 
 def _check_neighbours(connection: Connection, subject: Subject, row: dict[str, Any], changes: dict[str, Any]) -> None:
-    if subject.name == "listener" and changes.get("default_pool_id") is not None:
-        rules.check_listener(connection, row["load_balancer_id"], {**row, **changes}, row["id"])
+    if subject.name == "listener":
+        asked = {name: changes.get(name) for name in ("default_pool_id", "allowed_cidrs")}
+        rules.check_listener(connection, row["load_balancer_id"], {**row, **asked}, row["id"])
     if subject.name == "l7policy" and changes.get("redirect_pool_id") is not None:
         rules.check_policy(connection, row["listener_id"], changes)
 

@@ -123,6 +123,10 @@ class Requests:
         """Have an amphora, or all of a load balancer's, replaced."""
         return self._accept(Request(Action.FAILOVER, kind, object_id, request_id=request_id))
 
+    def configure(self, load_balancer_id: str, *, request_id: str | None = None) -> Accepted:
+        """Have a load balancer's amphorae take their configuration once more."""
+        return self._accept(Request(Action.UPDATE, "load_balancer", load_balancer_id, None, request_id, anew=True))
+
     def replace_members(
         self,
         pool_id: str,

@@ -3,12 +3,26 @@ writes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from portico.errors import Conflict, Duplicate, InvalidInput
-from portico.resources import AvailabilityZone, Flavor, L7Policy, Listener, Member, Pool
+from portico.errors import Conflict, Duplicate, InvalidInput, PoolNotFound
+from portico.resources import (
+    AvailabilityZone,
+    AvailabilityZoneProfile,
+    Flavor,
+    FlavorProfile,
+    L7Policy,
+    L7Rule,
+    Listener,
+    Member,
+    Pool,
+    Vip,
+)
+from portico.resources.l7rule import MAX_RULES
 from portico.resources.pool import CARRIED_BY
 from portico.settings import ValidationSettings
 from portico.status import ProvisioningStatus
@@ -16,14 +30,28 @@ from portico.status import ProvisioningStatus
 _UDP = ("UDP", "SCTP")
 
 
-def check_offers(connection: Connection, flavor_id: str | None, availability_zone: str | None) -> None:
-    """A load balancer's flavor and zone exist, and are offered today."""
-    if flavor_id is not None and not connection.scalar(select(Flavor.enabled).where(Flavor.id == flavor_id)):
-        raise InvalidInput("flavor_id", f"there is no enabled flavor {flavor_id}")
+def choose_provider(
+    connection: Connection, provider: str | None, flavor_id: str | None, availability_zone: str | None
+) -> str | None:
+    """A load balancer's flavor and zone exist, are offered today, and are the provider's. Returns the provider: the
+    flavor's, or the zone's, where none is named; None where nobody says which."""
+    offers = []
+    if flavor_id is not None:
+        flavor = select(FlavorProfile.provider_name).join(Flavor, Flavor.flavor_profile_id == FlavorProfile.id)
+        offers.append(("flavor_id", "flavor", flavor_id, flavor.where(Flavor.id == flavor_id, Flavor.enabled)))
     if availability_zone is not None:
-        offered = select(AvailabilityZone.enabled).where(AvailabilityZone.name == availability_zone)
-        if not connection.scalar(offered):
-            raise InvalidInput("availability_zone", f"there is no enabled availability zone {availability_zone!r}")
+        profile = AvailabilityZone.availability_zone_profile_id == AvailabilityZoneProfile.id
+        zone = select(AvailabilityZoneProfile.provider_name).join(AvailabilityZone, profile)
+        zone = zone.where(AvailabilityZone.name == availability_zone, AvailabilityZone.enabled)
+        offers.append(("availability_zone", "availability zone", availability_zone, zone))
+    for field, kind, wanted, statement in offers:
+        offered_by = connection.scalar(statement)
+        if offered_by is None:
+            raise InvalidInput(field, f"there is no enabled {kind} {wanted!r}")
+        if provider not in (None, offered_by):
+            raise InvalidInput(field, f"{kind} {wanted!r} is not compatible with provider {provider!r}")
+        provider = offered_by
+    return provider
 
 
 def check_childless(connection: Connection, load_balancer_id: str) -> None:
@@ -43,8 +71,26 @@ def check_listener(connection: Connection, load_balancer_id: str, values: dict[s
         for (protocol,) in connection.execute(statement):
             if protocol == values["protocol"] or (protocol not in _UDP and values["protocol"] not in _UDP):
                 raise Duplicate(f"protocol_port: port {values['protocol_port']} is already used by another listener")
+    if values.get("allowed_cidrs"):
+        _check_cidrs(connection, load_balancer_id, values["allowed_cidrs"])
     if values.get("default_pool_id") is not None:
         _check_pool(connection, "default_pool_id", values["default_pool_id"], load_balancer_id, values["protocol"])
+
+
+def _check_cidrs(connection: Connection, load_balancer_id: str, cidrs: Sequence[str]) -> None:
+    """Whom a listener lets in speaks the IP version of one of its addresses; nobody knows while one is not chosen."""
+    addresses = connection.scalars(select(Vip.ip_address).where(Vip.load_balancer_id == load_balancer_id)).all()
+    versions = {ip_address(address).version for address in addresses if address is not None}
+    for cidr in cidrs:
+        if None not in addresses and ip_network(cidr).version not in versions:
+            known = ", ".join(str(address) for address in addresses)
+            raise InvalidInput("allowed_cidrs", f"{cidr} is of another IP version than the VIPs ({known})")
+
+
+def check_rule_count(connection: Connection, l7policy_id: str) -> None:
+    """A policy has at most as many rules as the reference allows."""
+    if connection.execute(select(func.count()).where(L7Rule.l7policy_id == l7policy_id)).scalar_one() >= MAX_RULES:
+        raise Conflict(f"too many rules on L7 policy {l7policy_id}: it has {MAX_RULES}, the most there may be")
 
 
 def check_policy(connection: Connection, listener_id: str, values: dict[str, Any]) -> None:
@@ -63,7 +109,7 @@ def _check_pool(connection: Connection, field: str, pool_id: str, load_balancer_
     statement = select(Pool.load_balancer_id, Pool.protocol, Pool.provisioning_status).where(Pool.id == pool_id)
     pool = connection.execute(statement).one_or_none()
     if pool is None or pool.load_balancer_id != load_balancer_id:
-        raise InvalidInput(field, f"there is no pool {pool_id} in this load balancer")
+        raise PoolNotFound(pool_id)
     if pool.protocol not in CARRIED_BY[protocol]:
         raise InvalidInput(field, f"a {protocol} listener cannot use a {pool.protocol} pool")
     if pool.provisioning_status == ProvisioningStatus.PENDING_DELETE:

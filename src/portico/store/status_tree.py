@@ -8,14 +8,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, String, bindparam, cast, func, literal, null, select, union_all
 
-from portico.resources import HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool
+from portico.resources import HealthMonitor, L7Policy, L7Rule, Lease, Listener, LoadBalancer, Member, Pool
 from portico.status import shown_status
 
 
 def read_status_tree(connection: Connection, load_balancer_id: str) -> dict[str, Any] | None:
     """The ``loadbalancer`` of the v2 API's ``statuses``, or None where there is no such load balancer.
 
-    A listener shows the pools that it sends to, by default or by a policy; the load balancer shows all of its pools.
+    A listener shows the pools that it sends to, by default or by a policy, and its policies. A pool's monitor has two
+    names there: that of the reference, and that of the service which clients know.
     """
     rows: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(_statement(), {"owner": load_balancer_id}):
@@ -31,16 +32,22 @@ def read_status_tree(connection: Connection, load_balancer_id: str) -> dict[str,
     for row in rows["pool"]:
         pools[row.id] = {**_status(row), "members": members[row.id]}
         if row.id in monitors:
-            pools[row.id]["health_monitor"] = monitors[row.id]
-    targets = defaultdict(list)
-    for row in rows["l7policy"]:
-        targets[row.parent].append(row.detail)
+            pools[row.id] |= {"health_monitor": monitors[row.id], "healthmonitor": monitors[row.id]}
+    rules = defaultdict(list)
+    for row in rows["l7rule"]:
+        status = _status(row)
+        del status["name"]
+        rules[row.parent].append({**status, "type": row.detail})
+    targets, policies = defaultdict(list), defaultdict(list)
+    for row in sorted(rows["l7policy"], key=lambda policy: policy.number):
+        targets[row.parent].append(row.target)
+        policies[row.parent].append({**_status(row), "action": row.detail, "rules": rules[row.id]})
     listeners = []
     for row in rows["listener"]:
-        used = dict.fromkeys([row.parent, *targets[row.id]])
-        listeners.append({**_status(row), "pools": [pools[pool_id] for pool_id in used if pool_id in pools]})
+        used = [pools[pool_id] for pool_id in dict.fromkeys([row.parent, *targets[row.id]]) if pool_id in pools]
+        listeners.append({**_status(row), "pools": used, "l7policies": policies[row.id]})
     shown = {**_status(top), "provisioning_status": shown_status(top.provisioning_status, top.number or 0)}
-    return {**shown, "listeners": listeners, "pools": list(pools.values())}
+    return {**shown, "listeners": listeners}
 
 
 def _status(row: Any) -> dict[str, Any]:
@@ -61,21 +68,23 @@ def _statement() -> Any:
         .outerjoin(Lease, Lease.key == LoadBalancer.id)
         .where(LoadBalancer.id == owner)
     )
-    policies = _branch("l7policy", L7Policy, L7Policy.listener_id, L7Policy.redirect_pool_id, no_number)
+    target = L7Policy.redirect_pool_id
+    policies = _branch("l7policy", L7Policy, L7Policy.listener_id, L7Policy.action, L7Policy.position, target=target)
     parts = (
         (Listener, _branch("listener", Listener, Listener.default_pool_id, no_text, no_number)),
         (Pool, _branch("pool", Pool, no_text, no_text, no_number)),
         (Member, _branch("member", Member, Member.pool_id, Member.address, Member.protocol_port)),
         (HealthMonitor, _branch("health_monitor", HealthMonitor, HealthMonitor.pool_id, HealthMonitor.type, no_number)),
-        (L7Policy, policies.where(L7Policy.redirect_pool_id.is_not(None))),
+        (L7Policy, policies),
+        (L7Rule, _branch("l7rule", L7Rule, L7Rule.l7policy_id, L7Rule.type, no_number)),
     )
     branches = [branch.where(model.load_balancer_id == owner) for model, branch in parts]
     everything = union_all(top, *branches).subquery()
     return select(everything).order_by(everything.c.created_at, everything.c.id)
 
 
-def _branch(kind: str, model: Any, parent: Any, detail: Any, number: Any) -> Any:
-    """``parent``, ``detail`` and ``number`` mean what the kind makes of them."""
+def _branch(kind: str, model: Any, parent: Any, detail: Any, number: Any, *, target: Any = None) -> Any:
+    """``parent``, ``detail``, ``number`` and ``target`` mean what the kind makes of them."""
     return select(
         literal(kind).label("kind"),
         model.id,
@@ -86,4 +95,5 @@ def _branch(kind: str, model: Any, parent: Any, detail: Any, number: Any) -> Any
         parent.label("parent"),
         detail.label("detail"),
         number.label("number"),
+        (target if target is not None else cast(null(), String(36))).label("target"),
     )

