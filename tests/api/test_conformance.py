@@ -156,3 +156,40 @@ def test_no_member_gets_a_port_of_its_own(service: Service, asked: Any, status: 
     if status == 201:
         assert response.json()["member"]["vnic_type"] == "normal"
     assert service.request("PUT", path, {"members": [member]}).status_code == (202 if status == 201 else 400)
+
+
+def test_policies_are_numbered_without_gaps(service: Service) -> None:
+    """A policy that is made, moved or deleted leaves the others in their order, numbered from 1."""
+    listener_id = service.one_of_each()["listener"]["id"]  # whose policy is the first
+    service.settle()
+    ids = {one["id"]: "0" for one in service.get(POLICIES)["l7policies"]}
+
+    def order() -> str:
+        found = service.get(f"{POLICIES}?listener_id={listener_id}&sort=position")["l7policies"]
+        assert [one["position"] for one in found] == list(range(1, len(found) + 1))
+        return "".join(ids[one["id"]] for one in found)
+
+    def add(name: str, **values: Any) -> str:
+        made = service.create("l7policy", listener_id=listener_id, action="REJECT", **values)
+        ids[made["id"]] = name
+        service.settle()
+        return str(made["id"])
+
+    def move(policy_id: str, position: int) -> str:
+        body = {"l7policy": {"position": position}}
+        assert service.request("PUT", f"{POLICIES}/{policy_id}", body).status_code == 200
+        service.settle()
+        return order()
+
+    first = next(iter(ids))
+    assert move(first, 2) == "0"
+    a, _, c = add("a"), add("b"), add("c", position=1)
+    assert order() == "c0ab"
+    assert move(a, 1) == "ac0b"
+    assert move(a, 3) == "c0ab"
+    assert move(c, 99) == "0abc"
+    service.request("DELETE", f"{POLICIES}/{a}")
+    service.settle()
+    assert order() == "0bc"
+    assert move(c, 2) == "0cb"
+    assert service.get(f"{POLICIES}?position=2")["l7policies"][0]["id"] == c

@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
-from sqlalchemy import ForeignKey, String, case, func
+from sqlalchemy import ForeignKey, String, and_, case, func, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import FieldError, Id, Part, Row, Spec, Url
+from portico.resources.row import FieldError, Id, Part, Row, Spec, Url, table_of
 from portico.resources.view import OF_PART, Related, Shown, View, own_fields
 
 
@@ -110,6 +110,17 @@ _SHOWN_CODE = case(
     else_=L7Policy.redirect_http_code,
 )
 
+
+def _place() -> Any:
+    """Which of its listener's policies it is: what is stored may have gaps."""
+    other = table_of(L7Policy).alias("other_policy")
+    before = or_(
+        other.c.position < L7Policy.position, and_(other.c.position == L7Policy.position, other.c.id <= L7Policy.id)
+    )
+    counted = select(func.count()).select_from(other).where(other.c.listener_id == L7Policy.listener_id, before)
+    return counted.correlate(table_of(L7Policy)).scalar_subquery()
+
+
 L7POLICY_VIEW = View(
     "l7policy",
     "l7policies",
@@ -121,7 +132,7 @@ L7POLICY_VIEW = View(
         "redirect_url": Shown(L7Policy.redirect_url),
         "redirect_prefix": Shown(L7Policy.redirect_prefix),
         "redirect_http_code": Shown(_SHOWN_CODE, schema={"type": ["integer", "null"]}),
-        "position": Shown(L7Policy.position),
+        "position": Shown(_place(), schema={"type": "integer"}),
         "rules": Related("l7rule", "l7policy_id"),
         "loadbalancer_id": Shown(L7Policy.load_balancer_id, hidden=True),
     },

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Insert, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Insert, Select, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import Conflict, Duplicate, InvalidInput, PorticoError
@@ -273,17 +273,22 @@ def hold(connection: Connection, load_balancer_id: str) -> None:
     connection.execute(_HOLD, {"this_key": load_balancer_id})
 
 
-def make_room(connection: Connection, listener_id: str, position: int) -> int:
-    """Move the policies from ``position`` on down by one; returns the position that is free now (the end of the list at
-    the most)."""
+def make_room(connection: Connection, listener_id: str, position: int, own_id: str | None = None) -> int:
+    """Move the policies of a listener from the place that is the ``position``-th among those of others on down by one;
+    returns what is free now.
+
+    What is stored orders the policies and may have gaps, where one was deleted or moved away; what users see and say
+    has none (``L7POLICY_VIEW``). ``own_id``: the policy that moves.
+    """
     mine = L7Policy.listener_id == listener_id
-    last = connection.scalar(select(func.max(L7Policy.position)).where(mine)) or 0
-    if position > last:
-        return min(last + 1, LAST_POSITION)
-    connection.execute(
-        update(L7Policy).where(mine, L7Policy.position >= position).values(position=L7Policy.position + 1)
-    )
-    return position
+    order = select(L7Policy.id, L7Policy.position).where(mine).order_by(L7Policy.position, L7Policy.id)
+    stored = connection.execute(order).all()
+    others = [row.position for row in stored if row.id != own_id]
+    if position > len(others):
+        return min(max((row.position for row in stored), default=0) + 1, LAST_POSITION)
+    free: int = others[position - 1]
+    connection.execute(update(L7Policy).where(mine, L7Policy.position >= free).values(position=L7Policy.position + 1))
+    return free
 
 
 def _make_default(connection: Connection, listener_id: str, pool_id: str) -> None:

@@ -294,7 +294,7 @@ def _write_subject(
         if "tags" in changes:
             _replace_tags(connection, request.subject_id, changes["tags"])
         if "position" in columns:
-            columns["position"] = make_room(connection, row["listener_id"], columns["position"])
+            columns["position"] = make_room(connection, row["listener_id"], columns["position"], row["id"])
             # Where it stood after making room: what a rollback puts it back to.
             row["position"] += row["position"] >= columns["position"]
     elif subject.name == "pool" and request.action == Action.DELETE:
