@@ -46,7 +46,7 @@ def describe(catalog: Catalog) -> str:
         protocol_port=80,
         default_pool_id=pool_id,
         insert_headers={"X-Forwarded-For": "true"},
-        allowed_cidrs=["10.0.0.0/8", "2001:db8::/32"],
+        allowed_cidrs=["10.0.0.0/8", "192.0.2.0/24"],
         timeout_client_data=2147483647,
     )
     catalog.add_listener(load_balancer_id, protocol="TCP", protocol_port=81, allowed_cidrs=[], admin_state_up=False)
@@ -110,7 +110,7 @@ def test_everything_is_read_in_one_statement_and_is_what_the_rows_are(database: 
     [operation] = snapshot.operations
     assert operation.changes == {**changes, "insert_headers": None}
     assert operation.previous == {
-        "allowed_cidrs": ["10.0.0.0/8", "2001:db8::/32"],
+        "allowed_cidrs": ["10.0.0.0/8", "192.0.2.0/24"],
         "insert_headers": {"X-Forwarded-For": "true"},
         "connection_limit": -1,
         "name": "",

@@ -18,6 +18,7 @@ from portico.resources import (
     Lease,
     Listener,
     LoadBalancer,
+    Pool,
     Row,
     Tag,
     Vip,
@@ -295,6 +296,8 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str) -> Non
     listener = connection.execute(select(Listener.__table__).where(Listener.id == listener_id)).mappings().one_or_none()
     if listener is None:
         raise SUBJECTS["listener"].missing(listener_id)
+    if listener["load_balancer_id"] != connection.scalar(select(Pool.load_balancer_id).where(Pool.id == pool_id)):
+        raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
     if listener["default_pool_id"] is not None:
         raise Duplicate(f"listener_id: listener {listener_id} has a default pool already")
     values = {"default_pool_id": pool_id, "protocol": listener["protocol"]}
