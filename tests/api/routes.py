@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from fastapi.routing import _IncludedRouter
 from sqlalchemy import inspect, text
@@ -15,7 +16,13 @@ Address = tuple[str, str]
 
 UNGUARDED: frozenset[Address] = frozenset({("GET", "/"), ("GET", "/v2.0"), ("GET", "/docs"), ("GET", "/openapi.json")})
 """What needs no token: how to speak to the API."""
-WITHOUT_RULE: frozenset[Address] = frozenset({("GET", f"/v2.0/{kind}") for kind in ("networks", "subnets", "ports")})
+WITHOUT_RULE: frozenset[Address] = frozenset(
+    ("GET", f"/v2.0/{rest}")
+    for rest in (
+        *("networks", "subnets", "ports", "floatingips"),
+        *("networks/{network_id}", "subnets/{subnet_id}", "ports/{port_id}"),
+    )
+)
 """What needs a token, and any is good: the same answers for everybody."""
 LISTS = frozenset(
     f"/v2.0/lbaas/{name}" for name in ("loadbalancers", "listeners", "pools", "healthmonitors", "l7policies", "quotas")
@@ -154,5 +161,6 @@ def make_world(service: Service) -> World:
         "name": zone["name"],
         "project_id": "p1",
         "provider": "amphora",
+        **{name: str(uuid4()) for name in ("network_id", "subnet_id", "port_id")},
     }
     return World(service, ids)

@@ -179,8 +179,8 @@ def _bodies_with(own: dict[str, Any], ids: dict[str, str]) -> Iterator[tuple[str
     monitor = {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2, "pool_id": ids["pool_id"]}
     yield "POST", COLLECTION["listener"], {"listener": {**listener, "loadbalancer_id": ids["load_balancer_id"]}}, 403
     foreign_default = {**listener, "loadbalancer_id": lb_id, "default_pool_id": ids["pool_id"]}
-    yield "POST", COLLECTION["listener"], {"listener": foreign_default}, 400
-    yield "PUT", f"{COLLECTION['listener']}/{listener_id}", {"listener": {"default_pool_id": ids["pool_id"]}}, 400
+    yield "POST", COLLECTION["listener"], {"listener": foreign_default}, 404
+    yield "PUT", f"{COLLECTION['listener']}/{listener_id}", {"listener": {"default_pool_id": ids["pool_id"]}}, 404
     yield "POST", COLLECTION["pool"], {"pool": {**pool, "loadbalancer_id": ids["load_balancer_id"]}}, 403
     yield "POST", COLLECTION["pool"], {"pool": {**pool, "listener_id": ids["listener_id"]}}, 403
     both = {"loadbalancer_id": lb_id, "listener_id": ids["listener_id"]}
@@ -189,10 +189,10 @@ def _bodies_with(own: dict[str, Any], ids: dict[str, str]) -> Iterator[tuple[str
     yield "POST", COLLECTION["pool"], {"pool": {**pool, **other}}, 400
     yield "POST", COLLECTION["healthmonitor"], {"healthmonitor": monitor}, 403
     yield "POST", COLLECTION["l7policy"], {"l7policy": {"listener_id": ids["listener_id"], "action": "REJECT"}}, 403
-    yield "POST", COLLECTION["l7policy"], {"l7policy": {"listener_id": listener_id, **to_pool}}, 400
-    yield "PUT", policy, {"l7policy": to_pool}, 400
-    yield "POST", COLLECTION["loadbalancer"], {"loadbalancer": tree}, 400
-    yield "POST", COLLECTION["loadbalancer"], {"loadbalancer": deep}, 400
+    yield "POST", COLLECTION["l7policy"], {"l7policy": {"listener_id": listener_id, **to_pool}}, 404
+    yield "PUT", policy, {"l7policy": to_pool}, 404
+    yield "POST", COLLECTION["loadbalancer"], {"loadbalancer": tree}, 404
+    yield "POST", COLLECTION["loadbalancer"], {"loadbalancer": deep}, 404
     yield "PUT", f"{COLLECTION['pool']}/{pool_id}/members/{ids['member_id']}", {"member": {"weight": 2}}, 404
     yield "PUT", f"{policy}/rules/{ids['rule_id']}", {"rule": {"value": "/x"}}, 404
 

@@ -48,7 +48,8 @@ def tree(web: Web) -> tuple[Any, ...]:
     database = web.portico.worker.services.database
     top = database.read(lambda connection: read_status_tree(connection, web.id))
     assert top is not None
-    [listener], [pool] = top["listeners"], top["pools"]
+    [listener] = top["listeners"]
+    [pool] = listener["pools"]
     members = {member["id"]: member["operating_status"] for member in pool["members"]}
     above = (top["operating_status"], listener["operating_status"], pool["operating_status"])
     return (*above, *(members[id_] for id_ in web.members.values()))

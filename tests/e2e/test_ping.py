@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portico import Embedded, open_embedded
-from portico.errors import NotSupported
+from portico.errors import InvalidInput
 from portico.settings import ValidationSettings
 from tests.e2e.conftest import running_portico
 from tests.e2e.servers import Origin
@@ -132,7 +132,7 @@ def test_pings_that_are_allowed_later_are_run(
     first = open_embedded(directory, haproxy=haproxy)
     web = build_web(first, origins[:2])
     pid = web.state().pid
-    with pytest.raises(NotSupported, match="PING"):
+    with pytest.raises(InvalidInput, match="PING"):
         first.catalog.add_health_monitor(web.pool, **MONITOR)
     first.close()
 

@@ -64,6 +64,7 @@ class HealthManager:
         self._settled: dict[str, _Situation] = {}
         self._tally = Tally()
         self._complained = False
+        self._stood_by = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health-manager", daemon=True)
 
@@ -106,7 +107,7 @@ class HealthManager:
                 self._poll(self._role)
         except LeaseLost:
             log.warning("another health manager has taken over", owner=self.owner)
-            self._role = None
+            self._role, self._stood_by = None, True
         return self._role is not None
 
     def _run(self) -> None:
@@ -128,8 +129,11 @@ class HealthManager:
         self._renewed = at
         # What was known is from before another one had the role.
         self._settled, self._tally = {}, Tally()
-        if self._role is not None:
-            log.info("asks the amphorae from now on", owner=self.owner)
+        if self._role is None:
+            self._stood_by = True
+        elif self._stood_by:
+            self._stood_by = False
+            log.info("took over from another health manager", owner=self.owner)
 
     def _poll(self, role: Role) -> None:
         targets = read_targets(self._database)
