@@ -72,12 +72,13 @@ def _await_answer(port: int) -> None:
             time.sleep(0.05)
 
 
-def measure_rate(api: ApiProcess, path: str, connections: int, seconds: float) -> Rate:
-    """GET a path from so many connections at once, for so long.
+def measure_rate(api: ApiProcess, path: str, connections: int, seconds: float, body: bytes | None = None) -> Rate:
+    """GET a path, or POST a body to it, from so many connections at once, for so long.
 
     Raises:
-        AssertionError: an answer other than 200.
+        AssertionError: a request was refused.
     """
+    method = "GET" if body is None else "POST"
     counts = [0] * connections
     end = time.monotonic() + seconds
     failures: list[str] = []
@@ -85,11 +86,11 @@ def measure_rate(api: ApiProcess, path: str, connections: int, seconds: float) -
     def ask(number: int) -> None:
         client = http.client.HTTPConnection("127.0.0.1", api.port, timeout=30)
         while time.monotonic() < end and not failures:
-            client.request("GET", path, headers={"Accept": "application/json"})
+            client.request(method, path, body, {"Accept": "application/json", "Content-Type": "application/json"})
             answer = client.getresponse()
-            body = answer.read()
-            if answer.status != 200:
-                failures.append(f"{answer.status}: {body[:200]!r}")
+            text = answer.read()
+            if answer.status >= 300:
+                failures.append(f"{answer.status}: {text[:200]!r}")
             counts[number] += 1
         client.close()
 

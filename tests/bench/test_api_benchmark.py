@@ -13,7 +13,7 @@ def test_it_measures_costs_and_rates(tmp_path: Path) -> None:
 
     lists = {name: cost for name, cost in figures.costs.items() if name.startswith(("list", "first"))}
     assert {cost.statements for cost in lists.values()} == {1}
-    assert [rate.connections for _, rate in figures.rates] == [*CONNECTIONS, *CONNECTIONS]
+    assert [rate.connections for _, rate in figures.rates] == [*CONNECTIONS] * 4
     assert all(rate.per_second > 0 for _, rate in figures.rates)
     page = tmp_path / "page.md"
     figures.write_page(page, load=0)
