@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from portico.cli.listening import listen
 from portico.settings import DatabaseSettings
 from portico.store.database import Database
 from portico.store.slots import Slots
@@ -35,6 +36,14 @@ def await_active(client: httpx.Client, load_balancer_id: str) -> dict[str, objec
             return dict(shown)
         time.sleep(0.1)
     raise AssertionError(shown)
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """Connections to the API send what they have at once (TCP_NODELAY)."""
+    with listen("127.0.0.1", 0, "--port") as listening, socket.create_connection(listening.getsockname()):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_an_api_whose_port_is_taken_says_so(tmp_path: Path) -> None:
