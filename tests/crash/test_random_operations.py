@@ -1,4 +1,5 @@
-"""Random requests, kills, pauses and cut connections, against a model of what must be true once all is at rest."""
+"""Random requests, refusals, kills, pauses, cut connections and restarts, against a model of what must be true once all
+is at rest."""
 
 from __future__ import annotations
 
@@ -22,12 +23,15 @@ from tests.crash.conftest import OpenStage
 from tests.crash.jobs import Stop
 from tests.crash.stage import Stage, make_settings
 from tests.crash.workers import WorkerProcess
+from tests.support.services import DatabaseSource, Server
 
 PAUSE_LEASE_SECONDS = 0.5
 """Of workers that are paused: real seconds, which a test waits for before it lets them go on."""
 _PARENTS = {"pool": "load_balancer", "listener": "load_balancer", "member": "pool"}
 _NUMBERS = {"member": "weight", "listener": "connection_limit"}
 MANY = 100_000
+REFUSED = 4711
+"""A limit on connections that no amphora takes."""
 
 
 @dataclass
@@ -38,19 +42,24 @@ class Thing:
     parent: str | None
     values: dict[str, Any]
     is_deleted: bool = False
+    is_refused: bool = False
+    """Whether the last that was asked of it is refused: it then says so, and has what it had before."""
 
 
 class Deployment(RuleBasedStateMachine):
     """A deployment under random operations. Every request about an object that is there must be accepted, and come
     true; only the delete of a whole load balancer may overtake what waits behind it."""
 
-    def __init__(self, opening: AbstractContextManager[Stage]) -> None:
+    def __init__(self, opening: AbstractContextManager[Stage], server: Server | None) -> None:
         super().__init__()
+        self.server = server
         self._closing = ExitStack()
         self.stage = stage = self._closing.enter_context(opening)
         self.adversary = Adversary(stage.settings.database.url)
         self.things: dict[str, Thing] = {}
         self.accepted: list[tuple[Accepted, str]] = []
+        self.refused: dict[str, str] = {}
+        stage.world.amphorae.refuse(lambda bundle: f"maxconn {REFUSED}\n" in bundle.haproxy)
         self.paused: list[WorkerProcess] = []
         self.number = 0
         self.patient = make_settings(stage.settings.database.url, max_attempts=MANY)
@@ -105,6 +114,17 @@ class Deployment(RuleBasedStateMachine):
         changes: dict[str, Any] = {"name": f"name {number}"} if column is None else {column: number}
         self._note(self.stage.requests.update(thing.kind, thing_id, changes), thing_id)
         thing.values |= changes
+        thing.is_refused = False
+
+    @precondition(lambda self: self.present("listener"))
+    @rule(data=st.data())
+    def ask_too_much(self, data: st.DataObject) -> None:
+        """Ask for a change that no amphora takes: what is asked for with it comes true all the same."""
+        thing_id = data.draw(st.sampled_from(self.present("listener")))
+        accepted = self.stage.requests.update("listener", thing_id, {"connection_limit": REFUSED})
+        self._note(accepted, thing_id)
+        self.refused[accepted.operation_id] = thing_id
+        self.things[thing_id].is_refused = True
 
     @precondition(lambda self: self.present("pool", "listener", "member"))
     @rule(data=st.data())
@@ -159,6 +179,13 @@ class Deployment(RuleBasedStateMachine):
         """Every connection to the database is lost, paused workers' too."""
         self.adversary.cut_connections()
 
+    @precondition(lambda self: self.server is not None)
+    @rule()
+    def restart_server(self) -> None:
+        """The database goes away for a moment, under paused workers too."""
+        assert self.server is not None
+        self.server.restart()
+
     # At rest
 
     @rule()
@@ -177,7 +204,7 @@ class Deployment(RuleBasedStateMachine):
                     self.stage.catalog.show(thing.kind, thing_id)
                 continue
             shown = self.stage.catalog.show(thing.kind, thing_id)
-            assert shown["provisioning_status"] == "ACTIVE"
+            assert shown["provisioning_status"] == ("ERROR" if thing.is_refused else "ACTIVE")
             assert {name: shown[name] for name in thing.values} == thing.values
 
     def teardown(self) -> None:
@@ -200,26 +227,33 @@ class Deployment(RuleBasedStateMachine):
         self.accepted.append((accepted, self.load_balancer_of(thing_id)))
 
     def _check_operations(self) -> list[str]:
-        """Assert that each operation ended as it must. Returns those that were overtaken by a delete."""
-        overtaken = []
+        """Assert that each operation ended as it must. Returns those that were overtaken by a delete, or refused."""
+        failed = []
         for accepted, load_balancer_id in self.accepted:
             outcome = self.stage.requests.outcome(accepted.operation_id)
             assert outcome is not None
+            refused = self.refused.get(accepted.operation_id)
             if outcome.state == OperationState.FAILED:
-                assert self.things[load_balancer_id].is_deleted, outcome
-                assert outcome.reason == "deleted meanwhile"
-                overtaken.append(accepted.operation_id)
-            else:
-                assert outcome.state == OperationState.SUCCEEDED, outcome
-        return overtaken
+                failed.append(accepted.operation_id)
+                if refused is None or outcome.error != "ConfigurationRefused":
+                    assert self.things[load_balancer_id].is_deleted, outcome
+                    assert outcome.reason == "deleted meanwhile"
+                continue
+            assert outcome.state == OperationState.SUCCEEDED, outcome
+            # What was changed again, or deleted, before it was looked at, was never asked of an amphora.
+            assert refused is None or not (self.is_there(refused) and self.things[refused].is_refused), outcome
+        return failed
 
 
 @pytest.mark.timeout(3600)  # the long run; the normal one takes seconds
-def test_random_operations(database_kind: str, open_stage: OpenStage, all_boundaries: bool) -> None:
+def test_random_operations(
+    database_kind: str, open_stage: OpenStage, database_source: DatabaseSource, all_boundaries: bool
+) -> None:
     """Whatever is asked for, and whatever happens to the workers meanwhile: what was accepted comes true."""
+    server = database_source if isinstance(database_source, Server) else None
     examples = (10 if database_kind == "sqlite" else 2) if not all_boundaries else 60
     run_state_machine_as_test(
-        cast(type[RuleBasedStateMachine], lambda: Deployment(open_stage(database_kind))),
+        cast(type[RuleBasedStateMachine], lambda: Deployment(open_stage(database_kind), server)),
         settings=settings(
             max_examples=examples,
             stateful_step_count=30 if all_boundaries else 15,
