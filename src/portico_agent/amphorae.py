@@ -87,7 +87,11 @@ class Amphorae:
                 raise Unavailable("the amphorae of this host are being recovered")
             if amphora.is_deleted:
                 raise NotFound(f"there is no amphora {amphora_id}")
-            method = await asyncio.to_thread(self._push, amphora, bundle)
+            try:
+                method = await asyncio.to_thread(self._push, amphora, bundle)
+            except OSError as exc:
+                raise Unavailable(f"this host cannot do it for now: {exc}") from exc
+            amphora.version = bundle.version
         milliseconds = round((time.monotonic() - started) * 1000, 3)
         log("pushed", amphora=amphora_id, version=bundle.version, method=method, milliseconds=milliseconds)
         return PushResult(bundle.version, method, milliseconds)
