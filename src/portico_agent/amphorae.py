@@ -98,13 +98,20 @@ class Amphorae:
 
     def _push(self, amphora: _Amphora, bundle: Bundle) -> PushMethod:
         current = amphora.files.current()
-        if current is not None and amphora.files.is_marked():
-            self._pusher.push(amphora.files, current[1], restore=True)
-        if current is not None and bundle.version <= current[1].version:
-            return self._repeat(amphora, current[1], bundle)
-        method = self._pusher.push(amphora.files, bundle, current[1] if current else None)
-        amphora.version = bundle.version
-        return method
+        if current is None:
+            return self._pusher.push(amphora.files, bundle)
+        is_newer = bundle.version > current[1].version
+        if amphora.files.is_marked():
+            try:
+                self._pusher.push(amphora.files, current[1], restore=True)
+            except (AgentFailure, OSError) as exc:
+                if not is_newer:
+                    raise
+                log("not restored", amphora=amphora.files.amphora_id, error=exc)
+                return self._pusher.push(amphora.files, bundle, restore=True)
+        if is_newer:
+            return self._pusher.push(amphora.files, bundle, current[1])
+        return self._repeat(amphora, current[1], bundle)
 
     def _repeat(self, amphora: _Amphora, current: Bundle, bundle: Bundle) -> PushMethod:
         if bundle.version < current.version:

@@ -15,6 +15,7 @@ from tests.agent.bundles import Member, Recipe
 from tests.agent.certificates import Authority, Pair
 from tests.agent.origins import Load, Origin, fetch, is_listening
 from tests.agent.rig import AgentRig, is_alive, wait_until
+from tests.support.ports import find_free_port
 
 
 def check_that_files_are_what_runs(agent: AgentRig, recipe: Recipe) -> None:
@@ -160,6 +161,23 @@ def test_agent_killed_in_the_first_push(agent: AgentRig, recipe: Recipe, point: 
         assert not is_listening(recipe.port)
     agent.push(recipe.at(2))
     check_that_files_are_what_runs(agent, recipe)
+
+
+def test_new_configuration_is_taken_where_the_old_one_cannot_come_back(agent: AgentRig, recipe: Recipe) -> None:
+    """A push was cut off, and meanwhile somebody has the old port: a newer configuration for another port is run."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    moved = recipe.but(port=find_free_port())
+    push_and_die(agent, moved, 2, "promoted")
+    wait_until(lambda: not is_listening(recipe.port), "the old port is free")
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", recipe.port))
+        other.listen()
+        agent.start()
+        assert agent.try_push(recipe.at(1)).json()["code"] == "bind-failed"
+        agent.push(moved.but(marker="third").at(3))
+        check_that_files_are_what_runs(agent, moved)
 
 
 def test_host_that_was_restarted_serves_again(agent: AgentRig, recipe: Recipe) -> None:
