@@ -209,6 +209,24 @@ def test_killed_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
     wait_until(lambda: agent.state().restarts == 1, "the new supervisor does its work")
 
 
+def test_recovery_that_fails_is_tried_again(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """Where a host's files cannot be read when a supervisor is replaced, it is tried until they can."""
+    plain_agent.ensure()
+    plain_agent.push(recipe.at(1))
+    tombstones, aside = plain_agent.directory / "tombstones", plain_agent.directory / "aside"
+    tombstones.rename(aside)
+    tombstones.touch()
+    for _ in range(2):
+        supervisor = plain_agent.supervisor_pid()
+        os.kill(supervisor, signal.SIGKILL)
+        wait_until(lambda: plain_agent.supervisor_pid() != supervisor, "another starts")  # noqa: B023 - called at once
+    assert plain_agent.try_push(recipe.but(marker="second").at(2)).status_code == 503
+    tombstones.unlink()
+    aside.rename(tombstones)
+    wait_until(lambda: plain_agent.try_push(recipe.but(marker="second").at(2)).status_code == 200, "pushes are taken")
+    assert fetch(recipe.port)[2] == "second"
+
+
 def test_push_while_the_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
     """A push that comes in between is told to try again, never that its own address is taken; then it is taken."""
     agent.ensure()
