@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from portico_agent.unix_socket import connect_unix
 from tests.agent.bundles import Member, Recipe
 from tests.agent.certificates import Authority, Pair
 from tests.agent.origins import Load, Origin, fetch, is_listening
@@ -225,6 +227,24 @@ def test_recovery_that_fails_is_tried_again(plain_agent: AgentRig, recipe: Recip
     aside.rename(tombstones)
     wait_until(lambda: plain_agent.try_push(recipe.but(marker="second").at(2)).status_code == 200, "pushes are taken")
     assert fetch(recipe.port)[2] == "second"
+
+
+def test_supervisor_without_a_free_descriptor_lives_on(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """The supervisor opens as many files as the host lets it; at the limit a connection waits, and nothing ends."""
+    supervisor = plain_agent.supervisor_pid()
+    limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    assert limits[0] in {resource.RLIM_INFINITY, limits[1]} or limits[0] >= 65_536
+    plain_agent.ensure()
+    plain_agent.push(recipe.at(1))
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (3, limits[1]))
+    with connect_unix(plain_agent.directory / "supervisor.sock", 30) as client:
+        client.sendall(b'{"command": "list"}\n')
+        report = plain_agent.directory / "supervisor.log"
+        wait_until(lambda: "cannot take a connection" in report.read_text(), "it has tried")
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+        assert client.recv(65536).startswith(b'{"ok": true')
+    assert plain_agent.supervisor_pid() == supervisor
+    assert plain_agent.state().running
 
 
 def test_push_while_the_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
