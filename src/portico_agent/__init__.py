@@ -21,7 +21,7 @@ The directory of an agent (0700)::
     agent.json  agent.lock  supervisor.sock  supervisor.lock  supervisor.log
     tombstones/ID                        this amphora was deleted here and must not come back
     amphorae/ID/current -> gen-N         what runs, and what a dead HAProxy is started from
-    amphorae/ID/pushing                  a push is going on; found at start, the last good configuration is restored
+    amphorae/ID/pushing                  a push is going on; found later, the last good configuration is restored
     amphorae/ID/peers.sock               by which a stopping HAProxy hands its stick tables on
     amphorae/ID/gen-N/                   bundle.json global.cfg haproxy.cfg server-state haproxy.sock haproxy.log
 """

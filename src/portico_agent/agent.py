@@ -131,13 +131,21 @@ async def _keep_supervisor(directory: Path, supervisor: SupervisorClient, amphor
             log("supervisor unreachable", error=exc)
         log("supervisor ended")
         amphorae.suspend()
+        await _replace_supervisor(supervisor, amphorae)
+
+
+async def _replace_supervisor(supervisor: SupervisorClient, amphorae: Amphorae) -> None:
+    """Start another supervisor, where none serves, and give it the amphorae; try again until that is done."""
+    while True:
         try:
             supervisor.close()
             await asyncio.to_thread(supervisor.ensure)
             await amphorae.recover()
-        except AgentFailure as exc:
-            log("supervisor not replaced", error=exc)
+        except Exception as exc:  # noqa: BLE001 - pushes are taken again only after this: whatever it is, it may pass
+            log("supervisor not replaced", error=repr(exc))
             await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 async def _bound_logs(directory: Path) -> None:

@@ -27,13 +27,13 @@ class AmphoraFiles:
     def create(self) -> None:
         """Make the directory, if it is not there."""
         self.path.mkdir(mode=0o700, exist_ok=True)
-        _flush(self.path.parent)
+        flush(self.path.parent)
 
     def remove(self) -> None:
         """Remove everything."""
         if self.path.exists():
             shutil.rmtree(self.path)
-            _flush(self.path.parent)
+            flush(self.path.parent)
 
     def generation_path(self, generation: int) -> Path:
         """The directory of a generation."""
@@ -59,14 +59,15 @@ class AmphoraFiles:
         generation = max(self._generations(), default=0) + 1
         directory = self.generation_path(generation)
         directory.mkdir(mode=0o700)
-        (directory / "global.cfg").write_text(global_section)
-        (directory / "haproxy.cfg").write_text(bundle.haproxy)
-        (directory / "server-state").write_text(server_state)
-        with (directory / "bundle.json").open("w") as output:
-            output.write(json.dumps(bundle.to_dict()))  # json.dump takes ten times as long: it never uses the C encoder
-            output.flush()
-            os.fsync(output.fileno())
-        _flush(directory)
+        try:
+            (directory / "global.cfg").write_text(global_section)
+            (directory / "haproxy.cfg").write_text(bundle.haproxy)
+            (directory / "server-state").write_text(server_state)
+            # json.dump takes ten times as long as json.dumps: it never uses the C encoder.
+            write_flushed(directory / "bundle.json", json.dumps(bundle.to_dict()))
+        except OSError:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
         return generation
 
     def switch(self, generation: int) -> None:
@@ -75,7 +76,7 @@ class AmphoraFiles:
         following.unlink(missing_ok=True)
         following.symlink_to(f"gen-{generation}")
         following.rename(self.path / CURRENT)
-        _flush(self.path)
+        flush(self.path)
 
     def mark(self) -> None:
         """Note that a push is going on."""
@@ -98,7 +99,17 @@ class AmphoraFiles:
         return {int(path.name.removeprefix("gen-")) for path in self.path.glob("gen-*")}
 
 
-def _flush(directory: Path) -> None:
+def write_flushed(path: Path, text: str) -> None:
+    """Write a file and have it on the disk. Raises OSError."""
+    with path.open("w") as output:
+        output.write(text)
+        output.flush()
+        os.fsync(output.fileno())
+    flush(path.parent)
+
+
+def flush(directory: Path) -> None:
+    """Have a directory's entries on the disk. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -19,10 +19,8 @@ from portico_agent.pusher import Pusher
 from portico_agent.statistics import parse_statistics
 from portico_agent.stats_socket import StatsSocket
 from portico_agent.supervisor_client import InstanceState, SupervisorClient
+from portico_agent.tombstones import Tombstones
 from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, Statistics
-
-TOMBSTONE_SECONDS = 90 * 24 * 3600
-"""How long a deleted id is remembered: far longer than any paused worker's lease."""
 
 
 @dataclass(slots=True)
@@ -38,7 +36,7 @@ class Amphorae:
 
     def __init__(self, directory: Path, supervisor: SupervisorClient, pusher: Pusher) -> None:
         self._home = directory / "amphorae"
-        self._tombstones = directory / "tombstones"
+        self._tombstones = Tombstones(directory / "tombstones")
         self._supervisor = supervisor
         self._pusher = pusher
         self._amphorae: dict[str, _Amphora] = {}
@@ -51,7 +49,7 @@ class Amphorae:
     async def ensure(self, amphora_id: str) -> AmphoraState:
         """Make it, or find it made. Raises Deleted."""
         # Nothing is awaited between the look at the tombstone and the entry: a deletion is seen by one of the two.
-        if self._tombstone(amphora_id).exists():
+        if self._tombstones.has(amphora_id):
             raise Deleted(f"amphora {amphora_id} was deleted on this host")
         amphora = self._enter(amphora_id)
         async with amphora.lock:
@@ -87,20 +85,31 @@ class Amphorae:
                 raise Unavailable("the amphorae of this host are being recovered")
             if amphora.is_deleted:
                 raise NotFound(f"there is no amphora {amphora_id}")
-            method = await asyncio.to_thread(self._push, amphora, bundle)
+            try:
+                method = await asyncio.to_thread(self._push, amphora, bundle)
+            except OSError as exc:
+                raise Unavailable(f"this host cannot do it for now: {exc}") from exc
+            amphora.version = bundle.version
         milliseconds = round((time.monotonic() - started) * 1000, 3)
         log("pushed", amphora=amphora_id, version=bundle.version, method=method, milliseconds=milliseconds)
         return PushResult(bundle.version, method, milliseconds)
 
     def _push(self, amphora: _Amphora, bundle: Bundle) -> PushMethod:
         current = amphora.files.current()
-        if current is not None and amphora.files.is_marked():
-            self._pusher.push(amphora.files, current[1], restore=True)
-        if current is not None and bundle.version <= current[1].version:
-            return self._repeat(amphora, current[1], bundle)
-        method = self._pusher.push(amphora.files, bundle, current[1] if current else None)
-        amphora.version = bundle.version
-        return method
+        if current is None:
+            return self._pusher.push(amphora.files, bundle)
+        is_newer = bundle.version > current[1].version
+        if amphora.files.is_marked():
+            try:
+                self._pusher.push(amphora.files, current[1], restore=True)
+            except (AgentFailure, OSError) as exc:
+                if not is_newer:
+                    raise
+                log("not restored", amphora=amphora.files.amphora_id, error=exc)
+                return self._pusher.push(amphora.files, bundle, restore=True)
+        if is_newer:
+            return self._pusher.push(amphora.files, bundle, current[1])
+        return self._repeat(amphora, current[1], bundle)
 
     def _repeat(self, amphora: _Amphora, current: Bundle, bundle: Bundle) -> PushMethod:
         if bundle.version < current.version:
@@ -137,7 +146,7 @@ class Amphorae:
         async with amphora.lock:
             if amphora.is_deleted:
                 return
-            await asyncio.to_thread(self._write_tombstone, amphora_id, drain_until)
+            await asyncio.to_thread(self._tombstones.write, amphora_id, drain_until)
             await self._finish_deletion(amphora, drain_until)
 
     async def _finish_deletion(self, amphora: _Amphora, drain_until: float) -> None:
@@ -159,11 +168,11 @@ class Amphorae:
 
         Deletions that were half done go on in the background; pushes are taken from now on. Raises Unavailable.
         """
-        await asyncio.to_thread(self._forget_old_tombstones)
+        await asyncio.to_thread(self._tombstones.forget_old)
         survey = await asyncio.to_thread(self._supervisor.survey)
         await asyncio.to_thread(stop_orphans, self._home, survey.supervisor_pid)
         found = [self._enter(path.name) for path in await asyncio.to_thread(lambda: sorted(self._home.iterdir()))]
-        doomed = [amphora for amphora in found if self._tombstone(amphora.files.amphora_id).exists()]
+        doomed = [amphora for amphora in found if self._tombstones.has(amphora.files.amphora_id)]
         for amphora in doomed:
             task = asyncio.create_task(self._resume_deletion(amphora))
             self._deletions.add(task)
@@ -182,9 +191,9 @@ class Amphorae:
             if amphora.is_deleted:
                 return
             try:
-                text = await asyncio.to_thread(self._tombstone(amphora.files.amphora_id).read_text)
-                await self._finish_deletion(amphora, float(text))
-            except (AgentFailure, OSError, ValueError) as exc:
+                drain_until = await asyncio.to_thread(self._tombstones.drain_until, amphora.files.amphora_id)
+                await self._finish_deletion(amphora, drain_until)
+            except (AgentFailure, OSError) as exc:
                 log("not deleted", amphora=amphora.files.amphora_id, error=exc)
 
     async def _recover_one(self, amphora: _Amphora) -> None:
@@ -219,17 +228,6 @@ class Amphorae:
         if amphora_id not in self._amphorae:
             raise NotFound(f"there is no amphora {amphora_id}")
         return self._amphorae[amphora_id]
-
-    def _tombstone(self, amphora_id: str) -> Path:
-        return self._tombstones / amphora_id
-
-    def _write_tombstone(self, amphora_id: str, drain_until: float) -> None:
-        self._tombstone(amphora_id).write_text(f"{drain_until}\n")
-
-    def _forget_old_tombstones(self) -> None:
-        for tombstone in self._tombstones.iterdir():
-            if tombstone.stat().st_mtime < time.time() - TOMBSTONE_SECONDS:
-                tombstone.unlink()
 
 
 def _to_state(amphora: _Amphora, instance: InstanceState) -> AmphoraState:

@@ -2,6 +2,7 @@
 
 The order of a push is what makes it safe to die in: write the new generation beside the current one; leave a mark; make
 HAProxy run it; make it the current one; take the mark away. Whoever finds the mark restores what ``current`` names.
+A push that fails, be it by a full disk, is undone at once; where that fails too, its mark stays.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from portico_agent import stop_points
 from portico_agent.amphora_files import AmphoraFiles
-from portico_agent.failures import AgentFailure, Refused
+from portico_agent.failures import AgentFailure, Refused, Unavailable
 from portico_agent.logs import log
 from portico_agent.ping import refuse_ping
 from portico_agent.runtime_changes import RuntimeCommand, adds_unknown_shape, plan_runtime_changes
@@ -43,7 +44,7 @@ HIGHEST_CONNECTIONS = 50_000
 
 @dataclass(slots=True)
 class _Push:
-    """One push that is going on. ``is_told``: the running process may differ from its files."""
+    """One push that is going on. ``is_told``: there is something to undo where it fails."""
 
     files: AmphoraFiles
     generation: int
@@ -80,7 +81,7 @@ class Pusher:
         the mark stays, and the next push or start of the agent tries again.
 
         Raises:
-            Refused, BindFailed, Unavailable.
+            Refused, BindFailed, Unavailable, OSError.
         """
         if self._ping_lines is None:
             refuse_ping(bundle)
@@ -91,20 +92,33 @@ class Pusher:
         stop_points.reach("prepared")
         try:
             method = self._apply(push)
-        except AgentFailure:
-            if push.is_told and push.previous is not None:
-                self.push(files, push.previous, restore=True)
+            stop_points.reach("promoted")
+            files.switch(generation)
+        except (AgentFailure, OSError) as exc:
             if not restore:
+                # Where the supervisor did not answer, it may have done what it was told.
+                if push.is_told or isinstance(exc, Unavailable):
+                    self._undo(files, previous)
                 self._settle(files)
             raise
-        stop_points.reach("promoted")
-        files.switch(generation)
         stop_points.reach("switched")
-        self._settle(files)
+        try:
+            self._settle(files)
+        except (AgentFailure, OSError) as exc:
+            # It runs and is current. What is left behind, the next push finds.
+            log("not tidied", amphora=files.amphora_id, error=exc)
         return method
+
+    def _undo(self, files: AmphoraFiles, previous: Bundle | None) -> None:
+        """Run the previous configuration again, or nothing where there was none."""
+        if previous is None:
+            self._supervisor.order("stop", files.amphora_id)
+        else:
+            self.push(files, previous, restore=True)
 
     def _apply(self, push: _Push) -> PushMethod:
         if not push.bundle.haproxy:
+            push.is_told = True
             self._supervisor.order("stop", push.files.amphora_id)
             return "stop"
         if push.running is None:
@@ -122,6 +136,7 @@ class Pusher:
             self._check(push)
         if not self._tell(push, running, commands):
             return False
+        push.is_told = True
         state = self._supervisor.adopt_files(self._launch(push))
         # One that died meanwhile was started again from the former files: it has not been told everything.
         return state.running is not None and state.running.pid == running.pid
@@ -140,6 +155,7 @@ class Pusher:
                 raise Refused(f"HAProxy does not answer within {START_SECONDS:g} s", log=_read_alerts(directory))
             time.sleep(0.002)
         stop_points.reach("started")
+        push.is_told = True
         self._supervisor.order("promote", amphora_id)
         # It has been read; a process started again later must not take old findings for new ones.
         (directory / "server-state").write_text(HEADER)

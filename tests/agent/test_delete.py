@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
+from pathlib import Path
 
 import httpx
 
+from portico_agent.tombstones import TOMBSTONE_SECONDS, Tombstones
 from tests.agent.bundles import Recipe
 from tests.agent.origins import Load, Origin, fetch, is_listening
 from tests.agent.rig import AgentRig, is_alive, wait_until
@@ -142,3 +146,26 @@ def test_agent_that_dies_in_a_deletion_finishes_it(agent: AgentRig, recipe: Reci
     assert results == [200]
     wait_until(lambda: list((agent.directory / "amphorae").iterdir()) == [], "the deletion is finished")
     assert agent.haproxies() == []
+
+
+def test_unreadable_tombstone_is_one(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """A tombstone that lost what was in it to a power cut still says that the amphora was deleted; nothing drains."""
+    plain_agent.ensure()
+    plain_agent.push(recipe.at(1))
+    plain_agent.end()
+    (plain_agent.directory / "tombstones" / "amphora-1").touch()
+    plain_agent.start()
+    wait_until(lambda: list((plain_agent.directory / "amphorae").iterdir()) == [], "the deletion is finished")
+    assert plain_agent.request("PUT", "/v1/amphorae/amphora-1").status_code == 410
+
+
+def test_old_tombstones_go_while_the_agent_runs(tmp_path: Path) -> None:
+    """Those that have lain long enough are removed when another is written; the others say what they said."""
+    tombstones = Tombstones(tmp_path, look_seconds=0.0)
+    long_ago = time.time() - TOMBSTONE_SECONDS - 60
+    for name in ("old", "young"):
+        tombstones.write(name, 12.5)
+    os.utime(tmp_path / "old", (long_ago, long_ago))
+    tombstones.write("new", 0.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "young"]
+    assert tombstones.drain_until("young") == 12.5

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from portico_agent.amphora_files import AmphoraFiles
+from portico_agent.failures import Unavailable
+from portico_agent.pusher import Pusher
+from portico_agent.supervisor_client import InstanceState, Launch, SupervisorClient
 from tests.agent.bundles import Member, Recipe
 from tests.agent.origins import Load, Origin, fetch, is_listening
 from tests.agent.rig import AgentRig, is_alive, wait_until
@@ -118,6 +126,109 @@ def test_refused_new_server_line_is_found_before_anything_is_told(agent: AgentRi
     assert "nonsense" in response.json()["log"]
     assert take_snapshot(agent) == before
     assert set(weights(agent)) == {"alpha", "beta"}
+
+
+class FailingFiles(AmphoraFiles):
+    """Files on a disk that is full for a moment: the next call of what ``fails`` names fails, once."""
+
+    fails = ""
+
+    def _meet(self, name: str) -> None:
+        if self.fails == name:
+            self.fails = ""
+            raise OSError(errno.ENOSPC, "no space left")
+
+    def switch(self, generation: int) -> None:
+        """Make it current, unless the disk is full."""
+        self._meet("switch")
+        super().switch(generation)
+
+    def keep_generations(self, generations: set[int]) -> None:
+        """Remove the others, unless the disk is full."""
+        self._meet("keep_generations")
+        super().keep_generations(generations)
+
+
+class LossyClient(SupervisorClient):
+    """A supervisor that does what it is told; the answer to the next command that ``loses`` names is lost, once."""
+
+    loses = ""
+
+    def _meet(self, name: str) -> None:
+        if self.loses == name:
+            self.loses = ""
+            raise Unavailable("the answer is lost")
+
+    def start(self, launch: Launch) -> int:
+        """Start a candidate."""
+        pid = super().start(launch)
+        self._meet("start")
+        return pid
+
+    def order(self, command: str, amphora_id: str) -> InstanceState:
+        """Carry out the command."""
+        state = super().order(command, amphora_id)
+        self._meet(command)
+        return state
+
+
+@pytest.mark.parametrize("command", ["start", "promote"])
+def test_push_whose_supervisor_does_not_answer_is_undone(
+    agent: AgentRig, haproxy_binary: str, recipe: Recipe, command: str
+) -> None:
+    """What the supervisor did although its answer was lost does not go on serving beside what the files say."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    supervisor = LossyClient(agent.directory)
+    pusher = Pusher(supervisor, haproxy_binary, 60, None)
+    supervisor.loses = command
+    files = AmphoraFiles(agent.directory / "amphorae" / "amphora-1")
+    with pytest.raises(Unavailable):
+        pusher.push(files, recipe.but(marker="second").at(2), recipe.at(1))
+    supervisor.close()
+    agent.wait_until_drained()
+    assert {fetch(recipe.port)[2] for _ in range(6)} == {"first"}
+    assert (len(agent.haproxies()), agent.current_bundle()) == (1, recipe.at(1))
+
+
+@pytest.fixture
+def files_and_pusher(agent: AgentRig, haproxy_binary: str) -> Iterator[tuple[FailingFiles, Pusher]]:
+    """An amphora's files that can fail, and a pusher beside the agent's own."""
+    agent.ensure()
+    supervisor = SupervisorClient(agent.directory)
+    yield FailingFiles(agent.directory / "amphorae" / "amphora-1"), Pusher(supervisor, haproxy_binary, 60, None)
+    supervisor.close()
+
+
+def test_push_that_meets_a_full_disk_is_undone(files_and_pusher: tuple[FailingFiles, Pusher], recipe: Recipe) -> None:
+    """A configuration that runs already when it cannot be made the current one gives way to what ran before."""
+    files, pusher = files_and_pusher
+    files.fails = "switch"
+    with pytest.raises(OSError, match="no space left"):
+        pusher.push(files, recipe.at(1))
+    wait_until(lambda: not is_listening(recipe.port), "nothing runs")
+    pusher.push(files, recipe.at(2))
+    alpha, beta = recipe.members
+    at_run_time = recipe.but(members=(Member(alpha.name, alpha.port, state="maint"), beta))
+    for changed in (recipe.but(marker="second"), at_run_time):
+        files.fails = "switch"
+        with pytest.raises(OSError, match="no space left"):
+            pusher.push(files, changed.at(3), recipe.at(2))
+        assert {fetch(recipe.port)[1:] for _ in range(6)} == {("alpha", "first"), ("beta", "first")}
+        current = files.current()
+        assert current is not None
+        assert (current[1], files.is_marked()) == (recipe.at(2), False)
+
+
+def test_push_that_came_true_is_not_said_to_have_failed(
+    files_and_pusher: tuple[FailingFiles, Pusher], recipe: Recipe
+) -> None:
+    """Where only tidying up fails, the configuration runs and is current: the answer says so."""
+    files, pusher = files_and_pusher
+    files.fails = "keep_generations"
+    assert pusher.push(files, recipe.at(1)) == "start"
+    assert pusher.push(files, recipe.but(marker="second").at(2), recipe.at(1)) == "reload"
+    assert fetch(recipe.port)[2] == "second"
 
 
 def test_address_in_use_is_told_apart(agent: AgentRig, recipe: Recipe) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -11,10 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from portico_agent.unix_socket import connect_unix
 from tests.agent.bundles import Member, Recipe
 from tests.agent.certificates import Authority, Pair
 from tests.agent.origins import Load, Origin, fetch, is_listening
 from tests.agent.rig import AgentRig, is_alive, wait_until
+from tests.support.ports import find_free_port
 
 
 def check_that_files_are_what_runs(agent: AgentRig, recipe: Recipe) -> None:
@@ -162,6 +165,23 @@ def test_agent_killed_in_the_first_push(agent: AgentRig, recipe: Recipe, point: 
     check_that_files_are_what_runs(agent, recipe)
 
 
+def test_new_configuration_is_taken_where_the_old_one_cannot_come_back(agent: AgentRig, recipe: Recipe) -> None:
+    """A push was cut off, and meanwhile somebody has the old port: a newer configuration for another port is run."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+    moved = recipe.but(port=find_free_port())
+    push_and_die(agent, moved, 2, "promoted")
+    wait_until(lambda: not is_listening(recipe.port), "the old port is free")
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", recipe.port))
+        other.listen()
+        agent.start()
+        assert agent.try_push(recipe.at(1)).json()["code"] == "bind-failed"
+        agent.push(moved.but(marker="third").at(3))
+        check_that_files_are_what_runs(agent, moved)
+
+
 def test_host_that_was_restarted_serves_again(agent: AgentRig, recipe: Recipe) -> None:
     """With agent, supervisor and HAProxy all gone at once, the next agent starts everything from its files."""
     agent.ensure()
@@ -189,6 +209,42 @@ def test_killed_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
     check_that_files_are_what_runs(agent, recipe)
     os.kill(agent.haproxy_pid(), signal.SIGKILL)
     wait_until(lambda: agent.state().restarts == 1, "the new supervisor does its work")
+
+
+def test_recovery_that_fails_is_tried_again(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """Where a host's files cannot be read when a supervisor is replaced, it is tried until they can."""
+    plain_agent.ensure()
+    plain_agent.push(recipe.at(1))
+    tombstones, aside = plain_agent.directory / "tombstones", plain_agent.directory / "aside"
+    tombstones.rename(aside)
+    tombstones.touch()
+    for _ in range(2):
+        supervisor = plain_agent.supervisor_pid()
+        os.kill(supervisor, signal.SIGKILL)
+        wait_until(lambda: plain_agent.supervisor_pid() != supervisor, "another starts")  # noqa: B023 - called at once
+    assert plain_agent.try_push(recipe.but(marker="second").at(2)).status_code == 503
+    tombstones.unlink()
+    aside.rename(tombstones)
+    wait_until(lambda: plain_agent.try_push(recipe.but(marker="second").at(2)).status_code == 200, "pushes are taken")
+    assert fetch(recipe.port)[2] == "second"
+
+
+def test_supervisor_without_a_free_descriptor_lives_on(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """The supervisor opens as many files as the host lets it; at the limit a connection waits, and nothing ends."""
+    supervisor = plain_agent.supervisor_pid()
+    limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+    assert limits[0] in {resource.RLIM_INFINITY, limits[1]} or limits[0] >= 65_536
+    plain_agent.ensure()
+    plain_agent.push(recipe.at(1))
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (3, limits[1]))
+    with connect_unix(plain_agent.directory / "supervisor.sock", 30) as client:
+        client.sendall(b'{"command": "list"}\n')
+        report = plain_agent.directory / "supervisor.log"
+        wait_until(lambda: "cannot take a connection" in report.read_text(), "it has tried")
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
+        assert client.recv(65536).startswith(b'{"ok": true')
+    assert plain_agent.supervisor_pid() == supervisor
+    assert plain_agent.state().running
 
 
 def test_push_while_the_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -19,6 +20,12 @@ FIRST_CONTACT_SECONDS = 10.0
 SOCKET_NAME = "supervisor.sock"
 
 LONGEST_LINE = 1024 * 1024
+
+MOST_DESCRIPTORS = 65_536
+"""One for each listening socket. Not more: a HAProxy that starts programs closes every number it could have open."""
+
+REFUSED_SECONDS = 0.1
+"""The pause where a connection cannot be taken."""
 
 
 class Loop:
@@ -52,9 +59,7 @@ class Loop:
                 pause = max(0.0, self._first_contact_until - time.monotonic())
             for key, _ in self._selector.select(pause):
                 if key.fileobj is self._listener:
-                    client, _address = self._listener.accept()
-                    self._clients[client] = bytearray()
-                    self._selector.register(client, selectors.EVENT_READ)
+                    self._accept()
                 elif key.fileobj is self._wakeup:
                     self._wakeup.recv(4096)
                     self._supervisor.reap()
@@ -63,6 +68,17 @@ class Loop:
             self._supervisor.respawn()
         if self._is_ending:
             self._supervisor.end_all()
+
+    def _accept(self) -> None:
+        try:
+            client, _address = self._listener.accept()
+        except OSError as exc:
+            # It waits in the backlog. Whatever it is, too many open files most likely, HAProxy must not die of it.
+            log_line(f"cannot take a connection: {exc}")
+            time.sleep(REFUSED_SECONDS)
+            return
+        self._clients[client] = bytearray()
+        self._selector.register(client, selectors.EVENT_READ)
 
     def _is_idle(self) -> bool:
         return not self._clients and not self._supervisor.instances and time.monotonic() >= self._first_contact_until
@@ -106,10 +122,18 @@ class Loop:
         client.close()
 
 
+def _allow_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main(directory: str) -> None:
     """Serve the agent's directory. Another supervisor already serving it is no error: this one ends."""
     os.chdir(directory)
     os.umask(0o077)
+    _allow_descriptors()
     lock = os.open("supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
