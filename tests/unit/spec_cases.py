@@ -215,6 +215,7 @@ BAD: dict[str, list[tuple[Values, str]]] = {
         ({"url_path": "/" + "x" * 2048}, "url_path"),
         ({"expected_codes": "600"}, "expected_codes"),
         ({"expected_codes": "200-"}, "expected_codes"),
+        ({"expected_codes": "٢٠٠"}, "expected_codes"),
         ({"expected_codes": "200\n"}, "expected_codes"),
         ({"http_version": 1.1, "domain_name": "-bad-.example"}, "domain_name"),
         ({"domain_name": "www.example.com"}, "domain_name"),
