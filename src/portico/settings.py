@@ -109,8 +109,9 @@ class ValidationSettings(_Group):
 
     allow_ping_monitors: bool = False
     """HAProxy has no ICMP check; PING monitors run an external program and are refused unless allowed."""
-    allow_loopback_members: bool = True
-    """Members in 127.0.0.0/8 and ::1: needed on one machine, to be refused where tenants share hosts."""
+    allow_loopback_members: bool = False
+    """Members in 127.0.0.0/8 and ::1, where the hosts that carry amphorae keep what is their own. ``portico up`` and
+    ``open_embedded``, which are for one machine and one person, allow them unless told not to."""
     allow_link_local_members: bool = False
     """Members in 169.254.0.0/16 and fe80::/10, where clouds keep their metadata services."""
     reserved_networks: tuple[Annotated[str, AfterValidator(_check_network)], ...] = ()

@@ -158,6 +158,7 @@ def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_
     example = re.sub(r"^url = .*", lambda _: f'url = "{database_url}"', example, flags=re.MULTILINE)
     example = example.replace("#port = 9876", f"port = {port}")
     config.write_text(example.replace("#agent_url", "agent_url").replace("#poll_seconds = 1.0", "poll_seconds = 0.1"))
+    example = example.replace("#allow_loopback_members = false", "allow_loopback_members = true")
     for words in (["db", "upgrade"], ["certificates"]):
         done = CliRunner().invoke(app, [*words, "--config", str(config)])
         assert done.exit_code == 0, done.output

@@ -8,9 +8,9 @@ from portico.settings import ValidationSettings
 from portico.store.subjects import SUBJECTS
 
 ID = "0a1b2c3d-0000-4000-8000-00000000000a"
-RULES = ValidationSettings()
+RULES = ValidationSettings(allow_loopback_members=True)
 PERMISSIVE = ValidationSettings(allow_ping_monitors=True)
-STRICT = ValidationSettings(allow_loopback_members=False)
+STRICT = ValidationSettings()
 LONG = "x" * 256
 
 Values = dict[str, Any]

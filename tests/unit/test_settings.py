@@ -46,7 +46,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
         "limits": {"operations": 200, "amphora_builds": 20, "failovers": 10},
         "validation": {
             "allow_ping_monitors": False,
-            "allow_loopback_members": True,
+            "allow_loopback_members": False,
             "allow_link_local_members": False,
             "reserved_networks": (),
             "max_members": 5000,

@@ -8,6 +8,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
 from portico.api import create_app
@@ -120,6 +121,10 @@ def serve_api(config: Path | None) -> None:
         with (
             listen(settings.api.host, settings.api.port, "api.host or api.port") as listening,
             StopSignals() as signals,
+        if settings.api.auth == "keystone" and not settings.validation.reserved_networks:
+            structlog.get_logger().warning(
+                "members may be in the networks that hosts are managed by: name them in validation.reserved_networks"
+            )
         ):
             serve(app, settings.api, listening, signals)
     except PorticoError as error:
