@@ -15,6 +15,7 @@ from portico.api import create_app
 from portico.bootstrap import Embedded, build_notifier, log_plainly, open_embedded
 from portico.cli.configuration import describe_faults, fail, read_settings
 from portico.cli.data_directory import hold_directory
+from portico.cli.database import require_newest_schema
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.notice import count, say, welcome
 from portico.cli.stop_signals import StopSignals
@@ -112,6 +113,7 @@ def serve_api(config: Path | None) -> None:
     settings: Settings = read_settings(config)
     try:
         notifier = build_notifier(settings)
+        require_newest_schema(settings.database.url)
     except PorticoError as error:
         fail(str(error))
     database = Database(settings.database)
