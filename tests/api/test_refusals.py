@@ -193,6 +193,10 @@ def test_nothing_is_added_to_what_is_being_deleted(service: Service) -> None:
         (b"", "application/json", 400),
         (b"{", "application/json", 400),
         (b"null", "application/json", 400),
+    listener = service.create("listener", loadbalancer_id=made["loadbalancer"]["id"], protocol="TCP", protocol_port=8)
+    service.request("DELETE", f"{LISTENERS}/{listener['id']}")
+    default = {"listener_id": listener["id"], "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
+    assert service.request("POST", POOLS, {"pool": default}).status_code == 409
         (b"[]", "application/json", 400),
         (b'{"loadbalancer": null}', "application/json", 400),
         (b'{"loadbalancer": []}', "application/json", 400),

@@ -300,6 +300,7 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str) -> Non
         raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
     if listener["default_pool_id"] is not None:
         raise Duplicate(f"listener_id: listener {listener_id} has a default pool already")
+    check_staying(connection, SUBJECTS["listener"], listener_id)
     values = {"default_pool_id": pool_id, "protocol": listener["protocol"]}
     rules.check_listener(connection, listener["load_balancer_id"], values, listener_id)
     connection.execute(update(Listener).where(Listener.id == listener_id).values(default_pool_id=pool_id))
