@@ -73,6 +73,9 @@ def test_the_defaults_are_the_promised_ones() -> None:
         "api": {
             "host": "127.0.0.1",
             "port": 9876,
+            "allowed_hosts": (),
+            "trusted_proxies": ("127.0.0.1/32", "::1/128"),
+            "path_prefix": "",
             "auth": "noauth",
             "project_id": "default",
             "policy_file": None,
