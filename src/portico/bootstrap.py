@@ -174,13 +174,22 @@ class Embedded:
             self.agent.stop()
 
 
+def _allow_loopback_members(settings: Settings) -> Settings:
+    """On one machine members are on it, too; unless the settings say themselves what is allowed."""
+    if "allow_loopback_members" in settings.validation.model_fields_set:
+        return settings
+    validation = settings.validation.model_copy(update={"allow_loopback_members": True})
+    return settings.model_copy(update={"validation": validation})
+
+
 def open_embedded(
     directory: Path | str, *, haproxy: Path | None = None, on_task: TaskEvent | None = None, **groups: Any
 ) -> Embedded:
     """Everything wired up on this machine, as an ordinary user, with all data under ``directory``.
 
     A directory that was used before is taken up again, with the load balancers in it. Where the settings allow PING
-    monitors the agent is told to run them (see ``ensure_local_agent`` for one that runs already).
+    monitors the agent is told to run them (see ``ensure_local_agent`` for one that runs already). Members may be on
+    loopback addresses, unless the settings say otherwise.
 
     Args:
         directory: for the database, certificates and agent; made where it is missing, readable to its owner only.
@@ -196,7 +205,7 @@ def open_embedded(
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     groups.setdefault("database", DatabaseSettings(url=f"sqlite:///{root / 'portico.db'}"))
     groups.setdefault("amphora", AmphoraSettings())
-    settings = Settings(**groups)
+    settings = _allow_loopback_members(Settings(**groups))
     local = {"certificates": root / "certificates", "agent_url": "https://127.0.0.1:0"}
     amphora = settings.amphora.model_copy(update=local)
     ensure_local_certificates(amphora.certificates, amphora.agent_name, amphora.controller_name)

@@ -109,8 +109,9 @@ class ValidationSettings(_Group):
 
     allow_ping_monitors: bool = False
     """HAProxy has no ICMP check; PING monitors run an external program and are refused unless allowed."""
-    allow_loopback_members: bool = True
-    """Members in 127.0.0.0/8 and ::1: needed on one machine, to be refused where tenants share hosts."""
+    allow_loopback_members: bool = False
+    """Members in 127.0.0.0/8 and ::1, where the hosts that carry amphorae keep what is their own. ``portico up`` and
+    ``open_embedded``, which are for one machine and one person, allow them unless told not to."""
     allow_link_local_members: bool = False
     """Members in 169.254.0.0/16 and fe80::/10, where clouds keep their metadata services."""
     reserved_networks: tuple[Annotated[str, AfterValidator(_check_network)], ...] = ()
@@ -172,6 +173,15 @@ class ApiSettings(_Group):
     host: str = "127.0.0.1"
     """Address to listen at. Without authentication (``noauth``), everybody who reaches it may do everything."""
     port: int = Field(default=9876, ge=0, le=65535)
+    allowed_hosts: tuple[str, ...] = ()
+    """Without authentication and on a loopback address: further names that callers may know the API by, for example
+    that of a proxy before it. Any other is refused: it is how pages of the web get at what listens on loopback."""
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_check_network)], ...] = ("127.0.0.1/32", "::1/128")
+    """Addresses and networks of proxies whose ``X-Forwarded-Proto`` is believed: links begin with the scheme that the
+    caller used."""
+    path_prefix: str = Field(default="", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    """The path below which a proxy shows the API, as in ``https://cloud.example/load-balancer``: links begin with it.
+    The proxy may pass it on or take it away."""
     auth: Literal["noauth", "keystone"] = "noauth"
     """Who callers are: ``noauth`` takes everybody for an administrator, ``keystone`` asks Keystone about their tokens
     (``KeystoneSettings``)."""

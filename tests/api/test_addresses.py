@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -9,11 +10,14 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from portico.api import create_app
 from portico.api.faults import STATUS_OF, status_of
+from portico.api.identity import NoAuth
 from portico.api.server import build_server
 from portico.errors import NotFound, PorticoError
 from portico.settings import ApiSettings
@@ -153,6 +157,63 @@ def test_whoever_opens_the_api_to_everybody_is_warned(service: Service, host: st
         build_server(service.app, ApiSettings(host=host, auth=auth))
 
     assert [one["host"] for one in logs if one["log_level"] == "warning"] == [host] * warnings
+
+
+@pytest.mark.parametrize(
+    ("listening", "host", "origin", "status"),
+    [
+        ("127.0.0.1", "127.0.0.1:9876", None, 200),
+        ("127.0.0.1", "LOCALHOST:9876", "http://localhost:9876", 200),
+        ("::1", "[::1]:9876", "http://[::1]:9876", 200),
+        ("127.0.0.1", "proxy.example", "https://proxy.example", 200),
+        ("127.0.0.1", "rebound.example:9876", None, 403),
+        ("127.0.0.1", "127.0.0.1.rebound.example", None, 403),
+        ("127.0.0.1", "[", None, 403),
+        ("127.0.0.1", "127.0.0.1:9876", "https://evil.example", 403),
+        ("127.0.0.1", "127.0.0.1:9876", "http://127.0.0.1:80", 403),
+        ("127.0.0.1", "127.0.0.1:9876", "null", 403),
+        ("192.0.2.1", "portico.example", None, 200),
+        ("192.0.2.1", "portico.example", "http://portico.example", 200),
+        ("192.0.2.1", "portico.example", "http://evil.example", 403),
+    ],
+)
+def test_pages_of_other_sites_cannot_command_an_api_without_authentication(
+    service: Service, listening: str, host: str, origin: str | None, status: int
+) -> None:
+    """A browser sends their Origin; what reaches loopback by a name that points there has that name as its Host."""
+    settings = ApiSettings(host=listening, allowed_hosts=("Proxy.example",))
+    service.app.state.context = replace(service.app.state.context, authenticator=NoAuth(settings))
+    headers = {"host": host} | ({} if origin is None else {"origin": origin})
+    answered = service.request("GET", "/v2.0/lbaas/loadbalancers", headers=headers)
+
+    assert answered.status_code == status, answered.text
+    if status == 403:
+        assert answered.json()["faultcode"] == "Client"
+
+
+def test_links_are_what_the_caller_of_a_proxy_can_follow(service: Service) -> None:
+    """They have the scheme that a trusted proxy says, and the prefix, whether the proxy passes it on or not."""
+    service.load_balancer(name="one")
+    service.load_balancer(name="two")
+    api = ApiSettings(path_prefix="/lb", trusted_proxies=("198.51.100.0/24",))
+    settings = service.settings.model_copy(update={"api": api})
+    app = create_app(settings, database=service.database, requests=service.app.state.context.requests)
+    config = build_server(app, api).config
+    config.load()
+
+    async def ask(proxy: str, path: str) -> Any:
+        transport = httpx.ASGITransport(config.loaded_app, client=(proxy, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return (await client.get(path, headers={"x-forwarded-proto": "https"})).json()
+
+    for path in ("/v2/lbaas/loadbalancers?limit=1", "/lb/v2/lbaas/loadbalancers?limit=1"):
+        for proxy, scheme in (("198.51.100.7", "https"), ("203.0.113.7", "http")):
+            [link] = asyncio.run(ask(proxy, path))["loadbalancers_links"]
+            assert link["href"].startswith(f"{scheme}://localhost/lb/v2/lbaas/loadbalancers?limit=1&marker=")
+    assert asyncio.run(ask("203.0.113.7", "/lb/openapi.json"))["servers"] == [{"url": "/lb"}]
+    for path in ("/lb", "/lb/", "/"):
+        [link] = asyncio.run(ask("203.0.113.7", path))["versions"][0]["links"]
+        assert link["href"] == "http://localhost/lb/v2"
 
 
 def test_every_error_has_a_status_and_the_nearest_class_decides() -> None:

@@ -78,7 +78,10 @@ def test_quotas_are_shown_set_reset_and_listed(service: Service) -> None:
     assert (listed["project_id"], listed["member"], listed["pool"]) == ("p1", 1, 2)
     assert service.request("DELETE", f"{QUOTAS}/p1").status_code == 202
     assert service.get(f"{QUOTAS}/p1")["quota"] == defaults
-    assert service.get(QUOTAS)["quotas"] == []
+    assert service.request("PUT", f"{QUOTAS}/p2", {"quota": {"pool": None}}).status_code == 202
+    assert service.get(QUOTAS)["quotas"] == [], "rows that say nothing are there to be locked, not to be shown"
+    with service.database.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM quota").scalar() == 2
     for wrong in (
         {"pool": -2},
         {"pool": "many"},

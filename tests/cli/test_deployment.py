@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from portico.cli.commands import app
 from portico.cli.demo_remains import find_processes, kill_processes
 from portico.cli.demo_traffic import Backend, ask_once
+from portico.ports.network import SUBNET_ID
 from portico.settings import Settings
 from tests.cli.test_serve import await_active, await_answer
 from tests.support.ports import find_free_port
@@ -157,6 +158,7 @@ def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_
     example = place(_EXAMPLE.read_text(), places)
     example = re.sub(r"^url = .*", lambda _: f'url = "{database_url}"', example, flags=re.MULTILINE)
     example = example.replace("#port = 9876", f"port = {port}")
+    example = example.replace("#allow_loopback_members = false", "allow_loopback_members = true")
     config.write_text(example.replace("#agent_url", "agent_url").replace("#poll_seconds = 1.0", "poll_seconds = 0.1"))
     for words in (["db", "upgrade"], ["certificates"]):
         done = CliRunner().invoke(app, [*words, "--config", str(config)])
@@ -186,8 +188,7 @@ def tree(vip_port: int, backend_port: int) -> dict[str, Any]:
     member = {"address": "127.0.0.1", "protocol_port": backend_port}
     pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": [member]}
     listener = {"protocol": "HTTP", "protocol_port": vip_port, "default_pool": pool}
-    subnet = "7f000000-0000-4000-8000-000000000002"
-    return {"loadbalancer": {"name": "web", "vip_subnet_id": subnet, "listeners": [listener]}}
+    return {"loadbalancer": {"name": "web", "vip_subnet_id": SUBNET_ID, "listeners": [listener]}}
 
 
 def place(text: str, places: dict[str, str]) -> str:

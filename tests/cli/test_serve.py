@@ -52,9 +52,18 @@ def test_an_api_whose_port_is_taken_says_so(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config.write_text(f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[api]\nport = {port}\n')
+        assert run("db", "upgrade", "--config", config).exit_code == 0
         refused = run("api", "--config", config)
     expected = f"cannot listen on 127.0.0.1, port {port}: another program listens there; choose another api.host"
     assert (refused.exit_code, expected in refused.stderr) == (1, True), refused.stderr
+
+
+def test_an_api_whose_database_has_another_schema_does_not_start(tmp_path: Path) -> None:
+    """It says what to run, instead of answering every request with 500."""
+    config = tmp_path / "portico.toml"
+    config.write_text(f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n')
+    refused = run("api", "--config", config)
+    assert (refused.exit_code, "run portico db upgrade" in refused.stderr) == (1, True), refused.stderr
 
 
 def test_a_limit_is_changed_for_all_workers_at_once(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.resources import Amphora
-from portico.settings import DatabaseSettings, LimitSettings, Settings, WorkerSettings
+from portico.settings import DatabaseSettings, LimitSettings, Settings, ValidationSettings, WorkerSettings
 from portico.store.catalog import Catalog
 from portico.store.database import Database
 from portico.store.requests import Requests
@@ -94,6 +94,7 @@ def make_settings(url: str, **worker: float) -> Settings:
     values = {"lease_seconds": 300.0, "batch_seconds": 0.0, "executor_threads": 8, **worker}
     return Settings(
         database=DatabaseSettings(url=url, pool_size=4),
+        validation=ValidationSettings(allow_loopback_members=True),
         worker=WorkerSettings.model_validate(values),
         # Many workers at a time are dead or paused, each with its slots.
         limits=LimitSettings(operations=400, amphora_builds=400, failovers=400),

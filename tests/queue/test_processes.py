@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from portico.bootstrap import build_notifier
 from portico.errors import InvalidInput
+from portico.ports.network import SUBNET_ID
 from portico.ports.notifier import Notice
 from portico.settings import MessagingSettings, Settings
 from tests.cli.test_commands import _NOOP, _PORTICO, run
@@ -46,7 +47,7 @@ def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: Rabbit
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
             await_answer(client, "/", processes[1])
             for name in ("one", "two", "three"):
-                body = {"loadbalancer": {"name": name, "vip_subnet_id": "7f000000-0000-4000-8000-000000000002"}}
+                body = {"loadbalancer": {"name": name, "vip_subnet_id": SUBNET_ID}}
                 created = client.post("/v2.0/lbaas/loadbalancers", json=body)
                 await_active(client, created.json()["loadbalancer"]["id"])
         rabbitmq.pause()

@@ -159,6 +159,11 @@ def test_every_method_of_a_monitor_is_built(method: str) -> None:
     assert f"http-check send meth {method} uri / ver HTTP/1.0\n" in _render(_monitored(http_method=method)).haproxy
 
 
+def test_blanks_between_expected_codes_are_left_out() -> None:
+    """The spec takes them."""
+    assert "http-check expect status 200,202\n" in _render(_monitored(expected_codes="200, 202")).haproxy
+
+
 def test_pinged_members_are_never_added_at_run_time() -> None:
     """HAProxy 2.6 dies of an external check that is added at run time, so the bundle tells the agent not to."""
     bundle = _render(_monitored(type="PING"))

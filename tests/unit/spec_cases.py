@@ -8,9 +8,9 @@ from portico.settings import ValidationSettings
 from portico.store.subjects import SUBJECTS
 
 ID = "0a1b2c3d-0000-4000-8000-00000000000a"
-RULES = ValidationSettings()
+RULES = ValidationSettings(allow_loopback_members=True)
 PERMISSIVE = ValidationSettings(allow_ping_monitors=True)
-STRICT = ValidationSettings(allow_loopback_members=False)
+STRICT = ValidationSettings()
 LONG = "x" * 256
 
 Values = dict[str, Any]
@@ -215,6 +215,7 @@ BAD: dict[str, list[tuple[Values, str]]] = {
         ({"url_path": "/" + "x" * 2048}, "url_path"),
         ({"expected_codes": "600"}, "expected_codes"),
         ({"expected_codes": "200-"}, "expected_codes"),
+        ({"expected_codes": "٢٠٠"}, "expected_codes"),
         ({"expected_codes": "200\n"}, "expected_codes"),
         ({"http_version": 1.1, "domain_name": "-bad-.example"}, "domain_name"),
         ({"domain_name": "www.example.com"}, "domain_name"),

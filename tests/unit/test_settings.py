@@ -46,7 +46,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
         "limits": {"operations": 200, "amphora_builds": 20, "failovers": 10},
         "validation": {
             "allow_ping_monitors": False,
-            "allow_loopback_members": True,
+            "allow_loopback_members": False,
             "allow_link_local_members": False,
             "reserved_networks": (),
             "max_members": 5000,
@@ -73,6 +73,9 @@ def test_the_defaults_are_the_promised_ones() -> None:
         "api": {
             "host": "127.0.0.1",
             "port": 9876,
+            "allowed_hosts": (),
+            "trusted_proxies": ("127.0.0.1/32", "::1/128"),
+            "path_prefix": "",
             "auth": "noauth",
             "project_id": "default",
             "policy_file": None,

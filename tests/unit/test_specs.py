@@ -78,7 +78,7 @@ def test_canonical_spelling_of_addresses() -> None:
 
 
 def test_what_a_deployment_allows_is_allowed() -> None:
-    """PING monitors where the operator allows them; loopback members unless the operator forbids them."""
+    """PING monitors and loopback members where the operator allows them, and not otherwise."""
     monitor = {**VALID["health_monitor"], "type": "PING"}
     member = {**VALID["member"], "address": "127.0.0.1"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+import structlog
 
 from portico.errors import ConfigurationRefused, Conflict, Duplicate
 from portico.resources import Listener, Member, Pool
@@ -64,6 +65,25 @@ def test_parts_that_were_described_with_a_load_balancer_are_built_with_it(world:
 
     assert {kind: world.status(kind, subject_id) for kind, subject_id in ids.items()} == dict.fromkeys(ids, "ACTIVE")
     assert pushes(world) == 1
+
+
+def test_what_is_logged_in_a_run_has_the_ids_of_operations_and_requests(world: World) -> None:
+    """Also from the threads that tasks run in; afterwards nothing of it is left."""
+    ids = world.build()
+    seen: list[dict[str, str]] = []
+
+    def refuses(_bundle: Bundle) -> bool:
+        seen.append(structlog.contextvars.get_contextvars())
+        return False
+
+    world.amphorae.refuse(refuses)
+    asked = [world.requests.update("pool", ids["pool"], {"name": name}, request_id="req-1") for name in ("a", "b")]
+    asked.append(world.requests.update("member", ids["member"], {"weight": 7}, request_id="req-2"))
+    world.run_all()
+
+    expected = {"operation_id": ", ".join(one.operation_id for one in asked), "request_id": "req-1, req-2"}
+    assert seen == [expected]
+    assert structlog.contextvars.get_contextvars() == {}
 
 
 def test_only_the_bad_one_of_a_batch_fails(world: World) -> None:

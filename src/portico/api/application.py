@@ -89,8 +89,8 @@ def create_app(
     if settings.network.driver in _WITHOUT_NEUTRON:
         app.include_router(networks.router)
     answer_errors(app)
-    document(app)
-    app.add_middleware(Gate)
+    document(app, settings.api.path_prefix)
+    app.add_middleware(Gate, prefix=settings.api.path_prefix)
     return app
 
 
@@ -100,4 +100,4 @@ def _authenticator(settings: Settings) -> Authenticator:
         from portico.api.keystone import Keystone  # noqa: PLC0415
 
         return Keystone(settings.keystone)
-    return NoAuth(settings.api.project_id)
+    return NoAuth(settings.api)

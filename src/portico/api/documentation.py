@@ -140,12 +140,14 @@ def _with(described: dict[str, Any], **extra: Any) -> dict[str, Any]:
     return {**described, "openapi_extra": {**described.get("openapi_extra", {}), **extra}}
 
 
-def document(app: FastAPI) -> None:
-    """Have the application make its OpenAPI document, once."""
+def document(app: FastAPI, prefix: str) -> None:
+    """Have the application make its OpenAPI document, once. ``prefix``: the path that all of its paths are below."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            if prefix:
+                schema["servers"] = [{"url": prefix}]
             components = schema.setdefault("components", {}).setdefault("schemas", {})
             for path in schema["paths"].values():
                 for operation in path.values():

@@ -22,14 +22,16 @@ _ANSWERED = ("*/*", "application/*", "application/json")
 
 class Gate:
     """ASGI middleware: gives the request its id (the caller's, if he names one), makes one address of the spellings
-    that clients use (``/v2`` and ``/v2.0``, with and without a slash at the end), refuses callers who do not want JSON,
-    and turns what nobody caught into a fault.
+    that clients use (``/v2`` and ``/v2.0``, with and without a slash at the end, and the prefix of a proxy that passes
+    it on), refuses callers who do not want JSON, and turns what nobody caught into a fault.
 
-    ``scope["state"]`` holds ``request_id``, and ``address``: the path as the caller wrote it, for links.
+    ``scope["state"]`` holds ``request_id``, and ``address``: the path as the caller wrote it, for links; without the
+    prefix, which is in ``scope["root_path"]``.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, prefix: str = "") -> None:
         self._app = app
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -49,8 +51,11 @@ class Gate:
             await send(message)
 
         scope.setdefault("state", {})
-        scope["state"] |= {"request_id": request_id, "address": scope["path"]}
-        scope["path"] = _one_spelling(scope["path"])
+        path = scope["path"]
+        if f"{path}/".startswith(f"{self._prefix}/"):
+            path = path.removeprefix(self._prefix)
+        scope["state"] |= {"request_id": request_id, "address": path}
+        scope["path"], scope["root_path"] = _one_spelling(path), self._prefix
         if scope["path"].startswith("/v2.0/") and not _wants_json(headers.get("accept", "*/*")):
             status = HTTPStatus.NOT_ACCEPTABLE
             await answer(misdirected(status), status)(scope, receive, send_with_id)

@@ -15,12 +15,11 @@ from starlette.responses import Response
 from portico.api.call import Call, Received
 from portico.api.faults import answer
 from portico.errors import NotFound
+from portico.ports.network import NETWORK_ID, SUBNET_ID
 
 router = APIRouter(prefix="/v2.0", include_in_schema=False)
 
 NAME = "portico"
-NETWORK_ID = "00000000-706f-4e65-8001-000000000001"
-SUBNET_ID = "00000000-706f-4e65-8001-000000000002"
 
 
 @router.get("/networks")

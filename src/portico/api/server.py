@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from portico.api.identity import is_loopback
 from portico.settings import ApiSettings
 
 log = structlog.get_logger()
@@ -15,7 +14,7 @@ log = structlog.get_logger()
 
 def build_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
     """A server that is not running yet: ``run()`` serves until SIGINT or SIGTERM, or until ``should_exit`` is set."""
-    if settings.auth == "noauth" and not _is_loopback(settings.host):
+    if settings.auth == "noauth" and not is_loopback(settings.host):
         log.warning(
             "the API takes everybody for an administrator, and listens where others can reach it", host=settings.host
         )
@@ -27,12 +26,6 @@ def build_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
         access_log=False,
         log_config=None,
         server_header=False,
+        forwarded_allow_ips=list(settings.trusted_proxies),
     )
     return uvicorn.Server(config)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -10,9 +10,9 @@ import structlog
 
 from portico.bootstrap import build_health_client, build_health_manager
 from portico.cli.configuration import fail, read_settings
+from portico.cli.database import require_newest_schema
 from portico.errors import PorticoError
 from portico.store.database import Database
-from portico.store.schema import current_revision, head_revision
 
 
 def run_health_manager(config: Path | None) -> None:
@@ -23,9 +23,7 @@ def run_health_manager(config: Path | None) -> None:
         signal.signal(number, lambda *_: stopping.set())
     database, client = Database(settings.database), build_health_client(settings)
     try:
-        found, needed = current_revision(settings.database.url), head_revision()
-        if found != needed:
-            fail(f"the database is at revision {found}, not at {needed}: run portico db upgrade")
+        require_newest_schema(settings.database.url)
         manager = build_health_manager(settings, database, client)
         manager.start()
         structlog.get_logger().info("health manager runs", owner=manager.owner)

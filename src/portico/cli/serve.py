@@ -8,12 +8,14 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
 from portico.api import create_app
 from portico.bootstrap import Embedded, build_notifier, log_plainly, open_embedded
 from portico.cli.configuration import describe_faults, fail, read_settings
 from portico.cli.data_directory import hold_directory
+from portico.cli.database import require_newest_schema
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.notice import count, say, welcome
 from portico.cli.stop_signals import StopSignals
@@ -53,10 +55,11 @@ def _serve_everything(
 ) -> None:
     loop = RunLoop(embedded.worker)
     loop.start()
-    app = create_app(embedded.settings, database=embedded.worker.services.database, requests=embedded.requests)
+    api = embedded.settings.api.model_copy(update={"host": listening.getsockname()[0]})
+    settings = embedded.settings.model_copy(update={"api": api})
+    app = create_app(settings, database=embedded.worker.services.database, requests=embedded.requests)
     welcome(directory, url_of(listening), len(embedded.catalog.list_ids("load_balancer")), keep=keep)
-    served = embedded.settings.api.model_copy(update={"host": listening.getsockname()[0]})
-    serve(app, served, listening, signals)
+    serve(app, api, listening, signals)
     with ThreadPoolExecutor(1, "stop") as executor:
         stopping = executor.submit(loop.stop)
         while not stopping.done():
@@ -110,6 +113,7 @@ def serve_api(config: Path | None) -> None:
     log_plainly()
     settings: Settings = read_settings(config)
     try:
+        require_newest_schema(settings.database.url)
         notifier = build_notifier(settings)
     except PorticoError as error:
         fail(str(error))
@@ -117,6 +121,10 @@ def serve_api(config: Path | None) -> None:
     requests = Requests(database, settings.validation, notifier, settings.quotas)
     try:
         app = create_app(settings, database=database, requests=requests)
+        if settings.api.auth == "keystone" and not settings.validation.reserved_networks:
+            structlog.get_logger().warning(
+                "members may be in the networks that hosts are managed by: name them in validation.reserved_networks"
+            )
         with (
             listen(settings.api.host, settings.api.port, "api.host or api.port") as listening,
             StopSignals() as signals,

@@ -18,9 +18,9 @@ import typer
 
 from portico.bootstrap import build_worker, log_plainly
 from portico.cli.configuration import fail, read_settings
+from portico.cli.database import require_newest_schema
 from portico.errors import PorticoError
 from portico.settings import Settings
-from portico.store.schema import current_revision, head_revision
 from portico.worker.run_loop import RunLoop
 
 RESTART_SECONDS = 1.0
@@ -32,9 +32,7 @@ def run_workers(config: Path | None, processes: int) -> None:
     unfinished."""
     settings = read_settings(config)
     try:
-        found, needed = current_revision(settings.database.url), head_revision()
-        if found != needed:
-            fail(f"the database is at revision {found}, not at {needed}: run portico db upgrade")
+        require_newest_schema(settings.database.url)
         status = run_worker(settings) if processes == 1 else _run_processes(config, processes)
     except PorticoError as error:
         fail(str(error))

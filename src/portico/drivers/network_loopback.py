@@ -7,12 +7,7 @@ from ipaddress import IPv4Network
 
 from portico.drivers.address_range import AddressRange, parse_vip
 from portico.errors import InvalidInput
-from portico.ports.network import VipAllocation, VipRequest
-
-NETWORK_ID = "7f000000-0000-4000-8000-000000000001"
-"""The one network that there is."""
-SUBNET_ID = "7f000000-0000-4000-8000-000000000002"
-"""Its one subnet."""
+from portico.ports.network import NETWORK_ID, SUBNET_ID, VipAllocation, VipRequest
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 """Where VIPs may be that are asked for."""

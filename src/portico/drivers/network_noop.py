@@ -9,12 +9,8 @@ from ipaddress import ip_address
 from portico.drivers.address_range import AddressRange
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import AddressInUse, DriverError, InvalidInput
-from portico.ports.network import VipAllocation, VipRequest
+from portico.ports.network import NETWORK_ID, SUBNET_ID, VipAllocation, VipRequest
 
-NETWORK_ID = "c6120000-0000-4000-8000-000000000001"
-"""The one network that there is."""
-SUBNET_ID = "c6120000-0000-4000-8000-000000000002"
-"""Its one subnet."""
 VIP_RANGE = "198.18.0.0/15"
 """Set aside for benchmarks by RFC 2544: 130,048 addresses that are nobody's."""
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+NETWORK_ID = "00000000-706f-4e65-8001-000000000001"
+"""The one network of drivers that hand out addresses themselves: it is in no Neutron, so that the API shows it."""
+SUBNET_ID = "00000000-706f-4e65-8001-000000000002"
+"""Its one subnet, which a VIP is in where its request names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class VipRequest:

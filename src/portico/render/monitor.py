@@ -102,7 +102,7 @@ def _http(monitor: HealthMonitor, default_host: str) -> list[Directive]:
     method = _METHODS.get("GET" if monitor.http_method is None else monitor.http_method)
     version = _VERSIONS.get(1.0 if monitor.http_version is None else monitor.http_version)
     path = "/" if monitor.url_path is None else monitor.url_path
-    codes = "200" if monitor.expected_codes is None else monitor.expected_codes
+    codes = "200" if monitor.expected_codes is None else monitor.expected_codes.replace(" ", "")
     if method is None:
         raise InvalidInput("http_method", f"must be one of {', '.join(HTTP_METHODS)}")
     if version is None:
@@ -122,5 +122,5 @@ def _http(monitor: HealthMonitor, default_host: str) -> list[Directive]:
     return [
         Directive("option httpchk"),
         Directive("http-check send meth", *request),
-        Directive("http-check expect status", Text("expected_codes", codes.replace(" ", ""))),
+        Directive("http-check expect status", Text("expected_codes", codes)),
     ]

@@ -28,7 +28,7 @@ class MonitorType(StrEnum):
 
 HTTP_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 _HTTP_ONLY = ("http_method", "http_version", "url_path", "expected_codes", "domain_name")
-_CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|( *, *[1-5]\d\d)*)?")
+_CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|( *, *[1-5]\d\d)*)?", re.ASCII)
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 _PATH = re.compile(r"/[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")

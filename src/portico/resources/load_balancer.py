@@ -26,6 +26,11 @@ Address = Annotated[str, AfterValidator(_check_address)]
 """An IPv4 or IPv6 address, in its canonical spelling."""
 
 
+def host_address(value: str | None) -> str | None:
+    """The address, where it is in 127.0.0.0/8: what the loopback network gives, and no other."""
+    return value if value is not None and value.startswith("127.") else None
+
+
 class LoadBalancer(ApiObject, Row):
     """A load balancer: what carries everything else."""
 
@@ -44,7 +49,8 @@ class Vip(Row):
     """One virtual address. Position 0 is the one that the API calls the VIP, the others are the additional VIPs.
 
     The row is written before the address exists outside; ``ip_address`` is None until the network gave one. The unique
-    constraint is what keeps two load balancers from one address.
+    constraints are what keeps two load balancers from one address: one in a subnet, or the host's own of which there is
+    one, whatever subnet is named with it.
     """
 
     __tablename__ = "vip"
@@ -53,6 +59,8 @@ class Vip(Row):
     load_balancer_id: Mapped[str] = mapped_column(ForeignKey("load_balancer.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     ip_address: Mapped[str | None] = mapped_column(String(64), default=None)
+    host_address: Mapped[str | None] = mapped_column(String(64), unique=True, default=None)
+    """The address again, where it is the host's own (``host_address``); whoever writes the one writes the other."""
     subnet_id: Mapped[str | None] = mapped_column(UUID, default=None)
     network_id: Mapped[str | None] = mapped_column(UUID, default=None)
     port_id: Mapped[str | None] = mapped_column(UUID, default=None)

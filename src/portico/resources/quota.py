@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import String
+from sqlalchemy import String, case, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.row import Row
@@ -15,7 +15,8 @@ from portico.resources.view import Shown, View
 class Quota(Row):
     """Limits of one project; None means the deployment's default, -1 no limit.
 
-    What is in use is counted from the rows, never stored, so that it cannot drift.
+    What is in use is counted from the rows, never stored, so that it cannot drift. A row is there to be locked, too:
+    it stays when it says nothing any more.
     """
 
     __tablename__ = "quota"
@@ -59,6 +60,9 @@ class QuotaSpec(BaseModel):
     l7rule: Limit = None
 
 
+_LIMITED = case((func.coalesce(*(getattr(Quota, kind) for kind in QUOTA_KINDS)).is_not(None), "yes"), else_="no")
+"""Whether the row says anything."""
+
 QUOTA_VIEW = View(
     "quota",
     "quotas",
@@ -71,6 +75,7 @@ QUOTA_VIEW = View(
         "health_monitor": Shown(Quota.health_monitor),
         "l7policy": Shown(Quota.l7policy),
         "l7rule": Shown(Quota.l7rule),
+        "limited": Shown(_LIMITED, hidden=True),
     },
     {**QUOTA_NAMES, "tenant_id": "project_id"},
     id_field="project_id",

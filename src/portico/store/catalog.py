@@ -24,6 +24,7 @@ from portico.resources import (
     Vip,
 )
 from portico.resources.l7policy import LAST_POSITION
+from portico.resources.load_balancer import host_address
 from portico.resources.row import new_id, table_of
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, shown_status
@@ -197,6 +198,7 @@ def _insert_vips(connection: Connection, load_balancer_id: str, fields: dict[str
     for position, vip in enumerate([primary, *additional]):
         requested = vip["ip_address"] is not None
         row = {"load_balancer_id": load_balancer_id, "position": position, "requested": requested}
+        row["host_address"] = host_address(vip["ip_address"])
         _insert(connection, Vip, {**row, **vip})
 
 
@@ -298,6 +300,7 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str) -> Non
         raise SUBJECTS["listener"].missing(listener_id)
     if listener["load_balancer_id"] != connection.scalar(select(Pool.load_balancer_id).where(Pool.id == pool_id)):
         raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
+    check_staying(connection, SUBJECTS["listener"], listener_id)
     if listener["default_pool_id"] is not None:
         raise Duplicate(f"listener_id: listener {listener_id} has a default pool already")
     values = {"default_pool_id": pool_id, "protocol": listener["protocol"]}

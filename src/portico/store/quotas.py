@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from portico.errors import QuotaExceeded
 from portico.resources import Quota
@@ -83,7 +83,8 @@ def show_defaults(defaults: QuotaSettings) -> dict[str, int]:
 
 def list_quotas(database: Database, defaults: QuotaSettings, query: Query, scope: Mapping[str, str]) -> Page:
     """The limits of the projects that have a quota of their own, with ``project_id``."""
-    page = database.read(lambda connection: list_objects(connection, QUOTA_VIEW, query, scope))
+    own = {**scope, "limited": "yes"}
+    page = database.read(lambda connection: list_objects(connection, QUOTA_VIEW, query, own))
     return Page([{"project_id": one["project_id"], **fill_defaults(one, defaults)} for one in page.objects], page.more)
 
 
@@ -99,5 +100,7 @@ def write_quota(database: Database, project_id: str, limits: Mapping[str, int | 
 
 
 def reset_quota(database: Database, project_id: str) -> None:
-    """Go back to the defaults for everything."""
-    database.transact(lambda connection: connection.execute(delete(Quota).where(Quota.project_id == project_id)))
+    """Go back to the defaults for everything. The row stays: others may be about to lock it (``enforce``)."""
+    defaults = dict.fromkeys(QUOTA_KINDS)
+    reset = update(Quota).where(Quota.project_id == project_id).values(defaults)
+    database.transact(lambda connection: connection.execute(reset))

@@ -56,11 +56,19 @@ def _run(url: str, act: Any) -> None:
 
 
 def current_revision(url: str) -> str | None:
-    """The revision that the database is at; None for one without tables."""
+    """The revision that the database is at; None for one without tables.
+
+    Raises:
+        StoreUnavailable: it could not be reached.
+        StoreError: it refused.
+    """
     engine = migration_engine(url)
     try:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError as error:
+        kind = StoreUnavailable if is_worth_retrying(error) else StoreError
+        raise kind(f"the schema's revision could not be read: {error.orig}") from error
     finally:
         engine.dispose()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 from taskflow import engines, states
@@ -32,7 +33,7 @@ class FlowEngine:
     """
 
     def __init__(self, threads: int, on_task: TaskEvent | None = None) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=threads)
+        self._executor = _Executor(max_workers=threads)
         self._backend = Unstored()
         self._on_task = on_task
 
@@ -56,6 +57,13 @@ class FlowEngine:
     def close(self) -> None:
         """Stop the pool when its tasks have ended."""
         self._executor.shutdown()
+
+
+class _Executor(ThreadPoolExecutor):
+    """Tasks log with the ids that are bound where their flow is run."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(copy_context().run, fn, *args, **kwargs)
 
 
 class _Timeline(Listener):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextvars import copy_context
 
 import structlog
 
@@ -31,6 +32,8 @@ from portico.worker.lease_keeper import LeaseKeeper
 log = structlog.get_logger()
 _REFUSALS = (ConfigurationRefused, InvalidInput, AddressInUse)
 """Failures that one operation of a batch may have brought upon the others."""
+_IDS_IN_LOG = 20
+"""How many ids of a batch are in each line of the log."""
 _LOST = (LeaseLost, StaleVersion, StoreUnavailable)
 """Failures after which this worker must record nothing: the lease runs out, and whoever takes it runs the flow
 again."""
@@ -56,6 +59,10 @@ class OperationRunner:
         Returns: id of each operation that ended to its error, or None where it succeeded. Empty where the lease
             was lost: then another worker carries on.
         """
+        # The ids that are bound for the log on the way go with the context.
+        return copy_context().run(self._run_bound, claim, taken_at, fresh_id)
+
+    def _run_bound(self, claim: Claim, taken_at: float, fresh_id: str | None) -> dict[str, BaseException | None]:
         self._keeper.add(claim, taken_at)
         work = Work(self._services, claim, Snapshot(), is_mine=lambda: self._keeper.is_mine(claim))
         try:
@@ -63,6 +70,9 @@ class OperationRunner:
         except _LOST as error:
             log.warning("lease lost or database gone: left to the next worker", lease=claim.key, reason=str(error))
             return {}
+        except Exception as error:
+            error.add_note(f"while running {structlog.contextvars.get_contextvars()}")  # whoever logs it is outside
+            raise
         finally:
             self._keeper.remove(claim)
             self._services.notifier.notify()
@@ -77,6 +87,7 @@ class OperationRunner:
         work.refresh()
         snapshot = work.current()
         batch = choose(snapshot.operations, settings, fresh_id)
+        structlog.contextvars.bind_contextvars(**_ids([*batch.poisoned, *batch.operations]))
         if fresh_id is not None and fresh_id not in {operation.id for operation in batch.operations}:
             results.handed_back = [fresh_id]
         if batch.poisoned:
@@ -110,7 +121,8 @@ class OperationRunner:
         except Exception as error:  # whatever it was, it is recorded and reaches the caller
             if len(operations) > 1 and isinstance(error, _REFUSALS):
                 for half in split(operations):
-                    self._apply(work, half, results)
+                    with structlog.contextvars.bound_contextvars(**_ids(half)):
+                        self._apply(work, half, results)
                 return
             if not isinstance(error, PorticoError):
                 log.exception("a flow failed", lease=work.claim.key)
@@ -118,6 +130,17 @@ class OperationRunner:
             return
         work.accepted += operations
         results.succeeded += operations
+
+
+def _ids(operations: list[Operation]) -> dict[str, str]:
+    """What a line of the log is found by: operations, and the requests that asked for them."""
+    request_ids = dict.fromkeys(operation.request_id for operation in operations if operation.request_id)
+    return {"operation_id": _join([operation.id for operation in operations]), "request_id": _join([*request_ids])}
+
+
+def _join(ids: list[str]) -> str:
+    more = [f"and {len(ids) - _IDS_IN_LOG} more"] if len(ids) > _IDS_IN_LOG else []
+    return ", ".join([*ids[:_IDS_IN_LOG], *more])
 
 
 def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) -> None:
