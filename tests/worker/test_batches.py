@@ -334,3 +334,37 @@ def test_listeners_of_one_port_are_told_apart(world: World) -> None:
 
     assert [row["id"] for row in world.rows(Listener)] == [again]
     world.assert_in_step(ids["load_balancer"])
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_new_default_pool_comes_after_the_changes_of_its_listener_that_wait(refused: bool, world: World) -> None:
+    """A pool that is created as a listener's default, while the change waits that took the one before away, is what
+    the listener sends to: where that change succeeds, and where it is refused and taken back."""
+    ids = world.build()
+    away = {"default_pool_id": None, "connection_limit": 77}
+    world.ask("update", "listener", ids["listener"], away)
+    new = {"protocol": "HTTP", "lb_algorithm": "SOURCE_IP", "listener_id": ids["listener"]}
+    pool_id = world.requests.create("pool", ids["load_balancer"], **new).object_id
+    if refused:
+        refuse_text(world, "maxconn 77")
+
+    world.run_all()
+
+    listener = world.catalog.show("listener", ids["listener"])
+    assert (listener["default_pool_id"], listener["connection_limit"] == 77) == (pool_id, not refused)
+    assert pool_id in world.pushed(ids["load_balancer"]).haproxy
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_listener_that_is_being_deleted_gets_no_default_pool(world: World) -> None:
+    """The request is refused, and no pool is left of it."""
+    ids = world.build()
+    world.worker.update_listener(ids["listener"], {"default_pool_id": None})
+    world.ask("delete", "listener", ids["listener"])
+
+    with pytest.raises(Conflict, match="being deleted"):
+        world.catalog.add_pool(
+            ids["load_balancer"], protocol="HTTP", lb_algorithm="SOURCE_IP", listener_id=ids["listener"]
+        )
+
+    assert world.catalog.list_ids("pool") == [ids["pool"]]

@@ -21,10 +21,10 @@ from portico.settings import ValidationSettings
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus, check_transition
 from portico.store import rules
 from portico.store.ancestors import ancestors, nothing_above_goes, with_ancestors
-from portico.store.catalog import make_room
 from portico.store.database import Database
 from portico.store.dialects import now_ms
 from portico.store.leases import Claim, arrive, fence, take
+from portico.store.positions import make_room
 from portico.store.priorities import Priority
 from portico.store.subjects import SUBJECTS, Subject
 
