@@ -284,3 +284,19 @@ def test_no_place_for_an_amphora_is_no_suitable_amphora(quiet_world: World) -> N
     world.worker.failover_load_balancer(load_balancer_id)
     assert world.status("load_balancer", load_balancer_id) == "ACTIVE"
     world.assert_in_step(load_balancer_id)
+
+
+def test_parts_of_a_load_balancer_that_could_not_be_built_say_so(quiet_world: World) -> None:
+    """Nothing is on its way to them any more: they are in ERROR as it is, and what builds it builds them."""
+    world = quiet_world
+    world.compute.capacity = 0
+    ids = world.describe()
+    with pytest.raises(NoSuitableAmphora):
+        world.worker.create_load_balancer(ids["load_balancer"])
+    assert {world.status(kind, one) for kind, one in ids.items()} == {"ERROR"}
+
+    world.compute.capacity = None
+    world.worker.failover_load_balancer(ids["load_balancer"])
+
+    assert {world.status(kind, one) for kind, one in ids.items()} == {"ACTIVE"}
+    world.assert_in_step(ids["load_balancer"])

@@ -54,7 +54,8 @@ class Results:
         succeeded: operations whose wishes came true, in order.
         failed: operation and why, in order.
         applied: objects that were configured without an operation of their own (the parts of a new load balancer),
-        by kind. version: configuration version that the amphorae accepted; 0 where none was pushed.
+        by kind. abandoned: parts without an operation of their own whose new load balancer could not be built, by kind.
+        version: configuration version that the amphorae accepted; 0 where none was pushed.
         gone: whether what the lease covers was deleted as a whole; whatever still waits for it is overtaken.
         timeline: task, state, milliseconds.
         pause_ms: no run loop takes the lease again before this time.
@@ -65,6 +66,7 @@ class Results:
     succeeded: list[Operation] = field(default_factory=list)
     failed: list[tuple[Operation, BaseException]] = field(default_factory=list)
     applied: dict[str, list[str]] = field(default_factory=dict)
+    abandoned: dict[str, list[str]] = field(default_factory=dict)
     version: int = 0
     gone: bool = False
     timeline: list[Any] = field(default_factory=list)
@@ -129,6 +131,7 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
         if operation.subject_type != "amphora":
             values = restored.get(operation.subject_id, {})
             _mark_failed(connection, operation, values, operation.subject_id in failed_last)
+    _mark_abandoned(connection, results.abandoned)
     if any(operation.action == Action.FAILOVER for operation in results.succeeded):
         # From now on a replacement is an amphora like any other, which the next failover replaces.
         replacement = and_(Amphora.load_balancer_id == claim.key, Amphora.replaces_id.is_not(None))
@@ -241,6 +244,15 @@ def _mark_failed(connection: Connection, operation: Operation, values: Mapping[s
             **values,
         )
     )
+
+
+def _mark_abandoned(connection: Connection, abandoned: Mapping[str, list[str]]) -> None:
+    """No operation is left that would build them. What was asked about them meanwhile decides what those say."""
+    for kind, ids in abandoned.items():
+        model: Any = SUBJECTS[kind].model
+        legal = model.provisioning_status.in_(sources(ProvisioningStatus.ERROR))
+        values = {"provisioning_status": ProvisioningStatus.ERROR, "updated_at": utc_now()}
+        connection.execute(update(model).where(model.id.in_(ids), legal, ~_unfinished(model)).values(**values))
 
 
 def _find_restorations(connection: Connection, results: Results) -> dict[str, dict[str, Any]]:

@@ -28,19 +28,23 @@ _PARENTS = {
 
 
 def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict[str, list[str]]:
-    """Parts without an operation of their own that are built along with their new load balancer: ids by kind."""
+    """Parts without an operation of their own that are built along with their new load balancer: ids by kind. While
+    it never had a configuration, those that failed along with it are among them."""
     if snapshot.tree is None or not any(
         operation.subject_type == "load_balancer" and operation.action in (Action.CREATE, Action.FAILOVER)
         for operation in operations
     ):
         return {}
     asked = {operation.subject_id for operation in snapshot.operations}
+    unbuilt = {ProvisioningStatus.PENDING_CREATE}
+    if snapshot.lease is not None and not snapshot.lease.config_version:
+        unbuilt.add(ProvisioningStatus.ERROR)
     adopted: dict[str, list[str]] = {}
     for kind, name in _LISTS.items():
         ids = [
             part.id
             for part in getattr(snapshot.tree, name)
-            if part.provisioning_status == ProvisioningStatus.PENDING_CREATE and part.id not in asked
+            if part.provisioning_status in unbuilt and not part.applied and part.id not in asked
         ]
         if ids:
             adopted[kind] = ids

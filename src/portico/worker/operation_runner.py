@@ -123,7 +123,10 @@ class OperationRunner:
 def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) -> None:
     """What the record needs to know beyond success and failure."""
     results.version = work.version
-    results.applied = adopted_parts(work.snapshot if work.snapshot.tree else snapshot, results.succeeded)
+    latest = work.snapshot if work.snapshot.tree else snapshot
+    results.applied = adopted_parts(latest, results.succeeded)
+    lost = [operation for operation, _ in results.failed if operation.action == Action.CREATE]
+    results.abandoned = adopted_parts(latest, lost)
     first = next(iter(batch.operations), None)
     if results.succeeded and results.version and results.succeeded[0].action == Action.FAILOVER:
         results.applied.setdefault("load_balancer", []).append(work.claim.key)
