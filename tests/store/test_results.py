@@ -112,6 +112,20 @@ def test_what_failed_has_its_previous_values_and_says_error(bench: Bench) -> Non
     assert (operation["state"], operation["error"], operation["reason"]) == ("FAILED", "ConfigurationRefused", str(BAD))
 
 
+def test_a_refused_change_takes_its_tags_with_it(bench: Bench) -> None:
+    """Tags are put back with the values that they came with; those of a later change that waits stay."""
+    failed = bench.ask("update", "member", bench.member, {"tags": ["bad"], "weight": 3})
+    bench.record(failed=(failed,))
+    assert (bench.shown()["tags"], bench.shown()["weight"]) == (["kept"], 1)
+
+    failed = bench.ask("update", "member", bench.member, {"tags": ["bad"]})
+    waiting = bench.ask("update", "member", bench.member, {"tags": ["wanted"]})
+    bench.record(failed=(failed,))
+    assert bench.shown()["tags"] == ["wanted"]
+    bench.record(failed=(waiting,))
+    assert bench.shown()["tags"] == ["kept"]
+
+
 def test_a_later_change_that_waits_wins_over_the_restoration(bench: Bench) -> None:
     """Its value stands, the object stays pending, and its ``previous`` is the last known good value from now on."""
     failed = bench.ask("update", "member", bench.member, {"weight": 66, "name": "bad"})

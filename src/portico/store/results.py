@@ -35,7 +35,7 @@ from portico.resources.row import utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
 from portico.store.database import Database
 from portico.store.leases import Claim, release
-from portico.store.operations import UNFINISHED, Action
+from portico.store.operations import UNFINISHED, Action, replace_tags
 from portico.store.subjects import PARTS, SUBJECTS
 
 _DONE = (OperationState.SUCCEEDED, OperationState.FAILED)
@@ -231,19 +231,22 @@ def _mark_failed(connection: Connection, operation: Operation, values: Mapping[s
     # Where a later operation of the batch was about the same object, that one decides what it says.
     failed = condition if is_last else false()
     # A pool that was deleted since cannot come back: then the reference is none.
-    values = {
+    columns = {
         name: select(Pool.id).where(Pool.id == value).scalar_subquery() if name in _POOL_REFERENCES and value else value
         for name, value in values.items()
+        if name != "tags"
     }
-    connection.execute(
+    marked = connection.execute(
         update(model)
         .where(model.id == operation.subject_id)
         .values(
             updated_at=utc_now(),
             provisioning_status=case((failed, ProvisioningStatus.ERROR.value), else_=model.provisioning_status),
-            **values,
+            **columns,
         )
     )
+    if "tags" in values and marked.rowcount == 1:  # else it was deleted in the same batch
+        replace_tags(connection, operation.subject_id, values["tags"])
 
 
 def _mark_abandoned(connection: Connection, abandoned: Mapping[str, list[str]]) -> None:

@@ -94,8 +94,10 @@ def _replay(unfinished: list[Operation], kept_ids: set[str]) -> dict[str, dict[s
 
 
 def _with_values(row: Any, values: dict[str, Any] | None) -> Any:
-    """The row itself, or a copy with other values: a snapshot serves several tries and is never changed."""
-    if not values or all(getattr(row, name) == value for name, value in values.items()):
+    """The row itself, or a copy with other values: a snapshot serves several tries and is never changed. Nothing that
+    is configured depends on tags, which a row does not have."""
+    changed = {name: value for name, value in (values or {}).items() if name != "tags" and getattr(row, name) != value}
+    if not changed:
         return row
     columns = row.__table__.columns.keys()
-    return type(row)(**{name: getattr(row, name) for name in columns} | values)
+    return type(row)(**{name: getattr(row, name) for name in columns} | changed)
