@@ -300,3 +300,20 @@ def test_parts_of_a_load_balancer_that_could_not_be_built_say_so(quiet_world: Wo
 
     assert {world.status(kind, one) for kind, one in ids.items()} == {"ACTIVE"}
     world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_spare_whose_place_could_not_be_given_back_stays_on_record(quiet_world: World) -> None:
+    """Its reply was lost and so was what took it away: its row and lease are kept, for a delete to find."""
+    world = quiet_world
+    world.compute.fail_next("ensure", DriverError("the first failure"), lost_reply=True)
+    for _ in range(world.settings.worker.task_retries + 1):
+        world.compute.fail_next("delete", DriverUnavailable("the second failure"))
+
+    with pytest.raises(DriverError, match="the first failure"):
+        world.worker.create_amphora()
+
+    [amphora] = world.rows(Amphora)
+    assert amphora["status"] == "ERROR"
+    assert world.compute.owned() == {amphora["id"]}
+    world.worker.delete_amphora(amphora["id"])
+    world.assert_empty()

@@ -134,7 +134,7 @@ def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) ->
         return
     if snapshot.spare is not None:
         # A spare that was deleted, replaced, or never came to be leaves nothing to hold a lease on.
-        results.gone = bool(results.failed) == (first.action == Action.CREATE)
+        results.gone = bool(results.failed) == (first.action == Action.CREATE) and not work.unreverted
     else:
         results.gone = bool(results.succeeded) and flow_of(first).ends_lease
 
