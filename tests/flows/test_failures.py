@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from portico.drivers.network_noop import NoopNetwork
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import DriverError, DriverUnavailable, NoSuitableAmphora, PorticoError
-from portico.resources import Amphora
+from portico.ports.network import VipAllocation, VipRequest
+from portico.resources import Amphora, Vip
 from tests.flows.cases import CASES, Asked, Case, run
 from tests.worker.world import CHANGES, World
 
@@ -317,3 +319,23 @@ def test_a_spare_whose_place_could_not_be_given_back_stays_on_record(quiet_world
     assert world.compute.owned() == {amphora["id"]}
     world.worker.delete_amphora(amphora["id"])
     world.assert_empty()
+
+
+def test_the_first_of_two_vips_is_given_back_where_the_second_fails(quiet_world: World) -> None:
+    """What a task had got before it failed is not kept."""
+    world = quiet_world
+    vips = [{"ip_address": "192.0.2.8"}]
+    load_balancer_id = world.describe(additional_vips=vips)["load_balancer"]
+
+    class SecondFails(NoopNetwork):
+        def allocate_vip(self, request: VipRequest) -> VipAllocation:
+            if request.position == 1:
+                raise DriverError("failed on purpose")
+            return super().allocate_vip(request)
+
+    network = SecondFails()
+    with pytest.raises(DriverError, match="on purpose"):
+        world.add_worker(network=network).create_load_balancer(load_balancer_id)
+
+    assert network.allocations() == ()
+    assert [row["port_id"] for row in world.rows(Vip)] == [None, None]
