@@ -143,7 +143,7 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
 def _mark_stranded(connection: Connection, claim: Claim) -> None:
     """Amphorae that a failed flow left on their way up or down say ERROR: nobody works on them any more. A delete or a
     failover takes them away."""
-    under_lease = or_(Amphora.load_balancer_id == claim.key, Amphora.id == claim.key)
+    under_lease = or_(Amphora.load_balancer_id == claim.key, Amphora.id == claim.key, Amphora.replaces_id == claim.key)
     stranded = Amphora.status.in_((AmphoraStatus.BOOTING, AmphoraStatus.PENDING_DELETE))
     values = {"status": AmphoraStatus.ERROR, "updated_at": utc_now()}
     connection.execute(update(Amphora).where(under_lease, stranded).values(**values))

@@ -147,7 +147,10 @@ def _pace(least: float, took: float) -> float:
 
 def _poison(operation: Operation) -> OperationFailed:
     times = operation.attempts
-    return OperationFailed(operation.id, f"set aside: {times} workers died or lost their lease while running it")
+    reason = f"set aside: {times} workers died or lost their lease while running it"
+    if operation.action == Action.CREATE and operation.subject_type in ("amphora", "load_balancer"):
+        reason += "; what they had built of it goes when it is deleted"
+    return OperationFailed(operation.id, reason)
 
 
 def _tell(results: Results, message: str, work: Work) -> None:
