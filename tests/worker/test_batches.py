@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from portico.errors import ConfigurationRefused, Conflict, Duplicate
-from portico.resources import L7Policy, Listener, Member, Pool
+from portico.resources import L7Policy, Listener, Member, Pool, Tag
 from portico_wire import Bundle
 from tests.worker.world import CHANGES, World, same_but_version
 
@@ -343,8 +343,9 @@ def test_a_new_default_pool_comes_after_the_changes_of_its_listener_that_wait(re
     ids = world.build()
     away = {"default_pool_id": None, "connection_limit": 77}
     world.ask("update", "listener", ids["listener"], away)
-    new = {"protocol": "HTTP", "lb_algorithm": "SOURCE_IP", "listener_id": ids["listener"]}
-    pool_id = world.requests.create("pool", ids["load_balancer"], **new).object_id
+    pool_id = world.requests.create(
+        "pool", ids["load_balancer"], protocol="HTTP", lb_algorithm="SOURCE_IP", listener_id=ids["listener"]
+    ).object_id
     if refused:
         refuse_text(world, "maxconn 77")
 
@@ -427,3 +428,17 @@ def test_a_refused_move_puts_a_policy_back_where_nobody_is(position: int, world:
     old = [first, second, third]
     assert order_of(world, ids["listener"]) == ([new, *old] if position == 1 else [*old, new])
     world.assert_in_step(ids["load_balancer"])
+
+
+def test_tags_go_with_what_goes_along(world: World) -> None:
+    """Deleting a listener and a pool takes the tags of all that is below them."""
+    ids = world.build()
+    for kind, subject_id in ids.items():
+        world.ask("update", kind, subject_id, {"tags": [kind]})
+    world.run_all()
+    for kind in ("listener", "pool"):
+        world.ask("delete", kind, ids[kind])
+
+    world.run_all()
+
+    assert [row["tag"] for row in world.rows(Tag)] == ["load_balancer"]

@@ -43,6 +43,8 @@ _DONE = (OperationState.SUCCEEDED, OperationState.FAILED)
 _THESE_IDS: BindParameter[list[str]] = bindparam("these_ids", expanding=True)
 _FINISH = update(Operation).where(Operation.id.in_(_THESE_IDS))
 _DELETE_TAGS = delete(Tag).where(Tag.resource_id.in_(_THESE_IDS))
+_KEPT_ENTRIES = 100
+"""Entries of a timeline that are kept of its beginning, and of its end: each of a thousand operations has a copy."""
 _POOL_REFERENCES = ("default_pool_id", "redirect_pool_id")
 
 
@@ -55,9 +57,10 @@ class Results:
         failed: operation and why, in order.
         applied: objects that were configured without an operation of their own (the parts of a new load balancer),
         by kind. abandoned: parts without an operation of their own whose new load balancer could not be built, by kind.
+        below: ids of what goes along with parts that were deleted.
         version: configuration version that the amphorae accepted; 0 where none was pushed.
         gone: whether what the lease covers was deleted as a whole; whatever still waits for it is overtaken.
-        timeline: task, state, milliseconds.
+        timeline: task, state, milliseconds. Of a long one only the beginning and the end are recorded.
         pause_ms: no run loop takes the lease again before this time.
         handed_back: ids of operations that were started with the taking of the lease and then had to wait for others:
         that was no attempt.
@@ -67,6 +70,7 @@ class Results:
     failed: list[tuple[Operation, BaseException]] = field(default_factory=list)
     applied: dict[str, list[str]] = field(default_factory=dict)
     abandoned: dict[str, list[str]] = field(default_factory=dict)
+    below: list[str] = field(default_factory=list)
     version: int = 0
     gone: bool = False
     timeline: list[Any] = field(default_factory=list)
@@ -126,7 +130,7 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
         if what == "apply":
             _mark_applied(connection, kind, subject_ids, failed_last)
         else:
-            _delete_rows(connection, kind, subject_ids)
+            _delete_rows(connection, kind, subject_ids, results.below)
     for operation, _ in results.failed:
         if operation.subject_type != "amphora":
             values = restored.get(operation.subject_id, {})
@@ -159,10 +163,21 @@ def _finish(
     ids = [operation.id for operation in operations]
     if not ids:
         return
-    values: dict[str, Any] = {"state": state, "finished_at": utc_now(), "timeline": timeline}
+    values: dict[str, Any] = {"state": state, "finished_at": utc_now(), "timeline": _shorten(timeline)}
     if error is not None:
         values |= explain(error)
     connection.execute(_FINISH, {"these_ids": ids, **values})
+
+
+def _shorten(timeline: list[Any]) -> list[Any]:
+    left_out = len(timeline) - 2 * _KEPT_ENTRIES
+    if left_out <= 0:
+        return timeline
+    return [
+        *timeline[:_KEPT_ENTRIES],
+        [f"{left_out} more", "LEFT_OUT", timeline[_KEPT_ENTRIES][2]],
+        *timeline[-_KEPT_ENTRIES:],
+    ]
 
 
 def explain(error: BaseException) -> dict[str, str]:
@@ -214,9 +229,9 @@ def _operating(model: Any) -> Any:
     return case((is_up, started), else_=OperatingStatus.OFFLINE.value)
 
 
-def _delete_rows(connection: Connection, kind: str, ids: list[str]) -> None:
+def _delete_rows(connection: Connection, kind: str, ids: list[str], below: list[str]) -> None:
     connection.execute(_deleting(kind), {"these_ids": ids})
-    connection.execute(_DELETE_TAGS, {"these_ids": ids})
+    connection.execute(_DELETE_TAGS, {"these_ids": [*ids, *below]})
 
 
 @cache

@@ -51,6 +51,17 @@ def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict
     return adopted
 
 
+def parts_below(tree: Tree, ids: Collection[str]) -> list[str]:
+    """The ids of all that goes along with these parts."""
+    going = set(ids)
+    below = []
+    for kind, (column, _) in _PARENTS.items():  # parents come before their children
+        found = [part.id for part in getattr(tree, _LISTS[kind]) if getattr(part, column) in going]
+        going.update(found)
+        below += found
+    return below
+
+
 def wanted_tree(tree: Tree, snapshot: Snapshot, operations: Collection[Operation]) -> Tree:
     """The tree as it is to be configured when exactly ``operations`` (of the snapshot's unfinished ones) come true.
 

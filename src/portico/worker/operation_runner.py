@@ -22,7 +22,7 @@ from portico.store.leases import Claim
 from portico.store.operations import Action, start
 from portico.store.results import Results, record
 from portico.store.snapshot import Snapshot
-from portico.store.wanted import adopted_parts
+from portico.store.wanted import adopted_parts, parts_below
 from portico.tasks.work import Services, Work
 from portico.worker.batch import Batch, choose, split
 from portico.worker.flow_engine import FlowEngine
@@ -127,6 +127,8 @@ def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) ->
     results.applied = adopted_parts(latest, results.succeeded)
     lost = [operation for operation, _ in results.failed if operation.action == Action.CREATE]
     results.abandoned = adopted_parts(latest, lost)
+    deleted = [operation.subject_id for operation in results.succeeded if operation.action == Action.DELETE]
+    results.below = parts_below(snapshot.tree, deleted) if snapshot.tree is not None and deleted else []
     first = next(iter(batch.operations), None)
     if results.succeeded and results.version and results.succeeded[0].action == Action.FAILOVER:
         results.applied.setdefault("load_balancer", []).append(work.claim.key)
