@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from portico.drivers.network_noop import NoopNetwork
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import DriverError, DriverUnavailable, NoSuitableAmphora, PorticoError
-from portico.resources import Amphora
+from portico.ports.network import VipAllocation, VipRequest
+from portico.resources import Amphora, Vip
 from tests.flows.cases import CASES, Asked, Case, run
 from tests.worker.world import CHANGES, World
 
@@ -284,3 +286,56 @@ def test_no_place_for_an_amphora_is_no_suitable_amphora(quiet_world: World) -> N
     world.worker.failover_load_balancer(load_balancer_id)
     assert world.status("load_balancer", load_balancer_id) == "ACTIVE"
     world.assert_in_step(load_balancer_id)
+
+
+def test_parts_of_a_load_balancer_that_could_not_be_built_say_so(quiet_world: World) -> None:
+    """Nothing is on its way to them any more: they are in ERROR as it is, and what builds it builds them."""
+    world = quiet_world
+    world.compute.capacity = 0
+    ids = world.describe()
+    with pytest.raises(NoSuitableAmphora):
+        world.worker.create_load_balancer(ids["load_balancer"])
+    assert {world.status(kind, one) for kind, one in ids.items()} == {"ERROR"}
+
+    world.compute.capacity = None
+    world.worker.failover_load_balancer(ids["load_balancer"])
+
+    assert {world.status(kind, one) for kind, one in ids.items()} == {"ACTIVE"}
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_spare_whose_place_could_not_be_given_back_stays_on_record(quiet_world: World) -> None:
+    """Its reply was lost and so was what took it away: its row and lease are kept, for a delete to find."""
+    world = quiet_world
+    world.compute.fail_next("ensure", DriverError("the first failure"), lost_reply=True)
+    for _ in range(world.settings.worker.task_retries + 1):
+        world.compute.fail_next("delete", DriverUnavailable("the second failure"))
+
+    with pytest.raises(DriverError, match="the first failure"):
+        world.worker.create_amphora()
+
+    [amphora] = world.rows(Amphora)
+    assert amphora["status"] == "ERROR"
+    assert world.compute.owned() == {amphora["id"]}
+    world.worker.delete_amphora(amphora["id"])
+    world.assert_empty()
+
+
+def test_the_first_of_two_vips_is_given_back_where_the_second_fails(quiet_world: World) -> None:
+    """What a task had got before it failed is not kept."""
+    world = quiet_world
+    vips = [{"ip_address": "192.0.2.8"}]
+    load_balancer_id = world.describe(additional_vips=vips)["load_balancer"]
+
+    class SecondFails(NoopNetwork):
+        def allocate_vip(self, request: VipRequest) -> VipAllocation:
+            if request.position == 1:
+                raise DriverError("failed on purpose")
+            return super().allocate_vip(request)
+
+    network = SecondFails()
+    with pytest.raises(DriverError, match="on purpose"):
+        world.add_worker(network=network).create_load_balancer(load_balancer_id)
+
+    assert network.allocations() == ()
+    assert [row["port_id"] for row in world.rows(Vip)] == [None, None]

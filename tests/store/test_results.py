@@ -100,6 +100,17 @@ def test_what_succeeded_is_active(bench: Bench) -> None:
     assert (lease["owner"], lease["pending"], lease["config_version"]) == (None, 0, 65_537)
 
 
+def test_a_long_timeline_is_kept_in_part(bench: Bench) -> None:
+    """Its beginning and its end, and how much is between them."""
+    changed = bench.ask("update", "member", bench.member, {"weight": 3})
+
+    bench.record(succeeded=(changed,), timeline=[["Push", "SUCCESS", float(number)] for number in range(5000)])
+
+    timeline = bench.operation(changed)["timeline"]
+    assert len(timeline) == 201
+    assert (timeline[0][2], timeline[-1][2], timeline[100]) == (0.0, 4999.0, ["4800 more", "LEFT_OUT", 100.0])
+
+
 def test_what_failed_has_its_previous_values_and_says_error(bench: Bench) -> None:
     """The last known good values are back, and the reason is on the operation in the daemon's own words."""
     failed = bench.ask("update", "member", bench.member, {"weight": 3, "backup": True, "name": "n"})
@@ -110,6 +121,20 @@ def test_what_failed_has_its_previous_values_and_says_error(bench: Bench) -> Non
     assert (shown["provisioning_status"], shown["weight"], shown["backup"], shown["name"]) == ("ERROR", 1, False, "")
     operation = bench.operation(failed)
     assert (operation["state"], operation["error"], operation["reason"]) == ("FAILED", "ConfigurationRefused", str(BAD))
+
+
+def test_a_refused_change_takes_its_tags_with_it(bench: Bench) -> None:
+    """Tags are put back with the values that they came with; those of a later change that waits stay."""
+    failed = bench.ask("update", "member", bench.member, {"tags": ["bad"], "weight": 3})
+    bench.record(failed=(failed,))
+    assert (bench.shown()["tags"], bench.shown()["weight"]) == (["kept"], 1)
+
+    failed = bench.ask("update", "member", bench.member, {"tags": ["bad"]})
+    waiting = bench.ask("update", "member", bench.member, {"tags": ["wanted"]})
+    bench.record(failed=(failed,))
+    assert bench.shown()["tags"] == ["wanted"]
+    bench.record(failed=(waiting,))
+    assert bench.shown()["tags"] == ["kept"]
 
 
 def test_a_later_change_that_waits_wins_over_the_restoration(bench: Bench) -> None:

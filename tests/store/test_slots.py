@@ -193,6 +193,24 @@ def test_a_waiter_that_died_holds_nobody_up(owners: list[Slots], database: Datab
         assert usage(owners[0], BUILDS) == SlotUse(BUILDS, 2, held=1, waiting=0)
 
 
+def test_who_gets_in_line_takes_the_dead_out(owners: list[Slots], database: Database) -> None:
+    """Nothing is left of those that were killed while they waited, whatever they waited for."""
+    ghosts = [{"holder": name, "name": name, "due": 0, "expires_at": 1} for name in (BUILDS, "failovers")]
+    database.transact(lambda connection: connection.execute(insert(SlotWaiter), ghosts))
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.extend(row["holder"] for row in rows(database, SlotWaiter))
+        raise LeaseLost("gave up")
+
+    waiting = owners[1].hold("failovers", Priority.USER, check=look)
+    with owners[0].hold("failovers", Priority.USER), pytest.raises(LeaseLost), waiting:
+        pytest.fail("there is one slot")
+
+    assert len(seen) == 1
+    assert rows(database, SlotWaiter) == []
+
+
 def test_a_waiter_that_died_lately_keeps_one_slot_and_not_all(owners: list[Slots], database: Database) -> None:
     """Before its place runs out, nobody has to wait behind it for slots that it could not use anyway."""
     now = int(time.time() * 1000)

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from portico.errors import ConfigurationRefused, Conflict, Duplicate
-from portico.resources import Listener, Member, Pool
+from portico.resources import L7Policy, Listener, Member, Pool, Tag
 from portico_wire import Bundle
 from tests.worker.world import CHANGES, World, same_but_version
 
@@ -354,3 +354,111 @@ def test_listeners_of_one_port_are_told_apart(world: World) -> None:
 
     assert [row["id"] for row in world.rows(Listener)] == [again]
     world.assert_in_step(ids["load_balancer"])
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_new_default_pool_comes_after_the_changes_of_its_listener_that_wait(refused: bool, world: World) -> None:
+    """A pool that is created as a listener's default, while the change waits that took the one before away, is what
+    the listener sends to: where that change succeeds, and where it is refused and taken back."""
+    ids = world.build()
+    away = {"default_pool_id": None, "connection_limit": 77}
+    world.ask("update", "listener", ids["listener"], away)
+    pool_id = world.requests.create(
+        "pool", ids["load_balancer"], protocol="HTTP", lb_algorithm="SOURCE_IP", listener_id=ids["listener"]
+    ).object_id
+    if refused:
+        refuse_text(world, "maxconn 77")
+
+    world.run_all()
+
+    listener = world.catalog.show("listener", ids["listener"])
+    assert (listener["default_pool_id"], listener["connection_limit"] == 77) == (pool_id, not refused)
+    assert pool_id in world.pushed(ids["load_balancer"]).haproxy
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_listener_that_is_being_deleted_gets_no_default_pool(world: World) -> None:
+    """The request is refused, and no pool is left of it."""
+    ids = world.build()
+    world.worker.update_listener(ids["listener"], {"default_pool_id": None})
+    world.ask("delete", "listener", ids["listener"])
+
+    with pytest.raises(Conflict, match="being deleted"):
+        world.catalog.add_pool(
+            ids["load_balancer"], protocol="HTTP", lb_algorithm="SOURCE_IP", listener_id=ids["listener"]
+        )
+
+    assert world.catalog.list_ids("pool") == [ids["pool"]]
+
+
+def policies_in_order(world: World, ids: dict[str, str], count: int) -> list[str]:
+    """Give the load balancer so many policies, one after the other, in place of its first; returns their ids."""
+    world.worker.delete_l7policy(ids["l7policy"])
+    made = []
+    for number in range(count):
+        target = {"action": "REDIRECT_TO_URL", "redirect_url": f"https://www.example.com/{number}"}
+        made.append(world.catalog.add_l7policy(ids["listener"], **target))
+        world.catalog.add_l7rule(made[-1], type="PATH", compare_type="EQUAL_TO", value=f"/{number}")
+        for kind, one in (
+            ("l7policy", made[-1]),
+            ("l7rule", world.catalog.list_ids("l7rule", l7policy_id=made[-1])[0]),
+        ):
+            world.ask("create", kind, one)
+    world.run_all()
+    return made
+
+
+def order_of(world: World, listener_id: str) -> list[str]:
+    """The ids of a listener's policies as their user sees them."""
+    shown = {one: world.catalog.show("l7policy", one)["position"] for one in world.catalog.list_ids("l7policy")}
+    assert len(set(shown.values())) == len(shown), "two policies have one position"
+    return sorted(shown, key=lambda one: shown[one])
+
+
+def test_a_policy_moves_to_its_place_though_others_were_put_before_it_meanwhile(world: World) -> None:
+    """A change of a position that waits keeps its meaning when a policy is added or moved: rows and configuration have
+    the same order."""
+    ids = world.build()
+    first, second, third, fourth = policies_in_order(world, ids, 4)
+    world.ask("update", "l7policy", second, {"position": 4})
+    new = world.requests.create("l7policy", ids["listener"], action="REJECT", position=1).object_id
+
+    world.run_all()
+
+    assert order_of(world, ids["listener"]) == [new, first, third, fourth, second]
+    stored = {row["id"]: row["position"] for row in world.rows(L7Policy)}
+    for operation in world.operations(second):
+        assert (operation["changes"] or {"position": stored[second]})["position"] == stored[second]
+    world.assert_in_step(ids["load_balancer"])
+
+
+@pytest.mark.parametrize("position", [1, 99])
+def test_a_refused_move_puts_a_policy_back_where_nobody_is(position: int, world: World) -> None:
+    """Others that were put before it, or behind all, while it waited keep their places of their own."""
+    ids = world.build()
+    first, second, third = policies_in_order(world, ids, 3)
+    moved = second if position == 1 else third
+    to = 3 if position == 1 else 1
+    world.ask("update", "l7policy", moved, {"position": to, "redirect_url": "https://www.example.com/bad"})
+    new = world.requests.create("l7policy", ids["listener"], action="REJECT", position=position).object_id
+    refuse_text(world, "/bad")
+
+    world.run_all()
+
+    old = [first, second, third]
+    assert order_of(world, ids["listener"]) == ([new, *old] if position == 1 else [*old, new])
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_tags_go_with_what_goes_along(world: World) -> None:
+    """Deleting a listener and a pool takes the tags of all that is below them."""
+    ids = world.build()
+    for kind, subject_id in ids.items():
+        world.ask("update", kind, subject_id, {"tags": [kind]})
+    world.run_all()
+    for kind in ("listener", "pool"):
+        world.ask("delete", kind, ids[kind])
+
+    world.run_all()
+
+    assert [row["tag"] for row in world.rows(Tag)] == ["load_balancer"]

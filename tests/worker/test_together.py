@@ -15,6 +15,7 @@ from portico.errors import LBNotFound, NoSuitableAmphora, OperationFailed
 from portico.ports.compute import Placement
 from portico.resources import Amphora, Lease, Operation
 from portico.settings import LimitSettings
+from portico.store.amphorae import AmphoraRows
 from portico.store.leases import Claim
 from portico.worker.run_loop import RunLoop
 from tests.worker.held_amphorae import HeldAmphorae
@@ -299,6 +300,30 @@ def test_an_operation_that_kills_its_workers_is_set_aside(used_up: int, world: W
     assert (shown["weight"], shown["provisioning_status"]) == (1, "ERROR")
     assert world.status("pool", ids["pool"]) == "ACTIVE"
     world.assert_in_step(ids["load_balancer"])
+
+
+@on_sqlite
+def test_what_a_spares_failover_had_begun_says_error_where_it_is_set_aside(world: World) -> None:
+    """The replacement that dead workers were building has a lease of its own, and nobody who works under it: it says
+    ERROR, and a delete takes it away."""
+    old = world.worker.create_amphora()
+    poison = world.ask("failover", "amphora", old).operation_id
+    claim = world.take(old)
+    replacement = AmphoraRows(world.database, claim, 20_000).add_spare(old)
+    world.database.transact(
+        lambda connection: connection.execute(
+            update(Operation).where(Operation.id == poison).values(attempts=3, state="RUNNING")
+        )
+    )
+    world.expire_leases()
+
+    world.run_all()
+
+    assert world.operation(poison)["state"] == "FAILED"
+    assert {row["id"]: row["status"] for row in world.rows(Amphora)} == {old: "READY", replacement: "ERROR"}
+    world.worker.delete_amphora(replacement)
+    world.worker.delete_amphora(old)
+    world.assert_empty()
 
 
 @on_sqlite

@@ -32,7 +32,7 @@ class Operation(Row):
     lease_key: Mapped[str] = mapped_column(UUID)
     load_balancer_id: Mapped[str | None] = mapped_column(UUID, default=None)
     changes: Mapped[dict[str, Any] | None] = mapped_column(default=None)
-    """Changed attributes and their new values, as columns of the subject."""
+    """Changed attributes and their new values, as columns of the subject; its ``tags`` are a list."""
     previous: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     """The values that those columns had: the last known good, restored on failure."""
     priority: Mapped[int] = mapped_column(default=0)

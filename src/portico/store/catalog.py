@@ -9,21 +9,20 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Insert, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Insert, Select, bindparam, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import Conflict, Duplicate, InvalidInput, PorticoError
 from portico.resources import (
-    L7Policy,
     Lease,
     Listener,
     LoadBalancer,
+    Operation,
     Pool,
     Row,
     Tag,
     Vip,
 )
-from portico.resources.l7policy import LAST_POSITION
 from portico.resources.load_balancer import host_address
 from portico.resources.row import new_id, table_of
 from portico.settings import ValidationSettings
@@ -31,6 +30,8 @@ from portico.status import OperatingStatus, ProvisioningStatus, shown_status
 from portico.store import rules
 from portico.store.ancestors import with_ancestors
 from portico.store.database import Database
+from portico.store.operations import UNFINISHED, Action, Request, accept_in, transact_unmoved
+from portico.store.positions import make_room
 from portico.store.subjects import SUBJECTS, Subject
 
 _DELETED = ProvisioningStatus.PENDING_DELETE
@@ -128,7 +129,7 @@ class Catalog:
             table = SUBJECTS[kind].model.__table__
             return connection.scalar(select(table.c.id).where(table.c.id == object_id))
 
-        return self._database.transact(work, already_done)
+        return transact_unmoved(self._database, work, already_done)
 
 
 def add_object(
@@ -160,7 +161,7 @@ def add_object(
             columns |= _place(connection, kind, parent_id, columns, settings)
             _insert(connection, subject.model, {"id": object_id, **columns})
             if listener_id is not None:
-                _make_default(connection, listener_id, object_id)
+                _make_default(connection, listener_id, object_id, settings)
     except IntegrityError as error:
         raise _explain(kind, error) from error
     for tag in dict.fromkeys(fields["tags"]):
@@ -276,26 +277,14 @@ def hold(connection: Connection, load_balancer_id: str) -> None:
     connection.execute(_HOLD, {"this_key": load_balancer_id})
 
 
-def make_room(connection: Connection, listener_id: str, position: int, own_id: str | None = None) -> int:
-    """Move the policies of a listener from the place that is the ``position``-th among those of others on down by one;
-    returns what is free now.
-
-    What is stored orders the policies and may have gaps, where one was deleted or moved away; what users see and say
-    has none (``L7POLICY_VIEW``). ``own_id``: the policy that moves.
-    """
-    mine = L7Policy.listener_id == listener_id
-    order = select(L7Policy.id, L7Policy.position).where(mine).order_by(L7Policy.position, L7Policy.id)
-    stored = connection.execute(order).all()
-    others = [row.position for row in stored if row.id != own_id]
-    if position > len(others):
-        return min(max((row.position for row in stored), default=0) + 1, LAST_POSITION)
-    free: int = others[position - 1]
-    connection.execute(update(L7Policy).where(mine, L7Policy.position >= free).values(position=L7Policy.position + 1))
-    return free
-
-
-def _make_default(connection: Connection, listener_id: str, pool_id: str) -> None:
-    listener = connection.execute(select(Listener.__table__).where(Listener.id == listener_id)).mappings().one_or_none()
+def _make_default(connection: Connection, listener_id: str, pool_id: str, settings: ValidationSettings) -> None:
+    """Where changes of the listener wait, this is another one that waits behind them: what they say of its pool, and
+    what it gets back where they fail, comes before it."""
+    waiting = exists().where(
+        Operation.subject_id == Listener.id, Operation.action == Action.UPDATE, Operation.state.in_(UNFINISHED)
+    )
+    statement = select(table_of(Listener), waiting.label("_is_changing")).where(Listener.id == listener_id)
+    listener = connection.execute(statement).mappings().one_or_none()
     if listener is None:
         raise SUBJECTS["listener"].missing(listener_id)
     if listener["load_balancer_id"] != connection.scalar(select(Pool.load_balancer_id).where(Pool.id == pool_id)):
@@ -303,9 +292,13 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str) -> Non
     check_staying(connection, SUBJECTS["listener"], listener_id)
     if listener["default_pool_id"] is not None:
         raise Duplicate(f"listener_id: listener {listener_id} has a default pool already")
-    values = {"default_pool_id": pool_id, "protocol": listener["protocol"]}
-    rules.check_listener(connection, listener["load_balancer_id"], values, listener_id)
-    connection.execute(update(Listener).where(Listener.id == listener_id).values(default_pool_id=pool_id))
+    values = {"default_pool_id": pool_id}
+    if listener["_is_changing"]:
+        accept_in(connection, Request(Action.UPDATE, "listener", listener_id, values), new_id(), settings)
+        return
+    checked = {**values, "protocol": listener["protocol"]}
+    rules.check_listener(connection, listener["load_balancer_id"], checked, listener_id)
+    connection.execute(update(Listener).where(Listener.id == listener_id).values(**values))
 
 
 _TAKEN: dict[str, tuple[str, str]] = {

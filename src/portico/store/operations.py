@@ -21,10 +21,10 @@ from portico.settings import ValidationSettings
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus, check_transition
 from portico.store import rules
 from portico.store.ancestors import ancestors, nothing_above_goes, with_ancestors
-from portico.store.catalog import make_room
 from portico.store.database import Database
 from portico.store.dialects import now_ms
 from portico.store.leases import Claim, arrive, fence, take
+from portico.store.positions import make_room
 from portico.store.priorities import Priority
 from portico.store.subjects import SUBJECTS, Subject
 
@@ -283,7 +283,8 @@ def _take_lease(connection: Connection, request: Request, key: str, epoch: int, 
 def _write_subject(
     connection: Connection, subject: Subject, request: Request, row: dict[str, Any], changes: dict[str, Any] | None
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Write what is wanted and mark the row. Returns the changed columns with their new and their previous values."""
+    """Write what is wanted and mark the row. Returns the changed columns (and ``tags``, which are in a table of their
+    own) with their new and their previous values."""
     if request.action == Action.CREATE or (request.action == Action.FAILOVER and subject.model is Amphora):
         return None, None
     values: dict[str, Any] = {"updated_at": utc_now()}
@@ -292,7 +293,8 @@ def _write_subject(
         _check_neighbours(connection, subject, row, changes)
         columns = subject.columns(changes)
         if "tags" in changes:
-            _replace_tags(connection, request.subject_id, changes["tags"])
+            columns["tags"] = changes["tags"]
+            row["tags"] = replace_tags(connection, request.subject_id, changes["tags"])
         if "position" in columns:
             columns["position"] = make_room(connection, row["listener_id"], columns["position"], row["id"])
             # Where it stood after making room: what a rollback puts it back to.
@@ -308,7 +310,8 @@ def _write_subject(
         values["provisioning_status"] = _next_status(request.action, row["provisioning_status"])
         seen["seen_status"] = row["provisioning_status"]
     writing = _writing(subject.model, may_go=request.action == Action.DELETE)
-    if connection.execute(writing, {**seen, **values, **columns}).rowcount != 1:
+    written = {name: value for name, value in columns.items() if name != "tags"}
+    if connection.execute(writing, {**seen, **values, **written}).rowcount != 1:
         raise Moved(f"{subject.name} {request.subject_id} was changed meanwhile")
     return (columns, {name: row[name] for name in columns}) if changes is not None else (None, None)
 
@@ -342,10 +345,14 @@ def _check_neighbours(connection: Connection, subject: Subject, row: dict[str, A
         rules.check_policy(connection, row["listener_id"], changes)
 
 
-def _replace_tags(connection: Connection, resource_id: str, tags: list[str]) -> None:
-    connection.execute(delete(Tag).where(Tag.resource_id == resource_id))
+def replace_tags(connection: Connection, resource_id: str, tags: list[str]) -> list[str]:
+    """Give an object these tags; returns those that it had."""
+    mine = Tag.resource_id == resource_id
+    before = sorted(connection.scalars(select(Tag.tag).where(mine)))
+    connection.execute(delete(Tag).where(mine))
     for tag in dict.fromkeys(tags):
         connection.execute(insert(Tag).values(resource_id=resource_id, tag=tag))
+    return before
 
 
 def accept_spare(database: Database, owner: str, lease_ms: int) -> Receipt:

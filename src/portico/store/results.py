@@ -35,7 +35,7 @@ from portico.resources.row import utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
 from portico.store.database import Database
 from portico.store.leases import Claim, release
-from portico.store.operations import UNFINISHED, Action
+from portico.store.operations import UNFINISHED, Action, replace_tags
 from portico.store.subjects import PARTS, SUBJECTS
 
 _DONE = (OperationState.SUCCEEDED, OperationState.FAILED)
@@ -43,6 +43,8 @@ _DONE = (OperationState.SUCCEEDED, OperationState.FAILED)
 _THESE_IDS: BindParameter[list[str]] = bindparam("these_ids", expanding=True)
 _FINISH = update(Operation).where(Operation.id.in_(_THESE_IDS))
 _DELETE_TAGS = delete(Tag).where(Tag.resource_id.in_(_THESE_IDS))
+_KEPT_ENTRIES = 100
+"""Entries of a timeline that are kept of its beginning, and of its end: each of a thousand operations has a copy."""
 _POOL_REFERENCES = ("default_pool_id", "redirect_pool_id")
 
 
@@ -54,9 +56,11 @@ class Results:
         succeeded: operations whose wishes came true, in order.
         failed: operation and why, in order.
         applied: objects that were configured without an operation of their own (the parts of a new load balancer),
-        by kind. version: configuration version that the amphorae accepted; 0 where none was pushed.
+        by kind. abandoned: parts without an operation of their own whose new load balancer could not be built, by kind.
+        below: ids of what goes along with parts that were deleted.
+        version: configuration version that the amphorae accepted; 0 where none was pushed.
         gone: whether what the lease covers was deleted as a whole; whatever still waits for it is overtaken.
-        timeline: task, state, milliseconds.
+        timeline: task, state, milliseconds. Of a long one only the beginning and the end are recorded.
         pause_ms: no run loop takes the lease again before this time.
         handed_back: ids of operations that were started with the taking of the lease and then had to wait for others:
         that was no attempt.
@@ -65,6 +69,8 @@ class Results:
     succeeded: list[Operation] = field(default_factory=list)
     failed: list[tuple[Operation, BaseException]] = field(default_factory=list)
     applied: dict[str, list[str]] = field(default_factory=dict)
+    abandoned: dict[str, list[str]] = field(default_factory=dict)
+    below: list[str] = field(default_factory=list)
     version: int = 0
     gone: bool = False
     timeline: list[Any] = field(default_factory=list)
@@ -124,11 +130,12 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
         if what == "apply":
             _mark_applied(connection, kind, subject_ids, failed_last)
         else:
-            _delete_rows(connection, kind, subject_ids)
+            _delete_rows(connection, kind, subject_ids, results.below)
     for operation, _ in results.failed:
         if operation.subject_type != "amphora":
             values = restored.get(operation.subject_id, {})
             _mark_failed(connection, operation, values, operation.subject_id in failed_last)
+    _mark_abandoned(connection, results.abandoned)
     if any(operation.action == Action.FAILOVER for operation in results.succeeded):
         # From now on a replacement is an amphora like any other, which the next failover replaces.
         replacement = and_(Amphora.load_balancer_id == claim.key, Amphora.replaces_id.is_not(None))
@@ -140,7 +147,7 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
 def _mark_stranded(connection: Connection, claim: Claim) -> None:
     """Amphorae that a failed flow left on their way up or down say ERROR: nobody works on them any more. A delete or a
     failover takes them away."""
-    under_lease = or_(Amphora.load_balancer_id == claim.key, Amphora.id == claim.key)
+    under_lease = or_(Amphora.load_balancer_id == claim.key, Amphora.id == claim.key, Amphora.replaces_id == claim.key)
     stranded = Amphora.status.in_((AmphoraStatus.BOOTING, AmphoraStatus.PENDING_DELETE))
     values = {"status": AmphoraStatus.ERROR, "updated_at": utc_now()}
     connection.execute(update(Amphora).where(under_lease, stranded).values(**values))
@@ -156,10 +163,21 @@ def _finish(
     ids = [operation.id for operation in operations]
     if not ids:
         return
-    values: dict[str, Any] = {"state": state, "finished_at": utc_now(), "timeline": timeline}
+    values: dict[str, Any] = {"state": state, "finished_at": utc_now(), "timeline": _shorten(timeline)}
     if error is not None:
         values |= explain(error)
     connection.execute(_FINISH, {"these_ids": ids, **values})
+
+
+def _shorten(timeline: list[Any]) -> list[Any]:
+    left_out = len(timeline) - 2 * _KEPT_ENTRIES
+    if left_out <= 0:
+        return timeline
+    return [
+        *timeline[:_KEPT_ENTRIES],
+        [f"{left_out} more", "LEFT_OUT", timeline[_KEPT_ENTRIES][2]],
+        *timeline[-_KEPT_ENTRIES:],
+    ]
 
 
 def explain(error: BaseException) -> dict[str, str]:
@@ -211,9 +229,9 @@ def _operating(model: Any) -> Any:
     return case((is_up, started), else_=OperatingStatus.OFFLINE.value)
 
 
-def _delete_rows(connection: Connection, kind: str, ids: list[str]) -> None:
+def _delete_rows(connection: Connection, kind: str, ids: list[str], below: list[str]) -> None:
     connection.execute(_deleting(kind), {"these_ids": ids})
-    connection.execute(_DELETE_TAGS, {"these_ids": ids})
+    connection.execute(_DELETE_TAGS, {"these_ids": [*ids, *below]})
 
 
 @cache
@@ -228,19 +246,31 @@ def _mark_failed(connection: Connection, operation: Operation, values: Mapping[s
     # Where a later operation of the batch was about the same object, that one decides what it says.
     failed = condition if is_last else false()
     # A pool that was deleted since cannot come back: then the reference is none.
-    values = {
+    columns = {
         name: select(Pool.id).where(Pool.id == value).scalar_subquery() if name in _POOL_REFERENCES and value else value
         for name, value in values.items()
+        if name != "tags"
     }
-    connection.execute(
+    marked = connection.execute(
         update(model)
         .where(model.id == operation.subject_id)
         .values(
             updated_at=utc_now(),
             provisioning_status=case((failed, ProvisioningStatus.ERROR.value), else_=model.provisioning_status),
-            **values,
+            **columns,
         )
     )
+    if "tags" in values and marked.rowcount == 1:  # else it was deleted in the same batch
+        replace_tags(connection, operation.subject_id, values["tags"])
+
+
+def _mark_abandoned(connection: Connection, abandoned: Mapping[str, list[str]]) -> None:
+    """No operation is left that would build them. What was asked about them meanwhile decides what those say."""
+    for kind, ids in abandoned.items():
+        model: Any = SUBJECTS[kind].model
+        legal = model.provisioning_status.in_(sources(ProvisioningStatus.ERROR))
+        values = {"provisioning_status": ProvisioningStatus.ERROR, "updated_at": utc_now()}
+        connection.execute(update(model).where(model.id.in_(ids), legal, ~_unfinished(model)).values(**values))
 
 
 def _find_restorations(connection: Connection, results: Results) -> dict[str, dict[str, Any]]:

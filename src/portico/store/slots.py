@@ -258,6 +258,8 @@ class Slots:
             until = now_ms() + self._lease_ms
             mine = update(SlotWaiter).where(SlotWaiter.holder == holder).values(expires_at=until)
             if connection.execute(mine).rowcount == 0:
+                # Those who died in line are taken out by who comes next.
+                connection.execute(delete(SlotWaiter).where(SlotWaiter.expires_at < now_ms()))
                 due = now_ms() - HEAD_START_MS[priority]
                 connection.execute(insert(SlotWaiter).values(name=name, holder=holder, due=due, expires_at=until))
 

@@ -28,23 +28,38 @@ _PARENTS = {
 
 
 def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict[str, list[str]]:
-    """Parts without an operation of their own that are built along with their new load balancer: ids by kind."""
+    """Parts without an operation of their own that are built along with their new load balancer: ids by kind. While
+    it never had a configuration, those that failed along with it are among them."""
     if snapshot.tree is None or not any(
         operation.subject_type == "load_balancer" and operation.action in (Action.CREATE, Action.FAILOVER)
         for operation in operations
     ):
         return {}
     asked = {operation.subject_id for operation in snapshot.operations}
+    unbuilt = {ProvisioningStatus.PENDING_CREATE}
+    if snapshot.lease is not None and not snapshot.lease.config_version:
+        unbuilt.add(ProvisioningStatus.ERROR)
     adopted: dict[str, list[str]] = {}
     for kind, name in _LISTS.items():
         ids = [
             part.id
             for part in getattr(snapshot.tree, name)
-            if part.provisioning_status == ProvisioningStatus.PENDING_CREATE and part.id not in asked
+            if part.provisioning_status in unbuilt and not part.applied and part.id not in asked
         ]
         if ids:
             adopted[kind] = ids
     return adopted
+
+
+def parts_below(tree: Tree, ids: Collection[str]) -> list[str]:
+    """The ids of all that goes along with these parts."""
+    going = set(ids)
+    below = []
+    for kind, (column, _) in _PARENTS.items():  # parents come before their children
+        found = [part.id for part in getattr(tree, _LISTS[kind]) if getattr(part, column) in going]
+        going.update(found)
+        below += found
+    return below
 
 
 def wanted_tree(tree: Tree, snapshot: Snapshot, operations: Collection[Operation]) -> Tree:
@@ -90,8 +105,10 @@ def _replay(unfinished: list[Operation], kept_ids: set[str]) -> dict[str, dict[s
 
 
 def _with_values(row: Any, values: dict[str, Any] | None) -> Any:
-    """The row itself, or a copy with other values: a snapshot serves several tries and is never changed."""
-    if not values or all(getattr(row, name) == value for name, value in values.items()):
+    """The row itself, or a copy with other values: a snapshot serves several tries and is never changed. Nothing that
+    is configured depends on tags, which a row does not have."""
+    changed = {name: value for name, value in (values or {}).items() if name != "tags" and getattr(row, name) != value}
+    if not changed:
         return row
     columns = row.__table__.columns.keys()
-    return type(row)(**{name: getattr(row, name) for name in columns} | values)
+    return type(row)(**{name: getattr(row, name) for name in columns} | changed)

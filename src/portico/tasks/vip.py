@@ -25,16 +25,17 @@ def allocation_of(vip: Vip) -> VipAllocation | None:
 class AllocateVips(WorkTask):
     """Every VIP of the load balancer has an address of its own."""
 
-    def execute(self) -> list[int]:
-        """Returns the positions that were allocated by this run."""
-        allocated: list[int] = []
+    def __init__(self, work: Work, subject: str | None = None) -> None:
+        super().__init__(work, subject)
+        self._allocated: list[int] = []  # positions: where the second fails, there is no result that names the first
+
+    def execute(self) -> None:
+        """Ask the network for those that have none."""
         for vip in self.work.tree.vips:
             if allocation_of(vip) is None:
                 self._allocate(vip)
-                allocated.append(vip.position)
-        if allocated:
-            self.work.refresh()
-        return allocated
+                self._allocated.append(vip.position)
+                self.work.refresh()
 
     def _allocate(self, vip: Vip) -> None:
         network = self.work.services.network
@@ -59,11 +60,10 @@ class AllocateVips(WorkTask):
                     raise
         raise AddressInUse(f"vip_address: {TRIES} addresses that the network proposed were all taken")
 
-    def revert(self, result: Any, **_context: Any) -> None:
+    def revert(self, **_context: Any) -> None:
         """Give back what this run allocated."""
-        if isinstance(result, list):
-            positions = result
-            self.reverting(lambda: release_vips(self.work, positions))
+        if self._allocated:
+            self.reverting(lambda: release_vips(self.work, self._allocated))
 
 
 class ReleaseVips(WorkTask):

@@ -58,6 +58,7 @@ class Work:
         operations: those being tried now.
         version: the configuration version that was accepted last in this run; 0 for none.
         leaving: ids of amphorae that are being replaced and get no more configurations.
+        unreverted: names of tasks that could not give back what they had.
         events: (task, state) as they happen, see ``portico.worker.flow_engine``.
     """
 
@@ -69,6 +70,7 @@ class Work:
     operations: Sequence[Operation] = ()
     version: int = 0
     leaving: set[str] = field(default_factory=set)
+    unreverted: set[str] = field(default_factory=set)
     on_wait: Callable[[str], None] = lambda _message: None
     _pushes: int = 0
     _stale: bool = False
@@ -175,9 +177,11 @@ class WorkTask(task.Task):
         What cannot be given back is logged and stays on record in its row, where a delete or the ownership audit
         finds it; the first failure is what reaches the caller.
         """
+        self.work.unreverted.add(self.name)
         try:
             self.work.confirm()
             action()
+            self.work.unreverted.remove(self.name)
         except LeaseLost:
             log.warning("not reverted: the lease is lost", task=self.name, lease=self.work.claim.key)
         except PorticoError as error:

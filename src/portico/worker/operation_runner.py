@@ -23,7 +23,7 @@ from portico.store.leases import Claim
 from portico.store.operations import Action, start
 from portico.store.results import Results, record
 from portico.store.snapshot import Snapshot
-from portico.store.wanted import adopted_parts
+from portico.store.wanted import adopted_parts, parts_below
 from portico.tasks.work import Services, Work
 from portico.worker.batch import Batch, choose, split
 from portico.worker.flow_engine import FlowEngine
@@ -146,7 +146,12 @@ def _join(ids: list[str]) -> str:
 def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) -> None:
     """What the record needs to know beyond success and failure."""
     results.version = work.version
-    results.applied = adopted_parts(work.snapshot if work.snapshot.tree else snapshot, results.succeeded)
+    latest = work.snapshot if work.snapshot.tree else snapshot
+    results.applied = adopted_parts(latest, results.succeeded)
+    lost = [operation for operation, _ in results.failed if operation.action == Action.CREATE]
+    results.abandoned = adopted_parts(latest, lost)
+    deleted = [operation.subject_id for operation in results.succeeded if operation.action == Action.DELETE]
+    results.below = parts_below(snapshot.tree, deleted) if snapshot.tree is not None and deleted else []
     first = next(iter(batch.operations), None)
     if results.succeeded and results.version and results.succeeded[0].action == Action.FAILOVER:
         results.applied.setdefault("load_balancer", []).append(work.claim.key)
@@ -154,7 +159,7 @@ def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) ->
         return
     if snapshot.spare is not None:
         # A spare that was deleted, replaced, or never came to be leaves nothing to hold a lease on.
-        results.gone = bool(results.failed) == (first.action == Action.CREATE)
+        results.gone = bool(results.failed) == (first.action == Action.CREATE) and not work.unreverted
     else:
         results.gone = bool(results.succeeded) and flow_of(first).ends_lease
 
@@ -167,7 +172,10 @@ def _pace(least: float, took: float) -> float:
 
 def _poison(operation: Operation) -> OperationFailed:
     times = operation.attempts
-    return OperationFailed(operation.id, f"set aside: {times} workers died or lost their lease while running it")
+    reason = f"set aside: {times} workers died or lost their lease while running it"
+    if operation.action == Action.CREATE and operation.subject_type in ("amphora", "load_balancer"):
+        reason += "; what they had built of it goes when it is deleted"
+    return OperationFailed(operation.id, reason)
 
 
 def _tell(results: Results, message: str, work: Work) -> None:

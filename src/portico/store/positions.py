@@ -1,0 +1,54 @@
+"""Positions of a listener's policies, and how room is made between them.
+
+A position is one of those in the rows, and of those that unfinished operations set and would put back: they are moved
+together, so that each order that may come true is one of the policies' own, without ties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, and_, select, update
+
+from portico.resources import L7Policy, Operation
+from portico.resources.l7policy import LAST_POSITION
+from portico.status import OperationState
+
+
+def make_room(connection: Connection, listener_id: str, position: int, own_id: str | None = None) -> int:
+    """Move the policies of a listener from the place that is the ``position``-th among those of others on down by one;
+    returns what is free now.
+
+    What is stored orders the policies and may have gaps, where one was deleted or moved away; what users see and say
+    has none (``L7POLICY_VIEW``). ``own_id``: the policy that moves.
+    """
+    mine = L7Policy.listener_id == listener_id
+    waiting = and_(
+        Operation.subject_id == L7Policy.id, Operation.state.in_((OperationState.QUEUED, OperationState.RUNNING))
+    )
+    order = select(
+        L7Policy.id, L7Policy.position, Operation.id.label("operation_id"), Operation.changes, Operation.previous
+    )
+    order = order.outerjoin(Operation, waiting).where(mine).order_by(L7Policy.position, L7Policy.id)
+    stored = connection.execute(order).all()
+    others = list({row.id: row.position for row in stored if row.id != own_id}.values())
+    moving = [row for row in stored if "position" in (row.changes or {})]
+    if position > len(others):
+        said = [values["position"] for row in moving for values in (row.changes, row.previous)]
+        return min(max([*(row.position for row in stored), *said], default=0) + 1, LAST_POSITION)
+    free: int = others[position - 1]
+    connection.execute(update(L7Policy).where(mine, L7Policy.position >= free).values(position=L7Policy.position + 1))
+    _shift_operations(connection, moving, free)
+    return free
+
+
+def _shift_operations(connection: Connection, moving: Iterable[Any], free: int) -> None:
+    for row in moving:
+        changes, previous = (
+            {**values, "position": values["position"] + (values["position"] >= free)}
+            for values in (row.changes, row.previous)
+        )
+        if (changes, previous) != (row.changes, row.previous):
+            shifted = update(Operation).where(Operation.id == row.operation_id)
+            connection.execute(shifted.values(changes=changes, previous=previous))
