@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from math import isfinite
 from typing import Any
 
 from pydantic_core import from_json
@@ -15,7 +16,8 @@ from portico.errors import InvalidInput
 from portico.resources.view import View
 
 _JSON_TYPES = ("application/json", "")
-_INTEGER = re.compile(r"-?\d{1,18}")
+INTEGER = re.compile(r"-?[0-9]{1,18}")
+"""Text that is taken for a number."""
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -94,11 +96,12 @@ def _typed(kind: Any, value: str) -> Any:
     kinds = kind if isinstance(kind, list) else [kind]
     if "boolean" in kinds:
         return _BOOLEANS.get(value.lower(), value)
-    if "integer" in kinds and _INTEGER.fullmatch(value):
+    if "integer" in kinds and INTEGER.fullmatch(value):
         return int(value)
     if "number" in kinds:
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
             return value
+        return number if isfinite(number) else value
     return value
