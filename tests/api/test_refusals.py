@@ -37,6 +37,16 @@ LBS, LISTENERS, POOLS = COLLECTION["loadbalancer"], COLLECTION["listener"], COLL
         ({"vip_subnet_id": SUBNET, "tags": [{"a": 1}]}, 400, "tags"),
         ({"vip_subnet_id": SUBNET, "listeners": {"a": 1}}, 400, "listeners"),
         ({"vip_subnet_id": SUBNET, "pools": [1]}, 400, "pools"),
+        ({"vip_subnet_id": SUBNET, "additional_vips": [{"subnet_id": {}}]}, 400, "additional_vips.subnet_id"),
+        ({"vip_subnet_id": [], "additional_vips": []}, 400, "vip_subnet_id"),
+        *(
+            ({"vip_subnet_id": SUBNET, "additional_vips": [{"subnet_id": any_id(), name: value}]}, 400, name)
+            for name, value in (("name", "x"), ("project_id", "p2"), ("tags", ["x"]), ("admin_state_up", True))
+        ),
+        ({"vip_subnet_id": SUBNET, "tags": [0] * 5000}, 400, "tags. Must not hold more"),
+        ({"vip_subnet_id": SUBNET, "tags": [[0] * 5000]}, 400, "tags. Must not hold more"),
+        ({"vip_subnet_id": SUBNET, "project_id": "p1", "tenant_id": "p2"}, 400, "tenant_id"),
+        ({"vip_subnet_id": SUBNET, "tenant_id": "p1", "project_id": "p2"}, 400, "project_id"),
     ],
 )
 def test_a_wrong_load_balancer_is_refused(service: Service, values: dict[str, Any], status: int, words: str) -> None:

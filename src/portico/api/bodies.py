@@ -73,11 +73,11 @@ def own_values(view: View, fields: Mapping[str, Any], given: Mapping[str, Any]) 
     Args:
         view: what is shown of the kind: only what is shown can be set.
         fields: what can be set.
-        given: name to value. ``tenant_id`` is the older name of ``project_id``; numbers and booleans may be text, as
-            some clients write them.
+        given: name to value. ``tenant_id`` is the older name of ``project_id``, and of the two the one that is null
+            says nothing; numbers and booleans may be text, as some clients write them.
 
     Raises:
-        InvalidInput: an attribute that there is not.
+        InvalidInput: an attribute that there is not, two projects.
     """
     values: dict[str, Any] = {}
     for key, value in given.items():
@@ -85,6 +85,11 @@ def own_values(view: View, fields: Mapping[str, Any], given: Mapping[str, Any]) 
         shown = view.fields.get(name)
         if name not in fields or shown is None or name not in view.shown:
             raise InvalidInput(key[:64], "is not an attribute that can be set")
+        known = values.get(name)  # the other of a project's two names
+        if known is not None and value not in (None, known):
+            raise InvalidInput(key, "project_id and tenant_id must name the same project")
+        if known is not None:
+            continue
         if name == "admin_state_up" and value is None:
             values[name] = False  # as the reference takes it
         else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import ForeignKey, String, UniqueConstraint, and_, case, cast, func, or_
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -61,8 +61,10 @@ class Vip(Row):
     """Whether the user asked for this very address."""
 
 
-class VipSpec(Spec):
-    """An additional VIP as the user may ask for it."""
+class VipSpec(BaseModel):
+    """An additional VIP as the user may ask for it: no object of its own, so that it has no name, project or tags."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     subnet_id: Id | None = None
     ip_address: Address | None = None
