@@ -159,8 +159,8 @@ def _lists(made: dict[str, Any]) -> dict[str, View]:
     of_parts = {root: address_of(root, made).rpartition("/")[0] for root in made}
     of_offers = {one.view.root: f"/v2.0/lbaas/{one.view.collection.replace('_', '')}" for one in OFFERS.values()}
     paths = {"amphora": "/v2.0/octavia/amphorae", "quota": "/v2.0/lbaas/quotas", **of_parts, **of_offers}
-    kinds = (*SUBJECTS.values(), *OFFERS.values())
-    return {paths[view.root]: view for view in (*(one.view for one in kinds), QUOTA_VIEW)}
+    views = (*(one.view for one in SUBJECTS.values()), *(one.view for one in OFFERS.values()), QUOTA_VIEW)
+    return {paths[view.root]: view for view in views}
 
 
 @pytest.mark.database("sqlite", "postgresql", "mariadb")
