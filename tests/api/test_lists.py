@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -121,6 +122,7 @@ def test_following_next_sees_everything_once_and_previous_leads_back(
         "limit=x",
         "limit=-x",
         "limit=99999999999999999999",
+        f"limit=000000000000{'9' * 30}",
         "sort=name:up",
         "sort_key=name&sort_dir=down",
         "sort=nothing",
@@ -130,7 +132,9 @@ def test_following_next_sees_everything_once_and_previous_leads_back(
         "marker=%00",
         "admin_state_up=maybe",
         "created_at=yesterday",
+        *("&".join(f"{name}={number}" for number in range(101)) for name in ("name", "tags", "not-tags-any")),
     ],
+    ids=lambda query: query[:24],
 )
 def test_a_list_that_cannot_be_is_refused(service: Service, query: str) -> None:
     """400 names what is wrong."""
@@ -140,11 +144,101 @@ def test_a_list_that_cannot_be_is_refused(service: Service, query: str) -> None:
     assert query.split("=", maxsplit=1)[0].removesuffix("_key") in response.json()["faultstring"]
 
 
+def test_no_database_is_asked_for_what_it_cannot_hold(service: Service) -> None:
+    """A number that no column can hold, and a text with a NUL, is no object's; 400 for what is no number or marker."""
+    service.one_of_each()
+    listeners, monitors, flavors = COLLECTION["listener"], COLLECTION["healthmonitor"], "/v2.0/lbaas/flavorprofiles"
+    for value in ("1", "3000000000", "-3000000000", "9" * 30, f"-{'9' * 30}"):
+        assert service.get(f"{listeners}?protocol_port={value}")["listeners"] == []
+        assert len(service.get(f"{listeners}?protocol_port={value}&protocol_port=80")["listeners"]) == 1
+    for query in ("name=%00", "description=a%00b", "default_pool_id=%00", "tags=%00", "loadbalancer_id=%00"):
+        assert service.get(f"{listeners}?{query}")["listeners"] == []
+    for query in ("marker=%00", "protocol_port=1_0", "protocol_port=%D9%A3", "insert_headers=a"):
+        assert service.request("GET", f"{listeners}?{query}").status_code == 400, query
+    for number in ("nan", "inf", "1e400", "%00"):
+        assert service.request("GET", f"{monitors}?http_version={number}").status_code == 400, number
+    assert service.request("GET", f"{flavors}?flavor_data=a").status_code == 400
+
+
+def test_a_filter_by_a_number_with_a_fraction_finds_it(service: Service) -> None:
+    """1.1 is 1.1, also where a database keeps it in single precision."""
+    made = service.one_of_each()
+    values = {"http_version": 1.1, "domain_name": "a.example"}
+    assert service.request("PUT", address_of("healthmonitor", made), {"healthmonitor": values}).status_code == 200
+
+    for value, count in (("1.1", 1), ("1.0", 0), ("1.10&http_version=1", 1)):
+        assert len(service.get(f"{COLLECTION['healthmonitor']}?http_version={value}")["healthmonitors"]) == count
+
+
+def test_lists_in_fields_are_searched(service: Service) -> None:
+    """A filter by a field that holds a list finds the objects that have the value in it."""
+    group, subnet = any_id(), any_id()
+    vips = [{"subnet_id": subnet, "ip_address": "198.51.100.7"}]
+    lb_id = service.load_balancer(vip_sg_ids=[any_id(), group], vip_address="192.0.2.7", additional_vips=vips)["id"]
+    listener = {"loadbalancer_id": lb_id, "protocol": "HTTP", "protocol_port": 80}
+    service.create("listener", **listener, allowed_cidrs=["10.0.0.0/8", "192.0.2.0/24"])
+    service.create("listener", **{**listener, "protocol_port": 81})
+    service.load_balancer()
+
+    for root, query, count in (
+        ("listener", "allowed_cidrs=10.0.0.0/8", 1),
+        ("listener", "allowed_cidrs=1.1.1.1/32&allowed_cidrs=192.0.2.0/24", 1),
+        ("listener", "allowed_cidrs=1.1.1.1/32", 0),
+        ("listener", "allowed_cidrs=%00", 0),
+        ("listener", "allowed_cidrs=%22%5B", 0),
+        ("loadbalancer", f"vip_sg_ids={group}", 1),
+        ("loadbalancer", f"vip_sg_ids={subnet}", 0),
+        ("loadbalancer", "additional_vips=198.51.100.7", 1),
+        ("loadbalancer", f"additional_vips={subnet}", 1),
+        ("loadbalancer", "additional_vips=192.0.2.7", 0),
+        ("loadbalancer", f"additional_vips={SUBNET}", 0),
+    ):
+        assert len(service.get(f"{COLLECTION[root]}?{query}")[f"{root}s"]) == count, query
+
+
 @pytest.mark.database("sqlite")
-@pytest.mark.parametrize("value", ["1", "99999999999999999999999", "-5"])
-def test_numbers_of_any_size_may_be_looked_for(service: Service, value: str) -> None:
-    """A number that no column can hold is no object's."""
-    assert service.get(f"{COLLECTION['listener']}?protocol_port={value}")["listeners"] == []
+def test_times_may_be_of_another_zone(service: Service) -> None:
+    """Times are UTC; one that says its offset means the same moment."""
+    made = service.load_balancer()["created_at"]
+    there = datetime.fromisoformat(f"{made}+00:00").astimezone(timezone(timedelta(hours=5))).isoformat()
+
+    for text, count in ((made, 1), (f"{made}Z", 1), (there, 1), (there.replace("+05:00", "+04:00"), 0)):
+        assert len(service.get(LBS, params={"created_at": text})["loadbalancers"]) == count, text
+
+
+@pytest.mark.database("sqlite")
+@pytest.mark.parametrize(
+    ("repeated", "expected"),
+    [
+        ("name=n1&", [0]),
+        ("tags=a&", [0, 1]),
+        ("tags-any=b&", [0, 2]),
+        ("not-tags=a&", [2, 3]),
+        ("not-tags-any=a&", [2, 3]),
+        ("sort=name:desc&", [2, 3, 1, 0]),
+        ("sort_key=enabled&sort_key=admin_state_up&sort_key=description&", [1, 3, 0, 2]),
+    ],
+)
+def test_what_is_said_again_changes_and_costs_nothing(
+    service: Service, four: list[Any], repeated: str, expected: list[int]
+) -> None:
+    """However often a value or a key is repeated, the database is asked for it once, pages included."""
+    assert sorted(positions(service, four, repeated * 1000)) == sorted(expected)
+    marker = four[expected[0]]["id"]
+    asked = []
+    for times in (1, 300):
+        service.statements.clear()
+        positions(service, four, f"{repeated * times}marker={marker}")
+        asked.append(list(service.statements))
+    assert asked[0] == asked[1]
+
+
+@pytest.mark.database("sqlite")
+def test_nothing_is_sorted_by_after_the_id(service: Service, four: list[Any]) -> None:
+    """No two objects have the same id: what comes after it decides nothing."""
+    positions(service, four, "sort=id")
+    positions(service, four, "sort=id,name,description")
+    assert service.statements[-1] == service.statements[-2]
 
 
 @pytest.mark.database("sqlite")
@@ -193,7 +287,10 @@ def test_parts_are_found_by_what_they_belong_to(service: Service, root: str, que
 
 
 @pytest.mark.database("sqlite")
-@pytest.mark.parametrize("query", ["", "limit=1000", "sort=name:desc&limit=3", "tags=a", "fields=id"])
+@pytest.mark.parametrize(
+    "query",
+    ["", "limit=1000", "sort=name:desc&limit=3", "tags=a,b&not-tags=c", "vip_sg_ids=x&additional_vips=y", "fields=id"],
+)
 def test_a_list_is_one_statement_however_long_it_is(service: Service, query: str) -> None:
     """What belongs to the objects is gathered by the same statement; a marker costs one more."""
     counts = []

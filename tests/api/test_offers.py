@@ -84,6 +84,17 @@ def test_a_profile_says_only_what_its_provider_can_do(service: Service, data: An
     assert service.request("POST", f"{L}/flavorprofiles", body).status_code == status
 
 
+@pytest.mark.parametrize("name", ["a/b", "/", ".", ".."])
+def test_a_zone_has_a_name_that_an_address_can_hold(service: Service, name: str) -> None:
+    """400 for a zone that could be made but never be shown, changed or deleted."""
+    path, root, field, data = PROFILES["zone"]
+    profile = service.create(root, path, name="p", provider_name="amphora", **{field: data})
+    body = {"availability_zone": {"name": name, "availability_zone_profile_id": profile["id"]}}
+
+    response = service.request("POST", OFFERS["zone"][0], body)
+    assert (response.status_code, "name" in response.json()["faultstring"]) == (400, True)
+
+
 def test_providers_and_their_capabilities_are_listed(service: Service) -> None:
     """Names with descriptions, which can be filtered and cut."""
     providers = service.get(f"{L}/providers")["providers"]

@@ -11,6 +11,7 @@ from tests.api.service import COLLECTION, SUBNET, Service, address_of, any_id
 
 pytestmark = pytest.mark.database("sqlite")
 
+QUOTAS = "/v2.0/lbaas/quotas"
 LBS, LISTENERS, POOLS = COLLECTION["loadbalancer"], COLLECTION["listener"], COLLECTION["pool"]
 
 
@@ -36,6 +37,16 @@ LBS, LISTENERS, POOLS = COLLECTION["loadbalancer"], COLLECTION["listener"], COLL
         ({"vip_subnet_id": SUBNET, "tags": [{"a": 1}]}, 400, "tags"),
         ({"vip_subnet_id": SUBNET, "listeners": {"a": 1}}, 400, "listeners"),
         ({"vip_subnet_id": SUBNET, "pools": [1]}, 400, "pools"),
+        ({"vip_subnet_id": SUBNET, "additional_vips": [{"subnet_id": {}}]}, 400, "additional_vips.subnet_id"),
+        ({"vip_subnet_id": [], "additional_vips": []}, 400, "vip_subnet_id"),
+        *(
+            ({"vip_subnet_id": SUBNET, "additional_vips": [{"subnet_id": any_id(), name: value}]}, 400, name)
+            for name, value in (("name", "x"), ("project_id", "p2"), ("tags", ["x"]), ("admin_state_up", True))
+        ),
+        ({"vip_subnet_id": SUBNET, "tags": [0] * 5000}, 400, "tags. Must not hold more"),
+        ({"vip_subnet_id": SUBNET, "tags": [[0] * 5000]}, 400, "tags. Must not hold more"),
+        ({"vip_subnet_id": SUBNET, "project_id": "p1", "tenant_id": "p2"}, 400, "tenant_id"),
+        ({"vip_subnet_id": SUBNET, "tenant_id": "p1", "project_id": "p2"}, 400, "project_id"),
     ],
 )
 def test_a_wrong_load_balancer_is_refused(service: Service, values: dict[str, Any], status: int, words: str) -> None:
@@ -250,6 +261,39 @@ def test_numbers_and_booleans_may_be_text(service: Service) -> None:
         "listener", loadbalancer_id=made["id"], protocol="HTTP", protocol_port="81", connection_limit="-1"
     )
     assert (made["admin_state_up"], listener["protocol_port"], listener["connection_limit"]) == (False, 81, -1)
+
+
+def test_of_a_projects_two_names_null_says_nothing(service: Service) -> None:
+    """A project stays the one that is named, whichever of its names is null."""
+    for values in (
+        {"project_id": "p2", "tenant_id": None},
+        {"project_id": None, "tenant_id": "p2"},
+        {"tenant_id": None, "project_id": "p2"},
+        {"tenant_id": "p2", "project_id": "p2"},
+    ):
+        assert service.load_balancer(**values)["project_id"] == "p2"
+    assert service.load_balancer(tenant_id=None)["project_id"] == "p1"
+
+
+@pytest.mark.parametrize("limit", ["--5", "-", "\u0663", "5_0", "9" * 30, "2147483648", -2, 2147483648, True, [1]])
+def test_a_limit_that_is_no_number_is_refused(service: Service, limit: Any) -> None:
+    """400 names the quota."""
+    response = service.request("PUT", f"{QUOTAS}/p1", {"quota": {"pool": limit}})
+
+    assert response.status_code == 400
+    assert "pool" in response.json()["faultstring"]
+
+
+@pytest.mark.database("sqlite", "postgresql", "mariadb")
+def test_a_quota_is_of_a_project_that_there_may_be(service: Service) -> None:
+    """400 for a project's name that no database could hold, whatever is asked about it, and for what has no quota."""
+    for project in ("%00", "a%00b", "p" * 65, "a%0Ab"):
+        for method, path in (("GET", ""), ("GET", "/default"), ("PUT", ""), ("DELETE", "")):
+            body = {"quota": {"pool": 1}} if method == "PUT" else None
+            response = service.request(method, f"{QUOTAS}/{project}{path}", body)
+            assert (response.status_code, "project_id" in response.text) == (400, True), (method, project, path)
+    response = service.request("PUT", f"{QUOTAS}/p1", {"quota": {f"x{number}": {} for number in range(5000)}})
+    assert (response.status_code, "x0. Is not a quota" in response.text) == (400, True)
 
 
 _HOSTILE = (

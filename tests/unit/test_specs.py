@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from portico.errors import InvalidInput
 from portico.resources import Spec
@@ -111,7 +112,7 @@ def test_every_text_field_is_attacked() -> None:
 
 
 def _holds_text(annotation: Any) -> bool:
-    if isinstance(annotation, type) and issubclass(annotation, Spec):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return True
     arguments = getattr(annotation, "__args__", ())
     return annotation is str or any(isinstance(one, str) or _holds_text(one) for one in arguments)

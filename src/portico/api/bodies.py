@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from math import isfinite
 from typing import Any
 
 from pydantic_core import from_json
@@ -15,7 +16,8 @@ from portico.errors import InvalidInput
 from portico.resources.view import View
 
 _JSON_TYPES = ("application/json", "")
-_INTEGER = re.compile(r"-?\d{1,18}")
+INTEGER = re.compile(r"-?[0-9]{1,18}")
+"""Text that is taken for a number."""
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -71,11 +73,11 @@ def own_values(view: View, fields: Mapping[str, Any], given: Mapping[str, Any]) 
     Args:
         view: what is shown of the kind: only what is shown can be set.
         fields: what can be set.
-        given: name to value. ``tenant_id`` is the older name of ``project_id``; numbers and booleans may be text, as
-            some clients write them.
+        given: name to value. ``tenant_id`` is the older name of ``project_id``, and of the two the one that is null
+            says nothing; numbers and booleans may be text, as some clients write them.
 
     Raises:
-        InvalidInput: an attribute that there is not.
+        InvalidInput: an attribute that there is not, two projects.
     """
     values: dict[str, Any] = {}
     for key, value in given.items():
@@ -83,6 +85,11 @@ def own_values(view: View, fields: Mapping[str, Any], given: Mapping[str, Any]) 
         shown = view.fields.get(name)
         if name not in fields or shown is None or name not in view.shown:
             raise InvalidInput(key[:64], "is not an attribute that can be set")
+        known = values.get(name)  # the other of a project's two names
+        if known is not None and value not in (None, known):
+            raise InvalidInput(key, "project_id and tenant_id must name the same project")
+        if known is not None:
+            continue
         if name == "admin_state_up" and value is None:
             values[name] = False  # as the reference takes it
         else:
@@ -94,11 +101,12 @@ def _typed(kind: Any, value: str) -> Any:
     kinds = kind if isinstance(kind, list) else [kind]
     if "boolean" in kinds:
         return _BOOLEANS.get(value.lower(), value)
-    if "integer" in kinds and _INTEGER.fullmatch(value):
+    if "integer" in kinds and INTEGER.fullmatch(value):
         return int(value)
     if "number" in kinds:
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
             return value
+        return number if isfinite(number) else value
     return value

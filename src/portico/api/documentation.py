@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from portico.api.queries import CONTROLS
-from portico.resources.view import Shown, View
+from portico.resources.view import Related, View
 
 _REFERENCE = "#/components/schemas/{model}"
 _TEXT = {"type": "string"}
@@ -76,8 +76,9 @@ def lists(view: View) -> dict[str, Any]:
     parameters = [_parameter(name, _CONTROLS[name]) for name in CONTROLS]
     for name in (*view.fields, *view.aliases):
         field = view.resolve(name)
-        if field is not None and (not isinstance(field, Shown) or field.is_sortable) and name != "tags":
-            parameters.append(_parameter(name, "Objects with this value."))
+        is_filter = isinstance(field, Related) or (field is not None and (field.is_sortable or field.is_list))
+        if is_filter and name != "tags":
+            parameters.append(_parameter(name, "Objects with this value; may be repeated, for either."))
     return _with(gives(schema), parameters=parameters)
 
 

@@ -82,13 +82,13 @@ def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
 
 def _additional_vips(given: Any, first_subnet: Any) -> list[dict[str, Any]]:
     """What a load balancer's further addresses are asked for by: each in a subnet of its own."""
-    subnets = {first_subnet}
+    subnets = {first_subnet} if isinstance(first_subnet, str) else set()
     vips = []
     for one in as_objects({"additional_vips": given}, "additional_vips"):
         if one.pop("port_id", None) is not None:
             raise InvalidInput("additional_vips.port_id", "cannot be chosen here; name subnet_id and ip_address")
-        if one.get("subnet_id") is None:
-            raise InvalidInput("additional_vips.subnet_id", "is needed")
+        if not isinstance(one.get("subnet_id"), str):
+            raise InvalidInput("additional_vips.subnet_id", "is needed: the id of a subnet")
         if one["subnet_id"] in subnets:
             raise InvalidInput("additional_vips.subnet_id", "is named twice: there may be one VIP in each subnet")
         subnets.add(one["subnet_id"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from starlette.requests import Request
 
 from portico.api.faults import InvalidPage
 from portico.api.gate import state_of
+from portico.errors import InvalidInput
 from portico.resources.view import View
 from portico.store.listing import Page, Query
 
@@ -21,7 +23,9 @@ CONTROLS = (
     *_PAGING,
 )
 """Parameters that are no filters."""
-_LONGEST_LIMIT = 10**9
+_LARGEST_LIMIT = 10**9
+_MOST_VALUES = 100
+"""How many different values one parameter may have: each costs the database a comparison."""
 
 
 def is_true(value: str | None) -> bool:
@@ -40,13 +44,14 @@ def parse_query(parameters: QueryParams) -> Query:
 
     Raises:
         InvalidPage: a limit that is no number, a direction that there is not.
+        InvalidInput: too many values for one parameter.
     """
     filters: dict[str, list[str]] = {}
     for name, value in parameters.multi_items():
         if name not in CONTROLS:
             filters.setdefault(name, []).append(value)
     return Query(
-        filters=filters,
+        filters={name: _distinct(name, values) for name, values in filters.items()},
         tags=_parse_tags(parameters, "tags"),
         tags_any=_parse_tags(parameters, "tags-any"),
         not_tags=_parse_tags(parameters, "not-tags"),
@@ -60,13 +65,20 @@ def parse_query(parameters: QueryParams) -> Query:
 
 def _parse_tags(parameters: QueryParams, name: str) -> list[str]:
     """Tags are repeated or separated by commas, so that one with a comma in it cannot be asked for."""
-    return [tag for value in parameters.getlist(name) for tag in value.split(",") if tag]
+    return _distinct(name, (tag for value in parameters.getlist(name) for tag in value.split(",") if tag))
+
+
+def _distinct(name: str, values: Iterable[str]) -> list[str]:
+    found = list(dict.fromkeys(values))
+    if len(found) > _MOST_VALUES:
+        raise InvalidInput(name[:64], f"must not have more than {_MOST_VALUES} values")
+    return found
 
 
 def _parse_limit(text: str | None) -> int:
     if text is None or text == "infinite" or (text.startswith("-") and text[1:].isdecimal()):
         return 0
-    if not text.isascii() or not text.isdecimal() or int(text[:12]) > _LONGEST_LIMIT:
+    if not text.isascii() or not text.isdecimal() or len(text) > 10 or int(text) > _LARGEST_LIMIT:
         raise InvalidPage("limit", "must be a number of objects; 0 means all")
     return int(text)
 

@@ -10,12 +10,13 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from portico.api.bodies import INTEGER
 from portico.api.call import Call, Received
 from portico.api.documentation import gives, takes
 from portico.api.faults import answer
 from portico.api.queries import cut, page_links, parse_fields, parse_query
 from portico.errors import InvalidInput
-from portico.resources.quota import QUOTA_NAMES, QUOTA_VIEW, QuotaSpec
+from portico.resources.quota import QUOTA_KINDS, QUOTA_NAMES, QUOTA_VIEW, QuotaSpec
 from portico.store.quotas import list_quotas as read_quotas
 from portico.store.quotas import reset_quota, show_defaults, show_quota, write_quota
 
@@ -50,6 +51,7 @@ def show_default_quotas(call: Received) -> Response:
 def show_project_quota(call: Received, project_id: str) -> Response:
     """A project's quota; the defaults where it has none of its own."""
     call.authorize("quota:get_one", project_id)
+    _check_project(project_id)
     return _answer(call, show_quota(call.context.database, project_id, call.context.settings.quotas))
 
 
@@ -57,6 +59,7 @@ def show_project_quota(call: Received, project_id: str) -> Response:
 def show_project_default(call: Received, project_id: str) -> Response:
     """What the project would have without a quota of its own."""
     call.authorize("quota:get_defaults", project_id)
+    _check_project(project_id)
     return _answer(call, show_defaults(call.context.settings.quotas))
 
 
@@ -64,9 +67,8 @@ def show_project_default(call: Received, project_id: str) -> Response:
 def update_quota(call: Received, project_id: str) -> Response:
     """Set limits; null goes back to the default, -1 is no limit. Those not named stay as they are."""
     call.authorize("quota:put", project_id)
+    _check_project(project_id)
     limits = _parse(call.object("quota"))
-    if len(project_id) > 64 or not project_id.isprintable():
-        raise InvalidInput("project_id", "must be at most 64 printable characters")
     write_quota(call.context.database, project_id, limits)
     return _answer(call, show_quota(call.context.database, project_id, call.context.settings.quotas), 202)
 
@@ -75,8 +77,14 @@ def update_quota(call: Received, project_id: str) -> Response:
 def delete_quota(call: Received, project_id: str) -> Response:
     """Go back to the defaults."""
     call.authorize("quota:delete", project_id)
+    _check_project(project_id)
     reset_quota(call.context.database, project_id)
     return Response(status_code=HTTPStatus.ACCEPTED)
+
+
+def _check_project(project_id: str) -> None:
+    if len(project_id) > 64 or not project_id.isprintable():
+        raise InvalidInput("project_id", "must be at most 64 printable characters")
 
 
 def _answer(call: Call, limits: Mapping[str, Any], status: int = 200) -> Response:
@@ -87,7 +95,9 @@ def _parse(given: Mapping[str, Any]) -> dict[str, int | None]:
     named: dict[str, Any] = {}
     for name, value in given.items():
         kind = QUOTA_NAMES.get(name, name)
-        number = int(value) if isinstance(value, str) and value.lstrip("-").isdecimal() and len(value) < 12 else value
+        if kind not in QUOTA_KINDS:
+            raise InvalidInput(name[:64], "is not a quota")
+        number = int(value) if isinstance(value, str) and INTEGER.fullmatch(value) else value
         if named.setdefault(kind, number) != number:
             raise InvalidInput(name[:64], "is given twice, with different values")
     try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from pydantic import AfterValidator
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -49,12 +50,18 @@ class AvailabilityZoneProfileSpec(OfferSpec):
     availability_zone_data: Data
 
 
+def _check_addressable(name: str) -> str:
+    if "/" in name or name in (".", ".."):
+        raise ValueError("must not hold a slash, nor be . or ..: zones are addressed by name")
+    return name
+
+
 class AvailabilityZoneSpec(OfferSpec):
     """What an operator may say about a zone."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"name", "availability_zone_profile_id"})
 
-    name: OfferName
+    name: Annotated[OfferName, AfterValidator(_check_addressable)]
     description: Name = ""
     enabled: bool = True
     availability_zone_profile_id: Id

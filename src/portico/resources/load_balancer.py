@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
-from sqlalchemy import ForeignKey, String, UniqueConstraint, and_, case, cast, func
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy import ForeignKey, String, UniqueConstraint, and_, case, cast, func, or_
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.operation import Lease
@@ -68,8 +69,10 @@ class Vip(Row):
     """Whether the user asked for this very address."""
 
 
-class VipSpec(Spec):
-    """An additional VIP as the user may ask for it."""
+class VipSpec(BaseModel):
+    """An additional VIP as the user may ask for it: no object of its own, so that it has no name, project or tags."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     subnet_id: Id | None = None
     ip_address: Address | None = None
@@ -120,6 +123,13 @@ _VIP_TEXT = (
     + (" " + func.coalesce(_ANY_VIP.c.subnet_id, ""))
     + (" " + func.coalesce(_ANY_VIP.c.port_id, ""))
 )
+
+
+def _is_additional_vip(values: Sequence[str]) -> Any:
+    """Further addresses are found by themselves and by their subnets."""
+    return and_(_ANY_VIP.c.position > 0, or_(_ANY_VIP.c.ip_address.in_(values), _ANY_VIP.c.subnet_id.in_(values)))
+
+
 _SHOWN_STATUS = case(
     (
         and_(Lease.pending > 0, LoadBalancer.provisioning_status.in_(SHOWN_AS_UPDATING)),
@@ -145,7 +155,9 @@ LOAD_BALANCER_VIEW = View(
         "vip_qos_policy_id": Shown(LoadBalancer.vip_qos_policy_id),
         "vip_sg_ids": Shown(LoadBalancer.vip_sg_ids, lambda ids: ids or [], {"type": "array"}),
         "vip_vnic_type": Shown(LoadBalancer.vip_vnic_type),
-        "additional_vips": Related(_ANY_VIP, "load_balancer_id", _VIP_TEXT, _show_additional_vips, {"type": "array"}),
+        "additional_vips": Related(
+            _ANY_VIP, "load_balancer_id", _VIP_TEXT, _show_additional_vips, {"type": "array"}, _is_additional_vip
+        ),
         "listeners": Related("listener", "load_balancer_id"),
         "pools": Related("pool", "load_balancer_id"),
     },

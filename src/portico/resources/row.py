@@ -105,6 +105,20 @@ def _refuse_control_characters(value: str) -> str:
     return value
 
 
+def _count(value: Any) -> int:
+    """How many values there are in a value; no further than to what is too many."""
+    if not isinstance(value, list | dict):
+        return 1
+    count = len(value)
+    for one in value.values() if isinstance(value, dict) else value:
+        if count > MOST_VALUES:
+            break
+        count += _count(one) if isinstance(one, list | dict) else 0
+    return count
+
+
+MOST_VALUES = 4096
+"""In one attribute, at whatever depth: every wrong one costs memory before the first is told."""
 Printable = AfterValidator(_refuse_control_characters)
 Name = Annotated[str, StringConstraints(max_length=255), Printable]
 """A name or description: at most 255 printable characters."""
@@ -137,6 +151,9 @@ class Spec(BaseModel):
             NotSupported: where the value is legal but not done here.
         """
         given = {name: value for name, value in values.items() if value is not None}
+        for name, value in given.items():
+            if _count(value) > MOST_VALUES:
+                raise InvalidInput(name, f"must not hold more than {MOST_VALUES} values")
         try:
             return cls.model_validate(given, context=rules)
         except PydanticValidationError as error:

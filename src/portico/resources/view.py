@@ -6,7 +6,7 @@ statements of them: what is shown, filtered by and sorted by are the same names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -53,8 +53,13 @@ class Shown:
 
     @property
     def is_sortable(self) -> bool:
-        """Whether a list can be filtered and sorted by it."""
+        """Whether a list can be sorted by it, and filtered by its whole value."""
         return not isinstance(self.source.type, JSON)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it holds a list of texts in one column: a list is filtered by what is in it."""
+        return isinstance(self.source.type, JSON) and "array" in self.shown_schema.get("type", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Related:
 
     ``table`` is a name where the other resource's module cannot be imported here, ``key`` a column's name or an
     expression of text. What is shown is text without control characters (``portico.store.listing`` relies on it).
+    ``match`` says which of these rows a filter's values mean, where it is not those that have them as their ``key``.
     """
 
     table: Any
@@ -70,6 +76,7 @@ class Related:
     key: Any = "id"
     show: Callable[[list[str]], Any] = lambda ids: [{"id": one} for one in ids]
     shown_schema: Mapping[str, Any] = field(default_factory=lambda: _LINKS)
+    match: Callable[[Sequence[str]], Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)

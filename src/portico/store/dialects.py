@@ -1,4 +1,4 @@
-"""Where the three databases differ: their clocks, JSON objects, and the errors that are worth another try."""
+"""Where the three databases differ: their clocks, exact texts, JSON, and the errors that are worth another try."""
 
 from __future__ import annotations
 
@@ -35,24 +35,57 @@ def _mariadb(_element: Any, _compiler: Any, **_options: Any) -> str:
     return "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
 
 
-class is_exactly(FunctionElement[bool]):  # noqa: N801 - it reads like an operator
-    """Whether a text column has this very value: to MariaDB's own ``=`` capitals and trailing spaces are the same."""
+class is_one_of(FunctionElement[bool]):  # noqa: N801 - it reads like an operator
+    """Whether a text column, the first argument, has exactly one of the values that follow: to MariaDB's own ``=``
+    capitals and trailing spaces are the same."""
 
     type = Boolean()
     inherit_cache = True
 
 
-@compiles(is_exactly)
-def _exactly(element: Any, compiler: Any, **options: Any) -> str:
-    column, value = (compiler.process(one, **options) for one in element.clauses)
-    return f"({column} = {value})"
+@compiles(is_one_of)
+def _one_of(element: Any, compiler: Any, **options: Any) -> str:
+    column, *values = (compiler.process(one, **options) for one in element.clauses)
+    return f"({column} {_among(values)})"
 
 
-@compiles(is_exactly, "mysql")
-@compiles(is_exactly, "mariadb")
-def _exactly_in_mariadb(element: Any, compiler: Any, **options: Any) -> str:
-    column, value = (compiler.process(one, **options) for one in element.clauses)
-    return f"({column} = {value} AND BINARY {column} = {value})"  # the first half is what an index can find
+@compiles(is_one_of, "mysql")
+@compiles(is_one_of, "mariadb")
+def _one_of_in_mariadb(element: Any, compiler: Any, **options: Any) -> str:
+    column, *values = (compiler.process(one, **options) for one in element.clauses)
+    found = _among(values)
+    return f"({column} {found} AND BINARY {column} {found})"  # the first half is what an index can find
+
+
+def _among(values: list[str]) -> str:
+    return f"= {values[0]}" if len(values) == 1 else f"IN ({', '.join(values)})"
+
+
+class holds_one_of(FunctionElement[bool]):  # noqa: N801 - it reads like an operator
+    """Whether the JSON list in a column, the first argument, holds one of the values that follow, which are JSON."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(holds_one_of, "sqlite")
+def _holds_in_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    column, *values = (compiler.process(one, **options) for one in element.clauses)
+    found = _among([f"json_extract({value}, '$')" for value in values])
+    return f"EXISTS (SELECT 1 FROM json_each({column}) AS element WHERE element.value {found})"  # noqa: S608 - of compiled parts
+
+
+@compiles(holds_one_of, "postgresql")
+def _holds_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    column, *values = (compiler.process(one, **options) for one in element.clauses)
+    return f"({' OR '.join(f'CAST({column} AS JSONB) @> CAST({value} AS JSONB)' for value in values)})"
+
+
+@compiles(holds_one_of, "mysql")
+@compiles(holds_one_of, "mariadb")
+def _holds_in_mariadb(element: Any, compiler: Any, **options: Any) -> str:
+    column, *values = (compiler.process(one, **options) for one in element.clauses)
+    return f"({' OR '.join(f'JSON_CONTAINS({column}, {value})' for value in values)})"
 
 
 JSON_OBJECT = {

@@ -6,10 +6,13 @@ statement, so that a list costs the same number of statements whatever its lengt
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import (
@@ -32,11 +35,13 @@ from portico.errors import InvalidInput
 from portico.resources import Lease, LoadBalancer, Tag, Vip
 from portico.resources.row import Row, table_of
 from portico.resources.view import Related, Shown, View, is_time
-from portico.store.dialects import is_exactly
+from portico.store.dialects import holds_one_of, is_one_of
 
 _SEPARATOR = "\x1f"
 """Joins what a subquery gathers: no stored text may hold a control character."""
-_LARGEST = 2**63
+_LARGEST = 2**31
+"""Beyond what a column of integers can hold, and on PostgreSQL be compared with. No view shows a larger type."""
+_DIGITS = re.compile(r"-?[0-9]+")
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -46,7 +51,7 @@ class Query:
 
     Attributes:
         filters: field to the values that it may have, as text.
-        tags: objects that have all of these; the other three as their names say.
+        tags: objects that have all of these, which all differ; the other three as their names say.
         sort: field and whether it descends, most important first.
         limit: objects at most; 0 means all.
         marker: the id after which the page begins; before which it ends, with ``reverse``.
@@ -219,48 +224,93 @@ def _filter(view: View, query: Query) -> list[Any]:
     for name, values in query.filters.items():
         field = view.resolve(name)
         if isinstance(field, Related):
-            conditions.append(or_(*(_has(view, field, value) for value in values)))
-        elif field is not None and field.is_sortable:
-            conditions.append(or_(*(_equals(name, field.source, value) for value in values)))
-    conditions.extend(_has_tag(view, tag) for tag in query.tags)
+            conditions.append(_has(view, field, values))
+        elif field is not None:
+            conditions.append(_equals(name, field, values))
+    identity = _source(view, view.id_field)
+    if query.tags:
+        conditions.append(_count_tags(identity, query.tags) == len(query.tags))
     if query.tags_any:
-        conditions.append(or_(*(_has_tag(view, tag) for tag in query.tags_any)))
+        conditions.append(_has_tag(identity, query.tags_any))
     if query.not_tags:
-        conditions.append(not_(and_(*(_has_tag(view, tag) for tag in query.not_tags))))
-    conditions.extend(not_(_has_tag(view, tag)) for tag in query.not_tags_any)
+        conditions.append(_count_tags(identity, query.not_tags) < len(query.not_tags))
+    if query.not_tags_any:
+        conditions.append(not_(_has_tag(identity, query.not_tags_any)))
     return conditions
 
 
-def _has_tag(view: View, tag: str) -> Any:
-    if "\x00" in tag:
-        return false()
-    return exists().where(Tag.resource_id == _source(view, view.id_field), is_exactly(Tag.tag, tag))
+def _has_tag(identity: Any, tags: Sequence[str]) -> Any:
+    return exists().where(Tag.resource_id == identity, _is_text(Tag.tag, tags))
 
 
-def _has(view: View, field: Related, value: str) -> Any:
+def _count_tags(identity: Any, tags: Sequence[str]) -> Any:
+    """How many of these, which all differ, an object has."""
+    return select(func.count()).where(Tag.resource_id == identity, _is_text(Tag.tag, tags)).scalar_subquery()
+
+
+def _has(view: View, field: Related, values: Sequence[str]) -> Any:
     table = _related_table(field)
-    if "\x00" in value or not isinstance(field.key, str):
+    possible = _storable(values)
+    if not possible:
         return false()
-    return exists().where(table.c[field.column] == _source(view, view.id_field), table.c[field.key] == value)
+    found = field.match(possible) if field.match is not None else table.c[field.key].in_(possible)
+    return exists().where(table.c[field.column] == _source(view, view.id_field), found)
 
 
-def _equals(name: str, source: Any, value: str) -> Any:
-    if isinstance(source.type, Boolean):
-        if value.lower() not in _BOOLEANS:
-            raise InvalidInput(name, "must be true or false")
-        return source == _BOOLEANS[value.lower()]
+def _equals(name: str, field: Shown, values: Sequence[str]) -> Any:
+    """Whether a field has one of these values. Raises InvalidInput for one that is not of its type."""
+    source = field.source
+    if field.is_list:
+        possible = [json.dumps(value) for value in _storable(values)]
+        return holds_one_of(source, *possible) if possible else false()
+    if not field.is_sortable:
+        raise InvalidInput(name, "is not a field to filter by")
     try:
+        if isinstance(source.type, Boolean):
+            return source.in_([_BOOLEANS[value.lower()] for value in values])
         if isinstance(source.type, Integer):
-            number = int(value)
-            return source == number if -_LARGEST <= number < _LARGEST else false()
+            return source.in_([number for number in map(_integer, values) if -_LARGEST <= number < _LARGEST])
         if isinstance(source.type, Float):
-            return source == float(value)
+            return source.in_([_finite(value) for value in values])
         if is_time(source):
-            at = datetime.fromisoformat(value).replace(tzinfo=None)
-            return and_(source >= at, source < at + timedelta(seconds=1))
+            seconds = [_second(value) for value in values]
+            return or_(*(and_(source >= start, source < end) for start, end in seconds))
+    except KeyError:
+        raise InvalidInput(name, "must be true or false") from None
     except (ValueError, OverflowError):
         raise InvalidInput(name, "must be a value of the field's type") from None
-    return false() if "\x00" in value else is_exactly(source, value)
+    return _is_text(source, values)
+
+
+def _is_text(source: Any, values: Sequence[str]) -> Any:
+    possible = _storable(values)
+    return is_one_of(source, *possible) if possible else false()
+
+
+def _storable(values: Sequence[str]) -> list[str]:
+    """Those that a text can be: PostgreSQL takes no NUL, not even to look for it."""
+    return [value for value in values if "\x00" not in value]
+
+
+def _integer(text: str) -> int:
+    if not _DIGITS.fullmatch(text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _second(text: str) -> tuple[datetime, datetime]:
+    """The second that a time is in; UTC where it does not say otherwise."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is not None:
+        at = at.astimezone(UTC).replace(tzinfo=None)
+    return at, at + timedelta(seconds=1)
 
 
 # Order and pages
@@ -273,10 +323,14 @@ def _sort_keys(view: View, query: Query) -> list[Key]:
     if all(view.aliases.get(name, name) != view.id_field for name, _ in named):
         named.append((view.id_field, False))
     keys = []
+    sorted_by: set[str] = set()
     for name, falling in named:
         field = view.resolve(name)
         if not isinstance(field, Shown) or not field.is_sortable:
             raise InvalidInput("sort", f"{name[:64]!r} is not a field to sort by")
+        if view.id_field in sorted_by or (own_name := view.aliases.get(name, name)) in sorted_by:
+            continue  # it decides nothing any more: no two objects have the same id
+        sorted_by.add(own_name)
         descending = falling != query.reverse
         if getattr(field.source, "nullable", True):
             keys.append(Key(field.source.is_(None), descending))
@@ -288,7 +342,8 @@ def _marker_values(
     connection: Connection, view: View, keys: Sequence[Key], within: Sequence[Any], marker: str
 ) -> Sequence[Any]:
     statement = _from(view, select(*(key.source.label(f"key_{number}") for number, key in enumerate(keys))))
-    found = connection.execute(statement.where(_source(view, view.id_field) == marker, *within)).first()
+    statement = statement.where(_source(view, view.id_field) == marker, *within)
+    found = connection.execute(statement).first() if _storable([marker]) else None
     if found is None:
         raise InvalidInput("marker", "is not the id of an object of this list")
     return found
