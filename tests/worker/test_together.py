@@ -303,6 +303,25 @@ def test_an_operation_that_kills_its_workers_is_set_aside(used_up: int, world: W
 
 
 @on_sqlite
+def test_a_creation_that_is_set_aside_says_what_takes_its_remains_away(world: World) -> None:
+    """Nobody builds it or its parts any more: all are in ERROR, and the reason names the way out."""
+    ids = world.describe()
+    poison = world.ask("create", "load_balancer", ids["load_balancer"]).operation_id
+    world.database.transact(
+        lambda connection: connection.execute(
+            update(Operation).where(Operation.id == poison).values(attempts=3, state="RUNNING")
+        )
+    )
+
+    world.run_all()
+
+    assert world.operation(poison)["reason"].endswith("goes when it is deleted")
+    assert {world.status(kind, one) for kind, one in ids.items()} == {"ERROR"}
+    world.worker.delete_load_balancer(ids["load_balancer"])
+    world.assert_empty()
+
+
+@on_sqlite
 def test_what_a_spares_failover_had_begun_says_error_where_it_is_set_aside(world: World) -> None:
     """The replacement that dead workers were building has a lease of its own, and nobody who works under it: it says
     ERROR, and a delete takes it away."""
