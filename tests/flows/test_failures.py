@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, update
 
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import DriverError, DriverUnavailable, NoSuitableAmphora, PorticoError
-from portico.resources import Amphora
+from portico.resources import Amphora, Lease, Operation
 from tests.flows.cases import CASES, Asked, Case, run
 from tests.worker.world import CHANGES, World
 
@@ -248,6 +249,25 @@ def test_a_revert_that_fails_too_leaves_a_row_that_a_delete_finds(quiet_world: W
     assert world.compute.owned() == {amphora["id"]}
     world.worker.delete_load_balancer(load_balancer_id)
     world.assert_empty()
+
+
+def test_what_serves_survives_the_failure_of_a_second_creation(quiet_world: World) -> None:
+    """A create that got into the queue again, however, takes no amphora away that it did not obtain."""
+    world = quiet_world
+    ids = world.build()
+    amphora_id = world.amphora_of(ids["load_balancer"])
+    again = {"action": "create", "subject_type": "load_balancer", "subject_id": ids["load_balancer"]}
+    values = {**again, "lease_key": ids["load_balancer"], "load_balancer_id": ids["load_balancer"]}
+    world.database.transact(lambda connection: connection.execute(insert(Operation).values(**values)))
+    world.database.transact(lambda connection: connection.execute(update(Lease).values(pending=1)))
+    world.amphorae.refuse(lambda _bundle: True)
+    world.catalog.add_member(ids["pool"], address="192.0.2.7", protocol_port=1)  # else nothing would change
+
+    world.run_all()
+
+    assert [row["state"] for row in world.operations()] == ["SUCCEEDED", "FAILED"]
+    assert world.amphora_of(ids["load_balancer"]) == amphora_id
+    assert world.compute.owned() == {amphora_id}
 
 
 def test_an_unexpected_error_is_recorded_without_its_words(quiet_world: World) -> None:

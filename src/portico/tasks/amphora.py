@@ -20,20 +20,22 @@ class ObtainAmphora(WorkTask):
     """The load balancer has an amphora on record: the one that an earlier try began, a spare, or a new row."""
 
     default_provides = "amphora_id"
+    _serves = False
 
     def execute(self) -> str:
         """Returns the amphora's id."""
         work = self.work
         for amphora in work.stored.amphorae:
             if amphora.status in _USABLE and amphora.id not in work.leaving:
+                self._serves = amphora.status == AmphoraStatus.ALLOCATED and work.was_applied
                 return amphora.id
         amphora_id = work.rows.obtain(work.claim.key)
         work.refresh()
         return amphora_id
 
     def revert(self, result: Any, **_context: Any) -> None:
-        """Take the amphora away again."""
-        if isinstance(result, str):
+        """Take the amphora away again, unless it carried the load balancer before this run."""
+        if isinstance(result, str) and not self._serves:
             self.reverting(lambda: take_away(self.work, result, drain_seconds=0.0))
 
 

@@ -111,6 +111,12 @@ class Work:
             raise LBNotFound(self.claim.key)
         return tree
 
+    @property
+    def was_applied(self) -> bool:
+        """Whether an earlier run has recorded that the amphorae took a configuration."""
+        lease = self.current().lease
+        return lease is not None and lease.config_version > 0
+
     def refresh(self) -> None:
         """Rows were changed: the next reader asks the database."""
         self._stale = True
