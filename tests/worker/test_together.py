@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from portico import ControllerWorker
 from portico.drivers.compute_noop import NoopCompute
-from portico.errors import LBNotFound, NoSuitableAmphora, OperationFailed
+from portico.errors import LBNotFound, NoSuitableAmphora, OperationFailed, StoreUnavailable
 from portico.ports.compute import Placement
 from portico.resources import Amphora, Lease, Operation
-from portico.settings import LimitSettings
+from portico.settings import DatabaseSettings, LimitSettings
+from portico.store.database import Database
 from portico.store.leases import Claim
+from portico.store.slots import Slots
+from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
 from tests.worker.held_amphorae import HeldAmphorae
 from tests.worker.world import World
@@ -128,10 +132,18 @@ def test_a_run_loop_finds_what_is_queued_without_being_told(world: World) -> Non
 
 @on_sqlite
 def test_a_run_loop_survives_a_defect(database_url: str) -> None:
-    """An error that nobody expected costs one round, not the thread: what is queued after it is run."""
+    """An error that nobody expected costs one look or one round, not the thread: what is queued after it is run."""
     stumbled = threading.Event()
 
     class Stumbling(ControllerWorker):
+        looks = 0
+
+        def claim_pending(self) -> tuple[Claim, float] | None:
+            self.looks += 1
+            if self.looks == 1:
+                raise ZeroDivisionError("on purpose")
+            return super().claim_pending()
+
         def run_claimed(self, claim: Claim, taken_at: float) -> None:
             if not stumbled.is_set():
                 stumbled.set()
@@ -372,3 +384,41 @@ def test_a_load_balancer_without_capacity_heals_when_there_is_some(world: World)
     assert [row["id"] for row in world.rows(Amphora)] == [world.amphora_of(ids["load_balancer"])]
     assert {row["key"] for row in world.rows(Lease)} == {ids["load_balancer"]}
     world.assert_in_step(ids["load_balancer"])
+
+
+@on_sqlite
+def test_connections_that_are_all_in_use_are_an_outage_like_any_other(database_url: str) -> None:
+    """Whoever gets none within the pool's time is told that the database is not to be had."""
+    database = Database(DatabaseSettings(url=database_url, pool_size=1))
+    for engine, attempt in zip(database.engines(), (database.transact, database.read), strict=True):
+        engine.pool._timeout = 0.01  # type: ignore[attr-defined]
+        with ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(engine.connect())
+            with pytest.raises(StoreUnavailable, match="pool_size"):
+                attempt(lambda connection: connection.execute(select(Lease)))
+    database.close()
+
+
+@on_sqlite
+def test_the_keeper_survives_what_nobody_thought_of(world: World) -> None:
+    """An unexpected error costs one renewal; the thread that renews every lease of its process goes on."""
+
+    class Broken(Slots):
+        def release_idle(self, *, older_than: float = 0.0) -> None:
+            raise RuntimeError("on purpose")
+
+        def renew(self) -> None:
+            renewed.release()
+            raise RuntimeError("on purpose")
+
+    renewed = threading.Semaphore(0)
+    keeper = LeaseKeeper(world.database, Broken(world.database, "test", 20_000), "test", lease_seconds=0.3)
+    ids = world.describe()
+    world.ask("create", "load_balancer", ids["load_balancer"])
+    keeper.add(world.take(ids["load_balancer"]), 0.0)
+    try:
+        assert renewed.acquire(timeout=30)
+        assert renewed.acquire(timeout=30)
+    finally:
+        keeper.close()
