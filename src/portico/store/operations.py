@@ -24,7 +24,7 @@ from portico.store.ancestors import ancestors, nothing_above_goes, with_ancestor
 from portico.store.catalog import make_room
 from portico.store.database import Database
 from portico.store.dialects import now_ms
-from portico.store.leases import Claim, arrive, fence, take
+from portico.store.leases import Claim, arrive, fence, lock, take, untry
 from portico.store.priorities import Priority
 from portico.store.subjects import SUBJECTS, Subject
 
@@ -428,6 +428,21 @@ def start(database: Database, claim: Claim, operation_ids: list[str], lease_ms: 
             .where(Operation.id.in_(operation_ids), Operation.state.in_(UNFINISHED))
             .values(state=OperationState.RUNNING, attempts=Operation.attempts + 1, started_at=utc_now())
         )
+
+    database.transact(work)
+
+
+def take_back(database: Database, claim: Claim, operation_ids: list[str]) -> None:
+    """These were started under a lease whose flow could not go on, through no fault of theirs: that was no attempt. The
+    lease runs out as it would have.
+
+    Raises:
+        LeaseLost: another worker has taken the lease; nothing was written.
+    """
+
+    def work(connection: Connection) -> None:
+        lock(connection, claim)
+        untry(connection, Operation.id.in_(operation_ids))
 
     database.transact(work)
 
