@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,9 +19,11 @@ from portico.resources import Amphora, Lease, Operation
 from portico.settings import DatabaseSettings, LimitSettings
 from portico.store.database import Database
 from portico.store.leases import Claim
+from portico.store.priorities import Priority
 from portico.store.slots import Slots
 from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
+from portico_wire import Bundle
 from tests.worker.held_amphorae import HeldAmphorae
 from tests.worker.world import World
 
@@ -230,6 +233,8 @@ def test_a_worker_that_hands_over_is_fenced_too(world: World, held: HeldAmphorae
     ids = world.build()
     slow, thread, told = _start_held_update(world, held, ids["member"])
     slow.hand_over()
+    operation = world.operations(ids["member"])[-1]
+    assert (operation["state"], operation["attempts"]) == ("QUEUED", 0), "that was no attempt"
 
     assert world.worker.run_pending() == 1
     pushed = world.pushed(ids["load_balancer"])
@@ -343,6 +348,50 @@ def test_waiting_behind_others_is_no_attempt(max_attempts: int, database_url: st
 
         assert {row["state"] for row in world.operations()} == {"SUCCEEDED"}
         assert world.catalog.show("member", ids["member"])["weight"] == 4
+
+
+@on_sqlite
+def test_waiting_for_a_slot_is_no_attempt(world: World) -> None:
+    """An operation is started when it has its slot, and not before."""
+    ids = world.build()
+    slots = Slots(world.database, "another", 60_000)
+    world.worker.services.slots.release_idle()
+    slots.set_limit("operations", 1)
+    accepted = world.ask("update", "member", ids["member"], {"weight": 4})
+    with ThreadPoolExecutor(1) as pool:
+        with slots.hold("operations", Priority.USER):
+            run = pool.submit(world.worker.run_pending)
+            deadline = time.monotonic() + 30
+            while not any(use.waiting for use in slots.usage()):
+                assert time.monotonic() < deadline, "nobody waits"
+                time.sleep(0.01)
+            operation = world.operation(accepted.operation_id)
+            assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
+        slots.release_idle()
+        assert run.result(60) == 1
+    assert world.operation(accepted.operation_id)["attempts"] == 1
+
+
+@on_sqlite
+def test_an_outage_of_the_database_is_no_attempt(world: World) -> None:
+    """A flow that the database failed is run again; its operations are not suspected of anything."""
+    ids = world.build()
+    outages = iter(range(world.settings.worker.task_retries + 1))
+
+    def fails(_bundle: Bundle) -> bool:
+        if next(outages, None) is not None:
+            raise StoreUnavailable("on purpose")
+        return False
+
+    world.amphorae.refuse(fails)
+    accepted = world.ask("update", "member", ids["member"], {"weight": 4})
+    world.worker.run_pending()
+    operation = world.operation(accepted.operation_id)
+    assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
+
+    world.expire_leases()
+    world.run_all()
+    world.assert_in_step(ids["load_balancer"])
 
 
 @on_sqlite

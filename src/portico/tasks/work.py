@@ -57,6 +57,7 @@ class Work:
         accepted: operations of this run that have come true already.
         operations: those being tried now.
         version: the configuration version that was accepted last in this run; 0 for none.
+        in_doubt: whether a push failed since then of which it is not known whether it came true.
         leaving: ids of amphorae that are being replaced and get no more configurations.
         events: (task, state) as they happen, see ``portico.worker.flow_engine``.
     """
@@ -68,6 +69,7 @@ class Work:
     accepted: list[Operation] = field(default_factory=list)
     operations: Sequence[Operation] = ()
     version: int = 0
+    in_doubt: bool = False
     leaving: set[str] = field(default_factory=set)
     on_wait: Callable[[str], None] = lambda _message: None
     _pushes: int = 0
