@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
+from portico.drivers.compute_noop import NoopCompute
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import DriverError, DriverUnavailable, NoSuitableAmphora, PorticoError
 from portico.resources import Amphora, Lease, Operation
@@ -268,6 +269,26 @@ def test_what_serves_survives_the_failure_of_a_second_creation(quiet_world: Worl
     assert [row["state"] for row in world.operations()] == ["SUCCEEDED", "FAILED"]
     assert world.amphora_of(ids["load_balancer"]) == amphora_id
     assert world.compute.owned() == {amphora_id}
+
+
+def test_the_row_of_a_spare_says_that_it_goes_before_its_place_does(quiet_world: World) -> None:
+    """Giving a place back is announced, fenced, in the row: an older worker takes nothing of a newer one away."""
+    world = quiet_world
+    seen: list[str] = []
+
+    class Watched(NoopCompute):
+        def delete(self, amphora_id: str, drain_seconds: float = 0.0) -> None:
+            seen.extend(row["status"] for row in world.rows(Amphora))
+            super().delete(amphora_id, drain_seconds)
+
+    world.compute = Watched()
+    world.compute.fail_next("ensure", DriverError("on purpose"), lost_reply=True)
+
+    with pytest.raises(DriverError):
+        world.worker.create_amphora()
+
+    assert seen == ["PENDING_DELETE"]
+    assert (world.rows(Amphora), world.compute.owned()) == ([], frozenset())
 
 
 def test_an_unexpected_error_is_recorded_without_its_words(quiet_world: World) -> None:
