@@ -189,4 +189,4 @@ class WorkTask(task.Task):
         except LeaseLost:
             log.warning("not reverted: the lease is lost", task=self.name, lease=self.work.claim.key)
         except PorticoError as error:
-            log.exception("could not be reverted", task=self.name, lease=self.work.claim.key, reason=str(error))
+            log.warning("could not be reverted", task=self.name, lease=self.work.claim.key, reason=str(error))
