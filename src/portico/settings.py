@@ -32,7 +32,7 @@ class _Group(BaseModel):
 class DatabaseSettings(_Group):
     """Where the truth is kept."""
 
-    url: str = "sqlite:///portico.db"
+    url: str = Field(default="sqlite:///portico.db", repr=False)  # there may be a password in it
     """SQLAlchemy URL: ``sqlite:///PATH``, ``postgresql+psycopg://...`` or ``mariadb+pymysql://...``."""
     pool_size: PositiveInt = 20
     """Connections a process keeps at most."""
@@ -48,20 +48,20 @@ class WorkerSettings(_Group):
     executor_threads: PositiveInt = 32
     """Size of the one thread pool that all TaskFlow engines of a process share: enough that tasks which wait for a
     slot or a slow agent leave room for others."""
-    lease_seconds: PositiveFloat = 20.0
+    lease_seconds: float = Field(default=20.0, ge=1, le=600)
     """How long a lease lives without being renewed: the longest that anything waits after a worker died."""
     poll_seconds: PositiveFloat = 1.0
     """How often an idle worker looks for work that no notification told it about."""
     max_attempts: PositiveInt = 3
     """An operation that was started so often and never finished is set aside as FAILED."""
-    task_retries: int = Field(default=3, ge=0)
+    task_retries: int = Field(default=3, ge=0, le=20)
     """How often a driver call that failed in a transient way is tried again within one attempt."""
     retry_seconds: PositiveFloat = 0.5
     """Pause before the first of these tries; it doubles each time."""
     batch_seconds: float = Field(default=0.1, ge=0)
     """Least time in which changes of one load balancer gather while they keep coming; four times what the last batch
     took where that is more, ten times this at most. The first change after a quiet time never waits."""
-    batch_size: PositiveInt = 1000
+    batch_size: int = Field(default=1000, ge=1, le=5000)
     """Operations applied as one configuration at most."""
     wait_seconds: PositiveFloat = 600.0
     """How long a direct call waits for its operation when another worker has the load balancer."""
@@ -148,7 +148,7 @@ class AmphoraSettings(_Group):
     """Directory with ``ca.pem``, ``controller.pem`` and ``controller.key``."""
     connect_seconds: PositiveFloat = 5.0
     request_seconds: PositiveFloat = 60.0
-    drain_seconds: float = Field(default=5.0, ge=0)
+    drain_seconds: float = Field(default=5.0, ge=0, le=3600)
     """How long an amphora that is taken away may finish the connections it has."""
 
 

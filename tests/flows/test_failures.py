@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, update
 
+from portico.drivers.compute_noop import NoopCompute
 from portico.drivers.network_noop import NoopNetwork
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import DriverError, DriverUnavailable, NoSuitableAmphora, PorticoError
 from portico.ports.network import VipAllocation, VipRequest
-from portico.resources import Amphora, Vip
+from portico.resources import Amphora, Lease, Operation, Vip
 from tests.flows.cases import CASES, Asked, Case, run
 from tests.worker.world import CHANGES, World
 
@@ -250,6 +252,45 @@ def test_a_revert_that_fails_too_leaves_a_row_that_a_delete_finds(quiet_world: W
     assert world.compute.owned() == {amphora["id"]}
     world.worker.delete_load_balancer(load_balancer_id)
     world.assert_empty()
+
+
+def test_what_serves_survives_the_failure_of_a_second_creation(quiet_world: World) -> None:
+    """A create that got into the queue again, however, takes no amphora away that it did not obtain."""
+    world = quiet_world
+    ids = world.build()
+    amphora_id = world.amphora_of(ids["load_balancer"])
+    again = {"action": "create", "subject_type": "load_balancer", "subject_id": ids["load_balancer"]}
+    values = {**again, "lease_key": ids["load_balancer"], "load_balancer_id": ids["load_balancer"]}
+    world.database.transact(lambda connection: connection.execute(insert(Operation).values(**values)))
+    world.database.transact(lambda connection: connection.execute(update(Lease).values(pending=1)))
+    world.amphorae.refuse(lambda _bundle: True)
+    world.catalog.add_member(ids["pool"], address="192.0.2.7", protocol_port=1)  # else nothing would change
+
+    world.run_all()
+
+    assert [row["state"] for row in world.operations()] == ["SUCCEEDED", "FAILED"]
+    assert world.amphora_of(ids["load_balancer"]) == amphora_id
+    assert world.compute.owned() == {amphora_id}
+
+
+def test_the_row_of_a_spare_says_that_it_goes_before_its_place_does(quiet_world: World) -> None:
+    """Giving a place back is announced, fenced, in the row: an older worker takes nothing of a newer one away."""
+    world = quiet_world
+    seen: list[str] = []
+
+    class Watched(NoopCompute):
+        def delete(self, amphora_id: str, drain_seconds: float = 0.0) -> None:
+            seen.extend(row["status"] for row in world.rows(Amphora))
+            super().delete(amphora_id, drain_seconds)
+
+    world.compute = Watched()
+    world.compute.fail_next("ensure", DriverError("on purpose"), lost_reply=True)
+
+    with pytest.raises(DriverError):
+        world.worker.create_amphora()
+
+    assert seen == ["PENDING_DELETE"]
+    assert (world.rows(Amphora), world.compute.owned()) == ([], frozenset())
 
 
 def test_an_unexpected_error_is_recorded_without_its_words(quiet_world: World) -> None:

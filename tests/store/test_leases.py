@@ -8,7 +8,7 @@ import pytest
 
 from portico.errors import LeaseLost
 from portico.resources import Lease
-from portico.settings import DatabaseSettings
+from portico.settings import DatabaseSettings, ValidationSettings
 from portico.store.catalog import Catalog
 from portico.store.database import Database
 from portico.store.leases import (
@@ -22,6 +22,7 @@ from portico.store.leases import (
     renew,
     try_claim,
 )
+from portico.store.operations import Action, Receipt, Request, accept
 from portico.store.priorities import Priority
 from tests.store.rows import at_once, expire, rows, write
 
@@ -118,7 +119,7 @@ def test_the_fence_stops_whoever_was_there_before(database: Database, key: str) 
     with pytest.raises(LeaseLost):
         database.transact(lambda connection: fence(connection, old, LONG))
     with pytest.raises(LeaseLost):
-        database.transact(lambda connection: release(connection, old, finished=1, version=9))
+        database.transact(lambda connection: release(connection, old, finished=["one"], version=9))
     assert renew(database, "me", [old], LONG) == set()
     assert lease(database, key)["config_version"] == 0
     database.transact(lambda connection: fence(connection, new, LONG))
@@ -168,12 +169,12 @@ def test_giving_back_frees_it_and_remembers_the_version(database: Database, key:
     """Released, it can be taken; the version that was accepted is kept until a newer one is."""
     claim = taken(database, key)
     database.transact(lambda connection: arrive(connection, key, Priority.USER))
-    database.transact(lambda connection: release(connection, claim, finished=1, version=65_537))
+    database.transact(lambda connection: release(connection, claim, finished=["one"], version=65_537))
 
     row = lease(database, key)
     assert (row["owner"], row["pending"], row["config_version"], row["epoch"]) == (None, 0, 65_537, 1)
     claim = taken(database, key)
-    database.transact(lambda connection: release(connection, claim, finished=0))
+    database.transact(lambda connection: release(connection, claim, finished=[]))
     assert lease(database, key)["config_version"] == 65_537
 
 
@@ -202,7 +203,7 @@ def test_work_is_found_where_something_waits_and_nobody_works(database: Database
         wait_for(database, key, priority)
     taken(database, held)
     claim = taken(database, paused)
-    database.transact(lambda connection: release(connection, claim, finished=0, pause_ms=LONG))
+    database.transact(lambda connection: release(connection, claim, finished=[], pause_ms=LONG))
 
     assert [key for key, _ in find_work(database, 10)] == [failover, user]
     assert [key for key, _ in find_work(database, 1)] == [failover]
@@ -228,11 +229,29 @@ def test_arrivals_are_counted_and_the_most_urgent_decides(database: Database, ke
         wait_for(database, key, priority)
     other_due = lease(database, key)["due"]
     claim = taken(database, key)
-    database.transact(lambda connection: release(connection, claim, finished=2))
+    database.transact(lambda connection: release(connection, claim, finished=["one", "two"]))
 
     row = lease(database, key)
     assert row["pending"] == 1
     assert row["due"] > other_due, "what had its turn goes behind what waits elsewhere"
+
+
+def test_a_failover_that_waits_behind_a_change_keeps_its_head_start(database: Database, catalog: Catalog) -> None:
+    """Recording the change before it puts it behind nobody who is less urgent."""
+    key, other = catalog.add_load_balancer(), catalog.add_load_balancer()
+
+    def ask(action: Action, subject_id: str, **more: Any) -> Receipt:
+        request = Request(action, "load_balancer", subject_id, **more)
+        return accept(database, request, ValidationSettings())
+
+    running = ask(Action.CREATE, key, claimant=("me", LONG))
+    ask(Action.FAILOVER, key)
+    claim = running.claim
+    assert claim is not None
+    ask(Action.CREATE, other)
+    database.transact(lambda connection: release(connection, claim, finished=[running.operation_id]))
+
+    assert [found for found, _ in find_work(database, 2)] == [key, other]
 
 
 def test_nothing_arrives_at_a_lease_that_is_gone(database: Database) -> None:

@@ -187,11 +187,12 @@ def test_a_repeated_request_finds_the_one_under_way(
     assert rows(database, Lease)[0]["pending"] == 5
 
 
-def test_many_who_ask_for_the_same_delete_get_one(
-    database: Database, member: dict[str, str], ask: Callable[..., Receipt]
+@pytest.mark.parametrize("action", ["create", "delete"])
+def test_many_who_ask_for_the_same_get_one(
+    database: Database, member: dict[str, str], ask: Callable[..., Receipt], action: str
 ) -> None:
     """Eight at the same moment: one operation, and all know it."""
-    receipts = at_once(8, lambda _number: ask("delete", "member", member["member"]))
+    receipts = at_once(8, lambda _number: ask(action, "member", member["member"]))
 
     assert len({receipt.operation_id for receipt in receipts}) == 1
     assert [row["pending"] for row in rows(database, Lease)] == [1]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
-from portico.errors import InvalidInput, LeaseLost
+from portico.errors import InvalidInput, LeaseLost, StoreUnavailable
 from portico.resources import Slot, SlotWaiter
 from portico.settings import DatabaseSettings
 from portico.store.database import Database
@@ -292,3 +293,28 @@ def test_a_busy_process_keeps_its_slot_for_a_moment(owners: list[Slots]) -> None
     owners[0].release_idle()
 
     assert usage(owners[1], "operations").held == 0
+
+
+def test_slots_that_cannot_be_given_back_run_out(database: Database, owners: list[Slots]) -> None:
+    """Where giving one back fails, the others are given back all the same, and it is not renewed for ever."""
+
+    class Stubborn(Slots):
+        failures = 1
+
+        def _release(self, slot: Any) -> None:
+            self.failures -= 1
+            if self.failures == 0:
+                raise StoreUnavailable("on purpose")
+            super()._release(slot)
+
+    slots = Stubborn(database, "stubborn", 20_000)
+    with slots.hold("operations", Priority.USER), slots.hold("operations", Priority.USER):
+        pass
+
+    with pytest.raises(StoreUnavailable):
+        slots.release_idle()
+
+    assert usage(slots, "operations").held == 1
+    write(database, Slot, Slot.owner == "stubborn", expires_at=1)
+    slots.renew()
+    assert usage(slots, "operations").held == 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from portico.settings import KeystoneSettings, LimitSettings, Settings, WorkerSettings
+from portico.settings import DatabaseSettings, KeystoneSettings, LimitSettings, Settings, WorkerSettings
 
 
 @pytest.fixture(autouse=True)
@@ -155,6 +156,36 @@ def test_every_setting_says_what_it_means() -> None:
 
     assert KeystoneSettings | None in groups
     assert all(group.__doc__ for group in [KeystoneSettings, *groups])
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "least", "most"),
+    [
+        ("worker", "lease_seconds", 1, 600),
+        ("worker", "task_retries", 0, 20),
+        ("worker", "batch_size", 1, 5000),
+        ("amphora", "drain_seconds", 0, 3600),
+    ],
+)
+def test_a_number_that_would_stop_everything_is_refused_by_name(group: str, name: str, least: Any, most: Any) -> None:
+    """What no deployment can want is a slip of the pen; the limits themselves are allowed."""
+
+    def settings(values: dict[str, Any]) -> Settings:
+        groups: dict[str, Any] = {group: values}
+        return Settings(**groups)
+
+    for value in (least, most):
+        assert getattr(getattr(settings({name: value}), group), name) == value
+    for value in (least - 0.9999 if name == "lease_seconds" else least - 1, most + 1):
+        with pytest.raises(ValidationError, match=f"{group}.{name}"):
+            settings({name: value})
+
+
+def test_the_databases_password_is_not_printed() -> None:
+    """Wherever settings are printed as they are, in a traceback's local variables even."""
+    settings = Settings(database=DatabaseSettings(url="postgresql+psycopg://portico:very-secret@db/portico"))
+
+    assert "very-secret" not in f"{settings!r} {settings} {settings.database!r}"
 
 
 _KEYSTONE = "[api]\nauth = 'keystone'\n[keystone]\nauth_url = 'http://k:5000/v3'\nusername = 'portico'\n"

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 import structlog
 
-from portico.errors import ConfigurationRefused, Conflict, Duplicate
+from portico.errors import ConfigurationRefused, Conflict, DriverError, DriverUnavailable, Duplicate
 from portico.resources import L7Policy, Listener, Member, Pool, Tag
 from portico_wire import Bundle
 from tests.worker.world import CHANGES, World, same_but_version
@@ -117,6 +117,42 @@ def test_only_the_bad_one_of_a_batch_fails(world: World) -> None:
     assert "refused on purpose" in bad["reason"]
     assert len(tries) <= 2 * 6 + 2, "finding one of 64 takes two tries for each halving"
     assert tries == sorted(tries), "versions rise"
+    world.assert_in_step(ids["load_balancer"])
+
+
+@pytest.mark.parametrize("failure", [DriverError, ZeroDivisionError])
+def test_only_the_one_that_breaks_a_push_fails(failure: type[Exception], world: World) -> None:
+    """However the push fails, an error that nobody thought of included: the others are none the worse for it."""
+    ids = world.build()
+    members = [world.add_part("member", ids) for _ in range(3)]
+
+    def breaks(bundle: Bundle) -> bool:
+        if ":9003" in bundle.haproxy:
+            raise failure("on purpose")
+        return False
+
+    world.amphorae.refuse(breaks)
+    for member_id in members:
+        world.ask("create", "member", member_id)
+
+    world.run_all()
+
+    [bad] = [one for one in members if world.catalog.show("member", one)["protocol_port"] == 9003]
+    failed = [row["subject_id"] for row in world.operations() if row["state"] == "FAILED"]
+    assert failed == [bad]
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_a_push_that_came_true_and_is_told_to_have_failed_is_taken_back(world: World) -> None:
+    """Its reply is lost in every try: the caller is told that it failed, and what runs is what the rows say."""
+    ids = world.build()
+    for _ in range(world.settings.worker.task_retries + 1):
+        world.amphorae.fail_next("push", DriverUnavailable("on purpose"), lost_reply=True)
+
+    with pytest.raises(DriverUnavailable):
+        world.worker.update_member(ids["member"], {"weight": 5})
+
+    assert world.catalog.show("member", ids["member"])["weight"] == 1
     world.assert_in_step(ids["load_balancer"])
 
 

@@ -167,7 +167,7 @@ def test_a_failover_started_twice_by_two_workers_builds_one(world: World) -> Non
     assert world.worker.run_pending() == 1
     world.on_task = lambda _flow, _task, _state: None
     [begun] = world.compute.owned() - {old}
-    assert world.operation(operation_id)["state"] == "RUNNING"
+    assert world.operation(operation_id)["state"] == "QUEUED"
 
     assert world.add_worker().run_pending() == 1
 

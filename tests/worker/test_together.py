@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from portico import ControllerWorker
 from portico.drivers.compute_noop import NoopCompute
-from portico.errors import LBNotFound, NoSuitableAmphora, OperationFailed
+from portico.errors import LBNotFound, NoSuitableAmphora, OperationFailed, StoreUnavailable
 from portico.ports.compute import Placement
 from portico.resources import Amphora, Lease, Operation
-from portico.settings import LimitSettings
+from portico.settings import DatabaseSettings, LimitSettings
 from portico.store.amphorae import AmphoraRows
+from portico.store.database import Database
 from portico.store.leases import Claim
+from portico.store.priorities import Priority
+from portico.store.slots import Slots
+from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
+from portico_wire import Bundle
 from tests.worker.held_amphorae import HeldAmphorae
 from tests.worker.world import World
 
@@ -129,10 +136,18 @@ def test_a_run_loop_finds_what_is_queued_without_being_told(world: World) -> Non
 
 @on_sqlite
 def test_a_run_loop_survives_a_defect(database_url: str) -> None:
-    """An error that nobody expected costs one round, not the thread: what is queued after it is run."""
+    """An error that nobody expected costs one look or one round, not the thread: what is queued after it is run."""
     stumbled = threading.Event()
 
     class Stumbling(ControllerWorker):
+        looks = 0
+
+        def claim_pending(self) -> tuple[Claim, float] | None:
+            self.looks += 1
+            if self.looks == 1:
+                raise ZeroDivisionError("on purpose")
+            return super().claim_pending()
+
         def run_claimed(self, claim: Claim, taken_at: float) -> None:
             if not stumbled.is_set():
                 stumbled.set()
@@ -219,6 +234,8 @@ def test_a_worker_that_hands_over_is_fenced_too(world: World, held: HeldAmphorae
     ids = world.build()
     slow, thread, told = _start_held_update(world, held, ids["member"])
     slow.hand_over()
+    operation = world.operations(ids["member"])[-1]
+    assert (operation["state"], operation["attempts"]) == ("QUEUED", 0), "that was no attempt"
 
     assert world.worker.run_pending() == 1
     pushed = world.pushed(ids["load_balancer"])
@@ -378,6 +395,50 @@ def test_waiting_behind_others_is_no_attempt(max_attempts: int, database_url: st
 
 
 @on_sqlite
+def test_waiting_for_a_slot_is_no_attempt(world: World) -> None:
+    """An operation is started when it has its slot, and not before."""
+    ids = world.build()
+    slots = Slots(world.database, "another", 60_000)
+    world.worker.services.slots.release_idle()
+    slots.set_limit("operations", 1)
+    accepted = world.ask("update", "member", ids["member"], {"weight": 4})
+    with ThreadPoolExecutor(1) as pool:
+        with slots.hold("operations", Priority.USER):
+            run = pool.submit(world.worker.run_pending)
+            deadline = time.monotonic() + 30
+            while not any(use.waiting for use in slots.usage()):
+                assert time.monotonic() < deadline, "nobody waits"
+                time.sleep(0.01)
+            operation = world.operation(accepted.operation_id)
+            assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
+        slots.release_idle()
+        assert run.result(60) == 1
+    assert world.operation(accepted.operation_id)["attempts"] == 1
+
+
+@on_sqlite
+def test_an_outage_of_the_database_is_no_attempt(world: World) -> None:
+    """A flow that the database failed is run again; its operations are not suspected of anything."""
+    ids = world.build()
+    outages = iter(range(world.settings.worker.task_retries + 1))
+
+    def fails(_bundle: Bundle) -> bool:
+        if next(outages, None) is not None:
+            raise StoreUnavailable("on purpose")
+        return False
+
+    world.amphorae.refuse(fails)
+    accepted = world.ask("update", "member", ids["member"], {"weight": 4})
+    world.worker.run_pending()
+    operation = world.operation(accepted.operation_id)
+    assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
+
+    world.expire_leases()
+    world.run_all()
+    world.assert_in_step(ids["load_balancer"])
+
+
+@on_sqlite
 def test_a_caller_does_not_wait_for_ever(database_url: str) -> None:
     """Where another worker keeps the load balancer longer than a caller waits, the caller is told; the operation stays
     queued and is run."""
@@ -416,3 +477,41 @@ def test_a_load_balancer_without_capacity_heals_when_there_is_some(world: World)
     assert [row["id"] for row in world.rows(Amphora)] == [world.amphora_of(ids["load_balancer"])]
     assert {row["key"] for row in world.rows(Lease)} == {ids["load_balancer"]}
     world.assert_in_step(ids["load_balancer"])
+
+
+@on_sqlite
+def test_connections_that_are_all_in_use_are_an_outage_like_any_other(database_url: str) -> None:
+    """Whoever gets none within the pool's time is told that the database is not to be had."""
+    database = Database(DatabaseSettings(url=database_url, pool_size=1))
+    for engine, attempt in zip(database.engines(), (database.transact, database.read), strict=True):
+        engine.pool._timeout = 0.01  # type: ignore[attr-defined]
+        with ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(engine.connect())
+            with pytest.raises(StoreUnavailable, match="pool_size"):
+                attempt(lambda connection: connection.execute(select(Lease)))
+    database.close()
+
+
+@on_sqlite
+def test_the_keeper_survives_what_nobody_thought_of(world: World) -> None:
+    """An unexpected error costs one renewal; the thread that renews every lease of its process goes on."""
+
+    class Broken(Slots):
+        def release_idle(self, *, older_than: float = 0.0) -> None:
+            raise RuntimeError("on purpose")
+
+        def renew(self) -> None:
+            renewed.release()
+            raise RuntimeError("on purpose")
+
+    renewed = threading.Semaphore(0)
+    keeper = LeaseKeeper(world.database, Broken(world.database, "test", 20_000), "test", lease_seconds=0.3)
+    ids = world.describe()
+    world.ask("create", "load_balancer", ids["load_balancer"])
+    keeper.add(world.take(ids["load_balancer"]), 0.0)
+    try:
+        assert renewed.acquire(timeout=30)
+        assert renewed.acquire(timeout=30)
+    finally:
+        keeper.close()

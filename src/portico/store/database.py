@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import TimeoutError as NoneFree
+from sqlalchemy.pool import NullPool, QueuePool
 
 from portico.errors import StoreError, StoreUnavailable
 from portico.settings import DatabaseSettings
@@ -17,6 +18,7 @@ from portico.store.dialects import is_worth_retrying
 
 T = TypeVar("T")
 LONGEST_PAUSE = 1.0
+_NONE_FREE = "all database connections of this process are in use (database.pool_size)"
 IDLE_SECONDS = 10
 """A transaction whose client says nothing for so long is undone by the server: a process that was paused in the middle
 of one would hold its locks for ever, and nobody could take over from it."""
@@ -32,11 +34,16 @@ class Database:
         self._settings = settings
         url = make_url(settings.url)
         self.dialect = url.get_backend_name()
-        options: dict[str, Any] = {"pool_reset_on_return": None}
+        options: dict[str, Any] = {
+            "pool_reset_on_return": None,
+            "poolclass": QueuePool,
+            "pool_size": settings.pool_size,
+            "max_overflow": 2 * settings.pool_size,
+        }
         if self.dialect == "sqlite":
             options["connect_args"] = {"timeout": 30.0, "check_same_thread": False}
         else:
-            options |= {"pool_size": settings.pool_size, "max_overflow": 2 * settings.pool_size, "pool_recycle": 1800}
+            options["pool_recycle"] = 1800
         if self.dialect in ("mysql", "mariadb"):
             # READ COMMITTED takes no gap locks: far fewer deadlocks, and each statement sees what was committed.
             options["isolation_level"] = "READ COMMITTED"
@@ -63,7 +70,7 @@ class Database:
                 transaction is run again: leave it out only where running twice is harmless.
 
         Raises:
-            StoreUnavailable: it did not succeed in any of the tries.
+            StoreUnavailable: it did not succeed in any of the tries, or none of the pool's connections came free.
             StoreError: the database refused it for good.
         """
         unsure = False
@@ -80,6 +87,8 @@ class Database:
                 return result
             except IntegrityError:
                 raise
+            except NoneFree as error:
+                raise StoreUnavailable(_NONE_FREE) from error
             except DBAPIError as error:
                 if not is_worth_retrying(error):
                     raise StoreError(f"the database refused a statement: {error.orig}") from error
@@ -91,7 +100,7 @@ class Database:
         """Run single reading statements, each its own transaction, again where the connection was lost.
 
         Raises:
-            StoreUnavailable: it did not succeed in any of the tries.
+            StoreUnavailable: it did not succeed in any of the tries, or none of the pool's connections came free.
         """
         for attempt in range(self._settings.retries):
             if attempt:
@@ -99,6 +108,8 @@ class Database:
             try:
                 with self._reader.connect() as connection:
                     return work(connection)
+            except NoneFree as error:
+                raise StoreUnavailable(_NONE_FREE) from error
             except DBAPIError as error:
                 if not is_worth_retrying(error):
                     raise StoreError(f"the database refused a statement: {error.orig}") from error

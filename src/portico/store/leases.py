@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, bindparam, case, func, or_, select, update
 
 from portico.errors import LeaseLost
-from portico.resources import Lease
+from portico.resources import Lease, Operation
+from portico.status import OperationState
 from portico.store.database import Database
 from portico.store.dialects import now_ms
 from portico.store.priorities import HEAD_START_MS, Priority
@@ -45,9 +46,20 @@ _TAKING: list[tuple[Any, Any]] = [
     (Lease.expires_at, _EXPIRY),
 ]
 _UNTAKEN = (Lease.key == bindparam("this_key"), Lease.epoch == bindparam("new_epoch") - 1, _IS_FREE)
+_MOST_URGENT = (
+    select(func.max(Operation.priority))
+    .where(
+        Operation.lease_key == bindparam("this_key"),
+        Operation.state.in_((OperationState.QUEUED, OperationState.RUNNING)),
+        Operation.id.not_in(bindparam("finished_ids", expanding=True)),
+    )
+    .scalar_subquery()
+)
+_HEAD_START = case(HEAD_START_MS, value=_MOST_URGENT, else_=0)
 _TAKE = update(Lease).where(*_UNTAKEN).ordered_values(*_TAKING)
 _ARRIVE_AND_TAKE = update(Lease).where(*_UNTAKEN).ordered_values(*_ARRIVAL, *_TAKING)
 _ARRIVE = update(Lease).where(Lease.key == bindparam("this_key")).ordered_values(*_ARRIVAL)
+_LOCK = update(Lease).where(*_MINE).values(expires_at=Lease.expires_at)
 _FENCE = update(Lease).where(*_MINE).values(expires_at=_EXPIRY)
 
 
@@ -91,20 +103,34 @@ def fence(connection: Connection, claim: Claim, lease_ms: int) -> None:
         raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
 
 
-def release(connection: Connection, claim: Claim, *, finished: int, version: int = 0, pause_ms: int = 0) -> None:
+def lock(connection: Connection, claim: Claim) -> None:
+    """Lock the row of a lease, and change nothing about it. Raises LeaseLost as ``fence``."""
+    if connection.execute(_LOCK, _as_mine(claim)).rowcount != 1:
+        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
+
+
+def untry(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Of these operations the running ones wait again, as if they had not been started."""
+    values = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None}
+    connection.execute(update(Operation).where(which, Operation.state == OperationState.RUNNING).values(**values))
+
+
+def release(
+    connection: Connection, claim: Claim, *, finished: Sequence[str], version: int = 0, pause_ms: int = 0
+) -> None:
     """Give a lease back in the transaction that records what was done under it.
 
     Args:
         connection: in the recording transaction, before its other statements.
         claim: the lease.
-        finished: operations that ended.
+        finished: ids of the operations that ended.
         version: the configuration version that the amphorae accepted; 0 where none was pushed.
         pause_ms: no run loop takes it again before this time has passed.
 
     Raises:
         LeaseLost: as ``fence``.
     """
-    values = {**_as_mine(claim), "finished": finished}
+    values = {**_as_mine(claim), "finished": len(finished), "finished_ids": finished}
     if version:
         values["version"] = version
     if pause_ms:
@@ -120,7 +146,8 @@ def _as_mine(claim: Claim) -> dict[str, Any]:
 @cache
 def _releasing(*, pushed: bool, paused: bool) -> Update:
     values: list[tuple[Any, Any]] = [
-        (Lease.due, now_ms()),  # what still waits here had its turn: it goes behind what waits elsewhere
+        # What still waits here had its turn: it goes behind what waits elsewhere, less its own head start.
+        (Lease.due, now_ms() - case((Lease.pending > bindparam("finished"), _HEAD_START), else_=0)),
         (Lease.pending, Lease.pending - bindparam("finished")),
         (Lease.owner, None),
         (Lease.expires_at, 0),
@@ -146,12 +173,15 @@ def renew(database: Database, owner: str, claims: Iterable[Claim], lease_ms: int
 
 
 def hand_over(database: Database, owner: str) -> None:
-    """Let all leases of a process run out now, for others to take: what it still tries under them is fenced."""
-    database.transact(
-        lambda connection: connection.execute(
-            update(Lease).where(Lease.owner == owner).values(owner=None, expires_at=0)
-        )
-    )
+    """Let all leases of a process run out now, for others to take: what it still tries under them is fenced, and counts
+    as no attempt."""
+
+    def work(connection: Connection) -> None:
+        keys = connection.scalars(select(Lease.key).where(Lease.owner == owner).with_for_update()).all()
+        connection.execute(update(Lease).where(Lease.key.in_(keys)).values(owner=None, expires_at=0))
+        untry(connection, Operation.lease_key.in_(keys))
+
+    database.transact(work)
 
 
 def find_work(database: Database, limit: int) -> list[tuple[str, int]]:

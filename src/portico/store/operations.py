@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Update, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Insert, Select, Update, bindparam, delete, exists, insert, select, update
 
 from portico.errors import AmphoraInUse, Conflict, IllegalTransition, InvalidInput, NoSuitableAmphora, PorticoError
 from portico.ports.notifier import Notice
@@ -23,7 +23,7 @@ from portico.store import rules
 from portico.store.ancestors import ancestors, nothing_above_goes, with_ancestors
 from portico.store.database import Database
 from portico.store.dialects import now_ms
-from portico.store.leases import Claim, arrive, fence, take
+from portico.store.leases import Claim, arrive, fence, lock, take, untry
 from portico.store.positions import make_room
 from portico.store.priorities import Priority
 from portico.store.subjects import SUBJECTS, Subject
@@ -42,6 +42,12 @@ class Action(StrEnum):
 
 UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING)
 _ADD_OPERATION = insert(Operation)
+_UNTRIED = {"state": OperationState.QUEUED, "attempts": 0, "started_at": None}
+_OF_CREATE = (
+    *("id", "action", "subject_type", "subject_id", "lease_key", "load_balancer_id", "priority", "request_id"),
+    *("state", "attempts", "started_at", "created_at"),
+)
+"""What the operation of a create has: it changes no column."""
 _STATUS_OF = {
     Action.CREATE: ProvisioningStatus.PENDING_CREATE,
     Action.UPDATE: ProvisioningStatus.PENDING_UPDATE,
@@ -170,9 +176,35 @@ def accept_in(connection: Connection, request: Request, operation_id: str, setti
         "previous": previous,
         "priority": priority,
         "request_id": request.request_id,
+        "created_at": utc_now(),
     }
-    connection.execute(_ADD_OPERATION, row_of_operation | started)
+    if request.action != Action.CREATE or subject.model is Amphora:
+        connection.execute(_ADD_OPERATION, row_of_operation | started)
+    else:
+        values = {name: (row_of_operation | _UNTRIED | started).get(name) for name in _OF_CREATE}
+        seen = {"this_id": request.subject_id, "seen_status": row["provisioning_status"]}
+        added = connection.execute(
+            _adding_create(subject.model), seen | {f"new_{name}": values[name] for name in values}
+        )
+        if added.rowcount != 1:
+            raise Moved(f"{subject.name} {request.subject_id} was asked for meanwhile")
     return Receipt(operation_id, key, claim)
+
+
+@cache
+def _adding_create(model: type[Row]) -> Insert:
+    """Writes the operation where nobody else has, and where the row is what was read: a create writes no row of its
+    own that could tell, and while it waited for the lease's row another one may have been accepted, and done."""
+    table, operation = table_of(model), table_of(Operation)
+    other = operation.alias("other")
+    under_way = exists().where(
+        other.c.subject_id == table.c.id, other.c.action == Action.CREATE, other.c.state.in_(UNFINISHED)
+    )
+    found = select(*(bindparam(f"new_{name}", type_=operation.c[name].type) for name in _OF_CREATE)).where(
+        table.c.id == bindparam("this_id"), table.c.provisioning_status == bindparam("seen_status"), ~under_way
+    )
+    adding = insert(operation).from_select(_OF_CREATE, found, include_defaults=False)
+    return adding.execution_options(preserve_rowcount=True)
 
 
 def _read_subject(connection: Connection, subject: Subject, request: Request) -> dict[str, Any] | None:
@@ -403,6 +435,21 @@ def start(database: Database, claim: Claim, operation_ids: list[str], lease_ms: 
             .where(Operation.id.in_(operation_ids), Operation.state.in_(UNFINISHED))
             .values(state=OperationState.RUNNING, attempts=Operation.attempts + 1, started_at=utc_now())
         )
+
+    database.transact(work)
+
+
+def take_back(database: Database, claim: Claim, operation_ids: list[str]) -> None:
+    """These were started under a lease whose flow could not go on, through no fault of theirs: that was no attempt. The
+    lease runs out as it would have.
+
+    Raises:
+        LeaseLost: another worker has taken the lease; nothing was written.
+    """
+
+    def work(connection: Connection) -> None:
+        lock(connection, claim)
+        untry(connection, Operation.id.in_(operation_ids))
 
     database.transact(work)
 

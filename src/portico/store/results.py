@@ -34,7 +34,7 @@ from portico.resources import Amphora, L7Policy, Lease, Listener, LoadBalancer, 
 from portico.resources.row import utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
 from portico.store.database import Database
-from portico.store.leases import Claim, release
+from portico.store.leases import Claim, release, untry
 from portico.store.operations import UNFINISHED, Action, replace_tags
 from portico.store.subjects import PARTS, SUBJECTS
 
@@ -106,12 +106,10 @@ def record(database: Database, claim: Claim, results: Results) -> None:
 
 
 def _record_changes(connection: Connection, claim: Claim, results: Results) -> None:
-    finished = len(results.operations)
+    finished = [operation.id for operation in results.operations]
     release(connection, claim, finished=finished, version=results.version, pause_ms=results.pause_ms)
     if results.handed_back:
-        waiting = (Operation.id.in_(results.handed_back), Operation.state == OperationState.RUNNING)
-        untried = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None}
-        connection.execute(update(Operation).where(*waiting).values(**untried))
+        untry(connection, Operation.id.in_(results.handed_back))
     restored = _find_restorations(connection, results)
     _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
     for operation, error in results.failed:

@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from portico.errors import InvalidInput
+from portico.errors import InvalidInput, StoreError
 from portico.resources import Slot, SlotLimit, SlotWaiter
 from portico.resources.row import new_id
 from portico.store.database import Database
@@ -150,13 +150,25 @@ class Slots:
                 self._put_back(taken)
 
     def release_idle(self, *, older_than: float = 0.0) -> None:
-        """Give back the slots that this process keeps for its next operation, if they were taken that long ago."""
+        """Give back the slots that this process keeps for its next operation, if they were taken that long ago. Those
+        for which that fails run out.
+
+        Raises:
+            StoreError: the first failure.
+        """
         before = time.monotonic() - older_than
         with self._lock:
             old = [slot for slot in self._idle if slot.taken_at <= before]
             self._idle = [slot for slot in self._idle if slot.taken_at > before]
+            self._held -= {slot.holder for slot in old}  # none of them is renewed from now on, whatever happens
+        failures = []
         for slot in old:
-            self._release(slot)
+            try:
+                self._release(slot)
+            except StoreError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def renew(self) -> None:
         """Renew all slots that this process has. One that could not be given back is not among them: it runs out."""

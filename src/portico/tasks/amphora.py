@@ -20,20 +20,22 @@ class ObtainAmphora(WorkTask):
     """The load balancer has an amphora on record: the one that an earlier try began, a spare, or a new row."""
 
     default_provides = "amphora_id"
+    _serves = False
 
     def execute(self) -> str:
         """Returns the amphora's id."""
         work = self.work
         for amphora in work.stored.amphorae:
             if amphora.status in _USABLE and amphora.id not in work.leaving:
+                self._serves = amphora.status == AmphoraStatus.ALLOCATED and work.was_applied
                 return amphora.id
         amphora_id = work.rows.obtain(work.claim.key)
         work.refresh()
         return amphora_id
 
     def revert(self, result: Any, **_context: Any) -> None:
-        """Take the amphora away again."""
-        if isinstance(result, str):
+        """Take the amphora away again, unless it carried the load balancer before this run."""
+        if isinstance(result, str) and not self._serves:
             self.reverting(lambda: take_away(self.work, result, drain_seconds=0.0))
 
 
@@ -109,7 +111,7 @@ class MarkBooting(WorkTask):
     def revert(self, result: Any, **_context: Any) -> None:
         """Give its place back; the row goes when the failure is recorded."""
         if isinstance(result, str):
-            self.reverting(lambda: give_place_back(self.work, result, 0.0))
+            self.reverting(lambda: vacate(self.work, result, 0.0))
 
 
 class RetireAmphora(WorkTask):
@@ -152,8 +154,7 @@ class DeleteAmphorae(WorkTask):
         amphorae = snapshot.tree.amphorae if snapshot.tree is not None else [snapshot.spare]
         for amphora in amphorae:
             if amphora is not None:
-                self.work.rows.write(amphora.id, AmphoraStatus.PENDING_DELETE)
-                give_place_back(self.work, amphora.id, 0.0)
+                vacate(self.work, amphora.id, 0.0)
 
 
 def retire(work: Work, amphora_id: str, drain_seconds: float) -> None:
@@ -161,20 +162,21 @@ def retire(work: Work, amphora_id: str, drain_seconds: float) -> None:
     try:
         take_away(work, amphora_id, drain_seconds)
     except DriverError as error:
-        log.exception("an amphora could not be taken away", amphora=amphora_id, reason=str(error))
+        log.warning("an amphora could not be taken away", amphora=amphora_id, reason=str(error))
         work.rows.write(amphora_id, AmphoraStatus.ERROR)
         work.refresh()
 
 
 def take_away(work: Work, amphora_id: str, drain_seconds: float) -> None:
     """Take an amphora away, row and all."""
-    work.rows.write(amphora_id, AmphoraStatus.PENDING_DELETE)
-    give_place_back(work, amphora_id, drain_seconds)
+    vacate(work, amphora_id, drain_seconds)
     work.rows.remove(amphora_id)
     work.refresh()
 
 
-def give_place_back(work: Work, amphora_id: str, drain_seconds: float) -> None:
-    """Unplug an amphora and delete its place; connections get ``drain_seconds`` to finish."""
+def vacate(work: Work, amphora_id: str, drain_seconds: float) -> None:
+    """Unplug an amphora and delete its place; connections get ``drain_seconds`` to finish. Its row says so first, which
+    is fenced: nobody gives a place back that is another worker's by now."""
+    work.rows.write(amphora_id, AmphoraStatus.PENDING_DELETE)
     work.patiently(work.services.network.unplug_vips, amphora_id)
     work.patiently(work.services.compute.delete, amphora_id, drain_seconds)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from portico.errors import NoSuitableAmphora
+from collections.abc import Callable
+from typing import Any
+
+from portico.errors import AddressInUse, ConfigurationRefused, NoSuitableAmphora
 from portico.ports.amphora import Endpoint
 from portico.render import render
 from portico.store.operations import Action
-from portico.tasks.work import WorkTask
+from portico.tasks.work import Work, WorkTask
 
 
 class PushConfiguration(WorkTask):
     """Every amphora of the load balancer runs the configuration that is wanted.
 
-    There is no revert: a refused configuration never ran, and what ran before still runs.
+    There is no revert: a refused configuration never ran, and what ran before still runs. After any other failure the
+    work is ``in_doubt``: what was pushed may run.
     """
 
     def execute(self) -> None:
@@ -22,17 +26,29 @@ class PushConfiguration(WorkTask):
             NoSuitableAmphora: nothing carries the load balancer, and something is to be carried.
             ConfigurationRefused, AddressInUse, InvalidInput: it cannot be configured like this.
         """
-        work = self.work
-        amphorae = work.serving()
-        if not amphorae:
-            if all(operation.action == Action.DELETE for operation in work.operations):
-                return
-            raise NoSuitableAmphora(
-                f"load balancer {work.claim.key} has no amphora that carries it: fail it over to build one"
-            )
-        version = work.next_version()
-        tree = work.tree
-        for amphora in amphorae:
-            bundle = render(tree, amphora.id, version)
-            work.patiently(work.services.amphorae.push, Endpoint(amphora.id, amphora.agent_url or ""), bundle)
-        work.version = version
+        push(self.work, self.work.patiently)
+
+
+def push(work: Work, call: Callable[..., Any]) -> None:
+    """What ``PushConfiguration`` does, with each driver call made through ``call``."""
+    amphorae = work.serving()
+    if not amphorae:
+        if all(operation.action == Action.DELETE for operation in work.operations):
+            return
+        raise NoSuitableAmphora(
+            f"load balancer {work.claim.key} has no amphora that carries it: fail it over to build one"
+        )
+    version = work.next_version()
+    tree = work.tree
+    for amphora in amphorae:
+        bundle = render(tree, amphora.id, version)
+        try:
+            call(work.services.amphorae.push, Endpoint(amphora.id, amphora.agent_url or ""), bundle)
+        except (ConfigurationRefused, AddressInUse):
+            work.in_doubt |= amphora is not amphorae[0]  # the one before runs it
+            raise
+        except Exception:
+            work.in_doubt = True
+            raise
+    work.version = version
+    work.in_doubt = False

@@ -57,6 +57,7 @@ class Work:
         accepted: operations of this run that have come true already.
         operations: those being tried now.
         version: the configuration version that was accepted last in this run; 0 for none.
+        in_doubt: whether a push failed since then of which it is not known whether it came true.
         leaving: ids of amphorae that are being replaced and get no more configurations.
         unreverted: names of tasks that could not give back what they had.
         events: (task, state) as they happen, see ``portico.worker.flow_engine``.
@@ -69,6 +70,7 @@ class Work:
     accepted: list[Operation] = field(default_factory=list)
     operations: Sequence[Operation] = ()
     version: int = 0
+    in_doubt: bool = False
     leaving: set[str] = field(default_factory=set)
     unreverted: set[str] = field(default_factory=set)
     on_wait: Callable[[str], None] = lambda _message: None
@@ -112,6 +114,12 @@ class Work:
         if tree is None:
             raise LBNotFound(self.claim.key)
         return tree
+
+    @property
+    def was_applied(self) -> bool:
+        """Whether an earlier run has recorded that the amphorae took a configuration."""
+        lease = self.current().lease
+        return lease is not None and lease.config_version > 0
 
     def refresh(self) -> None:
         """Rows were changed: the next reader asks the database."""
@@ -185,4 +193,4 @@ class WorkTask(task.Task):
         except LeaseLost:
             log.warning("not reverted: the lease is lost", task=self.name, lease=self.work.claim.key)
         except PorticoError as error:
-            log.exception("could not be reverted", task=self.name, lease=self.work.claim.key, reason=str(error))
+            log.warning("could not be reverted", task=self.name, lease=self.work.claim.key, reason=str(error))

@@ -7,7 +7,6 @@ import time
 
 import structlog
 
-from portico.errors import StoreError
 from portico.store.database import Database
 from portico.store.leases import Claim, hand_over, renew
 from portico.store.slots import REUSE_SECONDS, Slots
@@ -74,16 +73,13 @@ class LeaseKeeper:
         self._closed.set()
         if self._thread is not None:
             self._thread.join()
-        self._slots.release_idle()
+        self._release_idle(older_than=0.0)
 
     def _run(self) -> None:
         due = time.monotonic() + self._seconds / _RENEWALS_PER_LEASE
         while not self._closed.wait(min(REUSE_SECONDS, max(0.0, due - time.monotonic()))):
             started = time.monotonic()
-            try:
-                self._slots.release_idle(older_than=REUSE_SECONDS)
-            except StoreError as error:
-                log.warning("idle slots could not be given back; they run out", reason=str(error))
+            self._release_idle(older_than=REUSE_SECONDS)
             if started < due:
                 continue
             due = started + self._seconds / _RENEWALS_PER_LEASE
@@ -94,8 +90,8 @@ class LeaseKeeper:
             try:
                 kept = renew(self._database, self._owner, claims, int(self._seconds * 1000))
                 self._slots.renew()
-            except StoreError as error:
-                log.warning("leases could not be renewed", count=len(claims), reason=str(error))
+            except Exception as error:  # noqa: BLE001 - without this thread every long flow would lose its lease
+                log.warning("leases could not be renewed", count=len(claims), reason=_tell(error))
                 continue
             with self._lock:
                 for claim in claims:
@@ -105,3 +101,13 @@ class LeaseKeeper:
                         self._renewed[claim.key] = started
                     else:
                         self._renewed[claim.key] = float("-inf")
+
+    def _release_idle(self, older_than: float) -> None:
+        try:
+            self._slots.release_idle(older_than=older_than)
+        except Exception as error:  # noqa: BLE001 - see _run
+            log.warning("idle slots could not be given back; they run out", reason=_tell(error))
+
+
+def _tell(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -8,30 +8,33 @@ from contextvars import copy_context
 import structlog
 
 from portico.errors import (
-    AddressInUse,
-    ConfigurationRefused,
-    InvalidInput,
+    AmphoraGone,
+    DriverUnavailable,
     LeaseLost,
     OperationFailed,
     PorticoError,
     StaleVersion,
+    StoreError,
     StoreUnavailable,
+    Unsuitable,
 )
 from portico.flows.dispatch import build_flow, flow_of
 from portico.resources import Operation
 from portico.store.leases import Claim
-from portico.store.operations import Action, start
+from portico.store.operations import Action, start, take_back
 from portico.store.results import Results, record
 from portico.store.snapshot import Snapshot
 from portico.store.wanted import adopted_parts, parts_below
+from portico.tasks.configuration import push
 from portico.tasks.work import Services, Work
 from portico.worker.batch import Batch, choose, split
 from portico.worker.flow_engine import FlowEngine
 from portico.worker.lease_keeper import LeaseKeeper
 
 log = structlog.get_logger()
-_REFUSALS = (ConfigurationRefused, InvalidInput, AddressInUse)
-"""Failures that one operation of a batch may have brought upon the others."""
+_OF_ALL = (DriverUnavailable, AmphoraGone, Unsuitable)
+"""Failures that no operation of a batch has brought upon the others: it is the amphora that fails. After any other
+failure the batch is halved."""
 _IDS_IN_LOG = 20
 """How many ids of a batch are in each line of the log."""
 _LOST = (LeaseLost, StaleVersion, StoreUnavailable)
@@ -65,10 +68,13 @@ class OperationRunner:
     def _run_bound(self, claim: Claim, taken_at: float, fresh_id: str | None) -> dict[str, BaseException | None]:
         self._keeper.add(claim, taken_at)
         work = Work(self._services, claim, Snapshot(), is_mine=lambda: self._keeper.is_mine(claim))
+        started = [fresh_id] if fresh_id is not None else []
         try:
-            results = self._run(work, fresh_id)
+            results = self._run(work, fresh_id, started)
         except _LOST as error:
             log.warning("lease lost or database gone: left to the next worker", lease=claim.key, reason=str(error))
+            if isinstance(error, StoreUnavailable):
+                self._take_attempts_back(claim, started)
             return {}
         except Exception as error:
             error.add_note(f"while running {structlog.contextvars.get_contextvars()}")  # whoever logs it is outside
@@ -79,10 +85,18 @@ class OperationRunner:
         ended: dict[str, BaseException | None] = {operation.id: None for operation in results.succeeded}
         return ended | {operation.id: error for operation, error in results.failed}
 
-    def _run(self, work: Work, fresh_id: str | None) -> Results:
+    def _take_attempts_back(self, claim: Claim, started: list[str]) -> None:
+        """An outage of the database is no operation's fault. Best effort: where it still says nothing, or the lease is
+        another worker's, the attempts stay counted."""
+        try:
+            take_back(self._services.database, claim, started)
+        except (LeaseLost, StoreError) as error:
+            log.warning("attempts stay counted", lease=claim.key, reason=str(error))
+
+    def _run(self, work: Work, fresh_id: str | None, started: list[str]) -> Results:
         settings = self._services.settings.worker
         results = Results()
-        started = time.monotonic()
+        began = time.monotonic()
         work.on_wait = lambda message: _tell(results, message, work)
         work.refresh()
         snapshot = work.current()
@@ -93,33 +107,35 @@ class OperationRunner:
         if batch.poisoned:
             results.failed = [(operation, _poison(operation)) for operation in batch.poisoned]
         elif batch.operations:
-            self._start(work, batch, fresh_id)
             name = "failovers" if batch.operations[0].action == Action.FAILOVER else "operations"
             priority = max(operation.priority for operation in batch.operations)
             with self._services.slots.hold(name, priority, work.on_wait, work.check):
+                self._start(work, batch, started)
                 self._apply(work, batch.operations, results)
+                _take_push_back(work)
         _complete(work, snapshot, batch, results)
         if len(batch.operations) > 1:
-            results.pause_ms = int(_pace(settings.batch_seconds, time.monotonic() - started) * 1000)
+            results.pause_ms = int(_pace(settings.batch_seconds, time.monotonic() - began) * 1000)
         work.check()
         record(self._services.database, work.claim, results)
         return results
 
-    def _start(self, work: Work, batch: Batch, fresh_id: str | None) -> None:
-        ids = [operation.id for operation in batch.operations if operation.id != fresh_id]
+    def _start(self, work: Work, batch: Batch, started: list[str]) -> None:
+        ids = [operation.id for operation in batch.operations if operation.id not in started]
         if ids:
             start(self._services.database, work.claim, ids, self._lease_ms)
+            started += ids
 
     def _apply(self, work: Work, operations: list[Operation], results: Results) -> None:
-        """Apply operations as one configuration; where they are refused, half of them at a time, so that only those
-        that are at fault fail."""
+        """Apply operations as one configuration; where that fails, half of them at a time, so that only those that are
+        at fault fail."""
         work.operations = operations
         try:
             self._engine.run_flow(build_flow(work), results.timeline)
         except _LOST:
             raise
         except Exception as error:  # whatever it was, it is recorded and reaches the caller
-            if len(operations) > 1 and isinstance(error, _REFUSALS):
+            if len(operations) > 1 and not isinstance(error, _OF_ALL):
                 for half in split(operations):
                     with structlog.contextvars.bound_contextvars(**_ids(half)):
                         self._apply(work, half, results)
@@ -141,6 +157,21 @@ def _ids(operations: list[Operation]) -> dict[str, str]:
 def _join(ids: list[str]) -> str:
     more = [f"and {len(ids) - _IDS_IN_LOG} more"] if len(ids) > _IDS_IN_LOG else []
     return ", ".join([*ids[:_IDS_IN_LOG], *more])
+
+
+def _take_push_back(work: Work) -> None:
+    """Where a push failed and may have come true all the same, push once more what was accepted: its amphora must not
+    run what its users are told has failed. One try: where that fails too, the next change does it."""
+    if not work.in_doubt:
+        return
+    work.operations = ()
+    try:
+        work.check()
+        push(work, lambda method, *arguments: method(*arguments))
+    except _LOST:
+        raise
+    except Exception as error:  # noqa: BLE001 - what failed is recorded whatever happens here
+        log.warning("a push may have come true that is recorded as failed", lease=work.claim.key, reason=str(error))
 
 
 def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) -> None:

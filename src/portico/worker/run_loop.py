@@ -83,6 +83,9 @@ class RunLoop:
             except StoreError as error:
                 log.warning("the database does not answer; trying again", reason=str(error))
                 due = None
+            except Exception:  # a defect must not cost a thread of this process either
+                log.exception("looking for work failed; trying again")
+                due = None
             pause = self._settings.poll_seconds
             if due is not None:
                 pause = min(pause, max(LOOK_SECONDS, due / 1000))
