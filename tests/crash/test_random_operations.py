@@ -25,7 +25,7 @@ from tests.crash.stage import Stage, make_settings
 from tests.crash.workers import WorkerProcess
 from tests.support.services import DatabaseSource, Server
 
-PAUSE_LEASE_SECONDS = 0.5
+PAUSE_LEASE_SECONDS = 1.0
 """Of workers that are paused: real seconds, which a test waits for before it lets them go on."""
 _PARENTS = {"pool": "load_balancer", "listener": "load_balancer", "member": "pool"}
 _NUMBERS = {"member": "weight", "listener": "connection_limit"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ class MariaDB(Server, DatabaseSource):
         """End its sessions, whose open transactions would hold its tables, and remove it."""
         sessions = self._execute("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s", name)
         for [session] in sessions:
-            self._execute(f"KILL CONNECTION {session}")
+            with suppress(pymysql.err.OperationalError):  # it has just ended by itself
+                self._execute(f"KILL CONNECTION {session}")
         self._execute(f"DROP DATABASE IF EXISTS `{name}`")
 
     @property
