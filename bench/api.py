@@ -100,7 +100,7 @@ class Bench:
     async def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """One request."""
         transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://bench") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             response = await client.request(method, path, json=body)
         response.raise_for_status()
         return response
@@ -131,8 +131,8 @@ async def call(app: Any, method: str, path: str, body: bytes) -> int:
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(b"host", b"bench"), (b"content-type", b"application/json"), (b"accept", b"*/*")],
-        "server": ("bench", 80),
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"accept", b"*/*")],
+        "server": ("localhost", 80),
         "client": ("127.0.0.1", 1),
     }
 

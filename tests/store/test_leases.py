@@ -16,13 +16,12 @@ from portico.store.leases import (
     arrive,
     fence,
     find_work,
-    hand_over,
     next_due_ms,
     release,
     renew,
     try_claim,
 )
-from portico.store.operations import Action, Receipt, Request, accept
+from portico.store.operations import Action, Receipt, Request, accept, hand_over
 from portico.store.priorities import Priority
 from tests.store.rows import at_once, expire, rows, write
 

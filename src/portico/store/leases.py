@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, bindparam, case, func, or_, select, update
+from sqlalchemy import Connection, Update, bindparam, case, func, or_, select, update
 
 from portico.errors import LeaseLost
 from portico.resources import Lease, Operation
@@ -109,12 +109,6 @@ def lock(connection: Connection, claim: Claim) -> None:
         raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
 
 
-def untry(connection: Connection, which: ColumnElement[bool]) -> None:
-    """Of these operations the running ones wait again, as if they had not been started."""
-    values = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None}
-    connection.execute(update(Operation).where(which, Operation.state == OperationState.RUNNING).values(**values))
-
-
 def release(
     connection: Connection, claim: Claim, *, finished: Sequence[str], version: int = 0, pause_ms: int = 0
 ) -> None:
@@ -170,18 +164,6 @@ def renew(database: Database, owner: str, claims: Iterable[Claim], lease_ms: int
         return {key for key, epoch in rows if wanted[key] == epoch}
 
     return database.transact(work)
-
-
-def hand_over(database: Database, owner: str) -> None:
-    """Let all leases of a process run out now, for others to take: what it still tries under them is fenced, and counts
-    as no attempt."""
-
-    def work(connection: Connection) -> None:
-        keys = connection.scalars(select(Lease.key).where(Lease.owner == owner).with_for_update()).all()
-        connection.execute(update(Lease).where(Lease.key.in_(keys)).values(owner=None, expires_at=0))
-        untry(connection, Operation.lease_key.in_(keys))
-
-    database.transact(work)
 
 
 def find_work(database: Database, limit: int) -> list[tuple[str, int]]:

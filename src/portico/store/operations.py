@@ -11,7 +11,19 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Insert, Select, Update, bindparam, delete, exists, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
 
 from portico.errors import AmphoraInUse, Conflict, IllegalTransition, InvalidInput, NoSuitableAmphora, PorticoError
 from portico.ports.notifier import Notice
@@ -23,7 +35,7 @@ from portico.store import rules
 from portico.store.ancestors import ancestors, nothing_above_goes, with_ancestors
 from portico.store.database import Database
 from portico.store.dialects import now_ms
-from portico.store.leases import Claim, arrive, fence, lock, take, untry
+from portico.store.leases import Claim, arrive, fence, lock, take
 from portico.store.positions import make_room
 from portico.store.priorities import Priority
 from portico.store.subjects import SUBJECTS, Subject
@@ -452,6 +464,24 @@ def take_back(database: Database, claim: Claim, operation_ids: list[str]) -> Non
         untry(connection, Operation.id.in_(operation_ids))
 
     database.transact(work)
+
+
+def hand_over(database: Database, owner: str) -> None:
+    """Let all leases of a process run out now, for others to take: what it still tries under them is fenced, and counts
+    as no attempt."""
+
+    def work(connection: Connection) -> None:
+        keys = connection.scalars(select(Lease.key).where(Lease.owner == owner).with_for_update()).all()
+        connection.execute(update(Lease).where(Lease.key.in_(keys)).values(owner=None, expires_at=0))
+        untry(connection, Operation.lease_key.in_(keys))
+
+    database.transact(work)
+
+
+def untry(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Of these operations the running ones wait again, as if they had not been started."""
+    values = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None}
+    connection.execute(update(Operation).where(which, Operation.state == OperationState.RUNNING).values(**values))
 
 
 def read_outcome(database: Database, operation_id: str) -> Outcome | None:

@@ -34,8 +34,8 @@ from portico.resources import Amphora, L7Policy, Lease, Listener, LoadBalancer, 
 from portico.resources.row import utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
 from portico.store.database import Database
-from portico.store.leases import Claim, release, untry
-from portico.store.operations import UNFINISHED, Action, replace_tags
+from portico.store.leases import Claim, release
+from portico.store.operations import UNFINISHED, Action, replace_tags, untry
 from portico.store.subjects import PARTS, SUBJECTS
 
 _DONE = (OperationState.SUCCEEDED, OperationState.FAILED)

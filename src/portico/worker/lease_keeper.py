@@ -8,7 +8,8 @@ import time
 import structlog
 
 from portico.store.database import Database
-from portico.store.leases import Claim, hand_over, renew
+from portico.store.leases import Claim, renew
+from portico.store.operations import hand_over
 from portico.store.slots import REUSE_SECONDS, Slots
 
 log = structlog.get_logger()
