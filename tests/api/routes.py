@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -9,7 +11,9 @@ from uuid import uuid4
 from fastapi.routing import _IncludedRouter
 from sqlalchemy import inspect, text
 
+from portico.store.schema import upgrade
 from tests.api.service import SUBNET, Service
+from tests.support.services import Services
 
 Address = tuple[str, str]
 """Method and path."""
@@ -121,6 +125,15 @@ class World:
                 for table in inspect(engine).get_table_names()
                 if table != "slot"
             }
+
+
+@contextmanager
+def open_world(services: Services) -> Iterator[World]:
+    """One of everything, in project p1, on a SQLite database of its own."""
+    with services.sqlite.lend_database(upgrade) as url:
+        service = Service(url)
+        yield make_world(service)
+        service.close()
 
 
 def make_world(service: Service) -> World:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from portico.api.rules import PREFIX, list_rules
-from portico.store.schema import upgrade
-from tests.api.routes import LISTS, OFFERS, UNGUARDED, WITHOUT_RULE, Address, World, make_world, routes_of
-from tests.api.service import COLLECTION, SUBNET, Service, any_id
+from tests.api.routes import LISTS, OFFERS, UNGUARDED, WITHOUT_RULE, Address, World, open_world, routes_of
+from tests.api.service import COLLECTION, SUBNET, any_id
 from tests.support.services import Services
 
 MEMBER = "load-balancer_member"
@@ -20,10 +19,8 @@ OBSERVER = "load-balancer_observer"
 @pytest.fixture(scope="module")
 def world(services: Services) -> Iterator[World]:
     """One of everything in p1. Shared: no test here changes it, and each says so."""
-    with services.sqlite.lend_database(upgrade) as url:
-        service = Service(url)
-        yield make_world(service)
-        service.close()
+    with open_world(services) as world:
+        yield world
 
 
 def walk(world: World, project: str | None, roles: str = "") -> Iterator[tuple[Address, Any]]:

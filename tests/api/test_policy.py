@@ -17,9 +17,7 @@ from portico.api.identity import Identity
 from portico.api.policy import Policy
 from portico.api.rules import PREFIX, describe_rules, list_rules
 from portico.errors import InvalidInput
-from portico.store.schema import upgrade
-from tests.api.routes import UNGUARDED, WITHOUT_RULE, World, make_world, routes_of
-from tests.api.service import Service
+from tests.api.routes import UNGUARDED, WITHOUT_RULE, World, open_world, routes_of
 from tests.support.services import Services
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "policy.md"
@@ -30,10 +28,8 @@ FLAVORS = f"{PREFIX}flavor:get_all"
 @pytest.fixture(scope="module")
 def world(services: Services) -> Iterator[World]:
     """One of everything in p1, which no test here changes."""
-    with services.sqlite.lend_database(upgrade) as url:
-        service = Service(url)
-        yield make_world(service)
-        service.close()
+    with open_world(services) as world:
+        yield world
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 
 import structlog
@@ -11,6 +9,7 @@ import structlog
 from portico.bootstrap import build_health_client, build_health_manager
 from portico.cli.configuration import fail, read_settings
 from portico.cli.database import require_newest_schema
+from portico.cli.stop_signals import stop_on_signals
 from portico.errors import PorticoError
 from portico.store.database import Database
 
@@ -18,9 +17,7 @@ from portico.store.database import Database
 def run_health_manager(config: Path | None) -> None:
     """Watch until SIGTERM or Ctrl-C; then finish what is under way and let another health manager take over."""
     settings = read_settings(config)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_on_signals()
     database, client = Database(settings.database), build_health_client(settings)
     try:
         require_newest_schema(settings.database.url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import threading
 import time
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -12,6 +13,14 @@ from typing import Any, Self
 ONE_REQUEST_SECONDS = 0.5
 """Signals that come this close together are one request: a closing terminal sends more than one, as do programs that
 pass Ctrl-C on to what has got it already."""
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set, for as long as the process lives. For the main thread."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
 
 
 class StopSignals:

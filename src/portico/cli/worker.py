@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -19,6 +18,7 @@ import typer
 from portico.bootstrap import build_worker, log_plainly
 from portico.cli.configuration import fail, read_settings
 from portico.cli.database import require_newest_schema
+from portico.cli.stop_signals import stop_on_signals
 from portico.errors import PorticoError
 from portico.settings import Settings
 from portico.worker.run_loop import RunLoop
@@ -49,7 +49,7 @@ def run_worker(settings: Settings) -> int:
         InvalidInput: ``messaging.url`` is wrong.
     """
     _log_to_stderr()
-    stopping = _stop_on_signals()
+    stopping = stop_on_signals()
     controller_worker = build_worker(settings)
     loop = RunLoop(controller_worker)
     loop.start()
@@ -72,17 +72,10 @@ def _log_to_stderr() -> None:
     log_plainly()
 
 
-def _stop_on_signals() -> threading.Event:
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    return stopping
-
-
 def _run_processes(config: Path | None, count: int) -> int:
     """Keep so many processes running, starting another one for each that dies, until told to stop."""
     _log_to_stderr()
-    stopping = _stop_on_signals()
+    stopping = stop_on_signals()
     context = multiprocessing.get_context("spawn")  # a fork would share connections and locks
 
     def start() -> tuple[float, SpawnProcess]:
