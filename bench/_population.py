@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import insert, text
 
 from portico.resources import Amphora, Lease, Listener, LoadBalancer, Member, Operation, Pool, Row, Vip
+from portico.resources.load_balancer import vip_address_columns
+from portico.resources.member import canonical_columns
 from portico.resources.row import new_id, utc_now
 from portico.settings import DatabaseSettings
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus
@@ -45,14 +47,15 @@ def _add_tree(rows: dict[type[Row], list[dict[str, Any]]], number: int) -> None:
     part = {"load_balancer_id": balancer, "applied": True, **_BUILT}
     address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
     rows[LoadBalancer].append({"id": balancer, "name": f"lb {number}", **_BUILT})
-    rows[Vip].append({"load_balancer_id": balancer, "position": 0, "ip_address": address, "port_id": new_id()})
+    vip = {"load_balancer_id": balancer, "position": 0, "port_id": new_id()}
+    rows[Vip].append(vip | vip_address_columns(address))
     rows[Lease].append({"key": balancer, "epoch": 1, "config_version": 1 << 16 | 1})
     rows[Amphora].append({"id": new_id(), "load_balancer_id": balancer, "status": AmphoraStatus.ALLOCATED})
     rows[Pool].append({"id": pool, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", **part})
     rows[Listener].append({"id": new_id(), "protocol": "HTTP", "protocol_port": 80, "default_pool_id": pool, **part})
     for host in (1, 2):
         member = {"id": new_id(), "pool_id": pool, "address": f"198.51.100.{host}", "protocol_port": 80}
-        rows[Member].append({**member, **part})
+        rows[Member].append({**member, **part, **canonical_columns(member)})
     done = {"state": OperationState.SUCCEEDED, "attempts": 1, "finished_at": utc_now()}
     subject = {"subject_type": "load_balancer", "subject_id": balancer, "load_balancer_id": balancer}
     rows[Operation].append({"id": new_id(), "action": Action.CREATE, "lease_key": balancer, **subject, **done})

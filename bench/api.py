@@ -31,6 +31,7 @@ from bench._http_load import Rate, measure_rate, serve
 from portico.api import create_app
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.resources import Lease, LoadBalancer, Tag, Vip
+from portico.resources.load_balancer import vip_address_columns
 from portico.settings import DatabaseSettings, Settings
 from portico.store.database import Database
 from portico.store.requests import Requests
@@ -161,7 +162,8 @@ def fill(database: Database, amount: int) -> None:
             insert(LoadBalancer), [{"id": one, "name": f"lb-{n}", **shared} for n, one in enumerate(ids)]
         )
         vips = [
-            {"load_balancer_id": one, "position": 0, "ip_address": f"10.0.{n >> 8}.{n & 255}", "subnet_id": subnet_id}
+            {"load_balancer_id": one, "position": 0, "subnet_id": subnet_id}
+            | vip_address_columns(f"10.0.{n >> 8}.{n & 255}")
             for n, one in enumerate(ids)
         ]
         connection.execute(insert(Vip), vips)

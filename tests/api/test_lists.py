@@ -329,6 +329,8 @@ def test_views_show_what_can_be_set_and_every_column(kind: str) -> None:
         "load_balancer_id",  # shown as loadbalancers
         "topology",  # what the flavor said
         "applied",  # the worker's own
+        "canonical_address",  # what addresses are compared by
+        "canonical_monitor_address",
         "pool_id",  # shown as pools, or part of the address
         "l7policy_id",  # part of the address
         "persistence_type",  # the four of session_persistence

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from portico.errors import InvalidInput
 from portico.resources import Spec
+from portico.resources.address import canonical_address
 from portico.resources.pool import SessionPersistenceSpec
 from portico.settings import ValidationSettings
 from tests.unit.spec_cases import (
@@ -69,13 +70,26 @@ def test_what_a_kind_needs_is_needed(kind: str) -> None:
         assert refusal.value.field == field
 
 
-def test_canonical_spelling_of_addresses() -> None:
-    """An address has one spelling in the database, so that the constraint on addresses means something."""
-    assert SPECS["load_balancer"].parse({"vip_address": "2001:DB8:0::1"}, RULES).model_dump()["vip_address"] == (
-        "2001:db8::1"
-    )
-    listener = SPECS["listener"].parse({**VALID["listener"], "allowed_cidrs": ["10.1.2.3/8"]}, RULES)
-    assert listener.model_dump()["allowed_cidrs"] == ["10.0.0.0/8"]
+def test_addresses_and_flags_stay_as_they_are_spelled() -> None:
+    """What a user sees is what he said; canonical forms are made beside it."""
+    address = "2001:DB8:0::1"
+    assert SPECS["load_balancer"].parse({"vip_address": address}, RULES).model_dump()["vip_address"] == address
+    said = {"allowed_cidrs": ["10.1.2.3/8", "2001:DB8::/32"], "insert_headers": {"X-Forwarded-For": "True"}}
+    listener = SPECS["listener"].parse({**VALID["listener"], **said}, RULES).model_dump()
+    assert {name: listener[name] for name in said} == said
+
+
+@pytest.mark.parametrize(
+    ("spellings", "canonical"),
+    [
+        (("2001:db8::1", "2001:DB8:0:0:0:0:0:1", "2001:0db8::0001"), "2001:db8::1"),
+        (("::ffff:10.0.0.1", "::FFFF:a00:1", "0:0:0:0:0:ffff:10.0.0.1"), "::ffff:10.0.0.1"),
+        (("10.0.0.1",), "10.0.0.1"),
+    ],
+)
+def test_an_address_has_one_canonical_form(spellings: tuple[str, ...], canonical: str) -> None:
+    """However it is spelled, and whichever version of Python asks."""
+    assert {canonical_address(one) for one in spellings} == {canonical}
 
 
 def test_what_a_deployment_allows_is_allowed() -> None:

@@ -82,16 +82,16 @@ def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
 
 def _additional_vips(given: Any, first_subnet: Any) -> list[dict[str, Any]]:
     """What a load balancer's further addresses are asked for by: each in a subnet of its own."""
-    subnets = {first_subnet} if isinstance(first_subnet, str) else set()
+    subnets = {first_subnet.lower()} if isinstance(first_subnet, str) else set()
     vips = []
     for one in as_objects({"additional_vips": given}, "additional_vips"):
         if one.pop("port_id", None) is not None:
             raise InvalidInput("additional_vips.port_id", "cannot be chosen here; name subnet_id and ip_address")
         if not isinstance(one.get("subnet_id"), str):
             raise InvalidInput("additional_vips.subnet_id", "is needed: the id of a subnet")
-        if one["subnet_id"] in subnets:
+        if one["subnet_id"].lower() in subnets:
             raise InvalidInput("additional_vips.subnet_id", "is named twice: there may be one VIP in each subnet")
-        subnets.add(one["subnet_id"])
+        subnets.add(one["subnet_id"].lower())
         vips.append({name: value for name, value in one.items() if value is not None})
     return vips
 

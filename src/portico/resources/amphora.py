@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, String, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from portico.resources.address import in_canonical_form
 from portico.resources.load_balancer import Vip
 from portico.resources.row import UUID, Row, new_id, table_of, utc_now
-from portico.resources.view import Shown, View, time
+from portico.resources.view import Shown, Sought, View, time
 from portico.status import AmphoraRole, AmphoraStatus
 
 
@@ -69,6 +71,11 @@ def _of_vip(own: Any, column: str) -> Shown:
     return Shown(func.coalesce(own, correlated), schema={"type": ["string", "null"]})
 
 
+def _address(shown: Shown) -> Shown:
+    """An amphora's addresses are those that its network knows: canonical, and found by every spelling."""
+    return replace(shown, sought=Sought(shown.source, in_canonical_form))
+
+
 AMPHORA_VIEW = View(
     "amphora",
     "amphorae",
@@ -76,9 +83,9 @@ AMPHORA_VIEW = View(
         "id": Shown(Amphora.id),
         "loadbalancer_id": Shown(Amphora.load_balancer_id),
         "compute_id": Shown(Amphora.compute_id),
-        "lb_network_ip": Shown(Amphora.lb_network_ip),
-        "vrrp_ip": _of_vip(Amphora.vrrp_ip, "ip_address"),
-        "ha_ip": _of_vip(Amphora.ha_ip, "ip_address"),
+        "lb_network_ip": _address(Shown(Amphora.lb_network_ip)),
+        "vrrp_ip": _address(_of_vip(Amphora.vrrp_ip, "canonical_address")),
+        "ha_ip": _address(_of_vip(Amphora.ha_ip, "canonical_address")),
         "vrrp_port_id": _of_vip(Amphora.vrrp_port_id, "port_id"),
         "ha_port_id": _of_vip(Amphora.ha_port_id, "port_id"),
         "vrrp_interface": Shown(Amphora.vrrp_interface),

@@ -79,13 +79,14 @@ class Listener(Part, Row):
 def _check_cidr(value: str) -> str:
     if "%" in value:  # a zone may be any text, line breaks included
         raise ValueError("must be a network without a zone")
-    return str(ip_network(value, strict=False))
+    ip_network(value, strict=False)
+    return value
 
 
 def _check_flag(value: str) -> str:
     if value.lower() not in ("true", "false"):
         raise ValueError('must be "true" or "false"')
-    return value.lower()
+    return value
 
 
 Cidr = Annotated[str, AfterValidator(_check_cidr)]

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ForeignKey, String, UniqueConstraint, and_, case, cast, func, or_
 from sqlalchemy.orm import Mapped, mapped_column
 
+from portico.resources.address import Address, canonical_address, in_canonical_form
 from portico.resources.operation import Lease
 from portico.resources.row import UUID, ApiObject, Id, Name, Row, Spec, table_of
-from portico.resources.view import ENABLED, Related, Shown, View, own_fields
+from portico.resources.view import ENABLED, Related, Shown, Sought, View, own_fields
 from portico.status import SHOWN_AS_UPDATING, ProvisioningStatus
 
 
-def _check_address(value: str) -> str:
-    # The zone of an IPv6 address may be any text, line breaks included, and means something on one host only.
-    if "%" in value:
-        raise ValueError("must be an address without a zone")
-    return str(ip_address(value))
-
-
-Address = Annotated[str, AfterValidator(_check_address)]
-"""An IPv4 or IPv6 address, in its canonical spelling."""
-
-
-def host_address(value: str | None) -> str | None:
-    """The address, where it is in 127.0.0.0/8: what the loopback network gives, and no other."""
-    return value if value is not None and value.startswith("127.") else None
+def vip_address_columns(address: str | None) -> dict[str, str | None]:
+    """The columns of a ``Vip`` that hold its address: as it was sent, in the form by which it is compared, and once
+    more where it is in 127.0.0.0/8: what the loopback network gives, and no other."""
+    canonical = canonical_address(address) if address is not None else None
+    of_host = canonical if canonical is not None and canonical.startswith("127.") else None
+    return {"ip_address": address, "canonical_address": canonical, "host_address": of_host}
 
 
 class LoadBalancer(ApiObject, Row):
@@ -55,13 +47,16 @@ class Vip(Row):
     """
 
     __tablename__ = "vip"
-    __table_args__ = (UniqueConstraint("subnet_id", "ip_address"),)
+    __table_args__ = (UniqueConstraint("subnet_id", "canonical_address"),)
 
     load_balancer_id: Mapped[str] = mapped_column(ForeignKey("load_balancer.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     ip_address: Mapped[str | None] = mapped_column(String(64), default=None)
+    """As its user spelled it, where he asked for it."""
+    canonical_address: Mapped[str | None] = mapped_column(String(64), default=None)
+    """The address in the form by which it is compared."""
     host_address: Mapped[str | None] = mapped_column(String(64), unique=True, default=None)
-    """The address again, where it is the host's own (``host_address``); whoever writes the one writes the other."""
+    """And again, where it is the host's own: whoever writes one of the three writes all (``vip_address_columns``)."""
     subnet_id: Mapped[str | None] = mapped_column(UUID, default=None)
     network_id: Mapped[str | None] = mapped_column(UUID, default=None)
     port_id: Mapped[str | None] = mapped_column(UUID, default=None)
@@ -126,8 +121,10 @@ _VIP_TEXT = (
 
 
 def _is_additional_vip(values: Sequence[str]) -> Any:
-    """Further addresses are found by themselves and by their subnets."""
-    return and_(_ANY_VIP.c.position > 0, or_(_ANY_VIP.c.ip_address.in_(values), _ANY_VIP.c.subnet_id.in_(values)))
+    """Further addresses are found by themselves, however they are spelled, and by their subnets."""
+    addresses = [in_canonical_form(value) for value in values]
+    is_one = or_(_ANY_VIP.c.canonical_address.in_(addresses), _ANY_VIP.c.subnet_id.in_(values))
+    return and_(_ANY_VIP.c.position > 0, is_one)
 
 
 _SHOWN_STATUS = case(
@@ -148,7 +145,7 @@ LOAD_BALANCER_VIEW = View(
         "provider": Shown(LoadBalancer.provider),
         "flavor_id": Shown(LoadBalancer.flavor_id),
         "availability_zone": Shown(LoadBalancer.availability_zone),
-        "vip_address": Shown(Vip.ip_address),
+        "vip_address": Shown(Vip.ip_address, sought=Sought(Vip.canonical_address, in_canonical_form)),
         "vip_subnet_id": Shown(Vip.subnet_id),
         "vip_network_id": Shown(Vip.network_id),
         "vip_port_id": Shown(Vip.port_id),

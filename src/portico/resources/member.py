@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, model_validator
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.load_balancer import Address
+from portico.resources.address import Address, canonical_address, in_canonical_form
 from portico.resources.row import UUID, FieldError, Id, Part, Row, Spec, rules_of
-from portico.resources.view import OF_PART, Shown, View, own_fields
+from portico.resources.view import OF_PART, Shown, Sought, View, own_fields
 from portico.settings import ValidationSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -22,15 +23,18 @@ class Member(Part, Row):
     """One server."""
 
     __tablename__ = "member"
-    CONSTRAINTS = (UniqueConstraint("pool_id", "address", "protocol_port"),)
+    CONSTRAINTS = (UniqueConstraint("pool_id", "canonical_address", "protocol_port"),)
 
     pool_id: Mapped[str] = mapped_column(ForeignKey("pool.id", ondelete="CASCADE"), index=True)
     address: Mapped[str] = mapped_column(String(64))
+    canonical_address: Mapped[str] = mapped_column(String(64))
+    """The address in the form by which it is compared; ``address`` is as it was sent."""
     protocol_port: Mapped[int]
     weight: Mapped[int] = mapped_column(default=1)
     backup: Mapped[bool] = mapped_column(default=False)
     subnet_id: Mapped[str | None] = mapped_column(UUID, default=None)
     monitor_address: Mapped[str | None] = mapped_column(String(64), default=None)
+    canonical_monitor_address: Mapped[str | None] = mapped_column(String(64), default=None)
     monitor_port: Mapped[int | None] = mapped_column(default=None)
     vnic_type: Mapped[str] = mapped_column(String(64), default="normal")
 
@@ -72,17 +76,30 @@ def _check_reachable(field: str, address: IPv4Address | IPv6Address, rules: Vali
             raise FieldError(field, f"addresses in {network} are not allowed here")
 
 
+def canonical_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that hold the canonical forms of those addresses that ``fields`` has."""
+    return {
+        f"canonical_{name}": canonical_address(fields[name]) if fields[name] is not None else None
+        for name in ("address", "monitor_address")
+        if name in fields
+    }
+
+
+def _address(column: Any, canonical: Any) -> Shown:
+    return Shown(column, sought=Sought(canonical, in_canonical_form))
+
+
 MEMBER_VIEW = View(
     "member",
     "members",
     {
         **own_fields(Member, name=Member.name),
-        "address": Shown(Member.address),
+        "address": _address(Member.address, Member.canonical_address),
         "protocol_port": Shown(Member.protocol_port),
         "weight": Shown(Member.weight),
         "backup": Shown(Member.backup),
         "subnet_id": Shown(Member.subnet_id),
-        "monitor_address": Shown(Member.monitor_address),
+        "monitor_address": _address(Member.monitor_address, Member.canonical_monitor_address),
         "monitor_port": Shown(Member.monitor_port),
         "vnic_type": Shown(Member.vnic_type),
         "pool_id": Shown(Member.pool_id, hidden=True),

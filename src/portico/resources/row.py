@@ -167,13 +167,19 @@ class Spec(BaseModel):
 
     @classmethod
     def parse_changes(
-        cls, present: dict[str, Any], changes: dict[str, Any], rules: ValidationSettings
+        cls,
+        present: dict[str, Any],
+        changes: dict[str, Any],
+        rules: ValidationSettings,
+        *,
+        also: frozenset[str] = frozenset(),
     ) -> dict[str, Any]:
         """Check an update: the object as it would be afterwards has to satisfy every rule.
 
         Args:
             present: the writable fields as they are.
             changes: changed attributes; None resets one to its default.
+            also: attributes that may be changed although only a create may set them.
 
         Returns: the changed attributes with their new values (defaults filled in for None).
 
@@ -185,7 +191,7 @@ class Spec(BaseModel):
         for name in changes:
             if name not in cls.model_fields:
                 raise InvalidInput(str(name), "is not an attribute that can be set")
-            if name in cls.IMMUTABLE:
+            if name in cls.IMMUTABLE - also:
                 raise InvalidInput(name, "cannot be changed after creation")
         completed = cls.complete(present, changes)
         result = cls.parse({**present, **completed}, rules)

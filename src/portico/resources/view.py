@@ -26,6 +26,14 @@ _LINKS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Sought:
+    """What a filter compares where it is not what is shown: the ``source``, with what ``form`` makes of its values."""
+
+    source: Any
+    form: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """A field that comes from a column (or an expression of columns).
 
@@ -34,12 +42,14 @@ class Shown:
         show: makes of its value what is shown; None shows it as it is.
         schema: JSON schema of what is shown, where the column's type does not tell.
         hidden: the field is for filters only.
+        sought: what filters compare; None means what is shown.
     """
 
     source: Any
     show: Callable[[Any], Any] | None = None
     schema: dict[str, Any] | None = None
     hidden: bool = False
+    sought: Sought | None = None
 
     @property
     def shown_schema(self) -> dict[str, Any]:

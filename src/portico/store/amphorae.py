@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from portico.errors import AddressInUse
 from portico.resources import Amphora, Lease, Vip
-from portico.resources.load_balancer import host_address
+from portico.resources.load_balancer import vip_address_columns
 from portico.resources.row import new_id, utc_now
 from portico.status import AmphoraStatus, sources
 from portico.store.database import Database
@@ -126,7 +126,7 @@ class AmphoraRows:
             AddressInUse: another load balancer has this address.
         """
         if "ip_address" in values:
-            values["host_address"] = host_address(values["ip_address"])
+            values |= vip_address_columns(values["ip_address"])
 
         def work(connection: Connection) -> None:
             fence(connection, self._claim, self._lease_ms)

@@ -23,7 +23,7 @@ from portico.resources import (
     Tag,
     Vip,
 )
-from portico.resources.load_balancer import host_address
+from portico.resources.load_balancer import vip_address_columns
 from portico.resources.row import new_id, table_of
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, shown_status
@@ -199,8 +199,7 @@ def _insert_vips(connection: Connection, load_balancer_id: str, fields: dict[str
     for position, vip in enumerate([primary, *additional]):
         requested = vip["ip_address"] is not None
         row = {"load_balancer_id": load_balancer_id, "position": position, "requested": requested}
-        row["host_address"] = host_address(vip["ip_address"])
-        _insert(connection, Vip, {**row, **vip})
+        _insert(connection, Vip, {**row, **vip, **vip_address_columns(vip["ip_address"])})
 
 
 def _place(

@@ -260,6 +260,8 @@ def _has(view: View, field: Related, values: Sequence[str]) -> Any:
 def _equals(name: str, field: Shown, values: Sequence[str]) -> Any:
     """Whether a field has one of these values. Raises InvalidInput for one that is not of its type."""
     source = field.source
+    if field.sought is not None:
+        source, values = field.sought.source, [field.sought.form(value) for value in values]
     if field.is_list:
         possible = [json.dumps(value) for value in _storable(values)]
         return holds_one_of(source, *possible) if possible else false()

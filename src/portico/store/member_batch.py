@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from portico.errors import Conflict, InvalidInput, PoolNotFound
 from portico.resources import Member, Operation, Pool, Tag
+from portico.resources.address import canonical_address
 from portico.resources.row import new_id, table_of, utc_now
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, sources
@@ -24,6 +25,9 @@ from portico.store.subjects import SUBJECTS
 _RESET = ("weight", "backup", "admin_state_up", "monitor_address", "monitor_port")
 """What goes back to its default where a batch does not say it: a batch says what the members are to be. Names, tags
 and subnets stay, as in the reference."""
+_ALSO = frozenset({"address", "subnet_id"})
+"""What a batch may change, where the change of one member may not: each entry has the attributes of a create, as in the
+reference. The address is the member's own, but may be in another spelling."""
 _MEMBER = SUBJECTS["member"]
 
 
@@ -61,7 +65,7 @@ def replace_members(
     hold(connection, load_balancer_id)
     check_staying(connection, SUBJECTS["pool"], pool["id"])
     rows = connection.execute(select(table_of(Member)).where(Member.pool_id == pool_id)).mappings()
-    present = {(row["address"], row["protocol_port"]): dict(row) for row in rows}
+    present = {(row["canonical_address"], row["protocol_port"]): dict(row) for row in rows}
     wanted = _parse(members, present, settings)
     added = [fields for key, fields in wanted.items() if key not in present]
     _insert(connection, dict(pool), added, request_id)
@@ -81,12 +85,12 @@ def _parse(
     present: Mapping[tuple[str, int], dict[str, Any]],
     settings: ValidationSettings,
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    """Address and port to fields: all of them for a new member; for one that is there those that were given, and
-    those that a batch resets."""
+    """Canonical address and port to fields: all of them for a new member; for one that is there those that were given,
+    and those that a batch resets."""
     wanted: dict[tuple[str, int], dict[str, Any]] = {}
     for given in members:
         fields = _MEMBER.spec.parse(dict(given), settings).model_dump()
-        key = (fields["address"], fields["protocol_port"])
+        key = (canonical_address(fields["address"]), fields["protocol_port"])
         if key in wanted:
             raise InvalidInput("members", f"{key[0]} port {key[1]} is named twice")
         row = present.get(key)
@@ -140,7 +144,7 @@ def _change(
             if (set(value) if name == "tags" else value) != before[name] and name != "project_id"
         }
         if changes:
-            request = Request(Action.UPDATE, "member", row["id"], changes, request_id)
+            request = Request(Action.UPDATE, "member", row["id"], changes, request_id, also=_ALSO)
             accept_in(connection, request, new_id(), settings)
             changed += 1
     return changed

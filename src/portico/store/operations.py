@@ -72,7 +72,8 @@ _STATUS_OF = {
 class Request:
     """Something that is asked for. ``claimant`` (an owner's name and the lease's milliseconds) takes the lease in the
     same transaction, if it is free: the caller will run the operation itself. ``anew`` is an update of a load balancer
-    that changes nothing: its configuration is pushed once more."""
+    that changes nothing: its configuration is pushed once more. ``also`` names attributes that it may change although
+    only a create may set them (``Spec.IMMUTABLE``)."""
 
     action: Action
     kind: str
@@ -81,6 +82,7 @@ class Request:
     request_id: str | None = None
     claimant: tuple[str, int] | None = None
     anew: bool = False
+    also: frozenset[str] = frozenset()
 
     def notice(self, operation_id: str) -> Notice:
         """What is announced once it is accepted as this operation."""
@@ -302,7 +304,7 @@ def _check_changes(
     if request.action != Action.UPDATE:
         return None
     given = {} if request.anew else subject.check_changes(request.changes)
-    return subject.spec.parse_changes(subject.writable(row), given, settings)
+    return subject.spec.parse_changes(subject.writable(row), given, settings, also=request.also)
 
 
 def _priority(subject: Subject, request: Request, row: dict[str, Any]) -> int:

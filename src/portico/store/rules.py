@@ -82,7 +82,7 @@ def _check_cidrs(connection: Connection, load_balancer_id: str, cidrs: Sequence[
     addresses = connection.scalars(select(Vip.ip_address).where(Vip.load_balancer_id == load_balancer_id)).all()
     versions = {ip_address(address).version for address in addresses if address is not None}
     for cidr in cidrs:
-        if None not in addresses and ip_network(cidr).version not in versions:
+        if None not in addresses and ip_network(cidr, strict=False).version not in versions:
             known = ", ".join(str(address) for address in addresses)
             raise InvalidInput("allowed_cidrs", f"{cidr} is of another IP version than the VIPs ({known})")
 

@@ -51,7 +51,12 @@ _BRANCHES: tuple[tuple[type[Row], str], ...] = (
     (L7Policy, _OF_LOAD_BALANCER),
     (L7Rule, _OF_LOAD_BALANCER),
 )
-_LEFT_OUT = frozenset({"description", "updated_at", "timeline", "started_at", "finished_at"})
+_LEFT_OUT = frozenset(
+    {
+        *("description", "updated_at", "timeline", "started_at", "finished_at"),
+        *("canonical_address", "canonical_monitor_address"),  # for the database to compare; others make it themselves
+    }
+)
 _DIALECTS = {
     "sqlite": sqlite.dialect,
     "postgresql": postgresql.dialect,

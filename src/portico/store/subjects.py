@@ -45,7 +45,7 @@ from portico.resources.l7policy import L7POLICY_VIEW
 from portico.resources.l7rule import L7RULE_VIEW
 from portico.resources.listener import LISTENER_VIEW
 from portico.resources.load_balancer import LOAD_BALANCER_VIEW
-from portico.resources.member import MEMBER_VIEW
+from portico.resources.member import MEMBER_VIEW, canonical_columns
 from portico.resources.pool import POOL_VIEW, persistence_columns
 from portico.resources.row import table_of
 from portico.resources.view import View
@@ -101,6 +101,8 @@ class Subject:
         columns = {name: value for name, value in fields.items() if name in table_of(self.model).columns}
         if self.model is Pool and "session_persistence" in fields:
             columns |= persistence_columns(fields["session_persistence"])
+        if self.model is Member:
+            columns |= canonical_columns(fields)
         return columns
 
 

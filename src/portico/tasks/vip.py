@@ -7,6 +7,7 @@ from typing import Any
 from portico.errors import AddressInUse, InvalidInput
 from portico.ports.network import VipAllocation, VipRequest
 from portico.resources import Vip
+from portico.resources.address import canonical_address
 from portico.tasks.work import Work, WorkTask
 
 TRIES = 16
@@ -18,8 +19,25 @@ def allocation_of(vip: Vip) -> VipAllocation | None:
     if vip.ip_address is None or vip.port_id is None:
         return None
     return VipAllocation(
-        vip.load_balancer_id, vip.position, vip.ip_address, vip.subnet_id or "", vip.network_id or "", vip.port_id
+        vip.load_balancer_id,
+        vip.position,
+        canonical_address(vip.ip_address),
+        vip.subnet_id or "",
+        vip.network_id or "",
+        vip.port_id,
     )
+
+
+def _request(vip: Vip, attempt: int = 0) -> VipRequest:
+    address = canonical_address(vip.ip_address) if vip.ip_address is not None else None
+    return VipRequest(vip.load_balancer_id, vip.position, address, vip.subnet_id, vip.network_id, vip.port_id, attempt)
+
+
+def _spelling(vip: Vip, given: str) -> str:
+    """How an address that the network gave is recorded: as its user spelled it, where he asked for it."""
+    if vip.ip_address is not None and canonical_address(vip.ip_address) == canonical_address(given):
+        return vip.ip_address
+    return given
 
 
 class AllocateVips(WorkTask):
@@ -40,15 +58,12 @@ class AllocateVips(WorkTask):
     def _allocate(self, vip: Vip) -> None:
         network = self.work.services.network
         for attempt in range(TRIES):
-            request = VipRequest(
-                vip.load_balancer_id, vip.position, vip.ip_address, vip.subnet_id, vip.network_id, vip.port_id, attempt
-            )
-            allocation = self.work.patiently(network.allocate_vip, request)
+            allocation = self.work.patiently(network.allocate_vip, _request(vip, attempt))
             try:
                 self.work.rows.write_vip(
                     vip.load_balancer_id,
                     vip.position,
-                    ip_address=allocation.ip_address,
+                    ip_address=_spelling(vip, allocation.ip_address),
                     subnet_id=allocation.subnet_id,
                     network_id=allocation.network_id,
                     port_id=allocation.port_id,
@@ -92,9 +107,8 @@ def release_vips(work: Work, positions: list[int] | None) -> None:
 def _find_unrecorded(work: Work, vip: Vip) -> VipAllocation | None:
     """A VIP that the network may have made for a try whose reply was lost. Asking again finds it; where there was none
     it makes one, which is released at once."""
-    request = VipRequest(vip.load_balancer_id, vip.position, vip.ip_address, vip.subnet_id, vip.network_id, vip.port_id)
     try:
-        return work.patiently(work.services.network.allocate_vip, request)
+        return work.patiently(work.services.network.allocate_vip, _request(vip))
     except (AddressInUse, InvalidInput):
         return None  # this address was never this load balancer's
 

@@ -1,0 +1,40 @@
+"""Addresses: kept and shown as they were sent, compared by one canonical form beside that."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+
+def canonical_address(value: str) -> str:
+    """The one spelling of an IPv4 or IPv6 address by which it is compared, and which everything outside is given.
+
+    Raises:
+        ValueError: it is none.
+    """
+    address = ip_address(value)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return f"::ffff:{address.ipv4_mapped}"  # of which Python's own spelling depends on its version
+    return str(address)
+
+
+def in_canonical_form(value: str) -> str:
+    """What to look for among canonical addresses: any other text as it is, which will not be found."""
+    try:
+        return canonical_address(value)
+    except ValueError:
+        return value
+
+
+def _check_address(value: str) -> str:
+    # The zone of an IPv6 address may be any text, line breaks included, and means something on one host only.
+    if "%" in value:
+        raise ValueError("must be an address without a zone")
+    ip_address(value)
+    return value
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+"""An IPv4 or IPv6 address, as it was spelled."""
