@@ -125,7 +125,8 @@ class NetworkSettings(_Group):
 
     driver: Literal["loopback", "noop"] = "loopback"
     vip_range: str = "127.64.0.0/10"
-    """The part of 127.0.0.0/8 that the loopback driver hands out."""
+    """The part of 127.0.0.0/8 that the loopback driver's VIPs are in, chosen or asked for. This host's own services
+    should not be in it: a VIP at the address of one gets what is meant for it while it is away."""
 
 
 class ComputeSettings(_Group):

@@ -14,7 +14,7 @@ import pytest
 from portico.drivers.network_loopback import LoopbackNetwork
 from portico.drivers.network_noop import NoopNetwork
 from portico.errors import AddressInUse, DriverUnavailable, InvalidInput
-from portico.ports.network import Network, VipRequest
+from portico.ports.network import Network, NetworkFeature, VipAllocation, VipRequest
 
 
 def make_id() -> str:
@@ -29,6 +29,8 @@ class NetworkContract(ABC):
     """An address that a user may ask for."""
     foreign_addresses: ClassVar[tuple[str, ...]]
     """Some that are not this network's."""
+    offers: ClassVar[bool] = True
+    """Feature: it can say beforehand, without anybody else, which VIP it would make."""
     keeps_vips: ClassVar[bool] = True
     """Feature: VIPs exist in the network. Without it they live in the caller's database alone, which is then the one
     to say which are taken, and ``owned`` is empty."""
@@ -37,6 +39,44 @@ class NetworkContract(ABC):
     @abstractmethod
     def network(self) -> Network:
         """A network in which nothing is allocated."""
+
+    def properties(self, network: Network, vip: VipAllocation) -> tuple[str | None, tuple[str, ...]]:
+        """The policy and the security groups that a VIP has: for networks that have one of these features."""
+        raise NotImplementedError
+
+    def test_what_is_offered_is_what_is_made(self, network: Network) -> None:
+        """A user can be told his VIP before there is one: it is the one that is made then, and asking makes nothing."""
+        subnet_id = make_id()
+        for request in (
+            VipRequest(make_id()),
+            VipRequest(make_id(), position=2, attempt=3),
+            VipRequest(make_id(), address=self.own_address, subnet_id=subnet_id, network_id=make_id()),
+        ):
+            offer = network.offer_vip(request)
+            assert network.owned() == frozenset()
+            assert network.offer_vip(request) == offer
+            made = network.allocate_vip(request)
+            if self.offers:
+                assert offer == made
+                told = replace(request, address=made.ip_address, port_id=made.port_id, attempt=0)
+                assert network.allocate_vip(replace(told, subnet_id=made.subnet_id)) == made
+            else:
+                assert offer is None
+            network.release_vip(made)
+
+    def test_a_vip_has_the_policy_and_the_groups_of_the_last_request(self, network: Network) -> None:
+        """They are set when it is made, changed by asking again, and taken away: nothing that is taken is ignored."""
+        first, last = make_id(), make_id()
+        request = VipRequest(make_id())
+        vip = network.allocate_vip(request)
+        if NetworkFeature.QOS_POLICIES in network.features:
+            for policy in (first, last, None):
+                assert network.allocate_vip(replace(request, qos_policy_id=policy)) == vip
+                assert self.properties(network, vip)[0] == policy
+        if NetworkFeature.SECURITY_GROUPS in network.features:
+            for groups in ((first,), (last, first), ()):
+                assert network.allocate_vip(replace(request, security_group_ids=groups)) == vip
+                assert self.properties(network, vip)[1] == groups
 
     def test_same_request_gives_the_same_vip(self, network: Network) -> None:
         """Asking again after a lost reply finds what the first try made, port and all."""
@@ -87,6 +127,10 @@ class NetworkContract(ABC):
             with pytest.raises(InvalidInput) as refusal:
                 network.allocate_vip(VipRequest(make_id(), address=address))
             assert refusal.value.field == "vip_address"
+            if self.offers:
+                with pytest.raises(InvalidInput) as refusal:
+                    network.offer_vip(VipRequest(make_id(), 1, address))
+                assert refusal.value.field == "additional_vips.ip_address"
         assert network.owned() == frozenset()
 
     def test_release_twice(self, network: Network) -> None:
@@ -150,10 +194,13 @@ class NetworkContract(ABC):
 
 
 class TestLoopbackNetwork(NetworkContract):
-    """127.0.0.0/8."""
+    """The range of 127.0.0.0/8 that is set aside for VIPs."""
 
-    own_address = "127.1.2.3"
-    foreign_addresses = ("192.0.2.1", "2001:db8::1")
+    own_address = "127.65.2.3"
+    foreign_addresses = (
+        *("192.0.2.1", "2001:db8::1", "127.0.0.1", "127.0.0.53", "127.63.255.254", "127.128.0.1"),
+        *("::ffff:127.0.0.1", "::ffff:127.65.2.3", "::127.65.2.3", "127.65.2.03", "127.1", "2130706433", "0x7f.1"),
+    )
     keeps_vips = False
 
     @pytest.fixture
@@ -173,6 +220,23 @@ class TestNoopNetwork(NetworkContract):
         """Nothing is needed."""
         return NoopNetwork()
 
+    def properties(self, network: Network, vip: VipAllocation) -> tuple[str | None, tuple[str, ...]]:
+        """It remembers them."""
+        assert isinstance(network, NoopNetwork)
+        request = network.last_request(vip)
+        return request.qos_policy_id, request.security_group_ids
+
+
+class TestNoopNetworkThatMustBeAsked(TestNoopNetwork):
+    """In memory, as a network behaves that only an outside system can speak for."""
+
+    offers = False
+
+    @pytest.fixture
+    def network(self) -> Network:
+        """Nothing is needed."""
+        return NoopNetwork(offers=False)
+
 
 @pytest.mark.parametrize("vip_range", ["127.64.0.0/10", "127.5.0.0/24", "127.5.6.248/29", "127.5.6.7/32"])
 def test_loopback_chooses_usable_addresses_of_its_range(vip_range: str) -> None:
@@ -188,7 +252,7 @@ def test_loopback_choice_is_the_same_in_every_process() -> None:
     """Two workers, and one worker next year, propose the same address: it depends on the request alone."""
     request = VipRequest("5e1b3c5c-6d8b-4a55-9d2c-111111111111")
     addresses = [LoopbackNetwork().allocate_vip(replace(request, attempt=attempt)).ip_address for attempt in range(2)]
-    assert addresses == ["127.74.18.170", "127.74.18.171"]
+    assert addresses == ["127.74.18.170", "127.95.145.115"]
 
 
 def test_small_loopback_range_is_used_up_wholly() -> None:
@@ -213,7 +277,15 @@ def test_loopback_refuses_a_range_that_it_cannot_serve(vip_range: str) -> None:
 def test_loopback_refuses_addresses_that_mean_the_network(address: str) -> None:
     """Nothing can listen on the first and the last address of the network."""
     with pytest.raises(InvalidInput):
-        LoopbackNetwork().allocate_vip(VipRequest(make_id(), address=address))
+        LoopbackNetwork("127.0.0.0/8").allocate_vip(VipRequest(make_id(), address=address))
+
+
+def test_loopback_gives_the_addresses_that_the_operator_named_and_says_which() -> None:
+    """Whoever set a range meant it: a range of one address has that one, another range has other ones."""
+    for vip_range, address in (("127.5.6.7/32", "127.5.6.7"), ("127.0.0.0/24", "127.0.0.1")):
+        assert LoopbackNetwork(vip_range).allocate_vip(VipRequest(make_id(), address=address)).ip_address == address
+    with pytest.raises(InvalidInput, match=r"within 127\.5\.6\.0/24"):
+        LoopbackNetwork("127.5.6.0/24").allocate_vip(VipRequest(make_id(), address="127.64.0.1"))
 
 
 def test_planned_failures_come_once_and_in_order() -> None:

@@ -12,8 +12,6 @@ from portico.api.documentation import gives, lists, shows, takes
 from portico.api.faults import answer
 from portico.api.queries import is_true
 from portico.api.trees import TreePlan, as_objects, nest
-from portico.drivers.address_range import parse_vip
-from portico.drivers.network_loopback import LOOPBACK
 from portico.errors import InvalidInput, LBNotFound
 from portico.resources import LoadBalancerSpec
 from portico.resources.listener_counters import COUNTERS
@@ -67,8 +65,6 @@ def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     values = call.values(_KIND, body)
     if vips is not None:
         values["additional_vips"] = _additional_vips(vips, values.get("vip_subnet_id"))
-    if call.context.settings.network.driver == "loopback" and isinstance(values.get("vip_address"), str):
-        parse_vip(values["vip_address"], LOOPBACK)
     if values.get("project_id") in (None, ""):
         values["project_id"] = call.identity.project_id
     project_id = values["project_id"]

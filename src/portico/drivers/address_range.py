@@ -1,11 +1,12 @@
-"""VIPs from a range: choosing one without asking anyone, and checking one that was asked for."""
+"""VIPs from a range: choosing one without asking anyone."""
 
 from __future__ import annotations
 
 import hashlib
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network
+from math import gcd
 
-from portico.errors import AddressInUse, InvalidInput
+from portico.errors import AddressInUse
 
 
 class AddressRange:
@@ -39,26 +40,13 @@ class AddressRange:
         if attempt >= self.size:
             raise AddressInUse(f"no free address in {self.network}: all {self.size} were tried")
         digest = hashlib.sha256(f"{load_balancer_id}/{position}".encode()).digest()
-        # Attempts step through the range and do not hash again, so that none repeats an address that was taken.
-        index = (int.from_bytes(digest[:8]) + attempt) % self.size
+        # Attempts step through the range, so that none repeats an address that was taken; each load balancer's in steps
+        # of their own length, else what is taken grows together and takes ever longer to get out of.
+        step = 1 + int.from_bytes(digest[8:16]) % self.size
+        while gcd(step, self.size) > 1:
+            step += 1
+        index = (int.from_bytes(digest[:8]) + attempt * step) % self.size
         if self._listed:
             return str(IPv4Address(self._listed[index]))
         block, place = divmod(index, 254)
         return str(self.network.network_address + block * 256 + place + 1)
-
-
-def parse_vip(address: str, network: IPv4Network) -> str:
-    """The address that a user asked for, in its one spelling.
-
-    Raises:
-        InvalidInput: it is no IPv4 address of the network, or its first or last, which mean the network itself
-            (field ``vip_address``).
-    """
-    rule = f"must be an IPv4 address within {network}, its first and last excepted"
-    try:
-        parsed = IPv4Address(address)
-    except AddressValueError as exc:
-        raise InvalidInput("vip_address", rule) from exc
-    if parsed not in network or parsed in (network.network_address, network.broadcast_address):
-        raise InvalidInput("vip_address", rule)
-    return str(parsed)

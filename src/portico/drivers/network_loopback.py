@@ -3,46 +3,50 @@
 from __future__ import annotations
 
 import uuid
-from ipaddress import IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
-from portico.drivers.address_range import AddressRange, parse_vip
+from portico.drivers.address_range import AddressRange
 from portico.errors import InvalidInput
-from portico.ports.network import NETWORK_ID, SUBNET_ID, VipAllocation, VipRequest
+from portico.ports.network import NETWORK_ID, SUBNET_ID, NetworkFeature, VipAllocation, VipRequest
 
-LOOPBACK = IPv4Network("127.0.0.0/8")
-"""Where VIPs may be that are asked for."""
+_LOOPBACK = IPv4Network("127.0.0.0/8")
 
 
 class LoopbackNetwork:
     """VIPs that need nothing: Linux answers on all of 127.0.0.0/8.
 
     Nothing outside is made: no port, no address, so nothing can be left over, and ``owned`` is always empty; plugging
-    is nothing either. Nobody outside this host reaches such a VIP, and ports below 1024 stay refused to an ordinary
-    user. Whether another load balancer has the address is for the caller's database to say: an address that this
-    driver chose is a proposal, and ``attempt`` asks for the next. Networks, subnets and ports that a request names are
-    taken over as they are: there is nothing that they could disagree with.
+    is nothing either, and there is nothing that could have policies or security groups. Nobody outside this host
+    reaches such a VIP, and ports below 1024 stay refused to an ordinary user. Whether another load balancer has the
+    address is for the caller's database to say: an address that this driver chose is a proposal, and ``attempt`` asks
+    for the next. Networks, subnets and ports that a request names are taken over as they are: there is nothing that
+    they could disagree with.
 
     Args:
-        vip_range: the part of 127.0.0.0/8 that addresses are chosen from.
+        vip_range: the part of 127.0.0.0/8 that addresses are chosen from, and that those are in that are asked for. At
+            all others this host's own services may listen: whoever had the address of one would get what is meant for
+            it while it is away.
 
     Raises:
         InvalidInput: the range is not one in 127.0.0.0/8 (field ``vip_range``).
     """
+
+    features: frozenset[NetworkFeature] = frozenset()
 
     def __init__(self, vip_range: str = "127.64.0.0/10") -> None:
         try:
             self._range = AddressRange(vip_range)
         except ValueError as exc:
             raise InvalidInput("vip_range", f"must be an IPv4 network: {exc}") from exc
-        if not self._range.network.subnet_of(LOOPBACK):
-            raise InvalidInput("vip_range", f"must be within {LOOPBACK}")
+        if not self._range.network.subnet_of(_LOOPBACK):
+            raise InvalidInput("vip_range", f"must be within {_LOOPBACK}")
 
-    def allocate_vip(self, request: VipRequest) -> VipAllocation:
+    def offer_vip(self, request: VipRequest) -> VipAllocation:
         """Check the address that was asked for, or choose one."""
         if request.address is None:
             address = self._range.choose(request.load_balancer_id, request.position, request.attempt)
         else:
-            address = parse_vip(request.address, LOOPBACK)
+            address = self._check(request.address, request.address_field)
         identity = f"{request.load_balancer_id}/{request.position}"
         return VipAllocation(
             load_balancer_id=request.load_balancer_id,
@@ -52,6 +56,10 @@ class LoopbackNetwork:
             network_id=request.network_id or NETWORK_ID,
             port_id=request.port_id or str(uuid.uuid5(uuid.UUID(NETWORK_ID), identity)),
         )
+
+    def allocate_vip(self, request: VipRequest) -> VipAllocation:
+        """What is offered is all there is."""
+        return self.offer_vip(request)
 
     def release_vip(self, allocation: VipAllocation) -> None:
         """Nothing: there is nothing but the caller's row."""
@@ -65,3 +73,14 @@ class LoopbackNetwork:
     def owned(self) -> frozenset[str]:
         """Always empty: VIPs here live in the caller's database only."""
         return frozenset()
+
+    def _check(self, address: str, field: str) -> str:
+        within = self._range.network
+        rule = f"must be an IPv4 address within {within}, and not the first or the last of {_LOOPBACK}"
+        try:
+            parsed = IPv4Address(address)
+        except AddressValueError as exc:
+            raise InvalidInput(field, rule) from exc
+        if parsed not in within or parsed in (_LOOPBACK.network_address, _LOOPBACK.broadcast_address):
+            raise InvalidInput(field, rule)
+        return str(parsed)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import uuid
-from ipaddress import ip_address
+from dataclasses import replace
 
 from portico.drivers.address_range import AddressRange
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import AddressInUse, DriverError, InvalidInput
-from portico.ports.network import NETWORK_ID, SUBNET_ID, VipAllocation, VipRequest
+from portico.ports.network import NETWORK_ID, SUBNET_ID, NetworkFeature, VipAllocation, VipRequest
+from portico.resources.address import canonical_address
 
 VIP_RANGE = "198.18.0.0/15"
 """Set aside for benchmarks by RFC 2544: 130,048 addresses that are nobody's."""
@@ -21,48 +22,53 @@ class NoopNetwork:
     """A network that allocates, finds, refuses and forgets as a real one does, in memory.
 
     It makes no port and no address: nothing can be reached through its VIPs. Any subnet exists in it, and has room for
-    any address that is asked for. Each instance is a network of its own, forgotten with its process. Safe between
-    threads.
+    any address that is asked for; policies and security groups are remembered and do nothing. Each instance is a
+    network of its own, forgotten with its process. Safe between threads.
 
     Args:
-        delay: seconds that every call takes.
+        delay: seconds that every call takes that a real network would have to be asked for.
+        offers: whether it can say beforehand which VIP it would make; without it, it behaves as a network does that
+            is asked over the wire.
     """
 
-    def __init__(self, delay: float = 0.0) -> None:
+    features = frozenset(NetworkFeature)
+
+    def __init__(self, delay: float = 0.0, *, offers: bool = True) -> None:
+        self.offers = offers
         self.faults = PlannedFaults(("allocate_vip", "release_vip", "plug_vips", "unplug_vips", "owned"), delay)
         self._lock = threading.Lock()
         self._range = AddressRange(VIP_RANGE)
-        self._allocations: dict[_Key, tuple[int, VipAllocation]] = {}
+        self._allocations: dict[_Key, tuple[VipRequest, VipAllocation]] = {}  # with the request that came last
         self._keys: dict[tuple[str, str], _Key] = {}  # by subnet and address
         self._plugged: dict[str, tuple[VipAllocation, ...]] = {}
+
+    def offer_vip(self, request: VipRequest) -> VipAllocation | None:
+        """The address that was asked for, or the one of this attempt, whoever has it."""
+        if not self.offers:
+            return None
+        key = (request.load_balancer_id, request.position)
+        return _describe(request, _parse(request) or self._range.choose(*key, request.attempt))
 
     def allocate_vip(self, request: VipRequest) -> VipAllocation:
         """Find the VIP of this load balancer and position, or make it."""
         with self.faults.around("allocate_vip"), self._lock:
             key = (request.load_balancer_id, request.position)
-            attempt, found = self._allocations.get(key, (-1, None))
-            if found and request.attempt <= attempt and request.address in (None, found.ip_address):
+            before, found = self._allocations.get(key, (None, None))
+            if before and found and request.attempt <= before.attempt and request.address in (None, found.ip_address):
+                self._allocations[key] = (replace(request, attempt=before.attempt), found)
                 return found
-            address = self._choose(key, request)
+            made = _describe(request, self._choose(key, request))
             if found:  # a later attempt, or another address: the one before is given up
                 del self._keys[found.subnet_id, found.ip_address]
-            made = VipAllocation(
-                load_balancer_id=request.load_balancer_id,
-                position=request.position,
-                ip_address=address,
-                subnet_id=request.subnet_id or SUBNET_ID,
-                network_id=request.network_id or NETWORK_ID,
-                port_id=request.port_id or str(uuid.uuid5(uuid.UUID(NETWORK_ID), f"{key[0]}/{key[1]}")),
-            )
-            self._allocations[key] = (request.attempt, made)
-            self._keys[made.subnet_id, address] = key
+            self._allocations[key] = (request, made)
+            self._keys[made.subnet_id, made.ip_address] = key
             return made
 
     def release_vip(self, allocation: VipAllocation) -> None:
         """Forget the VIP."""
         with self.faults.around("release_vip"), self._lock:
             key = (allocation.load_balancer_id, allocation.position)
-            _, found = self._allocations.get(key, (-1, None))
+            _, found = self._allocations.get(key, (None, None))
             # An allocation that was replaced since is not there any more: the one that replaced it stays.
             if found and found.ip_address == allocation.ip_address:
                 del self._allocations[key]
@@ -93,6 +99,12 @@ class NoopNetwork:
         with self._lock:
             return tuple(allocation for _, allocation in self._allocations.values())
 
+    def last_request(self, allocation: VipAllocation) -> VipRequest:
+        """What a VIP that there is was asked for with last: the policy and the groups that it has."""
+        with self._lock:
+            request, _ = self._allocations[allocation.load_balancer_id, allocation.position]
+            return request
+
     def plugged(self, amphora_id: str) -> tuple[VipAllocation, ...]:
         """What the amphora has plugged."""
         with self._lock:
@@ -100,16 +112,34 @@ class NoopNetwork:
 
     def _choose(self, key: _Key, request: VipRequest) -> str:
         subnet_id = request.subnet_id or SUBNET_ID
-        if request.address is not None:
-            try:
-                address = str(ip_address(request.address))
-            except ValueError:
-                raise InvalidInput("vip_address", "must be an IPv4 or IPv6 address") from None
-            holder = self._keys.get((subnet_id, address), key)
+        asked_for = _parse(request)
+        if asked_for is not None:
+            holder = self._keys.get((subnet_id, asked_for), key)
             if holder != key:
-                raise AddressInUse(f"{address} is the VIP of load balancer {holder[0]}")
-            return address
+                raise AddressInUse(f"{asked_for} is the VIP of load balancer {holder[0]}")
+            return asked_for
         attempt = request.attempt
         while (subnet_id, address := self._range.choose(*key, attempt)) in self._keys:
             attempt += 1
         return address
+
+
+def _parse(request: VipRequest) -> str | None:
+    if request.address is None:
+        return None
+    try:
+        return canonical_address(request.address)
+    except ValueError:
+        raise InvalidInput(request.address_field, "must be an IPv4 or IPv6 address") from None
+
+
+def _describe(request: VipRequest, address: str) -> VipAllocation:
+    identity = f"{request.load_balancer_id}/{request.position}"
+    return VipAllocation(
+        load_balancer_id=request.load_balancer_id,
+        position=request.position,
+        ip_address=address,
+        subnet_id=request.subnet_id or SUBNET_ID,
+        network_id=request.network_id or NETWORK_ID,
+        port_id=request.port_id or str(uuid.uuid5(uuid.UUID(NETWORK_ID), identity)),
+    )
