@@ -47,7 +47,7 @@ def _add_tree(rows: dict[type[Row], list[dict[str, Any]]], number: int) -> None:
     part = {"load_balancer_id": balancer, "applied": True, **_BUILT}
     address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
     rows[LoadBalancer].append({"id": balancer, "name": f"lb {number}", **_BUILT})
-    vip = {"load_balancer_id": balancer, "position": 0, "port_id": new_id()}
+    vip = {"load_balancer_id": balancer, "position": 0, "port_id": new_id(), "allocated": True}
     rows[Vip].append(vip | vip_address_columns(address))
     rows[Lease].append({"key": balancer, "epoch": 1, "config_version": 1 << 16 | 1})
     rows[Amphora].append({"id": new_id(), "load_balancer_id": balancer, "status": AmphoraStatus.ALLOCATED})

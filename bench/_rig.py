@@ -42,19 +42,19 @@ class Rig:
                 event.listen(engine, "connect", self._trace)
         compute = NoopCompute()
         self.amphorae = NoopAmphorae(compute, check=False)
-        notifier = InProcessNotifier()
+        notifier, network = InProcessNotifier(), NoopNetwork()
         self.worker = ControllerWorker(
             settings,
             database=database,
             compute=compute,
-            network=NoopNetwork(),
+            network=network,
             amphorae=self.amphorae,
             notifier=notifier,
             on_task=self._count_task,
         )
         self.database = database
-        self.catalog = Catalog(database, settings.validation)
-        self.requests = Requests(database, settings.validation, notifier)
+        self.catalog = Catalog(database, settings.validation, network)
+        self.requests = Requests(database, settings.validation, notifier, network=network)
 
     def __enter__(self) -> Self:
         return self

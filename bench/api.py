@@ -30,6 +30,7 @@ from sqlalchemy import event, insert
 from bench._http_load import Rate, measure_rate, serve
 from portico.api import create_app
 from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.drivers.network_noop import NoopNetwork
 from portico.resources import Lease, LoadBalancer, Tag, Vip
 from portico.resources.load_balancer import vip_address_columns
 from portico.settings import DatabaseSettings, Settings
@@ -90,7 +91,8 @@ class Bench:
         upgrade(url)
         self.settings = Settings(database=DatabaseSettings(url=url))
         self.database = Database(self.settings.database)
-        requests = Requests(self.database, self.settings.validation, InProcessNotifier(), self.settings.quotas)
+        notifier, network = InProcessNotifier(), NoopNetwork()
+        requests = Requests(self.database, self.settings.validation, notifier, self.settings.quotas, network=network)
         self.app = create_app(self.settings, database=self.database, requests=requests)
         self.statements = 0
         for engine in self.database.engines():

@@ -72,7 +72,7 @@ def build_worker(
 
     Raises:
         DriverError: certificates are missing or wrong.
-        InvalidInput: as ``build_notifier``.
+        InvalidInput: as ``build_network`` and ``build_notifier``.
     """
     log_plainly()
     compute, amphorae = _build_drivers(settings, client)
@@ -80,11 +80,20 @@ def build_worker(
         settings,
         database=Database(settings.database),
         compute=compute,
-        network=_NETWORKS[settings.network.driver](settings),
+        network=build_network(settings),
         amphorae=amphorae,
         notifier=build_notifier(settings),
         on_task=on_task,
     )
+
+
+def build_network(settings: Settings) -> Network:
+    """The network that VIPs are in.
+
+    Raises:
+        InvalidInput: its settings cannot be used (``vip_range``).
+    """
+    return _NETWORKS[settings.network.driver](settings)
 
 
 def build_notifier(settings: Settings) -> Notifier:
@@ -217,14 +226,14 @@ def open_embedded(
     worker = build_worker(settings, on_task, client=client)
     database = worker.services.database
     health_client = build_health_client(settings)
-    amphorae = worker.services.amphorae
+    amphorae, network = worker.services.amphorae, worker.services.network
     if isinstance(amphorae, AgentAmphorae):
         amphorae = AgentAmphorae(health_client)
     health = HealthManager(settings.health, database, amphorae)
     health.start()
     return Embedded(
-        catalog=Catalog(database, settings.validation),
-        requests=Requests(database, settings.validation, worker.services.notifier, settings.quotas),
+        catalog=Catalog(database, settings.validation, network),
+        requests=Requests(database, settings.validation, worker.services.notifier, settings.quotas, network=network),
         worker=worker,
         settings=settings,
         agent=agent,

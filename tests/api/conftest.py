@@ -11,7 +11,6 @@ import pytest
 from portico.api import create_app
 from portico.api.server import build_server
 from portico.settings import ApiSettings
-from portico.store.requests import Requests
 from portico.store.schema import upgrade
 from portico.worker.run_loop import RunLoop
 from tests.api.service import Service
@@ -37,8 +36,7 @@ def url(database_url: str) -> Iterator[str]:
     """Where a server without authentication listens, with a run loop behind it."""
     service = Service(database_url)
     settings = service.settings.model_copy(update={"api": ApiSettings(port=0)})
-    requests = Requests(service.database, settings.validation, service.notifier, settings.quotas)
-    app = create_app(settings, database=service.database, requests=requests)
+    app = create_app(settings, database=service.database, requests=service.requests)
     server = build_server(app, settings.api)
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

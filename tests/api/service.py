@@ -17,6 +17,7 @@ from portico.drivers.compute_noop import NoopCompute
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_noop import NoopNetwork
 from portico.errors import Unauthenticated
+from portico.ports.network import Network
 from portico.settings import (
     AmphoraSettings,
     ComputeSettings,
@@ -60,7 +61,7 @@ class ByHeader:
 class Service:
     """The API and what it needs. ``settle`` runs what is queued: until then, nothing moves."""
 
-    def __init__(self, url: str, quotas: QuotaSettings | None = None) -> None:
+    def __init__(self, url: str, quotas: QuotaSettings | None = None, network: Network | None = None) -> None:
         self.settings = Settings(
             database=DatabaseSettings(url=url),
             worker=WorkerSettings(executor_threads=8, poll_seconds=0.05, retry_seconds=0.001, batch_seconds=0.0),
@@ -70,6 +71,7 @@ class Service:
             quotas=quotas or QuotaSettings(),
         )
         self.compute = NoopCompute()
+        self.network: Network = network or NoopNetwork()
         self.amphorae = NoopAmphorae(self.compute)
         self.notifier = InProcessNotifier()
         self.database = Database(self.settings.database)
@@ -77,16 +79,20 @@ class Service:
             self.settings,
             database=Database(self.settings.database),
             compute=self.compute,
-            network=NoopNetwork(),
+            network=self.network,
             amphorae=self.amphorae,
             notifier=self.notifier,
         )
-        requests = Requests(self.database, self.settings.validation, self.notifier, self.settings.quotas)
-        self.app = create_app(self.settings, database=self.database, requests=requests, authenticator=ByHeader())
+        self.requests = self.make_requests(self.settings)
+        self.app = create_app(self.settings, database=self.database, requests=self.requests, authenticator=ByHeader())
         self.statements: list[str] = []
         for engine in self.database.engines():
             event.listen(engine, "before_cursor_execute", self._count)
         self._runner = asyncio.Runner()
+
+    def make_requests(self, settings: Settings) -> Requests:
+        """Requests with other settings than the service's own."""
+        return Requests(self.database, settings.validation, self.notifier, settings.quotas, network=self.network)
 
     def _count(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         self.statements.append(statement)

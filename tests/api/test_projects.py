@@ -9,7 +9,6 @@ import pytest
 
 from portico.errors import QuotaExceeded
 from portico.settings import QuotaSettings
-from portico.store.requests import Requests
 from tests.api.service import COLLECTION, SUBNET, Service, address_of
 
 QUOTAS = "/v2.0/lbaas/quotas"
@@ -166,7 +165,7 @@ def test_a_quota_holds_when_many_come_at_once(database_url: str) -> None:
 
     def create() -> None:
         settings = service.settings
-        requests = Requests(service.database, settings.validation, service.notifier, settings.quotas)
+        requests = service.make_requests(settings)
         for _ in range(3):
             try:
                 accepted.append(requests.create("load_balancer", project_id="p1").object_id)

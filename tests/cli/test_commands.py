@@ -78,7 +78,7 @@ def test_a_worker_runs_what_was_asked_for_until_it_is_told_to_stop(upgraded: Pat
     settings = Settings.from_file(upgraded)
     database = Database(settings.database)
     worker = build_worker(settings)
-    requests = Requests(database, settings.validation, worker.services.notifier)
+    requests = Requests(database, settings.validation, worker.services.notifier, network=worker.services.network)
     command = [*_PORTICO, "worker", "--config", str(upgraded), "--processes", str(processes)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:

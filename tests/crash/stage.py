@@ -36,8 +36,8 @@ class Stage:
         self.world = World(Path(tempfile.mkdtemp(dir=directory)))
         self.database = Database(self.settings.database)
         notifier = InProcessNotifier()
-        self.catalog = Catalog(self.database, self.settings.validation)
-        self.requests = Requests(self.database, self.settings.validation, notifier)
+        self.catalog = Catalog(self.database, self.settings.validation, self.world.network)
+        self.requests = Requests(self.database, self.settings.validation, notifier, network=self.world.network)
         self.builder = ControllerWorker(
             self.settings,
             database=self.database,

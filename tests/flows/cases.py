@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from portico.flows.dispatch import FLOWS
 from tests.worker.world import CHANGES, PARTS, World
@@ -46,6 +47,17 @@ def _of_load_balancer(action: str) -> Callable[[World], Asked]:
     return prepare
 
 
+def _create_where_the_network_chooses(world: World) -> Asked:
+    world.network.offers = False
+    return _create_load_balancer(world)
+
+
+def _update_vips(world: World) -> Asked:
+    load_balancer_id = world.build(vip_sg_ids=[str(uuid4())])["load_balancer"]
+    changes = {"vip_qos_policy_id": str(uuid4()), "vip_sg_ids": [str(uuid4())]}
+    return Asked("update", "load_balancer", load_balancer_id, load_balancer_id, changes)
+
+
 def _of_part(action: str, kind: str) -> Callable[[World], Asked]:
     def prepare(world: World) -> Asked:
         ids = world.build()
@@ -70,7 +82,9 @@ def _of_spare(action: str) -> Callable[[World], Asked]:
 
 CASES = [
     Case("CreateLoadBalancer", _create_load_balancer),
+    Case("CreateLoadBalancer where the network chooses", _create_where_the_network_chooses),
     Case("UpdateLoadBalancer", _of_load_balancer("update")),
+    Case("UpdateLoadBalancer of its VIPs", _update_vips),
     Case("DeleteLoadBalancer", _of_load_balancer("delete")),
     Case("FailoverLoadBalancer", _of_load_balancer("failover")),
     *(

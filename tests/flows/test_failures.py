@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import insert, update
@@ -13,7 +14,13 @@ from sqlalchemy import insert, update
 from portico.drivers.compute_noop import NoopCompute
 from portico.drivers.network_noop import NoopNetwork
 from portico.drivers.planned_faults import PlannedFaults
-from portico.errors import DriverError, DriverUnavailable, NoSuitableAmphora, PorticoError
+from portico.errors import (
+    AddressInUse,
+    DriverError,
+    DriverUnavailable,
+    NoSuitableAmphora,
+    PorticoError,
+)
 from portico.ports.network import VipAllocation, VipRequest
 from portico.resources import Amphora, Lease, Operation, Vip
 from tests.flows.cases import CASES, Asked, Case, run
@@ -125,8 +132,7 @@ def values_of(world: World, asked: Asked) -> dict[str, Any]:
     if asked.kind == "amphora" or asked.subject_id not in world.catalog.list_ids(asked.kind):
         return {}
     shown = world.catalog.show(asked.kind, asked.subject_id)
-    # The address that the network chose is not the user's wish: it goes with a failed creation.
-    return {name: value for name, value in shown.items() if name not in (*_VOLATILE, "vip_address", "applied")}
+    return {name: value for name, value in shown.items() if name not in (*_VOLATILE, "applied")}
 
 
 def assert_failed(world: World, asked: Asked, error: PorticoError, before: dict[str, Any]) -> None:
@@ -138,6 +144,7 @@ def assert_failed(world: World, asked: Asked, error: PorticoError, before: dict[
     if asked.kind != "amphora":
         assert world.status(asked.kind, asked.subject_id) == "ERROR"
     world.assert_no_orphans()
+    world.assert_vips_as_wanted()
     assert {row["status"] for row in world.rows(Amphora)} <= {"READY", "ALLOCATED", "ERROR"}
 
 
@@ -363,7 +370,7 @@ def test_a_spare_whose_place_could_not_be_given_back_stays_on_record(quiet_world
 
 
 def test_the_first_of_two_vips_is_given_back_where_the_second_fails(quiet_world: World) -> None:
-    """What a task had got before it failed is not kept."""
+    """What a task had got before it failed is not kept; what the user was told of it is."""
     world = quiet_world
     vips = [{"ip_address": "192.0.2.8"}]
     load_balancer_id = world.describe(additional_vips=vips)["load_balancer"]
@@ -374,9 +381,92 @@ def test_the_first_of_two_vips_is_given_back_where_the_second_fails(quiet_world:
                 raise DriverError("failed on purpose")
             return super().allocate_vip(request)
 
+    before = world.rows(Vip)
     network = SecondFails()
     with pytest.raises(DriverError, match="on purpose"):
         world.add_worker(network=network).create_load_balancer(load_balancer_id)
 
     assert network.allocations() == ()
-    assert [row["port_id"] for row in world.rows(Vip)] == [None, None]
+    assert world.rows(Vip) == before
+    assert [row["allocated"] for row in before] == [False, False]
+
+
+@pytest.mark.parametrize("offers", [True, False], ids=["told", "chosen"])
+def test_the_row_of_a_vip_says_after_a_failed_creation_what_it_said_before(quiet_world: World, offers: bool) -> None:
+    """What the user named or was told stays for the next try; what the network chose meanwhile is nobody's again."""
+    world = quiet_world
+    world.network.offers = offers
+    port_id = str(uuid4())
+    load_balancer_id = world.describe(vip_port_id=port_id, vip_subnet_id=str(uuid4()))["load_balancer"]
+    before = world.rows(Vip)
+    assert (before[0]["ip_address"] is not None, before[0]["port_id"]) == (offers, port_id)
+    world.compute.fail_next("ensure", DriverError("failed on purpose"))
+
+    with pytest.raises(DriverError, match="on purpose"):
+        world.worker.create_load_balancer(load_balancer_id)
+    assert world.rows(Vip) == before
+
+    world.worker.failover_load_balancer(load_balancer_id)
+    [vip] = world.rows(Vip)
+    assert vip["allocated"]
+    assert not offers or {**vip, "allocated": False} == before[0]
+
+
+def test_an_address_that_was_told_is_never_another_one_in_silence(quiet_world: World) -> None:
+    """Where the network has given it away, building fails and says why. Free again, it is the one that is built."""
+    world = quiet_world
+    load_balancer_id = world.describe()["load_balancer"]
+    told = world.catalog.show("load_balancer", load_balancer_id)["vip_address"]
+    foreign = world.network.allocate_vip(VipRequest(str(uuid4()), address=told))
+
+    with pytest.raises(AddressInUse, match=told):
+        world.worker.create_load_balancer(load_balancer_id)
+    assert world.status("load_balancer", load_balancer_id) == "ERROR"
+    assert world.catalog.show("load_balancer", load_balancer_id)["vip_address"] == told
+    with pytest.raises(AddressInUse, match=told):
+        world.worker.failover_load_balancer(load_balancer_id)
+
+    world.network.release_vip(foreign)
+    world.worker.failover_load_balancer(load_balancer_id)
+    assert world.catalog.show("load_balancer", load_balancer_id)["vip_address"] == told
+    assert [vip.ip_address for vip in world.network.allocations()] == [told]
+
+
+def test_a_refused_address_is_kept_from_nobody_once_its_load_balancer_is_gone(quiet_world: World) -> None:
+    """Deleting what was never built takes nothing away from whoever has the address."""
+    world = quiet_world
+    load_balancer_id = world.describe()["load_balancer"]
+    told = world.catalog.show("load_balancer", load_balancer_id)["vip_address"]
+    foreign = world.network.allocate_vip(VipRequest(str(uuid4()), address=told))
+
+    world.worker.delete_load_balancer(load_balancer_id)
+
+    assert world.network.allocations() == (foreign,)
+
+
+def test_the_network_goes_back_to_what_the_load_balancer_had(quiet_world: World) -> None:
+    """A policy and security groups whose change fails are taken back; a change that fails beside them takes nothing
+    from them."""
+    world = quiet_world
+    before, after = str(uuid4()), str(uuid4())
+    ids = world.build(vip_qos_policy_id=before, vip_sg_ids=[before])
+    [vip] = world.network.allocations()
+    changes = {"vip_qos_policy_id": after, "vip_sg_ids": [after, before]}
+    world.amphorae.fail_next("push", DriverError("failed on purpose"))
+    with pytest.raises(DriverError, match="on purpose"):
+        world.worker.update_load_balancer(ids["load_balancer"], changes)
+    request = world.network.last_request(vip)
+    assert (request.qos_policy_id, request.security_group_ids) == (before, (before,))
+    assert world.catalog.show("load_balancer", ids["load_balancer"])["vip_sg_ids"] == [before]
+
+    world.amphorae.refuse(lambda bundle: "weight 7" in bundle.haproxy)
+    world.ask("update", "load_balancer", ids["load_balancer"], changes)
+    world.ask("update", "member", ids["member"], {"weight": 7})
+    world.run_all()
+    assert [one["state"] for one in world.operations()[-2:]] == ["SUCCEEDED", "FAILED"]
+    request = world.network.last_request(vip)
+    assert (request.qos_policy_id, request.security_group_ids) == (after, (after, before))
+
+    world.worker.update_load_balancer(ids["load_balancer"], {"vip_qos_policy_id": None, "vip_sg_ids": []})
+    request = world.network.last_request(vip)
+    assert (request.qos_policy_id, request.security_group_ids) == (None, ())

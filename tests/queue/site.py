@@ -31,7 +31,9 @@ class Site:
         self.messaging = messaging
         self._notifiers: list[Notifier] = []
         self._loops: list[RunLoop] = []
-        self.requests = Requests(self.world.database, self.world.settings.validation, self._build_notifier())
+        self.requests = Requests(
+            self.world.database, self.world.settings.validation, self._build_notifier(), network=self.world.network
+        )
 
     def _build_notifier(self) -> Notifier:
         settings = self.world.settings.model_copy(update={"messaging": self.messaging})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from portico.drivers.network_noop import NoopNetwork
 from portico.settings import DatabaseSettings, ValidationSettings
 from portico.store.catalog import Catalog
 from portico.store.database import Database
@@ -32,4 +33,4 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def catalog(database: Database) -> Catalog:
     """The catalog, with room for five members in a load balancer."""
-    return Catalog(database, RULES)
+    return Catalog(database, RULES, NoopNetwork())

@@ -17,7 +17,7 @@ from portico.errors import (
     ListenerNotFound,
     PoolNotFound,
 )
-from portico.resources import L7Policy, Listener, LoadBalancer, Pool, Vip
+from portico.resources import L7Policy, Listener, LoadBalancer, Pool
 from portico.store.catalog import Catalog
 from portico.store.database import Database
 from tests.store.rows import at_once, dump, rows, write
@@ -248,20 +248,6 @@ def test_a_policy_at_a_place_that_is_taken_moves_the_others_down(catalog: Catalo
     found = sorted((row["position"], row["name"]) for row in rows(database, L7Policy, listener_id=listener_id))
     assert found == [(1, "a"), (2, "ab"), (3, "b"), (4, "c"), (5, "z")]
     assert catalog.show("l7policy", untouched)["position"] == 1
-
-
-def test_vips_are_rows_before_they_are_addresses(catalog: Catalog, database: Database) -> None:
-    """The first VIP and the additional ones are on record, with what the user asked for."""
-    subnet_id = str(uuid4())
-    load_balancer_id = catalog.add_load_balancer(
-        vip_subnet_id=subnet_id, additional_vips=[{"ip_address": "192.0.2.9"}, {"subnet_id": subnet_id}]
-    )
-
-    found = [
-        (row["position"], row["ip_address"], row["subnet_id"], row["requested"])
-        for row in rows(database, Vip, load_balancer_id=load_balancer_id)
-    ]
-    assert found == [(0, None, subnet_id, False), (1, "192.0.2.9", None, True), (2, None, subnet_id, False)]
 
 
 def test_tags_are_kept_as_they_are(catalog: Catalog) -> None:

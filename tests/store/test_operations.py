@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.drivers.network_noop import NoopNetwork
 from portico.errors import (
     AmphoraNotFound,
     Conflict,
@@ -376,7 +377,7 @@ def test_a_foreign_pool_is_refused_in_an_update(
 
 def test_a_request_describes_and_asks_in_one_transaction(database: Database, catalog: Catalog) -> None:
     """``Requests.create`` leaves both, or where it is refused neither."""
-    requests = Requests(database, RULES, InProcessNotifier())
+    requests = Requests(database, RULES, InProcessNotifier(), network=NoopNetwork())
     accepted = requests.create("load_balancer", name="web", request_id="req-7")
     outcome = requests.outcome(accepted.operation_id)
     assert outcome is not None
@@ -395,7 +396,7 @@ def test_every_request_wakes_whoever_waits(database: Database) -> None:
     notifier = InProcessNotifier()
     seen = notifier.generation()
 
-    Requests(database, RULES, notifier).create("load_balancer")
+    Requests(database, RULES, notifier, network=NoopNetwork()).create("load_balancer")
 
     assert notifier.generation() > seen
 

@@ -73,8 +73,8 @@ class World:
         self.amphorae = NoopAmphorae(self.compute)
         self.notifier = InProcessNotifier()
         self.database = self._connect()
-        self.catalog = Catalog(self.database, self.settings.validation)
-        self.requests = Requests(self.database, self.settings.validation, self.notifier)
+        self.catalog = Catalog(self.database, self.settings.validation, self.network)
+        self.requests = Requests(self.database, self.settings.validation, self.notifier, network=self.network)
         self.on_task: Callable[[str, str, str], None] = lambda _flow, _task, _state: None
         self._workers: list[ControllerWorker] = []
         self._tables = list(Row.metadata.sorted_tables)
@@ -255,11 +255,22 @@ class World:
 
     def assert_in_step(self, load_balancer_id: str) -> None:
         """What runs is what the rows say, nothing is unfinished, and the lease is free."""
+        self.assert_vips_as_wanted()
         assert self.pushed(load_balancer_id) == self.rendered(load_balancer_id)
         assert self.count_unfinished() == 0
         [lease] = [row for row in self.rows(Lease) if row["key"] == load_balancer_id]
         assert (lease["owner"], lease["pending"]) == (None, 0)
         assert lease["config_version"] <= self.pushed(load_balancer_id).version
+
+    def assert_vips_as_wanted(self) -> None:
+        """Every VIP that the network has is at its row's address, if that has one, and has its load balancer's policy
+        and groups."""
+        for vip in self.network.allocations():
+            wanted = self.catalog.show("load_balancer", vip.load_balancer_id)
+            request = self.network.last_request(vip)
+            groups = tuple(wanted["vip_sg_ids"] or ())
+            assert (request.qos_policy_id, request.security_group_ids) == (wanted["vip_qos_policy_id"], groups)
+            assert vip.position or wanted["vip_address"] in (None, vip.ip_address)
 
     def assert_no_orphans(self) -> None:
         """Everything outside has its row."""

@@ -12,7 +12,7 @@ import structlog
 from pydantic import ValidationError
 
 from portico.api import create_app
-from portico.bootstrap import Embedded, build_notifier, log_plainly, open_embedded
+from portico.bootstrap import Embedded, build_network, build_notifier, log_plainly, open_embedded
 from portico.cli.configuration import describe_faults, fail, read_settings
 from portico.cli.data_directory import hold_directory
 from portico.cli.database import require_newest_schema
@@ -114,11 +114,11 @@ def serve_api(config: Path | None) -> None:
     settings: Settings = read_settings(config)
     try:
         require_newest_schema(settings.database.url)
-        notifier = build_notifier(settings)
+        network, notifier = build_network(settings), build_notifier(settings)
     except PorticoError as error:
         fail(str(error))
     database = Database(settings.database)
-    requests = Requests(database, settings.validation, notifier, settings.quotas)
+    requests = Requests(database, settings.validation, notifier, settings.quotas, network=network)
     try:
         app = create_app(settings, database=database, requests=requests)
         if settings.api.auth == "keystone" and not settings.validation.reserved_networks:

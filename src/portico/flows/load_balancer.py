@@ -9,12 +9,13 @@ from taskflow.task import Task
 
 from portico.flows.amphora import replace_amphora
 from portico.flows.operation_flow import ConfigurationChange, OperationFlow
+from portico.ports.network import NetworkFeature
 from portico.resources import Operation
 from portico.status import AmphoraStatus
 from portico.store.priorities import Priority
 from portico.tasks.amphora import BuildAmphora, DeleteAmphorae, ObtainAmphora, RetireLeftovers
 from portico.tasks.configuration import PushConfiguration
-from portico.tasks.vip import AllocateVips, PlugVips, ReleaseVips
+from portico.tasks.vip import AllocateVips, ConfigureVips, PlugVips, ReleaseVips
 from portico.tasks.work import Work
 
 
@@ -43,7 +44,13 @@ class CreateLoadBalancer(ConfigurationChange):
 
 
 class UpdateLoadBalancer(ConfigurationChange):
-    """A changed load balancer: one push."""
+    """A changed load balancer: one push, after the network has been told what concerns it."""
+
+    @classmethod
+    def prepare(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:
+        """What the VIPs are to have."""
+        if any(feature in (operation.changes or {}) for operation in operations for feature in NetworkFeature):
+            yield ConfigureVips(work)
 
 
 class DeleteLoadBalancer(OperationFlow):

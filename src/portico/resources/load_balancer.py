@@ -41,9 +41,9 @@ class LoadBalancer(ApiObject, Row):
 class Vip(Row):
     """One virtual address. Position 0 is the one that the API calls the VIP, the others are the additional VIPs.
 
-    The row is written before the address exists outside; ``ip_address`` is None until the network gave one. The unique
-    constraints are what keeps two load balancers from one address: one in a subnet, or the host's own of which there is
-    one, whatever subnet is named with it.
+    The row is written before the VIP exists outside, with what its user was told of it; ``ip_address`` is None where
+    only the network can say, until it has. The unique constraints are what keeps two load balancers from one address:
+    one in a subnet, or the host's own of which there is one, whatever subnet is named with it.
     """
 
     __tablename__ = "vip"
@@ -60,8 +60,8 @@ class Vip(Row):
     subnet_id: Mapped[str | None] = mapped_column(UUID, default=None)
     network_id: Mapped[str | None] = mapped_column(UUID, default=None)
     port_id: Mapped[str | None] = mapped_column(UUID, default=None)
-    requested: Mapped[bool] = mapped_column(default=False)
-    """Whether the user asked for this very address."""
+    allocated: Mapped[bool] = mapped_column(default=False)
+    """Whether the network has made it: what the row says is only wanted till then."""
 
 
 class VipSpec(BaseModel):
@@ -71,6 +71,10 @@ class VipSpec(BaseModel):
 
     subnet_id: Id | None = None
     ip_address: Address | None = None
+
+
+MOST_ADDITIONAL_VIPS = 31
+"""Addresses beside the first one: every listener listens at all of them, in every amphora."""
 
 
 class LoadBalancerSpec(Spec):
@@ -99,7 +103,7 @@ class LoadBalancerSpec(Spec):
     vip_port_id: Id | None = None
     vip_qos_policy_id: Id | None = None
     vip_sg_ids: list[Id] | None = None
-    additional_vips: list[VipSpec] = Field(default=[])
+    additional_vips: list[VipSpec] = Field(default=[], max_length=MOST_ADDITIONAL_VIPS)
 
 
 def _show_additional_vips(found: list[str]) -> list[dict[str, str | None]]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Insert, Select, bindparam, exists, insert, se
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import Conflict, Duplicate, InvalidInput, PorticoError
+from portico.ports.network import Network
 from portico.resources import (
     Lease,
     Listener,
@@ -23,7 +24,6 @@ from portico.resources import (
     Tag,
     Vip,
 )
-from portico.resources.load_balancer import vip_address_columns
 from portico.resources.row import new_id, table_of
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, shown_status
@@ -33,6 +33,7 @@ from portico.store.database import Database
 from portico.store.operations import UNFINISHED, Action, Request, accept_in, transact_unmoved
 from portico.store.positions import make_room
 from portico.store.subjects import SUBJECTS, Subject
+from portico.store.vips import NewVips
 
 _DELETED = ProvisioningStatus.PENDING_DELETE
 
@@ -47,12 +48,14 @@ class Catalog:
         Conflict, Duplicate: the parent is being deleted; a port, address or place is taken.
     """
 
-    def __init__(self, database: Database, settings: ValidationSettings) -> None:
+    def __init__(self, database: Database, settings: ValidationSettings, network: Network) -> None:
         self._database = database
         self._rules = settings
+        self._network = network
 
     def add_load_balancer(self, **values: Any) -> str:
-        """A load balancer; with no ``vip_address`` the network chooses one when it is built."""
+        """A load balancer; with no ``vip_address`` the network chooses one: now, where it can say which, else when
+        the load balancer is built."""
         return self._add("load_balancer", None, values)
 
     def add_listener(self, load_balancer_id: str, **values: Any) -> str:
@@ -119,10 +122,11 @@ class Catalog:
     def _add(self, kind: str, parent_id: str | None, values: dict[str, Any], listener_id: str | None = None) -> str:
         values = dict(values)
         object_id = values.pop("id", None) or new_id()
+        vips = NewVips(self._network)
 
         def work(connection: Connection) -> str:
             return add_object(
-                connection, kind, object_id, parent_id, values, settings=self._rules, listener_id=listener_id
+                connection, kind, object_id, parent_id, values, settings=self._rules, vips=vips, listener_id=listener_id
             )
 
         def already_done(connection: Connection) -> str | None:
@@ -140,9 +144,11 @@ def add_object(
     values: dict[str, Any],
     *,
     settings: ValidationSettings,
+    vips: NewVips,
     listener_id: str | None = None,
 ) -> str:
-    """Check and insert one object in the caller's transaction: what the catalog and the requests share."""
+    """Check and insert one object in the caller's transaction (``transact_unmoved``): what the catalog and the requests
+    share. ``vips`` is the same for all tries."""
     subject = SUBJECTS[kind]
     subject.check_id(object_id)
     _check_new_id(object_id)
@@ -155,7 +161,7 @@ def add_object(
             chosen = rules.choose_provider(connection, named, fields["flavor_id"], fields["availability_zone"])
             columns["provider"] = chosen or fields["provider"]
             _insert(connection, LoadBalancer, {"id": object_id, **columns})
-            _insert_vips(connection, object_id, fields)
+            vips.write(connection, object_id, fields)
             _insert(connection, Lease, {"key": object_id})
         else:
             columns |= _place(connection, kind, parent_id, columns, settings)
@@ -186,20 +192,6 @@ def _insert(connection: Connection, model: type[Row], values: dict[str, Any]) ->
 @cache  # building a statement costs SQLAlchemy ten times what sending it does
 def _adding(model: type[Row]) -> Insert:
     return insert(model)
-
-
-def _insert_vips(connection: Connection, load_balancer_id: str, fields: dict[str, Any]) -> None:
-    primary = {
-        "ip_address": fields["vip_address"],
-        "subnet_id": fields["vip_subnet_id"],
-        "network_id": fields["vip_network_id"],
-        "port_id": fields["vip_port_id"],
-    }
-    additional = [{"ip_address": vip["ip_address"], "subnet_id": vip["subnet_id"]} for vip in fields["additional_vips"]]
-    for position, vip in enumerate([primary, *additional]):
-        requested = vip["ip_address"] is not None
-        row = {"load_balancer_id": load_balancer_id, "position": position, "requested": requested}
-        _insert(connection, Vip, {**row, **vip, **vip_address_columns(vip["ip_address"])})
 
 
 def _place(
@@ -301,7 +293,6 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str, settin
 
 
 _TAKEN: dict[str, tuple[str, str]] = {
-    "load_balancer": ("vip_address", "this address is already used by another load balancer"),
     "listener": ("protocol_port", "this port is already used by another listener"),
     "member": ("protocol_port", "this address and port are already in the pool"),
     "health_monitor": ("pool_id", "the pool has a health monitor already"),

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from portico.ports.network import Network
 from portico.ports.notifier import Notice, Notifier
 from portico.resources import Operation
 from portico.resources.row import new_id
@@ -24,6 +26,7 @@ from portico.store.listing import Query, list_objects, show_object
 from portico.store.member_batch import replace_members
 from portico.store.operations import Action, Outcome, Request, accept_in, read_outcome, transact_unmoved
 from portico.store.subjects import PARTS, SUBJECTS
+from portico.store.vips import NewVips, check_features
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,14 @@ class Requests:
         settings: ValidationSettings,
         notifier: Notifier,
         quota_defaults: QuotaSettings | None = None,
+        *,
+        network: Network,
     ) -> None:
         self._database = database
         self._settings = settings
         self._notifier = notifier
         self._quotas = quota_defaults or QuotaSettings()
+        self._network = network
 
     def create(
         self,
@@ -93,11 +99,12 @@ class Requests:
         object_id = values.pop("id", None) or new_id()
         request = Request(Action.CREATE, kind, object_id, request_id=request_id)
         settings = self._settings
+        add = partial(add_object, settings=settings, vips=NewVips(self._network))
 
         def write(connection: Connection, operation_id: str) -> None:
-            add_object(connection, kind, object_id, parent_id, values, settings=settings, listener_id=listener_id)
+            add(connection, kind, object_id, parent_id, values, listener_id=listener_id)
             for part in parts:
-                add_object(connection, part.kind, part.object_id, part.parent_id, part.values, settings=settings)
+                add(connection, part.kind, part.object_id, part.parent_id, part.values)
             accept_in(connection, request, operation_id, settings)
 
         def finish(connection: Connection, accepted: Accepted) -> Accepted:
@@ -111,6 +118,8 @@ class Requests:
         self, kind: str, object_id: str, changes: Mapping[str, Any], *, request_id: str | None = None
     ) -> Accepted:
         """Have attributes changed; None resets one to its default."""
+        if kind == "load_balancer":
+            check_features(self._network, changes)
         return self._accept(Request(Action.UPDATE, kind, object_id, dict(changes), request_id))
 
     def delete(self, kind: str, object_id: str, *, cascade: bool = True, request_id: str | None = None) -> Accepted:

@@ -1,4 +1,4 @@
-"""VIPs: getting them, plugging them, giving them back."""
+"""VIPs: getting them, having them as they are wanted, plugging them, giving them back."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from typing import Any
 
 from portico.errors import AddressInUse, InvalidInput
 from portico.ports.network import VipAllocation, VipRequest
-from portico.resources import Vip
+from portico.resources import LoadBalancer, Vip
 from portico.resources.address import canonical_address
+from portico.resources.tree import Tree
 from portico.tasks.work import Work, WorkTask
 
 TRIES = 16
-"""Addresses that a driver may propose before we give up: in a range that is half full, one in 65,536 fails."""
+"""Addresses that a driver may choose while a load balancer is built before we give up: in a range that is half full,
+one in 65,536 fails."""
 
 
 def allocation_of(vip: Vip) -> VipAllocation | None:
     """A VIP as the network knows it; None where it has not been allocated."""
-    if vip.ip_address is None or vip.port_id is None:
+    if not vip.allocated or vip.ip_address is None or vip.port_id is None:
         return None
     return VipAllocation(
         vip.load_balancer_id,
@@ -28,9 +30,18 @@ def allocation_of(vip: Vip) -> VipAllocation | None:
     )
 
 
-def _request(vip: Vip, attempt: int = 0) -> VipRequest:
-    address = canonical_address(vip.ip_address) if vip.ip_address is not None else None
-    return VipRequest(vip.load_balancer_id, vip.position, address, vip.subnet_id, vip.network_id, vip.port_id, attempt)
+def _request(vip: Vip, load_balancer: LoadBalancer, attempt: int = 0) -> VipRequest:
+    return VipRequest(
+        vip.load_balancer_id,
+        vip.position,
+        canonical_address(vip.ip_address) if vip.ip_address is not None else None,
+        vip.subnet_id,
+        vip.network_id,
+        vip.port_id,
+        attempt,
+        load_balancer.vip_qos_policy_id,
+        tuple(load_balancer.vip_sg_ids or ()),
+    )
 
 
 def _spelling(vip: Vip, given: str) -> str:
@@ -41,24 +52,26 @@ def _spelling(vip: Vip, given: str) -> str:
 
 
 class AllocateVips(WorkTask):
-    """Every VIP of the load balancer has an address of its own."""
+    """The network has made every VIP of the load balancer: at the address that its user was told, else at one that
+    nobody has."""
 
     def __init__(self, work: Work, subject: str | None = None) -> None:
         super().__init__(work, subject)
-        self._allocated: list[int] = []  # positions: where the second fails, there is no result that names the first
+        self._before: dict[int, Vip] = {}  # by position; a task that fails has no result that names them
 
     def execute(self) -> None:
-        """Ask the network for those that have none."""
+        """Ask the network for those that it has not made."""
         for vip in self.work.tree.vips:
             if allocation_of(vip) is None:
                 self._allocate(vip)
-                self._allocated.append(vip.position)
+                self._before[vip.position] = vip
                 self.work.refresh()
 
     def _allocate(self, vip: Vip) -> None:
         network = self.work.services.network
         for attempt in range(TRIES):
-            allocation = self.work.patiently(network.allocate_vip, _request(vip, attempt))
+            request = _request(vip, self.work.tree.load_balancer, attempt)
+            allocation = self.work.patiently(network.allocate_vip, request)
             try:
                 self.work.rows.write_vip(
                     vip.load_balancer_id,
@@ -67,18 +80,47 @@ class AllocateVips(WorkTask):
                     subnet_id=allocation.subnet_id,
                     network_id=allocation.network_id,
                     port_id=allocation.port_id,
+                    allocated=True,
                 )
                 return
             except AddressInUse:
                 self.work.patiently(network.release_vip, allocation)
-                if vip.requested:
+                if vip.ip_address is not None:
                     raise
-        raise AddressInUse(f"vip_address: {TRIES} addresses that the network proposed were all taken")
+        raise AddressInUse(f"vip_address: {TRIES} addresses that the network chose were all taken")
 
     def revert(self, **_context: Any) -> None:
         """Give back what this run allocated."""
-        if self._allocated:
-            self.reverting(lambda: release_vips(self.work, self._allocated))
+        if self._before:
+            self.reverting(self._give_back)
+
+    def _give_back(self) -> None:
+        """The rows say again what they said before: what a user was told stays, what the network chose goes."""
+        work = self.work
+        for vip in work.stored.vips:
+            before = self._before.get(vip.position)
+            if before is not None:
+                _release(work, vip)
+                wanted = {name: getattr(before, name) for name in ("ip_address", "subnet_id", "network_id", "port_id")}
+                work.rows.write_vip(vip.load_balancer_id, vip.position, allocated=False, **wanted)
+        work.refresh()
+
+
+class ConfigureVips(WorkTask):
+    """The VIPs have the policy and the security groups that the load balancer is to have."""
+
+    def execute(self) -> None:
+        """Ask for them once more, which finds them and sets what differs."""
+        self._ask(self.work.tree)
+
+    def revert(self, **_context: Any) -> None:
+        """Set what the load balancer had before."""
+        self.reverting(lambda: self._ask(self.work.accepted_tree))
+
+    def _ask(self, tree: Tree) -> None:
+        for vip in tree.vips:
+            if allocation_of(vip) is not None:
+                self.work.patiently(self.work.services.network.allocate_vip, _request(vip, tree.load_balancer))
 
 
 class ReleaseVips(WorkTask):
@@ -86,29 +128,21 @@ class ReleaseVips(WorkTask):
 
     def execute(self) -> None:
         """Release every VIP."""
-        release_vips(self.work, None)
+        for vip in self.work.stored.vips:
+            _release(self.work, vip)
 
 
-def release_vips(work: Work, positions: list[int] | None) -> None:
-    """Release the VIPs at these positions (None: all) and forget the addresses that the network had chosen."""
-    for vip in work.stored.vips:
-        if positions is not None and vip.position not in positions:
-            continue
-        allocation = allocation_of(vip) or _find_unrecorded(work, vip)
-        if allocation is None:
-            continue
+def _release(work: Work, vip: Vip) -> None:
+    allocation = allocation_of(vip) or _find_unrecorded(work, vip)
+    if allocation is not None:
         work.patiently(work.services.network.release_vip, allocation)
-        if positions is not None:
-            kept = {"ip_address": vip.ip_address} if vip.requested else {"ip_address": None}
-            work.rows.write_vip(vip.load_balancer_id, vip.position, port_id=None, **kept)
-    work.refresh()
 
 
 def _find_unrecorded(work: Work, vip: Vip) -> VipAllocation | None:
     """A VIP that the network may have made for a try whose reply was lost. Asking again finds it; where there was none
     it makes one, which is released at once."""
     try:
-        return work.patiently(work.services.network.allocate_vip, _request(vip))
+        return work.patiently(work.services.network.allocate_vip, _request(vip, work.stored.load_balancer))
     except (AddressInUse, InvalidInput):
         return None  # this address was never this load balancer's
 

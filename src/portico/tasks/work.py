@@ -89,6 +89,11 @@ class Work:
         has changed rows."""
         return wanted_tree(self.stored, self.snapshot, [*self.accepted, *self.operations])
 
+    @property
+    def accepted_tree(self) -> Tree:
+        """The tree without the operations that are being tried: what is gone back to where they fail."""
+        return wanted_tree(self.stored, self.snapshot, self.accepted)
+
     def current(self) -> Snapshot:
         """The snapshot, read again where a task has changed rows since.
 

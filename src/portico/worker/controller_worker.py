@@ -21,6 +21,7 @@ from portico.store.database import Database
 from portico.store.leases import Claim, find_work, try_claim
 from portico.store.operations import Action, Outcome, Receipt, Request, accept, accept_spare, read_outcome
 from portico.store.slots import Slots
+from portico.store.vips import check_features
 from portico.tasks.work import Services
 from portico.worker.flow_engine import FlowEngine, TaskEvent
 from portico.worker.lease_keeper import LeaseKeeper
@@ -249,6 +250,8 @@ class ControllerWorker(FlowEngine):
         if action == Action.UPDATE and not isinstance(updates, Mapping):
             raise InvalidInput(f"{kind}_updates", "must be a dict of changed attributes")
         changes = dict(updates) if updates is not None else None
+        if kind == "load_balancer" and changes:
+            check_features(self.services.network, changes)
         taken_at = time.monotonic()
         request = Request(action, kind, subject_id, changes, claimant=(self.owner, self._lease_ms))
         receipt = accept(self.services.database, request, self.services.settings.validation)
