@@ -114,6 +114,18 @@ def test_offers_that_look_alike_are_several(service: Service) -> None:
     assert service.request("POST", LBS, body).status_code == 400
 
 
+def test_lists_in_fields_are_searched_to_the_letter(service: Service) -> None:
+    """A value of a list is found as it was sent, and as nothing else."""
+    lb_id = service.load_balancer(vip_address="2001:db8::7")["id"]
+    cidrs = ["2001:DB8::/32", "2001:db8:0::1/64"]
+    part = {"protocol": "HTTP", "protocol_port": 80}
+    service.create("listener", loadbalancer_id=lb_id, **part, allowed_cidrs=cidrs)
+
+    for value, count in ((cidrs[0], 1), (cidrs[1], 1), (cidrs[0].lower(), 0), (f"{cidrs[1]} ", 0)):
+        found = service.get(COLLECTION["listener"], params={"allowed_cidrs": value})["listeners"]
+        assert len(found) == count, value
+
+
 def test_the_empty_tag_is_a_tag(service: Service) -> None:
     """It is found, and told from no tag at all."""
     for name, tags in (("none", []), ("empty", [""]), ("both", ["", "a"]), ("a", ["a"])):
