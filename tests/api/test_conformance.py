@@ -89,7 +89,7 @@ def test_allowed_cidrs_speak_the_version_of_a_vip(service: Service) -> None:
 
     assert service.request("POST", COLLECTION["listener"], {"listener": {**listener, **v6}}).status_code == 400
     made = service.create("listener", **listener, **v4)
-    assert made["allowed_cidrs"] == ["10.0.0.0/8"]
+    assert made["allowed_cidrs"] == ["10.1.2.3/8"]
     address = f"{COLLECTION['listener']}/{made['id']}"
     assert service.request("PUT", address, {"listener": v6}).status_code == 400
     assert service.request("PUT", address, {"listener": v4}).status_code == 200

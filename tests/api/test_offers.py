@@ -27,6 +27,23 @@ OFFERS = {
 
 
 @pytest.mark.parametrize("kind", ["flavor", "zone"])
+def test_the_data_of_a_profile_comes_back_in_the_very_text(service: Service, kind: str) -> None:
+    """JSON in a string is a string: with its blanks, its order and its escapes."""
+    path, root, data_field, data = PROFILES[kind]
+    odd = f"  {data[:-1]} , {data[1:-1].replace(' ', '')}\n}}".replace("a", "\\u0061", 1)
+    profile = service.create(root, path, name=" P ", provider_name="octavia", **{data_field: odd})
+    address = f"{path}/{profile['id']}"
+    assert (profile["name"], profile["provider_name"], profile[data_field]) == (" P ", "octavia", odd)
+    assert service.get(address)[root] == profile
+    assert service.get(path)[f"{root}s"] == [profile]
+
+    changed = service.request("PUT", address, {root: {data_field: "{ }"}}).json()[root]
+
+    assert changed[data_field] == service.get(address)[root][data_field] == "{ }"
+    assert len(service.get(path, params={data_field: "{ }"})[f"{root}s"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["flavor", "zone"])
 def test_an_offer_lives_from_its_profile_to_its_delete(service: Service, kind: str) -> None:
     """Made, shown, listed, changed, in use and therefore kept, deleted at last."""
     path, root, data_field, data = PROFILES[kind]

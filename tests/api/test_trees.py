@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from portico.errors import ConfigurationRefused
 from tests.api.service import COLLECTION, SUBNET, Service, any_id
 
 pytestmark = pytest.mark.database("sqlite")
@@ -119,7 +120,7 @@ def test_a_batch_adds_changes_and_deletes(service: Service) -> None:
     assert after.keys() == {"1", "2", "4"}
     assert after["1"] == before["1"]
     assert (after["2"]["id"], after["2"]["weight"], after["2"]["tags"]) == (before["2"]["id"], 1, ["y"])
-    assert (after["4"]["name"], after["4"]["tags"], after["4"]["provisioning_status"]) == ("new", ["a"], "ACTIVE")
+    assert (after["4"]["name"], after["4"]["tags"], after["4"]["provisioning_status"]) == ("new", ["a", "a"], "ACTIVE")
 
     service.request("PUT", f"{path}?additive_only=True", {"members": [member(5), member(1, request_sriov=False)]})
     service.settle()
@@ -129,6 +130,68 @@ def test_a_batch_adds_changes_and_deletes(service: Service) -> None:
     service.request("PUT", path, {"members": []})
     service.settle()
     assert members_of(service, path) == {}
+
+
+def test_a_batch_may_say_a_subnet_and_the_change_of_one_member_may_not(service: Service) -> None:
+    """Each entry has the attributes of a create: another subnet, or null for none, is an update of the same member; to
+    say nothing leaves it. What fails gets its subnet back."""
+    first, second = any_id(), any_id().upper()
+    shown = service.create(
+        "loadbalancer",
+        vip_subnet_id=SUBNET,
+        pools=[{**POOL, "members": [member(1), member(2, subnet_id=first), member(3, subnet_id=first, weight=5)]}],
+    )
+    path = f"{COLLECTION['pool']}/{shown['pools'][0]['id']}/members"
+    service.settle()
+    before = members_of(service, path)
+
+    for subnets in ((second, None), (first, second), (None, first), (first, first)):
+        wanted = [member(number, subnet_id=subnet) for number, subnet in enumerate(subnets, 1)]
+        assert service.request("PUT", path, {"members": [*wanted, member(3, weight=5)]}).status_code == 202
+        after = members_of(service, path)
+        assert [after[last]["subnet_id"] for last in "123"] == [*subnets, first]
+        assert [after[last]["id"] for last in "123"] == [before[last]["id"] for last in "123"]
+        assert (after["1"]["provisioning_status"], after["3"]["provisioning_status"]) == ("PENDING_UPDATE", "ACTIVE")
+        service.settle()
+        assert {one["provisioning_status"] for one in members_of(service, path).values()} == {"ACTIVE"}
+
+    for subnet in (first, second, None):
+        answered = service.request("PUT", f"{path}/{before['1']['id']}", {"member": {"subnet_id": subnet}})
+        assert (answered.status_code, "subnet_id" in answered.text) == (400, True)
+    for wrong in ("x", 5, ""):
+        assert service.request("PUT", path, {"members": [member(1, subnet_id=wrong)]}).status_code == 400
+
+    service.amphorae.fail_next("push", ConfigurationRefused("on purpose"))
+    batch = {"members": [member(1, subnet_id=second, weight=9)]}
+    assert service.request("PUT", f"{path}?additive_only=true", batch).status_code == 202
+    service.settle()
+    after = members_of(service, path)
+    assert (after["1"]["subnet_id"], after["1"]["weight"], after["1"]["provisioning_status"]) == (first, 1, "ERROR")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"project_id": "p2"},
+        {"tenant_id": "p2"},
+        {"name": None, "weight": None, "backup": None, "tags": None, "subnet_id": None, "monitor_address": None},
+        {"admin_state_up": True, "monitor_port": 8080, "monitor_address": "192.0.2.9", "backup": True},
+        {"weight": "3", "backup": "true", "protocol_port": "80", "request_sriov": None},
+    ],
+)
+def test_a_batch_takes_what_stock_clients_send(service: Service, said: dict[str, Any]) -> None:
+    """Cloud providers and Terraform send all attributes of a create, null where they have none."""
+    lb_id = service.load_balancer()["id"]
+    pool = service.create("pool", loadbalancer_id=lb_id, **POOL)
+    path = f"{COLLECTION['pool']}/{pool['id']}/members"
+    made = service.create("member", path, **member(1, subnet_id=SUBNET, tags=["x"]))
+    for _ in range(2):
+        answered = service.request("PUT", path, {"members": [{**member(1), **said}]})
+        assert answered.status_code == 202, answered.text
+        service.settle()
+        [after] = service.get(path)["members"]
+        assert (after["id"], after["project_id"], after["provisioning_status"]) == (made["id"], "p1", "ACTIVE")
+        assert after["subnet_id"] == (None if "subnet_id" in said else SUBNET)
 
 
 @pytest.mark.parametrize(

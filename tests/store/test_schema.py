@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import Column, MetaData, inspect
 
 from portico.errors import StoreError, StoreUnavailable
@@ -96,6 +98,60 @@ def test_addresses_of_the_host_are_taken_over_but_not_those_that_two_have(databa
         query = "SELECT host_address FROM vip ORDER BY load_balancer_id"
         assert connection.exec_driver_sql(query).scalars().all() == ["127.64.0.1", None, None, None, None]
     engine.dispose()
+
+
+def test_what_is_there_is_kept_and_compared_as_new_rows_are(database_url: str) -> None:
+    """Addresses get their canonical form, tags their places, data its text; a reference that MariaDB found though it
+    is spelled in capitals becomes what it refers to. All of it goes down and up again."""
+    upgrade(database_url, "0003")
+    engine = migration_engine(database_url)
+    pool = "6e0e1b8c-3f2a-4d6e-9a55-1c1a6f0d2bab"
+    named = pool.upper() if engine.dialect.name == "mariadb" else pool
+    addresses = ("::ffff:a00:1", "2001:db8::1", "10.0.0.1")
+    with engine.begin() as connection:
+        _insert(connection, "load_balancer", id="lb")
+        _insert(connection, "vip", load_balancer_id="lb", position=0, ip_address=addresses[0])
+        _insert(connection, "vip", load_balancer_id="lb", position=1)
+        _insert(connection, "pool", id=pool, load_balancer_id="lb")
+        _insert(connection, "listener", id="l", load_balancer_id="lb", default_pool_id=named)
+        for number, address in enumerate(addresses):
+            place = {"load_balancer_id": "lb", "pool_id": named, "protocol_port": number}
+            monitored = {"monitor_address": address if number else None}
+            _insert(connection, "member", id=f"m{number}", address=address, **place, **monitored)
+        for tag in ("b", "B", "a"):
+            _insert(connection, "tag", resource_id="lb", tag=tag)
+        data = {"loadbalancer_topology": "SINGLE"}  # MariaDB says of a column of JSON that it is one of text
+        _insert(connection, "flavor_profile", id="p", flavor_data=json.dumps(data) if named != pool else data)
+
+    def read(query: str) -> list[Any]:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+    for _ in range(2):
+        upgrade(database_url)
+        assert read("SELECT canonical_address FROM vip ORDER BY position") == [("::ffff:10.0.0.1",), (None,)]
+        assert read("SELECT address, canonical_address, canonical_monitor_address FROM member ORDER BY id") == [
+            ("::ffff:a00:1", "::ffff:10.0.0.1", None),
+            ("2001:db8::1", "2001:db8::1", "2001:db8::1"),
+            ("10.0.0.1", "10.0.0.1", "10.0.0.1"),
+        ]
+        assert read("SELECT tag FROM tag ORDER BY position") == [("B",), ("a",), ("b",)]
+        assert read("SELECT default_pool_id FROM listener") == [(pool,)]
+        assert set(read("SELECT pool_id FROM member")) == {(pool,)}
+        assert read("SELECT flavor_data FROM flavor_profile") == [('{"loadbalancer_topology": "SINGLE"}',)]
+        assert differences(database_url) == []
+        with engine.begin() as connection:
+            _insert(connection, "tag", resource_id="lb", position=3, tag="a")
+        downgrade(database_url, "0003")
+        assert sorted(read("SELECT tag FROM tag")) == [("B",), ("a",), ("b",)]
+    engine.dispose()
+
+
+def _insert(connection: sa.Connection, name: str, **values: Any) -> None:
+    """A row of a table as it is now, with anything in the columns that need a value."""
+    table = sa.Table(name, MetaData(), autoload_with=connection)
+    needed = {column.name: _any_value(column) for column in table.columns if not column.nullable}
+    connection.execute(table.insert().values(**{**needed, **values}))
 
 
 def _any_value(column: Column[Any]) -> Any:

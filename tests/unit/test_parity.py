@@ -44,7 +44,7 @@ def test_the_documented_places_exist() -> None:
     persistence = set(SessionPersistenceSpec.model_fields) - set(Spec.model_fields)
 
     assert {"ip_address", "subnet_id", "network_id", "port_id", "position"} <= set(vip)
-    assert {"resource_id", "tag"} == set(table_of(Tag).columns.keys())
+    assert {"resource_id", "position", "tag"} == set(table_of(Tag).columns.keys())
     assert set(persistence_columns(None)) <= set(pool)
     assert len(persistence_columns(None)) == len(persistence)
 

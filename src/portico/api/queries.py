@@ -64,8 +64,9 @@ def parse_query(parameters: QueryParams) -> Query:
 
 
 def _parse_tags(parameters: QueryParams, name: str) -> list[str]:
-    """Tags are repeated or separated by commas, so that one with a comma in it cannot be asked for."""
-    return _distinct(name, (tag for value in parameters.getlist(name) for tag in value.split(",") if tag))
+    """Tags are repeated or separated by commas, so that one with a comma in it cannot be asked for. Between two commas,
+    and where nothing is said, is the empty one, as in the reference."""
+    return _distinct(name, (tag for value in parameters.getlist(name) for tag in value.split(",")))
 
 
 def _distinct(name: str, values: Iterable[str]) -> list[str]:

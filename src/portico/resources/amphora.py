@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, String, func, select
+from sqlalchemy import BigInteger, ForeignKey, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.address import in_canonical_form
 from portico.resources.load_balancer import Vip
-from portico.resources.row import UUID, Row, new_id, table_of, utc_now
+from portico.resources.row import UUID, Row, exact_text, new_id, table_of, utc_now
 from portico.resources.view import Shown, Sought, View, time
 from portico.status import AmphoraRole, AmphoraStatus
 
@@ -26,23 +26,23 @@ class Amphora(Row):
 
     id: Mapped[str] = mapped_column(UUID, primary_key=True, default=new_id)
     load_balancer_id: Mapped[str | None] = mapped_column(ForeignKey("load_balancer.id"), default=None, index=True)
-    status: Mapped[str] = mapped_column(String(16), default=AmphoraStatus.PENDING_CREATE, index=True)
-    role: Mapped[str | None] = mapped_column(String(16), default=AmphoraRole.STANDALONE)
-    compute_id: Mapped[str | None] = mapped_column(String(255), default=None)
-    agent_url: Mapped[str | None] = mapped_column(String(255), default=None)
-    lb_network_ip: Mapped[str | None] = mapped_column(String(64), default=None)
-    vrrp_ip: Mapped[str | None] = mapped_column(String(64), default=None)
-    ha_ip: Mapped[str | None] = mapped_column(String(64), default=None)
+    status: Mapped[str] = mapped_column(exact_text(16), default=AmphoraStatus.PENDING_CREATE, index=True)
+    role: Mapped[str | None] = mapped_column(exact_text(16), default=AmphoraRole.STANDALONE)
+    compute_id: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    agent_url: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    lb_network_ip: Mapped[str | None] = mapped_column(exact_text(64), default=None)
+    vrrp_ip: Mapped[str | None] = mapped_column(exact_text(64), default=None)
+    ha_ip: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     vrrp_port_id: Mapped[str | None] = mapped_column(UUID, default=None)
     ha_port_id: Mapped[str | None] = mapped_column(UUID, default=None)
-    vrrp_interface: Mapped[str | None] = mapped_column(String(16), default=None)
+    vrrp_interface: Mapped[str | None] = mapped_column(exact_text(16), default=None)
     vrrp_id: Mapped[int | None] = mapped_column(default=None)
     vrrp_priority: Mapped[int | None] = mapped_column(default=None)
     cert_expiration: Mapped[datetime | None] = mapped_column(default=None)
     cert_busy: Mapped[bool] = mapped_column(default=False)
-    cached_zone: Mapped[str | None] = mapped_column(String(255), default=None)
+    cached_zone: Mapped[str | None] = mapped_column(exact_text(255), default=None)
     image_id: Mapped[str | None] = mapped_column(UUID, default=None)
-    compute_flavor: Mapped[str | None] = mapped_column(String(255), default=None)
+    compute_flavor: Mapped[str | None] = mapped_column(exact_text(255), default=None)
     replaces_id: Mapped[str | None] = mapped_column(UUID, default=None)
     """The amphora that this one is built to replace, until the failover is recorded: how a failover that starts again
     finds its replacement, and knows what is one."""
@@ -58,7 +58,7 @@ class AmphoraHealth(Row):
     amphora_id: Mapped[str] = mapped_column(ForeignKey("amphora.id", ondelete="CASCADE"), primary_key=True)
     last_update: Mapped[datetime]
     busy: Mapped[bool] = mapped_column(default=False)
-    boot_id: Mapped[str | None] = mapped_column(String(64), default=None)
+    boot_id: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     sequence: Mapped[int] = mapped_column(BigInteger, default=0)
     config_version: Mapped[int] = mapped_column(BigInteger, default=0)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.offer import Data, OfferName, OfferSpec, ProviderName
-from portico.resources.row import UUID, Id, Name, Row, new_id
+from portico.resources.row import UUID, Id, Name, Row, exact_text, new_id
 from portico.resources.view import Shown, View
 
 ZONE_CAPABILITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -26,9 +25,10 @@ class AvailabilityZoneProfile(Row):
     __tablename__ = "availability_zone_profile"
 
     id: Mapped[str] = mapped_column(UUID, primary_key=True, default=new_id)
-    name: Mapped[str] = mapped_column(String(255))
-    provider_name: Mapped[str] = mapped_column(String(255))
-    availability_zone_data: Mapped[dict[str, Any]]
+    name: Mapped[str] = mapped_column(exact_text(255))
+    provider_name: Mapped[str] = mapped_column(exact_text(255))
+    availability_zone_data: Mapped[str] = mapped_column(exact_text(4096))
+    """JSON, in the very text that was sent."""
 
 
 class AvailabilityZone(Row):
@@ -36,8 +36,8 @@ class AvailabilityZone(Row):
 
     __tablename__ = "availability_zone"
 
-    name: Mapped[str] = mapped_column(String(255), primary_key=True)
-    description: Mapped[str] = mapped_column(String(255), default="")
+    name: Mapped[str] = mapped_column(exact_text(255), primary_key=True)
+    description: Mapped[str] = mapped_column(exact_text(255), default="")
     enabled: Mapped[bool] = mapped_column(default=True)
     availability_zone_profile_id: Mapped[str] = mapped_column(ForeignKey("availability_zone_profile.id"))
 
@@ -74,7 +74,7 @@ AVAILABILITY_ZONE_PROFILE_VIEW = View(
         "id": Shown(AvailabilityZoneProfile.id),
         "name": Shown(AvailabilityZoneProfile.name),
         "provider_name": Shown(AvailabilityZoneProfile.provider_name),
-        "availability_zone_data": Shown(AvailabilityZoneProfile.availability_zone_data, json.dumps, {"type": "string"}),
+        "availability_zone_data": Shown(AvailabilityZoneProfile.availability_zone_data),
     },
 )
 AVAILABILITY_ZONE_VIEW = View(

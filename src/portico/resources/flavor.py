@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.offer import Data, OfferName, OfferSpec, ProviderName
-from portico.resources.row import UUID, Id, Name, Row, new_id
+from portico.resources.row import UUID, Id, Name, Row, exact_text, new_id
 from portico.resources.view import Shown, View
 
 FLAVOR_CAPABILITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -25,9 +24,10 @@ class FlavorProfile(Row):
     __tablename__ = "flavor_profile"
 
     id: Mapped[str] = mapped_column(UUID, primary_key=True, default=new_id)
-    name: Mapped[str] = mapped_column(String(255))
-    provider_name: Mapped[str] = mapped_column(String(255))
-    flavor_data: Mapped[dict[str, Any]]
+    name: Mapped[str] = mapped_column(exact_text(255))
+    provider_name: Mapped[str] = mapped_column(exact_text(255))
+    flavor_data: Mapped[str] = mapped_column(exact_text(4096))
+    """JSON, in the very text that was sent."""
 
 
 class Flavor(Row):
@@ -36,8 +36,8 @@ class Flavor(Row):
     __tablename__ = "flavor"
 
     id: Mapped[str] = mapped_column(UUID, primary_key=True, default=new_id)
-    name: Mapped[str] = mapped_column(String(255), unique=True)
-    description: Mapped[str] = mapped_column(String(255), default="")
+    name: Mapped[str] = mapped_column(exact_text(255), unique=True)
+    description: Mapped[str] = mapped_column(exact_text(255), default="")
     enabled: Mapped[bool] = mapped_column(default=True)
     flavor_profile_id: Mapped[str] = mapped_column(ForeignKey("flavor_profile.id"))
 
@@ -68,7 +68,7 @@ FLAVOR_PROFILE_VIEW = View(
         "id": Shown(FlavorProfile.id),
         "name": Shown(FlavorProfile.name),
         "provider_name": Shown(FlavorProfile.provider_name),
-        "flavor_data": Shown(FlavorProfile.flavor_data, json.dumps, {"type": "string"}),
+        "flavor_data": Shown(FlavorProfile.flavor_data),
     },
 )
 FLAVOR_VIEW = View(

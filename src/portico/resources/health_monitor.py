@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
-from sqlalchemy import ForeignKey, String, case, func
+from sqlalchemy import ForeignKey, case, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import FieldError, Part, Printable, Row, Spec, rules_of
+from portico.resources.row import FieldError, Part, Printable, Row, Spec, exact_text, rules_of
 from portico.resources.view import OF_PART, Shown, View, link, own_fields
 
 
@@ -40,16 +40,16 @@ class HealthMonitor(Part, Row):
     __tablename__ = "health_monitor"
 
     pool_id: Mapped[str] = mapped_column(ForeignKey("pool.id", ondelete="CASCADE"), unique=True)
-    type: Mapped[str] = mapped_column(String(16))
+    type: Mapped[str] = mapped_column(exact_text(16))
     delay: Mapped[int]
     timeout: Mapped[int]
     max_retries: Mapped[int]
     max_retries_down: Mapped[int] = mapped_column(default=3)
-    http_method: Mapped[str | None] = mapped_column(String(16), default=None)
+    http_method: Mapped[str | None] = mapped_column(exact_text(16), default=None)
     http_version: Mapped[float | None] = mapped_column(default=None)
-    url_path: Mapped[str | None] = mapped_column(String(2048), default=None)
-    expected_codes: Mapped[str | None] = mapped_column(String(64), default=None)
-    domain_name: Mapped[str | None] = mapped_column(String(255), default=None)
+    url_path: Mapped[str | None] = mapped_column(exact_text(2048), default=None)
+    expected_codes: Mapped[str | None] = mapped_column(exact_text(64), default=None)
+    domain_name: Mapped[str | None] = mapped_column(exact_text(255), default=None)
 
 
 def _check_http_version(value: float) -> float:

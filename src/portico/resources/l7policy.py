@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
-from sqlalchemy import ForeignKey, String, and_, case, func, or_, select
+from sqlalchemy import ForeignKey, and_, case, func, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import FieldError, Id, Part, Row, Spec, Url, table_of
+from portico.resources.row import FieldError, Id, Part, Row, Spec, Url, exact_text, table_of
 from portico.resources.view import OF_PART, Related, Shown, View, own_fields
 
 
@@ -40,12 +40,12 @@ class L7Policy(Part, Row):
     __tablename__ = "l7policy"
 
     listener_id: Mapped[str] = mapped_column(ForeignKey("listener.id", ondelete="CASCADE"), index=True)
-    action: Mapped[str] = mapped_column(String(32))
+    action: Mapped[str] = mapped_column(exact_text(32))
     redirect_pool_id: Mapped[str | None] = mapped_column(
         ForeignKey("pool.id", ondelete="SET NULL"), default=None, index=True
     )
-    redirect_url: Mapped[str | None] = mapped_column(String(255), default=None)
-    redirect_prefix: Mapped[str | None] = mapped_column(String(255), default=None)
+    redirect_url: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    redirect_prefix: Mapped[str | None] = mapped_column(exact_text(255), default=None)
     redirect_http_code: Mapped[int | None] = mapped_column(default=None)
     position: Mapped[int] = mapped_column(default=LAST_POSITION)
 

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import FieldError, Part, Printable, Row, Spec
+from portico.resources.row import FieldError, Part, Printable, Row, Spec, exact_text
 from portico.resources.view import OF_PART, Shown, View, own_fields
 
 
@@ -52,10 +52,10 @@ class L7Rule(Part, Row):
     __tablename__ = "l7rule"
 
     l7policy_id: Mapped[str] = mapped_column(ForeignKey("l7policy.id", ondelete="CASCADE"), index=True)
-    type: Mapped[str] = mapped_column(String(32))
-    compare_type: Mapped[str] = mapped_column(String(16))
-    key: Mapped[str | None] = mapped_column(String(255), default=None)
-    value: Mapped[str] = mapped_column(String(255))
+    type: Mapped[str] = mapped_column(exact_text(32))
+    compare_type: Mapped[str] = mapped_column(exact_text(16))
+    key: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    value: Mapped[str] = mapped_column(exact_text(255))
     invert: Mapped[bool] = mapped_column(default=False)
 
 

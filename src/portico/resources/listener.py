@@ -7,11 +7,11 @@ from ipaddress import ip_network
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.member import Port
-from portico.resources.row import FieldError, Id, Part, Printable, Row, Spec, not_offered
+from portico.resources.row import FieldError, Id, Part, Printable, Row, Spec, exact_text, not_offered
 from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
 
@@ -51,7 +51,7 @@ class Listener(Part, Row):
     __tablename__ = "listener"
     CONSTRAINTS = (UniqueConstraint("load_balancer_id", "protocol", "protocol_port"),)
 
-    protocol: Mapped[str] = mapped_column(String(16))
+    protocol: Mapped[str] = mapped_column(exact_text(16))
     protocol_port: Mapped[int]
     default_pool_id: Mapped[str | None] = mapped_column(
         ForeignKey("pool.id", ondelete="SET NULL"), default=None, index=True
@@ -63,12 +63,12 @@ class Listener(Part, Row):
     timeout_tcp_inspect: Mapped[int] = mapped_column(default=0)
     insert_headers: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     allowed_cidrs: Mapped[list[str] | None] = mapped_column(default=None)
-    default_tls_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
+    default_tls_container_ref: Mapped[str | None] = mapped_column(exact_text(255), default=None)
     sni_container_refs: Mapped[list[str] | None] = mapped_column(default=None)
-    client_authentication: Mapped[str] = mapped_column(String(16), default="NONE")
-    client_ca_tls_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
-    client_crl_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
-    tls_ciphers: Mapped[str | None] = mapped_column(String(2048), default=None)
+    client_authentication: Mapped[str] = mapped_column(exact_text(16), default="NONE")
+    client_ca_tls_container_ref: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    client_crl_container_ref: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    tls_ciphers: Mapped[str | None] = mapped_column(exact_text(2048), default=None)
     tls_versions: Mapped[list[str] | None] = mapped_column(default=None)
     alpn_protocols: Mapped[list[str] | None] = mapped_column(default=None)
     hsts_max_age: Mapped[int | None] = mapped_column(default=None)

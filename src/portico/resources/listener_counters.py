@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, String
+from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import UUID, Row
+from portico.resources.row import UUID, Row, exact_text
 
 COUNTERS = ("bytes_in", "bytes_out", "active_connections", "total_connections", "request_errors")
 """What the API calls statistics, in its order."""
@@ -25,7 +25,7 @@ class ListenerCounters(Row):
 
     listener_id: Mapped[str] = mapped_column(ForeignKey("listener.id", ondelete="CASCADE"), primary_key=True)
     amphora_id: Mapped[str] = mapped_column(UUID, primary_key=True, index=True)
-    process: Mapped[str] = mapped_column(String(64))
+    process: Mapped[str] = mapped_column(exact_text(64))
     bytes_in: Mapped[int] = mapped_column(BigInteger)
     bytes_out: Mapped[int] = mapped_column(BigInteger)
     active_connections: Mapped[int] = mapped_column(BigInteger)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.address import Address, canonical_address, in_canonical_form
 from portico.resources.operation import Lease
-from portico.resources.row import UUID, ApiObject, Id, Name, Row, Spec, table_of
+from portico.resources.row import UUID, ApiObject, Id, Name, Row, Spec, exact_text, table_of
 from portico.resources.view import ENABLED, Related, Shown, Sought, View, own_fields
 from portico.status import SHOWN_AS_UPDATING, ProvisioningStatus
 
@@ -29,13 +29,13 @@ class LoadBalancer(ApiObject, Row):
 
     __tablename__ = "load_balancer"
 
-    provider: Mapped[str] = mapped_column(String(64), default="amphora")
-    topology: Mapped[str] = mapped_column(String(16), default="SINGLE")
+    provider: Mapped[str] = mapped_column(exact_text(64), default="amphora")
+    topology: Mapped[str] = mapped_column(exact_text(16), default="SINGLE")
     flavor_id: Mapped[str | None] = mapped_column(ForeignKey("flavor.id"), default=None)
     availability_zone: Mapped[str | None] = mapped_column(ForeignKey("availability_zone.name"), default=None)
     vip_qos_policy_id: Mapped[str | None] = mapped_column(UUID, default=None)
     vip_sg_ids: Mapped[list[str] | None] = mapped_column(default=None)
-    vip_vnic_type: Mapped[str] = mapped_column(String(64), default="normal")
+    vip_vnic_type: Mapped[str] = mapped_column(exact_text(64), default="normal")
 
 
 class Vip(Row):
@@ -51,11 +51,11 @@ class Vip(Row):
 
     load_balancer_id: Mapped[str] = mapped_column(ForeignKey("load_balancer.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    ip_address: Mapped[str | None] = mapped_column(String(64), default=None)
+    ip_address: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     """As its user spelled it, where he asked for it."""
-    canonical_address: Mapped[str | None] = mapped_column(String(64), default=None)
+    canonical_address: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     """The address in the form by which it is compared."""
-    host_address: Mapped[str | None] = mapped_column(String(64), unique=True, default=None)
+    host_address: Mapped[str | None] = mapped_column(exact_text(64), unique=True, default=None)
     """And again, where it is the host's own: whoever writes one of the three writes all (``vip_address_columns``)."""
     subnet_id: Mapped[str | None] = mapped_column(UUID, default=None)
     network_id: Mapped[str | None] = mapped_column(UUID, default=None)

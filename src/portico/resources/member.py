@@ -7,11 +7,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, model_validator
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.address import Address, canonical_address, in_canonical_form
-from portico.resources.row import UUID, FieldError, Id, Part, Row, Spec, rules_of
+from portico.resources.row import UUID, FieldError, Id, Part, Row, Spec, exact_text, rules_of
 from portico.resources.view import OF_PART, Shown, Sought, View, own_fields
 from portico.settings import ValidationSettings
 
@@ -26,17 +26,17 @@ class Member(Part, Row):
     CONSTRAINTS = (UniqueConstraint("pool_id", "canonical_address", "protocol_port"),)
 
     pool_id: Mapped[str] = mapped_column(ForeignKey("pool.id", ondelete="CASCADE"), index=True)
-    address: Mapped[str] = mapped_column(String(64))
-    canonical_address: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str] = mapped_column(exact_text(64))
+    canonical_address: Mapped[str] = mapped_column(exact_text(64))
     """The address in the form by which it is compared; ``address`` is as it was sent."""
     protocol_port: Mapped[int]
     weight: Mapped[int] = mapped_column(default=1)
     backup: Mapped[bool] = mapped_column(default=False)
     subnet_id: Mapped[str | None] = mapped_column(UUID, default=None)
-    monitor_address: Mapped[str | None] = mapped_column(String(64), default=None)
-    canonical_monitor_address: Mapped[str | None] = mapped_column(String(64), default=None)
+    monitor_address: Mapped[str | None] = mapped_column(exact_text(64), default=None)
+    canonical_monitor_address: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     monitor_port: Mapped[int | None] = mapped_column(default=None)
-    vnic_type: Mapped[str] = mapped_column(String(64), default="normal")
+    vnic_type: Mapped[str] = mapped_column(exact_text(64), default="normal")
 
 
 class MemberSpec(Spec):

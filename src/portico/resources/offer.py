@@ -46,8 +46,8 @@ class OfferSpec(BaseModel):
             raise InvalidInput(field, message[:1].lower() + message[1:]) from None
 
 
-def parse_data(field: str, text: str, capabilities: Mapping[str, tuple[str, tuple[str, ...]]]) -> dict[str, Any]:
-    """The options in a profile's JSON string.
+def check_data(field: str, text: str, capabilities: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
+    """Check the options in a profile's JSON string.
 
     Args:
         field: the argument's name.
@@ -72,4 +72,3 @@ def parse_data(field: str, text: str, capabilities: Mapping[str, tuple[str, tupl
         allowed = capabilities[name][1]
         if allowed and value not in allowed:
             raise NotSupported(field, f"{name} must be one of {', '.join(allowed)}")
-    return data

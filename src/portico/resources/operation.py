@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import UUID, Row, new_id, utc_now
+from portico.resources.row import UUID, Row, exact_text, new_id, utc_now
 from portico.status import OperationState
 
 Milliseconds = BigInteger().with_variant(Integer, "sqlite")
@@ -26,8 +26,8 @@ class Operation(Row):
 
     sequence: Mapped[int] = mapped_column(Milliseconds, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(UUID, unique=True, default=new_id)
-    action: Mapped[str] = mapped_column(String(32))
-    subject_type: Mapped[str] = mapped_column(String(32))
+    action: Mapped[str] = mapped_column(exact_text(32))
+    subject_type: Mapped[str] = mapped_column(exact_text(32))
     subject_id: Mapped[str] = mapped_column(UUID, index=True)
     lease_key: Mapped[str] = mapped_column(UUID)
     load_balancer_id: Mapped[str | None] = mapped_column(UUID, default=None)
@@ -36,12 +36,12 @@ class Operation(Row):
     previous: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     """The values that those columns had: the last known good, restored on failure."""
     priority: Mapped[int] = mapped_column(default=0)
-    state: Mapped[str] = mapped_column(String(16), default=OperationState.QUEUED)
+    state: Mapped[str] = mapped_column(exact_text(16), default=OperationState.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
-    error: Mapped[str | None] = mapped_column(String(64), default=None)
+    error: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     """Name of the error class, so that a caller that waited elsewhere gets the same exception."""
-    reason: Mapped[str | None] = mapped_column(Text, default=None)
-    request_id: Mapped[str | None] = mapped_column(String(64), default=None)
+    reason: Mapped[str | None] = mapped_column(exact_text(), default=None)
+    request_id: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     timeline: Mapped[list[Any] | None] = mapped_column(default=None)
     """``[[task, state, milliseconds since the start], ...]`` of its last run, for people to read."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
@@ -60,7 +60,7 @@ class Lease(Row):
     __table_args__ = (Index("ix_lease_pending", "pending"),)
 
     key: Mapped[str] = mapped_column(UUID, primary_key=True)
-    owner: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
+    owner: Mapped[str | None] = mapped_column(exact_text(64), default=None, index=True)
     epoch: Mapped[int] = mapped_column(BigInteger, default=0)
     expires_at: Mapped[int] = mapped_column(BigInteger, default=0)
     pending: Mapped[int] = mapped_column(default=0)
@@ -77,7 +77,7 @@ class SlotLimit(Row):
 
     __tablename__ = "slot_limit"
 
-    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(exact_text(32), primary_key=True)
     capacity: Mapped[int]
 
 
@@ -86,10 +86,10 @@ class Slot(Row):
 
     __tablename__ = "slot"
 
-    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(exact_text(32), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    owner: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
-    holder: Mapped[str | None] = mapped_column(String(64), default=None)
+    owner: Mapped[str | None] = mapped_column(exact_text(64), default=None, index=True)
+    holder: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     expires_at: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
@@ -99,7 +99,7 @@ class SlotWaiter(Row):
 
     __tablename__ = "slot_waiter"
 
-    holder: Mapped[str] = mapped_column(String(64), primary_key=True)
-    name: Mapped[str] = mapped_column(String(32), index=True)
+    holder: Mapped[str] = mapped_column(exact_text(64), primary_key=True)
+    name: Mapped[str] = mapped_column(exact_text(32), index=True)
     due: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int] = mapped_column(BigInteger)

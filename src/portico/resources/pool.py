@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from sqlalchemy import String, case, cast, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import FieldError, Part, Printable, Row, Spec, not_offered
+from portico.resources.row import FieldError, Part, Printable, Row, Spec, exact_text, not_offered
 from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
 
@@ -72,17 +72,17 @@ class Pool(Part, Row):
 
     __tablename__ = "pool"
 
-    protocol: Mapped[str] = mapped_column(String(16))
-    lb_algorithm: Mapped[str] = mapped_column(String(32))
-    persistence_type: Mapped[str | None] = mapped_column(String(16), default=None)
-    persistence_cookie_name: Mapped[str | None] = mapped_column(String(255), default=None)
+    protocol: Mapped[str] = mapped_column(exact_text(16))
+    lb_algorithm: Mapped[str] = mapped_column(exact_text(32))
+    persistence_type: Mapped[str | None] = mapped_column(exact_text(16), default=None)
+    persistence_cookie_name: Mapped[str | None] = mapped_column(exact_text(255), default=None)
     persistence_timeout: Mapped[int | None] = mapped_column(default=None)
-    persistence_granularity: Mapped[str | None] = mapped_column(String(64), default=None)
+    persistence_granularity: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     tls_enabled: Mapped[bool] = mapped_column(default=False)
-    tls_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
-    ca_tls_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
-    crl_container_ref: Mapped[str | None] = mapped_column(String(255), default=None)
-    tls_ciphers: Mapped[str | None] = mapped_column(String(2048), default=None)
+    tls_container_ref: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    ca_tls_container_ref: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    crl_container_ref: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    tls_ciphers: Mapped[str | None] = mapped_column(exact_text(2048), default=None)
     tls_versions: Mapped[list[str] | None] = mapped_column(default=None)
     alpn_protocols: Mapped[list[str] | None] = mapped_column(default=None)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import String, case, func
+from sqlalchemy import case, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import Row
+from portico.resources.row import Row, exact_text
 from portico.resources.view import Shown, View
 
 
@@ -21,7 +21,7 @@ class Quota(Row):
 
     __tablename__ = "quota"
 
-    project_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    project_id: Mapped[str] = mapped_column(exact_text(64), primary_key=True)
     load_balancer: Mapped[int | None] = mapped_column(default=None)
     listener: Mapped[int | None] = mapped_column(default=None)
     pool: Mapped[int | None] = mapped_column(default=None)

@@ -1,21 +1,33 @@
-"""Tags: free words on any API object."""
+"""Tags: free words on any API object, in the order in which they were sent."""
 
 from __future__ import annotations
 
-from sqlalchemy import String
-from sqlalchemy.dialects import mysql
+from sqlalchemy import String, cast
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import UUID, Row
-
-_WORD = String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_nopad_bin"), "mysql", "mariadb")
-"""Told apart to the letter everywhere: MariaDB would else take "web" and "Web" for one."""
+from portico.resources.row import UUID, Row, exact_text
 
 
 class Tag(Row):
-    """One tag of one object of any type."""
+    """One tag of one object of any type. A tag may be empty, and one that was sent twice is there twice."""
 
     __tablename__ = "tag"
 
     resource_id: Mapped[str] = mapped_column(UUID, primary_key=True)
-    tag: Mapped[str] = mapped_column(_WORD, primary_key=True, index=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=0)
+    tag: Mapped[str] = mapped_column(exact_text(255), index=True)
+
+
+TAG_TEXT = cast(Tag.position, String(8)) + (" " + Tag.tag)
+"""A tag with its place, as ``show_tags`` reads it."""
+
+
+def show_tags(found: list[str]) -> list[str]:
+    """From ``TAG_TEXT`` of each: the tags as they were sent."""
+    placed = [(int(position), tag) for position, _, tag in (one.partition(" ") for one in found)]
+    return [tag for _, tag in sorted(placed)]
+
+
+def tag_rows(resource_id: str, tags: list[str]) -> list[dict[str, str | int]]:
+    """The rows of an object's tags."""
+    return [{"resource_id": resource_id, "position": position, "tag": tag} for position, tag in enumerate(tags)]

@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import JSON, Boolean, DateTime, Float, Integer
 
+from portico.resources.tag import TAG_TEXT, show_tags
+
 _SCHEMAS: tuple[tuple[type[Any], dict[str, Any]], ...] = (
     (Boolean, {"type": "boolean"}),
     (Integer, {"type": "integer"}),
@@ -148,7 +150,7 @@ def own_fields(model: Any, **named: Any) -> dict[str, Shown | Related]:
     }
 
 
-TAGS = Related("tag", "resource_id", "tag", sorted, {"type": "array", "items": {"type": "string"}})
+TAGS = Related("tag", "resource_id", TAG_TEXT, show_tags, {"type": "array", "items": {"type": "string"}})
 ENABLED = {"enabled": "admin_state_up"}
 """The command line's word for it."""
 OF_PART = {**ENABLED, "load_balancer_id": "loadbalancer_id"}

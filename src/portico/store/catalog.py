@@ -25,12 +25,13 @@ from portico.resources import (
     Vip,
 )
 from portico.resources.row import new_id, table_of
+from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, shown_status
 from portico.store import rules
 from portico.store.ancestors import with_ancestors
 from portico.store.database import Database
-from portico.store.operations import UNFINISHED, Action, Request, accept_in, transact_unmoved
+from portico.store.operations import UNFINISHED, Action, Request, accept_in, read_tags, transact_unmoved
 from portico.store.positions import make_room
 from portico.store.subjects import SUBJECTS, Subject
 from portico.store.vips import NewVips
@@ -98,10 +99,10 @@ class Catalog:
                 .mappings()
                 .one_or_none()
             )
-            if row is None or row["id"] != object_id:
+            if row is None:
                 raise subject.missing(object_id)
             shown = dict(row)
-            shown["tags"] = sorted(connection.scalars(select(Tag.tag).where(Tag.resource_id == object_id)))
+            shown["tags"] = read_tags(connection, object_id)
             if kind == "load_balancer":
                 vip = select(Vip.ip_address).where(Vip.load_balancer_id == object_id, Vip.position == 0)
                 shown["vip_address"] = connection.scalar(vip)
@@ -170,8 +171,8 @@ def add_object(
                 _make_default(connection, listener_id, object_id, settings)
     except IntegrityError as error:
         raise _explain(kind, error) from error
-    for tag in dict.fromkeys(fields["tags"]):
-        _insert(connection, Tag, {"resource_id": object_id, "tag": tag})
+    if fields["tags"]:
+        connection.execute(_adding(Tag), tag_rows(object_id, fields["tags"]))
     return object_id
 
 
@@ -208,7 +209,7 @@ def _place(
     parent = SUBJECTS[parent_kind]
     this = {"this_id": parent.check_id(parent_id)}
     found = connection.execute(_reading(parent.model), this).mappings().one_or_none()
-    if found is None or found["id"] != parent_id:  # MariaDB finds what differs in case only
+    if found is None:
         raise parent.missing(str(parent_id))
     load_balancer_id = found["id"] if parent_kind == "load_balancer" else found["load_balancer_id"]
     hold(connection, load_balancer_id)

@@ -1,4 +1,4 @@
-"""Where the three databases differ: their clocks, exact texts, JSON, and the errors that are worth another try."""
+"""Where the three databases differ: their clocks, JSON, and the errors that are worth another try."""
 
 from __future__ import annotations
 
@@ -33,28 +33,6 @@ def _postgresql(_element: Any, _compiler: Any, **_options: Any) -> str:
 @compiles(now_ms, "mariadb")
 def _mariadb(_element: Any, _compiler: Any, **_options: Any) -> str:
     return "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
-
-
-class is_one_of(FunctionElement[bool]):  # noqa: N801 - it reads like an operator
-    """Whether a text column, the first argument, has exactly one of the values that follow: to MariaDB's own ``=``
-    capitals and trailing spaces are the same."""
-
-    type = Boolean()
-    inherit_cache = True
-
-
-@compiles(is_one_of)
-def _one_of(element: Any, compiler: Any, **options: Any) -> str:
-    column, *values = (compiler.process(one, **options) for one in element.clauses)
-    return f"({column} {_among(values)})"
-
-
-@compiles(is_one_of, "mysql")
-@compiles(is_one_of, "mariadb")
-def _one_of_in_mariadb(element: Any, compiler: Any, **options: Any) -> str:
-    column, *values = (compiler.process(one, **options) for one in element.clauses)
-    found = _among(values)
-    return f"({column} {found} AND BINARY {column} {found})"  # the first half is what an index can find
 
 
 def _among(values: list[str]) -> str:
@@ -95,6 +73,14 @@ JSON_OBJECT = {
     "mariadb": "JSON_OBJECT({})",
 }
 """How each writes a JSON object out of names and columns in turn."""
+TEXT_IN_JSON = {
+    "sqlite": "{}",
+    "postgresql": "{}",
+    "mysql": "{} COLLATE utf8mb4_nopad_bin",
+    "mariadb": "{} COLLATE utf8mb4_nopad_bin",
+}
+"""How a column of text is written there: MariaDB's columns of JSON have a collation of their own, and it does not
+choose between two."""
 
 
 def insert_if_missing(connection: Connection, table: Table, values: dict[str, Any]) -> Insert:

@@ -35,7 +35,7 @@ from portico.errors import InvalidInput
 from portico.resources import Lease, LoadBalancer, Tag, Vip
 from portico.resources.row import Row, table_of
 from portico.resources.view import Related, Shown, View, is_time
-from portico.store.dialects import holds_one_of, is_one_of
+from portico.store.dialects import holds_one_of
 
 _SEPARATOR = "\x1f"
 """Joins what a subquery gathers: no stored text may hold a control character."""
@@ -210,7 +210,7 @@ def _reader(view: View, fields: frozenset[str] | None) -> Callable[[Sequence[Any
         for name, show in related:
             for one in objects:
                 gathered = one[name]
-                one[name] = show(gathered.split(_SEPARATOR) if gathered else [])
+                one[name] = show(gathered.split(_SEPARATOR) if gathered is not None else [])
         return objects
 
     return read
@@ -245,7 +245,11 @@ def _has_tag(identity: Any, tags: Sequence[str]) -> Any:
 
 def _count_tags(identity: Any, tags: Sequence[str]) -> Any:
     """How many of these, which all differ, an object has."""
-    return select(func.count()).where(Tag.resource_id == identity, _is_text(Tag.tag, tags)).scalar_subquery()
+    return (
+        select(func.count(Tag.tag.distinct()))
+        .where(Tag.resource_id == identity, _is_text(Tag.tag, tags))
+        .scalar_subquery()
+    )
 
 
 def _has(view: View, field: Related, values: Sequence[str]) -> Any:
@@ -286,7 +290,7 @@ def _equals(name: str, field: Shown, values: Sequence[str]) -> Any:
 
 def _is_text(source: Any, values: Sequence[str]) -> Any:
     possible = _storable(values)
-    return is_one_of(source, *possible) if possible else false()
+    return source.in_(possible) if possible else false()
 
 
 def _storable(values: Sequence[str]) -> list[str]:

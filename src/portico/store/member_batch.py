@@ -13,6 +13,7 @@ from portico.errors import Conflict, InvalidInput, PoolNotFound
 from portico.resources import Member, Operation, Pool, Tag
 from portico.resources.address import canonical_address
 from portico.resources.row import new_id, table_of, utc_now
+from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, sources
 from portico.store import rules
@@ -109,11 +110,7 @@ def _insert(
     place["operating_status"] = OperatingStatus.NO_MONITOR
     rows = [{"id": new_id(), **_MEMBER.columns(fields), **place} for fields in added]
     connection.execute(insert(Member), rows)
-    tags = [
-        {"resource_id": row["id"], "tag": tag}
-        for row, fields in zip(rows, added, strict=True)
-        for tag in dict.fromkeys(fields["tags"])
-    ]
+    tags = [tag for row, fields in zip(rows, added, strict=True) for tag in tag_rows(row["id"], fields["tags"])]
     if tags:
         connection.execute(insert(Tag), tags)
     _insert_operations(connection, Action.CREATE, rows, request_id)
@@ -126,23 +123,20 @@ def _change(
     settings: ValidationSettings,
     request_id: str | None,
 ) -> int:
-    tags: dict[str, set[str]] = {}
+    tags: dict[str, list[str]] = {}
     if any("tags" in wanted[key] for key in present.keys() & wanted.keys()):
         of_pool = select(Tag.resource_id, Tag.tag).join(Member, Member.id == Tag.resource_id)
         pool_id = next(iter(present.values()))["pool_id"]
-        for member_id, tag in connection.execute(of_pool.where(Member.pool_id == pool_id)):
-            tags.setdefault(member_id, set()).add(tag)
+        ordered = of_pool.where(Member.pool_id == pool_id).order_by(Tag.resource_id, Tag.position)
+        for member_id, tag in connection.execute(ordered):
+            tags.setdefault(member_id, []).append(tag)
     changed = 0
     for key, fields in wanted.items():
         row = present.get(key)
         if row is None:
             continue
-        before = {**row, "tags": tags.get(row["id"], set())}
-        changes = {
-            name: value
-            for name, value in fields.items()
-            if (set(value) if name == "tags" else value) != before[name] and name != "project_id"
-        }
+        before = {**row, "tags": tags.get(row["id"], [])}
+        changes = {name: value for name, value in fields.items() if value != before[name] and name != "project_id"}
         if changes:
             request = Request(Action.UPDATE, "member", row["id"], changes, request_id, also=_ALSO)
             accept_in(connection, request, new_id(), settings)

@@ -35,7 +35,7 @@ from portico.resources.flavor import (
     FlavorProfileSpec,
     FlavorSpec,
 )
-from portico.resources.offer import OfferSpec, parse_data
+from portico.resources.offer import OfferSpec, check_data
 from portico.resources.row import new_id, table_of
 from portico.resources.view import View
 from portico.store.database import Database
@@ -66,10 +66,9 @@ class Offer:
 
     def columns(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The columns that hold these fields; a profile's options are checked."""
-        columns = dict(fields)
-        if self.data_field in columns:
-            columns[self.data_field] = parse_data(self.data_field, columns[self.data_field], self.capabilities or {})
-        return columns
+        if self.data_field is not None and self.data_field in fields:
+            check_data(self.data_field, fields[self.data_field], self.capabilities or {})
+        return dict(fields)
 
 
 OFFERS: dict[str, Offer] = {

@@ -29,6 +29,7 @@ from portico.errors import AmphoraInUse, Conflict, IllegalTransition, InvalidInp
 from portico.ports.notifier import Notice
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Tag
 from portico.resources.row import new_id, table_of, utc_now
+from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus, check_transition
 from portico.store import rules
@@ -168,7 +169,7 @@ def accept_in(connection: Connection, request: Request, operation_id: str, setti
         raise InvalidInput("kind", f"must be one of {', '.join(SUBJECTS)}")
     subject.check_id(request.subject_id)
     row = _read_subject(connection, subject, request)
-    if row is None or row["id"] != request.subject_id:  # MariaDB finds what differs in case only
+    if row is None:
         raise _missing(subject, request)
     if row["_under_way"] is not None and request.action != Action.UPDATE:
         return Receipt(row["_under_way"], row["_lease_key"])
@@ -393,12 +394,17 @@ def _check_neighbours(connection: Connection, subject: Subject, row: dict[str, A
 
 def replace_tags(connection: Connection, resource_id: str, tags: list[str]) -> list[str]:
     """Give an object these tags; returns those that it had."""
-    mine = Tag.resource_id == resource_id
-    before = sorted(connection.scalars(select(Tag.tag).where(mine)))
-    connection.execute(delete(Tag).where(mine))
-    for tag in dict.fromkeys(tags):
-        connection.execute(insert(Tag).values(resource_id=resource_id, tag=tag))
+    before = read_tags(connection, resource_id)
+    connection.execute(delete(Tag).where(Tag.resource_id == resource_id))
+    if tags:
+        connection.execute(insert(Tag), tag_rows(resource_id, tags))
     return before
+
+
+def read_tags(connection: Connection, resource_id: str) -> list[str]:
+    """An object's tags, as they were sent."""
+    mine = select(Tag.tag).where(Tag.resource_id == resource_id)
+    return list(connection.scalars(mine.order_by(Tag.position)))
 
 
 def accept_spare(database: Database, owner: str, lease_ms: int) -> Receipt:

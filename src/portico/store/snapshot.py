@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, DateTime, text
+from sqlalchemy import JSON, Boolean, DateTime, String, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from portico.resources import (
@@ -34,7 +34,7 @@ from portico.resources import (
 from portico.resources.row import table_of
 from portico.resources.tree import Tree
 from portico.store.database import Database
-from portico.store.dialects import JSON_OBJECT
+from portico.store.dialects import JSON_OBJECT, TEXT_IN_JSON
 
 _OF_LOAD_BALANCER = "load_balancer_id = :key"
 _BRANCHES: tuple[tuple[type[Row], str], ...] = (
@@ -126,8 +126,10 @@ def _statement(dialect: str) -> Any:
     branches = []
     for model, condition in _BRANCHES:
         table = table_of(model)
+        columns = [column for column in table.columns if column.name not in _LEFT_OUT]
+        forms = [TEXT_IN_JSON[dialect] if isinstance(column.type, String) else "{}" for column in columns]
         pairs = ", ".join(
-            f"'{column.name}', {quote(column.name)}" for column in table.columns if column.name not in _LEFT_OUT
+            f"'{column.name}', {form.format(quote(column.name))}" for column, form in zip(columns, forms, strict=True)
         )
         body = JSON_OBJECT[dialect].format(pairs)
         where = condition.format(key=quote("key"))
