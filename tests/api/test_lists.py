@@ -57,7 +57,7 @@ def positions(service: Service, four: list[Any], query: str) -> list[int]:
         ("sort_key=name&sort_dir=desc", [2, 3, 1, 0]),
         ("sort_key=description&sort_dir=desc&sort_key=name&sort_dir=asc", [0, 2, 1, 3]),
         ("sort_key=name", [0, 1, 2, 3]),
-        ("sort=updated_at:desc,vip_address,name", [0, 1, 2, 3]),
+        ("sort=updated_at:desc,vip_subnet_id,name", [0, 1, 2, 3]),
         ("tags=a", [0, 1]),
         ("tags=a&tags=b", [0]),
         ("tags=a,b", [0]),

@@ -147,6 +147,27 @@ def test_what_is_there_is_kept_and_compared_as_new_rows_are(database_url: str) -
     engine.dispose()
 
 
+def test_vips_that_were_given_are_the_networks_and_others_are_not(database_url: str) -> None:
+    """What has an address and a port was made; an address alone was only asked for. Down and up again they stay so."""
+    upgrade(database_url, "0004")
+    engine = migration_engine(database_url)
+    with engine.begin() as connection:
+        _insert(connection, "load_balancer", id="lb")
+        for position, values in enumerate(({"ip_address": "10.0.0.1", "port_id": "p"}, {"ip_address": "10.0.0.2"}, {})):
+            _insert(connection, "vip", load_balancer_id="lb", position=position, **values)
+
+    for _ in range(2):
+        upgrade(database_url)
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql("SELECT allocated FROM vip ORDER BY position").scalars().all()
+        assert [bool(one) for one in found] == [True, False, False]
+        downgrade(database_url, "0004")
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql("SELECT requested FROM vip ORDER BY position").scalars().all()
+        assert [bool(one) for one in found] == [True, True, False]
+    engine.dispose()
+
+
 def _insert(connection: sa.Connection, name: str, **values: Any) -> None:
     """A row of a table as it is now, with anything in the columns that need a value."""
     table = sa.Table(name, MetaData(), autoload_with=connection)

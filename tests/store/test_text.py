@@ -11,6 +11,7 @@ from sqlalchemy import Connection, String, Table, func, insert, select
 from sqlalchemy.dialects import mysql, postgresql
 
 from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.drivers.network_noop import NoopNetwork
 from portico.errors import InvalidInput, NotFound, PoolNotFound
 from portico.resources import AvailabilityZone, AvailabilityZoneProfile, Flavor, FlavorProfile, Quota, Row
 from portico.resources.row import new_id, table_of
@@ -128,7 +129,7 @@ def test_ids_in_capitals_are_nobodys(database: Database, catalog: Catalog) -> No
         accept(database, Request(Action.UPDATE, "listener", listener, {"default_pool_id": pool.upper()}), settings)
     with pytest.raises(PoolNotFound):
         catalog.add_l7policy(listener, action="REDIRECT_TO_POOL", redirect_pool_id=pool.upper())
-    requests = Requests(database, settings, InProcessNotifier())
+    requests = Requests(database, settings, InProcessNotifier(), network=NoopNetwork())
     with pytest.raises(PoolNotFound):
         requests.replace_members(pool.upper(), [])
     with pytest.raises(InvalidInput):
