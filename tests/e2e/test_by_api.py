@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -87,6 +88,30 @@ def site(run_directory: Path) -> Iterator[Site]:
             thread.join(20)
             assert loop.stop()
             listening.close()
+
+
+def test_traffic_goes_to_the_address_that_the_post_told(site: Site) -> None:
+    """Clients may use it without asking again; addresses of the host's own services are refused by the real network."""
+    port = find_free_port()
+    for address in ("127.0.0.1", "::ffff:127.0.0.1"):
+        body = {"loadbalancer": {"vip_subnet_id": SUBNET_ID, "vip_address": address}}
+        refused = site.client.post(f"{LBAAS}/loadbalancers", json=body)
+        assert (refused.status_code, "vip_address" in refused.text) == (400, True), refused.text
+    with many_origins(1) as [(host, number)]:
+        pool = {
+            "protocol": "HTTP",
+            "lb_algorithm": "ROUND_ROBIN",
+            "members": [{"address": host, "protocol_port": number}],
+        }
+        listener = {"protocol": "HTTP", "protocol_port": port, "default_pool": pool}
+        further = [{"subnet_id": str(uuid4())}]
+        told = site.make(
+            "loadbalancer", "loadbalancers", vip_subnet_id=SUBNET_ID, listeners=[listener], additional_vips=further
+        )
+        addresses = [told["vip_address"], told["additional_vips"][0]["ip_address"]]
+        site.await_active(told["id"])
+        assert [httpx.get(f"http://{one}:{port}/", trust_env=False).text for one in addresses] == [host, host]
+    assert site.client.delete(f"{LBAAS}/loadbalancers/{told['id']}?cascade=true").status_code == 204
 
 
 def test_500_members_added_by_8_clients_at_once_all_serve(site: Site) -> None:

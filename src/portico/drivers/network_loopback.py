@@ -76,11 +76,13 @@ class LoopbackNetwork:
 
     def _check(self, address: str, field: str) -> str:
         within = self._range.network
-        rule = f"must be an IPv4 address within {within}, and not the first or the last of {_LOOPBACK}"
+        rule = f"must be an IPv4 address within {within}"
         try:
             parsed = IPv4Address(address)
         except AddressValueError as exc:
             raise InvalidInput(field, rule) from exc
-        if parsed not in within or parsed in (_LOOPBACK.network_address, _LOOPBACK.broadcast_address):
+        if parsed not in within:
             raise InvalidInput(field, rule)
+        if parsed in (_LOOPBACK.network_address, _LOOPBACK.broadcast_address):
+            raise InvalidInput(field, f"must not be the first or the last of {_LOOPBACK}: nothing can listen there")
         return str(parsed)
