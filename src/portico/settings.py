@@ -114,6 +114,9 @@ class ValidationSettings(_Group):
     ``open_embedded``, which are for one machine and one person, allow them unless told not to."""
     allow_link_local_members: bool = False
     """Members in 169.254.0.0/16 and fe80::/10, where clouds keep their metadata services."""
+    allow_special_members: bool = False
+    """Members at the other addresses of clouds' own services, and in reserved networks
+    (``portico.resources.member_addresses.SPECIAL`` names them all)."""
     reserved_networks: tuple[Annotated[str, AfterValidator(_check_network)], ...] = ()
     """Networks that no member may be in: name the management networks here (``["10.20.0.0/16", "fd00:1::/64"]``)."""
     max_members: PositiveInt = 5000

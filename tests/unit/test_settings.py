@@ -49,6 +49,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
             "allow_ping_monitors": False,
             "allow_loopback_members": False,
             "allow_link_local_members": False,
+            "allow_special_members": False,
             "reserved_networks": (),
             "max_members": 5000,
         },
