@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.load_balancer import Address
 from portico.resources.member_addresses import check_reachable
-from portico.resources.row import UUID, FieldError, Id, Part, Row, Spec, rules_of
+from portico.resources.row import UUID, Id, Part, Row, Spec, rules_of
 from portico.resources.view import OF_PART, Shown, View, own_fields
 
 Port = Annotated[int, Field(ge=1, le=65535)]
