@@ -52,7 +52,7 @@ GOOD: dict[str, list[Values]] = {
         {"protocol": "HTTPS", "protocol_port": 65535, "allowed_cidrs": ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"]},
         {"connection_limit": -1},
         {"connection_limit": 1000000, "timeout_client_data": 0, "timeout_member_data": 2147483647},
-        {"insert_headers": {"X-Forwarded-For": "True", "X-Forwarded-Port": "false", "X-Forwarded-Proto": "true"}},
+        {"insert_headers": {"X-Forwarded-For": "TRUE", "X-Forwarded-Port": "false", "X-Forwarded-Proto": "true"}},
         {"default_pool_id": ID, "timeout_tcp_inspect": 100, "timeout_member_connect": 1},
         *({"protocol": name, **_TLS_KEPT} for name in ("HTTP", "HTTPS", "TCP")),
         {**dict.fromkeys(_REFERENCES, ""), "sni_container_refs": [""], "client_authentication": "NONE"},

@@ -137,7 +137,7 @@ def _cidr(value: str) -> Text:
 
 def _inserted_headers(listener: Listener) -> list[Directive]:
     """Headers that are "true". X-Forwarded-For is added to those that the request brought; the others replace them."""
-    wanted = {name for name, value in (listener.insert_headers or {}).items() if value == "true"}
+    wanted = {name for name, value in (listener.insert_headers or {}).items() if value.lower() == "true"}
     body: list[Directive] = []
     if "X-Forwarded-For" in wanted:
         body.append(Directive("option forwardfor"))

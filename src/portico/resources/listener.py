@@ -6,12 +6,12 @@ from enum import StrEnum
 from ipaddress import ip_network
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.member import Port
-from portico.resources.row import Ciphers, FieldError, Id, Part, Reference, Row, Spec, not_offered
+from portico.resources.row import Ciphers, FieldError, Id, Part, Reference, Row, Spec, not_offered, rules_of
 from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
 
@@ -85,7 +85,7 @@ def _check_cidr(value: str) -> str:
 def _check_flag(value: str) -> str:
     if value.lower() not in ("true", "false"):
         raise ValueError('must be "true" or "false"')
-    return value.lower()
+    return value
 
 
 Cidr = Annotated[str, AfterValidator(_check_cidr)]
@@ -123,10 +123,13 @@ class ListenerSpec(Spec):
     hsts_preload: bool = False
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self, info: ValidationInfo) -> Self:
         if self.protocol not in BUILT:
             offered = not_offered(self.protocol, ", ".join(BUILT))
             raise FieldError("protocol", f"{offered}; {self.protocol} listeners are not built yet")
+        lowest = rules_of(info).lowest_listener_port
+        if self.protocol_port < lowest:
+            raise FieldError("protocol_port", f"must be {lowest} at least: amphorae here may not use the ones below")
         for field in _TERMINATING_FIELDS:
             if _asks_for_something(getattr(self, field)):
                 rule = "is for TERMINATED_HTTPS listeners only, which are not built yet"

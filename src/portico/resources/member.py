@@ -35,7 +35,8 @@ class Member(Part, Row):
 
 
 class MemberSpec(Spec):
-    """What a user may say about a member. ``weight`` is 0 (drain) to 256, HAProxy's own range."""
+    """What a user may say about a member. ``weight`` is 0 (drain) to 256, HAProxy's own range. ``subnet_id`` is for
+    networks that amphorae have to be plugged into: on this host, all of it is reached as it is."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "address", "protocol_port", "subnet_id"})
 
