@@ -16,7 +16,7 @@ from portico.resources.view import Shown, View
 
 ZONE_CAPABILITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "compute_zone": (
-        "Where compute is to put the amphorae. The drivers of today have one place, which is all zones.",
+        "Where compute is to put the amphorae. Today that is one host, whatever the zone.",
         (),
     ),
 }

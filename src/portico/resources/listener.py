@@ -96,7 +96,11 @@ Milliseconds = Annotated[int, Field(ge=0, le=2147483647)]
 
 class ListenerSpec(Spec):
     """What a user may say about a listener. TERMINATED_HTTPS is not built yet: whatever asks for TLS to end here is
-    refused (``_TERMINATING_FIELDS``)."""
+    refused (``_TERMINATING_FIELDS``).
+
+    ``timeout_client_data`` is how long a client may be silent, and where requests are read also how long the whole head
+    of one may take; 0 is for ever.
+    """
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "protocol", "protocol_port"})
 
