@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import warnings
 from collections.abc import Callable
@@ -183,12 +184,26 @@ class Embedded:
             self.agent.stop()
 
 
-def _allow_loopback_members(settings: Settings) -> Settings:
-    """On one machine members are on it, too; unless the settings say themselves what is allowed."""
-    if "allow_loopback_members" in settings.validation.model_fields_set:
-        return settings
-    validation = settings.validation.model_copy(update={"allow_loopback_members": True})
-    return settings.model_copy(update={"validation": validation})
+def _fit_this_machine(settings: Settings) -> Settings:
+    """On one machine members are on it, too, and listeners have the ports that this user may use; unless the settings
+    say themselves what is allowed."""
+    found = {"allow_loopback_members": True, "lowest_listener_port": find_lowest_port()}
+    said = settings.validation.model_fields_set
+    update = {name: value for name, value in found.items() if name not in said}
+    return settings.model_copy(update={"validation": settings.validation.model_copy(update=update)})
+
+
+def find_lowest_port() -> int:
+    """The lowest port that this process may listen at: those below ``net.ipv4.ip_unprivileged_port_start`` take a
+    capability."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", 1))
+        except PermissionError:
+            return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+        except OSError:
+            pass  # somebody has this one
+    return 1
 
 
 def open_embedded(
@@ -214,7 +229,7 @@ def open_embedded(
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     groups.setdefault("database", DatabaseSettings(url=f"sqlite:///{root / 'portico.db'}"))
     groups.setdefault("amphora", AmphoraSettings())
-    settings = _allow_loopback_members(Settings(**groups))
+    settings = _fit_this_machine(Settings(**groups))
     local = {"certificates": root / "certificates", "agent_url": "https://127.0.0.1:0"}
     amphora = settings.amphora.model_copy(update=local)
     ensure_local_certificates(amphora.certificates, amphora.agent_name, amphora.controller_name)

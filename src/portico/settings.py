@@ -114,8 +114,14 @@ class ValidationSettings(_Group):
     ``open_embedded``, which are for one machine and one person, allow them unless told not to."""
     allow_link_local_members: bool = False
     """Members in 169.254.0.0/16 and fe80::/10, where clouds keep their metadata services."""
+    allow_special_members: bool = False
+    """Members at the other addresses of clouds' own services, and in reserved networks
+    (``portico.resources.member_addresses.SPECIAL`` names them all)."""
     reserved_networks: tuple[Annotated[str, AfterValidator(_check_network)], ...] = ()
     """Networks that no member may be in: name the management networks here (``["10.20.0.0/16", "fd00:1::/64"]``)."""
+    lowest_listener_port: int = Field(default=1, ge=1, le=65535)
+    """Listeners below are refused: where amphorae are not root and lack CAP_NET_BIND_SERVICE, 1024. ``portico up`` and
+    ``open_embedded`` find out themselves, unless told."""
     max_members: PositiveInt = 5000
     """Members in one load balancer."""
 

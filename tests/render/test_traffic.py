@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.render.clients import Start, ask, member
 from tests.render.trees import Document, http_listener
 
@@ -82,6 +84,48 @@ def test_sessions_stick_to_their_member(start: Start) -> None:
         cookie = re.search(r"(?i)^set-cookie: (SRV=[0-9a-f-]+)", first, re.MULTILINE)
         assert cookie is not None
         assert {ask(by_cookie, "/", f"Cookie: {cookie[1]}").text[-3:] for _ in range(4)} == {first[-3:]}
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "PROXY", "PROXYV2"])
+def test_cookies_are_followed_behind_a_tcp_listener(start: Start, protocol: str) -> None:
+    """What a TCP listener gets is read as HTTP where its pool looks for cookies: they are set once, and decide; one
+    connection carries many requests, and the pool serves other TCP listeners as if it were alone."""
+    with _two_members() as members:
+        pools = {
+            "own": {"protocol": protocol, "members": members, "persistence_type": "HTTP_COOKIE"},
+            "app": {
+                "protocol": protocol,
+                "members": members,
+                "persistence_type": "APP_COOKIE",
+                "persistence_cookie_name": "session",
+            },
+        }
+        listeners = [
+            http_listener(default_pool="own", protocol="TCP", protocol_port=8081),
+            http_listener(default_pool="app", protocol="TCP", protocol_port=8082),
+            http_listener(default_pool="own", protocol_port=8083),
+        ]
+        by_own, by_app, by_http = start({"listeners": listeners, "pools": pools})
+        first = ask(by_own).text
+        cookie = re.search(r"(?i)^set-cookie: (SRV=[0-9a-f-]+)", first, re.MULTILINE)
+        assert cookie is not None
+        again = [ask(address, "/", f"Cookie: {cookie[1]}") for address in (by_own, by_own, by_http, by_http)]
+        assert {each.text[-3:] for each in again} == {first[-3:]}
+        assert not any("set-cookie" in each.text.lower() for each in again)
+        assert {ask(by_app).text[-3:] for _ in range(4)} == {"one", "two"}
+
+
+def test_a_cookie_is_good_for_as_long_as_the_pool_says(start: Start) -> None:
+    """A cookie that says when it was last seen, longer ago than the pool's time, no longer decides."""
+    with _two_members() as members:
+        pool = {"protocol": "HTTP", "members": members, "persistence_type": "HTTP_COOKIE", "persistence_timeout": 60}
+        [address] = start({"listeners": [http_listener(default_pool="web")], "pools": {"web": pool}})
+        first = ask(address).text
+        cookie = re.search(r"(?i)^set-cookie: (SRV=([0-9a-f-]+)\|[^;\r]+)", first, re.MULTILINE)
+        assert cookie is not None
+        assert {ask(address, "/", f"Cookie: {cookie[1]}").text[-3:] for _ in range(4)} == {first[-3:]}
+        old = f"Cookie: SRV={cookie[2]}|AAAAB|AAAAB"
+        assert {ask(address, "/", old).text[-3:] for _ in range(4)} == {"one", "two"}
 
 
 def test_monitors_ask_exactly_what_they_were_told(start: Start) -> None:

@@ -34,6 +34,11 @@ _URL = {"action": "REDIRECT_TO_URL", "redirect_url": "https://www.example.com/a?
 _PREFIX = {"action": "REDIRECT_PREFIX", "redirect_prefix": "https://www.example.com"}
 _HEADER = {"type": "HEADER", "compare_type": "EQUAL_TO", "key": "X-Tenant", "value": "blue"}
 
+_REFERENCES = ("default_tls_container_ref", "client_ca_tls_container_ref", "client_crl_container_ref")
+_POOL_REFERENCES = ("tls_container_ref", "ca_tls_container_ref", "crl_container_ref")
+_TLS_KEPT = {"tls_versions": ["TLSv1.3", "TLSv1.2"], "tls_ciphers": "HIGH:!aNULL", "alpn_protocols": ["h2", "http/1.1"]}
+"""Attributes of TLS that are taken where no TLS is spoken."""
+
 GOOD: dict[str, list[Values]] = {
     "load_balancer": [
         {"name": "wëb 🌍", "description": "d" * 255, "tags": ["a", "", "b"], "admin_state_up": False},
@@ -47,8 +52,12 @@ GOOD: dict[str, list[Values]] = {
         {"protocol": "HTTPS", "protocol_port": 65535, "allowed_cidrs": ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"]},
         {"connection_limit": -1},
         {"connection_limit": 1000000, "timeout_client_data": 0, "timeout_member_data": 2147483647},
-        {"insert_headers": {"X-Forwarded-For": "True", "X-Forwarded-Port": "false", "X-Forwarded-Proto": "true"}},
+        {"insert_headers": {"X-Forwarded-For": "TRUE", "X-Forwarded-Port": "false", "X-Forwarded-Proto": "true"}},
         {"default_pool_id": ID, "timeout_tcp_inspect": 100, "timeout_member_connect": 1},
+        *({"protocol": name, **_TLS_KEPT} for name in ("HTTP", "HTTPS", "TCP")),
+        {**dict.fromkeys(_REFERENCES, ""), "sni_container_refs": [""], "client_authentication": "NONE"},
+        {"tls_versions": [], "alpn_protocols": [], "sni_container_refs": [], "tls_ciphers": ""},
+        {"hsts_include_subdomains": False, "hsts_preload": False, "hsts_max_age": None},
     ],
     "pool": [
         *({"lb_algorithm": name} for name in ("ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP")),
@@ -57,6 +66,9 @@ GOOD: dict[str, list[Values]] = {
         {_PERSISTENCE: {"type": "HTTP_COOKIE"}},
         {_PERSISTENCE: _COOKIE},
         {"protocol": "TCP", _PERSISTENCE: {"type": "SOURCE_IP"}},
+        *({"protocol": name, **_TLS_KEPT} for name in ("HTTP", "HTTPS", "TCP", "PROXY")),
+        {"tls_enabled": False, **dict.fromkeys(_POOL_REFERENCES, "")},
+        {"tls_versions": [], "alpn_protocols": [], "tls_ciphers": ""},
     ],
     "member": [
         {"address": "127.0.0.1", "weight": 0, "backup": True},
@@ -68,6 +80,10 @@ GOOD: dict[str, list[Values]] = {
         {"type": "TLS-HELLO", "max_retries": 10, "max_retries_down": 1},
         {"type": "HTTPS", "http_method": "HEAD", "url_path": "/healthz?full=1&x=%20", "expected_codes": "200-204"},
         {"expected_codes": "200,202,301"},
+        {"expected_codes": "200-200"},
+        *({"type": name, "http_version": version} for name in ("TCP", "TLS-HELLO") for version in (1.0, 1.1)),
+        *({"type": name, "domain_name": "www.example.com"} for name in ("TCP", "TLS-HELLO")),
+        {"type": "TCP", "http_version": 1.0, "domain_name": "www.example.com"},
         {"http_version": 1.1, "domain_name": "www.example.com"},
         {"delay": 2147483, "timeout": 2147483},
         {"delay": 1, "timeout": 9, "expected_codes": "200, 202"},
@@ -138,15 +154,18 @@ BAD: dict[str, list[tuple[Values, str]]] = {
         ({"allowed_cidrs": ["10.0.0.0/33"]}, "allowed_cidrs.0"),
         ({"allowed_cidrs": ["10.0.0.0/8", "all"]}, "allowed_cidrs.1"),
         ({"allowed_cidrs": ["2001:db8::%eth0/32"]}, "allowed_cidrs.0"),
-        ({"default_tls_container_ref": "https://keys/1"}, "default_tls_container_ref"),
+        *(({field: "https://keys/1"}, field) for field in _REFERENCES),
+        *(({"protocol": "TCP", field: "x"}, field) for field in _REFERENCES),
+        *(({field: LONG}, field) for field in _REFERENCES),
         ({"sni_container_refs": ["https://keys/1"]}, "sni_container_refs"),
+        ({"sni_container_refs": ["", "x"]}, "sni_container_refs"),
         ({"client_authentication": "MANDATORY"}, "client_authentication"),
-        ({"client_ca_tls_container_ref": "x"}, "client_ca_tls_container_ref"),
-        ({"client_crl_container_ref": "x"}, "client_crl_container_ref"),
-        ({"tls_ciphers": "HIGH"}, "tls_ciphers"),
-        ({"tls_versions": ["TLSv1.3"]}, "tls_versions"),
-        ({"alpn_protocols": ["h2"]}, "alpn_protocols"),
+        ({"client_authentication": "OPTIONAL"}, "client_authentication"),
+        ({"tls_ciphers": "x" * 2049}, "tls_ciphers"),
+        ({"tls_versions": ["TLSv1.4"]}, "tls_versions.0"),
+        ({"alpn_protocols": ["h3"]}, "alpn_protocols.0"),
         ({"hsts_max_age": 5}, "hsts_max_age"),
+        ({"hsts_max_age": 0}, "hsts_max_age"),
         ({"hsts_include_subdomains": True}, "hsts_include_subdomains"),
         ({"hsts_preload": True}, "hsts_preload"),
     ],
@@ -169,12 +188,10 @@ BAD: dict[str, list[tuple[Values, str]]] = {
         ),
         ({"protocol": "TCP", _PERSISTENCE: {"type": "HTTP_COOKIE"}}, f"{_PERSISTENCE}.type"),
         ({"tls_enabled": True}, "tls_enabled"),
-        ({"tls_container_ref": "x"}, "tls_container_ref"),
-        ({"ca_tls_container_ref": "x"}, "ca_tls_container_ref"),
-        ({"crl_container_ref": "x"}, "crl_container_ref"),
-        ({"tls_ciphers": "HIGH"}, "tls_ciphers"),
-        ({"tls_versions": ["TLSv1.2"]}, "tls_versions"),
-        ({"alpn_protocols": ["h2"]}, "alpn_protocols"),
+        *(({field: "x"}, field) for field in _POOL_REFERENCES),
+        ({**_TLS_KEPT, "tls_enabled": True}, "tls_enabled"),
+        ({"tls_versions": ["TLSv1.4"]}, "tls_versions.0"),
+        ({"alpn_protocols": ["h3"]}, "alpn_protocols.0"),
     ],
     "member": [
         ({"address": None}, "address"),
@@ -214,12 +231,17 @@ BAD: dict[str, list[tuple[Values, str]]] = {
         ({"url_path": "/" + "x" * 2048}, "url_path"),
         ({"expected_codes": "600"}, "expected_codes"),
         ({"expected_codes": "200-"}, "expected_codes"),
+        ({"expected_codes": "204-200"}, "expected_codes"),
         ({"expected_codes": "٢٠٠"}, "expected_codes"),
         ({"expected_codes": "200\n"}, "expected_codes"),
         ({"http_version": 1.1, "domain_name": "-bad-.example"}, "domain_name"),
         ({"domain_name": "www.example.com"}, "domain_name"),
         ({"type": "TCP", "url_path": "/"}, "url_path"),
         ({"type": "TLS-HELLO", "expected_codes": "200"}, "expected_codes"),
+        ({"type": "TCP", "http_method": "GET"}, "http_method"),
+        ({"type": "TLS-HELLO", "domain_name": "a b"}, "domain_name"),
+        ({"type": "TCP", "http_version": 2.0}, "http_version"),
+        ({"type": "HTTPS", "http_version": 1.0, "domain_name": "www.example.com"}, "domain_name"),
     ],
     "l7policy": [
         ({"action": "DROP"}, "action"),

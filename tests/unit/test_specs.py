@@ -114,6 +114,15 @@ def test_what_a_deployment_allows_is_allowed() -> None:
                 SPECS["member"].parse({**member, "address": spelling}, reserving)
 
 
+def test_listeners_are_at_ports_that_amphorae_may_have() -> None:
+    """Where an amphora could not listen is known before: the request is refused, not the configuration."""
+    unprivileged = ValidationSettings(lowest_listener_port=1024)
+    SPECS["listener"].parse({**VALID["listener"], "protocol_port": 1024}, unprivileged)
+    with pytest.raises(InvalidInput, match="1024") as refusal:
+        SPECS["listener"].parse({**VALID["listener"], "protocol_port": 1023}, unprivileged)
+    assert refusal.value.field == "protocol_port"
+
+
 def test_every_text_field_is_attacked() -> None:
     """The list of texts below is whole: a new text field of a spec has to be added to it."""
     for kind in KINDS:

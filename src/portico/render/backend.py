@@ -89,7 +89,7 @@ def backend(pool: Pool, name: Text, use: Use, tree: Tree, default_host: str) -> 
         *_ALGORITHMS[pool.lb_algorithm],
         Directive("timeout connect", use.timeout_connect),
         Directive("timeout server", use.timeout_server),
-        *_persistence(pool, use),
+        *_persistence(pool),
         *checks.directives,
     ]
     shared = write_all([*_PROTOCOLS[pool.protocol], *checks.server_arguments])
@@ -99,7 +99,7 @@ def backend(pool: Pool, name: Text, use: Use, tree: Tree, default_host: str) -> 
     return PoolBackend(Section(Directive("backend", name), body), servers)
 
 
-def _persistence(pool: Pool, use: Use) -> list[Directive]:
+def _persistence(pool: Pool) -> list[Directive]:
     """Session persistence, and when a request goes to another server than the one first chosen.
 
     Without persistence a server that cannot be connected to is left for another at the first retry; with it at the
@@ -111,10 +111,8 @@ def _persistence(pool: Pool, use: Use) -> list[Directive]:
     if pool.persistence_type == PersistenceType.SOURCE_IP:
         # IPv4 clients fit as mapped addresses; VIPs of both families can share a pool.
         return [last, _stick_table(pool, Keyword("ipv6")), Directive("stick on src")]
-    if use.mode != "http":
-        raise InvalidInput("session_persistence.type", f"{pool.persistence_type} needs an HTTP listener")
     if pool.persistence_type == PersistenceType.HTTP_COOKIE:
-        return [last, Directive("cookie SRV insert indirect nocache")]
+        return [last, Directive("cookie SRV insert indirect nocache", *_idle_time(pool))]
     if pool.persistence_type == PersistenceType.APP_COOKIE:
         field, cookie = "session_persistence.cookie_name", pool.persistence_cookie_name or ""
         return [
@@ -127,11 +125,20 @@ def _persistence(pool: Pool, use: Use) -> list[Directive]:
     raise NotSupported("session_persistence.type", f"{pool.persistence_type} is not built")
 
 
+def _idle_time(pool: Pool) -> list[Argument]:
+    """How long a cookie that nobody brings is good for: until the browser is closed, where the user said nothing."""
+    seconds = pool.persistence_timeout
+    return [] if seconds is None else [Keyword("maxidle"), _seconds(seconds)]
+
+
+def _seconds(count: int) -> Text:
+    return Text("session_persistence.persistence_timeout", f"{count}s")
+
+
 def _stick_table(pool: Pool, *kind: Argument) -> Directive:
     """A table that outlives a reload: ``peers portico``, which the agent declares, carries it from process to
     process."""
-    seconds = pool.persistence_timeout or _DEFAULT_PERSISTENCE_SECONDS
-    expire = Text("session_persistence.persistence_timeout", f"{seconds}s")
+    expire = _seconds(pool.persistence_timeout or _DEFAULT_PERSISTENCE_SECONDS)
     return Directive(
         "stick-table type",
         *kind,

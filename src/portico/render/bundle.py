@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from portico.errors import InvalidInput
 from portico.render.backend import PoolBackend, Use, backend
-from portico.render.frontend import frontend, mode
+from portico.render.frontend import frontend, mode_before
 from portico.render.l7 import policies_in_force
 from portico.render.model import Directive, Section, Text, host, identifier
 from portico.render.monitor import ping_backend_name
@@ -119,8 +119,10 @@ class _BackendNames:
 
     def _add(self, listener: Listener, pool_id: str | None) -> None:
         pool = self._pools.get(pool_id) if pool_id is not None else None
-        use = _use(listener)
-        if pool is None or (pool.id, use) in self._needed:
+        if pool is None:
+            return
+        use = _use(listener, pool)
+        if (pool.id, use) in self._needed:
             return
         further = any(other == pool.id for other, _ in self._needed)
         name = identifier("id", pool.id, within=listener.id if further else None)
@@ -128,9 +130,9 @@ class _BackendNames:
 
     def of(self, listener: Listener, pool_id: str | None) -> Text | None:
         """The name of the backend; None where there is no such pool."""
-        rendered = self._needed.get((pool_id, _use(listener))) if pool_id is not None else None
-        return rendered.name if rendered is not None else None
+        pool = self._pools.get(pool_id) if pool_id is not None else None
+        return self._needed[pool.id, _use(listener, pool)].name if pool is not None else None
 
 
-def _use(listener: Listener) -> Use:
-    return Use(mode(listener), listener.timeout_member_connect, listener.timeout_member_data)
+def _use(listener: Listener, pool: Pool) -> Use:
+    return Use(mode_before(listener, pool), listener.timeout_member_connect, listener.timeout_member_data)

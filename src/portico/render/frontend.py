@@ -8,8 +8,9 @@ from typing import NamedTuple
 from portico.errors import InvalidInput, NotSupported
 from portico.render.l7 import BackendName, policy_directives
 from portico.render.model import Directive, InheritedSocket, Keyword, Section, Text, host, identifier
-from portico.resources import Listener, Vip
+from portico.resources import Listener, Pool, Vip
 from portico.resources.listener import ListenerProtocol
+from portico.resources.pool import BY_COOKIE, SHOWS_COOKIES, cookies_unseen
 from portico.resources.tree import Tree
 from portico_wire import Bind
 
@@ -42,6 +43,21 @@ def mode(listener: Listener) -> Keyword:
     return word
 
 
+def mode_before(listener: Listener, pool: Pool | None) -> Keyword:
+    """The mode in which a listener's connections come to a pool. HAProxy reads those of a TCP listener as HTTP once it
+    has chosen a backend in that mode, which a pool that looks for cookies has.
+
+    Raises:
+        InvalidInput: nothing can be looked for in what the listener passes on.
+        NotSupported: the protocol is not built.
+    """
+    if pool is None or pool.persistence_type not in BY_COOKIE:
+        return mode(listener)
+    if listener.protocol not in SHOWS_COOKIES:
+        raise InvalidInput("session_persistence.type", cookies_unseen(pool.persistence_type, listener.protocol))
+    return _MODES[ListenerProtocol.HTTP]
+
+
 def frontend(listener: Listener, tree: Tree, backend: BackendName) -> Frontend:
     """A listener with one socket for each VIP. A client that no CIDR allows is closed before a byte is read.
 
@@ -52,6 +68,7 @@ def frontend(listener: Listener, tree: Tree, backend: BackendName) -> Frontend:
     binds = [bind(vip, listener.protocol_port) for vip in tree.vips]
     body = [Directive("mode", mode(listener))]
     body += [Directive("bind", InheritedSocket(each.name)) for each in binds]
+    body += _timeouts(listener, tree.pool_by_id.get(listener.default_pool_id or ""))
     body += _limits(listener)
     if listener.protocol == ListenerProtocol.HTTP:
         # An idle connection is closed together with a response, never under a request: reloads lose none.
@@ -79,10 +96,21 @@ def bind(vip: Vip, port: int) -> Bind:
     return Bind(name=f"PORTICO_BIND_{name}_{port}", address=str(address), port=port)
 
 
-def _limits(listener: Listener) -> list[Directive]:
-    """Timeouts in milliseconds, connections, and who may connect. HAProxy takes a ``maxconn`` of 0 for "no limit"; a
-    user who says 0 means that nobody may connect."""
+def _timeouts(listener: Listener, default_pool: Pool | None) -> list[Directive]:
+    """Milliseconds; 0 is no limit. ``timeout client`` begins anew with each byte, so that the time for a whole head is
+    what keeps visitors from holding a connection by a byte now and then. The time between two requests has to be said
+    too: HAProxy would take that for a head for both together."""
     body = [Directive("timeout client", listener.timeout_client_data)]
+    if mode_before(listener, default_pool) == "http":
+        body.append(Directive("timeout http-request", listener.timeout_client_data))
+        body.append(Directive("timeout http-keep-alive", listener.timeout_client_data))
+    return body
+
+
+def _limits(listener: Listener) -> list[Directive]:
+    """Connections, and who may connect. HAProxy takes a ``maxconn`` of 0 for "no limit"; a user who says 0 means that
+    nobody may connect."""
+    body: list[Directive] = []
     if listener.connection_limit > 0:
         body.append(Directive("maxconn", listener.connection_limit))
     elif listener.connection_limit == 0:

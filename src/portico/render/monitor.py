@@ -10,7 +10,7 @@ from typing import NamedTuple
 from portico.errors import InvalidInput, NotSupported
 from portico.render.model import Argument, Directive, Keyword, Text, identifier, template
 from portico.resources import HealthMonitor
-from portico.resources.health_monitor import HTTP_METHODS, MonitorType
+from portico.resources.health_monitor import CODES_RULE, HTTP_METHODS, MonitorType, are_codes
 
 _METHODS = {
     "CONNECT": Keyword("CONNECT"),
@@ -25,7 +25,6 @@ _METHODS = {
 }
 _VERSIONS = {1.0: Keyword("HTTP/1.0"), 1.1: Keyword("HTTP/1.1")}
 _HOST_NAME = re.compile(r"[A-Za-z0-9.-]+")
-_CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(,[1-5]\d\d)*)?", re.ASCII)
 
 
 class Check(NamedTuple):
@@ -63,15 +62,13 @@ def check(monitor: HealthMonitor | None, default_host: str) -> Check:
         case MonitorType.TCP:
             pass
         case MonitorType.TLS_HELLO:
-            directives.append(Directive("option ssl-hello-chk"))
+            # HAProxy's own "option ssl-hello-chk" says SSLv3 and takes a refusal for an answer.
+            server += _handshake(monitor)
         case MonitorType.HTTP:
             directives += _http(monitor, default_host)
         case MonitorType.HTTPS:
             directives += _http(monitor, default_host)
-            # A member's certificate is nobody's business here: the check asks whether it answers.
-            server += [Keyword("check-ssl"), Keyword("verify"), Keyword("none")]
-            if monitor.domain_name is not None:
-                server += [Keyword("check-sni"), Text("domain_name", monitor.domain_name)]
+            server += _handshake(monitor)
         case MonitorType.PING:
             return Check([], [], tracked=ping_backend_name(monitor))
         case _:
@@ -98,6 +95,14 @@ def ping_backend_name(monitor: HealthMonitor) -> Text:
     return Text("pool_id", f"{identifier('pool_id', monitor.pool_id).word}:ping")
 
 
+def _handshake(monitor: HealthMonitor) -> list[Argument]:
+    """A whole TLS handshake, of versions that servers speak today. A member's certificate is nobody's business here:
+    the check asks whether it answers."""
+    name = monitor.domain_name
+    sni: list[Argument] = [] if name is None else [Keyword("check-sni"), Text("domain_name", name)]
+    return [Keyword("check-ssl"), Keyword("verify"), Keyword("none"), *sni]
+
+
 def _http(monitor: HealthMonitor, default_host: str) -> list[Directive]:
     method = _METHODS.get("GET" if monitor.http_method is None else monitor.http_method)
     version = _VERSIONS.get(1.0 if monitor.http_version is None else monitor.http_version)
@@ -107,8 +112,8 @@ def _http(monitor: HealthMonitor, default_host: str) -> list[Directive]:
         raise InvalidInput("http_method", f"must be one of {', '.join(HTTP_METHODS)}")
     if version is None:
         raise InvalidInput("http_version", "must be 1.0 or 1.1")
-    if not _CODES.fullmatch(codes):
-        raise InvalidInput("expected_codes", "must be a code (200), a list (200,202) or a range (200-204)")
+    if not are_codes(codes):
+        raise InvalidInput("expected_codes", CODES_RULE)
     request: list[Argument] = [
         method,
         Keyword("uri"),

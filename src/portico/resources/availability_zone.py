@@ -14,7 +14,10 @@ from portico.resources.row import UUID, Id, Name, Row, exact_text, new_id
 from portico.resources.view import Shown, View
 
 ZONE_CAPABILITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "compute_zone": ("Where compute is to put the amphorae.", ()),
+    "compute_zone": (
+        "Where compute is to put the amphorae. Today that is one host, whatever the zone.",
+        (),
+    ),
 }
 """Option of a zone to what it means and which values it may have (none named: any)."""
 

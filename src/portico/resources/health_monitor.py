@@ -27,7 +27,9 @@ class MonitorType(StrEnum):
 
 
 HTTP_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
-_HTTP_ONLY = ("http_method", "http_version", "url_path", "expected_codes", "domain_name")
+_HTTP = (MonitorType.HTTP, MonitorType.HTTPS)
+_HTTP_ONLY = ("http_method", "url_path", "expected_codes")
+"""What the reference refuses for other types. It keeps and shows ``http_version`` and ``domain_name`` for any."""
 _CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|( *, *[1-5]\d\d)*)?", re.ASCII)
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
@@ -64,6 +66,7 @@ class HealthMonitorSpec(Spec):
     ``delay`` and ``timeout`` are seconds; ``max_retries`` successes bring a member up, ``max_retries_down`` failures
     take it down. HTTP and HTTPS monitors fill in GET, ``/`` and 200 where nothing is said. ``expected_codes`` is one
     code, a list (``200,202``) or a range (``200-204``). A ``timeout`` above ``delay`` is taken, as by the reference.
+    ``domain_name`` is the host that an HTTP monitor asks for, and the server name (SNI) of those that speak TLS.
     """
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "type"})
@@ -85,7 +88,7 @@ class HealthMonitorSpec(Spec):
             raise FieldError("type", f"{self.type} monitors are for UDP and SCTP pools only, which are not built yet")
         if self.type == MonitorType.PING and not rules_of(info).allow_ping_monitors:
             raise FieldError("type", "PING monitors are not allowed in this deployment; use TCP")
-        if self.type not in (MonitorType.HTTP, MonitorType.HTTPS):
+        if self.type not in _HTTP:
             for field in _HTTP_ONLY:
                 if getattr(self, field) is not None:
                     raise FieldError(field, "is for HTTP and HTTPS monitors only")
@@ -93,14 +96,23 @@ class HealthMonitorSpec(Spec):
             raise FieldError(
                 "url_path", "must be a URL path: begins with / and holds only characters that RFC 3986 allows"
             )
-        if self.expected_codes is not None and not _CODES.fullmatch(self.expected_codes):
-            raise FieldError("expected_codes", "must be a code (200), a list (200,202) or a range (200-204)")
+        if self.expected_codes is not None and not are_codes(self.expected_codes):
+            raise FieldError("expected_codes", CODES_RULE)
         if self.domain_name is not None:
             if not _DOMAIN.fullmatch(self.domain_name):
                 raise FieldError("domain_name", "must be a host name")
-            if self.http_version != 1.1:
+            if self.type in _HTTP and self.http_version != 1.1:
                 raise FieldError("domain_name", "needs http_version 1.1")
         return self
+
+
+CODES_RULE = "must be a code (200), a list (200,202) or a range from a lower code to a higher one (200-204)"
+
+
+def are_codes(value: str) -> bool:
+    """Whether these are status codes as ``expected_codes`` takes them: HAProxy refuses a range that goes down."""
+    first, _, last = value.partition("-")
+    return _CODES.fullmatch(value) is not None and (not last or first <= last)
 
 
 def _http_default(column: Any, default: str) -> Any:

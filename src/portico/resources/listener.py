@@ -6,12 +6,23 @@ from enum import StrEnum
 from ipaddress import ip_network
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.member import Port
-from portico.resources.row import FieldError, Id, Part, Printable, Row, Spec, exact_text, not_offered
+from portico.resources.row import (
+    Ciphers,
+    FieldError,
+    Id,
+    Part,
+    Reference,
+    Row,
+    Spec,
+    exact_text,
+    not_offered,
+    rules_of,
+)
 from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
 
@@ -30,19 +41,19 @@ class ListenerProtocol(StrEnum):
 BUILT = (ListenerProtocol.HTTP, ListenerProtocol.HTTPS, ListenerProtocol.TCP)
 """Protocols that are carried today."""
 INSERTABLE_HEADERS = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto")
-_TLS_FIELDS = (
+_TERMINATING_FIELDS = (
     "default_tls_container_ref",
     "sni_container_refs",
+    "client_authentication",
     "client_ca_tls_container_ref",
     "client_crl_container_ref",
-    "client_authentication",
-    "tls_ciphers",
-    "tls_versions",
-    "alpn_protocols",
     "hsts_max_age",
     "hsts_include_subdomains",
     "hsts_preload",
 )
+"""What would be ignored where no TLS ends, and so is refused there unless it says "none". The other attributes of TLS
+(versions, ciphers, protocols) are kept for every listener and matter where TLS ends, as in the reference: clients send
+them always."""
 
 
 class Listener(Part, Row):
@@ -96,8 +107,12 @@ Milliseconds = Annotated[int, Field(ge=0, le=2147483647)]
 
 
 class ListenerSpec(Spec):
-    """What a user may say about a listener. TLS attributes are checked and stored by the model but refused until TLS
-    termination is built."""
+    """What a user may say about a listener. TERMINATED_HTTPS is not built yet: whatever asks for TLS to end here is
+    refused (``_TERMINATING_FIELDS``).
+
+    ``timeout_client_data`` is how long a client may be silent, and where requests are read also how long the whole head
+    of one may take; 0 is for ever.
+    """
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "protocol", "protocol_port"})
 
@@ -111,12 +126,12 @@ class ListenerSpec(Spec):
     timeout_tcp_inspect: Milliseconds = 0
     insert_headers: dict[str, Flag] | None = None
     allowed_cidrs: list[Cidr] | None = None
-    default_tls_container_ref: Annotated[str, Printable] | None = None
-    sni_container_refs: list[Annotated[str, Printable]] | None = None
+    default_tls_container_ref: Reference | None = None
+    sni_container_refs: list[Reference] | None = None
     client_authentication: Literal["NONE", "OPTIONAL", "MANDATORY"] = "NONE"
-    client_ca_tls_container_ref: Annotated[str, Printable] | None = None
-    client_crl_container_ref: Annotated[str, Printable] | None = None
-    tls_ciphers: Annotated[str, Printable] | None = None
+    client_ca_tls_container_ref: Reference | None = None
+    client_crl_container_ref: Reference | None = None
+    tls_ciphers: Ciphers | None = None
     tls_versions: list[Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]] | None = None
     alpn_protocols: list[Literal["h2", "http/1.1", "http/1.0"]] | None = None
     hsts_max_age: Annotated[int, Field(ge=0)] | None = None
@@ -124,13 +139,17 @@ class ListenerSpec(Spec):
     hsts_preload: bool = False
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self, info: ValidationInfo) -> Self:
         if self.protocol not in BUILT:
             offered = not_offered(self.protocol, ", ".join(BUILT))
             raise FieldError("protocol", f"{offered}; {self.protocol} listeners are not built yet")
-        for field in _TLS_FIELDS:
-            if getattr(self, field) not in (None, False, "NONE", []):
-                raise FieldError(field, "TLS termination is not built yet", unsupported=True)
+        lowest = rules_of(info).lowest_listener_port
+        if self.protocol_port < lowest:
+            raise FieldError("protocol_port", f"must be {lowest} at least: amphorae here may not use the ones below")
+        for field in _TERMINATING_FIELDS:
+            if _asks_for_something(getattr(self, field)):
+                rule = "is for TERMINATED_HTTPS listeners only, which are not built yet"
+                raise FieldError(field, rule)
         if self.insert_headers:
             if self.protocol != ListenerProtocol.HTTP:
                 raise FieldError("insert_headers", "is for HTTP listeners only")
@@ -140,6 +159,13 @@ class ListenerSpec(Spec):
                     "insert_headers", f"only {', '.join(INSERTABLE_HEADERS)} can be inserted, not {unknown[0]!r}"
                 )
         return self
+
+
+def _asks_for_something(value: Any) -> bool:
+    """An age of 0 does: it takes back what was said before."""
+    if isinstance(value, list):
+        return any(value)
+    return value not in (None, "", "NONE") and value is not False
 
 
 _WORDS = {"type": ["array", "null"], "items": {"type": "string"}}

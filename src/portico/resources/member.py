@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, model_validator
@@ -11,12 +11,11 @@ from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.address import Address, canonical_address, in_canonical_form
-from portico.resources.row import UUID, FieldError, Id, Part, Row, Spec, exact_text, rules_of
+from portico.resources.member_addresses import check_reachable
+from portico.resources.row import UUID, Id, Part, Row, Spec, exact_text, rules_of
 from portico.resources.view import OF_PART, Shown, Sought, View, own_fields
-from portico.settings import ValidationSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-_BROADCAST = IPv4Address("255.255.255.255")
 
 
 class Member(Part, Row):
@@ -40,7 +39,8 @@ class Member(Part, Row):
 
 
 class MemberSpec(Spec):
-    """What a user may say about a member. ``weight`` is 0 (drain) to 256, HAProxy's own range."""
+    """What a user may say about a member. ``weight`` is 0 (drain) to 256, HAProxy's own range. ``subnet_id`` is for
+    networks that amphorae have to be plugged into: on this host, all of it is reached as it is."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "address", "protocol_port", "subnet_id"})
 
@@ -57,23 +57,8 @@ class MemberSpec(Spec):
         for field in ("address", "monitor_address"):
             value = getattr(self, field)
             if value is not None:
-                _check_reachable(field, ip_address(value), rules_of(info))
+                check_reachable(field, ip_address(value), rules_of(info))
         return self
-
-
-def _check_reachable(field: str, address: IPv4Address | IPv6Address, rules: ValidationSettings) -> None:
-    """Refuse what load balancers must not be sent to: an amphora reaches places that its users do not."""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped  # the same host in other words
-    if address.is_multicast or address.is_unspecified or address == _BROADCAST:
-        raise FieldError(field, "must not be a multicast, broadcast or unspecified address")
-    if address.is_link_local and not rules.allow_link_local_members:
-        raise FieldError(field, "link-local addresses are not allowed here")
-    if address.is_loopback and not rules.allow_loopback_members:
-        raise FieldError(field, "loopback addresses are not allowed here")
-    for network in rules.reserved_networks:
-        if address in ip_network(network):
-            raise FieldError(field, f"addresses in {network} are not allowed here")
 
 
 def canonical_columns(fields: Mapping[str, Any]) -> dict[str, Any]:

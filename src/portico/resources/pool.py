@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from sqlalchemy import String, case, cast, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import FieldError, Part, Printable, Row, Spec, exact_text, not_offered
+from portico.resources.row import Ciphers, FieldError, Part, Reference, Row, Spec, exact_text, not_offered
 from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
 
@@ -44,6 +44,10 @@ class PersistenceType(StrEnum):
     APP_COOKIE = "APP_COOKIE"
 
 
+BY_COOKIE = (PersistenceType.HTTP_COOKIE, PersistenceType.APP_COOKIE)
+"""Kinds of persistence that look into requests."""
+SHOWS_COOKIES = ("HTTP", "TERMINATED_HTTPS", "TCP")
+"""Listener protocols behind which requests can be looked into: what HTTPS passes on is encrypted."""
 CARRIED_BY: dict[str, tuple[str, ...]] = {
     "HTTP": ("HTTP", "PROXY", "PROXYV2"),
     "HTTPS": ("HTTPS", "PROXY", "PROXYV2", "TCP"),
@@ -56,15 +60,9 @@ CARRIED_BY: dict[str, tuple[str, ...]] = {
 """Listener protocol to the pool protocols it may use: the table of the Octavia v2 API reference."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_TLS_FIELDS = (
-    "tls_enabled",
-    "tls_container_ref",
-    "ca_tls_container_ref",
-    "crl_container_ref",
-    "tls_ciphers",
-    "tls_versions",
-    "alpn_protocols",
-)
+_TLS_FIELDS = ("tls_enabled", "tls_container_ref", "ca_tls_container_ref", "crl_container_ref")
+"""What asks for TLS to the members. Versions, ciphers and protocols matter with it only, and are kept without, as in
+the reference: clients send them always."""
 
 
 class Pool(Part, Row):
@@ -122,10 +120,10 @@ class PoolSpec(Spec):
     lb_algorithm: Literal["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT"]
     session_persistence: SessionPersistenceSpec | None = None
     tls_enabled: bool = False
-    tls_container_ref: Annotated[str, Printable] | None = None
-    ca_tls_container_ref: Annotated[str, Printable] | None = None
-    crl_container_ref: Annotated[str, Printable] | None = None
-    tls_ciphers: Annotated[str, Printable] | None = None
+    tls_container_ref: Reference | None = None
+    ca_tls_container_ref: Reference | None = None
+    crl_container_ref: Reference | None = None
+    tls_ciphers: Ciphers | None = None
     tls_versions: list[Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]] | None = None
     alpn_protocols: list[Literal["h2", "http/1.1", "http/1.0"]] | None = None
 
@@ -147,7 +145,7 @@ class PoolSpec(Spec):
                 "lb_algorithm", "SOURCE_IP_PORT is not offered by this provider; use SOURCE_IP", unsupported=True
             )
         for field in _TLS_FIELDS:
-            if getattr(self, field) not in (None, False, []):
+            if getattr(self, field) not in (None, False, ""):
                 raise FieldError(field, "TLS to members is not built yet", unsupported=True)
         persistence = self.session_persistence
         if (
@@ -159,6 +157,11 @@ class PoolSpec(Spec):
                 "session_persistence.type", f"{persistence.type} needs a pool that speaks HTTP, not {self.protocol}"
             )
         return self
+
+
+def cookies_unseen(persistence_type: str, protocol: str) -> str:
+    """The rule against a pool that looks for cookies behind a listener that passes on what nobody can read."""
+    return f"{persistence_type} needs a listener that speaks HTTP or TCP, not {protocol}"
 
 
 def persistence_columns(value: dict[str, Any] | None) -> dict[str, Any]:

@@ -141,6 +141,10 @@ Name = Annotated[str, StringConstraints(max_length=255), Printable]
 """A name or description: at most 255 printable characters."""
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 """The id of another object: a UUID in canonical form."""
+Reference = Annotated[str, StringConstraints(max_length=255), Printable]
+"""Where a secret is kept; clients say ``""`` for none."""
+Ciphers = Annotated[str, StringConstraints(max_length=2048), Printable]
+"""An OpenSSL cipher string."""
 Url = Annotated[str, StringConstraints(min_length=1, max_length=255), Printable]
 
 

@@ -23,7 +23,7 @@ from portico.resources import (
     Vip,
 )
 from portico.resources.l7rule import MAX_RULES
-from portico.resources.pool import CARRIED_BY
+from portico.resources.pool import BY_COOKIE, CARRIED_BY, SHOWS_COOKIES, cookies_unseen
 from portico.settings import ValidationSettings
 from portico.status import ProvisioningStatus
 
@@ -106,14 +106,28 @@ def check_policy(connection: Connection, listener_id: str, values: dict[str, Any
 
 
 def _check_pool(connection: Connection, field: str, pool_id: str, load_balancer_id: str, protocol: str) -> None:
-    statement = select(Pool.load_balancer_id, Pool.protocol, Pool.provisioning_status).where(Pool.id == pool_id)
-    pool = connection.execute(statement).one_or_none()
+    columns = (Pool.load_balancer_id, Pool.protocol, Pool.persistence_type, Pool.provisioning_status)
+    pool = connection.execute(select(*columns).where(Pool.id == pool_id)).one_or_none()
     if pool is None or pool.load_balancer_id != load_balancer_id:
         raise PoolNotFound(pool_id)
     if pool.protocol not in CARRIED_BY[protocol]:
         raise InvalidInput(field, f"a {protocol} listener cannot use a {pool.protocol} pool")
+    if pool.persistence_type in BY_COOKIE and protocol not in SHOWS_COOKIES:
+        rule = cookies_unseen(pool.persistence_type, protocol)
+        raise InvalidInput(field, f"the pool has a session_persistence that its requests cannot have: {rule}")
     if pool.provisioning_status == ProvisioningStatus.PENDING_DELETE:
         raise Conflict(f"{field}: pool {pool_id} is being deleted")
+
+
+def check_persistence(connection: Connection, pool_id: str, persistence_type: str | None) -> None:
+    """Cookies can be looked for behind all listeners that use the pool. (Policies are of listeners that speak HTTP.)"""
+    if persistence_type not in BY_COOKIE:
+        return
+    unseen = Listener.protocol.not_in(SHOWS_COOKIES)
+    statement = select(Listener.protocol).where(Listener.default_pool_id == pool_id, unseen).limit(1)
+    protocol = connection.scalar(statement)
+    if protocol is not None:
+        raise InvalidInput("session_persistence.type", cookies_unseen(persistence_type, protocol))
 
 
 def check_pool_unused(connection: Connection, pool_id: str) -> None:

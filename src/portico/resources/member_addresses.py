@@ -1,0 +1,96 @@
+"""Where members may be: an amphora reaches places that its users do not, and must not be made to go there for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
+
+from portico.resources.row import FieldError
+from portico.settings import ValidationSettings
+
+SPECIAL = tuple(
+    (ip_network(network), what)
+    for network, what in (
+        ("0.0.0.0/8", "this network (RFC 1122), which Linux takes for the host itself"),
+        ("168.63.129.16/32", "Azure's platform address (learn.microsoft.com, What is IP address 168.63.129.16)"),
+        ("100.100.100.200/32", "Alibaba Cloud's metadata (its ECS guide, Access instance metadata)"),
+        ("192.0.0.0/24", "IETF protocol assignments (RFC 6890); Oracle's metadata of old is at 192.0.0.192"),
+        ("240.0.0.0/4", "reserved (RFC 1112)"),
+        ("fd00:ec2::/32", "AWS's instance services (EC2 user guide: metadata ::254, DNS ::253, time ::123, EKS ::23)"),
+        ("fd20:ce::254/128", "Google Cloud's metadata (its Compute Engine guide, About VM metadata)"),
+        ("fd00:c1::a9fe:a9fe/128", "Oracle Cloud's metadata (cloud-init, data source Oracle)"),
+        ("fd00:42::42/128", "Scaleway's metadata (cloud-init, data source Scaleway)"),
+        ("fd00:a9fe:a9fe::1/128", "Akamai's metadata (cloud-init, data source Akamai)"),
+        ("fd00:100::100:200/128", "Alibaba Cloud's metadata (its ECS guide, Access instance metadata)"),
+        ("fec0::/10", "site-local (given up by RFC 3879); QEMU's user network has the host at fec0::2"),
+    )
+)
+"""Networks in which no member can have business, and what is there. Metadata services in 169.254.0.0/16 and fe80::/10
+are link-local already."""
+
+_SPECIAL_OF = {version: [network for network, _ in SPECIAL if network.version == version] for version in (4, 6)}
+_BROADCAST = IPv4Address("255.255.255.255")
+_LAST_32_BITS = tuple(
+    IPv6Network(prefix)
+    for prefix in (
+        "::/96",  # IPv4-compatible (RFC 4291, 2.5.5.1)
+        "::ffff:0:0/96",  # IPv4-mapped (RFC 4291, 2.5.5.2)
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
+        "64:ff9b::/96",  # NAT64 (RFC 6052)
+    )
+)
+"""Prefixes of which the rest is an IPv4 address."""
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
+"""RFC 8215: operators choose longer prefixes within it."""
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""First halves of interface identifiers that end in an IPv4 address (RFC 5214)."""
+
+
+def check_reachable(field: str, address: IPv4Address | IPv6Address, rules: ValidationSettings) -> None:
+    """Refuse what load balancers must not be sent to, in whatever form of an IPv6 address it is wrapped.
+
+    Raises:
+        FieldError: naming ``field`` and the rule.
+    """
+    _check_one(field, address, rules)
+    if isinstance(address, IPv6Address):
+        for contained in contained_addresses(address):
+            _check_one(field, contained, rules)
+
+
+def contained_addresses(address: IPv6Address) -> Iterator[IPv4Address]:
+    """The IPv4 addresses that something on the way may take out of an IPv6 address."""
+    if address.is_unspecified or address.is_loopback:  # in ::/96, and no IPv4 addresses
+        return
+    bits = int(address)
+    if any(address in network for network in _LAST_32_BITS) or bits >> 32 & 0xFFFFFFFF in _ISATAP:
+        yield IPv4Address(bits & 0xFFFFFFFF)
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    if address.teredo is not None:  # the server, and the client, whose bits are inverted (RFC 4380)
+        yield from address.teredo
+    if address in _LOCAL_NAT64:
+        yield from _translated(bits)
+
+
+def _translated(bits: int) -> Iterator[IPv4Address]:
+    """What a translator with a prefix of 48, 56, 64 or 96 bits takes for the IPv4 address: bits 64 to 71 are left out
+    (RFC 6052, 2.2). Where that is nothing, the prefix was another."""
+    without_reserved = bits >> 64 << 56 | bits & (1 << 56) - 1
+    for found in (*(without_reserved >> 120 - length - 32 & 0xFFFFFFFF for length in (48, 56, 64)), bits & 0xFFFFFFFF):
+        if found >> 24:
+            yield IPv4Address(found)
+
+
+def _check_one(field: str, address: IPv4Address | IPv6Address, rules: ValidationSettings) -> None:
+    if address.is_multicast or address.is_unspecified or address == _BROADCAST:
+        raise FieldError(field, "must not be a multicast, broadcast or unspecified address")
+    if address.is_link_local and not rules.allow_link_local_members:
+        raise FieldError(field, "link-local addresses are not allowed here")
+    if address.is_loopback and not rules.allow_loopback_members:
+        raise FieldError(field, "loopback addresses are not allowed here")
+    if not rules.allow_special_members and any(address in network for network in _SPECIAL_OF[address.version]):
+        raise FieldError(field, "addresses of clouds' own services and reserved ones are not allowed here")
+    for reserved in rules.reserved_networks:
+        if address in ip_network(reserved):
+            raise FieldError(field, f"addresses in {reserved} are not allowed here")

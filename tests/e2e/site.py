@@ -1,0 +1,79 @@
+"""The whole of ``portico up`` in this process, and a client of its API."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from portico import Embedded
+from portico.api import create_app
+from portico.api.server import build_server
+from portico.settings import ApiSettings
+from portico.worker.run_loop import RunLoop
+from tests.e2e.conftest import running_portico
+from tests.e2e.stage import wait_until
+
+LBAAS = "/v2.0/lbaas"
+
+
+@dataclass
+class Site:
+    """A running API: where it is, a client, what is behind it, and how many configurations were pushed."""
+
+    url: str
+    client: httpx.Client
+    portico: Embedded
+    pushes: Counter[str] = field(default_factory=Counter)
+
+    def make(self, root: str, path: str, **values: Any) -> Any:
+        """The object that a POST made."""
+        made = self.client.post(f"{LBAAS}/{path}", json={root: values})
+        assert made.status_code == 201, made.text
+        return made.json()[root]
+
+    def await_active(self, load_balancer_id: str) -> Any:
+        """A load balancer once it is ACTIVE."""
+        path = f"{LBAAS}/loadbalancers/{load_balancer_id}"
+
+        def is_active() -> bool:
+            return bool(self.client.get(path).json()["loadbalancer"]["provisioning_status"] == "ACTIVE")
+
+        wait_until(is_active, f"{load_balancer_id} is ACTIVE")
+        return self.client.get(path).json()["loadbalancer"]
+
+
+@contextmanager
+def running_site(directory: Path, haproxy: Path, **groups: Any) -> Iterator[Site]:
+    """``portico up`` until the end of the block; ``groups``: see ``open_embedded``."""
+    pushes: Counter[str] = Counter()
+
+    def on_task(_flow: str, task: str, state: str) -> None:
+        if "push" in task.lower() and state == "SUCCESS":
+            pushes["pushes"] += 1
+
+    with running_portico(directory, haproxy, on_task=on_task, **groups) as portico:
+        database = portico.worker.services.database
+        app = create_app(portico.settings, database=database, requests=portico.requests)
+        server = build_server(app, ApiSettings(port=0))
+        listening = socket.create_server(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        loop = RunLoop(portico.worker)
+        loop.start()
+        thread.start()
+        try:
+            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+                yield Site(url, client, portico, pushes)
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert loop.stop()
+            listening.close()
