@@ -105,7 +105,7 @@ def test_a_used_up_range_conflicts(database_url: str) -> None:
     service.close()
 
 
-@pytest.mark.parametrize(("field", "value"), [("vip_qos_policy_id", any_id()), ("vip_sg_ids", [any_id()])])
+@pytest.mark.parametrize(("field", "value"), [("vip_qos_policy_id", SUBNET), ("vip_sg_ids", [SUBNET])])
 def test_what_the_network_cannot_do_is_not_taken(on_loopback: Service, field: str, value: Any) -> None:
     """501 names the field, in POST, in a whole tree and in PUT, and nothing is written; none of it may be said."""
     service = on_loopback
