@@ -175,7 +175,7 @@ def fill(database: Database, amount: int) -> None:
 
 def tree(members: int) -> dict[str, Any]:
     """A whole load balancer."""
-    servers = [{"address": f"192.0.{n >> 8}.{n & 255}", "protocol_port": 80} for n in range(members)]
+    servers = [{"address": f"10.1.{n >> 8}.{n & 255}", "protocol_port": 80} for n in range(members)]
     pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": servers}
     listener = {"protocol": "HTTP", "protocol_port": 80, "default_pool": pool}
     return {"loadbalancer": {"vip_subnet_id": SUBNET, "listeners": [listener]}}

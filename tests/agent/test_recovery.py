@@ -26,9 +26,14 @@ def check_that_files_are_what_runs(agent: AgentRig, recipe: Recipe) -> None:
     assert {(server.name, server.weight) for server in bundle.servers} == {
         (server.name, server.weight) for server in agent.statistics().servers
     }
-    status, _, marker = fetch(recipe.port)
-    assert status == 200
-    assert f"set-header X-Marker {marker}\n" in bundle.haproxy
+
+    def is_current() -> bool:
+        status, _, marker = fetch(recipe.port)
+        assert status == 200
+        return f"set-header X-Marker {marker}\n" in bundle.haproxy
+
+    # The process before may take a connection yet while it is told to stop.
+    wait_until(is_current, "the process is the one of the current bundle")
     assert agent.state().version == bundle.version
     assert not (agent.directory / "amphorae" / "amphora-1" / "pushing").exists()
 
