@@ -51,6 +51,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
             "allow_link_local_members": False,
             "reserved_networks": (),
             "max_members": 5000,
+            "max_regular_expressions": 100,
         },
         "network": {"driver": "loopback", "vip_range": "127.64.0.0/10"},
         "compute": {"driver": "local"},
