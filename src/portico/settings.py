@@ -124,6 +124,9 @@ class ValidationSettings(_Group):
     ``open_embedded`` find out themselves, unless told."""
     max_members: PositiveInt = 5000
     """Members in one load balancer."""
+    max_regular_expressions: PositiveInt = 100
+    """L7 rules of one listener that compare by REGEX. Each may take HAProxy up to 2.5 ms for every text that it looks
+    at, and a request that keeps HAProxy busy for more than a second ends its process."""
 
 
 class NetworkSettings(_Group):

@@ -20,6 +20,9 @@ from sqlalchemy import JSON, String
 from portico.errors import PorticoError
 from portico.render import render
 from portico.resources import Row
+from portico.resources.l7rule_value import compared
+from portico.resources.regular_expression import InvalidExpression
+from portico.resources.regular_expression_cost import engine_spelling
 from portico.resources.tree import Tree
 from portico_wire import Bundle
 from tests.render import haproxies
@@ -222,20 +225,37 @@ def _harmless(field: tuple[int, str]) -> str:
 
 
 @cache
-def _expected(field: tuple[int, str]) -> list[list[str]]:
+def _expected(field: tuple[int, str], harmless: str) -> list[list[str]]:
     tree = _build()
-    _put(tree, field, _harmless(field))
+    _put(tree, field, harmless)
     return read_lines(render(tree, AMPHORA_ID, 1).haproxy)
 
 
 def _is_meant(text: str, field: tuple[int, str], value: str) -> bool:
     """Whether a text says, word by word, what it says with the harmless value, but for the value itself."""
     harmless = _harmless(field)
-    words = [word for line in read_lines(text) for word in (*line, "\n")]
-    expected = [word for line in _expected(field) for word in (*line, "\n")]
-    return len(words) == len(expected) and all(
-        word in _spellings(old, harmless, value) for word, old in zip(words, expected, strict=True)
+    # A regular expression that names a slash looks at whole paths too.
+    return any(
+        _says(text, field, one, value) for one in ([harmless, f"/{harmless}"] if field[1] == "value" else [harmless])
     )
+
+
+def _says(text: str, field: tuple[int, str], harmless: str, value: str) -> bool:
+    words = [word for line in read_lines(text) for word in (*line, "\n")]
+    expected = [word for line in _expected(field, harmless) for word in (*line, "\n")]
+    read = {value}
+    if field[1] == "value":
+        read |= {compared(value), value.removeprefix("."), compared(value).removeprefix("."), _engine_spelling(value)}
+    return len(words) == len(expected) and all(
+        any(word in _spellings(old, harmless, one) for one in read) for word, old in zip(words, expected, strict=True)
+    )
+
+
+def _engine_spelling(value: str) -> str:
+    try:
+        return engine_spelling(value)
+    except InvalidExpression:
+        return value
 
 
 def _spellings(word: str, before: str, value: str) -> set[str]:

@@ -19,43 +19,74 @@ def _redirects(rules: Sequence[Document]) -> Document:
     return {"listeners": [http_listener(l7policies=policies)]}
 
 
-HOSTILE_VALUES = [
-    "it's",
-    'say "hi"',
-    "back\\slash",
-    "back\\\\slash",
-    "ends in \\",
-    "a # comment",
-    "a#b",
-    "$HOME",
-    "${HOME}",
-    '"$HOME"',
-    "100%",
-    "%[src]",
-    "%%",
-    "-f /etc/passwd",
-    "-i",
-    "--",
-    "x' if TRUE or '",
-    "} || { TRUE",
-    "a, b",
-    "naïve",
-]
+HOSTILE_VALUES = {
+    "it's": "it's",
+    "back\\slash": "back\\slash",
+    "back\\\\slash": "back\\\\slash",
+    "ends in \\": "ends in \\",
+    "a # comment": "a # comment",
+    "a#b": "a#b",
+    "$HOME": "$HOME",
+    "${HOME}": "${HOME}",
+    "100%": "100%",
+    "%[src]": "%[src]",
+    "%%": "%%",
+    "-f /etc/passwd": "-f /etc/passwd",
+    "-i": "-i",
+    "--": "--",
+    "} || { TRUE": "} || { TRUE",
+    "a, b": "a, b",
+    "naïve": "naïve",
+    '"gold plus"': "gold plus",
+    '"plain"': "plain",
+    "'gold medal'": "gold medal",
+    'say" "hi': "say hi",
+    '"a" "b"': "a b",
+    "rock'n'roll": "rocknroll",
+    "x' if TRUE or 'y": "x if TRUE or y",
+    '"$HOME and ${HOME}"': "$HOME and ${HOME}",
+    '"# no comment"': "# no comment",
+    '"back\\slash two"': "back\\slash two",
+    '"C:\\"': "C:\\",
+    '"the \\"best\\" one"': 'the "best" one',
+    "'\"etag\"'": '"etag"',
+    '"it\'s"': "it's",
+    '"open': '"open',
+    'six" wide': 'six" wide',
+}
+"""Values, and what they are compared as."""
 
 
 @pytest.mark.parametrize("kind", ["HEADER", "COOKIE"])
 def test_a_rule_matches_exactly_its_value_however_it_is_spelled(kind: str, start: Start) -> None:
-    """Quotes, backslashes, ``#``, ``$`` and ``%`` reach HAProxy's comparison as they are: that request matches, others
-    do not."""
-    values = [value for value in HOSTILE_VALUES if kind == "HEADER" or not set(value) & set(' ,;"')]
-    rules = [{"type": kind, "compare_type": "EQUAL_TO", "key": "X-Key", "value": value} for value in values]
+    """Backslashes, ``#``, ``$`` and ``%`` reach HAProxy's comparison as they are, and what pairs of quotes hold without
+    these: that request matches, others do not."""
+    values = {v: read for v, read in HOSTILE_VALUES.items() if kind == "HEADER" or not set(read) & set(' ,;"')}
+    # Two values may be read as the same: each gets a key of its own.
+    rules = [
+        {"type": kind, "compare_type": "EQUAL_TO", "key": f"X-Key-{number}", "value": value}
+        for number, value in enumerate(values)
+    ]
     [address] = start(_redirects(rules))
-    spell = "X-Key: {}".format if kind == "HEADER" else "Cookie: X-Key={}".format
-    found = {value: ask(address, "/", spell(value)).location for value in values}
-    assert found == {value: f"http://rule/{number}" for number, value in enumerate(values)}
-    for value in values:
-        assert ask(address, "/", spell(f"{value}.")).status == 503
-        assert ask(address, "/", spell(f".{value}")).status == 503
+    spell = "X-Key-{}: {}".format if kind == "HEADER" else "Cookie: X-Key-{}={}".format
+    for number, (value, read) in enumerate(values.items()):
+        assert ask(address, "/", spell(number, read)).location == f"http://rule/{number}", value
+        for other in {f"{read}.", f".{read}", value} - {read}:
+            assert ask(address, "/", spell(number, other)).status == 503, value
+
+
+@pytest.mark.parametrize("compare_type", ["EQUAL_TO", "STARTS_WITH", "ENDS_WITH", "CONTAINS"])
+@pytest.mark.parametrize("kind", ["HEADER", "COOKIE"])
+def test_quotes_carry_blanks_for_every_comparison(kind: str, compare_type: str, start: Start) -> None:
+    """What is in quotes is compared without them, and an inverted rule matches what differs."""
+    rule = {"type": kind, "compare_type": compare_type, "key": "tier", "value": '"gold plus"'}
+    [first] = start(_redirects([rule]))
+    spell = "tier: {}".format if kind == "HEADER" else "Cookie: tier={}".format
+    assert ask(first, "/", spell("gold plus")).status == 302
+    assert ask(first, "/", spell("gold")).status == 503
+    [second] = start(_redirects([{**rule, "invert": True}]))
+    assert ask(second, "/", spell("gold plus")).status == 503
+    assert ask(second, "/", spell("gold")).status == 302
 
 
 @pytest.mark.parametrize("key", ["it's", "a`b", "x$HOME", "a#b", "a%b", "~|^&*+!"])
@@ -107,6 +138,42 @@ RULES: list[tuple[Document, list[tuple[str, str]], list[tuple[str, str]]]] = [
         [("/", "Host: [fd00::1]:80"), ("/", "Host: [fd00::1]")],
         [("/", "Host: [fd00::2]")],
     ),
+    (
+        {"type": "HOST_NAME", "compare_type": "EQUAL_TO", "value": "App.example.com:8080"},
+        [("/", "Host: app.example.com:8080")],
+        [("/", "Host: app.example.com"), ("/", "Host: app.example.com:80"), ("/", "Host: app.example.com:80801")],
+    ),
+    (
+        {"type": "HOST_NAME", "compare_type": "EQUAL_TO", "value": "[::1]:8080"},
+        [("/", "Host: [::1]:8080")],
+        [("/", "Host: [::1]"), ("/", "Host: [::1]:80")],
+    ),
+    (
+        {"type": "HOST_NAME", "compare_type": "STARTS_WITH", "value": '"app.example.com:80"'},
+        [("/", "Host: app.example.com:8080"), ("/", "Host: app.example.com:80")],
+        [("/", "Host: app.example.com"), ("/", "Host: www.app.example.com:80")],
+    ),
+    (
+        {"type": "HOST_NAME", "compare_type": "ENDS_WITH", "value": ":8080"},
+        [("/", "Host: app.example.com:8080"), ("/", "Host: [::1]:8080")],
+        [("/", "Host: app.example.com"), ("/", "Host: a:80808")],
+    ),
+    (
+        {"type": "HOST_NAME", "compare_type": "CONTAINS", "value": "example.com:8"},
+        [("/", "Host: app.Example.com:8080")],
+        [("/", "Host: app.example.com:9")],
+    ),
+    (
+        {"type": "HOST_NAME", "compare_type": "REGEX", "value": r"^app\.example\.com(:80\d+)?$"},
+        [("/", "Host: app.example.com:8080"), ("/", "Host: APP.example.com:1"), ("/", "Host: app.example.com")],
+        [("/", "Host: app.example.com.evil:8080")],
+    ),
+    (
+        {"type": "HOST_NAME", "compare_type": "EQUAL_TO", "value": "app.example.com:8080", "invert": True},
+        [("/", "Host: app.example.com"), ("/", "Host: other:8080")],
+        [("/", "Host: app.example.com:8080")],
+    ),
+    (_path('"/a"'), [("/a", "X: x")], [("/b", "X: x")]),
     (_path("/a"), [("/a", "X: x"), ("/a?b=c", "X: x")], [("/A", "X: x"), ("/a/", "X: x"), ("/?/a", "X: x")]),
     (_path("/a", "STARTS_WITH"), [("/ab", "X: x")], [("/b/a", "X: x")]),
     (_path("/a", "ENDS_WITH"), [("/b/a", "X: x")], [("/ab", "X: x")]),
@@ -125,6 +192,39 @@ RULES: list[tuple[Document, list[tuple[str, str]], list[tuple[str, str]]]] = [
         {"type": "FILE_TYPE", "compare_type": "REGEX", "value": "^jpe?g$"},
         [("/a.jpeg", "X: x"), ("/a.b/c.jpg?d.txt", "X: x")],
         [("/jpg", "X: x"), ("/a.jpg/b", "X: x"), ("/a.jpgx", "X: x"), ("/a.jpg/jpg", "X: x")],
+    ),
+    *(
+        (
+            {"type": "FILE_TYPE", "compare_type": "EQUAL_TO", "value": value},
+            [("/a.jpg", "X: x"), ("/a.b.jpg?c=d", "X: x")],
+            [("/jpg", "X: x"), ("/a.jpg/b", "X: x"), ("/ajpg", "X: x"), ("/a.JPG", "X: x"), ("/a.jpgx", "X: x")],
+        )
+        for value in (".jpg", '".jpg"', '"jpg"')
+    ),
+    *(
+        (
+            {"type": "FILE_TYPE", "compare_type": "REGEX", "value": value},
+            [("/a.jpg", "X: x"), ("/b/a.b.png?c=d", "X: x")],
+            [("/jpg", "X: x"), ("/a.jpg/b", "X: x"), ("/a.gif", "X: x"), ("/png.d/a", "X: x"), ("/", "X: x")],
+        )
+        for value in (
+            r"\.(jpg|png)$",
+            "jpg|png",
+            r"^\.(jpg|png)$",
+            r".*\.(jpg|png)$",
+            r"^/.+[.](jpg|png)$",
+            r"\w+\.(jpg|png)$",
+        )
+    ),
+    (
+        {"type": "FILE_TYPE", "compare_type": "REGEX", "value": r"\.(jpg|png)$", "invert": True},
+        [("/jpg", "X: x"), ("/a.gif", "X: x")],
+        [("/a.jpg", "X: x")],
+    ),
+    (
+        {"type": "FILE_TYPE", "compare_type": "REGEX", "value": "^$"},
+        [("/jpg", "X: x"), ("/a.b/c", "X: x")],
+        [("/a.jpg", "X: x")],
     ),
     (
         {"type": "HEADER", "compare_type": "EQUAL_TO", "key": "X-List", "value": "b"},

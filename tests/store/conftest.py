@@ -13,7 +13,7 @@ from portico.store.database import Database
 from portico.store.schema import upgrade
 from tests.support.services import TemplateSetup
 
-RULES = ValidationSettings(max_members=5)
+RULES = ValidationSettings(max_members=5, max_regular_expressions=3)
 
 
 @pytest.fixture
@@ -32,5 +32,5 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def catalog(database: Database) -> Catalog:
-    """The catalog, with room for five members in a load balancer."""
+    """The catalog, with room for five members in a load balancer, and three regular expressions in a listener."""
     return Catalog(database, RULES, NoopNetwork())

@@ -38,6 +38,57 @@ _REFERENCES = ("default_tls_container_ref", "client_ca_tls_container_ref", "clie
 _POOL_REFERENCES = ("tls_container_ref", "ca_tls_container_ref", "crl_container_ref")
 _TLS_KEPT = {"tls_versions": ["TLSv1.3", "TLSv1.2"], "tls_ciphers": "HIGH:!aNULL", "alpn_protocols": ["h2", "http/1.1"]}
 """Attributes of TLS that are taken where no TLS is spoken."""
+GOOD_EXPRESSIONS = [
+    r"^/api/.*/users/[0-9]+/.*$",
+    r"^/.*/(bar|baz)/[0-9]+/.*\.html$",
+    r"(?i)\.(jpe?g|png|gif)$",
+    r"^/(?!api).*$",
+    r"^/[^/]+/[^/]+/[^/]+$",
+    r"^/blog/\d{4}/\d{2}/[\w-]+/?$",
+    r"(iPhone|iPod|Android.*Mobile|Windows.*Phone)",
+    r"Mozilla/[0-9.]+.*Firefox",
+    r"^([a-z0-9-]+\.){0,3}example\.com$",
+    r"([a-z0-9-]+\.)?example\.com$",
+    r"^/(foo|bar)+$",
+    "(a|a)*$",
+    r"^(?=.*foo)(?=.*bar)",
+    r"MSIE [0-9]\.",
+    r"[[:alpha:]_-]+\.php",
+    r"[]a-][^]\]]",
+    r"a{1000}",
+    "a|",
+    ".*",
+    r"\$HOME \x41",
+]
+BAD_EXPRESSIONS = [
+    *("(", ")", "[", "[]", "a)", "(a", "\\", "*a", "^*", "a**", "a{3,2}", "[b-a]", "(?=a)*"),
+    # Python and the engines, or the engines, understand these differently, or not at all.
+    *("(?u)x", "(?x)a b", "a(?i)b", "a{70000}", r"\u0041", r"\x4", r"\x{41}", "a{,3}", "{", "a++", "(?>a)", "(?P<n>a)"),
+    *(r"(a)\1", r"(?<=a)b", "(?#a)", "(*ACCEPT)", r"a\Kb", r"\Qa\E", r"\p{L}", r"\R", r"\C", r"\N", r"\07", "(?R)"),
+    *(r"[\w-.]", r"[a-\d]", "[[.a.]]", "[[=a=]]", "[[:word:]]", "(?(1)a)", "naïve", r"[\b]"),
+    # Repeated repetitions.
+    *(
+        "(a+)+",
+        "(a*)*",
+        "(a|b*)+",
+        r"(\w+\s?)+$",
+        "([a-zA-Z]+)*$",
+        "((a)+b?)*c",
+        "^(a+){0,100}b",
+        "^(([a-z])+.)+[A-Z]$",
+    ),
+    *(
+        "(.*a){20}",
+        "(a|aa)+$",
+        "(a?b?)*c",
+        "^((a{0,9}){0,9}){0,9}b",
+        "(a{1000}){1000}",
+        "^(x{0,100}){0,100}y",
+    ),
+    # As many steps as the square of a text's length.
+    *("foo[a-z]+bar", "^a*a*b", r"^/.*[a-z]*1$", "^/a.*b[a-z]*c.*d", "(.*a|.*b){2}c"),
+    "(" * 11 + "a" + ")" * 11,
+]
 
 GOOD: dict[str, list[Values]] = {
     "load_balancer": [
@@ -99,6 +150,13 @@ GOOD: dict[str, list[Values]] = {
         {"type": "FILE_TYPE", "compare_type": "EQUAL_TO", "value": "jpg"},
         {"type": "COOKIE", "compare_type": "CONTAINS", "key": "session", "value": "a=b'*"},
         {"type": "PATH", "compare_type": "CONTAINS", "value": '"a b"', "key": ""},
+        {"type": "HOST_NAME", "compare_type": "EQUAL_TO", "value": "app.example.com:8080"},
+        {**_HEADER, "value": "'a b'"},
+        {**_HEADER, "value": '"a "b" c"'},
+        {**_HEADER, "value": "it's"},
+        {**_HEADER, "type": "COOKIE", "value": '"gold plus"'},
+        {**_HEADER, "type": "COOKIE", "value": "a,b"},
+        *({"compare_type": "REGEX", "value": value} for value in GOOD_EXPRESSIONS),
         {"key": "X-Tenant"},
         _HEADER,
     ],
@@ -274,7 +332,9 @@ BAD: dict[str, list[tuple[Values, str]]] = {
         ({"value": ""}, "value"),
         ({"value": LONG}, "value"),
         ({"value": "a\x00b"}, "value"),
-        ({"compare_type": "REGEX", "value": "("}, "value"),
+        *(({**_HEADER, "value": value}, "value") for value in ('""', "''", 'a b"c"', "it's one", "'a' b")),
+        ({**_HEADER, "type": "COOKIE", "value": 'a"b'}, "value"),
+        *(({"compare_type": "REGEX", "value": value}, "value") for value in BAD_EXPRESSIONS),
         ({"invert": "no"}, "invert"),
     ],
 }

@@ -53,6 +53,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
             "reserved_networks": (),
             "lowest_listener_port": 1,
             "max_members": 5000,
+            "max_regular_expressions": 100,
         },
         "network": {"driver": "loopback", "vip_range": "127.64.0.0/10"},
         "compute": {"driver": "local"},

@@ -9,16 +9,25 @@ another.
 **What matches.** All rules of a policy must match. A policy without a rule that is up matches nothing and is left
 out. So is one whose pool is not in the tree.
 
-- HOST_NAME: the request's host without its port, upper and lower case alike.
+- HOST_NAME: the request's host without its port, or with it as it was sent, upper and lower case alike.
 - PATH: the path without the query string, as sent (not percent-decoded).
-- FILE_TYPE: EQUAL_TO ``tar.gz`` is a path that ends in ``.tar.gz``; REGEX looks at what follows the last dot of the
-  last segment (nothing, where there is no dot).
+- FILE_TYPE: EQUAL_TO ``tar.gz`` or ``.tar.gz`` is a path that ends in ``.tar.gz``; REGEX looks at what follows the last
+  dot of the last segment (nothing, where there is no dot), and at the same with that dot. One that speaks of more than
+  an extension looks at the whole path too: it names a slash, or a dot and the path's end.
 - HEADER: the whole value of a header of that name, or one of the values in its comma-separated list.
 - COOKIE: the value of a cookie of that name.
+
+**What is compared.** A value's quotes are read first (``resources/l7rule_value.py``). A regular expression is compared
+as it stands, in the spelling that is safe for the engines (``resources/regular_expression_cost.py``); one that was
+accepted before there were rules for it, and breaks them, as it is.
+
+A rule that looks at several things is an ACL of several lines, which "or" joins; an inverted one matches where none of
+them does.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -27,6 +36,9 @@ from portico.render.model import Argument, Directive, Keyword, Text, fetch, iden
 from portico.resources import L7Policy, L7Rule, Listener
 from portico.resources.l7policy import PolicyAction
 from portico.resources.l7rule import Comparison, RuleType
+from portico.resources.l7rule_value import compared
+from portico.resources.regular_expression import InvalidExpression
+from portico.resources.regular_expression_cost import engine_spelling
 from portico.resources.tree import Tree
 
 BackendName: TypeAlias = Callable[[Listener, str | None], Text | None]
@@ -49,9 +61,14 @@ _CODES = (301, 302, 303, 307, 308)
 _DEFAULT_CODE = 302
 """``redirect_http_code`` where the user said none: the default in the v2 API reference."""
 _PATH = Keyword("path")
-_HOST = Keyword("req.fhdr(host),host_only")
-_EXTENSION = Text("type", r"path,field(-1,/),regsub(^[^.]*$,),field(-1,.)")
-"""The last segment, emptied where it has no dot, then what follows its last dot."""
+_HOSTS = (Keyword("req.fhdr(host),host_only"), Keyword("req.fhdr(host)"))
+_EXTENSIONS = (
+    Text("type", r"path,field(-1,/),regsub(^[^.]*$,),field(-1,.)"),
+    Text("type", r"path,field(-1,/),regsub(^[^.]*$,),regsub(^.*[.],.)"),
+)
+"""The last segment, emptied where it has no dot, then what follows its last dot; and the same with that dot."""
+_OF_PATHS = re.compile(r".*/.*|.*(\\\.|\[\.\]).*\$\)*")
+"""Regular expressions that speak of more of a path than of an extension."""
 _IF = Keyword("if")
 
 
@@ -128,28 +145,49 @@ def _code(policy: L7Policy) -> int:
 
 def _acls(rule: L7Rule) -> Iterator[Directive]:
     """One ACL, under the rule's id; several lines of one name are joined by "or"."""
-    name = identifier("id", rule.id)
-    match = _MATCH.get(rule.compare_type)
+    match = _MATCH.get(Comparison.ENDS_WITH if _is_extension(rule) else rule.compare_type)
     if match is None:
         raise NotSupported("compare_type", f"{rule.compare_type!r} is not built")
-    value = rule.value
     # "--" ends the flags: a value that begins with "-" stays a value.
-    after: list[Argument] = [Keyword("-m"), match, Keyword("--")]
+    comparison: list[Argument] = [Keyword("-m"), match, Keyword("--"), Text("value", _compared(rule))]
+    if rule.type == RuleType.HOST_NAME:
+        comparison.insert(0, Keyword("-i"))
+    for sample in _samples(rule):
+        yield Directive("acl", identifier("id", rule.id), sample, *comparison)
+
+
+def _compared(rule: L7Rule) -> str:
+    if rule.compare_type == Comparison.REGEX:
+        try:
+            return engine_spelling(rule.value)
+        except InvalidExpression:  # accepted before it was one: the daemon has taken it
+            return rule.value
+    value = compared(rule.value)
+    return f".{value.removeprefix('.')}" if _is_extension(rule) else value
+
+
+def _is_extension(rule: L7Rule) -> bool:
+    """Whether it asks what a path ends in, with its dot."""
+    return rule.type == RuleType.FILE_TYPE and rule.compare_type == Comparison.EQUAL_TO
+
+
+def _samples(rule: L7Rule) -> Iterator[Argument]:
+    """What a rule looks at."""
     match rule.type:
         case RuleType.HOST_NAME:
-            yield Directive("acl", name, _HOST, Keyword("-i"), *after, Text("value", value))
+            yield from _HOSTS
         case RuleType.PATH:
-            yield Directive("acl", name, _PATH, *after, Text("value", value))
+            yield _PATH
         case RuleType.FILE_TYPE if rule.compare_type == Comparison.REGEX:
-            yield Directive("acl", name, _EXTENSION, *after, Text("value", value))
+            yield from _EXTENSIONS
+            if _OF_PATHS.fullmatch(rule.value):
+                yield _PATH
         case RuleType.FILE_TYPE:
-            yield Directive(
-                "acl", name, _PATH, Keyword("-m"), Keyword("end"), Keyword("--"), Text("value", f".{value}")
-            )
+            yield _PATH
         case RuleType.HEADER:
             for function in ("req.fhdr", "req.hdr"):
-                yield Directive("acl", name, fetch(function, "key", rule.key or ""), *after, Text("value", value))
+                yield fetch(function, "key", rule.key or "")
         case RuleType.COOKIE:
-            yield Directive("acl", name, fetch("req.cook", "key", rule.key or ""), *after, Text("value", value))
+            yield fetch("req.cook", "key", rule.key or "")
         case _:
             raise NotSupported("type", f"{rule.type} rules need TLS termination, which is not built yet")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
+from portico.resources.l7rule_value import has_bare_blank, holds_nothing
+from portico.resources.regular_expression import InvalidExpression
+from portico.resources.regular_expression_cost import engine_spelling
 from portico.resources.row import FieldError, Part, Printable, Row, Spec, exact_text
 from portico.resources.view import OF_PART, Shown, View, own_fields
+from portico.settings import ValidationSettings
 
 
 class RuleType(StrEnum):
@@ -41,8 +45,9 @@ _KEYED = (RuleType.HEADER, RuleType.COOKIE)
 _TLS = (RuleType.SSL_CONN_HAS_CERT, RuleType.SSL_VERIFY_RESULT, RuleType.SSL_DN_FIELD)
 MAX_RULES = 50
 """Rules in one policy, as in the reference."""
-_COOKIE_VALUE = re.compile(r"[!#-+\--:<-~]+")
-_VALUE = re.compile(r'[!-~]+|"[ -~]*"')
+_COOKIE_VALUE = re.compile(r"[!#-:<-~]+")
+_QUOTED = re.compile(r""".*(["']).*\1.*""")
+_VALUE = re.compile(r"[ -~]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -86,14 +91,41 @@ class L7RuleSpec(Spec):
             raise FieldError("compare_type", "FILE_TYPE rules compare by EQUAL_TO or REGEX")
         if self.compare_type == Comparison.REGEX:
             try:
-                re.compile(self.value)
-            except (re.error, RecursionError, OverflowError) as error:
-                raise FieldError("value", f"is not a regular expression: {error}") from None
-        elif self.type == RuleType.COOKIE and not _COOKIE_VALUE.fullmatch(self.value):
-            raise FieldError("value", "must hold only characters that a cookie's value may have")
-        elif not _VALUE.fullmatch(self.value):
-            raise FieldError("value", "must be printable ASCII without blanks, or within double quotes")
+                engine_spelling(self.value)
+            except InvalidExpression as error:
+                raise FieldError("value", f"is not a regular expression that all engines take alike: {error}") from None
+        else:
+            self._check_value()
         return self
+
+    def _check_value(self) -> None:
+        if not _VALUE.fullmatch(self.value) or has_bare_blank(self.value):
+            raise FieldError("value", "must be printable ASCII, and its blanks within quotes")
+        if holds_nothing(self.value):
+            raise FieldError("value", "must hold something within its quotes")
+        if (
+            self.type == RuleType.COOKIE
+            and not _COOKIE_VALUE.fullmatch(self.value)
+            and not _QUOTED.fullmatch(self.value)
+        ):
+            raise FieldError("value", "must hold only characters that a cookie's value may have, or be within quotes")
+
+    @classmethod
+    def parse_changes(
+        cls,
+        present: dict[str, Any],
+        changes: dict[str, Any],
+        rules: ValidationSettings,
+        *,
+        also: frozenset[str] = frozenset(),
+    ) -> dict[str, Any]:
+        """As everywhere; but a condition that older rules accepted may stay as it is when other things change."""
+        kept = _CONDITION if _CONDITION.keys().isdisjoint(changes) else {}
+        return super().parse_changes({**present, **kept}, changes, rules, also=also)
+
+
+_CONDITION: dict[str, Any] = {"type": "PATH", "compare_type": "EQUAL_TO", "key": None, "value": "/"}
+"""One that every rule of checking accepts."""
 
 
 L7RULE_VIEW = View(

@@ -230,6 +230,7 @@ def _place(
         place["position"] = make_room(connection, found["id"], columns["position"])
     elif kind == "l7rule":
         rules.check_rule_count(connection, found["id"])
+        rules.check_expression_count(connection, found["id"], columns["compare_type"], settings)
     if kind in ("health_monitor", "l7policy", "l7rule"):
         place["operating_status"] = OperatingStatus.ONLINE
     return place

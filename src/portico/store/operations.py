@@ -178,6 +178,8 @@ def accept_in(connection: Connection, request: Request, operation_id: str, setti
     key = row["_lease_key"]
     priority = _priority(subject, request, row)
     claim = _take_lease(connection, request, key, row["_epoch"], priority)
+    if fields is not None:
+        _check_neighbours(connection, subject, row, fields, settings)
     changes, previous = _write_subject(connection, subject, request, row, fields)
     started = {"state": OperationState.RUNNING, "attempts": 1, "started_at": utc_now()} if claim else {}
     row_of_operation = {
@@ -337,7 +339,6 @@ def _write_subject(
     values: dict[str, Any] = {"updated_at": utc_now()}
     columns: dict[str, Any] = {}
     if changes is not None:
-        _check_neighbours(connection, subject, row, changes)
         columns = subject.columns(changes)
         if "tags" in changes:
             columns["tags"] = changes["tags"]
@@ -384,7 +385,13 @@ def _next_status(action: Action, present: str) -> ProvisioningStatus:
     return wanted
 
 
-def _check_neighbours(connection: Connection, subject: Subject, row: dict[str, Any], changes: dict[str, Any]) -> None:
+def _check_neighbours(
+    connection: Connection,
+    subject: Subject,
+    row: dict[str, Any],
+    changes: dict[str, Any],
+    settings: ValidationSettings,
+) -> None:
     if subject.name == "listener":
         asked = {name: changes.get(name) for name in ("default_pool_id", "allowed_cidrs")}
         rules.check_listener(connection, row["load_balancer_id"], {**row, **asked}, row["id"])
@@ -392,6 +399,8 @@ def _check_neighbours(connection: Connection, subject: Subject, row: dict[str, A
         rules.check_persistence(connection, row["id"], changes["session_persistence"]["type"])
     if subject.name == "l7policy" and changes.get("redirect_pool_id") is not None:
         rules.check_policy(connection, row["listener_id"], changes)
+    if subject.name == "l7rule" and changes.get("compare_type", row["compare_type"]) != row["compare_type"]:
+        rules.check_expression_count(connection, row["l7policy_id"], changes["compare_type"], settings)
 
 
 def replace_tags(connection: Connection, resource_id: str, tags: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ from portico.resources import (
     Pool,
     Vip,
 )
-from portico.resources.l7rule import MAX_RULES
+from portico.resources.l7rule import MAX_RULES, Comparison
 from portico.resources.pool import BY_COOKIE, CARRIED_BY, SHOWS_COOKIES, cookies_unseen
 from portico.settings import ValidationSettings
 from portico.status import ProvisioningStatus
@@ -91,6 +91,20 @@ def check_rule_count(connection: Connection, l7policy_id: str) -> None:
     """A policy has at most as many rules as the reference allows."""
     if connection.execute(select(func.count()).where(L7Rule.l7policy_id == l7policy_id)).scalar_one() >= MAX_RULES:
         raise Conflict(f"too many rules on L7 policy {l7policy_id}: it has {MAX_RULES}, the most there may be")
+
+
+def check_expression_count(
+    connection: Connection, l7policy_id: str, compare_type: str, settings: ValidationSettings
+) -> None:
+    """One more rule of this ``compare_type``: a listener has at most ``max_regular_expressions`` with REGEX."""
+    if compare_type != Comparison.REGEX:
+        return
+    listener = select(L7Policy.listener_id).where(L7Policy.id == l7policy_id).scalar_subquery()
+    policies = select(L7Policy.id).where(L7Policy.listener_id == listener)
+    counted = select(func.count()).where(L7Rule.l7policy_id.in_(policies), L7Rule.compare_type == Comparison.REGEX)
+    if connection.execute(counted).scalar_one() >= settings.max_regular_expressions:
+        most = settings.max_regular_expressions
+        raise Conflict(f"compare_type: the listener has {most} rules with REGEX already, the most allowed here")
 
 
 def check_policy(connection: Connection, listener_id: str, values: dict[str, Any]) -> None:

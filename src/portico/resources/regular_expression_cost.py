@@ -1,0 +1,275 @@
+"""What a regular expression may cost the engines of HAProxy, and the spelling that costs them least.
+
+An engine that reaches a limit of its own gives up without a word, and the rule does not match: a REJECT would let
+through what it is there to stop. And HAProxy's watchdog ends the whole process where one request keeps it busy for
+seconds. Measured with HAProxy 2.8 (PCRE 8.32, without JIT) and 2.6 (PCRE2 10.42 with JIT) on the longest head that they
+read, 15,360 bytes:
+
+- PCRE stops after 10 million steps, from one start: ``^/a.*b.*c`` on ``/abcbbb...`` from 4,469 bytes on. A step is 2.5
+  ns: ``a.*b``, which may start at each ``a``, takes 0.3 s. PCRE2 takes minutes where three ``.*`` follow each other.
+- Both keep a place to go back to for each round of a repeated group, in little room: ``^/(a|b)*$`` stops matching at
+  1,365 letters, ``^/(?:ab)*$`` at 8,190.
+
+So an expression is read as a machine that goes back, and its steps for the worst text are counted before it is
+accepted: they may grow with the length of the text, but not with its square. The engines are given a spelling that
+matches the same, and spares them what is of no use (only whether something matches counts here):
+
+- Where a repetition can end at one place only, since what follows begins with other characters, it is possessive
+  (``[^/]++/``).
+- A repetition in front of ``.*`` takes as little as it may; so does one that an expression begins with where it may
+  begin anywhere: ``[a-z]+@`` is ``[a-z]@``.
+- What stands between two ``.*`` is wanted at the first place only, ``(?>.*?between)``, where that is enough
+  (``regular_expression_places``). So is what stands in front of the first ``.*`` and may begin anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations, pairwise
+from typing import TypeAlias
+
+from portico.resources.regular_expression import ANYTHING, DOT, InvalidExpression, Item, parse
+from portico.resources.regular_expression_places import has_one_end, is_first_place_enough
+
+LONGEST = 15_360
+"""Bytes of a request's head that HAProxy reads: ``tune.bufsize`` less ``tune.maxrewrite``."""
+MAX_STEPS = 1_000_000
+"""For one expression on one text: 2.5 ms, and a tenth of PCRE's limit, since a step here may be a few there."""
+MAX_SIZE = 500
+"""Parts of an expression, those of repeated groups multiplied: the engines copy them, and go down a level for each."""
+_TOO_MUCH = (
+    "would take HAProxy too many steps on a long text: begin it with ^, let what is repeated be followed by a "
+    "character that it does not match itself, or repeat it a limited number of times"
+)
+_LOOP = (
+    "a group repeated any number of times must have one way to match, and be followed by a character that it does not "
+    "begin with, or by $; write {0,100} to repeat it a limited number of times"
+)
+
+_SIGNS = {(0, None): "*", (1, None): "+", (0, 1): "?"}
+
+Branch: TypeAlias = list[Item]
+_Edit: TypeAlias = tuple[int, int, int, str]
+"""From where to where, the order of those that begin at one place, and the new spelling."""
+
+
+def engine_spelling(text: str) -> str:
+    """The spelling of an expression that matches the same and costs the engines least.
+
+    Raises:
+        InvalidExpression: it is not of the dialect, or costs too much.
+    """
+    branches = parse(text)
+    if sum(map(_size, _all(branches))) > MAX_SIZE:
+        raise InvalidExpression(None, f"must not have more than {MAX_SIZE} parts, those of repeated groups multiplied")
+    edits: list[_Edit] = []
+    branches = [flat for branch in branches for flat in _flat_branches(branch, edits)]
+    for branch in branches:
+        _settle(branch, 0)
+    for branch in branches:
+        _begin(branch, edits)
+        _shorten(branch)
+        _close(branch)
+    if sum(map(_steps_from_all_starts, branches)) > MAX_STEPS:
+        raise InvalidExpression(None, _TOO_MUCH)
+    for branch in branches:
+        _spell(branch, edits)
+    for start, end, _, spelling in sorted(edits, reverse=True):
+        text = text[:start] + spelling + text[end:]
+    return text or "^"
+
+
+def _all(branches: Iterable[Iterable[Item]]) -> list[Item]:
+    return [item for branch in branches for item in branch]
+
+
+def _size(item: Item) -> int:
+    return 1 + (item.most or 1) * sum(map(_size, _all(item.branches)))
+
+
+def _flat_branches(branch: Branch, edits: list[_Edit]) -> list[Branch]:
+    """The alternatives that a branch is, without brackets that change nothing."""
+    if len(branch) == 1 and _only_brackets(branch[0]):
+        _unbracket(branch[0], edits)
+        return [flat for inner in branch[0].branches for flat in _flat_branches(inner, edits)]
+    return [_flat(branch, edits)]
+
+
+def _only_brackets(item: Item) -> bool:
+    return item.kind == "group" and item.opening > 0 and item.repetition == item.end
+
+
+def _unbracket(item: Item, edits: list[_Edit]) -> None:
+    edits += [(item.start, item.opening, 0, ""), (item.end - 1, item.end, 0, "")]
+
+
+def _flat(branch: Branch, edits: list[_Edit]) -> Branch:
+    flat: Branch = []
+    for item in branch:
+        if _only_brackets(item) and len(item.branches) == 1:
+            _unbracket(item, edits)
+            flat += _flat(item.branches[0], edits)
+        else:
+            flat.append(item)
+    return flat
+
+
+def _settle(branch: Branch, follow: int) -> None:
+    """Find out which repetitions can end at one place only. ``follow``: what has to come after; 0 for nothing."""
+    for item in reversed(branch):
+        own = _first_of(item)
+        item.settled = not own & follow
+        for inner in item.branches:
+            _settle(inner, 0 if item.kind == "ahead" else follow | (own if item.most != 1 else 0))
+        if item.kind == "group" and item.most is None:
+            if any(map(_is_endless, _all(item.branches))):
+                raise InvalidExpression(item.repetition, "must not repeat any number of times what is so repeated")
+            if not item.settled or not has_one_end(item.branches):
+                raise InvalidExpression(item.repetition, _LOOP)
+        follow = own | follow if _may_be_empty(item) else own
+
+
+def _is_endless(item: Item) -> bool:
+    return item.most is None or any(map(_is_endless, _all(item.branches)))
+
+
+def _are_apart(branches: Sequence[Branch], follow: int) -> bool:
+    firsts = [_first(branch, follow) for branch in branches]
+    return not any(one & other for one, other in combinations(firsts, 2))
+
+
+def _first(branch: Iterable[Item], follow: int) -> int:
+    """The characters that a text of this branch, and what follows, may begin with."""
+    characters = 0
+    for item in branch:
+        characters |= _first_of(item)
+        if not _may_be_empty(item):
+            return characters
+    return characters | follow
+
+
+def _first_of(item: Item) -> int:
+    if item.kind == "group":
+        return _union(_first(branch, 0) for branch in item.branches)
+    return ANYTHING if item.kind == "ahead" else item.characters
+
+
+def _union(sets: Iterable[int]) -> int:
+    characters = 0
+    for one in sets:
+        characters |= one
+    return characters
+
+
+def _may_be_empty(item: Item) -> bool:
+    return item.least == 0 or (item.kind == "group" and any(all(map(_may_be_empty, inner)) for inner in item.branches))
+
+
+def _is_star(item: Item) -> bool:
+    return item.characters == DOT and item.most is None and item.kind == "set"
+
+
+def _begin(branch: Branch, edits: list[_Edit]) -> None:
+    """Where a branch may begin anywhere, let the repetition that it begins with take as little as it may."""
+    while branch and branch[0].least == 0:
+        edits.append((branch[0].start, branch[0].end, 0, ""))
+        del branch[0]
+    if branch:
+        branch[0].most = branch[0].least
+
+
+def _shorten(branch: Branch) -> None:
+    """Let repetitions in front of a ``.*`` take as little as they may: it takes the rest."""
+    taken = False
+    for item in reversed(branch):
+        if taken and item.kind == "set" and item.least != item.most and not _is_star(item):
+            item.most = item.least
+            taken = item.least == 0
+        else:
+            taken = _is_star(item)
+
+
+def _close(branch: Branch) -> None:
+    """Mark each ``.*`` that needs the first place only of what stands between it and the next one. What may begin
+    anywhere begins with a ``.*`` that is not spelled."""
+    if branch and branch[0].kind != "start":
+        start = branch[0].start
+        branch.insert(0, Item("set", start, DOT, least=0, most=None, repetition=start, end=start))
+    stars = [index for index, item in enumerate(branch) if _is_star(item)]
+    for index, other in pairwise(stars):
+        between = branch[index + 1 : other]
+        if is_first_place_enough(between):
+            branch[index].closes = other
+    if branch and branch[0].end == branch[0].start and branch[0].closes is None:
+        del branch[0]
+        for item in branch:
+            item.closes = None if item.closes is None else item.closes - 1
+
+
+def _steps_from_all_starts(branch: Branch) -> int:
+    steps = max(_steps(branch, 0, 0), 1)
+    return steps if not branch or branch[0].kind == "start" or branch[0].closes is not None else LONGEST * steps
+
+
+def _steps_of_any(branches: Sequence[Branch], follow: int, rest: int) -> int:
+    """Steps until a text fails, at worst. ``rest``: those of all that follows; 0 where that cannot fail."""
+    steps = [_steps(branch, follow, rest) for branch in branches]
+    return max(steps) if _are_apart(branches, follow) else sum(steps)
+
+
+def _steps(branch: Branch, follow: int, rest: int) -> int:
+    after = [rest] * (len(branch) + 1)
+    for index in reversed(range(len(branch))):
+        item = branch[index]
+        if item.closes is not None:
+            between = _steps(branch[index + 1 : item.closes], ANYTHING, 0)
+            steps = LONGEST * max(between, 1) + after[item.closes]
+        else:
+            steps = _steps_of_item(item, _first(branch[index + 1 :], follow), after[index + 1])
+            if item.settled and item.kind == "set" and not (index and _is_limit(branch[index - 1], item)):
+                steps += item.most or LONGEST if item.least != item.most and after[index + 1] else 0
+        after[index] = min(steps, MAX_STEPS + 1)
+    return after[0]
+
+
+def _is_limit(before: Item, item: Item) -> bool:
+    """Whether a repetition is not read again from within itself, since it follows a character that it cannot hold."""
+    return before.kind == "set" and before.least > 0 and not before.characters & item.characters
+
+
+def _steps_of_item(item: Item, follow: int, rest: int) -> int:
+    if item.kind == "ahead":
+        return _steps_of_any(item.branches, 0, 0) + max(rest, 1)
+    if item.kind != "group":
+        if rest == 0:
+            return 0 if item.least == 0 else 1
+        choices = (LONGEST if item.most is None else item.most) - item.least + 1
+        return rest if item.settled or choices == 1 else choices * (rest + 1)
+    if item.most is None:
+        return LONGEST * max(_steps_of_any(item.branches, follow, 1), 1) + rest
+    steps, again = rest, follow | (_first_of(item) if item.most > 1 else 0)
+    for round_ in range(item.most, 0, -1):
+        body = _steps_of_any(item.branches, again, steps)
+        steps = body if round_ <= item.least else max(body, rest) if item.settled else body + rest
+        if steps > MAX_STEPS:
+            break
+    return steps
+
+
+def _spell(branch: Branch, edits: list[_Edit]) -> None:
+    for item in branch:
+        for inner in item.branches:
+            _spell(inner, edits)
+        counts = _SIGNS.get((item.least, item.most)) or f"{{{item.least},{item.most or ''}}}"
+        if item.least == item.most:
+            counts = "" if item.least == 1 else f"{{{item.least}}}"
+        if item.closes is not None:
+            # The one that is not spelled stands at the beginning, and has no text of its own.
+            opening = "^(?>." if item.start == item.end else "(?>"
+            edits.append((item.start, item.start, 2, opening))
+            edits.append((item.repetition, item.end, 3, counts + "?"))
+            end = branch[item.closes - 1].end
+            edits.append((end, end, 1, ")"))
+        elif item.repetition < item.end:
+            possessive = item.settled and item.least != item.most and (item.kind == "set" or item.most is None)
+            edits.append((item.repetition, item.end, 0, counts + ("+" if possessive else "")))

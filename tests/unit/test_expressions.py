@@ -1,0 +1,65 @@
+"""What regular expressions in L7 rules are refused for, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from portico.errors import InvalidInput
+from portico.resources import L7RuleSpec
+from portico.resources.regular_expression_cost import engine_spelling
+from tests.unit.spec_cases import RULES
+
+_RULE: dict[str, Any] = {"type": "PATH", "compare_type": "REGEX"}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (r"^/\u0041", r"\u is not known to all engines, or has no meaning here (position 2)"),
+        ("a{70000}", "must not count further than 1000 (position 1)"),
+        ("^/(a+)+$", "must not repeat any number of times what is so repeated (position 6)"),
+        ("^/(a|aa)+$", "{0,100}"),
+        (r"[\w-.]", "a - beside a class of characters must be escaped, or be the last (position 1)"),
+        ("a(b", "a ( is not closed (position 1)"),
+        ("foo[a-z]+bar", "begin it with ^"),
+    ],
+)
+def test_a_refusal_says_the_rule_and_its_position(value: str, words: str) -> None:
+    """Who wrote the expression learns what is wrong, where, and what to write instead."""
+    with pytest.raises(InvalidInput) as refusal:
+        L7RuleSpec.parse({**_RULE, "value": value}, RULES)
+
+    assert refusal.value.field == "value"
+    assert words in refusal.value.rule
+
+
+@pytest.mark.parametrize("value", ["^/(a+)+$", "(?u)x", "("])
+def test_an_older_value_does_not_stand_in_the_way_of_other_changes(value: str) -> None:
+    """A rule with an expression that is refused now can be inverted, renamed and mended; it cannot be written again."""
+    present = {**_RULE, "value": value, "key": None, "invert": False}
+
+    assert L7RuleSpec.parse_changes(present, {"invert": True}, RULES) == {"invert": True}
+    assert L7RuleSpec.parse_changes(present, {"value": "^/a+$"}, RULES) == {"value": "^/a+$"}
+    with pytest.raises(InvalidInput, match="value"):
+        L7RuleSpec.parse_changes(present, {"value": value}, RULES)
+
+
+@pytest.mark.parametrize(
+    ("value", "spelling"),
+    [
+        ("^/a.*b.*c", "^/a(?>.*?b).*c"),
+        ("a.*b", "^(?>.*?a).*b"),
+        ("^/[^/]+/x$", "^/[^/]++/x$"),
+        ("^/(foo|bar)+$", "^/(foo|bar)++$"),
+        ("[a-z]+@[a-z]+$", "[a-z]@[a-z]++$"),
+        ("Mozilla/[0-9.]+.*Firefox", "^(?>.*?Mozilla/[0-9.]).*Firefox"),
+        ("(bot|crawler).*(x|y).*mobile", "^(?>.*?(bot|crawler))(?>.*?(x|y)).*mobile"),
+        ("^a*a{0}b", "^a*a{0}b"),
+        (".*", "^"),
+    ],
+)
+def test_engines_get_the_spelling_that_costs_them_least(value: str, spelling: str) -> None:
+    """What cannot help to find a match is not tried: the steps grow with the text's length only."""
+    assert engine_spelling(value) == spelling
