@@ -22,7 +22,7 @@ from bench._dataplane_clients import Report
 from portico import ControllerWorker
 from portico.bootstrap import Embedded, open_embedded
 from portico.ports.amphora import Amphorae, Endpoint
-from portico_wire import AmphoraState, Bundle, PushResult, Statistics
+from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 
 ORIGIN_ADDRESSES = [f"127.0.90.{number}" for number in range(1, 9)]
 LISTENER_PORT = 8080
@@ -81,6 +81,14 @@ class ObservedAmphorae:
     def statistics(self, endpoint: Endpoint) -> Statistics:
         """Ask the real driver."""
         return self.driver.statistics(endpoint)
+
+    def sessions(self, endpoint: Endpoint) -> Sessions:
+        """Ask the real driver."""
+        return self.driver.sessions(endpoint)
+
+    def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
+        """Tell the real driver."""
+        self.driver.give_sessions(endpoint, sessions)
 
 
 class Clients:

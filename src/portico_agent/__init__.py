@@ -22,8 +22,8 @@ The directory of an agent (0700)::
     tombstones/ID                        this amphora was deleted here and must not come back
     amphorae/ID/current -> gen-N         what runs, and what a dead HAProxy is started from
     amphorae/ID/pushing                  a push is going on; found later, the last good configuration is restored
-    amphorae/ID/peers.sock               by which a stopping HAProxy hands its stick tables on
-    amphorae/ID/gen-N/                   bundle.json global.cfg haproxy.cfg server-state haproxy.sock haproxy.log
+    amphorae/ID/sessions.json            of the amphora that this one replaces, until HAProxy is started
+    amphorae/ID/gen-N/                   bundle.json global.cfg haproxy.cfg server-state *.map haproxy.sock haproxy.log
 """
 
 __version__ = "0.1.0"

@@ -11,10 +11,11 @@ import os
 import shutil
 from pathlib import Path
 
-from portico_wire import Bundle
+from portico_wire import Bundle, Sessions, map_file
 
 MARK = "pushing"
 CURRENT = "current"
+SESSIONS = "sessions.json"
 
 
 class AmphoraFiles:
@@ -63,6 +64,8 @@ class AmphoraFiles:
             (directory / "global.cfg").write_text(global_section)
             (directory / "haproxy.cfg").write_text(bundle.haproxy)
             (directory / "server-state").write_text(server_state)
+            for backend in bundle.backends:
+                (directory / map_file(backend.name)).touch()
             # json.dump takes ten times as long as json.dumps: it never uses the C encoder.
             write_flushed(directory / "bundle.json", json.dumps(bundle.to_dict()))
         except OSError:
@@ -89,6 +92,21 @@ class AmphoraFiles:
     def is_marked(self) -> bool:
         """Whether a push was going on when the agent died."""
         return (self.path / MARK).exists()
+
+    def keep_sessions(self, sessions: Sessions) -> None:
+        """Keep what HAProxy is to know of its clients once it is started."""
+        (self.path / SESSIONS).write_text(json.dumps(sessions.to_dict()))
+
+    def kept_sessions(self) -> Sessions:
+        """What was kept. Raises OSError or ValueError."""
+        try:
+            return Sessions.from_dict(json.loads((self.path / SESSIONS).read_bytes()))
+        except FileNotFoundError:
+            return Sessions()
+
+    def forget_sessions(self) -> None:
+        """They are told."""
+        (self.path / SESSIONS).unlink(missing_ok=True)
 
     def keep_generations(self, generations: set[int]) -> None:
         """Remove all other generations."""

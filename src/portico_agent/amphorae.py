@@ -16,11 +16,12 @@ from portico_agent.failures import AgentFailure, Deleted, NotFound, StaleVersion
 from portico_agent.logs import log
 from portico_agent.orphans import stop_orphans
 from portico_agent.pusher import Pusher
+from portico_agent.sessions import give_sessions, read_sessions
 from portico_agent.statistics import parse_statistics
 from portico_agent.stats_socket import StatsSocket
 from portico_agent.supervisor_client import InstanceState, SupervisorClient
 from portico_agent.tombstones import Tombstones
-from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, Statistics
+from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, Sessions, Statistics
 
 
 @dataclass(slots=True)
@@ -138,6 +139,39 @@ class Amphorae:
         return Statistics(
             amphora.files.amphora_id, amphora.version, running.pid, running.started_at, listeners, servers
         )
+
+    async def sessions(self, amphora_id: str) -> Sessions:
+        """What it knows of its clients. Raises NotFound, Unavailable."""
+        amphora = self._find(amphora_id)
+        async with amphora.lock:
+            return await asyncio.to_thread(self._sessions, amphora)
+
+    def _sessions(self, amphora: _Amphora) -> Sessions:
+        running = self._supervisor.instance(amphora.files.amphora_id).running
+        try:
+            if running is None:
+                return amphora.files.kept_sessions()
+            return read_sessions(amphora.files.generation_path(running.generation))
+        except (OSError, ValueError) as exc:
+            raise Unavailable(f"the sessions cannot be read: {exc}") from exc
+
+    async def give_sessions(self, amphora_id: str, sessions: Sessions) -> None:
+        """Let it know the clients of the amphora that it replaces. Raises NotFound, Unavailable."""
+        amphora = self._find(amphora_id)
+        async with amphora.lock:
+            if amphora.is_deleted:
+                raise NotFound(f"there is no amphora {amphora_id}")
+            await asyncio.to_thread(self._give_sessions, amphora, sessions)
+
+    def _give_sessions(self, amphora: _Amphora, sessions: Sessions) -> None:
+        running = self._supervisor.instance(amphora.files.amphora_id).running
+        try:
+            if running is None:
+                amphora.files.keep_sessions(sessions)
+            else:
+                give_sessions(amphora.files.generation_path(running.generation), sessions)
+        except OSError as exc:
+            raise Unavailable(f"the sessions cannot be told: {exc}") from exc
 
     async def delete(self, amphora_id: str, drain_seconds: float) -> None:
         """Remove it; its connections get up to ``drain_seconds`` to finish. The id is never taken again."""

@@ -6,15 +6,18 @@ import asyncio
 import math
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from portico_agent import __version__
 from portico_agent.amphorae import Amphorae
 from portico_agent.failures import Invalid, MethodNotAllowed, NotFound
 from portico_agent.haproxy_binary import HAProxyBinary
 from portico_agent.http_server import Request, Response
-from portico_wire import AMPHORA_ID, AgentInfo, Bundle, WireError
+from portico_wire import AMPHORA_ID, AgentInfo, Bundle, Sessions, WireError
 
 LONGEST_DRAIN_SECONDS = 3600.0
+
+Message = TypeVar("Message")
 
 Action = Callable[[str, Request], Awaitable[Response]]
 
@@ -34,6 +37,7 @@ class Api:
             "": {"GET": self._show, "PUT": self._ensure, "DELETE": self._delete},
             "configuration": {"PUT": self._push},
             "stats": {"GET": self._statistics},
+            "sessions": {"GET": self._sessions, "PUT": self._give_sessions},
         }
 
     async def handle(self, request: Request) -> Response:
@@ -70,7 +74,7 @@ class Api:
         return Response(204)
 
     async def _push(self, amphora_id: str, request: Request) -> Response:
-        bundle = await asyncio.to_thread(_read_bundle, request)
+        bundle = await asyncio.to_thread(_read, Bundle.from_dict, request)
         if bundle.amphora_id != amphora_id:
             raise Invalid("the bundle is another amphora's", field="amphora_id")
         return Response(200, (await self._amphorae.push(amphora_id, bundle)).to_dict())
@@ -78,10 +82,19 @@ class Api:
     async def _statistics(self, amphora_id: str, _: Request) -> Response:
         return Response(200, (await self._amphorae.statistics(amphora_id)).to_dict())
 
+    async def _sessions(self, amphora_id: str, _: Request) -> Response:
+        sessions = await self._amphorae.sessions(amphora_id)
+        return Response(200, await asyncio.to_thread(sessions.to_dict))
 
-def _read_bundle(request: Request) -> Bundle:
+    async def _give_sessions(self, amphora_id: str, request: Request) -> Response:
+        sessions = await asyncio.to_thread(_read, Sessions.from_dict, request)
+        await self._amphorae.give_sessions(amphora_id, sessions)
+        return Response(204)
+
+
+def _read(decode: Callable[[object], Message], request: Request) -> Message:
     try:
-        return Bundle.from_dict(request.json())
+        return decode(request.json())
     except WireError as exc:
         raise Invalid(str(exc), field=exc.field) from exc
 

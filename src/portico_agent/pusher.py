@@ -11,6 +11,7 @@ import resource
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from portico_agent.logs import log
 from portico_agent.ping import refuse_ping
 from portico_agent.runtime_changes import RuntimeCommand, adds_unknown_shape, plan_runtime_changes
 from portico_agent.server_state import HEADER, carry_server_state
+from portico_agent.sessions import Handover
 from portico_agent.stats_socket import SOCKET_NAME, StatsSocket
 from portico_agent.supervisor_client import Launch, RunningProcess, SupervisorClient
-from portico_wire import PEERS_SECTION, Bundle, PushMethod
+from portico_wire import Bundle, PushMethod
 
 START_SECONDS = 15.0
 """How long a new process may take until it answers; 5,000 servers take 0.2 s."""
@@ -145,9 +147,12 @@ class Pusher:
         """Start a new process on the same sockets, and stop the old one softly once the new one answers."""
         amphora_id, directory = push.files.amphora_id, push.directory
         (directory / "server-state").write_text(self._carry_over(push))
+        former = push.files.generation_path(push.running.generation) if push.running else None
+        handover = Handover(directory, former, push.files.kept_sessions())
+        pausing = handover.prepare()
         pid = self._supervisor.start(self._launch(push))
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(directory, pid):
+        while not _answers(directory, pid, pausing):
             if self._supervisor.instance(amphora_id).candidate is None:
                 raise Refused("HAProxy refuses the configuration", log=_read_alerts(directory))
             if time.monotonic() > deadline:
@@ -156,9 +161,26 @@ class Pusher:
             time.sleep(0.002)
         stop_points.reach("started")
         push.is_told = True
+        self._hand_over(amphora_id, handover, directory)
         self._supervisor.order("promote", amphora_id)
+        push.files.forget_sessions()
         # It has been read; a process started again later must not take old findings for new ones.
         (directory / "server-state").write_text(HEADER)
+
+    def _hand_over(self, amphora_id: str, handover: Handover, directory: Path) -> None:
+        """Raises Refused where the new process does not answer any more."""
+        try:
+            handover.give()
+        except OSError as exc:
+            log("sessions not handed over", amphora=amphora_id, error=exc)
+        stop_points.reach("paused")
+        try:
+            handover.resume()
+        except OSError as exc:
+            self._supervisor.order("abandon", amphora_id)
+            with suppress(OSError):
+                handover.undo()
+            raise Refused("HAProxy does not answer any more", log=_read_alerts(directory)) from exc
 
     def _check(self, push: _Push) -> None:
         """Have HAProxy read the configuration without running it. Raises Refused."""
@@ -214,7 +236,6 @@ class Pusher:
         """The push is over, one way or the other: take the mark away and remove what nobody needs."""
         files.unmark()
         state = self._supervisor.instance(files.amphora_id)
-        # A draining process still reaches for the peers' socket from its own directory.
         used = {process.generation for process in state.processes()}
         current = files.current_generation()
         files.keep_generations(used | ({current} if current is not None else set()))
@@ -223,7 +244,7 @@ class Pusher:
         return Launch(push.files.amphora_id, push.generation, push.directory, self._command(), push.bundle.binds)
 
     def _command(self) -> tuple[str, ...]:
-        return (self._haproxy, "-db", "-f", "global.cfg", "-f", "haproxy.cfg", "-L", PEERS_SECTION)
+        return (self._haproxy, "-db", "-f", "global.cfg", "-f", "haproxy.cfg")
 
     def _global_section(self, bundle: Bundle) -> str:
         """Paths are relative to the generation's directory, where HAProxy is started: UNIX paths are short."""
@@ -237,14 +258,13 @@ class Pusher:
             f"    stats socket unix@{SOCKET_NAME} mode 600 level admin\n"
             "    server-state-file server-state\n"
             f"{self._ping_lines or ''}"
-            f"peers {PEERS_SECTION}\n"
-            f"    peer {PEERS_SECTION} unix@../peers.sock\n"
         )
 
 
-def _answers(directory: Path, pid: int) -> bool:
+def _answers(directory: Path, pid: int, first: list[str]) -> bool:
+    """Whether the new process answers; it does ``first`` before anything else."""
     try:
-        return StatsSocket(directory).process_id() == pid
+        return StatsSocket(directory).process_id(first) == pid
     except OSError:
         return False
 

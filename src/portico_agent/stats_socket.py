@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from portico_agent.unix_socket import connect_unix
@@ -19,18 +20,22 @@ class StatsSocket:
 
     def ask(self, command: str) -> str:
         """Send one command on a connection of its own and read what HAProxy answers."""
-        if "\n" in command or ";" in command:
-            raise ValueError("one command at a time")
+        return self.ask_all([command])
+
+    def ask_all(self, commands: Sequence[str]) -> str:
+        """Send commands on one connection, 16 KiB of them at most, and read what HAProxy answers to all."""
+        if any("\n" in command or ";" in command for command in commands):
+            raise ValueError("a command must be one")
         with connect_unix(self._path, ANSWER_SECONDS) as connection:
-            connection.sendall(command.encode() + b"\n")
+            connection.sendall("; ".join(commands).encode() + b"\n")
             answer = bytearray()
             while data := connection.recv(65536):
                 answer += data
         return answer.decode(errors="replace").strip()
 
-    def process_id(self) -> int:
-        """The process that answers."""
-        for line in self.ask("show info").splitlines():
+    def process_id(self, first: Sequence[str] = ()) -> int:
+        """The process that answers, once it has done the commands ``first``."""
+        for line in self.ask_all([*first, "show info"]).splitlines():
             if line.startswith("Pid:"):
                 return int(line.removeprefix("Pid:"))
         raise OSError("haproxy does not say its pid")

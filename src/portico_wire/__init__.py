@@ -19,6 +19,9 @@ DELETE  /v1/amphorae/{id}?drain=SECONDS   204, also where it does not exist; ans
                                           longer than ``drain``. The id can never be used again on this host (410)
 PUT     /v1/amphorae/{id}/configuration   ``Bundle`` -> 200 ``PushResult``; 404, 409, 422
 GET     /v1/amphorae/{id}/stats           200 ``Statistics``; 404
+GET     /v1/amphorae/{id}/sessions        200 ``Sessions``; 404
+PUT     /v1/amphorae/{id}/sessions        ``Sessions`` of the amphora that this one replaces -> 204; 404. Kept until
+                                          HAProxy is started; where it runs, it is told of clients that it does not know
 ======  ================================  ==============================================================================
 
 Every other answer is a ``Failure``: ``{"code", "error", ...}`` with one of these codes:
@@ -41,11 +44,12 @@ unavailable           503     the supervisor or HAProxy does not answer now: wor
 What a configuration must say
 =============================
 
-- ``haproxy`` holds defaults, frontends and backends, and no ``global`` and no ``peers`` section: those are the agent's.
+- ``haproxy`` holds defaults, frontends and backends, and no other section: ``global`` is the agent's.
 - A frontend listens by ``bind "fd@${NAME}"`` where NAME is the ``name`` of one of the bundle's binds.
 - ``defaults`` says ``load-server-state-from-file global``, so that a reload keeps what health checks have found out,
   and ``option idle-close-on-response``, so that a reload resets no idle connection.
-- A stick table that is to survive a reload says ``peers portico`` (``PEERS_SECTION``).
+- A backend with a stick table, which is of IPv6 addresses or of strings, uses the server that the map
+  ``map_file(NAME OF THE BACKEND)`` has for a client, where it has one: so the table outlives a reload.
 - A backend with ``option external-check`` is one of a PING monitor: ``external-check command`` and ``path`` say
   ``"${NAME}"`` with the names ``PING_VARIABLE`` and ``PING_PATH_VARIABLE``, a server's ``maxconn`` is the timeout in
   seconds, and the backend is not ``dynamic``. An agent that does not allow these monitors refuses the bundle (422).
@@ -57,10 +61,8 @@ What a configuration must say
 from portico_wire.bundle import Backend, Bind, Bundle, Server
 from portico_wire.decoding import AMPHORA_ID, WireError
 from portico_wire.replies import AgentInfo, AmphoraState, Failure, PushMethod, PushResult
+from portico_wire.sessions import ServerClients, Sessions, map_file
 from portico_wire.statistics import ListenerStatistics, ServerStatistics, Statistics
-
-PEERS_SECTION = "portico"
-"""Name of the peers section that the agent defines; stick tables name it."""
 
 PING_VARIABLE = "PORTICO_PING"
 PING_PATH_VARIABLE = "PORTICO_PING_PATH"
@@ -72,7 +74,6 @@ MAXIMUM_BODY_BYTES = 16 * 1024 * 1024
 __all__ = [
     "AMPHORA_ID",
     "MAXIMUM_BODY_BYTES",
-    "PEERS_SECTION",
     "PING_PATH_VARIABLE",
     "PING_VARIABLE",
     "AgentInfo",
@@ -85,7 +86,10 @@ __all__ = [
     "PushMethod",
     "PushResult",
     "Server",
+    "ServerClients",
     "ServerStatistics",
+    "Sessions",
     "Statistics",
     "WireError",
+    "map_file",
 ]

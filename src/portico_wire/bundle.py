@@ -18,7 +18,7 @@ MAXIMUM_WEIGHT = 256
 """HAProxy's own limit."""
 
 SECTIONS_OF_THE_AGENT = re.compile(r"^\s*(global|peers|program|userlist|ring|mailers|resolvers|cache)\b", re.MULTILINE)
-"""Sections that a bundle may not open: the agent writes global and peers, and nothing of ours needs the others."""
+"""Sections that a bundle may not open: the agent writes global, and nothing of ours needs the others."""
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """A carriage return or an escape in a configuration is an injection attempt or a defect."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from portico_wire import AmphoraState, Bundle, PushResult, Statistics
+from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 from tests.agent.certificates import Authority, Pair, make_client_context
 
 CONTROLLER = "controller.test"
@@ -146,6 +146,16 @@ class AgentRig:
         """What its HAProxy has counted."""
         response = self.request("GET", f"/v1/amphorae/{amphora_id}/stats").raise_for_status()
         return Statistics.from_dict(response.json())
+
+    def sessions(self, amphora_id: str = "amphora-1") -> Sessions:
+        """What it knows of its clients."""
+        response = self.request("GET", f"/v1/amphorae/{amphora_id}/sessions").raise_for_status()
+        return Sessions.from_dict(response.json())
+
+    def give_sessions(self, sessions: Sessions, amphora_id: str = "amphora-1") -> None:
+        """Let it know clients."""
+        answer = self.request("PUT", f"/v1/amphorae/{amphora_id}/sessions", sessions.to_dict())
+        assert answer.status_code == 204, answer.text
 
     def haproxy_pid(self, amphora_id: str = "amphora-1") -> int:
         """The process that serves the amphora."""

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -384,29 +383,6 @@ def test_server_health_survives_a_reload(agent: AgentRig, recipe: Recipe) -> Non
     assert agent.push(recipe.but(members=(recipe.members[0], slow)).at(2)).method == "reload"
     assert agent.statistics().servers[1].status == "DOWN"
     assert {fetch(recipe.port)[1] for _ in range(6)} == {"alpha"}
-
-
-def test_stick_tables_survive_a_reload(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """Clients stay with their members in a new process, whoever comes first: the old process has taught it.
-
-    HAProxy teaches only once it has itself given up waiting to be taught, 5 s after its start (its own constant): a
-    process that is replaced sooner hands over nothing.
-    """
-    sticky = recipe.but(
-        members=tuple(Member(origin.name, origin.port) for origin in origins),
-        extra=("stick-table type ip size 1k expire 1h peers portico", "stick on src"),
-    )
-    agent.ensure()
-    agent.push(sticky.at(1))
-    sources = [f"127.0.0.{number}" for number in range(11, 17)]
-    members = {source: fetch(recipe.port, source=source)[1] for source in sources}
-    assert len(set(members.values())) > 1
-    time.sleep(6)
-    assert agent.push(sticky.but(marker="version-2").at(2)).method == "reload"
-    agent.wait_until_drained()
-    # In reverse, a process that knows nothing would spread them otherwise.
-    for source in reversed(sources):
-        assert fetch(recipe.port, source=source)[1:] == (members[source], "version-2")
 
 
 def test_nothing_to_serve_stops_haproxy(agent: AgentRig, recipe: Recipe) -> None:

@@ -117,7 +117,7 @@ def push_and_die(agent: AgentRig, recipe: Recipe, version: int, point: str) -> N
     assert agent.wait() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("point", ["prepared", "started", "promoted", "switched"])
+@pytest.mark.parametrize("point", ["prepared", "started", "paused", "promoted", "switched"])
 def test_agent_killed_in_a_reload(agent: AgentRig, recipe: Recipe, point: str) -> None:
     """Wherever in a reload the agent dies: clients notice nothing, and then the old or the new configuration runs."""
     agent.ensure()

@@ -17,10 +17,18 @@ DEFAULTS = """defaults
 
 
 def make_bundle(
-    amphora_id: str, version: int, port: int, *, answer: str = "one", weights: tuple[int, ...] = (1,), extra: str = ""
+    amphora_id: str,
+    version: int,
+    port: int,
+    *,
+    answer: str = "one",
+    weights: tuple[int, ...] = (1,),
+    extra: str = "",
+    backend: tuple[str, ...] = (),
 ) -> Bundle:
     """A frontend on 127.0.0.1 whose answer to every request is ``answer``, and a backend with as many servers as there
-    are weights, which no request reaches. ``extra`` is one more line of the frontend."""
+    are weights, which no request reaches. ``extra`` is one more line of the frontend, ``backend`` are more of the
+    backend."""
     servers = tuple(
         Server(
             "pool",
@@ -41,6 +49,7 @@ def make_bundle(
         "    default_backend pool",
         "backend pool",
         "    balance roundrobin",
+        *(f"    {line}" for line in backend),
         *(f"    {server.line}" for server in servers),
     ]
     return Bundle(

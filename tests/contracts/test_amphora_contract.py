@@ -21,7 +21,7 @@ from portico.drivers.compute_noop import NoopCompute
 from portico.errors import AddressInUse, AmphoraGone, ConfigurationRefused, DriverUnavailable, StaleVersion
 from portico.ports.amphora import Amphorae, Endpoint
 from portico.ports.compute import Compute
-from portico_wire import ListenerStatistics, ServerStatistics, Statistics
+from portico_wire import ListenerStatistics, ServerClients, ServerStatistics, Sessions, Statistics
 from tests.contracts.bundles import make_bundle, make_empty_bundle
 from tests.contracts.conftest import AgentHost
 from tests.support.ports import find_free_port
@@ -33,6 +33,11 @@ class World:
 
     amphorae: Amphorae
     compute: Compute
+
+
+def as_pairs(sessions: Sessions) -> set[tuple[str, str]]:
+    """Clients and their servers."""
+    return {(client, group.server) for group in sessions.servers for client in group.clients}
 
 
 class AmphoraContract(ABC):
@@ -160,6 +165,10 @@ class AmphoraContract(ABC):
         with pytest.raises(AmphoraGone):
             amphorae.statistics(unknown)
         with pytest.raises(AmphoraGone):
+            amphorae.sessions(unknown)
+        with pytest.raises(AmphoraGone):
+            amphorae.give_sessions(unknown, Sessions())
+        with pytest.raises(AmphoraGone):
             amphorae.push(unknown, make_bundle(unknown.amphora_id, 1, port))
 
     def test_deleted_amphora_is_gone(self, world: World, endpoint: Endpoint, port: int) -> None:
@@ -188,6 +197,29 @@ class AmphoraContract(ABC):
             outcomes = dict(zip(versions, pool.map(push, versions), strict=True))
         assert outcomes[8] == "taken"
         assert amphorae.state(endpoint).version == 8
+
+    def test_sessions_are_known_before_and_after_the_first_push(
+        self, amphorae: Amphorae, endpoint: Endpoint, port: int
+    ) -> None:
+        """What is given to an amphora that does not serve yet, it knows when it begins to; what is given later is added
+        to that, and changes none of it. What it has no server for is passed over."""
+        first = Sessions((ServerClients("pool", "member-1", ("10.0.0.1", "10.0.0.2")),))
+        amphorae.give_sessions(endpoint, first)
+        assert amphorae.sessions(endpoint) == first
+        table = ("stick-table type string len 40 size 1k expire 1h", "stick on src")
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port, weights=(1, 1), backend=table))
+        assert as_pairs(amphorae.sessions(endpoint)) == {("10.0.0.1", "member-1"), ("10.0.0.2", "member-1")}
+
+        more = (
+            ServerClients("pool", "member-0", ("10.0.0.2", "10.0.0.3")),
+            ServerClients("pool", "of-another", ("10.0.0.4",)),
+            ServerClients("another", "member-0", ("10.0.0.5",)),
+        )
+        amphorae.give_sessions(endpoint, Sessions(more))
+        known = {("10.0.0.1", "member-1"), ("10.0.0.2", "member-1"), ("10.0.0.3", "member-0")}
+        assert as_pairs(amphorae.sessions(endpoint)) == known
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port, answer="two", weights=(1, 1), backend=table))
+        assert as_pairs(amphorae.sessions(endpoint)) == known
 
     def test_statistics_of_nothing(self, amphorae: Amphorae, endpoint: Endpoint) -> None:
         """Before the first push there is no process, and nothing that could count."""

@@ -9,10 +9,12 @@ import threading
 import time
 
 import pytest
+from sqlalchemy import update
 
 from portico import Embedded
 from portico.cli.demo_traffic import Traffic
 from portico.errors import AddressInUse, ConfigurationRefused
+from portico.resources import L7Rule
 from tests.e2e.servers import Origin
 from tests.e2e.stage import build_web, wait_until
 
@@ -110,18 +112,20 @@ def test_a_refused_configuration_leaves_the_old_one_serving(portico: Embedded, o
     """What HAProxy refuses reaches the caller as ConfigurationRefused; the same process goes on, and the next change
     goes through."""
     web = build_web(portico, origins[:1])
+    policy = web.add_policy({"type": "PATH", "compare_type": "STARTS_WITH", "value": "/new"}, action="REJECT")
+    rule = portico.catalog.add_l7rule(policy, type="PATH", compare_type="REGEX", value="x")
+    # What HAProxy refuses is not accepted, as far as we know it; so it comes another way.
+    spoil = update(L7Rule).where(L7Rule.id == rule).values(value="(?u)x")
+    portico.worker.services.database.transact(lambda connection: connection.execute(spoil))
     before = web.state()
-    # Python takes this expression, HAProxy's library does not: no check of ours can know all that it refuses.
-    rule = {"type": "PATH", "compare_type": "REGEX", "value": "(?u)x"}
 
     with pytest.raises(ConfigurationRefused):
-        web.add_policy(rule, action="REJECT")
+        portico.worker.create_l7rule(rule)
 
     assert web.ask().status == 200
     assert web.state().pid == before.pid
-    [bad] = portico.catalog.list_ids("l7rule", load_balancer_id=web.id)
-    assert portico.catalog.show("l7rule", bad)["provisioning_status"] == "ERROR"
-    portico.worker.delete_l7rule(bad)
+    assert portico.catalog.show("l7rule", rule)["provisioning_status"] == "ERROR"
+    portico.worker.delete_l7rule(rule)
     portico.worker.update_member(web.members["a"], {"weight": 7})
     assert web.ask().status == 200
 

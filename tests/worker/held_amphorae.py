@@ -6,7 +6,7 @@ import threading
 
 from portico.drivers.amphora_noop import NoopAmphorae
 from portico.ports.amphora import Endpoint
-from portico_wire import AmphoraState, Bundle, PushResult, Statistics
+from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 
 
 class HeldAmphorae:
@@ -37,3 +37,11 @@ class HeldAmphorae:
     def statistics(self, endpoint: Endpoint) -> Statistics:
         """What would have been counted."""
         return self._behind.statistics(endpoint)
+
+    def sessions(self, endpoint: Endpoint) -> Sessions:
+        """What would be known."""
+        return self._behind.sessions(endpoint)
+
+    def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
+        """Let it be known."""
+        self._behind.give_sessions(endpoint, sessions)

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 import pytest
 
 from portico.drivers.planned_faults import PlannedFaults
+from portico.errors import DriverUnavailable
+from portico.ports.amphora import Endpoint
 from portico.resources import Amphora, Lease
+from portico_wire import ServerClients, Sessions
 from tests.worker.world import World, same_but_version
 
 pytestmark = pytest.mark.database("sqlite")
@@ -48,7 +51,8 @@ def test_the_new_one_serves_before_the_old_one_goes(world: World, diary: list[st
 
     world.worker.failover_amphora(old)
 
-    assert diary == ["ensure", "plug_vips", "push", "unplug_vips", "delete"]
+    carried = ["sessions", "give_sessions"]
+    assert diary == ["ensure", "plug_vips", *carried, "push", *carried, "unplug_vips", "delete"]
     new = world.amphora_of(ids["load_balancer"])
     assert new != old
     assert world.compute.owned() == {new}
@@ -57,6 +61,45 @@ def test_the_new_one_serves_before_the_old_one_goes(world: World, diary: list[st
     now = world.pushed(ids["load_balancer"])
     assert (now.haproxy, now.binds, now.servers) == (served.haproxy, served.binds, served.servers)
     assert now.version > served.version
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_the_new_one_knows_the_clients_of_the_old_one(world: World) -> None:
+    """Those that the old one knew before, and those that came to it while the new one was configured."""
+    ids = world.build()
+    old = Endpoint(world.amphora_of(ids["load_balancer"]), "")
+    pool, member = ids["pool"], ids["member"]
+    world.amphorae.give_sessions(old, Sessions((ServerClients(pool, member, ("10.0.0.1",)),)))
+
+    def on_task(_flow: str, task: str, state: str) -> None:
+        if task.startswith("PushConfiguration") and state == "SUCCESS":
+            world.amphorae.give_sessions(old, Sessions((ServerClients(pool, member, ("10.0.0.2",)),)))
+
+    world.on_task = on_task
+    world.worker.failover_amphora(old.amphora_id)
+
+    new = Endpoint(world.amphora_of(ids["load_balancer"]), "")
+    assert new != old
+    assert world.amphorae.sessions(new) == Sessions((ServerClients(pool, member, ("10.0.0.1", "10.0.0.2")),))
+
+
+def test_sessions_are_not_asked_for_where_none_are_kept(world: World, diary: list[str]) -> None:
+    """A load balancer whose pools remember nobody has nothing to carry over."""
+    ids = world.build()
+    world.worker.update_pool(ids["pool"], {"session_persistence": None})
+    diary.clear()
+    world.worker.failover_load_balancer(ids["load_balancer"])
+    assert "sessions" not in diary
+
+
+def test_an_amphora_that_does_not_answer_is_asked_once(world: World, diary: list[str]) -> None:
+    """A dead host must not hold up what replaces it."""
+    ids = world.build()
+    old = world.amphora_of(ids["load_balancer"])
+    diary.clear()
+    world.amphorae.fail_next("sessions", DriverUnavailable("on purpose"))
+    world.worker.failover_amphora(old)
+    assert diary.count("sessions") == 1
     world.assert_in_step(ids["load_balancer"])
 
 
@@ -118,7 +161,8 @@ def test_failing_over_a_whole_load_balancer(world: World, diary: list[str]) -> N
 
     world.worker.failover_load_balancer(ids["load_balancer"])
 
-    assert diary == ["ensure", "plug_vips", "push", "unplug_vips", "delete"]
+    carried = ["sessions", "give_sessions"]
+    assert diary == ["ensure", "plug_vips", *carried, "push", *carried, "unplug_vips", "delete"]
     assert world.amphora_of(ids["load_balancer"]) != old
     assert world.status("load_balancer", ids["load_balancer"]) == "ACTIVE"
     world.assert_in_step(ids["load_balancer"])

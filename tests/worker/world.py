@@ -131,7 +131,12 @@ class World:
         """Describe a load balancer with one part of each kind. Returns kind to id."""
         add = self.catalog
         ids = {"load_balancer": add.add_load_balancer(name="web", **load_balancer)}
-        ids["pool"] = add.add_pool(ids["load_balancer"], protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+        ids["pool"] = add.add_pool(
+            ids["load_balancer"],
+            protocol="HTTP",
+            lb_algorithm="ROUND_ROBIN",
+            session_persistence={"type": "SOURCE_IP"},
+        )
         ids["listener"] = add.add_listener(
             ids["load_balancer"], protocol="HTTP", protocol_port=8080, default_pool_id=ids["pool"]
         )

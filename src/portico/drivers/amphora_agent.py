@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portico.drivers.agent_client import AgentClient
 from portico.ports.amphora import Endpoint
-from portico_wire import AmphoraState, Bundle, PushResult, Statistics
+from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 
 
 class AgentAmphorae:
@@ -30,6 +30,20 @@ class AgentAmphorae:
     def statistics(self, endpoint: Endpoint) -> Statistics:
         """Ask what was counted."""
         return self._client.request("GET", endpoint.agent_url, f"{_path(endpoint)}/stats", Statistics.from_dict)
+
+    def sessions(self, endpoint: Endpoint) -> Sessions:
+        """Ask what its stick tables hold."""
+        return self._client.request("GET", endpoint.agent_url, f"{_path(endpoint)}/sessions", Sessions.from_dict)
+
+    def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
+        """Send what another one's stick tables hold."""
+        self._client.request(
+            "PUT",
+            endpoint.agent_url,
+            f"{_path(endpoint)}/sessions",
+            lambda _nothing: None,
+            content=sessions.to_dict(),
+        )
 
 
 def _path(endpoint: Endpoint) -> str:

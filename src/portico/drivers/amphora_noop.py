@@ -14,7 +14,16 @@ from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import AmphoraGone, ConfigurationRefused, DriverError, StaleVersion
 from portico.ports.amphora import Endpoint
 from portico.ports.compute import Compute
-from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, Statistics, WireError
+from portico_wire import (
+    AmphoraState,
+    Bundle,
+    PushMethod,
+    PushResult,
+    ServerClients,
+    Sessions,
+    Statistics,
+    WireError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class NoopAmphorae:
     """
 
     def __init__(self, compute: Compute | None = None, delay: float = 0.0, *, check: bool = True) -> None:
-        self.faults = PlannedFaults(("push", "state", "statistics"), delay)
+        self.faults = PlannedFaults(("push", "state", "statistics", "sessions", "give_sessions"), delay)
         self.pushes: Counter[PushMethod] = Counter()
         """How many pushes succeeded, by method."""
         self.traffic = NoopTraffic()
@@ -52,6 +61,7 @@ class NoopAmphorae:
         self._check = check
         self._lock = threading.Lock()
         self._taken: dict[str, _Taken] = {}
+        self._clients: dict[str, dict[tuple[str, str], str]] = {}  # by amphora: (backend, key) to server
         self._refuses: Callable[[Bundle], bool] | None = None
         self._last_pid = 0
 
@@ -96,6 +106,30 @@ class NoopAmphorae:
             return Statistics(
                 endpoint.amphora_id, taken.bundle.version, taken.pid, taken.started_at, listeners, servers
             )
+
+    def sessions(self, endpoint: Endpoint) -> Sessions:
+        """What was given to it, as far as it has the servers."""
+        with self.faults.around("sessions"):
+            self._require(endpoint.amphora_id)
+            with self._lock:
+                taken, known = self._taken.get(endpoint.amphora_id), dict(self._clients.get(endpoint.amphora_id, {}))
+            groups: dict[tuple[str, str], list[str]] = {}
+            for (backend, key), server in known.items():
+                groups.setdefault((backend, server), []).append(key)
+            if taken is not None and taken.bundle.haproxy:
+                servers = {(server.backend, server.name) for server in taken.bundle.servers}
+                groups = {place: keys for place, keys in groups.items() if place in servers}
+            return Sessions(tuple(ServerClients(*place, tuple(keys)) for place, keys in groups.items()))
+
+    def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
+        """Remember clients that it does not know."""
+        with self.faults.around("give_sessions"):
+            self._require(endpoint.amphora_id)
+            with self._lock:
+                known = self._clients.setdefault(endpoint.amphora_id, {})
+                for group in sessions.servers:
+                    for key in group.clients:
+                        known.setdefault((group.backend, key), group.server)
 
     def restart(self, amphora_id: str) -> None:
         """Let the process die and another one serve in its place: counters start at zero."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from portico_wire import AmphoraState, Bundle, PushResult, Statistics
+from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +37,11 @@ class Amphorae(Protocol):
         """What the amphora's process has counted since it started, and how it finds each server to be. Where nothing
         runs there is no process and there are no rows. Asking changes nothing. Raises AmphoraGone or
         DriverUnavailable."""
+
+    def sessions(self, endpoint: Endpoint) -> Sessions:
+        """Which server each client belongs to that the amphora remembers. Raises AmphoraGone or DriverUnavailable."""
+
+    def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
+        """Let an amphora know the clients of the one that it replaces: before its first push, so that it knows them
+        when it begins to serve, and after it, which adds those that it does not know. Servers and backends that it does
+        not have are passed over. Raises AmphoraGone or DriverUnavailable."""

@@ -26,7 +26,7 @@ from portico.render.monitor import Check, check
 from portico.resources import Member, Pool
 from portico.resources.pool import Algorithm, PersistenceType, PoolProtocol
 from portico.resources.tree import Tree
-from portico_wire import Server
+from portico_wire import Server, map_file
 
 _ALGORITHMS: dict[str, list[Directive]] = {
     Algorithm.ROUND_ROBIN: [Directive("balance roundrobin")],
@@ -48,6 +48,11 @@ _DEFAULT_PERSISTENCE_SECONDS = 1800
 """``persistence_timeout`` where the user said none."""
 _SERVER, _WEIGHT, _BACKUP, _DISABLED = Keyword("server"), Keyword("weight"), Keyword("backup"), Keyword("disabled")
 _COOKIE, _ADDR, _PORT, _TRACK = Keyword("cookie"), Keyword("addr"), Keyword("port"), Keyword("track")
+_SIZE = (Keyword("size"), Keyword("100k"))
+_USE_KNOWN = [
+    Directive("acl known var(txn.server) -m found"),
+    Directive("use-server", Text("session_persistence", "%[var(txn.server)]"), Keyword("if"), Keyword("known")),
+]
 
 
 class Use(NamedTuple):
@@ -89,7 +94,7 @@ def backend(pool: Pool, name: Text, use: Use, tree: Tree, default_host: str) -> 
         *_ALGORITHMS[pool.lb_algorithm],
         Directive("timeout connect", use.timeout_connect),
         Directive("timeout server", use.timeout_server),
-        *_persistence(pool),
+        *_persistence(pool, name),
         *checks.directives,
     ]
     shared = write_all([*_PROTOCOLS[pool.protocol], *checks.server_arguments])
@@ -99,7 +104,7 @@ def backend(pool: Pool, name: Text, use: Use, tree: Tree, default_host: str) -> 
     return PoolBackend(Section(Directive("backend", name), body), servers)
 
 
-def _persistence(pool: Pool) -> list[Directive]:
+def _persistence(pool: Pool, name: Text) -> list[Directive]:
     """Session persistence, and when a request goes to another server than the one first chosen.
 
     Without persistence a server that cannot be connected to is left for another at the first retry; with it at the
@@ -110,17 +115,20 @@ def _persistence(pool: Pool) -> list[Directive]:
     last = Directive("option redispatch")
     if pool.persistence_type == PersistenceType.SOURCE_IP:
         # IPv4 clients fit as mapped addresses; VIPs of both families can share a pool.
-        return [last, _stick_table(pool, Keyword("ipv6")), Directive("stick on src")]
+        known = Text("id", f"src,map_ip({map_file(name.word)})")
+        return [last, *_stick_table(pool, known, Keyword("ipv6")), Directive("stick on src")]
     if pool.persistence_type == PersistenceType.HTTP_COOKIE:
         return [last, Directive("cookie SRV insert indirect nocache", *_idle_time(pool))]
     if pool.persistence_type == PersistenceType.APP_COOKIE:
         field, cookie = "session_persistence.cookie_name", pool.persistence_cookie_name or ""
+        # Hashed: cookies that differ late (signed tokens begin alike) would be one when cut to a key's length.
+        asked = fetch("req.cook", field, cookie, ",sha1,hex")
+        known = Text(field, f"{asked.word},map({map_file(name.word)})")
         return [
             last,
-            # Hashed: cookies that differ late (signed tokens begin alike) would be one when cut to a key's length.
-            _stick_table(pool, Keyword("binary"), Keyword("len"), 20),
-            Directive("stick store-response", fetch("res.cook", field, cookie, ",sha1")),
-            Directive("stick match", fetch("req.cook", field, cookie, ",sha1")),
+            *_stick_table(pool, known, Keyword("string"), Keyword("len"), 40),
+            Directive("stick store-response", fetch("res.cook", field, cookie, ",sha1,hex")),
+            Directive("stick match", asked),
         ]
     raise NotSupported("session_persistence.type", f"{pool.persistence_type} is not built")
 
@@ -135,20 +143,15 @@ def _seconds(count: int) -> Text:
     return Text("session_persistence.persistence_timeout", f"{count}s")
 
 
-def _stick_table(pool: Pool, *kind: Argument) -> Directive:
-    """A table that outlives a reload: ``peers portico``, which the agent declares, carries it from process to
-    process."""
+def _stick_table(pool: Pool, known: Text, *kind: Argument) -> list[Directive]:
+    """A table that outlives a reload: the agent hands it from process to process. While it does, clients go by a map:
+    ``known`` is the sample that gives a client's server."""
     expire = _seconds(pool.persistence_timeout or _DEFAULT_PERSISTENCE_SECONDS)
-    return Directive(
-        "stick-table type",
-        *kind,
-        Keyword("size"),
-        Keyword("100k"),
-        Keyword("expire"),
-        expire,
-        Keyword("peers"),
-        Keyword("portico"),
-    )
+    return [
+        Directive("stick-table type", *kind, *_SIZE, Keyword("expire"), expire),
+        Directive("tcp-request content set-var(txn.server)", known),
+        *_USE_KNOWN,
+    ]
 
 
 def _server(member: Member, backend_name: str, shared: Written, checks: Check, *, cookies: bool) -> Server:

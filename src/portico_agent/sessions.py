@@ -1,0 +1,260 @@
+"""Sessions: which client belongs to which server, handed from one HAProxy process to the next.
+
+HAProxy can hand its stick tables on by itself (a section ``peers``), but only from a process that is older than five
+seconds, and while the new one serves already; and a process that was told to stop forgets its tables, while it still
+answers those whose connections it keeps. So of two changes in a row the second would send clients elsewhere. Instead:
+
+- The new process begins with map files of what the old one knows, by which its backends choose servers; for it takes
+  connections before it can be told anything.
+- As soon as it answers it takes no more connections, and its stick tables are filled. The old process gets the same
+  maps, for the connections that it keeps.
+- Then the old one takes no connections either, what it learned meanwhile is told, the maps of the new one are emptied,
+  and it serves. Connections that come in between wait in the sockets' backlog.
+
+What is lost is a session that begins with an answer of the old process after that.
+Measured with HAProxy 2.6 and 2.8: 10,000 entries are read in 10 ms and written in 70 ms.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from portico_agent.logs import log
+from portico_agent.server_state import COLUMNS
+from portico_agent.stats_socket import StatsSocket
+from portico_wire import ServerClients, Sessions, map_file
+
+Clients = Mapping[str, Mapping[str, str]]
+"""By table, which is called like its backend: a client's key to the name of its server, who came last first."""
+
+_ENTRY = re.compile(r"0x[0-9a-f]+: key=(\S+) .*\bexp=(\d+) .*\bserver_id=(\d+)(?: server_key=(\S+))?")
+_COMMANDS_AT_ONCE = 100
+"""At some 130 characters each: HAProxy reads a line of 16 KiB."""
+
+
+class Names(NamedTuple):
+    """Of a configuration: the frontends, and the backends that have a stick table."""
+
+    frontends: tuple[str, ...]
+    tables: tuple[str, ...]
+
+
+def read_names(configuration: str) -> Names:
+    """The names in the text of a configuration."""
+    frontends: list[str] = []
+    tables: list[str] = []
+    name = ""
+    for line in configuration.split("\n"):
+        words = line.split(" ", 2)
+        if words[0] in ("frontend", "backend"):
+            name = words[1]
+            if words[0] == "frontend":
+                frontends.append(name)
+        elif line.startswith("    stick-table "):
+            tables.append(name)
+    return Names(tuple(frontends), tuple(tables))
+
+
+def _read_names_in(directory: Path) -> Names:
+    return read_names((directory / "haproxy.cfg").read_text())
+
+
+class Handover:
+    """What a new process of an amphora is to know of its clients before it serves them.
+
+    Args:
+        directory: of its generation, with its configuration.
+        former: of the generation that runs; None where nothing does.
+        given: what another amphora knew, which this one replaces.
+    """
+
+    def __init__(self, directory: Path, former: Path | None, given: Sessions) -> None:
+        self._directory = directory
+        self._names = _read_names_in(directory)
+        self._new = StatsSocket(directory)
+        self._old = StatsSocket(former) if former is not None and self._names.tables else None
+        self._old_names = _read_names_in(former) if former is not None else Names((), ())
+        self._clients = {table: dict(of_table) for table, of_table in from_wire(given).items()}
+
+    def prepare(self) -> list[str]:
+        """Before the process is started: write its maps. Returns the first commands that it is to do. Raises OSError
+        where they cannot be written."""
+        if self._old is not None:
+            try:
+                self._learn(read_clients(self._old, self._old_names))
+            except OSError as exc:
+                # It may have died: what it knew is gone with it.
+                log("sessions not read", directory=self._directory, error=exc)
+                self._old = None
+        for table in self._names.tables:
+            lines = [f"{_in_a_map(key)} {server}\n" for key, server in self._of(table).items()]
+            (self._directory / map_file(table)).write_text("".join(lines))
+        return _pause_commands(self._names) if self._is_needed() else []
+
+    def give(self) -> None:
+        """Let the process know its clients. Raises OSError; ``resume`` comes next all the same."""
+        # They have been read; a process that is started again later must not go by them.
+        for table in self._names.tables:
+            (self._directory / map_file(table)).write_text("")
+        if not self._is_needed():
+            return
+        _set_tables(self._new, self._names, {table: self._of(table) for table in self._names.tables})
+        if self._old is None:
+            return
+        _add_to_maps(self._old, self._old_names, self._clients)
+        _tell(self._old, _pause_commands(self._old_names))
+        later = self._learn(read_clients(self._old, self._old_names))
+        _set_tables(self._new, self._names, {table: _of_pool(table, later) for table in self._names.tables})
+        _add_to_maps(self._old, self._old_names, later)
+
+    def resume(self) -> None:
+        """Have the process serve. Raises OSError."""
+        if self._is_needed():
+            clearing = [f"clear map {map_file(table)}" for table in self._names.tables]
+            _tell(self._new, [*clearing, *_resume_commands(self._names)])
+
+    def undo(self) -> None:
+        """Have the old process serve again: the new one does not. Raises OSError."""
+        if self._old is not None:
+            _tell(self._old, _resume_commands(self._old_names))
+
+    def _is_needed(self) -> bool:
+        return bool(self._names.tables) and (self._old is not None or bool(self._clients))
+
+    def _of(self, table: str) -> Mapping[str, str]:
+        return _of_pool(table, self._clients)
+
+    def _learn(self, clients: Clients) -> dict[str, dict[str, str]]:
+        """Remember them; returns what is new."""
+        new: dict[str, dict[str, str]] = {}
+        for table, of_table in clients.items():
+            known = self._clients.setdefault(table, {})
+            new[table] = {key: server for key, server in of_table.items() if known.get(key) != server}
+            known |= new[table]
+        return new
+
+
+def read_sessions(directory: Path) -> Sessions:
+    """What the process of a generation knows of its clients; of too many, those that came last. Raises OSError."""
+    return to_wire(read_clients(StatsSocket(directory), _read_names_in(directory)))
+
+
+def give_sessions(directory: Path, sessions: Sessions) -> None:
+    """Let the process of a generation, which serves, know more clients; what it knows itself stays. Raises OSError."""
+    process, names = StatsSocket(directory), _read_names_in(directory)
+    known = read_clients(process, names)
+    more = {
+        table: {key: server for key, server in clients.items() if key not in known.get(table, {})}
+        for table, clients in from_wire(sessions).items()
+    }
+    _set_tables(process, names, {table: _of_pool(table, more) for table in names.tables})
+
+
+def to_wire(clients: Clients) -> Sessions:
+    """As an agent tells it. An equal number of every table, where they are too many."""
+    most = Sessions.MOST_CLIENTS // max(1, len(clients))
+    groups: dict[tuple[str, str], list[str]] = {}
+    for table, known in clients.items():
+        for key in list(known)[:most]:
+            groups.setdefault((table, known[key]), []).append(key)
+    return Sessions(tuple(ServerClients(*place, tuple(keys)) for place, keys in groups.items()))
+
+
+def from_wire(sessions: Sessions) -> dict[str, dict[str, str]]:
+    """By table: key to server."""
+    found: dict[str, dict[str, str]] = {}
+    for group in sessions.servers:
+        found.setdefault(group.backend, {}).update(dict.fromkeys(group.clients, group.server))
+    return found
+
+
+def read_clients(process: StatsSocket, names: Names) -> dict[str, dict[str, str]]:
+    """What a process knows of its clients. Raises OSError."""
+    if not names.tables:
+        return {}
+    servers = {table: {number: name for name, number in known.items()} for table, known in _servers(process).items()}
+    return {table: _read_table(process, table, servers.get(table, {})) for table in names.tables}
+
+
+def _read_table(process: StatsSocket, table: str, servers: Mapping[str, str]) -> dict[str, str]:
+    found: list[tuple[int, str, str]] = []
+    for line in process.ask(f"show table {table}").split("\n"):
+        if entry := _ENTRY.match(line):
+            key, milliseconds_left, number, name = entry.groups()
+            # An entry that was given to it has the number only; the name says more where the number went to another.
+            server = servers.get(number) if name in (None, "-") else name
+            if server is not None:
+                found.append((int(milliseconds_left), key, server))
+    found.sort(reverse=True)
+    return {key: server for _, key, server in found}
+
+
+def _set_tables(process: StatsSocket, names: Names, clients: Clients) -> None:
+    """Have a process send these clients to these servers, those that it has. Raises OSError."""
+    if not any(clients.values()):
+        return
+    servers = _servers(process)
+    for table in names.tables:
+        numbers = servers.get(table, {})
+        _tell(
+            process,
+            [
+                f"set table {table} key {key} data.server_id {numbers[server]}"
+                for key, server in clients.get(table, {}).items()
+                if server in numbers
+            ],
+        )
+
+
+def _add_to_maps(process: StatsSocket, names: Names, clients: Clients) -> None:
+    """Have a process send these clients to these servers whatever becomes of its tables. Raises OSError."""
+    for table in names.tables:
+        path = map_file(table)
+        commands = (
+            (f"del map {path} {_in_a_map(key)}", f"add map {path} {_in_a_map(key)} {server}")
+            for key, server in clients.get(table, {}).items()
+        )
+        _tell(process, [command for pair in commands for command in pair])
+
+
+def _of_pool(table: str, clients: Clients) -> Mapping[str, str]:
+    """The clients of a table, or else of another one of the same pool: its name changes where listeners come to use
+    the pool in other ways."""
+    if found := clients.get(table):
+        return found
+    pool = table.partition(":")[0]
+    return next((of_table for other, of_table in clients.items() if other.partition(":")[0] == pool), {})
+
+
+def _in_a_map(key: str) -> str:
+    """A table of addresses shows an IPv4 address as an IPv6 one."""
+    return key.removeprefix("::ffff:")
+
+
+def _servers(process: StatsSocket) -> dict[str, dict[str, str]]:
+    """By backend: a server's name to its number."""
+    backends: dict[str, dict[str, str]] = {}
+    for line in process.ask("show servers state").split("\n"):
+        values = dict(zip(COLUMNS, line.split(" "), strict=False))
+        if len(values) == len(COLUMNS) and not line.startswith("#"):
+            backends.setdefault(values["be_name"], {})[values["srv_name"]] = values["srv_id"]
+    return backends
+
+
+def _pause_commands(names: Names) -> list[str]:
+    """What makes a process take no connections. It goes on with those that it has."""
+    return [f"disable frontend {name}" for name in names.frontends]
+
+
+def _resume_commands(names: Names) -> list[str]:
+    return [f"enable frontend {name}" for name in names.frontends]
+
+
+def _tell(process: StatsSocket, commands: Iterable[str]) -> None:
+    """Send commands, many at once. Raises OSError."""
+    waiting = list(commands)
+    for start in range(0, len(waiting), _COMMANDS_AT_ONCE):
+        process.ask_all(waiting[start : start + _COMMANDS_AT_ONCE])

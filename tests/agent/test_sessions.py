@@ -1,0 +1,135 @@
+"""Sessions: which client belongs to which server is known to every process of an amphora."""
+
+from __future__ import annotations
+
+import pytest
+
+from portico_wire import ServerClients, Sessions
+from tests.agent.bundles import Recipe
+from tests.agent.origins import fetch
+from tests.agent.rig import AgentRig, is_alive
+
+MANY = 5_000
+STICKING = (
+    "stick-table type ipv6 size 100k expire 1800s",
+    "tcp-request content set-var(txn.server) src,map_ip(pool.map)",
+    "acl known var(txn.server) -m found",
+    "use-server %[var(txn.server)] if known",
+    "stick on src",
+)
+
+
+@pytest.fixture
+def sticking(recipe: Recipe) -> Recipe:
+    """A pool that keeps clients by their addresses."""
+    return recipe.but(extra=STICKING)
+
+
+def clients_of(agent: AgentRig) -> dict[str, str]:
+    """Each client's server."""
+    return {client: group.server for group in agent.sessions().servers for client in group.clients}
+
+
+def many(server: str) -> dict[str, str]:
+    """Clients that nobody has seen."""
+    return {f"::ffff:10.{number // 250}.0.{number % 250}": server for number in range(MANY)}
+
+
+def given(clients: dict[str, str]) -> Sessions:
+    """As a message."""
+    return Sessions(tuple(ServerClients("pool", server, (client,)) for client, server in clients.items()))
+
+
+@pytest.mark.parametrize("server", ["alpha", "beta"])
+def test_whoever_is_known_goes_to_his_server(agent: AgentRig, sticking: Recipe, server: str) -> None:
+    """From the first connection on; and through reload after reload, also where all servers get other numbers."""
+    agent.ensure()
+    agent.give_sessions(given({"::ffff:127.0.0.1": server}))
+    agent.push(sticking.at(1))
+    for version in range(2, 6):
+        assert fetch(sticking.port)[1] == server
+        turned = sticking.members if version % 2 else sticking.members[::-1]
+        assert agent.push(sticking.but(marker=f"version-{version}", members=turned).at(version)).method == "reload"
+    agent.wait_until_drained()
+    assert fetch(sticking.port)[1] == server
+    assert clients_of(agent) == {"::ffff:127.0.0.1": server}
+
+
+def test_many_clients_are_handed_over(agent: AgentRig, sticking: Recipe) -> None:
+    """Thousands of them, none of which has come again meanwhile, through two reloads in a row."""
+    agent.ensure()
+    agent.push(sticking.at(1))
+    agent.give_sessions(given(many("beta")))
+    for version in (2, 3):
+        assert agent.push(sticking.but(marker=f"version-{version}").at(version)).method == "reload"
+    assert clients_of(agent) == many("beta")
+
+
+def test_a_process_that_is_started_again_goes_by_its_own_table(agent: AgentRig, sticking: Recipe) -> None:
+    """The maps by which a process begins are gone when it is started again: what they say may be long over."""
+    agent.ensure()
+    agent.give_sessions(given({"::ffff:127.0.0.1": "beta"}))
+    agent.push(sticking.at(1))
+    home = agent.directory / "amphorae" / "amphora-1"
+    assert [path.read_text() for path in home.rglob("*.map")] == [""]
+    assert not (home / "sessions.json").exists()
+
+
+def test_an_agent_that_dies_while_all_wait_leaves_nobody_waiting(agent: AgentRig, sticking: Recipe) -> None:
+    """Both processes take no connections when it is killed; started again, it has the first one's configuration serve,
+    to the same servers."""
+    agent.ensure()
+    agent.give_sessions(given({"::ffff:127.0.0.1": "beta", **many("alpha")}))
+    agent.push(sticking.at(1))
+    agent.end()
+    agent.start(stop_at="paused")
+    with pytest.raises(Exception, match=r"disconnected|reset|EOF"):
+        agent.try_push(sticking.but(marker="second").at(2))
+    agent.wait()
+    agent.start()
+    assert fetch(sticking.port)[1:] == ("beta", "first")
+    agent.wait_until_drained()
+    assert clients_of(agent) == {"::ffff:127.0.0.1": "beta", **many("alpha")}
+
+
+def test_a_former_process_that_does_not_answer_is_no_hindrance(agent: AgentRig, sticking: Recipe) -> None:
+    """What it knew is lost; the new configuration serves."""
+    agent.ensure()
+    agent.push(sticking.at(1))
+    former = agent.haproxy_pid()
+    [stats] = (agent.directory / "amphorae" / "amphora-1").glob("gen-*/haproxy.sock")
+    stats.unlink()
+    assert agent.push(sticking.but(marker="second").at(2)).method == "reload"
+    assert fetch(sticking.port)[2] == "second"
+    agent.wait_until_drained()
+    assert not is_alive(former)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("servers[0].clients[0]", "10.0.0.1\nshutdown"),
+        ("servers[0].clients[0]", "10.0.0.1;x"),
+        ("servers[0].server", "alpha beta"),
+        ("servers[0].backend", "pool;x"),
+    ],
+)
+def test_what_is_no_client_is_refused(plain_agent: AgentRig, field: str, value: str) -> None:
+    """Nothing reaches the runtime API that it could take for a command."""
+    plain_agent.ensure()
+    group: dict[str, object] = {"backend": "pool", "server": "alpha", "clients": ["10.0.0.1"]}
+    name = field.partition(".")[2].partition("[")[0]
+    group[name] = [value] if name == "clients" else value
+    answer = plain_agent.request("PUT", "/v1/amphorae/amphora-1/sessions", {"servers": [group]})
+    assert (answer.status_code, answer.json()["field"]) == (400, field)
+
+
+def test_too_many_clients_are_refused(plain_agent: AgentRig) -> None:
+    """As many as a table holds are taken."""
+    plain_agent.ensure()
+    clients = tuple(f"::{number:x}" for number in range(Sessions.MOST_CLIENTS + 1))
+    plain_agent.give_sessions(Sessions((ServerClients("pool", "alpha", clients[1:]),)))
+    answer = plain_agent.request(
+        "PUT", "/v1/amphorae/amphora-1/sessions", Sessions((ServerClients("pool", "alpha", clients),)).to_dict()
+    )
+    assert (answer.status_code, answer.json()["field"]) == (400, "servers")

@@ -1,0 +1,138 @@
+"""Sessions: a client keeps its member whatever is done to its load balancer."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+import pytest
+
+from portico import Embedded
+from tests.e2e.servers import Origin
+from tests.e2e.stage import PATIENCE, Web, build_web
+
+CLIENTS = 12
+BY_ADDRESS = {"type": "SOURCE_IP"}
+BY_COOKIE = {"type": "APP_COOKIE", "cookie_name": "session"}
+WAYS = pytest.mark.parametrize("persistence", [BY_ADDRESS, BY_COOKIE], ids=["by address", "by cookie"])
+
+
+class Clients:
+    """Clients that have come once, and the member that served each of them."""
+
+    def __init__(self, web: Web, persistence: dict[str, Any]) -> None:
+        self._web, self._by_cookie = web, persistence == BY_COOKIE
+        self._cookies: dict[int, str] = {}
+        self.served = {number: self._first(number) for number in range(CLIENTS)}
+        assert len(set(self.served.values())) == 2
+
+    def _first(self, number: int) -> str:
+        if not self._by_cookie:
+            return self.ask(number)
+        reply = self._web.ask("/login")
+        self._cookies[number] = reply.headers["set-cookie"].partition(";")[0]
+        return reply.body
+
+    def ask(self, number: int) -> str:
+        """Let a client come again; returns who serves it."""
+        if self._by_cookie and number in self._cookies:
+            return self._web.ask(Cookie=self._cookies[number]).body
+        return self._web.ask(source=f"127.0.4.{number + 1}").body
+
+    @contextmanager
+    def connection(self, number: int) -> Iterator[Callable[[], str]]:
+        """A connection of a client's that is kept: asks on it."""
+        source = "127.0.0.1" if self._by_cookie else f"127.0.4.{number + 1}"
+        headers = {"Cookie": self._cookies[number]} if self._by_cookie else {}
+        web = self._web
+        connection = http.client.HTTPConnection(web.address, web.port, timeout=PATIENCE, source_address=(source, 0))
+
+        def ask() -> str:
+            connection.request("GET", "/", headers=headers)
+            return connection.getresponse().read().decode()
+
+        with closing(connection):
+            yield ask
+
+    def moved(self) -> list[int]:
+        """Those that are served by another member now. They come in another order than at first."""
+        order = [*reversed(range(0, CLIENTS, 2)), *range(1, CLIENTS, 2)]
+        return [number for number in order if self.ask(number) != self.served[number]]
+
+    @contextmanager
+    def coming(self) -> Iterator[list[int]]:
+        """All the time, one after the other: those that were moved."""
+        moved: list[int] = []
+        over = threading.Event()
+
+        def come() -> None:
+            while not over.is_set():
+                moved.extend(self.moved())
+
+        thread = threading.Thread(target=come)
+        thread.start()
+        try:
+            yield moved
+        finally:
+            over.set()
+            thread.join()
+
+
+def build(portico: Embedded, origins: list[Origin], persistence: dict[str, Any]) -> Web:
+    """A load balancer of two members that keeps sessions."""
+    return build_web(portico, origins[:2], pool={"protocol": "HTTP", "session_persistence": persistence})
+
+
+@WAYS
+def test_nobody_moves_through_changes_in_a_row(
+    portico: Embedded, origins: list[Origin], persistence: dict[str, Any]
+) -> None:
+    """Each of several changes, every one a new process, finds all clients where they were, and so does a member more or
+    less: also those who come while it is made."""
+    web = build(portico, origins, persistence)
+    clients = Clients(web, persistence)
+    with clients.coming() as moved:
+        for number in range(4):
+            portico.worker.update_listener(web.listener, {"timeout_client_data": 51000 + number})
+        web.add_member(origins[2])
+        portico.worker.update_listener(web.listener, {"timeout_client_data": 61000})
+        portico.worker.update_pool(web.pool, {"lb_algorithm": "LEAST_CONNECTIONS"})
+        portico.worker.delete_member(web.members[origins[2].name])
+        portico.worker.update_listener(web.listener, {"timeout_client_data": 62000})
+
+    assert (moved, clients.moved()) == ([], [])
+    assert web.state().restarts == 0
+
+
+@WAYS
+def test_nobody_moves_who_keeps_a_connection(
+    portico: Embedded, origins: list[Origin], persistence: dict[str, Any]
+) -> None:
+    """Whose connection the process before still keeps, who is answered by that one: by the same member, and by it
+    again afterwards."""
+    web = build(portico, origins, persistence)
+    clients = Clients(web, persistence)
+    with ExitStack() as stack:
+        kept = {number: stack.enter_context(clients.connection(number)) for number in range(CLIENTS)}
+        for number, ask in kept.items():
+            assert ask() == clients.served[number]
+        portico.worker.update_listener(web.listener, {"timeout_client_data": 51000})
+        order = [*range(1, CLIENTS, 2), *range(0, CLIENTS, 2)]
+        assert [number for number in order if kept[number]() != clients.served[number]] == []
+        assert clients.moved() == []
+
+
+@WAYS
+def test_nobody_moves_through_a_failover(portico: Embedded, origins: list[Origin], persistence: dict[str, Any]) -> None:
+    """A new amphora knows the clients of the one that it replaces, twice in a row, and of a whole load balancer."""
+    web = build(portico, origins, persistence)
+    clients = Clients(web, persistence)
+
+    portico.worker.failover_amphora(web.amphora())
+    assert clients.moved() == []
+    portico.worker.update_listener(web.listener, {"timeout_client_data": 51000})
+    portico.worker.failover_load_balancer(web.id)
+    assert clients.moved() == []
