@@ -45,13 +45,14 @@ class ApiProcess:
 
 
 @contextmanager
-def serve(database: Path) -> Iterator[ApiProcess]:
-    """``portico api`` on a SQLite database that is there, for as long as the block runs."""
+def serve(database: Path, api_settings: str = "") -> Iterator[ApiProcess]:
+    """``portico api`` on a SQLite database that is there, for as long as the block runs. ``api_settings``: lines of
+    TOML."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     config = database.with_suffix(".toml")
-    config.write_text(f'[database]\nurl = "sqlite:///{database}"\n[api]\nport = {port}\n{_NOOP}')
+    config.write_text(f'[database]\nurl = "sqlite:///{database}"\n[api]\nport = {port}\n{api_settings}{_NOOP}')
     with subprocess.Popen([*_PORTICO, "api", "--config", str(config)], stderr=subprocess.DEVNULL) as process:
         try:
             _await_answer(port)

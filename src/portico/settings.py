@@ -124,6 +124,15 @@ class ValidationSettings(_Group):
     ``open_embedded`` find out themselves, unless told."""
     max_members: PositiveInt = 5000
     """Members in one load balancer."""
+    max_listeners: PositiveInt = 500
+    """Listeners of one load balancer."""
+    max_pools: PositiveInt = 500
+    """Pools of one load balancer."""
+    max_l7policies: PositiveInt = 200
+    """L7 policies of one listener."""
+    max_parts: PositiveInt = 2000
+    """Listeners, pools, members and all else that a load balancer may be described with in one request. They are
+    written in one transaction, a millisecond and more for each."""
     max_regular_expressions: PositiveInt = 100
     """L7 rules of one listener that compare by REGEX. Each may take HAProxy up to 2.5 ms for every text that it looks
     at, and a request that keeps HAProxy busy for more than a second ends its process."""
@@ -203,6 +212,8 @@ class ApiSettings(_Group):
     threads: PositiveInt = 8
     """Requests that one process works on at once; each may hold a database connection."""
     max_body_bytes: PositiveInt = 4 * 1024 * 1024
+    max_body_values: PositiveInt = 200_000
+    """Values in the body of a request: three times those of a batch of 5,000 members."""
     """A longer request body is answered with 413; 4 MiB hold a batch of some 20,000 members."""
     keep_alive_seconds: PositiveInt = 75
     """How long an idle connection stays open: clients use theirs again after seconds of sleep."""

@@ -32,6 +32,9 @@ STATUS_OF: Mapping[type[BaseException], HTTPStatus] = {
 }
 """The most specific class along the error's MRO decides; what is not named is our own fault: 500."""
 
+LONGEST_TEXT = 1000
+"""Characters of a fault: it may quote what was sent, which may be megabytes."""
+
 
 class Unacceptable(errors.InvalidInput):
     """A request that is wrong before what it says is looked at; ``status`` is its answer."""
@@ -80,7 +83,8 @@ def answer_error(error: BaseException) -> Response:
         return answer(body, status, {"WWW-Authenticate": error.challenge})
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer(fault(status, "internal error; the service's log has it under this request's id"), status)
-    body = fault(status, _text_of(error))
+    text = _text_of(error)
+    body = fault(status, text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}...")
     if isinstance(error, InvalidPage):
         body |= misdirected(status, str(error))
     headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None

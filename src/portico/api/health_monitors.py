@@ -33,8 +33,10 @@ def list_health_monitors(call: Received) -> Response:
 )
 def create_health_monitor(call: Received) -> Response:
     """Describe the health monitor of a pool and have it built."""
-    body = call.object(VIEW.root)
-    return call.create_part("health_monitor", "pool", take_id(body, "pool_id"), body)
+    body = call.object_of_somewhere(VIEW.root, "healthmonitor:post")
+    pool_id = take_id(body, "pool_id")
+    call.authorize_part("health_monitor", "pool", pool_id)
+    return call.create_part("health_monitor", pool_id, body)
 
 
 @router.get("/{health_monitor_id}", **shows(VIEW))

@@ -34,8 +34,10 @@ def list_l7policies(call: Received) -> Response:
 )
 def create_l7policy(call: Received) -> Response:
     """Describe a policy of a listener and have it built; at a position that is taken, it moves the others down."""
-    body = call.object(VIEW.root)
-    return call.create_part("l7policy", "listener", take_id(body, "listener_id"), body)
+    body = call.object_of_somewhere(VIEW.root, "l7policy:post")
+    listener_id = take_id(body, "listener_id")
+    call.authorize_part("l7policy", "listener", listener_id)
+    return call.create_part("l7policy", listener_id, body)
 
 
 @router.get("/{l7policy_id}", **shows(VIEW))
@@ -67,7 +69,8 @@ def list_l7rules(call: Received, l7policy_id: str) -> Response:
 @router.post("/{l7policy_id}/rules", **takes(shows(RULE_VIEW, 201), RULE_VIEW.root, L7RuleSpec, RULE_VIEW))
 def create_l7rule(call: Received, l7policy_id: str) -> Response:
     """Describe a rule and have it built."""
-    return call.create_part("l7rule", "l7policy", l7policy_id, call.object(RULE_VIEW.root))
+    call.authorize_part("l7rule", "l7policy", l7policy_id)
+    return call.create_part("l7rule", l7policy_id, call.object(RULE_VIEW.root))
 
 
 @router.get("/{l7policy_id}/rules/{rule_id}", **shows(RULE_VIEW))

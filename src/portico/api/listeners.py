@@ -53,9 +53,10 @@ def list_listeners(call: Received) -> Response:
 )
 def create_listener(call: Received) -> Response:
     """Describe a listener and have it built."""
-    body = call.object(VIEW.root)
+    body = call.object_of_somewhere(VIEW.root, "listener:post")
     load_balancer_id = take_id(body, "loadbalancer_id")
-    return call.create_part("listener", "load_balancer", load_balancer_id, body)
+    call.authorize_part("listener", "load_balancer", load_balancer_id)
+    return call.create_part("listener", load_balancer_id, body)
 
 
 @router.get("/{listener_id}", **shows(VIEW))

@@ -46,9 +46,10 @@ def create_load_balancer(call: Received) -> Response:
 
     With ``listeners`` and ``pools``, all of it is accepted in one transaction and built by one operation.
     """
-    body = call.object(VIEW.root)
+    body = call.object_of_somewhere(VIEW.root, "loadbalancer:post")
+    _authorize(call, body)
     load_balancer_id = new_id()
-    plan = TreePlan(load_balancer_id, call.values)
+    plan = TreePlan(load_balancer_id, call.values, call.context.settings.validation)
     plan.add(body)
     values = _own_values(call, body)
     accepted = call.context.requests.create(
@@ -60,6 +61,13 @@ def create_load_balancer(call: Received) -> Response:
     return answer({VIEW.root: shown}, 201)
 
 
+def _authorize(call: Call, body: dict[str, Any]) -> None:
+    """Raises Forbidden unless the caller may do this in the project that the body names, by either of its names."""
+    named = [body[name] for name in ("project_id", "tenant_id") if body.get(name) not in (None, "")]
+    project_id = named[0] if named else call.identity.project_id
+    call.authorize("loadbalancer:post", project_id if isinstance(project_id, str) else None)
+
+
 def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     vips = body.pop("additional_vips", None)
     values = call.values(_KIND, body)
@@ -67,9 +75,7 @@ def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
         values["additional_vips"] = _additional_vips(vips, values.get("vip_subnet_id"))
     if values.get("project_id") in (None, ""):
         values["project_id"] = call.identity.project_id
-    project_id = values["project_id"]
-    call.authorize("loadbalancer:post", project_id if isinstance(project_id, str) else None)
-    if project_id is None:
+    if values["project_id"] is None:
         raise InvalidInput("project_id", "is needed: the token is not of a project")
     if all(values.get(name) is None for name in _VIP_SOURCES):
         raise InvalidInput("vip_subnet_id", f"one of {', '.join(_VIP_SOURCES)} is needed")

@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from portico.api.bodies import parse_root
 from portico.api.call import Received
 from portico.api.documentation import gives, lists, shows, takes
 from portico.api.queries import is_true
@@ -38,9 +37,10 @@ def list_members(call: Received, pool_id: str) -> Response:
 @router.post("", **takes(shows(VIEW, 201), VIEW.root, MemberSpec, VIEW, more=_SRIOV))
 def create_member(call: Received, pool_id: str) -> Response:
     """Describe a member and have it built."""
+    call.authorize_part("member", "pool", pool_id)
     body = call.object(VIEW.root)
     _refuse_sriov(body)
-    return call.create_part("member", "pool", pool_id, body)
+    return call.create_part("member", pool_id, body)
 
 
 @router.put("", **takes(gives(None, 202), VIEW.collection, MemberSpec, VIEW, more=_SRIOV, many=True))
@@ -49,7 +49,10 @@ def replace_members(call: Received, pool_id: str, additive_only: str | None = No
     differ, all others deleted unless ``additive_only``."""
     pool = call.find("pool", pool_id)
     call.authorize("member:put", pool["project_id"])
-    given = parse_root(call.raw, VIEW.collection)
+    given = call.root(VIEW.collection)
+    most = call.context.settings.validation.max_members
+    if isinstance(given, list) and len(given) > most:
+        raise InvalidInput(VIEW.collection, f"must not be more than {most}, the most allowed in a load balancer here")
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         raise InvalidInput(VIEW.collection, "must be a list of objects")
     members: list[dict[str, Any]] = []

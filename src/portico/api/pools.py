@@ -29,18 +29,19 @@ def list_pools(call: Received) -> Response:
 )
 def create_pool(call: Received) -> Response:
     """Describe a pool and have it built: one of a load balancer, or a listener's default pool."""
-    body = call.object(VIEW.root)
+    body = call.object_of_somewhere(VIEW.root, "pool:post")
     listener_id = take_id(body, "listener_id") if body.get("listener_id") is not None else None
     body.pop("listener_id", None)
     if listener_id is None:
-        return call.create_part("pool", "load_balancer", take_id(body, "loadbalancer_id", "listener_id"), body)
-    listener = call.find("listener", listener_id)
-    call.authorize("pool:post", listener["project_id"])
+        load_balancer_id = take_id(body, "loadbalancer_id", "listener_id")
+        call.authorize_part("pool", "load_balancer", load_balancer_id)
+        return call.create_part("pool", load_balancer_id, body)
+    listener = call.authorize_part("pool", "listener", listener_id)
     [of_listener] = listener["loadbalancers"]
     load_balancer_id = body.pop("loadbalancer_id", None) or of_listener["id"]
     if load_balancer_id != of_listener["id"]:
         raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
-    return call.create_part("pool", "load_balancer", load_balancer_id, body, listener_id)
+    return call.create_part("pool", load_balancer_id, body, listener_id)
 
 
 @router.get("/{pool_id}", **shows(VIEW))

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from portico.errors import InvalidInput
+from portico.resources.l7rule import MAX_RULES
 from portico.resources.row import new_id
+from portico.settings import ValidationSettings
 from portico.store.requests import Part
 
 Values = Callable[[str, Mapping[str, Any]], dict[str, Any]]
@@ -23,9 +25,15 @@ class TreePlan:
     ``pools`` that has a name is meant by everything else that says only this name.
     """
 
-    def __init__(self, load_balancer_id: str, values: Values) -> None:
+    def __init__(self, load_balancer_id: str, values: Values, settings: ValidationSettings) -> None:
         self._id = load_balancer_id
         self._values = values
+        self._settings = settings
+        self._left = {
+            "listener": settings.max_listeners,
+            "pool": settings.max_pools,
+            "member": settings.max_members,
+        }
         self._named: dict[str, str] = {}
         self.parts: list[Part] = []
 
@@ -35,8 +43,8 @@ class TreePlan:
         Raises:
             InvalidInput: what is not described as it must be.
         """
-        listeners = as_objects(body, "listeners")
-        for pool in as_objects(body, "pools"):
+        listeners = self._take(body, "listeners", self._settings.max_listeners)
+        for pool in self._take(body, "pools", self._settings.max_pools):
             name = pool.get("name")
             pool_id = self._add_pool(pool)
             if isinstance(name, str) and name:
@@ -46,7 +54,19 @@ class TreePlan:
         for listener in listeners:
             self._add_listener(listener)
 
+    def _take(self, given: dict[str, Any], key: str, most: int) -> list[dict[str, Any]]:
+        """The parts of one kind below one thing; nobody looks at them where they are too many."""
+        if isinstance(given.get(key), list) and len(given[key]) > most:
+            raise InvalidInput(key, f"must not be more than {most}, the most allowed here")
+        return as_objects(given, key)
+
     def _add(self, kind: str, parent_id: str, given: Mapping[str, Any], **references: str | None) -> str:
+        if len(self.parts) >= self._settings.max_parts:
+            raise InvalidInput("loadbalancer", f"must not have more than {self._settings.max_parts} parts at once")
+        if self._left.get(kind) == 0:
+            raise InvalidInput(f"{kind}s", "are more than a load balancer may have here")
+        if kind in self._left:
+            self._left[kind] -= 1
         values = self._values(kind, given)
         values.pop("project_id", None)
         object_id = new_id()
@@ -55,7 +75,7 @@ class TreePlan:
         return object_id
 
     def _add_pool(self, given: dict[str, Any]) -> str:
-        members = as_objects(given, "members")
+        members = self._take(given, "members", self._settings.max_members)
         monitor = _object(given, "healthmonitor")
         pool_id = self._add("pool", self._id, given)
         for member in members:
@@ -65,11 +85,11 @@ class TreePlan:
         return pool_id
 
     def _add_listener(self, given: dict[str, Any]) -> None:
-        policies = as_objects(given, "l7policies")
+        policies = self._take(given, "l7policies", self._settings.max_l7policies)
         default_pool_id = self._find_pool(given, "default_pool")
         listener_id = self._add("listener", self._id, given, default_pool_id=default_pool_id)
         for policy in policies:
-            rules = as_objects(policy, "rules")
+            rules = self._take(policy, "rules", MAX_RULES)
             redirect_pool_id = self._find_pool(policy, "redirect_pool")
             policy_id = self._add("l7policy", listener_id, policy, redirect_pool_id=redirect_pool_id)
             for rule in rules:

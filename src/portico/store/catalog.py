@@ -221,13 +221,16 @@ def _place(
     if parent_kind != "load_balancer":
         place[parent.id_field] = found["id"]
     if kind == "listener":
-        rules.check_listener(connection, load_balancer_id, columns, None)
+        rules.check_new_listener(connection, load_balancer_id, columns, settings)
+        rules.check_listener(connection, load_balancer_id, columns)
+    elif kind == "pool":
+        rules.check_pool_count(connection, load_balancer_id, settings)
     elif kind == "member":
         rules.check_member_count(connection, load_balancer_id, settings)
         place["operating_status"] = OperatingStatus.NO_MONITOR
     elif kind == "l7policy":
         rules.check_policy(connection, found["id"], columns)
-        place["position"] = make_room(connection, found["id"], columns["position"])
+        place["position"] = make_room(connection, found["id"], columns["position"], settings=settings)
     elif kind == "l7rule":
         rules.check_rule_count(connection, found["id"])
         rules.check_expression_count(connection, found["id"], columns["compare_type"], settings)
@@ -290,7 +293,7 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str, settin
         accept_in(connection, Request(Action.UPDATE, "listener", listener_id, values), new_id(), settings)
         return
     checked = {**values, "protocol": listener["protocol"]}
-    rules.check_listener(connection, listener["load_balancer_id"], checked, listener_id)
+    rules.check_listener(connection, listener["load_balancer_id"], checked)
     connection.execute(update(Listener).where(Listener.id == listener_id).values(**values))
 
 

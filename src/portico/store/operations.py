@@ -394,7 +394,7 @@ def _check_neighbours(
 ) -> None:
     if subject.name == "listener":
         asked = {name: changes.get(name) for name in ("default_pool_id", "allowed_cidrs")}
-        rules.check_listener(connection, row["load_balancer_id"], {**row, **asked}, row["id"])
+        rules.check_listener(connection, row["load_balancer_id"], {**row, **asked})
     if subject.name == "pool" and changes.get("session_persistence") is not None:
         rules.check_persistence(connection, row["id"], changes["session_persistence"]["type"])
     if subject.name == "l7policy" and changes.get("redirect_pool_id") is not None:

@@ -13,15 +13,25 @@ from sqlalchemy import Connection, and_, select, update
 
 from portico.resources import L7Policy, Operation
 from portico.resources.l7policy import LAST_POSITION
+from portico.settings import ValidationSettings
 from portico.status import OperationState
+from portico.store.rules import check_policy_count
 
 
-def make_room(connection: Connection, listener_id: str, position: int, own_id: str | None = None) -> int:
+def make_room(
+    connection: Connection,
+    listener_id: str,
+    position: int,
+    own_id: str | None = None,
+    *,
+    settings: ValidationSettings | None = None,
+) -> int:
     """Move the policies of a listener from the place that is the ``position``-th among those of others on down by one;
     returns what is free now.
 
     What is stored orders the policies and may have gaps, where one was deleted or moved away; what users see and say
-    has none (``L7POLICY_VIEW``). ``own_id``: the policy that moves.
+    has none (``L7POLICY_VIEW``). ``own_id``: the policy that moves. ``settings``: for one more, of which
+    there may be only so many (Conflict).
     """
     mine = L7Policy.listener_id == listener_id
     waiting = and_(
@@ -33,6 +43,8 @@ def make_room(connection: Connection, listener_id: str, position: int, own_id: s
     order = order.outerjoin(Operation, waiting).where(mine).order_by(L7Policy.position, L7Policy.id)
     stored = connection.execute(order).all()
     others = list({row.id: row.position for row in stored if row.id != own_id}.values())
+    if settings is not None:
+        check_policy_count(len(others), settings)
     moving = [row for row in stored if "position" in (row.changes or {})]
     if position > len(others):
         said = [values["position"] for row in moving for values in (row.changes, row.previous)]

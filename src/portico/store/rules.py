@@ -62,15 +62,22 @@ def check_childless(connection: Connection, load_balancer_id: str) -> None:
             raise InvalidInput("cascade", f"load balancer {load_balancer_id} cannot be deleted: it has children")
 
 
-def check_listener(connection: Connection, load_balancer_id: str, values: dict[str, Any], own_id: str | None) -> None:
-    """A port belongs to one listener; the default pool is of the same load balancer and of a fitting protocol."""
-    if own_id is None:
-        statement = select(Listener.protocol).where(
-            Listener.load_balancer_id == load_balancer_id, Listener.protocol_port == values["protocol_port"]
-        )
-        for (protocol,) in connection.execute(statement):
-            if protocol == values["protocol"] or (protocol not in _UDP and values["protocol"] not in _UDP):
-                raise Duplicate(f"protocol_port: port {values['protocol_port']} is already used by another listener")
+def check_new_listener(
+    connection: Connection, load_balancer_id: str, values: dict[str, Any], settings: ValidationSettings
+) -> None:
+    """One more listener: a load balancer has at most ``max_listeners``, and a port belongs to one of them. The rest is
+    ``check_listener``'s."""
+    ports = select(Listener.protocol_port, Listener.protocol).where(Listener.load_balancer_id == load_balancer_id)
+    listeners = connection.execute(ports).all()
+    _check_count("load balancer", "listeners", len(listeners), settings.max_listeners)
+    for port, protocol in listeners:
+        is_shared = protocol != values["protocol"] and (protocol in _UDP or values["protocol"] in _UDP)
+        if port == values["protocol_port"] and not is_shared:
+            raise Duplicate(f"protocol_port: port {port} is already used by another listener")
+
+
+def check_listener(connection: Connection, load_balancer_id: str, values: dict[str, Any]) -> None:
+    """Allowed networks fit the VIPs; the default pool is of the same load balancer and of a fitting protocol."""
     if values.get("allowed_cidrs"):
         _check_cidrs(connection, load_balancer_id, values["allowed_cidrs"])
     if values.get("default_pool_id") is not None:
@@ -154,10 +161,25 @@ def check_pool_unused(connection: Connection, pool_id: str) -> None:
         raise Conflict(f"pool {pool_id} is used by L7 policy {policy.id}")
 
 
-def check_member_count(connection: Connection, load_balancer_id: str, rules: ValidationSettings) -> None:
-    """A load balancer has at most ``max_members`` members."""
-    if count_members(connection, load_balancer_id) >= rules.max_members:
-        raise Conflict(f"the load balancer has {rules.max_members} members already, the most allowed here")
+def check_pool_count(connection: Connection, load_balancer_id: str, settings: ValidationSettings) -> None:
+    """One more pool: a load balancer has at most ``max_pools``."""
+    counted = select(func.count()).where(Pool.load_balancer_id == load_balancer_id)
+    _check_count("load balancer", "pools", connection.execute(counted).scalar_one(), settings.max_pools)
+
+
+def check_member_count(connection: Connection, load_balancer_id: str, settings: ValidationSettings) -> None:
+    """One more member: a load balancer has at most ``max_members``."""
+    _check_count("load balancer", "members", count_members(connection, load_balancer_id), settings.max_members)
+
+
+def check_policy_count(count: int, settings: ValidationSettings) -> None:
+    """One more policy: a listener has at most ``max_l7policies``."""
+    _check_count("listener", "L7 policies", count, settings.max_l7policies)
+
+
+def _check_count(owner: str, what: str, count: int, most: int) -> None:
+    if count >= most:
+        raise Conflict(f"the {owner} has {most} {what} already, the most allowed here")
 
 
 def count_members(connection: Connection, load_balancer_id: str) -> int:
