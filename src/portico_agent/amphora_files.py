@@ -53,7 +53,7 @@ class AmphoraFiles:
         if generation is None:
             return None
         text = (self.generation_path(generation) / "bundle.json").read_bytes()
-        return generation, Bundle.from_dict(json.loads(text))
+        return generation, Bundle.from_dict(json.loads(text), is_taken=True)
 
     def write_generation(self, bundle: Bundle, global_section: str, server_state: str) -> int:
         """Write the next generation beside the current one. Its number."""

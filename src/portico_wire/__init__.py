@@ -44,7 +44,8 @@ unavailable           503     the supervisor or HAProxy does not answer now: wor
 What a configuration must say
 =============================
 
-- ``haproxy`` holds defaults, frontends and backends, and no other section: ``global`` is the agent's.
+- ``haproxy`` holds defaults, frontends and backends, and no other section: ``global`` is the agent's. Each line is one
+  of ``portico_wire.configuration``, in the spelling that is written there.
 - A frontend listens by ``bind "fd@${NAME}"`` where NAME is the ``name`` of one of the bundle's binds.
 - ``defaults`` says ``load-server-state-from-file global``, so that a reload keeps what health checks have found out,
   and ``option idle-close-on-response``, so that a reload resets no idle connection.

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from itertools import pairwise
 from typing import Literal, cast
 
+from portico_wire.configuration import check_configuration, is_server
 from portico_wire.decoding import AMPHORA_ID, BIND_NAME, HAPROXY_NAME, Fields, WireError
 
 ServerState = Literal["ready", "maint"]
@@ -16,9 +17,6 @@ ServerState = Literal["ready", "maint"]
 MAXIMUM_VERSION = 2**63 - 1
 MAXIMUM_WEIGHT = 256
 """HAProxy's own limit."""
-
-SECTIONS_OF_THE_AGENT = re.compile(r"^\s*(global|peers|program|userlist|ring|mailers|resolvers|cache)\b", re.MULTILINE)
-"""Sections that a bundle may not open: the agent writes global, and nothing of ours needs the others."""
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """A carriage return or an escape in a configuration is an injection attempt or a defect."""
@@ -117,6 +115,8 @@ class Server:
         weights = [after for before, after in pairwise(words) if before == "weight"]
         if weights != [str(self.weight)]:
             raise WireError(f"{path}.line", "of the weight that the field weight says")
+        if not is_server(self.line):
+            raise WireError(f"{path}.line", "a server with options that agents know")
 
     def _is_at(self, place: str) -> bool:
         address, _, port = place.rpartition(":")
@@ -148,8 +148,11 @@ class Bundle:
     servers: tuple[Server, ...]
 
     @classmethod
-    def from_dict(cls, value: object) -> Bundle:
-        """Decode and check. Raises WireError, naming the field and the rule."""
+    def from_dict(cls, value: object, *, is_taken: bool = False) -> Bundle:
+        """Decode and check. Raises WireError, naming the field and the rule.
+
+        ``is_taken``: an agent has taken it before, whose grammar may have been an older one.
+        """
         fields = Fields(value)
         bundle = cls(
             amphora_id=fields.text("amphora_id", AMPHORA_ID),
@@ -163,6 +166,9 @@ class Bundle:
         fields.finish()
         bundle._check_text()
         bundle._check_references()
+        if not is_taken:
+            binds, servers = {bind.name for bind in bundle.binds}, {server.line for server in bundle.servers}
+            check_configuration(bundle.haproxy, binds, servers)
         return bundle
 
     def to_dict(self) -> dict[str, object]:
@@ -181,8 +187,6 @@ class Bundle:
     def _check_text(self) -> None:
         if CONTROL_CHARACTERS.search(self.haproxy):
             raise WireError("haproxy", "free of control characters")
-        if section := SECTIONS_OF_THE_AGENT.search(self.haproxy):
-            raise WireError("haproxy", f"without a section {section.group(1)}")
         if self.haproxy and not self.haproxy.endswith("\n"):
             raise WireError("haproxy", "ended by a line end")
 

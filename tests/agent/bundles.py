@@ -29,7 +29,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A load balancer with one listener and one pool. ``marker`` comes back in every answer's X-Marker."""
+    """A load balancer with one listener and one pool. ``marker`` comes back in the X-Marker of an origin's answers."""
 
     port: int
     members: tuple[Member, ...]
@@ -56,7 +56,7 @@ class Recipe:
             "    load-server-state-from-file global",
             "frontend listener",
             '    bind "fd@${PORTICO_BIND_LISTENER}"',
-            f"    http-response set-header X-Marker {self.marker}",
+            f"    http-request set-header X-Marker {self.marker}",
             "    default_backend pool",
             "backend pool",
             f"    {self.balance}",

@@ -11,7 +11,8 @@ from types import TracebackType
 
 
 class Origin(http.server.ThreadingHTTPServer):
-    """An HTTP server on loopback that answers its name; for /slow only once ``release`` is set."""
+    """An HTTP server on loopback that answers its name, and the request's X-Marker; for /slow only once ``release`` is
+    set."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -47,6 +48,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.server.name.encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Marker", self.headers.get("X-Marker", ""))
         self.end_headers()
         self.wfile.write(body)
 

@@ -14,7 +14,7 @@ STICKING = (
     "stick-table type ipv6 size 100k expire 1800s",
     "tcp-request content set-var(txn.server) src,map_ip(pool.map)",
     "acl known var(txn.server) -m found",
-    "use-server %[var(txn.server)] if known",
+    "use-server '%[var(txn.server)]' if known",
     "stick on src",
 )
 

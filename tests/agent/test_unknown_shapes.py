@@ -48,11 +48,11 @@ def test_nothing_added_is_nothing_unknown() -> None:
 
 
 def test_a_line_that_haproxy_would_refuse_is_refused(agent: AgentRig, recipe: Recipe) -> None:
-    """A new line with a word that HAProxy does not know changes nothing; a known one enters without a reload."""
+    """A new line that HAProxy cannot make sense of changes nothing; a known one enters without a reload."""
     agent.ensure()
     agent.push(recipe.at(1))
     first = recipe.members[0]
-    bad = Member("gamma", first.port, options="no-such-word")
+    bad = Member("gamma", first.port, options="track no/such")
     assert agent.try_push(recipe.but(members=(*recipe.members, bad)).at(2)).status_code == 422
     good = Member("gamma", first.port, options=first.options)
     assert agent.push(recipe.but(members=(*recipe.members, good)).at(3)).method == "runtime"

@@ -26,7 +26,7 @@ def make_bundle(
     extra: str = "",
     backend: tuple[str, ...] = (),
 ) -> Bundle:
-    """A frontend on 127.0.0.1 whose answer to every request is ``answer``, and a backend with as many servers as there
+    """A frontend on 127.0.0.1 that sends every request to ``answer``, and a backend with as many servers as there
     are weights, which no request reaches. ``extra`` is one more line of the frontend, ``backend`` are more of the
     backend."""
     servers = tuple(
@@ -44,7 +44,7 @@ def make_bundle(
     lines = [
         "frontend listener",
         '    bind "fd@${PORTICO_BIND_0}"',
-        f'    http-request return status 200 content-type text/plain string "{answer}" if {{ path / }}',
+        f"    http-request redirect location {answer} code 302",
         *([f"    {extra}"] if extra else []),
         "    default_backend pool",
         "backend pool",

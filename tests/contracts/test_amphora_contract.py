@@ -206,7 +206,7 @@ class AmphoraContract(ABC):
         first = Sessions((ServerClients("pool", "member-1", ("10.0.0.1", "10.0.0.2")),))
         amphorae.give_sessions(endpoint, first)
         assert amphorae.sessions(endpoint) == first
-        table = ("stick-table type string len 40 size 1k expire 1h", "stick on src")
+        table = ("stick-table type string len 40 size 100k expire 3600s", "stick on src")
         amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port, weights=(1, 1), backend=table))
         assert as_pairs(amphorae.sessions(endpoint)) == {("10.0.0.1", "member-1"), ("10.0.0.2", "member-1")}
 
@@ -272,10 +272,10 @@ class AmphoraContract(ABC):
             pytest.skip("no daemon judges")
         amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
         before = amphorae.state(endpoint)
-        bad = make_bundle(endpoint.amphora_id, 2, port, answer="bad", extra="no-such-directive-as-this")
+        bad = make_bundle(endpoint.amphora_id, 2, port, answer="bad", extra="acl no-such-thing path -m reg -- (")
         with pytest.raises(ConfigurationRefused) as refusal:
             amphorae.push(endpoint, bad)
-        assert "no-such-directive-as-this" in refusal.value.log
+        assert "no-such-thing" in refusal.value.log
         assert amphorae.state(endpoint) == before
         assert ask(port) == "one"
         assert amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port, answer="two")).method == "reload"
@@ -311,8 +311,8 @@ class AmphoraContract(ABC):
 
 
 def ask(port: int) -> str:
-    """The answer of the listener on this port, over a connection of its own."""
-    return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=10).text
+    """Where the listener on this port sends a request, over a connection of its own."""
+    return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=10).headers["location"]
 
 
 class TestAgentAmphorae(AmphoraContract):

@@ -107,7 +107,7 @@ def test_amphorae_outlive_the_agent(host: Host) -> None:
             os.kill(agent.pid, signal.SIGKILL)
         else:
             agent.stop()
-        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text == "one"
+        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).headers["location"] == "one"
         wait_until_ended(agent.pid)
         after = host.ensure()
         assert after.started

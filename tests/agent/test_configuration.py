@@ -1,0 +1,172 @@
+"""The grammar of configurations: what is rendered is in it, all that is in it is rendered, and no spelling gets
+anything else through."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portico_wire import Bundle, WireError
+from portico_wire.configuration import LINES, SECTIONS, SERVER_OPTIONS, is_server
+from tests.agent.bundles import Member, Recipe
+from tests.render.words import Unreadable, split_words
+
+GOLDENS = sorted((Path(__file__).parents[1] / "golden" / "cases").glob("*.cfg"))
+RENDERED = sorted({line for file in GOLDENS for line in file.read_text().split("\n") if line})
+RECIPE = Recipe(8080, (Member("alpha", 9001),))
+FOREIGN = (
+    *("global", "peers x", "program x", "userlist u", "ring r", "mailers m", "resolvers r", "cache c", "listen x"),
+    *("http-errors e", "fcgi-app a", "crt-store c", "traces", "log-forward l", "log-profile p", "acme x"),
+    *("defaults x", "frontend a b", "backend a from x", ".if 1", ".endif", ".notice x", "default-server check"),
+    *("lua-load /x", "stats enable", "stats socket /x", "log /dev/log local0", "setenv A b", "chroot /", "user root"),
+    *("http-request use-service lua.x", "http-request lua.x", "http-request return status 200 file /etc/shadow"),
+    *(
+        "http-request set-header A %[env(PATH)]",
+        "http-request redirect location %[env(HOME)] code 302",
+        "errorfile 503 /x",
+    ),
+    *("bind :80", "bind unix@/x", "bind fd@1", "bind /etc/x", "source 10.0.0.1", "filter spoe engine e config /x"),
+    *("external-check command /bin/sh", "external-check path /x", "use-server x if known", "dispatch 10.0.0.1:80"),
+    *(
+        "server x 10.0.0.1:80 weight 1",
+        "server-template x 5 a:80",
+        "http-check send meth GET uri-lf x",
+        "no option httpchk",
+    ),
+    *(
+        "acl a path -f /etc/shadow",
+        "acl a path -m str -f /etc/passwd",
+        "acl a env(PATH) -m str -- x",
+        "acl a path -M -f x",
+    ),
+    *("tcp-request content set-var(proc.x) src", "tcp-request content set-var(txn.server) src,map_ip(/etc/passwd)"),
+    *(
+        "use_backend b if { env(X) -m found }",
+        "http-request deny if { path / }",
+        "option http-server-close",
+        "unique-id-format x",
+    ),
+)
+"""Lines that no controller writes, in their plain spelling."""
+
+
+def judge(line: str) -> bool:
+    """Whether a bundle with this line in it is taken."""
+    bundle = RECIPE.at(1)
+    text = bundle.haproxy.replace("    default_backend pool\n", f"    default_backend pool\n{line}\n")
+    try:
+        Bundle.from_dict(replace(bundle, haproxy=text).to_dict())
+    except WireError:
+        return False
+    return True
+
+
+def words_of(pattern: str) -> set[str]:
+    """The words that a pattern spells out."""
+    text = re.sub(r"\\.|\[[^\]]*\]|\(\?:|[A-Z_]{2,}", " ", pattern)
+    return set(re.findall(r"[a-z][a-z0-9-]+", text))
+
+
+def test_everything_in_the_grammar_is_rendered_by_some_golden() -> None:
+    """What nobody needs is not allowed: each word of each pattern stands in a golden file."""
+    seen = set(re.findall(r"[a-z][a-z0-9-]+", "\n".join(RENDERED)))
+    for pattern in (*SECTIONS, *LINES, *SERVER_OPTIONS):
+        assert words_of(pattern) <= seen, pattern
+
+
+def test_every_line_that_is_rendered_is_in_the_grammar() -> None:
+    """Alone, in a bundle that has the sockets and servers that it names."""
+    bind = next(iter(RECIPE.at(1).binds))
+    for line in RENDERED:
+        if line.startswith("    server "):
+            assert is_server(line.strip()), line
+        elif line.startswith("    bind "):
+            assert judge(re.sub(r"PORTICO_BIND_\w+", bind.name, line)), line
+            assert not judge(line), line
+        else:
+            assert judge(line), line
+
+
+SPELLINGS = ("'{}'", '"{}"', "\\{}", "''{}", "{}''", '""{}', "{}\\\n", " {}", "{} ", "\t{}", "{} #")
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_no_foreign_line_is_taken_however_it_is_spelled(foreign: str) -> None:
+    """Quoted, escaped, indented or followed by a comment: it is not a line that agents know."""
+    words = foreign.split(" ")
+    for indent in ("", "    ", "  ", "\t"):
+        assert not judge(indent + foreign)
+        for position, word in enumerate(words):
+            cut = word[:2] + "''" + word[2:]
+            for spelled in (cut, *(spelling.format(word) for spelling in SPELLINGS)):
+                line = indent + " ".join([*words[:position], spelled, *words[position + 1 :]])
+                assert not judge(line), line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '    option "external-check"',
+        "    option external''-check",
+        "    opt\\ion external-check",
+        "    option  external-check",
+    ],
+)
+def test_pings_have_one_spelling(line: str) -> None:
+    """The one that an agent without them looks for."""
+    assert not judge(line)
+    assert judge("    option external-check")
+
+
+@st.composite
+def respelled(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """A line that is rendered, or a foreign one, with its words spelled in some way; and the words."""
+    line = draw(st.sampled_from([*(line for line in RENDERED if " server " not in line), *FOREIGN]))
+    words = split_words(line)
+    indent = draw(st.sampled_from(["", "    ", "  ", "\t"]))
+    ways = (
+        lambda word: word,
+        lambda word: "'" + word.replace("'", "'\\''") + "'",
+        lambda word: '"' + re.sub(r'([\\"$])', r"\\\1", word) + '"',
+        lambda word: re.sub(r"(.)", r"\\\1", word),
+        lambda word: word[:1] + "''" + word[1:],
+    )
+    spelled = [draw(st.sampled_from(ways))(word) for word in words]
+    return indent + draw(st.sampled_from([" ", "  "])).join(spelled), words
+
+
+@given(respelled())
+def test_what_is_taken_is_what_it_says(case: tuple[str, list[str]]) -> None:
+    """A line that is taken, HAProxy reads as one that is rendered: its keywords stand there without any quoting."""
+    line, _ = case
+    if not judge(line):
+        return
+    words = split_words(line)
+    bare = line.strip().split(" ")
+    assert bare[0] == words[0]
+    heads = {tuple(split_words(one)[:2]) for one in RENDERED}
+    assert words[0] in {head[0] for head in heads}
+    if words[0] in ("option", "timeout", "balance", "mode", "http-request", "tcp-request", "external-check", "stick"):
+        assert bare[1] == words[1]
+        assert tuple(words[:2]) in heads
+
+
+@given(
+    st.text(max_size=60), st.sampled_from(["", "    ", "    option ", "    acl a path -m str -- ", "    http-request "])
+)
+def test_no_text_gets_through_as_something_else(text: str, before: str) -> None:
+    """Whatever it is, a line that is taken begins with a word that is rendered."""
+    line = before + text
+    if not judge(line):
+        return
+    try:
+        words = [split_words(one) for one in line.split("\n")]
+    except Unreadable as error:
+        raise AssertionError("taken, and HAProxy cannot read it") from error
+    first = {split_words(one)[0] for one in RENDERED}
+    assert all(one[0] in first for one in words if one)
