@@ -89,7 +89,7 @@ def _compiled(*patterns: str) -> re.Pattern[str]:
     """A pattern that any of these matches, each with its placeholders filled in."""
     text = "|".join(f"(?:{pattern})" for pattern in patterns)
     for name, part in _PARTS.items():
-        text = re.sub(rf"\b{name}\b", lambda _, part=part: part, text)
+        text = re.sub(rf"\b{name}\b", part.replace("\\", r"\\"), text)
     return re.compile(text)
 
 
