@@ -13,6 +13,12 @@ LBS = COLLECTION["loadbalancer"]
 UPPER = "6E0E1B8C-3F2A-4D6E-9A55-1C1A6F0D2BAB"
 _TEXTS = {"name": " Wéb  ", "description": "  a  B é ", "admin_state_up": False, "tags": ["b", "", "a", "A ", "é", "b"]}
 _NAMELESS = {"admin_state_up": False, "tags": ["z", "", "a"]}
+_CIPHERS = {
+    "tls_ciphers": "HIGH:!aNULL",
+    "tls_versions": ["TLSv1.3", "TLSv1.1", "TLSv1.2"],
+    "alpn_protocols": ["http/1.1", "h2"],
+}
+"""Kept for when TLS is switched on."""
 SENT: dict[str, dict[str, Any]] = {
     "loadbalancer": {
         **_TEXTS,
@@ -34,6 +40,12 @@ SENT: dict[str, dict[str, Any]] = {
         "timeout_tcp_inspect": 4,
         "insert_headers": {"X-Forwarded-Port": "TRUE", "X-Forwarded-For": "False"},
         "allowed_cidrs": ["2001:DB8:0::/33", "2001:db8:0:0::/32", "2001:db8::1"],
+        **_CIPHERS,
+        **dict.fromkeys(("default_tls_container_ref", "client_ca_tls_container_ref", "client_crl_container_ref"), ""),
+        "sni_container_refs": [],
+        "client_authentication": "NONE",
+        "hsts_include_subdomains": False,
+        "hsts_preload": False,
     },
     "pool": {
         **_TEXTS,
@@ -45,6 +57,9 @@ SENT: dict[str, dict[str, Any]] = {
             "persistence_timeout": None,
             "persistence_granularity": None,
         },
+        **_CIPHERS,
+        **dict.fromkeys(("tls_container_ref", "ca_tls_container_ref", "crl_container_ref"), ""),
+        "tls_enabled": False,
     },
     "member": {
         "name": _TEXTS["name"],
@@ -98,21 +113,14 @@ CHANGED: dict[str, dict[str, Any]] = {
     "rule": {"key": "x-ODD", "value": "VaLue", "tags": [""]},
 }
 """Root to odd values of what an update may say."""
-TLS = {
-    *("default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref", "client_crl_container_ref"),
-    *("client_authentication", "hsts_max_age", "hsts_include_subdomains", "hsts_preload"),
-    *("tls_enabled", "tls_container_ref", "ca_tls_container_ref", "crl_container_ref"),
-    *("tls_ciphers", "tls_versions", "alpn_protocols"),
-}
-"""What has no use before TLS is built."""
 ELSEWHERE = {
     "loadbalancer": {
         *("flavor_id", "availability_zone"),  # of objects that have to be there (test_offers)
         *("vip_qos_policy_id", "vip_sg_ids"),  # of networks that have them
         "project_id",  # the caller's own
     },
-    "listener": {"default_pool_id", "project_id", *TLS},
-    "pool": {"project_id", *TLS},
+    "listener": {"default_pool_id", "project_id", "hsts_max_age"},  # of TLS that is done (test_known_at_once)
+    "pool": {"project_id"},
     "member": {"description", "project_id"},
     "healthmonitor": {"description", "project_id"},
     "l7policy": {"redirect_pool_id", "redirect_prefix", "project_id"},

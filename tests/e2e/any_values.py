@@ -31,7 +31,12 @@ _SECONDS = st.sampled_from([1, 5, 2147483])
 _PERIODS = st.integers(1, 10) | st.just(2147483)
 _COUNTS = st.integers(1, 10)
 _ADDRESSES = st.sampled_from(
-    ["127.0.0.1", "127.0.0.66", "10.0.0.1", "192.0.2.255", "2001:db8::1", "fd12:3456::a:b", "::1", "64:ff9b::c000:201"]
+    [
+        *("127.0.0.1", "127.0.0.66", "10.0.0.1", "192.0.2.255", "2001:db8::1", "fd12:3456::a:b", "::1"),
+        # Spelled as nobody would, and special ones, which are refused.
+        *("2001:0DB8:0:0:0:0:0:0002", "2001:db8::0:3", "FD12:3456::A:C", "::ffff:10.0.0.2"),
+        *("64:ff9b::c000:201", "0.0.0.1", "169.254.169.254", "fd00:ec2::254", "2002:7f00:1::"),
+    ]
 )
 _PATHS = st.text(string.ascii_letters + string.digits + "._~:/?#[]@!$&'()*+,;=%-", max_size=20).map("/{}".format)
 _NAMES = st.sampled_from(["www.example.com", "a", "10.0.0.1", "x-1.example.", ".".join(["x" * 63] * 3)])
@@ -45,7 +50,7 @@ _REFERENCES = st.sampled_from([None, "", "", "", "https://keys.example/v1/contai
 _OWN: Values = {
     "name": _TEXT,
     "admin_state_up": st.sampled_from([True, True, False]),
-    "tags": st.lists(st.text(_PRINTABLE, min_size=1, max_size=8), max_size=3),
+    "tags": st.lists(st.text(_PRINTABLE, max_size=8) | st.just(""), max_size=3),
 }
 _DESCRIBED: Values = {**_OWN, "description": _TEXT}
 _PERSISTENCE = st.one_of(
@@ -61,7 +66,10 @@ _HEADERS = st.dictionaries(
     st.sampled_from(["X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto"]),
     st.sampled_from(["true", "false", "True", "FALSE"]),
 )
-_NETWORKS = st.sampled_from(["0.0.0.0/0", "127.0.0.0/8", "10.1.2.0/24", "192.0.2.7/32"])
+_NETWORKS = st.sampled_from(
+    ["0.0.0.0/0", "127.0.0.0/8", "10.1.2.0/24", "192.0.2.7/32", "10.9.9.9/8", "192.0.2.8", "2001:DB8:0::1/32"]
+)
+_EXPRESSIONS = st.text("ab/.*+?()[]{}|^$\\,12-", min_size=1, max_size=8)
 
 REQUIRED: Mapping[str, Values] = {
     "load_balancer": {},
@@ -83,7 +91,12 @@ REQUIRED: Mapping[str, Values] = {
     "l7rule": {
         "type": st.sampled_from(["HOST_NAME", "PATH", "FILE_TYPE", "HEADER", "COOKIE", "SSL_CONN_HAS_CERT"]),
         "compare_type": st.sampled_from(["REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS", "EQUAL_TO"]),
-        "value": st.sampled_from(["/admin", "www.example.com", "jpg", "-i", "a'b", "%[src]", "$HOME"]),
+        "value": st.one_of(
+            st.sampled_from(["/admin", "www.example.com", "jpg", "-i", "a'b", "%[src]", "$HOME"]),
+            st.sampled_from(['"gold plus"', "'a'", "a\\ b", '"', "a b", "www.example.com:8080", "[2001:db8::1]:80"]),
+            st.sampled_from([".jpg", "tar.gz", r"\.(jpg|png)$", "^/api/v[0-9]+/", "(a+)+$", "(?i)^x", "a{70000}"]),
+            _EXPRESSIONS,
+        ),
     },
 }
 """By kind: what each request has. Ports, and the objects that others name, are the test's."""
