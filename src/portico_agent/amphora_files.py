@@ -98,10 +98,10 @@ class AmphoraFiles:
         (self.path / SESSIONS).write_text(json.dumps(sessions.to_dict()))
 
     def kept_sessions(self) -> Sessions:
-        """What was kept. Raises OSError or ValueError."""
+        """What was kept; nothing where it cannot be read, for it was not flushed to the disk. Raises OSError."""
         try:
             return Sessions.from_dict(json.loads((self.path / SESSIONS).read_bytes()))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return Sessions()
 
     def forget_sessions(self) -> None:

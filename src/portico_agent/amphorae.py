@@ -152,7 +152,7 @@ class Amphorae:
             if running is None:
                 return amphora.files.kept_sessions()
             return read_sessions(amphora.files.generation_path(running.generation))
-        except (OSError, ValueError) as exc:
+        except OSError as exc:
             raise Unavailable(f"the sessions cannot be read: {exc}") from exc
 
     async def give_sessions(self, amphora_id: str, sessions: Sessions) -> None:

@@ -75,6 +75,15 @@ def test_a_process_that_is_started_again_goes_by_its_own_table(agent: AgentRig, 
     assert not (home / "sessions.json").exists()
 
 
+def test_kept_sessions_that_a_power_cut_spoiled_are_none(agent: AgentRig, sticking: Recipe) -> None:
+    """The amphora serves, and knows nobody."""
+    agent.ensure()
+    (agent.directory / "amphorae" / "amphora-1" / "sessions.json").write_text('{"servers": [')
+    assert agent.sessions() == Sessions()
+    agent.push(sticking.at(1))
+    assert clients_of(agent) == {}
+
+
 def test_an_agent_that_dies_while_all_wait_leaves_nobody_waiting(agent: AgentRig, sticking: Recipe) -> None:
     """Both processes take no connections when it is killed; started again, it has the first one's configuration serve,
     to the same servers."""
