@@ -12,7 +12,8 @@ answers those whose connections it keeps. So of two changes in a row the second 
   and it serves. Connections that come in between wait in the sockets' backlog.
 
 What is lost is a session that begins with an answer of the old process after that.
-Measured with HAProxy 2.6 and 2.8: 10,000 entries are read in 10 ms and written in 70 ms.
+Measured with HAProxy 2.6 and 2.8: a reload takes 250 ms more with 10,000 clients, 2.5 s more with 90,000; the part in
+which connections wait is a tenth of that.
 """
 
 from __future__ import annotations
@@ -104,11 +105,11 @@ class Handover:
         _set_tables(self._new, self._names, {table: self._of(table) for table in self._names.tables})
         if self._old is None:
             return
-        _add_to_maps(self._old, self._old_names, self._clients)
+        _fill_maps(self._old, self._old_names, self._clients)
         _tell(self._old, _pause_commands(self._old_names))
         later = self._learn(read_clients(self._old, self._old_names))
         _set_tables(self._new, self._names, {table: _of_pool(table, later) for table in self._names.tables})
-        _add_to_maps(self._old, self._old_names, later)
+        _change_maps(self._old, self._old_names, later)
 
     def resume(self) -> None:
         """Have the process serve. Raises OSError."""
@@ -209,15 +210,21 @@ def _set_tables(process: StatsSocket, names: Names, clients: Clients) -> None:
         )
 
 
-def _add_to_maps(process: StatsSocket, names: Names, clients: Clients) -> None:
+def _fill_maps(process: StatsSocket, names: Names, clients: Clients) -> None:
     """Have a process send these clients to these servers whatever becomes of its tables. Raises OSError."""
     for table in names.tables:
+        path, known = map_file(table), clients.get(table, {})
+        adding = [f"add map {path} {_in_a_map(key)} {server}" for key, server in known.items()]
+        _tell(process, [f"clear map {path}", *adding])
+
+
+def _change_maps(process: StatsSocket, names: Names, clients: Clients) -> None:
+    """The same for a few that have come since. (To find what is to be replaced, HAProxy reads the whole map.) Raises
+    OSError."""
+    for table in names.tables:
         path = map_file(table)
-        commands = (
-            (f"del map {path} {_in_a_map(key)}", f"add map {path} {_in_a_map(key)} {server}")
-            for key, server in clients.get(table, {}).items()
-        )
-        _tell(process, [command for pair in commands for command in pair])
+        for key, server in clients.get(table, {}).items():
+            _tell(process, [f"del map {path} {_in_a_map(key)}", f"add map {path} {_in_a_map(key)} {server}"])
 
 
 def _of_pool(table: str, clients: Clients) -> Mapping[str, str]:
