@@ -22,7 +22,7 @@ from portico.tasks.amphora import (
     RetireLeftovers,
 )
 from portico.tasks.configuration import PushConfiguration
-from portico.tasks.sessions import CarryLaterSessions, CarrySessions
+from portico.tasks.sessions import carry_sessions
 from portico.tasks.vip import PlugVips
 from portico.tasks.work import Work
 
@@ -49,15 +49,15 @@ class DeleteAmphora(OperationFlow):
 def replace_amphora(work: Work, old: Amphora, subject: str) -> linear_flow.Flow:
     """The replacement serves before the old one goes: a sub-flow for one amphora of a load balancer, called ``subject``
     in the names of its tasks."""
-    carry = CarrySessions(work, old, subject)
+    before, after = carry_sessions(work, old, subject)
     return linear_flow.Flow(f"ReplaceAmphora[{subject}]").add(
         # Make: a spare or a new one, plugged and configured beside the old one, which still serves.
         ObtainReplacement(work, old, subject),
         BuildAmphora(work, Priority.FAILOVER, AmphoraStatus.ALLOCATED, subject),
         PlugVips(work, subject),
-        carry,
+        *before,
         PushConfiguration(work, subject),
-        CarryLaterSessions(work, carry, subject),
+        *after,
         # Break: the old one finishes what it has, and goes.
         RetireAmphora(work, old.id, subject),
     )

@@ -15,13 +15,21 @@ _REMEMBERED = (PersistenceType.SOURCE_IP, PersistenceType.APP_COOKIE)
 """What amphorae remember; the cookie of HTTP_COOKIE says it all by itself."""
 
 
+def carry_sessions(work: Work, replaced: Amphora, subject: str) -> tuple[list[WorkTask], list[WorkTask]]:
+    """The tasks around the first push of an amphora that replaces another one: none where nothing is remembered."""
+    if not replaced.agent_url or not any(pool.persistence_type in _REMEMBERED for pool in work.tree.pools):
+        return [], []
+    carry = CarrySessions(work, Endpoint(replaced.id, replaced.agent_url), subject)
+    return [carry], [CarryLaterSessions(work, carry, subject)]
+
+
 class CarrySessions(WorkTask):
     """The replacement will know the clients of the amphora that it replaces when it begins to serve.
 
     It is not worth failing for: often the old one is broken, and then its clients are moved. Asked once, not again.
     """
 
-    def __init__(self, work: Work, replaced: Amphora, subject: str | None = None) -> None:
+    def __init__(self, work: Work, replaced: Endpoint, subject: str | None = None) -> None:
         super().__init__(work, subject)
         self._replaced = replaced
         self._is_lost = False
@@ -31,19 +39,18 @@ class CarrySessions(WorkTask):
         self.carry_to(amphora_id)
 
     def carry_to(self, amphora_id: str) -> None:
-        """What the old one knows now; nothing where it did not answer before, or nothing is remembered."""
-        work, replaced = self.work, self._replaced
-        pools = work.tree.pools
-        if self._is_lost or not replaced.agent_url or not any(pool.persistence_type in _REMEMBERED for pool in pools):
+        """What the old one knows now; nothing where it did not answer before."""
+        if self._is_lost:
             return
+        work, amphorae = self.work, self.work.services.amphorae
         [url] = [amphora.agent_url for amphora in work.stored.amphorae if amphora.id == amphora_id]
         work.check()
         try:
-            sessions = work.services.amphorae.sessions(Endpoint(replaced.id, replaced.agent_url))
-            work.services.amphorae.give_sessions(Endpoint(amphora_id, url or ""), sessions)
+            amphorae.give_sessions(Endpoint(amphora_id, url or ""), amphorae.sessions(self._replaced))
         except DriverError as error:
             self._is_lost = True
-            log.warning("sessions are lost", amphora=replaced.id, replacement=amphora_id, reason=str(error))
+            replaced = self._replaced.amphora_id
+            log.warning("sessions are lost", amphora=replaced, replacement=amphora_id, reason=str(error))
 
 
 class CarryLaterSessions(WorkTask):
