@@ -6,7 +6,7 @@ import http.client
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -15,16 +15,25 @@ from tests.e2e.servers import Origin
 from tests.e2e.stage import PATIENCE, Web, build_web
 
 CLIENTS = 12
-BY_ADDRESS = {"type": "SOURCE_IP"}
-BY_COOKIE = {"type": "APP_COOKIE", "cookie_name": "session"}
-WAYS = pytest.mark.parametrize("persistence", [BY_ADDRESS, BY_COOKIE], ids=["by address", "by cookie"])
+
+
+class Way(NamedTuple):
+    """How clients are told apart, and what the listener and its pool speak."""
+
+    persistence: dict[str, Any]
+    protocol: str = "HTTP"
+
+
+BY_ADDRESS, BY_COOKIE = Way({"type": "SOURCE_IP"}), Way({"type": "APP_COOKIE", "cookie_name": "session"})
+OVER_TCP = Way({"type": "SOURCE_IP"}, "TCP")
+WAYS = pytest.mark.parametrize("way", [BY_ADDRESS, BY_COOKIE, OVER_TCP], ids=["by address", "by cookie", "over TCP"])
 
 
 class Clients:
     """Clients that have come once, and the member that served each of them."""
 
-    def __init__(self, web: Web, persistence: dict[str, Any]) -> None:
-        self._web, self._by_cookie = web, persistence == BY_COOKIE
+    def __init__(self, web: Web, way: Way) -> None:
+        self._web, self._by_cookie = web, way == BY_COOKIE
         self._cookies: dict[int, str] = {}
         self.served = {number: self._first(number) for number in range(CLIENTS)}
         assert len(set(self.served.values())) == 2
@@ -81,19 +90,18 @@ class Clients:
             thread.join()
 
 
-def build(portico: Embedded, origins: list[Origin], persistence: dict[str, Any]) -> Web:
+def build(portico: Embedded, origins: list[Origin], way: Way) -> Web:
     """A load balancer of two members that keeps sessions."""
-    return build_web(portico, origins[:2], pool={"protocol": "HTTP", "session_persistence": persistence})
+    pool = {"protocol": way.protocol, "session_persistence": way.persistence}
+    return build_web(portico, origins[:2], listener={"protocol": way.protocol}, pool=pool)
 
 
 @WAYS
-def test_nobody_moves_through_changes_in_a_row(
-    portico: Embedded, origins: list[Origin], persistence: dict[str, Any]
-) -> None:
+def test_nobody_moves_through_changes_in_a_row(portico: Embedded, origins: list[Origin], way: Way) -> None:
     """Each of several changes, every one a new process, finds all clients where they were, and so does a member more or
     less: also those who come while it is made."""
-    web = build(portico, origins, persistence)
-    clients = Clients(web, persistence)
+    web = build(portico, origins, way)
+    clients = Clients(web, way)
     with clients.coming() as moved:
         for number in range(4):
             portico.worker.update_listener(web.listener, {"timeout_client_data": 51000 + number})
@@ -108,13 +116,11 @@ def test_nobody_moves_through_changes_in_a_row(
 
 
 @WAYS
-def test_nobody_moves_who_keeps_a_connection(
-    portico: Embedded, origins: list[Origin], persistence: dict[str, Any]
-) -> None:
+def test_nobody_moves_who_keeps_a_connection(portico: Embedded, origins: list[Origin], way: Way) -> None:
     """Whose connection the process before still keeps, who is answered by that one: by the same member, and by it
     again afterwards."""
-    web = build(portico, origins, persistence)
-    clients = Clients(web, persistence)
+    web = build(portico, origins, way)
+    clients = Clients(web, way)
     with ExitStack() as stack:
         kept = {number: stack.enter_context(clients.connection(number)) for number in range(CLIENTS)}
         for number, ask in kept.items():
@@ -126,10 +132,10 @@ def test_nobody_moves_who_keeps_a_connection(
 
 
 @WAYS
-def test_nobody_moves_through_a_failover(portico: Embedded, origins: list[Origin], persistence: dict[str, Any]) -> None:
+def test_nobody_moves_through_a_failover(portico: Embedded, origins: list[Origin], way: Way) -> None:
     """A new amphora knows the clients of the one that it replaces, twice in a row, and of a whole load balancer."""
-    web = build(portico, origins, persistence)
-    clients = Clients(web, persistence)
+    web = build(portico, origins, way)
+    clients = Clients(web, way)
 
     portico.worker.failover_amphora(web.amphora())
     assert clients.moved() == []

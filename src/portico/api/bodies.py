@@ -64,14 +64,6 @@ def parse_root(raw: bytearray, root: str, most: int) -> Any:
     return body[root]
 
 
-def parse_object(raw: bytearray, root: str, most: int) -> dict[str, Any]:
-    """The object that a body holds under its one key; see ``parse_root``. Raises InvalidInput."""
-    value = parse_root(raw, root, most)
-    if not isinstance(value, dict):
-        raise InvalidInput(root, "must be an object")
-    return value
-
-
 def own_values(view: View, fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of an object of this kind, as the caller gave them, in their fields' types.
 

@@ -10,13 +10,13 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from portico.api.bodies import own_values, parse_object, parse_root, read_body
+from portico.api.bodies import own_values, parse_root, read_body
 from portico.api.faults import answer
 from portico.api.gate import state_of
 from portico.api.identity import Authenticator, Identity
 from portico.api.policy import Policy
 from portico.api.queries import cut, page_links, parse_fields, parse_query
-from portico.errors import Forbidden
+from portico.errors import Forbidden, InvalidInput
 from portico.resources.view import View
 from portico.settings import Settings
 from portico.store.database import Database
@@ -135,7 +135,10 @@ class Call:
 
     def object(self, root: str) -> dict[str, Any]:
         """The object in the body. Raises InvalidInput."""
-        return parse_object(self.raw, root, self.context.settings.api.max_body_values)
+        value = self.root(root)
+        if not isinstance(value, dict):
+            raise InvalidInput(root, "must be an object")
+        return value
 
     def object_of_somewhere(self, root: str, rule: str) -> dict[str, Any]:
         """The object in a body that says itself which project it is about, before which nobody can be authorized for
