@@ -69,6 +69,7 @@ HARD: list[tuple[str, str]] = [
     (r"^/(a|b)*$", "/" + "ab" * (_LENGTH // 2)),
     (r"^/(?:ab)+$", "/" + "ab" * (_LENGTH // 2)),
     (r"^/(foo|bar)+/x$", "/" + "foobar" * (_LENGTH // 6 - 1) + "/x"),
+    (r"^/static/.*\.(css|js)(;.*)?$", "/static/" + ".css" * (_LENGTH // 4 - 20) + ".js;" + ".js" * 10),
     (r"([a-z0-9-]+\.)?evil\.com$", "/" + "a" * (_LENGTH - 20) + ".evil.com"),
     (r"/[^/]+/[^/]+/x", "/" + "a/" * (_LENGTH // 2 - 1) + "x"),
     (r"[a-z]+[0-9]+\.php", "/" + "a" * (_LENGTH - 10) + "1.php"),

@@ -18,6 +18,7 @@ matches the same, and spares them what is of no use (only whether something matc
   (``[^/]++/``).
 - A repetition in front of ``.*`` takes as little as it may; so does one that an expression begins with where it may
   begin anywhere: ``[a-z]+@`` is ``[a-z]@``.
+- ``.*$`` at the end says nothing, and ``(x.*)?$`` is ``(x|$)``.
 - What stands between two ``.*`` is wanted at the first place only, ``(?>.*?between)``, where that is enough
   (``regular_expression_places``). So is what stands in front of the first ``.*`` and may begin anywhere.
 """
@@ -28,7 +29,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations, pairwise
 from typing import TypeAlias
 
-from portico.resources.regular_expression import ANYTHING, DOT, InvalidExpression, Item, parse
+from portico.resources.regular_expression import ANYTHING, DOT, END, InvalidExpression, Item, parse
 from portico.resources.regular_expression_places import has_one_end, is_first_place_enough
 
 LONGEST = 15_360
@@ -64,6 +65,8 @@ def engine_spelling(text: str) -> str:
         raise InvalidExpression(None, f"must not have more than {MAX_SIZE} parts, those of repeated groups multiplied")
     edits: list[_Edit] = []
     branches = [flat for branch in branches for flat in _flat_branches(branch, edits)]
+    for branch in branches:
+        _end(branch, edits)
     for branch in branches:
         _settle(branch, 0)
     for branch in branches:
@@ -167,6 +170,33 @@ def _may_be_empty(item: Item) -> bool:
 
 def _is_star(item: Item) -> bool:
     return item.characters == DOT and item.most is None and item.kind == "set"
+
+
+def _end(branch: Branch, edits: list[_Edit]) -> None:
+    """Take away a ``.*$`` that a branch ends with: texts have no line ends, so it always matches. ``(x.*)?$`` becomes
+    ``(x|$)``."""
+    if len(branch) < 2 or branch[-1].kind != "edge" or branch[-1].characters != END:
+        return
+    last, edge = branch[-2], branch[-1]
+    if _is_star(last) and last.least == 0:
+        edits.append((last.start, edge.end, 0, ""))
+        del branch[-2:]
+    elif _is_optional_to_the_end(last):
+        for inner in last.branches:
+            edits.append((inner[-1].start, inner[-1].end, 0, ""))
+            del inner[-1]
+        closing = last.repetition - 1
+        edits += [(closing, closing, 0, "|$"), (last.repetition, edge.end, 0, "")]
+        last.branches.append([edge])
+        last.least, last.repetition = 1, last.end
+        del branch[-1]
+
+
+def _is_optional_to_the_end(item: Item) -> bool:
+    """Whether it is a group like ``(x.*)?``, each of whose branches takes all that there is."""
+    if item.kind != "group" or item.opening == 0 or (item.least, item.most) != (0, 1):
+        return False
+    return all(inner and _is_star(inner[-1]) and inner[-1].least == 0 for inner in item.branches)
 
 
 def _begin(branch: Branch, edits: list[_Edit]) -> None:
