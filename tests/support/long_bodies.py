@@ -1,0 +1,14 @@
+"""Bodies of requests as long as the API takes."""
+
+from __future__ import annotations
+
+from portico.settings import Settings
+
+LONGEST = Settings().api.max_body_bytes
+
+
+def fill(before: bytes, one: bytes, after: bytes) -> bytes:
+    """A body of the greatest length: as many times ``one`` in a list as there is room for."""
+    count = (LONGEST - len(before) - len(after)) // (len(one) + 1)
+    body = before + b",".join([one] * count) + after
+    return body + b" " * (LONGEST - len(body))
