@@ -11,6 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
+from portico_agent.sessions import read_names
 from portico_wire import Bundle, Sessions, map_file
 
 MARK = "pushing"
@@ -64,8 +65,8 @@ class AmphoraFiles:
             (directory / "global.cfg").write_text(global_section)
             (directory / "haproxy.cfg").write_text(bundle.haproxy)
             (directory / "server-state").write_text(server_state)
-            for backend in bundle.backends:
-                (directory / map_file(backend.name)).touch()
+            for table in read_names(bundle.haproxy).tables:
+                (directory / map_file(table)).touch()
             # json.dump takes ten times as long as json.dumps: it never uses the C encoder.
             write_flushed(directory / "bundle.json", json.dumps(bundle.to_dict()))
         except OSError:

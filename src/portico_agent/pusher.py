@@ -263,8 +263,10 @@ class Pusher:
 
 def _answers(directory: Path, pid: int, first: list[str]) -> bool:
     """Whether the new process answers; it does ``first`` before anything else."""
+    process = StatsSocket(directory)
     try:
-        return StatsSocket(directory).process_id(first) == pid
+        process.tell(first)
+        return process.process_id() == pid
     except OSError:
         return False
 

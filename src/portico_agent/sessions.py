@@ -19,21 +19,20 @@ connections wait for 50 to 90 ms of that, or 400 to 750 ms. With few clients the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from portico_agent.logs import log
 from portico_agent.server_state import COLUMNS
 from portico_agent.stats_socket import StatsSocket
-from portico_wire import ServerClients, Sessions, map_file
+from portico_wire import Sessions, map_file
 
 Clients = Mapping[str, Mapping[str, str]]
 """By table, which is called like its backend: a client's key to the name of its server, who came last first."""
 
+_NAMED = re.compile(r"^(?:(frontend|backend) (\S+)|    stick-table )", re.MULTILINE)
 _ENTRY = re.compile(r"0x[0-9a-f]+: key=(\S+) .*\bexp=(\d+) .*\bserver_id=(\d+)(?: server_key=(\S+))?")
-_COMMANDS_AT_ONCE = 100
-"""At some 130 characters each: HAProxy reads a line of 16 KiB."""
 
 
 class Names(NamedTuple):
@@ -44,18 +43,17 @@ class Names(NamedTuple):
 
 
 def read_names(configuration: str) -> Names:
-    """The names in the text of a configuration."""
+    """The names in the text of a configuration; none where no table is."""
     frontends: list[str] = []
     tables: list[str] = []
     name = ""
-    for line in configuration.split("\n"):
-        words = line.split(" ", 2)
-        if words[0] in ("frontend", "backend"):
-            name = words[1]
-            if words[0] == "frontend":
+    if "\n    stick-table " in configuration:
+        for section, named in _NAMED.findall(configuration):
+            name = named or name
+            if section == "frontend":
                 frontends.append(name)
-        elif line.startswith("    stick-table "):
-            tables.append(name)
+            elif not section:
+                tables.append(name)
     return Names(tuple(frontends), tuple(tables))
 
 
@@ -76,9 +74,9 @@ class Handover:
         self._directory = directory
         self._names = _read_names_in(directory)
         self._new = StatsSocket(directory)
-        self._old = StatsSocket(former) if former is not None and self._names.tables else None
-        self._old_names = _read_names_in(former) if former is not None else Names((), ())
-        self._clients = {table: dict(of_table) for table, of_table in from_wire(given).items()}
+        self._old_names = _read_names_in(former) if former is not None and self._names.tables else Names((), ())
+        self._old = StatsSocket(former) if former is not None and self._old_names.tables else None
+        self._clients = given.by_client()
 
     def prepare(self) -> list[str]:
         """Before the process is started: write its maps. Returns the first commands that it is to do. Raises OSError
@@ -91,7 +89,7 @@ class Handover:
                 log("sessions not read", directory=self._directory, error=exc)
                 self._old = None
         for table in self._names.tables:
-            lines = [f"{_in_a_map(key)} {server}\n" for key, server in self._of(table).items()]
+            lines = [f"{_in_a_map(key)} {server}\n" for key, server in _of_table(table, self._clients).items()]
             (self._directory / map_file(table)).write_text("".join(lines))
         return _pause_commands(self._names) if self._is_needed() else []
 
@@ -102,31 +100,28 @@ class Handover:
             (self._directory / map_file(table)).write_text("")
         if not self._is_needed():
             return
-        _set_tables(self._new, self._names, {table: self._of(table) for table in self._names.tables})
+        _set_tables(self._new, self._names, self._clients)
         if self._old is None:
             return
         _fill_maps(self._old, self._old_names, self._clients)
-        _tell(self._old, _pause_commands(self._old_names))
+        self._old.tell(_pause_commands(self._old_names))
         later = self._learn(read_clients(self._old, self._old_names))
-        _set_tables(self._new, self._names, {table: _of_pool(table, later) for table in self._names.tables})
+        _set_tables(self._new, self._names, later)
         _change_maps(self._old, self._old_names, later)
 
     def resume(self) -> None:
         """Have the process serve. Raises OSError."""
         if self._is_needed():
             clearing = [f"clear map {map_file(table)}" for table in self._names.tables]
-            _tell(self._new, [*clearing, *_resume_commands(self._names)])
+            self._new.tell([*clearing, *_resume_commands(self._names)])
 
     def undo(self) -> None:
         """Have the old process serve again: the new one does not. Raises OSError."""
         if self._old is not None:
-            _tell(self._old, _resume_commands(self._old_names))
+            self._old.tell(_resume_commands(self._old_names))
 
     def _is_needed(self) -> bool:
         return bool(self._names.tables) and (self._old is not None or bool(self._clients))
-
-    def _of(self, table: str) -> Mapping[str, str]:
-        return _of_pool(table, self._clients)
 
     def _learn(self, clients: Clients) -> dict[str, dict[str, str]]:
         """Remember them; returns what is new."""
@@ -140,7 +135,7 @@ class Handover:
 
 def read_sessions(directory: Path) -> Sessions:
     """What the process of a generation knows of its clients; of too many, those that came last. Raises OSError."""
-    return to_wire(read_clients(StatsSocket(directory), _read_names_in(directory)))
+    return Sessions.of(read_clients(StatsSocket(directory), _read_names_in(directory)))
 
 
 def give_sessions(directory: Path, sessions: Sessions) -> None:
@@ -149,27 +144,9 @@ def give_sessions(directory: Path, sessions: Sessions) -> None:
     known = read_clients(process, names)
     more = {
         table: {key: server for key, server in clients.items() if key not in known.get(table, {})}
-        for table, clients in from_wire(sessions).items()
+        for table, clients in sessions.by_client().items()
     }
-    _set_tables(process, names, {table: _of_pool(table, more) for table in names.tables})
-
-
-def to_wire(clients: Clients) -> Sessions:
-    """As an agent tells it. An equal number of every table, where they are too many."""
-    most = Sessions.MOST_CLIENTS // max(1, len(clients))
-    groups: dict[tuple[str, str], list[str]] = {}
-    for table, known in clients.items():
-        for key in list(known)[:most]:
-            groups.setdefault((table, known[key]), []).append(key)
-    return Sessions(tuple(ServerClients(*place, tuple(keys)) for place, keys in groups.items()))
-
-
-def from_wire(sessions: Sessions) -> dict[str, dict[str, str]]:
-    """By table: key to server."""
-    found: dict[str, dict[str, str]] = {}
-    for group in sessions.servers:
-        found.setdefault(group.backend, {}).update(dict.fromkeys(group.clients, group.server))
-    return found
+    _set_tables(process, names, more)
 
 
 def read_clients(process: StatsSocket, names: Names) -> dict[str, dict[str, str]]:
@@ -200,13 +177,12 @@ def _set_tables(process: StatsSocket, names: Names, clients: Clients) -> None:
     servers = _servers(process)
     for table in names.tables:
         numbers = servers.get(table, {})
-        _tell(
-            process,
+        process.tell(
             [
                 f"set table {table} key {key} data.server_id {numbers[server]}"
-                for key, server in clients.get(table, {}).items()
+                for key, server in _of_table(table, clients).items()
                 if server in numbers
-            ],
+            ]
         )
 
 
@@ -214,24 +190,24 @@ def _fill_maps(process: StatsSocket, names: Names, clients: Clients) -> None:
     """Have a process send these clients to these servers whatever becomes of its tables. Raises OSError."""
     for table in names.tables:
         path, known = map_file(table), clients.get(table, {})
-        adding = [f"add map {path} {_in_a_map(key)} {server}" for key, server in known.items()]
-        _tell(process, [f"clear map {path}", *adding])
+        process.tell([f"clear map {path}", *(f"add map {path} {_in_a_map(key)} {known[key]}" for key in known)])
 
 
 def _change_maps(process: StatsSocket, names: Names, clients: Clients) -> None:
     """The same for a few that have come since. (To find what is to be replaced, HAProxy reads the whole map.) Raises
     OSError."""
     for table in names.tables:
-        path = map_file(table)
-        for key, server in clients.get(table, {}).items():
-            _tell(process, [f"del map {path} {_in_a_map(key)}", f"add map {path} {_in_a_map(key)} {server}"])
+        path, known = map_file(table), clients.get(table, {})
+        for key in known:
+            process.ask(f"del map {path} {_in_a_map(key)}")  # most are not there, which it says
+        process.tell([f"add map {path} {_in_a_map(key)} {known[key]}" for key in known])
 
 
-def _of_pool(table: str, clients: Clients) -> Mapping[str, str]:
+def _of_table(table: str, clients: Clients) -> Mapping[str, str]:
     """The clients of a table, or else of another one of the same pool: its name changes where listeners come to use
     the pool in other ways."""
-    if found := clients.get(table):
-        return found
+    if table in clients:
+        return clients[table]
     pool = table.partition(":")[0]
     return next((of_table for other, of_table in clients.items() if other.partition(":")[0] == pool), {})
 
@@ -258,10 +234,3 @@ def _pause_commands(names: Names) -> list[str]:
 
 def _resume_commands(names: Names) -> list[str]:
     return [f"enable frontend {name}" for name in names.frontends]
-
-
-def _tell(process: StatsSocket, commands: Iterable[str]) -> None:
-    """Send commands, many at once. Raises OSError."""
-    waiting = list(commands)
-    for start in range(0, len(waiting), _COMMANDS_AT_ONCE):
-        process.ask_all(waiting[start : start + _COMMANDS_AT_ONCE])

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from portico_agent.logs import log
 from portico_agent.unix_socket import connect_unix
 
 SOCKET_NAME = "haproxy.sock"
 
 ANSWER_SECONDS = 5.0
+
+COMMANDS_AT_ONCE = 100
+"""On one connection: nobody reads the answers before all are sent, so that very many would wait for each other."""
 
 
 class StatsSocket:
@@ -20,10 +24,16 @@ class StatsSocket:
 
     def ask(self, command: str) -> str:
         """Send one command on a connection of its own and read what HAProxy answers."""
-        return self.ask_all([command])
+        return self._ask_all([command])
 
-    def ask_all(self, commands: Sequence[str]) -> str:
-        """Send commands on one connection, 16 KiB of them at most, and read what HAProxy answers to all."""
+    def tell(self, commands: Sequence[str]) -> None:
+        """Send commands, any number of them, that HAProxy answers with nothing where it does them; what it says else is
+        logged."""
+        for start in range(0, len(commands), COMMANDS_AT_ONCE):
+            if answer := self._ask_all(commands[start : start + COMMANDS_AT_ONCE]):
+                log("HAProxy did not do all that it was told", socket=self._path, answer=answer[:200])
+
+    def _ask_all(self, commands: Sequence[str]) -> str:
         if any("\n" in command or ";" in command for command in commands):
             raise ValueError("a command must be one")
         with connect_unix(self._path, ANSWER_SECONDS) as connection:
@@ -33,9 +43,9 @@ class StatsSocket:
                 answer += data
         return answer.decode(errors="replace").strip()
 
-    def process_id(self, first: Sequence[str] = ()) -> int:
-        """The process that answers, once it has done the commands ``first``."""
-        for line in self.ask_all([*first, "show info"]).splitlines():
+    def process_id(self) -> int:
+        """The process that answers."""
+        for line in self.ask("show info").splitlines():
             if line.startswith("Pid:"):
                 return int(line.removeprefix("Pid:"))
         raise OSError("haproxy does not say its pid")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 from portico_wire.decoding import HAPROXY_NAME, Fields, WireError
@@ -47,6 +49,23 @@ class Sessions:
     """At 45 bytes each, a third of the longest body. One stick table holds as many."""
 
     servers: tuple[ServerClients, ...] = ()
+
+    @classmethod
+    def of(cls, clients: Mapping[str, Mapping[str, str]]) -> Sessions:
+        """From backend to key to server. Where they are too many, the first ones of each backend, an equal number."""
+        most = cls.MOST_CLIENTS // max(1, len(clients))
+        groups: dict[tuple[str, str], list[str]] = {}
+        for backend, servers in clients.items():
+            for key, server in islice(servers.items(), most):
+                groups.setdefault((backend, server), []).append(key)
+        return cls(tuple(ServerClients(*place, tuple(keys)) for place, keys in groups.items()))
+
+    def by_client(self) -> dict[str, dict[str, str]]:
+        """From backend to key to server."""
+        found: dict[str, dict[str, str]] = {}
+        for group in self.servers:
+            found.setdefault(group.backend, {}).update(dict.fromkeys(group.clients, group.server))
+        return found
 
     @classmethod
     def from_dict(cls, value: object) -> Sessions:

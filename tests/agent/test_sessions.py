@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from hashlib import sha1
+from http.client import HTTPConnection
+from uuid import uuid4
+
 import pytest
 
-from portico_wire import ServerClients, Sessions
+from portico_wire import Bundle, ServerClients, Sessions
 from tests.agent.bundles import Recipe
 from tests.agent.origins import fetch
 from tests.agent.rig import AgentRig, is_alive
@@ -27,7 +33,8 @@ def sticking(recipe: Recipe) -> Recipe:
 
 def clients_of(agent: AgentRig) -> dict[str, str]:
     """Each client's server."""
-    return {client: group.server for group in agent.sessions().servers for client in group.clients}
+    [clients] = agent.sessions().by_client().values() or [{}]
+    return clients
 
 
 def many(server: str) -> dict[str, str]:
@@ -37,7 +44,7 @@ def many(server: str) -> dict[str, str]:
 
 def given(clients: dict[str, str]) -> Sessions:
     """As a message."""
-    return Sessions(tuple(ServerClients("pool", server, (client,)) for client, server in clients.items()))
+    return Sessions.of({"pool": clients})
 
 
 @pytest.mark.parametrize("server", ["alpha", "beta"])
@@ -142,3 +149,56 @@ def test_too_many_clients_are_refused(plain_agent: AgentRig) -> None:
         "PUT", "/v1/amphorae/amphora-1/sessions", Sessions((ServerClients("pool", "alpha", clients),)).to_dict()
     )
     assert (answer.status_code, answer.json()["field"]) == (400, "servers")
+
+
+def test_many_clients_of_long_names_keep_their_connections(agent: AgentRig, recipe: Recipe) -> None:
+    """A backend that listeners share has a name of 73 characters, and a cookie's key has 40: told in lines that HAProxy
+    can read."""
+    name = f"{uuid4()}:{uuid4()}"
+    by_cookie = recipe.but(
+        extra=(
+            "stick-table type string len 40 size 100k expire 1800s",
+            f"tcp-request content set-var(txn.server) req.cook(session),sha1,hex,map({name}.map)",
+            "acl known var(txn.server) -m found",
+            "use-server '%[var(txn.server)]' if known",
+            "stick match req.cook(session),sha1,hex",
+        )
+    )
+    keys = [sha1(str(number).encode(), usedforsecurity=False).hexdigest().upper() for number in range(1_000)]
+    sessions = dict.fromkeys(keys, "beta")
+    agent.ensure()
+    agent.give_sessions(Sessions.of({name: sessions}))
+    agent.push(renamed(by_cookie.at(1), name))
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(closing(HTTPConnection("127.0.0.1", recipe.port, timeout=30))) for _ in range(6)
+        ]
+
+        def ask(number: int) -> str:
+            connections[number].request("GET", "/", headers={"Cookie": f"session={number}"})
+            return connections[number].getresponse().read().decode()
+
+        assert {ask(number) for number in range(6)} == {"beta"}
+        agent.push(renamed(by_cookie.but(marker="second").at(2), name))
+        assert {ask(number) for number in range(6)} == {"beta"}
+    assert clients_of(agent) == sessions
+
+
+def renamed(bundle: Bundle, name: str) -> Bundle:
+    """The bundle with another name for its backend."""
+    text = bundle.haproxy.replace("backend pool\n", f"backend {name}\n")
+    servers = tuple(replace(server, backend=name) for server in bundle.servers)
+    return replace(bundle, haproxy=text, backends=(replace(bundle.backends[0], name=name),), servers=servers)
+
+
+def test_a_load_balancer_of_many_listeners_is_paused(agent: AgentRig, sticking: Recipe) -> None:
+    """More frontends than HAProxy could read the names of in one line."""
+    bundle = sticking.at(1)
+    more = "".join(f"frontend {uuid4()}\n    mode http\n    timeout client 20s\n" for _ in range(400))
+    agent.ensure()
+    agent.give_sessions(given({"::ffff:127.0.0.1": "beta"}))
+    for version in (1, 2):
+        agent.push(
+            replace(bundle, version=version, haproxy=f"{bundle.haproxy}{more}" + "    maxconn 9\n" * (version - 1))
+        )
+        assert fetch(sticking.port)[1] == "beta"

@@ -37,7 +37,7 @@ class World:
 
 def as_pairs(sessions: Sessions) -> set[tuple[str, str]]:
     """Clients and their servers."""
-    return {(client, group.server) for group in sessions.servers for client in group.clients}
+    return {pair for clients in sessions.by_client().values() for pair in clients.items()}
 
 
 class AmphoraContract(ABC):

@@ -19,7 +19,6 @@ from portico_wire import (
     Bundle,
     PushMethod,
     PushResult,
-    ServerClients,
     Sessions,
     Statistics,
     WireError,
@@ -61,7 +60,7 @@ class NoopAmphorae:
         self._check = check
         self._lock = threading.Lock()
         self._taken: dict[str, _Taken] = {}
-        self._clients: dict[str, dict[tuple[str, str], str]] = {}  # by amphora: (backend, key) to server
+        self._clients: dict[str, dict[str, dict[str, str]]] = {}  # by amphora: backend to key to server
         self._refuses: Callable[[Bundle], bool] | None = None
         self._last_pid = 0
 
@@ -112,14 +111,12 @@ class NoopAmphorae:
         with self.faults.around("sessions"):
             self._require(endpoint.amphora_id)
             with self._lock:
-                taken, known = self._taken.get(endpoint.amphora_id), dict(self._clients.get(endpoint.amphora_id, {}))
-            groups: dict[tuple[str, str], list[str]] = {}
-            for (backend, key), server in known.items():
-                groups.setdefault((backend, server), []).append(key)
-            if taken is not None and taken.bundle.haproxy:
-                servers = {(server.backend, server.name) for server in taken.bundle.servers}
-                groups = {place: keys for place, keys in groups.items() if place in servers}
-            return Sessions(tuple(ServerClients(*place, tuple(keys)) for place, keys in groups.items()))
+                taken = self._taken.get(endpoint.amphora_id)
+                sessions = Sessions.of(self._clients.get(endpoint.amphora_id, {}))
+            if taken is None or not taken.bundle.haproxy:
+                return sessions
+            servers = {(server.backend, server.name) for server in taken.bundle.servers}
+            return Sessions(tuple(group for group in sessions.servers if (group.backend, group.server) in servers))
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
         """Remember clients that it does not know."""
@@ -127,9 +124,9 @@ class NoopAmphorae:
             self._require(endpoint.amphora_id)
             with self._lock:
                 known = self._clients.setdefault(endpoint.amphora_id, {})
-                for group in sessions.servers:
-                    for key in group.clients:
-                        known.setdefault((group.backend, key), group.server)
+                for backend, clients in sessions.by_client().items():
+                    own = known.setdefault(backend, {})
+                    own |= {key: server for key, server in clients.items() if key not in own}
 
     def restart(self, amphora_id: str) -> None:
         """Let the process die and another one serve in its place: counters start at zero."""
