@@ -229,7 +229,7 @@ def open_embedded(
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     groups.setdefault("database", DatabaseSettings(url=f"sqlite:///{root / 'portico.db'}"))
     groups.setdefault("amphora", AmphoraSettings())
-    settings = _fit_this_machine(Settings(**groups))
+    settings = _fit_this_machine(Settings.read(**groups))
     local = {"certificates": root / "certificates", "agent_url": "https://127.0.0.1:0"}
     amphora = settings.amphora.model_copy(update=local)
     ensure_local_certificates(amphora.certificates, amphora.agent_name, amphora.controller_name)

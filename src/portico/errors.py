@@ -5,6 +5,7 @@
     PorticoError
     ├── InvalidInput                 bad input: names the field and the rule; nothing was changed
     │   └── NotSupported             valid in the API, not built or not allowed here
+    ├── InvalidSettings              settings that are unknown or wrong: names each, and where it was said
     ├── NotFound                     the id names nothing
     │   ├── AmphoraNotFound  LBNotFound  ListenerNotFound  PoolNotFound
     │   ├── HMNotFound  MemberNotFound  L7PolicyNotFound  L7RuleNotFound
@@ -33,6 +34,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class PorticoError(Exception):
     """Root of the tree. ``str(error)`` is fit to be shown to a user: it never holds key material."""
@@ -59,6 +63,35 @@ class InvalidInput(PorticoError, ValueError):
 
 class NotSupported(InvalidInput):
     """The value is legal in the API but this deployment does not do it (not built, or switched off)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingFault:
+    """A setting that is unknown or wrong.
+
+    Attributes:
+        place: where it was said (a file and line, the environment); empty for a program's own argument.
+        setting: its name as it was written there: ``worker.threads``, or a variable; empty for all together.
+        rule: what it should have been. Never the value, which may be a password.
+    """
+
+    place: str
+    setting: str
+    rule: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place, self.setting, self.rule) if part)
+
+
+class InvalidSettings(PorticoError, ValueError):
+    """Settings break a rule. ``faults`` holds all that was found."""
+
+    def __init__(self, faults: Sequence[SettingFault]) -> None:
+        super().__init__(tuple(faults))
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.faults))
 
 
 class NotFound(PorticoError, LookupError):

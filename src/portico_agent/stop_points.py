@@ -1,7 +1,7 @@
 """A hook for tests: an agent that dies at a chosen point of a push.
 
-The variable PORTICO_AGENT_STOP_AT names the point; an agent that reaches it kills itself with SIGKILL, as a power cut
-would. The points, in the order of a push::
+The variable PORTICOTEST_AGENT_STOP_AT names the point; an agent that reaches it kills itself with SIGKILL, as a power
+cut would. The points, in the order of a push::
 
     prepared        the new generation's files and the mark are written
     told            (runtime) HAProxy has been told the first change
@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import signal
 
-VARIABLE = "PORTICO_AGENT_STOP_AT"
+VARIABLE = "PORTICOTEST_AGENT_STOP_AT"
 
 
 def reach(point: str) -> None:

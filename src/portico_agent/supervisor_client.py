@@ -174,7 +174,7 @@ class SupervisorClient:
 
 def _start(directory: Path) -> subprocess.Popen[bytes]:
     source = str(Path(__file__).resolve().parent.parent)
-    environment = {name: os.environ[name] for name in ("PORTICO_TEST_RUN",) if name in os.environ}
+    environment = {name: os.environ[name] for name in ("PORTICOTEST_RUN",) if name in os.environ}
     with (directory / "supervisor.log").open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", PROGRAM, str(directory), source],

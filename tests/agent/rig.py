@@ -63,7 +63,7 @@ class AgentRig:
         """Start the agent and wait until it serves. ``stop_at``: where in a push it kills itself."""
         ready = self.directory / "agent.json"
         ready.unlink(missing_ok=True)
-        environment = os.environ | ({"PORTICO_AGENT_STOP_AT": stop_at} if stop_at else {})
+        environment = os.environ | ({"PORTICOTEST_AGENT_STOP_AT": stop_at} if stop_at else {})
         self._process = process = subprocess.Popen([*self.wrapper, *self.command()], env=environment)
         wait_until(lambda: ready.exists() or process.poll() is not None, "the agent is ready")
         assert ready.exists(), "the agent ended by itself"

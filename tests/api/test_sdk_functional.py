@@ -30,8 +30,9 @@ found = [test for suite in unittest.defaultTestLoader.loadTestsFromName(module) 
 chosen = unittest.TestSuite(found[:: int(sys.argv[1])])
 sys.exit(not unittest.TextTestRunner(failfast=True).run(chosen).wasSuccessful())
 """
-EVERY = int(os.environ.get("PORTICO_SDK_EVERY", "5"))
-"""Each of them builds one of everything first, some two seconds: every fifth runs, all with ``PORTICO_SDK_EVERY=1``."""
+EVERY = int(os.environ.get("PORTICOTEST_SDK_EVERY", "5"))
+"""Each of them builds one of everything first, some two seconds: every fifth runs, all with
+``PORTICOTEST_SDK_EVERY=1``."""
 
 
 def test_the_functional_tests_of_the_sdk_pass(url: str, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, complaint: str) -> 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_worker_runs_what_was_asked_for_until_it_is_told_to_stop(upgraded: Path, processes: int) -> None:
     """What another process queues is done by ``portico worker``; SIGTERM ends it, and its processes, with status 0."""
-    settings = Settings.from_file(upgraded)
+    settings = Settings.read(upgraded)
     database = Database(settings.database)
     worker = build_worker(settings)
     requests = Requests(database, settings.validation, worker.services.notifier, network=worker.services.network)

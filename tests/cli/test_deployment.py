@@ -39,7 +39,7 @@ _NO_SERVICES = {"up", "demo", "status", "limit", "db", "certificates"}
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("PORTICO_") and name != "PORTICO_TEST_RUN"]:
+    for name in [name for name in os.environ if name.startswith("PORTICO_") and name != "PORTICOTEST_RUN"]:
         monkeypatch.delenv(name)
 
 
@@ -68,7 +68,7 @@ def group_class(name: str) -> type[BaseModel]:
 
 def test_the_example_configuration_is_valid() -> None:
     """It can be used as it is: every name in it is known and every value allowed."""
-    Settings.from_file(_EXAMPLE)
+    Settings.read(_EXAMPLE)
 
 
 def test_the_example_configuration_shows_every_setting_and_no_other() -> None:

@@ -26,7 +26,7 @@ def test_leaky(run_directory, tmp_path):
     daemonise = "import os, time; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0); time.sleep(600)"
     subprocess.run([sys.executable, "-c", daemonise], check=True)
     with open({told!r}, "w") as told:
-        told.write(f"{{os.environ['PORTICO_TEST_RUN']}} {{run_directory}}\\n")
+        told.write(f"{{os.environ['PORTICOTEST_RUN']}} {{run_directory}}\\n")
     {then}
 """
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.support.processes import describe, find_tagged, kill_all
 
-RUN_VARIABLE = "PORTICO_TEST_RUN"
+RUN_VARIABLE = "PORTICOTEST_RUN"
 
 # Seconds that processes get to end by themselves: the last test may have told one to stop a moment ago.
 _GRACE = 2.0
@@ -31,7 +31,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 class Run:
     """A test run (or a benchmark) under a reaper's watch. Starting one tags this process's future children.
 
-    ``id`` is the value of ``PORTICO_TEST_RUN``; ``directory`` is private to the run, but other users may pass through
+    ``id`` is the value of ``PORTICOTEST_RUN``; ``directory`` is private to the run, but other users may pass through
     it to what is theirs below.
     """
 

@@ -9,17 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
-from pydantic import ValidationError
 
 from portico.api import create_app
 from portico.bootstrap import Embedded, build_network, build_notifier, log_plainly, open_embedded
-from portico.cli.configuration import describe_faults, fail, read_settings
+from portico.cli.configuration import fail, fail_all, read_settings
 from portico.cli.data_directory import hold_directory
 from portico.cli.database import require_newest_schema
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.notice import count, say, welcome
 from portico.cli.stop_signals import StopSignals
-from portico.errors import PorticoError
+from portico.errors import InvalidSettings, PorticoError
 from portico.settings import Settings
 from portico.store.database import Database
 from portico.store.requests import Requests
@@ -44,8 +43,8 @@ def serve_all(directory: Path, host: str, port: int, *, keep: bool, haproxy: Pat
 def _open(directory: Path, haproxy: Path | None) -> Embedded:
     try:
         return open_embedded(directory, haproxy=haproxy)
-    except ValidationError as error:
-        fail(f"the environment: {describe_faults(error)}")
+    except InvalidSettings as error:
+        fail_all([str(fault) for fault in error.faults])
     except (PorticoError, OSError) as error:
         fail(f"Portico cannot start in {directory}: {error}")
 

@@ -165,8 +165,8 @@ class Supervisor:
     def _spawn(self, files: Files) -> Process:
         environment = {name: str(self._sockets.descriptor(key)) for name, key in files.binds.items()}
         # The rest of our environment is kept from HAProxy: a configuration can read variables.
-        if test_run := os.environ.get("PORTICO_TEST_RUN"):
-            environment["PORTICO_TEST_RUN"] = test_run
+        if test_run := os.environ.get("PORTICOTEST_RUN"):
+            environment["PORTICOTEST_RUN"] = test_run
         inherited = [self._sockets.descriptor(key) for key in files.binds.values()]
         pid = os.fork()
         if pid == 0:

@@ -1,16 +1,10 @@
-"""Settings: grouped, typed, passed in; nothing in Portico reads a global.
-
-Values come, strongest first, from arguments, from environment variables (``PORTICO_WORKER__THREADS=8``: group and name
-joined by two underscores) and from a TOML file (``Settings.from_file``). ``tests/unit/test_settings.py`` pins the
-defaults.
-"""
+"""The groups of settings, each with what it means. ``tests/unit/test_settings.py`` pins the defaults."""
 
 from __future__ import annotations
 
-import tomllib
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -20,19 +14,38 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
-    model_validator,
+    ValidationError,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic._internal._model_construction import ModelMetaclass
+
+from portico.errors import InvalidSettings
+from portico.settings.reading import explain, find_groups
+from portico.settings.urls import check_agent_url, check_database_url, check_web_url
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Checked(ModelMetaclass):
+    """What constructors refuse is a ``PorticoError``, as everything else is that Portico refuses."""
+
+    if not TYPE_CHECKING:  # constructors keep their types
+
+        def __call__(cls, **values: Any) -> Any:  # noqa: N805 - it is a metaclass
+            try:
+                return super().__call__(**values)
+            except ValidationError as error:
+                raise InvalidSettings(explain(error, find_groups(cls))) from None
 
 
-class DatabaseSettings(_Group):
+class Group(BaseModel, metaclass=_Checked):
+    """Values that belong together. Unknown names are refused, so that a typing error is not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # there are passwords in it
+
+
+class DatabaseSettings(Group):
     """Where the truth is kept."""
 
-    url: str = Field(default="sqlite:///portico.db", repr=False)  # there may be a password in it
+    # There may be a password in it.
+    url: Annotated[str, AfterValidator(check_database_url)] = Field(default="sqlite:///portico.db", repr=False)
     """SQLAlchemy URL: ``sqlite:///PATH``, ``postgresql+psycopg://...`` or ``mariadb+pymysql://...``."""
     pool_size: PositiveInt = 20
     """Connections a process keeps at most."""
@@ -40,7 +53,7 @@ class DatabaseSettings(_Group):
     """How often a transaction is tried again after a deadlock, a serialization failure or a lost connection."""
 
 
-class WorkerSettings(_Group):
+class WorkerSettings(Group):
     """How operations are run."""
 
     threads: PositiveInt = 4
@@ -69,7 +82,7 @@ class WorkerSettings(_Group):
     """A worker that is asked to stop finishes what it runs, or hands it over after this time."""
 
 
-class MessagingSettings(_Group):
+class MessagingSettings(Group):
     """How workers in other processes are told to look, through oslo.messaging."""
 
     url: SecretStr = SecretStr("")
@@ -88,7 +101,7 @@ class MessagingSettings(_Group):
     """Messages that wait to be sent, at most; the oldest are dropped."""
 
 
-class LimitSettings(_Group):
+class LimitSettings(Group):
     """First values of the named limits over all workers; later ones are kept in the database
     (``portico.store.slots``). 0 means no limit."""
 
@@ -104,7 +117,7 @@ def _check_network(value: str) -> str:
     return str(ip_network(value))
 
 
-class ValidationSettings(_Group):
+class ValidationSettings(Group):
     """What users may ask for."""
 
     allow_ping_monitors: bool = False
@@ -138,7 +151,7 @@ class ValidationSettings(_Group):
     at, and a request that keeps HAProxy busy for more than a second ends its process."""
 
 
-class NetworkSettings(_Group):
+class NetworkSettings(Group):
     """Where VIPs come from."""
 
     driver: Literal["loopback", "noop"] = "loopback"
@@ -147,17 +160,17 @@ class NetworkSettings(_Group):
     should not be in it: a VIP at the address of one gets what is meant for it while it is away."""
 
 
-class ComputeSettings(_Group):
+class ComputeSettings(Group):
     """Where amphorae run."""
 
     driver: Literal["local", "noop"] = "local"
 
 
-class AmphoraSettings(_Group):
+class AmphoraSettings(Group):
     """How amphorae are talked to."""
 
     driver: Literal["agent", "noop"] = "agent"
-    agent_url: str = "https://127.0.0.1:9443"
+    agent_url: Annotated[str, AfterValidator(check_agent_url)] = "https://127.0.0.1:9443"
     """The agent of this host."""
     agent_name: str = "portico-agent"
     """DNS name in the agent's certificate."""
@@ -171,7 +184,7 @@ class AmphoraSettings(_Group):
     """How long an amphora that is taken away may finish the connections it has."""
 
 
-class HealthSettings(_Group):
+class HealthSettings(Group):
     """How load balancers are watched."""
 
     poll_seconds: PositiveFloat = 2.0
@@ -186,7 +199,7 @@ class HealthSettings(_Group):
     """One health manager asks, however many there are: how long after its death another one takes over."""
 
 
-class ApiSettings(_Group):
+class ApiSettings(Group):
     """How the API is served."""
 
     host: str = "127.0.0.1"
@@ -219,12 +232,12 @@ class ApiSettings(_Group):
     """How long an idle connection stays open: clients use theirs again after seconds of sleep."""
 
 
-class KeystoneSettings(_Group):
+class KeystoneSettings(Group):
     """How the API asks Keystone about its callers' tokens. Needed where ``api.auth`` is ``keystone``."""
 
-    auth_url: str
+    auth_url: Annotated[str, AfterValidator(check_web_url)]
     """Where Keystone is asked: ``https://keystone.example:5000/v3``."""
-    www_authenticate_uri: str | None = None
+    www_authenticate_uri: Annotated[str, AfterValidator(check_web_url)] | None = None
     """Where callers without a token are sent; ``auth_url`` if not said."""
     username: str
     """The service user that asks. It needs a role in its project that may validate tokens: ``service``, or admin."""
@@ -250,7 +263,7 @@ class KeystoneSettings(_Group):
     goes first."""
 
 
-class QuotaSettings(_Group):
+class QuotaSettings(Group):
     """What a project may have where its own quota says nothing; -1 means no limit."""
 
     load_balancer: int = Field(default=-1, ge=-1)
@@ -260,43 +273,3 @@ class QuotaSettings(_Group):
     health_monitor: int = Field(default=-1, ge=-1)
     l7policy: int = Field(default=-1, ge=-1)
     l7rule: int = Field(default=-1, ge=-1)
-
-
-class Settings(BaseSettings):
-    """All groups. Unknown names are refused, so that a typing error is not a silent default."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="PORTICO_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,  # there are passwords in it
-    )
-
-    database: DatabaseSettings = DatabaseSettings()
-    worker: WorkerSettings = WorkerSettings()
-    messaging: MessagingSettings = MessagingSettings()
-    limits: LimitSettings = LimitSettings()
-    validation: ValidationSettings = ValidationSettings()
-    network: NetworkSettings = NetworkSettings()
-    compute: ComputeSettings = ComputeSettings()
-    amphora: AmphoraSettings = AmphoraSettings()
-    health: HealthSettings = HealthSettings()
-    api: ApiSettings = ApiSettings()
-    keystone: KeystoneSettings | None = None
-    quotas: QuotaSettings = QuotaSettings()
-
-    @model_validator(mode="after")
-    def _keystone_is_there(self) -> Settings:
-        if self.api.auth == "keystone" and self.keystone is None:
-            raise ValueError("api.auth is 'keystone': keystone.auth_url, .username and .password are needed")
-        return self
-
-    @classmethod
-    def from_file(cls, path: Path, **overrides: Any) -> Settings:
-        """Read a TOML file; ``overrides`` win over it.
-
-        Raises:
-            pydantic.ValidationError: naming each unknown or wrong value.
-        """
-        return cls(**{**tomllib.loads(path.read_text()), **overrides})

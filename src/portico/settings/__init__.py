@@ -1,0 +1,38 @@
+"""Settings: grouped, typed, passed in; nothing in Portico reads a global.
+
+Belongs here: what can be set, what it means, and where values come from: arguments, environment variables
+(``PORTICO_WORKER__THREADS=8``: group and name joined by two underscores), a TOML file; the first of these that says
+something wins. Does not: finding out whether what a setting names is there (``portico check``). I/O: the file.
+"""
+
+from portico.settings.groups import (
+    AmphoraSettings,
+    ApiSettings,
+    ComputeSettings,
+    DatabaseSettings,
+    HealthSettings,
+    KeystoneSettings,
+    LimitSettings,
+    MessagingSettings,
+    NetworkSettings,
+    QuotaSettings,
+    ValidationSettings,
+    WorkerSettings,
+)
+from portico.settings.settings import Settings
+
+__all__ = [
+    "AmphoraSettings",
+    "ApiSettings",
+    "ComputeSettings",
+    "DatabaseSettings",
+    "HealthSettings",
+    "KeystoneSettings",
+    "LimitSettings",
+    "MessagingSettings",
+    "NetworkSettings",
+    "QuotaSettings",
+    "Settings",
+    "ValidationSettings",
+    "WorkerSettings",
+]
