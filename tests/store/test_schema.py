@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Column, MetaData, inspect
 
+import portico.store.migrations
 from portico.errors import StoreError, StoreUnavailable
 from portico.resources import Row
-from portico.store.database import migration_engine
+from portico.store.database import describe_database, migration_engine
 from portico.store.schema import current_revision, differences, downgrade, head_revision, upgrade
 from tests.support.services import TemplateSetup
 
@@ -41,6 +45,44 @@ def test_the_history_makes_exactly_the_tables_of_the_resources(database_url: str
     assert differences(database_url) == []
     assert current_revision(database_url) == head_revision()
     assert tables(database_url) == {*Row.metadata.tables, "alembic_version"}
+
+
+def test_the_newest_revision_is_the_one_that_alembic_takes_for_it() -> None:
+    """The names of the files say the same as the history in them."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(portico.store.migrations.__file__).parent))
+
+    assert head_revision() == ScriptDirectory.from_config(config).get_current_head()
+
+
+def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:
+    """A SQLite database that is not there has no revision, and is not there afterwards either."""
+    assert current_revision(f"sqlite:///{tmp_path}/portico.db") is None
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql+psycopg://u:s3cret@db/portico", "postgresql+psycopg://u:***@db/portico"),
+        ("mariadb+pymysql://u:s3%40cret@db/portico", "mariadb+pymysql://u:***@db/portico"),
+        (
+            "postgresql+psycopg://db/portico?password=s3cret&sslpassword=s3cret&port=1",
+            "postgresql+psycopg://db/portico?password=%2A%2A%2A&port=1&sslpassword=%2A%2A%2A",
+        ),
+        ("sqlite:////var/lib/portico.db", "sqlite:////var/lib/portico.db"),
+    ],
+)
+def test_a_database_is_named_without_its_passwords(url: str, shown: str) -> None:
+    """People see which one it is, also where a driver's options hold a password."""
+    assert describe_database(url) == shown
+
+
+def test_an_option_that_the_driver_does_not_know_is_said(tmp_path: Path) -> None:
+    """It is an error about the database, as others, whichever driver says so."""
+    for url in ("mariadb+pymysql://u@127.0.0.1:1/x?no_such=1", "postgresql+psycopg://u@127.0.0.1:1/x?no_such=1"):
+        with pytest.raises(StoreError, match="no_such"):
+            current_revision(url)
 
 
 def test_an_upgrade_of_what_is_new_changes_nothing(database_url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -124,6 +125,15 @@ class Database:
     def engines(self) -> tuple[Engine, Engine]:
         """The engine of transactions and that of single reads: for counting statements."""
         return self.engine, self._reader
+
+
+def describe_database(url: str) -> str:
+    """Which database it is, for people: the URL without passwords, of a file with its whole path."""
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite" and parts.database:
+        return f"sqlite:///{Path(parts.database).absolute()}"
+    options = {name: "***" if "password" in name else value for name, value in parts.query.items()}
+    return parts.set(query=options).render_as_string(hide_password=True)
 
 
 def migration_engine(url: str) -> Engine:

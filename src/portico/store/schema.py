@@ -1,31 +1,25 @@
-"""The schema: bringing a database up to date, and telling how far it is."""
+"""The schema: bringing a database up to date, and telling how far it is. Alembic is loaded where it is needed: those
+that only look whether the database is up to date need not wait for it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from portico.errors import StoreError, StoreUnavailable
-from portico.resources import Row
 from portico.store.database import migration_engine
 from portico.store.dialects import is_worth_retrying
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
-
-
-def _configure(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    return config
+_TABLE = "alembic_version"
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -35,55 +29,75 @@ def upgrade(url: str, revision: str = "head") -> None:
         StoreUnavailable: it could not be reached.
         StoreError: it refused.
     """
+    from alembic import command  # noqa: PLC0415 - see above
+
     _run(url, lambda config: command.upgrade(config, revision))
 
 
 def downgrade(url: str, revision: str) -> None:
     """Take the database back to ``revision`` (``base``: no tables). Raises like ``upgrade``."""
+    from alembic import command  # noqa: PLC0415 - see above
+
     _run(url, lambda config: command.downgrade(config, revision))
 
 
-def _run(url: str, act: Any) -> None:
+def _run(url: str, act: Callable[[Config], None]) -> None:
+    from alembic.config import Config  # noqa: PLC0415 - see above
+
+    with _connected(url, "the schema could not be changed") as connection, connection.begin():
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.attributes["connection"] = connection
+        act(config)
+
+
+@contextmanager
+def _connected(url: str, failure: str) -> Iterator[Connection]:
+    """A connection of its own. Raises StoreUnavailable or StoreError, which begin with ``failure``."""
     engine = migration_engine(url)
     try:
-        with engine.begin() as connection:
-            act(_configure(connection))
+        try:
+            connection = engine.connect()
+        except TypeError as error:  # how PyMySQL says that it does not know a keyword
+            raise StoreError(f"{failure}: the URL has an option that the driver does not know: {error}") from error
+        with connection:
+            yield connection
     except DBAPIError as error:
         kind = StoreUnavailable if is_worth_retrying(error) else StoreError
-        raise kind(f"the schema could not be changed: {error.orig}") from error
+        raise kind(f"{failure}: {error.orig}") from error
     finally:
         engine.dispose()
 
 
 def current_revision(url: str) -> str | None:
-    """The revision that the database is at; None for one without tables.
+    """The revision that the database is at; None for one without tables. A file that is not there is not made.
 
     Raises:
         StoreUnavailable: it could not be reached.
         StoreError: it refused.
     """
-    engine = migration_engine(url)
-    try:
-        with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
-    except DBAPIError as error:
-        kind = StoreUnavailable if is_worth_retrying(error) else StoreError
-        raise kind(f"the schema's revision could not be read: {error.orig}") from error
-    finally:
-        engine.dispose()
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite" and not Path(parts.database or "").exists():
+        return None
+    with _connected(url, "the schema's revision could not be read") as connection:
+        if not inspect(connection).has_table(_TABLE):
+            return None
+        revision: str | None = connection.scalar(text(f"SELECT version_num FROM {_TABLE}"))  # noqa: S608 - a constant
+        return revision
 
 
-def head_revision() -> str | None:
-    """The newest revision of this version of Portico."""
-    return ScriptDirectory.from_config(_configure()).get_current_head()
+def head_revision() -> str:
+    """The newest revision of this version of Portico: files of migrations begin with theirs."""
+    return max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
 def differences(url: str) -> list[Any]:
     """What the tables lack or have too much of, compared with ``portico.resources``: empty where the history is
     whole."""
-    engine = migration_engine(url)
-    try:
-        with engine.connect() as connection:
-            return list(compare_metadata(MigrationContext.configure(connection), Row.metadata))
-    finally:
-        engine.dispose()
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - see above
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+
+    from portico.resources import Row  # noqa: PLC0415
+
+    with _connected(url, "the schema could not be read") as connection:
+        return list(compare_metadata(MigrationContext.configure(connection), Row.metadata))
