@@ -118,6 +118,7 @@ def _build_drivers(settings: Settings, client: AgentClient | None) -> tuple[Comp
         compute = NoopCompute()
         return compute, NoopAmphorae(compute)
     client = client or AgentClient(settings.amphora)
+    client.load_certificates()
     return LocalCompute(client, settings.amphora.agent_url), AgentAmphorae(client)
 
 
@@ -133,11 +134,13 @@ def build_health_manager(settings: Settings, database: Database, client: AgentCl
     """A health manager that asks agents through ``client`` (``build_health_client``).
 
     Raises:
+        DriverError: certificates are missing or wrong.
         InvalidInput: the amphorae are no-op ones: they live in the memory of one worker, and no agent can be asked.
     """
     if "noop" in (settings.compute.driver, settings.amphora.driver):
         raise InvalidInput("amphora.driver", "noop amphorae live in their worker's memory: there is nobody to ask")
     log_plainly()
+    client.load_certificates()
     return HealthManager(settings.health, database, AgentAmphorae(client))
 
 

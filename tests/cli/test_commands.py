@@ -57,6 +57,24 @@ def test_a_health_manager_needs_agents_to_ask(upgraded: Path) -> None:
     assert (refused.exit_code, "amphora.driver" in refused.stderr) == (1, True), refused
 
 
+@pytest.mark.parametrize("command", ["worker", "health-manager"])
+def test_what_talks_to_agents_does_not_start_without_certificates(tmp_path: Path, command: str) -> None:
+    """The file that is missing is named, and what makes it; nothing says that it runs."""
+    config = tmp_path / "portico.toml"
+    certificates = tmp_path / "certificates"
+    url = f"sqlite:///{tmp_path}/portico.db"
+    config.write_text(f'[database]\nurl = "{url}"\n[amphora]\ncertificates = "{certificates}"\n')
+    assert run("db", "upgrade", "--config", config).exit_code == 0
+
+    refused = run(command, "--config", config)
+    assert (refused.exit_code, "runs" in refused.stderr) == (1, False)
+    assert f"{certificates}/ca.pem: No such file or directory; portico certificates makes" in refused.stderr
+
+    assert run("certificates", "--config", config).exit_code == 0
+    (certificates / "controller.key").write_text("nothing")
+    assert f"{certificates}/controller.key" in run(command, "--config", config).stderr
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [("[worker]\nthread = 3\n", "worker.thread"), ("[worker]\nthreads = 0\n", "worker.threads"), ("[worker", "TOML")],

@@ -7,11 +7,11 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 
+from portico.drivers.certificate_files import CertificateFiles, Stamp
 from portico.errors import (
     AddressInUse,
     AmphoraGone,
@@ -26,8 +26,6 @@ from portico_wire import Failure
 Answer = TypeVar("Answer")
 
 _LOG = logging.getLogger(__name__)
-
-_Stamp = tuple[tuple[int, int, int], ...]
 
 _ERRORS: Mapping[tuple[str, str | None], type[DriverError]] = {
     # By the agent's code and reason (None stands for every other reason). A code that is not here is unavailable from
@@ -57,8 +55,7 @@ class AgentClient:
 
     def __init__(self, settings: AmphoraSettings) -> None:
         self._settings = settings
-        directory = settings.certificates
-        self._files = (directory / "ca.pem", directory / "controller.pem", directory / "controller.key")
+        self._files = CertificateFiles.in_directory(settings.certificates)
         self._lock = threading.Lock()
         self._session: _Session | None = None
 
@@ -109,6 +106,17 @@ class AgentClient:
             except ValueError as exc:
                 raise DriverError(f"agent {agent_url} gave an answer that is none: {exc}") from exc
 
+    def load_certificates(self) -> None:
+        """Load the certificates now, and not with the first request.
+
+        Raises:
+            DriverError: a file is missing, cannot be read or is not what it should be; it is named.
+        """
+        with self._lock:
+            retired = self._renew()
+        if retired:
+            retired.retire()
+
     def close(self) -> None:
         """Close every connection that is not in use; the others close with their last request. The client can be used
         again."""
@@ -121,7 +129,10 @@ class AgentClient:
     def _borrow(self) -> Iterator[httpx.Client]:
         """The client with the certificates as they are on disk now."""
         with self._lock:
-            retired = self._renew()
+            try:
+                retired = self._renew()
+            except DriverError as exc:  # they may come
+                raise DriverUnavailable(str(exc)) from exc
             session = self._session
             if session is None:
                 raise AssertionError("renewing gave no session and no error")
@@ -140,14 +151,14 @@ class AgentClient:
         """
         before = self._session
         try:
-            stamp = _stamp(self._files)  # taken before the files are read: a change in between is found next time
+            stamp = self._files.stamp()  # taken before the files are read: a change in between is found next time
             if before and before.stamp == stamp:
                 return None
-            self._session = _Session(_make_context(*self._files), stamp)
-        except OSError as exc:  # ssl.SSLError is one
+            self._session = _Session(self._files.make_context(), stamp)
+        except DriverError as exc:
             if before is None:
-                raise DriverUnavailable(f"certificates in {self._files[0].parent}: {exc}") from exc
-            _LOG.warning("keeping the old certificates, those in %s cannot be loaded: %s", self._files[0].parent, exc)
+                raise
+            _LOG.warning("keeping the old certificates: %s", exc)
             return None
         return before
 
@@ -155,7 +166,7 @@ class AgentClient:
 class _Session:
     """An HTTP client made with one set of certificates; closes once it is retired and nobody uses it."""
 
-    def __init__(self, context: ssl.SSLContext, stamp: _Stamp) -> None:
+    def __init__(self, context: ssl.SSLContext, stamp: Stamp) -> None:
         # trust_env=False: without it an environment variable overrides the authority and diverts requests to a proxy.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
         self.client = httpx.Client(verify=context, trust_env=False, follow_redirects=False, limits=limits)
@@ -204,17 +215,3 @@ def _map_refusal(agent_url: str, response: httpx.Response) -> DriverError:
     if issubclass(kind, ConfigurationRefused):
         return kind(message, str(failure.details.get("log", "")))
     return kind(message)
-
-
-def _make_context(authority: Path, certificate: Path, key: Path) -> ssl.SSLContext:
-    # Made bare and not by create_default_context(), which adds the system's authorities and obeys SSLKEYLOGFILE.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(authority)
-    context.load_cert_chain(certificate, key)
-    return context
-
-
-def _stamp(files: tuple[Path, ...]) -> _Stamp:
-    stats = [file.stat() for file in files]
-    return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)

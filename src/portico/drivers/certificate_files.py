@@ -1,0 +1,125 @@
+"""The files by which a controller proves to agents who it is, and knows them."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portico.errors import DriverError
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+Stamp = tuple[tuple[int, int, int], ...]
+"""What changes when a file does."""
+
+_REMEDY = "portico certificates makes all that is missing in amphora.certificates"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """PEM files.
+
+    Attributes:
+        authority: certificates of those that agents' certificates are signed by.
+        certificate: the controller's own.
+        key: its key.
+    """
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def in_directory(cls, directory: Path) -> CertificateFiles:
+        """``ca.pem``, ``controller.pem`` and ``controller.key``."""
+        return cls(directory / "ca.pem", directory / "controller.pem", directory / "controller.key")
+
+    def stamp(self) -> Stamp:
+        """Tells whether a file was changed since. Raises DriverError for one that is missing."""
+        try:
+            stats = [file.stat() for file in self._all()]
+        except OSError as error:
+            raise _unusable(Path(error.filename), error) from error
+        return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
+
+    def make_context(self) -> ssl.SSLContext:
+        """TLS 1.3 as a client that shows the certificate and trusts nobody but the authority.
+
+        Raises:
+            DriverError: a file is missing, cannot be read or is not what it should be; it is named.
+        """
+        for file in self._all():
+            _read(file)  # ssl's own errors do not say which of the files they are about
+        # Made bare and not by create_default_context(), which adds the system's authorities and obeys SSLKEYLOGFILE.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        try:
+            context.load_verify_locations(self.authority)
+        except ssl.SSLError as error:
+            raise DriverError(f"{self.authority} holds no certificate in PEM: {error}") from error
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                raise DriverError(f"{self.key} is not the key of {self.certificate}") from error
+            raise DriverError(
+                f"{self.certificate} and {self.key} hold no certificate and key in PEM: {error}"
+            ) from error
+        return context
+
+    def examine(self, name: str, now: datetime) -> datetime:
+        """When the first of the certificates ends, where all are as they have to be.
+
+        Args:
+            name: what the controller's certificate is made out to.
+            now: the time, in UTC.
+
+        Raises:
+            DriverError: as ``make_context``; or a certificate is not valid now, for another name or of another
+                authority.
+        """
+        from cryptography import x509  # noqa: PLC0415 - workers and APIs do without
+
+        self.make_context()
+        authorities = x509.load_pem_x509_certificates(self.authority.read_bytes())
+        own = x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]
+        for file, certificate in [*((self.authority, one) for one in authorities), (self.certificate, own)]:
+            if certificate.not_valid_after_utc <= now:
+                raise DriverError(f"{file} ended at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; {_REMEDY}")
+            if certificate.not_valid_before_utc > now:
+                raise DriverError(f"{file} begins at {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC only")
+        names = [part.value for part in own.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+        if names != [name]:
+            raise DriverError(f"{self.certificate} is made out to {names}, not to {name} (amphora.controller_name)")
+        if not any(_is_signed_by(own, authority) for authority in authorities):
+            raise DriverError(f"{self.certificate} is not signed by an authority in {self.authority}")
+        return min(certificate.not_valid_after_utc for certificate in (own, *authorities))
+
+    def _all(self) -> tuple[Path, Path, Path]:
+        return self.authority, self.certificate, self.key
+
+
+def _is_signed_by(certificate: Certificate, authority: Certificate) -> bool:
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
+
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _read(file: Path) -> None:
+    try:
+        file.read_bytes()
+    except OSError as error:
+        raise _unusable(file, error) from error
+
+
+def _unusable(file: Path, error: OSError) -> DriverError:
+    remedy = f"; {_REMEDY}" if isinstance(error, FileNotFoundError) else ""
+    return DriverError(f"{file}: {error.strerror}{remedy}")
