@@ -90,6 +90,43 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, complaint: str) -> 
     assert len(refused.stderr.splitlines()) == 1
 
 
+def test_commands_say_which_database_they_are_about(config: Path) -> None:
+    """Without its password, with the whole path: also where something is wrong with it."""
+    which = f"sqlite:///{config.parent}/portico.db"
+    for words in (["status"], ["limit", "failovers", "3"], ["worker"], ["api"]):
+        refused = run(*words, "--config", config)
+        assert (refused.exit_code, f"{which} is at revision None" in refused.stderr) == (1, True), refused.stderr
+    assert not (config.parent / "portico.db").exists()
+
+    assert f"{which} is at revision" in run("db", "upgrade", "--config", config).stdout
+    assert f"Database: {which}\n" in run("status", "--config", config).stdout
+    assert f"in {which}" in run("limit", "failovers", "3", "--config", config).stdout
+
+    config.write_text(config.read_text().replace(which, "postgresql+psycopg://u:s3cret@127.0.0.1:1/portico"))
+    for words in (["status"], ["db", "upgrade"], ["worker"]):
+        refused = run(*words, "--config", config)
+        assert "postgresql+psycopg://u:***@127.0.0.1:1/portico: " in refused.stderr
+        assert "s3cret" not in refused.output
+
+
+def test_status_folds_nothing(upgraded: Path) -> None:
+    """In the narrowest terminal an id, a name and an address are in one piece, in one line."""
+    settings = Settings.read(upgraded)
+    worker = build_worker(settings)
+    name = "a very long name with [brackets] " * 5
+    services = worker.services
+    requests = Requests(services.database, settings.validation, services.notifier, network=services.network)
+    accepted = requests.create("load_balancer", name=name)
+    worker.close()
+    worker.services.database.close()
+
+    shown = (
+        CliRunner().invoke(app, ["status", "--config", str(upgraded)], env={"COLUMNS": "40", "TERM": "xterm"}).stdout
+    )
+    assert [line for line in shown.splitlines() if accepted.object_id in line and name.strip() in line]
+    assert [line for line in shown.splitlines() if accepted.object_id in line and "QUEUED" in line]
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_worker_runs_what_was_asked_for_until_it_is_told_to_stop(upgraded: Path, processes: int) -> None:
     """What another process queues is done by ``portico worker``; SIGTERM ends it, and its processes, with status 0."""

@@ -11,7 +11,7 @@ from portico.cli.configuration import fail, read_settings
 from portico.cli.database import require_newest_schema
 from portico.cli.stop_signals import stop_on_signals
 from portico.errors import PorticoError
-from portico.store.database import Database
+from portico.store.database import Database, describe_database
 
 
 def run_health_manager(config: Path | None) -> None:
@@ -23,7 +23,9 @@ def run_health_manager(config: Path | None) -> None:
         require_newest_schema(settings.database.url)
         manager = build_health_manager(settings, database, client)
         manager.start()
-        structlog.get_logger().info("health manager runs", owner=manager.owner)
+        structlog.get_logger().info(
+            "health manager runs", owner=manager.owner, database=describe_database(settings.database.url)
+        )
         stopping.wait()
         manager.stop()
     except PorticoError as error:

@@ -7,18 +7,22 @@ from pathlib import Path
 import typer
 
 from portico.cli.configuration import fail, read_settings
+from portico.cli.database import require_newest_schema
 from portico.errors import InvalidInput, StoreError
-from portico.store.database import Database
+from portico.store.database import Database, describe_database
 from portico.store.slots import Slots
 
 
 def change_limit(config: Path | None, name: str, capacity: int) -> None:
     """Change a limit for all workers, at once."""
-    database = Database(read_settings(config).database)
+    settings = read_settings(config).database
+    require_newest_schema(settings.url)
+    database = Database(settings)
     try:
         Slots(database, "command line", lease_ms=0).set_limit(name, capacity)
     except (InvalidInput, StoreError) as error:
-        fail(str(error))
+        fail(f"{describe_database(settings.url)}: {error}")
     finally:
         database.close()
-    typer.echo(f"The limit on {name} is {capacity}." if capacity else f"There is no limit on {name}.")
+    where = f"in {describe_database(settings.url)}"
+    typer.echo(f"The limit on {name} is {capacity}, {where}." if capacity else f"There is no limit on {name}, {where}.")

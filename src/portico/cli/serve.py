@@ -20,7 +20,7 @@ from portico.cli.notice import count, say, welcome
 from portico.cli.stop_signals import StopSignals
 from portico.errors import InvalidSettings, PorticoError
 from portico.settings import Settings
-from portico.store.database import Database
+from portico.store.database import Database, describe_database
 from portico.store.requests import Requests
 from portico.worker.run_loop import RunLoop
 
@@ -128,6 +128,8 @@ def serve_api(config: Path | None) -> None:
             listen(settings.api.host, settings.api.port, "api.host or api.port") as listening,
             StopSignals() as signals,
         ):
+            which = describe_database(settings.database.url)
+            structlog.get_logger().info("API serves", url=url_of(listening), database=which)
             serve(app, settings.api, listening, signals)
     except PorticoError as error:
         fail(str(error))

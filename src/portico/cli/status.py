@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from portico.cli.configuration import fail, read_settings
 from portico.cli.data_directory import default_directory
+from portico.cli.database import require_newest_schema
 from portico.errors import StoreError
 from portico.settings import DatabaseSettings
-from portico.store.database import Database
+from portico.store.database import Database, describe_database
 from portico.store.overview import Overview, read_overview
 
 
@@ -26,50 +27,48 @@ def show_status(config: Path | None, directory: Path | None, limit: int) -> None
         if not (directory / "portico.db").exists():
             fail(f"there is no Portico in {directory}; see portico up, or name another --directory or a --config")
         settings = DatabaseSettings(url=f"sqlite:///{directory.absolute() / 'portico.db'}")
+    require_newest_schema(settings.url)
     database = Database(settings)
     try:
         overview = read_overview(database, limit)
     except StoreError as error:
-        fail(f"{error}; is the schema there? See portico db upgrade")
+        fail(f"{describe_database(settings.url)}: {error}")
     finally:
         database.close()
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 200  # ids in one piece, for grep
-    for table in _draw(overview):
-        console.print(table)
+    # Nothing is folded, whatever the terminal's width: ids and reasons stay in one piece, for eyes, copying and grep.
+    console = Console(width=10_000, highlight=False)
+    console.print(f"Database: {describe_database(settings.url)}", markup=False)
+    for title, table in _draw(overview).items():
+        console.print(f"\n{title}" if table.row_count else f"\n{title}: none", style="bold")
+        if table.row_count:
+            console.print(table)
 
 
-def _draw(overview: Overview) -> list[Table]:
-    load_balancers = _table("Load balancers", "id", "name", "address", "provisioning", "operating")
+def _draw(overview: Overview) -> dict[str, Table]:
+    load_balancers = _table("id", "provisioning", "operating", "address", "name")
     for row in overview.load_balancers:
-        address = row["ip_address"] or "-"
-        load_balancers.add_row(
-            row["id"], row["name"], address, str(row["provisioning_status"]), str(row["operating_status"])
-        )
-    operations = _table("Operations", "accepted", "action", "of", "id", "state", "attempts", "reason")
+        statuses = str(row["provisioning_status"]), str(row["operating_status"])
+        load_balancers.add_row(row["id"], *statuses, row["ip_address"] or "-", Text(row["name"]))
+    operations = _table("of", "id", "action", "state", "attempts", "accepted", "reason")
     for row in overview.operations:
         operations.add_row(
-            f"{row['created_at']:%Y-%m-%d %H:%M:%S}",
-            row["action"],
             row["subject_type"],
             row["subject_id"],
+            row["action"],
             row["state"],
             str(row["attempts"]),
-            row["reason"] or "",
+            f"{row['created_at']:%Y-%m-%d %H:%M:%S}",
+            Text(row["reason"] or ""),
         )
-    leases = _table("Leases", "of", "owner", "epoch", "unfinished operations", "runs out in")
+    leases = _table("of", "epoch", "unfinished operations", "runs out in", "owner")
     for row in overview.leases:
         left = f"{row['left_ms'] / 1000:.1f} s" if row["owner"] and row["left_ms"] > 0 else "free"
-        leases.add_row(row["key"], row["owner"] or "-", str(row["epoch"]), str(row["pending"]), left)
-    slots = _table("Slots", "limit", "capacity", "held", "waiting")
+        leases.add_row(row["key"], str(row["epoch"]), str(row["pending"]), left, row["owner"] or "-")
+    slots = _table("limit", "capacity", "held", "waiting")
     for use in overview.slots:
         slots.add_row(use.name, str(use.capacity) if use.capacity else "none", str(use.held), str(use.waiting))
-    return [load_balancers, operations, leases, slots]
+    return {"Load balancers": load_balancers, "Operations": operations, "Leases": leases, "Slots": slots}
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, header_style="dim")

@@ -21,6 +21,7 @@ from portico.cli.database import require_newest_schema
 from portico.cli.stop_signals import stop_on_signals
 from portico.errors import PorticoError
 from portico.settings import Settings
+from portico.store.database import describe_database
 from portico.worker.run_loop import RunLoop
 
 RESTART_SECONDS = 1.0
@@ -53,7 +54,10 @@ def run_worker(settings: Settings) -> int:
     controller_worker = build_worker(settings)
     loop = RunLoop(controller_worker)
     loop.start()
-    structlog.get_logger().info("worker runs", owner=controller_worker.owner, threads=settings.worker.threads)
+    which = describe_database(settings.database.url)
+    structlog.get_logger().info(
+        "worker runs", owner=controller_worker.owner, threads=settings.worker.threads, database=which
+    )
     parent = multiprocessing.parent_process()
     while not stopping.wait(0.5):
         if parent is not None and not parent.is_alive():

@@ -154,7 +154,7 @@ class Spec(BaseModel):
     Types are strict (``"5"`` is not a number). ``IMMUTABLE`` names the fields that only a create may set.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_enum_values=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_enum_values=True, defer_build=True)
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset()
 
     name: Name = ""
