@@ -113,6 +113,19 @@ def build_notifier(settings: Settings) -> Notifier:
     return MessagingNotifier(settings.messaging)
 
 
+def try_broker(settings: Settings) -> None:
+    """Send a message through the broker that the settings name. It wakes workers, which find nothing to do.
+
+    Raises:
+        DriverUnavailable: it cannot be reached, or refuses.
+        InvalidInput: ``messaging.url`` is no such URL.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from portico.drivers import messaging_notifier  # noqa: PLC0415
+    messaging_notifier.try_broker(settings.messaging)
+
+
 def _build_drivers(settings: Settings, client: AgentClient | None) -> tuple[Compute, Amphorae]:
     if "noop" in (settings.compute.driver, settings.amphora.driver):
         compute = NoopCompute()

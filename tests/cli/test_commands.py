@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,30 @@ def test_status_knows_the_directory_of_an_embedded_portico(tmp_path: Path) -> No
     """``--directory`` is where ``open_embedded`` keeps its data; one without is refused."""
     refused = run("status", "--directory", tmp_path)
     assert (refused.exit_code, "there is no Portico in" in refused.stderr) == (1, True)
+
+
+def test_the_version_is_the_installed_one() -> None:
+    """``portico --version``, for bug reports and scripts."""
+    assert run("--version").stdout == f"portico {version('portico')}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell: str) -> None:
+    """What ``portico --install-completion`` writes for a shell asks the program, which knows its commands."""
+    words = {"bash": {"COMP_WORDS": "portico sta", "COMP_CWORD": "1"}}.get(
+        shell, {"_TYPER_COMPLETE_ARGS": "portico sta"}
+    )
+    action = {"_TYPER_COMPLETE_FISH_ACTION": "get-args"} if shell == "fish" else {}
+    asked = {"_PORTICO_COMPLETE": f"complete_{shell}", **words, **action}
+    done = subprocess.run(
+        [_PORTICO[0], "-c", f"import sys; sys.argv[0] = 'portico'; {_PORTICO[2]}"],
+        env=os.environ | asked,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "status" in done.stdout, done.stderr
 
 
 def test_the_agent_is_run_with_its_own_options() -> None:

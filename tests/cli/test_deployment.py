@@ -34,7 +34,7 @@ _BIN = Path(sys.executable).parent
 _INSTALLED, _CONFIG, _STATE = "/opt/portico/bin", "/etc/portico/portico.toml", "/var/lib/portico"
 
 # What people run and what ends by itself. Every other command runs for ever and needs a unit.
-_NO_SERVICES = {"up", "demo", "status", "limit", "db", "certificates"}
+_NO_SERVICES = {"up", "demo", "status", "limit", "db", "certificates", "check"}
 
 
 @pytest.fixture(autouse=True)

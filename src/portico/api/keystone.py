@@ -18,7 +18,8 @@ import anyio
 import anyio.to_thread
 import structlog
 from keystoneauth1.exceptions import ClientException
-from keystoneauth1.loading import get_auth_plugin_conf_options
+from keystoneauth1.loading import get_auth_plugin_conf_options, get_plugin_loader
+from keystoneauth1.session import Session
 from keystonemiddleware.auth_token import AuthProtocol
 from oslo_config import cfg
 from starlette.requests import Request
@@ -35,6 +36,7 @@ _ASKING_AT_ONCE = 16
 _GROUP = "keystone_authtoken"
 _CACHE = "portico.token_cache"
 _CALLER = "keystone.token_auth"
+_VALIDATING_ROLES = frozenset({"service", "admin"})
 _TOKEN_HEADERS = ("x-auth-token", "x-service-token")
 
 _Environment = dict[str, Any]
@@ -117,6 +119,27 @@ class Keystone:
         raise DriverUnavailable("Keystone does not say who you are; try again")
 
 
+def try_service_user(settings: KeystoneSettings) -> frozenset[str]:
+    """Ask Keystone for a token of the service user. Returns the roles that he has in his project.
+
+    Raises:
+        DriverUnavailable: Keystone does not answer, does not take the user, has no such endpoint in its catalog, or the
+            user has neither of the roles that Keystone's own policy lets validate tokens.
+    """
+    plugin: Any = get_plugin_loader("password").load_from_options(**_account(settings))
+    verify = False if settings.insecure else str(settings.cafile) if settings.cafile else True
+    session = Session(auth=plugin, verify=verify, timeout=settings.timeout_seconds)
+    try:
+        roles = frozenset(plugin.get_access(session).role_names or ())
+        plugin.get_endpoint(session, service_type="identity", interface=settings.interface, region_name=settings.region)
+    except (ClientException, OSError) as error:
+        raise DriverUnavailable(f"{settings.auth_url}, as {settings.username}: {error}") from error
+    if not roles & _VALIDATING_ROLES:
+        wanted = " nor ".join(sorted(_VALIDATING_ROLES))
+        raise DriverUnavailable(f"{settings.auth_url}: {settings.username} has neither the role {wanted}")
+    return roles
+
+
 def _accept(_environment: _Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
     """What the middleware calls when the token is good."""
     start_response("200 OK", [])
@@ -128,12 +151,9 @@ def _identity_of(user: Any) -> Identity:
     return Identity(user.user_id, user.project_id, frozenset(user.role_names), user.domain_id, system)
 
 
-def _configuration(settings: KeystoneSettings) -> dict[str, Any]:
-    """Options of the middleware; those of its plugin for passwords it reads from an oslo.config of their own."""
-    own = cfg.ConfigOpts()
-    own([], default_config_files=[], default_config_dirs=[])
-    own.register_opts(get_auth_plugin_conf_options("password"), group=_GROUP)
-    account = {
+def _account(settings: KeystoneSettings) -> dict[str, str]:
+    """The service user, as plugins for passwords are told of him."""
+    return {
         "auth_url": settings.auth_url,
         "username": settings.username,
         "password": settings.password.get_secret_value(),
@@ -141,7 +161,14 @@ def _configuration(settings: KeystoneSettings) -> dict[str, Any]:
         "project_name": settings.project_name,
         "project_domain_name": settings.project_domain_name,
     }
-    for name, value in account.items():
+
+
+def _configuration(settings: KeystoneSettings) -> dict[str, Any]:
+    """Options of the middleware; those of its plugin for passwords it reads from an oslo.config of their own."""
+    own = cfg.ConfigOpts()
+    own([], default_config_files=[], default_config_dirs=[])
+    own.register_opts(get_auth_plugin_conf_options("password"), group=_GROUP)
+    for name, value in _account(settings).items():
         own.set_override(name, value, group=_GROUP)
     return {
         "oslo_config_config": own,

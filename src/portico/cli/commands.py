@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -20,14 +21,27 @@ HaproxyOption = Annotated[
 ]
 
 app = typer.Typer(
-    help="Portico: load balancers as a service.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # a mistake is answered with a line that says "Error:", as everywhere else
 )
 database = typer.Typer(help="The database's schema.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(database, name="db")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"portico {version('portico')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _portico(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Portico: load balancers as a service."""
 
 
 @app.command()
@@ -117,6 +131,15 @@ def limit(
     from portico.cli.limits import change_limit  # noqa: PLC0415
 
     change_limit(config, name, capacity)
+
+
+@app.command()
+def check(config: ConfigOption = None) -> None:
+    """Try everything that the configuration names: database, certificates, agent, broker, Keystone. Changes nothing;
+    ends with status 1 where something is at fault."""
+    from portico.cli.check import check_everything  # noqa: PLC0415
+
+    check_everything(config)
 
 
 @app.command()

@@ -22,7 +22,7 @@ from oslo_config import cfg
 from oslo_service import backend
 
 from portico.drivers.in_process_notifier import InProcessNotifier
-from portico.errors import InvalidInput
+from portico.errors import DriverUnavailable, InvalidInput
 from portico.ports.notifier import Consumer, Notice
 from portico.settings import MessagingSettings
 
@@ -102,6 +102,24 @@ class MessagingNotifier:
         self._sender.stop()
         self._sender.join()
         self._transport.cleanup()
+
+
+def try_broker(settings: MessagingSettings) -> None:
+    """Send "look" to all workers; there may be none.
+
+    Raises:
+        DriverUnavailable: the broker cannot be reached, or refuses.
+        InvalidInput: as for a notifier.
+    """
+    transport = _open_transport(settings)
+    try:
+        target = oslo_messaging.Target(topic=settings.topic, fanout=True)
+        oslo_messaging.get_rpc_client(transport, target, retry=0).cast({}, "look")
+    except Exception as error:
+        if not _is_nobody_there(error):
+            raise DriverUnavailable(f"the broker takes no messages: {_explain(error)}") from error
+    finally:
+        transport.cleanup()
 
 
 class _Sender:

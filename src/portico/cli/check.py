@@ -1,0 +1,169 @@
+"""``portico check``: whether everything that the configuration names is there and works."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import typer
+
+from portico.cli.configuration import read_settings
+from portico.errors import DriverUnavailable, PorticoError
+from portico.settings import Settings
+
+SOON = timedelta(days=7)
+"""Certificates that end within this time are a fault: their renewal, due when a third of their life is left, did not
+happen."""
+LONGEST_SECONDS = 30.0
+"""No part may take longer to answer."""
+
+
+class _NotUsed(Exception):
+    """The configuration does without this part; the message says so."""
+
+
+def check_everything(config: Path | None) -> None:
+    """Try each part, print a line for each, and leave with status 1 where one is at fault. Nothing is changed."""
+    settings = read_settings(config)
+    typer.echo(f"ok    configuration  {config or 'the environment'}")
+    faults = sum(_report(part, check, settings) for part, check in _CHECKS.items())
+    if faults:
+        typer.echo(f"Error: {faults} of these {'is' if faults == 1 else 'are'} at fault.", err=True)
+        raise typer.Exit(1)
+
+
+def _report(part: str, check: Callable[[Settings], str], settings: Settings) -> bool:
+    """Print what was found. Whether it is at fault."""
+    try:
+        mark, found = "ok", _in_time(lambda: check(settings))
+    except _NotUsed as reason:
+        mark, found = "-", str(reason)
+    except PorticoError as error:
+        mark, found = "FAULT", " ".join(str(error).split())
+    typer.echo(f"{mark:5} {part:13}  {found}")
+    return mark == "FAULT"
+
+
+def _in_time(work: Callable[[], str]) -> str:
+    """What ``work`` returns or raises; where it takes too long, it ends with this process."""
+    results: list[str] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as error:  # noqa: BLE001 - it is raised again, where it is waited for
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(LONGEST_SECONDS)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise DriverUnavailable(f"no answer in {LONGEST_SECONDS:g} s")
+    return results[0]
+
+
+def _check_database(settings: Settings) -> str:
+    from portico.store.database import describe_database  # noqa: PLC0415 - each part loads what it needs
+    from portico.store.schema import current_revision, head_revision  # noqa: PLC0415
+
+    which = describe_database(settings.database.url)
+    try:
+        found, needed = current_revision(settings.database.url), head_revision()
+    except PorticoError as error:
+        raise DriverUnavailable(f"{which}: {error}") from error
+    if found != needed:
+        raise DriverUnavailable(f"{which} is at revision {found}, not at {needed}: run portico db upgrade")
+    return f"{which}, revision {found}"
+
+
+def _check_certificates(settings: Settings) -> str:
+    from portico.drivers.certificate_files import CertificateFiles  # noqa: PLC0415
+
+    _need_agents(settings)
+    now = datetime.now(UTC)
+    amphora = settings.amphora
+    end = CertificateFiles.in_directory(amphora.certificates.absolute()).examine(amphora.controller_name, now)
+    if end < now + SOON:
+        raise DriverUnavailable(f"in {amphora.certificates} end at {end:%Y-%m-%d %H:%M} UTC: run portico certificates")
+    return f"{amphora.certificates}, until {end:%Y-%m-%d}"
+
+
+def _check_agent(settings: Settings) -> str:
+    from portico.drivers.agent_client import AgentClient  # noqa: PLC0415
+    from portico_wire import AgentInfo  # noqa: PLC0415
+
+    _need_agents(settings)
+    client = AgentClient(settings.amphora)
+    try:
+        info = client.request("GET", settings.amphora.agent_url, "/v1/info", AgentInfo.from_dict)
+    finally:
+        client.close()
+    what = f"{info.agent_version} with HAProxy {info.haproxy_version} ({info.haproxy_path})"
+    return f"{settings.amphora.agent_url}: {what}, {info.amphorae} amphorae"
+
+
+def _need_agents(settings: Settings) -> None:
+    if "noop" in (settings.compute.driver, settings.amphora.driver):
+        raise _NotUsed("amphora.driver or compute.driver is noop")
+
+
+def _check_network(settings: Settings) -> str:
+    from portico.bootstrap import build_network  # noqa: PLC0415
+
+    build_network(settings)
+    is_loopback = settings.network.driver == "loopback"
+    return f"loopback, VIPs in {settings.network.vip_range}" if is_loopback else settings.network.driver
+
+
+def _check_broker(settings: Settings) -> str:
+    if not settings.messaging.url.get_secret_value():
+        raise _NotUsed("messaging.url names none: workers find their work by polling")
+    from portico.bootstrap import try_broker  # noqa: PLC0415
+
+    try_broker(settings)
+    return f"takes messages for {settings.messaging.topic}"
+
+
+def _check_api(settings: Settings) -> str:
+    api = settings.api
+    try:
+        [family, _, _, _, address], *_ = socket.getaddrinfo(api.host, 0, type=socket.SOCK_STREAM)
+        with socket.create_server(address[:2], family=family):
+            pass
+    except (OSError, UnicodeError) as error:
+        raise DriverUnavailable(f"api.host: {api.host} cannot be listened at: {error}") from error
+    return f"{api.host}, port {api.port}"
+
+
+def _check_policy(settings: Settings) -> str:
+    from portico.api.policy import Policy  # noqa: PLC0415
+
+    Policy(settings.api.policy_file)
+    return str(settings.api.policy_file or "the defaults")
+
+
+def _check_keystone(settings: Settings) -> str:
+    if settings.keystone is None or settings.api.auth != "keystone":
+        raise _NotUsed("api.auth is noauth: whoever reaches the API is an administrator")
+    from portico.api.keystone import try_service_user  # noqa: PLC0415
+
+    roles = try_service_user(settings.keystone)
+    return f"{settings.keystone.auth_url}: {settings.keystone.username} has the roles {', '.join(sorted(roles))}"
+
+
+_CHECKS: dict[str, Callable[[Settings], str]] = {
+    "database": _check_database,
+    "certificates": _check_certificates,
+    "agent": _check_agent,
+    "network": _check_network,
+    "broker": _check_broker,
+    "API": _check_api,
+    "policy": _check_policy,
+    "Keystone": _check_keystone,
+}
