@@ -12,6 +12,7 @@ from typing import Any
 
 from bench._dataplane_bed import ORIGIN_ADDRESSES, Bed, send_traffic
 from bench._dataplane_clients import Report
+from portico.resources.fields import ListenerUpdates, MemberUpdates
 from portico.store.requests import Accepted
 from portico.worker.run_loop import RunLoop
 
@@ -90,9 +91,9 @@ def _mixed_changes(bed: Bed, web: dict[str, str]) -> Iterator[Change]:
         address = ORIGIN_ADDRESSES[3 + number % 5]
         member = catalog.add_member(pool, address=address, protocol_port=bed.origin_port)
         yield "create member", partial(worker.create_member, member)
-        weight = {"weight": 1 + number % 7}
+        weight: MemberUpdates = {"weight": 1 + number % 7}
         yield "update weight", partial(worker.update_member, first, weight)
-        timeout = {"timeout_client_data": 50_001 + number}
+        timeout: ListenerUpdates = {"timeout_client_data": 50_001 + number}
         yield "update timeout", partial(worker.update_listener, listener, timeout)
         policy = catalog.add_l7policy(listener, action="REJECT")
         yield "create policy", partial(worker.create_l7policy, policy)

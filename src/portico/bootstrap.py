@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TypedDict, Unpack
 
 import structlog
 
@@ -29,7 +29,21 @@ from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.ports.network import Network
 from portico.ports.notifier import Notifier
-from portico.settings import AmphoraSettings, DatabaseSettings, Settings
+from portico.settings import (
+    AmphoraSettings,
+    ApiSettings,
+    ComputeSettings,
+    DatabaseSettings,
+    HealthSettings,
+    KeystoneSettings,
+    LimitSettings,
+    MessagingSettings,
+    NetworkSettings,
+    QuotaSettings,
+    Settings,
+    ValidationSettings,
+    WorkerSettings,
+)
 from portico.store.catalog import Catalog
 from portico.store.database import Database
 from portico.store.requests import Requests
@@ -157,6 +171,23 @@ def build_health_manager(settings: Settings, database: Database, client: AgentCl
     return HealthManager(settings.health, database, AgentAmphorae(client))
 
 
+class SettingsGroups(TypedDict, total=False):
+    """The groups of ``Settings``, for ``open_embedded``."""
+
+    database: DatabaseSettings
+    worker: WorkerSettings
+    messaging: MessagingSettings
+    limits: LimitSettings
+    validation: ValidationSettings
+    network: NetworkSettings
+    compute: ComputeSettings
+    amphora: AmphoraSettings
+    health: HealthSettings
+    api: ApiSettings
+    keystone: KeystoneSettings | None
+    quotas: QuotaSettings
+
+
 @dataclass
 class Embedded:
     """Portico on this machine: SQLite, loopback VIPs, and an agent that carries the amphorae.
@@ -189,7 +220,8 @@ class Embedded:
         self.close()
 
     def close(self, *, stop_agent: bool = False) -> None:
-        """Close the worker. ``stop_agent`` ends the agent too; what its amphorae serve, they go on serving."""
+        """Close the worker, the catalog and the requests; whatever they are asked for afterwards is refused (Closed).
+        ``stop_agent`` ends the agent too; what its amphorae serve, they go on serving."""
         self.health.stop()
         self.health_client.close()
         self.worker.close()
@@ -223,7 +255,11 @@ def find_lowest_port() -> int:
 
 
 def open_embedded(
-    directory: Path | str, *, haproxy: Path | None = None, on_task: TaskEvent | None = None, **groups: Any
+    directory: Path | str,
+    *,
+    haproxy: Path | None = None,
+    on_task: TaskEvent | None = None,
+    **groups: Unpack[SettingsGroups],
 ) -> Embedded:
     """Everything wired up on this machine, as an ordinary user, with all data under ``directory``.
 
@@ -235,7 +271,8 @@ def open_embedded(
         directory: for the database, certificates and agent; made where it is missing, readable to its owner only.
         haproxy: the HAProxy to use; else the agent finds one (see ``portico_agent``).
         on_task: see ``FlowEngine``.
-        groups: groups of settings that differ from the defaults, for example ``worker=WorkerSettings(threads=8)``.
+        groups: groups of settings that differ from the defaults (``SettingsGroups``), for example
+            ``worker=WorkerSettings(threads=8)``.
 
     Raises:
         DriverUnavailable: the agent did not come up; with the last lines of its log.

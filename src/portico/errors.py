@@ -18,6 +18,7 @@
     ├── Conflict                     the object's present state forbids the request
     │   └── IllegalTransition  AmphoraInUse  Duplicate
     ├── OperationFailed              an operation that another worker ran ended in FAILED
+    ├── Closed                       what is used was closed, or is of the process that this one was forked from
     ├── LeaseLost                    another worker took over; this one must write nothing more
     ├── StoreError
     │   └── StoreUnavailable         (transient) the database does not answer
@@ -238,6 +239,11 @@ class OperationFailed(PorticoError):
         super().__init__(reason)
         self.operation_id = operation_id
         self.reason = reason
+
+
+class Closed(PorticoError):
+    """What is used was closed, or is of the process that this one was forked from, whose connections and threads it
+    has not."""
 
 
 class LeaseLost(PorticoError):

@@ -38,7 +38,7 @@ class Site:
     stage: Stage
     ids: dict[str, str]
 
-    def show(self, kind: str, object_id: str | None = None) -> dict[str, Any]:
+    def show(self, kind: Any, object_id: str | None = None) -> dict[str, Any]:
         """The columns of one of its objects."""
         return self.stage.catalog.show(kind, object_id or self.ids[kind])
 
@@ -65,7 +65,7 @@ def build_site(stage: Stage) -> Site:
     return site
 
 
-def is_gone(stage: Stage, kind: str, object_id: str) -> bool:
+def is_gone(stage: Stage, kind: Any, object_id: str) -> bool:
     """Whether there is no such object any more."""
     try:
         stage.catalog.show(kind, object_id)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from portico.drivers.in_process_notifier import InProcessNotifier
-from portico.resources import Amphora
 from portico.settings import DatabaseSettings, LimitSettings, Settings, ValidationSettings, WorkerSettings
 from portico.store.catalog import Catalog
 from portico.store.database import Database
@@ -79,7 +78,7 @@ class Stage:
 
     def amphorae_of(self, load_balancer_id: str) -> list[str]:
         """Ids of a load balancer's amphorae."""
-        return self.catalog.list_ids(Amphora.__tablename__, load_balancer_id=load_balancer_id)
+        return self.catalog.list_ids("amphora", load_balancer_id=load_balancer_id)
 
     def close(self) -> None:
         """End its processes and let go of everything."""

@@ -38,7 +38,7 @@ REFUSED = 4711
 class Thing:
     """An object as the model has it."""
 
-    kind: str
+    kind: Any
     parent: str | None
     values: dict[str, Any]
     is_deleted: bool = False
@@ -214,7 +214,7 @@ class Deployment(RuleBasedStateMachine):
         finally:
             self._closing.close()
 
-    def _create(self, kind: str, parent: str | None, values: dict[str, Any]) -> None:
+    def _create(self, kind: Any, parent: str | None, values: dict[str, Any]) -> None:
         accepted = self.stage.requests.create(kind, parent, **values)
         self.things[accepted.object_id] = Thing(kind, parent, values)
         self._note(accepted, accepted.object_id)

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -18,7 +19,14 @@ from portico.resources import L7Rule
 from tests.e2e.servers import Origin
 from tests.e2e.stage import build_web, wait_until
 
-MONITOR = {"type": "HTTP", "url_path": "/health", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 2}
+MONITOR: dict[str, Any] = {
+    "type": "HTTP",
+    "url_path": "/health",
+    "delay": 1,
+    "timeout": 1,
+    "max_retries": 1,
+    "max_retries_down": 2,
+}
 
 
 def test_the_monitor_takes_a_sick_member_out_and_brings_it_back(portico: Embedded, origins: list[Origin]) -> None:

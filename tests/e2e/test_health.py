@@ -22,6 +22,7 @@ from portico.resources import Slot
 from portico.settings import HealthSettings
 from portico.store.counters import read_amphora_stats, read_load_balancer_stats
 from portico.store.status_tree import read_status_tree
+from portico.store.subjects import Kind
 from tests.e2e.conftest import running_portico
 from tests.e2e.servers import Origin
 from tests.e2e.stage import Web, build_web, wait_until
@@ -38,7 +39,7 @@ def watched(run_directory: Path) -> Iterator[Embedded]:
         yield portico
 
 
-def status(web: Web, kind: str, object_id: str) -> str:
+def status(web: Web, kind: Kind, object_id: str) -> str:
     """An object's operating status."""
     return str(web.portico.catalog.show(kind, object_id)["operating_status"])
 

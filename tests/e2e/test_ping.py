@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.e2e.servers import Origin
 from tests.e2e.stage import Web, build_web, wait_until
 from tests.support.server import find_program
 
-MONITOR = {"type": "PING", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 2}
+MONITOR: dict[str, Any] = {"type": "PING", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 2}
 ALLOWED = ValidationSettings(allow_ping_monitors=True)
 
 SILENT = "127.0.0.66"

@@ -16,7 +16,7 @@ class Asked:
     """What a case asks for; ``load_balancer_id`` is "" where it is about a spare."""
 
     action: str
-    kind: str
+    kind: Any
     subject_id: str
     load_balancer_id: str
     changes: dict[str, Any] | None = None

@@ -451,7 +451,7 @@ def test_the_network_goes_back_to_what_the_load_balancer_had(quiet_world: World)
     before, after = str(uuid4()), str(uuid4())
     ids = world.build(vip_qos_policy_id=before, vip_sg_ids=[before])
     [vip] = world.network.allocations()
-    changes = {"vip_qos_policy_id": after, "vip_sg_ids": [after, before]}
+    changes: Any = {"vip_qos_policy_id": after, "vip_sg_ids": [after, before]}
     world.amphorae.fail_next("push", DriverError("failed on purpose"))
     with pytest.raises(DriverError, match="on purpose"):
         world.worker.update_load_balancer(ids["load_balancer"], changes)

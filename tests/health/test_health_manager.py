@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.typing import EventDict
@@ -14,6 +14,7 @@ from portico.resources import Slot
 from portico.settings import HealthSettings
 from portico.store.counters import read_listener_stats, read_load_balancer_stats
 from portico.store.database import Database
+from portico.store.subjects import Kind
 from tests.store.rows import counted, write
 from tests.worker.world import World
 
@@ -23,7 +24,9 @@ on_sqlite = pytest.mark.database("sqlite")
 
 def statuses(world: World, ids: dict[str, str]) -> dict[str, str]:
     """Kind to operating status."""
-    return {kind: str(world.catalog.show(kind, id_)["operating_status"]) for kind, id_ in ids.items()}
+    return {
+        kind: str(world.catalog.show(kind, id_)["operating_status"]) for kind, id_ in cast(dict[Kind, str], ids).items()
+    }
 
 
 def stats(world: World, listener_id: str) -> dict[str, int]:

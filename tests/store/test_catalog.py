@@ -71,7 +71,7 @@ def test_a_port_goes_to_one_of_many_who_ask_at_once(catalog: Catalog) -> None:
 def test_a_listener_takes_a_pool_that_it_can_carry(catalog: Catalog) -> None:
     """The protocols that the v2 API lets go together go together."""
     load_balancer_id = catalog.add_load_balancer()
-    fitting = (
+    fitting: Any = (
         ("HTTP", "HTTP"),
         ("HTTP", "PROXY"),
         ("HTTPS", "HTTPS"),
@@ -91,7 +91,7 @@ def test_a_listener_refuses_a_pool_that_it_cannot_carry(catalog: Catalog, refuse
     """Whether the pool is named by the listener, or the listener by the pool."""
     load_balancer_id = catalog.add_load_balancer()
     for number, (listener, pool) in enumerate((("HTTP", "TCP"), ("HTTP", "HTTPS"), ("HTTPS", "HTTP"))):
-        wanted = {"protocol": pool, "lb_algorithm": "ROUND_ROBIN"}
+        wanted: dict[str, Any] = {"protocol": pool, "lb_algorithm": "ROUND_ROBIN"}
         pool_id = catalog.add_pool(load_balancer_id, **wanted)
         values: dict[str, Any] = {"protocol": listener, "protocol_port": 80 + number}
         error = refused(InvalidInput, catalog.add_listener, load_balancer_id, default_pool_id=pool_id, **values)
@@ -181,7 +181,7 @@ def test_nothing_is_added_below_a_listener_that_is_being_deleted(
 
 def test_duplicates_are_told_by_the_field(catalog: Catalog, refused: Callable[..., Exception]) -> None:
     """An address and port twice in a pool, a second monitor, an id or a VIP that is taken."""
-    network = {"vip_subnet_id": str(uuid4()), "vip_address": "192.0.2.7"}
+    network: dict[str, Any] = {"vip_subnet_id": str(uuid4()), "vip_address": "192.0.2.7"}
     load_balancer_id = catalog.add_load_balancer(**network)
     pool_id = catalog.add_pool(load_balancer_id, **HTTP)
     catalog.add_member(pool_id, address="192.0.2.1", protocol_port=80)

@@ -52,7 +52,7 @@ def describe(catalog: Catalog) -> str:
     catalog.add_listener(load_balancer_id, protocol="TCP", protocol_port=81, allowed_cidrs=[], admin_state_up=False)
     for number in range(3):
         catalog.add_member(pool_id, address="192.0.2.1", protocol_port=80 + number, backup=number == 1)
-    monitor = {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2}
+    monitor: dict[str, Any] = {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2}
     catalog.add_health_monitor(pool_id, **monitor, http_version=1.1, domain_name="www.example.com")
     policy_id = catalog.add_l7policy(listener_id, action="REDIRECT_TO_POOL", redirect_pool_id=pool_id)
     catalog.add_l7rule(policy_id, type="HEADER", compare_type="REGEX", key="X-A", value="^\\d+$ \"'\\\\", invert=True)

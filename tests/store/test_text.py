@@ -21,6 +21,7 @@ from portico.store.database import Database, migration_engine
 from portico.store.operations import Action, Request, accept
 from portico.store.quotas import show_quota, write_quota
 from portico.store.requests import Requests
+from portico.store.subjects import Kind
 
 ALIKE = ("web", "Web", "web ", "wéb", "we\u0301b", "webß", "webss")
 """Words that MariaDB's own collations, or a language's, take for one another."""
@@ -116,7 +117,8 @@ def test_ids_in_capitals_are_nobodys(database: Database, catalog: Catalog) -> No
     listener = catalog.add_listener(lb, protocol="HTTP", protocol_port=80, default_pool_id=pool)
     settings = ValidationSettings()
 
-    for kind, object_id in (("load_balancer", lb), ("pool", pool), ("listener", listener)):
+    named: tuple[tuple[Kind, str], ...] = (("load_balancer", lb), ("pool", pool), ("listener", listener))
+    for kind, object_id in named:
         with pytest.raises(NotFound):
             catalog.show(kind, object_id.upper())
         with pytest.raises(NotFound):

@@ -66,7 +66,7 @@ def test_what_only_the_network_can_say_is_not_told(database: Database) -> None:
     shown = requests_on(database, network).create("load_balancer", vip_subnet_id=SUBNET_ID).shown
 
     assert (shown["vip_address"], shown["vip_port_id"], shown["vip_subnet_id"]) == (None, None, SUBNET_ID)
-    asked = {"vip_subnet_id": SUBNET_ID, "vip_address": "192.0.2.1"}
+    asked: dict[str, Any] = {"vip_subnet_id": SUBNET_ID, "vip_address": "192.0.2.1"}
     Catalog(database, RULES, network).add_load_balancer(**asked)
     with pytest.raises(Duplicate, match=r"^vip_address: "):
         Catalog(database, RULES, network).add_load_balancer(**asked)

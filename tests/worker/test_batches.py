@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 import structlog
@@ -379,7 +380,7 @@ def test_a_change_that_changes_nothing_outside_is_no_reload(world: World) -> Non
 def test_listeners_of_one_port_are_told_apart(world: World) -> None:
     """A port that a queued delete gives back is free once that is done, and not before."""
     ids = world.build()
-    values = {"protocol": "HTTP", "protocol_port": 8080}
+    values: dict[str, Any] = {"protocol": "HTTP", "protocol_port": 8080}
     world.ask("delete", "listener", ids["listener"])
     with pytest.raises(Duplicate, match="protocol_port"):
         world.catalog.add_listener(ids["load_balancer"], **values)
@@ -432,7 +433,7 @@ def policies_in_order(world: World, ids: dict[str, str], count: int) -> list[str
     world.worker.delete_l7policy(ids["l7policy"])
     made = []
     for number in range(count):
-        target = {"action": "REDIRECT_TO_URL", "redirect_url": f"https://www.example.com/{number}"}
+        target: dict[str, Any] = {"action": "REDIRECT_TO_URL", "redirect_url": f"https://www.example.com/{number}"}
         made.append(world.catalog.add_l7policy(ids["listener"], **target))
         world.catalog.add_l7rule(made[-1], type="PATH", compare_type="EQUAL_TO", value=f"/{number}")
         for kind, one in (

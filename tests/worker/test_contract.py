@@ -30,6 +30,7 @@ from portico.errors import (
     PoolNotFound,
 )
 from portico.resources import Amphora
+from portico.store.subjects import Described
 from tests.worker.world import CHANGES, PARTS, World
 
 pytestmark = pytest.mark.database("sqlite")
@@ -205,7 +206,7 @@ def test_what_is_built_cannot_be_created_again(kind: str, world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_being_deleted_cannot_be_changed(kind: str, world: World) -> None:
+def test_what_is_being_deleted_cannot_be_changed(kind: Described, world: World) -> None:
     """While a delete waits, an update or a create of the same object is a conflict."""
     ids = world.build()
     world.ask("delete", kind, ids[kind])

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from portico.errors import ConfigurationRefused, DriverError, DriverUnavailable
 from portico.resources import L7Policy, Lease, Member, Pool
+from portico.store.subjects import Replaceable
 from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")
@@ -83,7 +84,7 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(lambda self: self.balancers)
     @rule(pick=_PICK, kind=_KINDS, weight=_WEIGHTS, direct=st.booleans())
-    def add_thing(self, pick: int, kind: str, weight: int, direct: bool) -> None:
+    def add_thing(self, pick: int, kind: Any, weight: int, direct: bool) -> None:
         """A new part, created at once or some time later."""
         balancer_id, balancer = self._pick(self.balancers, pick)
         self.counter += 1
@@ -138,6 +139,7 @@ class Lives(RuleBasedStateMachine):
     def fail_over(self, pick: int, whole: bool, direct: bool) -> None:
         """An amphora, or all of a load balancer's, is replaced. That of a whole one heals its status."""
         balancer_id, balancer = self._pick(self.balancers, pick)
+        kind: Replaceable
         kind, subject = ("load_balancer", balancer_id) if whole else ("amphora", self.world.amphora_of(balancer_id))
         if direct:
             self.world.do("failover", kind, subject)

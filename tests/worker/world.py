@@ -154,7 +154,7 @@ class World:
         self.worker.create_load_balancer(ids["load_balancer"])
         return ids
 
-    def add_part(self, kind: str, ids: dict[str, str]) -> str:
+    def add_part(self, kind: Any, ids: dict[str, str]) -> str:
         """Describe another part of a kind, beside those of ``describe``. Returns its id."""
         add, last = self.catalog, len(self.catalog.list_ids(kind))
         if kind == "listener":
@@ -203,7 +203,7 @@ class World:
 
     # Looking
 
-    def status(self, kind: str, subject_id: str) -> str:
+    def status(self, kind: Any, subject_id: str) -> str:
         """An object's provisioning status."""
         return str(self.catalog.show(kind, subject_id)["provisioning_status"])
 
@@ -284,7 +284,8 @@ class World:
 
     def assert_empty(self) -> None:
         """Nothing is left: no row but history, nothing outside."""
-        for kind in ("load_balancer", "amphora", *PARTS):
+        kinds: tuple[Any, ...] = ("load_balancer", "amphora", *PARTS)
+        for kind in kinds:
             assert self.catalog.list_ids(kind) == []
         assert self.compute.owned() == frozenset()
         assert self.network.owned() == frozenset()

@@ -22,7 +22,7 @@ from portico.settings import Settings
 from portico.store.database import Database
 from portico.store.listing import Page, Query, list_objects, show_object
 from portico.store.requests import Requests
-from portico.store.subjects import SUBJECTS, Subject
+from portico.store.subjects import SUBJECTS, Described, Kind, Replaceable, Subject
 
 RULES: Mapping[str, str] = {
     "load_balancer": "loadbalancer",
@@ -166,7 +166,7 @@ class Call:
         return parent
 
     def create_part(
-        self, kind: str, parent_id: str, given: Mapping[str, Any], listener_id: str | None = None
+        self, kind: Described, parent_id: str, given: Mapping[str, Any], listener_id: str | None = None
     ) -> Response:
         """Have a part of a load balancer built, by a caller who is authorized for it. It belongs to its parent's
         project, whatever the body says."""
@@ -177,7 +177,7 @@ class Call:
         )
         return answer({SUBJECTS[kind].view.root: accepted.shown}, 201)
 
-    def update_kind(self, kind: str, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
+    def update_kind(self, kind: Described, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
         """Have the named attributes changed; the others stay as they are."""
         subject: Subject = SUBJECTS[kind]
         shown = self.find(kind, object_id, scope)
@@ -189,7 +189,7 @@ class Call:
         return answer({subject.view.root: shown})
 
     def delete_kind(
-        self, kind: str, object_id: str, scope: Mapping[str, str] | None = None, *, cascade: bool = True
+        self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None, *, cascade: bool = True
     ) -> Response:
         """Have an object deleted."""
         shown = self.find(kind, object_id, scope)
@@ -197,7 +197,7 @@ class Call:
         self.context.requests.delete(kind, object_id, cascade=cascade, request_id=self.request_id)
         return Response(status_code=204)
 
-    def fail_over(self, kind: str, object_id: str) -> Response:
+    def fail_over(self, kind: Replaceable, object_id: str) -> Response:
         """Have an amphora, or all of a load balancer's, replaced."""
         shown = self.find(kind, object_id)
         self.authorize(f"{RULES[kind]}:put_failover", shown.get("project_id"))

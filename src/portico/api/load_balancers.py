@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -22,7 +22,7 @@ from portico.store.status_tree import read_status_tree
 
 router = APIRouter(prefix="/v2.0/lbaas/loadbalancers", tags=["load balancers"])
 
-_KIND = "load_balancer"
+_KIND: Final = "load_balancer"
 _VIP_SOURCES = ("vip_subnet_id", "vip_network_id", "vip_port_id")
 _OBJECTS = {"type": ["array", "null"], "items": {"type": "object"}}
 STATS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from portico.errors import InvalidSettings, PorticoError
 from portico.settings import Settings
 from portico.store.database import Database, describe_database
 from portico.store.requests import Requests
+from portico.store.subjects import Kind
 from portico.worker.run_loop import RunLoop
 
 _LOOK_SECONDS = 0.2
@@ -95,7 +97,10 @@ def _end_at_once_if_hurried(directory: Path, signals: StopSignals) -> None:
 def _remove_all(embedded: Embedded) -> list[str]:
     """Delete every load balancer and amphora. Returns what could not be, and why."""
     complaints = []
-    remove = {"load_balancer": embedded.worker.delete_load_balancer, "amphora": embedded.worker.delete_amphora}
+    remove: dict[Kind, Callable[[str], None]] = {
+        "load_balancer": embedded.worker.delete_load_balancer,
+        "amphora": embedded.worker.delete_amphora,
+    }
     for kind, delete in remove.items():
         for object_id in embedded.catalog.list_ids(kind):
             try:

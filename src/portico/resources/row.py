@@ -16,6 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.types import TypeEngine
 
 from portico.errors import InvalidInput, NotSupported
+from portico.resources.spelling import did_you_mean
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus
 
@@ -171,6 +172,8 @@ class Spec(BaseModel):
             InvalidInput: naming the first field that breaks a rule.
             NotSupported: where the value is legal but not done here.
         """
+        for name in values:
+            cls._check_name(name)
         given = {name: value for name, value in values.items() if value is not None}
         for name, value in given.items():
             if _count(value) > MOST_VALUES:
@@ -210,14 +213,19 @@ class Spec(BaseModel):
         if not isinstance(changes, dict):
             raise InvalidInput("updates", "must be a dict of changed attributes")
         for name in changes:
-            if name not in cls.model_fields:
-                raise InvalidInput(str(name), "is not an attribute that can be set")
+            cls._check_name(name)
             if name in cls.IMMUTABLE - also:
                 raise InvalidInput(name, "cannot be changed after creation")
         completed = cls.complete(present, changes)
         result = cls.parse({**present, **completed}, rules)
         dumped = result.model_dump()
         return {name: dumped[name] for name in completed}
+
+    @classmethod
+    def _check_name(cls, name: Any) -> None:
+        if name not in cls.model_fields:
+            rule = f"is not an attribute that can be set{did_you_mean(name, cls.model_fields)}"
+            raise InvalidInput(str(name), rule)
 
     @classmethod
     def complete(cls, present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,6 +239,8 @@ def rule_of(error: Any) -> str:
     tests look for to see whether a value is not offered."""
     if error["type"] == "literal_error":
         return not_offered(error["input"], str(error["ctx"]["expected"]).replace("'", "").replace(" or ", ", "))
+    if error["type"] == "extra_forbidden":
+        return "is not an attribute that can be set"
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 

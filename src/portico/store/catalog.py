@@ -6,7 +6,7 @@ An object that was added is PENDING_CREATE until its create operation is run by 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Unpack
 from uuid import UUID
 
 from sqlalchemy import Connection, Insert, Select, bindparam, exists, insert, select, update
@@ -24,7 +24,17 @@ from portico.resources import (
     Tag,
     Vip,
 )
+from portico.resources.fields import (
+    HealthMonitorFields,
+    L7PolicyFields,
+    L7RuleFields,
+    ListenerFields,
+    LoadBalancerFields,
+    MemberFields,
+    PoolFields,
+)
 from portico.resources.row import new_id, table_of
+from portico.resources.spelling import did_you_mean
 from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, shown_status
@@ -33,20 +43,24 @@ from portico.store.ancestors import with_ancestors
 from portico.store.database import Database
 from portico.store.operations import UNFINISHED, Action, Request, accept_in, read_tags, transact_unmoved
 from portico.store.positions import make_room
-from portico.store.subjects import SUBJECTS, Subject
+from portico.store.subjects import SUBJECTS, Kind, Subject, check_id, subject_of
 from portico.store.vips import NewVips
 
 _DELETED = ProvisioningStatus.PENDING_DELETE
 
 
 class Catalog:
-    """Adds objects and shows them. Every ``add_*`` takes the fields of the object's ``*Spec``
-    (``portico.resources``), and optionally ``id``; returns the new id.
+    """Adds objects and shows them. Every ``add_*`` describes one object and returns its new id.
 
-    Raises, all of them:
-        InvalidInput: naming the field and the rule.
-        NotFound: the parent does not exist.
-        Conflict, Duplicate: the parent is being deleted; a port, address or place is taken.
+    Every object has ``name`` and ``description`` (up to 255 characters), ``admin_state_up`` (default
+    True), ``tags`` (a list of text), ``project_id`` (default: the parent's) and ``id`` (a UUID of one's own). None is
+    the same as saying nothing. The fields as types are in ``portico.resources.fields``, their rules in the ``*Spec`` of
+    each kind (``portico.resources``).
+
+    What raises has written nothing. Each says what it raises; all raise, besides:
+        NotSupported: an InvalidInput: legal, and not done by this version or by this network.
+        StoreError: the database refused or is gone (StoreUnavailable).
+        Closed: this was closed, or is of the process that this one was forked from.
     """
 
     def __init__(self, database: Database, settings: ValidationSettings, network: Network) -> None:
@@ -54,44 +68,173 @@ class Catalog:
         self._rules = settings
         self._network = network
 
-    def add_load_balancer(self, **values: Any) -> str:
-        """A load balancer; with no ``vip_address`` the network chooses one: now, where it can say which, else when
-        the load balancer is built."""
-        return self._add("load_balancer", None, values)
+    def add_load_balancer(self, **fields: Unpack[LoadBalancerFields]) -> str:
+        """Describe a load balancer.
 
-    def add_listener(self, load_balancer_id: str, **values: Any) -> str:
-        """A listener of a load balancer."""
-        return self._add("listener", load_balancer_id, values)
-
-    def add_pool(self, load_balancer_id: str, *, listener_id: str | None = None, **values: Any) -> str:
-        """A pool of a load balancer; with ``listener_id`` it becomes that listener's default pool."""
-        return self._add("pool", load_balancer_id, values, listener_id)
-
-    def add_member(self, pool_id: str, **values: Any) -> str:
-        """A member of a pool."""
-        return self._add("member", pool_id, values)
-
-    def add_health_monitor(self, pool_id: str, **values: Any) -> str:
-        """The health monitor of a pool, which has one at most."""
-        return self._add("health_monitor", pool_id, values)
-
-    def add_l7policy(self, listener_id: str, **values: Any) -> str:
-        """A policy of a listener; one at a ``position`` that is taken moves the others down."""
-        return self._add("l7policy", listener_id, values)
-
-    def add_l7rule(self, l7policy_id: str, **values: Any) -> str:
-        """A rule of a policy."""
-        return self._add("l7rule", l7policy_id, values)
-
-    def show(self, kind: str, object_id: str) -> dict[str, Any]:
-        """All columns of one object (``kind`` as in ``portico.store.subjects``), with its ``tags``; a load balancer
-        with its ``vip_address`` and the provisioning status that its user should see.
+        Args:
+            vip_address: its address; else the network chooses one: now, where it can say which, else when the load
+                balancer is built.
+            vip_subnet_id, vip_network_id, vip_port_id: where that address is.
+            additional_vips: further addresses, a dict of ``ip_address`` and ``subnet_id`` for each.
+            provider: "amphora" or "octavia", which are the same; default amphora.
+            flavor_id, availability_zone: where it is made, and like what; each names its provider.
+            vip_qos_policy_id, vip_sg_ids: for networks that have policies and security groups, which loopback has not.
+            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
 
         Raises:
+            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            Duplicate: ``vip_address`` or ``id`` is taken.
+            Conflict: no address is free.
+        """
+        return self._add("load_balancer", None, dict(fields))
+
+    def add_listener(self, load_balancer_id: str, **fields: Unpack[ListenerFields]) -> str:
+        """Describe a listener: a port of the load balancer.
+
+        Args:
+            load_balancer_id: whose.
+            protocol: "HTTP", "HTTPS" (passed through) or "TCP"; others are refused today.
+            protocol_port: 1 to 65535, one listener for each.
+            default_pool_id: the pool that gets what no L7 policy sends elsewhere.
+            connection_limit: connections at once; -1 is no limit; default -1.
+            timeout_client_data: milliseconds that a client may be silent, or take for a request's head; default 50000.
+            timeout_member_connect: milliseconds that connecting to a member may take; default 5000.
+            timeout_member_data: milliseconds that a member may be silent; default 50000.
+            timeout_tcp_inspect: milliseconds to wait for content to look into; default 0.
+            insert_headers: for HTTP: ``{"X-Forwarded-For": "true"}``, ``-Port``, ``-Proto``.
+            allowed_cidrs: networks whose clients are let in; else all.
+            client_authentication, client_ca_tls_container_ref, client_crl_container_ref: for TLS that ends here, which
+                is not built: refused, unless they say none; default NONE.
+            default_tls_container_ref, sni_container_refs, hsts_max_age, hsts_include_subdomains, hsts_preload: as well.
+            tls_ciphers, tls_versions, alpn_protocols: kept, and of use with TLS that ends here only.
+            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+
+        Raises:
+            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            LBNotFound, PoolNotFound: there is no such load balancer, or no such pool of it (``default_pool_id``).
+            Duplicate: ``protocol_port`` or ``id`` is taken.
+            Conflict: the load balancer is being deleted, or has ``validation.max_listeners``.
+        """
+        return self._add("listener", load_balancer_id, dict(fields))
+
+    def add_pool(self, load_balancer_id: str, *, listener_id: str | None = None, **fields: Unpack[PoolFields]) -> str:
+        """Describe a pool: servers that share requests.
+
+        Args:
+            load_balancer_id: whose.
+            listener_id: a listener of it that has no default pool yet and gets this one.
+            protocol: what members speak: "HTTP", "HTTPS", "TCP", "PROXY" or "PROXYV2".
+            lb_algorithm: "ROUND_ROBIN", "LEAST_CONNECTIONS" or "SOURCE_IP".
+            session_persistence: a dict: ``type`` "SOURCE_IP", "HTTP_COOKIE" or "APP_COOKIE" (with ``cookie_name``), and
+                ``persistence_timeout`` in seconds.
+            tls_enabled, tls_container_ref, ca_tls_container_ref, crl_container_ref: for TLS to members, which is not
+                built: refused, unless they say none.
+            tls_ciphers, tls_versions, alpn_protocols: kept, and of use with TLS to members only.
+            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+
+        Raises:
+            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            LBNotFound, ListenerNotFound: there is no such load balancer, or listener (``listener_id``).
+            Duplicate: the listener has a default pool, or ``id`` is taken.
+            Conflict: the load balancer or listener is being deleted, or has ``validation.max_pools``.
+        """
+        return self._add("pool", load_balancer_id, dict(fields), listener_id)
+
+    def add_member(self, pool_id: str, **fields: Unpack[MemberFields]) -> str:
+        """Describe a member: a server of a pool.
+
+        Args:
+            pool_id: whose.
+            address: its IPv4 or IPv6 address; loopback and link-local ones are refused unless the settings allow them.
+            protocol_port: 1 to 65535.
+            weight: its share, 0 (nothing new) to 256; default 1.
+            backup: used only when no other member is up.
+            monitor_address, monitor_port: where it is checked instead.
+            subnet_id: kept; of use with networks that amphorae are plugged into.
+            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+
+        Raises:
+            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            PoolNotFound: there is no such pool.
+            Duplicate: the pool has this address and port, or ``id`` is taken.
+            Conflict: the pool is being deleted, or its load balancer has ``validation.max_members``.
+        """
+        return self._add("member", pool_id, dict(fields))
+
+    def add_health_monitor(self, pool_id: str, **fields: Unpack[HealthMonitorFields]) -> str:
+        """Describe the health monitor of a pool, which has one at most.
+
+        Args:
+            pool_id: whose.
+            type: "HTTP", "HTTPS", "TCP" or "TLS-HELLO"; "PING" where the settings allow it.
+            delay: seconds between two checks.
+            timeout: seconds that one may take.
+            max_retries: checks in a row that bring a member up, 1 to 10.
+            max_retries_down: failures in a row that take it down, 1 to 10; default 3.
+            http_method, url_path, expected_codes: what HTTP and HTTPS monitors ask and expect; GET, ``/`` and ``200``
+                where nothing is said. Codes are one, a list (``200,202``) or a range (``200-204``).
+            http_version: 1.0 or 1.1.
+            domain_name: the host that an HTTP monitor asks for, and the server name (SNI) of those that speak TLS.
+            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+
+        Raises:
+            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            PoolNotFound: there is no such pool.
+            Duplicate: the pool has a monitor, or ``id`` is taken.
+            Conflict: the pool is being deleted.
+        """
+        return self._add("health_monitor", pool_id, dict(fields))
+
+    def add_l7policy(self, listener_id: str, **fields: Unpack[L7PolicyFields]) -> str:
+        """Describe an L7 policy: what happens to requests that all of its rules fit.
+
+        Args:
+            listener_id: whose; one that speaks HTTP.
+            action: "REDIRECT_TO_POOL", "REDIRECT_TO_URL", "REDIRECT_PREFIX" or "REJECT".
+            redirect_pool_id, redirect_url, redirect_prefix: where to: the one that the action needs.
+            redirect_http_code: 301, 302, 303, 307 or 308, for the two URLs; 302 where nothing is said.
+            position: 1 is asked first; at one that is taken it moves the others down; last where nothing is said.
+            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+
+        Raises:
+            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            ListenerNotFound, PoolNotFound: there is no such listener, or no such pool (``redirect_pool_id``).
+            Duplicate: ``id`` is taken.
+            Conflict: the listener is being deleted, or has ``validation.max_l7policies``.
+        """
+        return self._add("l7policy", listener_id, dict(fields))
+
+    def add_l7rule(self, l7policy_id: str, **fields: Unpack[L7RuleFields]) -> str:
+        """Describe an L7 rule: a condition of a policy.
+
+        Args:
+            l7policy_id: whose.
+            type: "HOST_NAME", "PATH", "FILE_TYPE", "HEADER" or "COOKIE"; others are refused today.
+            compare_type: "REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS" or "EQUAL_TO".
+            key: the name of the header or cookie.
+            value: what it is compared with.
+            invert: fits where it otherwise would not.
+            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+
+        Raises:
+            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            L7PolicyNotFound: there is no such policy.
+            Duplicate: ``id`` is taken.
+            Conflict: the policy is being deleted, or has 50 rules, or its listener
+                ``validation.max_regular_expressions``.
+        """
+        return self._add("l7rule", l7policy_id, dict(fields))
+
+    def show(self, kind: Kind, object_id: str) -> dict[str, Any]:
+        """All columns of one object, with its ``tags``; a load balancer with its ``vip_address`` and the provisioning
+        status that its user should see.
+
+        Raises:
+            InvalidInput: there is no such kind, or this cannot be an id.
             NotFound: the one of this kind.
         """
-        subject = SUBJECTS[kind]
-        table = subject.model.__table__
+        subject = subject_of(kind)
+        table = table_of(subject.model)
 
         def work(connection: Connection) -> dict[str, Any]:
             row = (
@@ -112,9 +255,22 @@ class Catalog:
 
         return self._database.read(work)
 
-    def list_ids(self, kind: str, **where: Any) -> list[str]:
-        """Ids of all objects of a kind whose columns have these values, oldest first."""
-        table = SUBJECTS[kind].model.__table__
+    def list_ids(self, kind: Kind, **where: str | int | float | bool | None) -> list[str]:
+        """Ids of all objects of a kind whose columns (those of ``show``'s answer) have these values, oldest first:
+        ``list_ids("member", pool_id=pool_id)``.
+
+        Raises:
+            InvalidInput: there is no such kind or column, or no column has values like this one.
+        """
+        subject = subject_of(kind)
+        table = table_of(subject.model)
+        for name, value in where.items():
+            if name not in table.c:
+                raise InvalidInput(
+                    name, f"is not a column of {subject.name} objects{did_you_mean(name, table.c.keys())}"
+                )
+            if value is not None and not isinstance(value, str | int | float):
+                raise InvalidInput(name, "must be text, a number, True, False or None")
         statement = select(table.c.id).where(*(table.c[name] == value for name, value in where.items()))
         return self._database.read(
             lambda connection: list(connection.scalars(statement.order_by(table.c.created_at, table.c.id)))
@@ -131,7 +287,7 @@ class Catalog:
             )
 
         def already_done(connection: Connection) -> str | None:
-            table = SUBJECTS[kind].model.__table__
+            table = table_of(SUBJECTS[kind].model)
             return connection.scalar(select(table.c.id).where(table.c.id == object_id))
 
         return transact_unmoved(self._database, work, already_done)
@@ -150,7 +306,15 @@ def add_object(
 ) -> str:
     """Check and insert one object in the caller's transaction (``transact_unmoved``): what the catalog and the requests
     share. ``vips`` is the same for all tries."""
-    subject = SUBJECTS[kind]
+    subject = subject_of(kind)
+    if kind == "amphora":
+        raise InvalidInput("kind", "an amphora is not described: ControllerWorker.create_amphora makes one")
+    if kind == "load_balancer" and parent_id is not None:
+        raise InvalidInput("parent_id", "is of no use: a load balancer is part of nothing")
+    if listener_id is not None:
+        if kind != "pool":
+            raise InvalidInput("listener_id", f"is for pools: a {kind} is no listener's default")
+        check_id("listener_id", listener_id)
     subject.check_id(object_id)
     _check_new_id(object_id)
     spec = subject.spec.parse(values, settings)

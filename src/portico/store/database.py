@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoneFree
 from sqlalchemy.pool import NullPool, QueuePool
 
-from portico.errors import StoreError, StoreUnavailable
+from portico.errors import Closed, StoreError, StoreUnavailable
 from portico.settings import DatabaseSettings
 from portico.store.dialects import is_worth_retrying
 
@@ -28,11 +29,13 @@ of one would hold its locks for ever, and nobody could take over from it."""
 class Database:
     """The database of one process: a pool of connections for transactions, one for single reads.
 
-    Give each process its own (not across ``fork``). Safe to share between threads.
+    Give each process its own: in one that was forked it is refused. Safe to share between threads.
     """
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
+        self._process = os.getpid()
+        self._closed = False
         url = make_url(settings.url)
         self.dialect = url.get_backend_name()
         options: dict[str, Any] = {
@@ -73,7 +76,9 @@ class Database:
         Raises:
             StoreUnavailable: it did not succeed in any of the tries, or none of the pool's connections came free.
             StoreError: the database refused it for good.
+            Closed: it was closed, or is another process's.
         """
+        self._require_open()
         unsure = False
         for attempt in range(self._settings.retries):
             if attempt:
@@ -102,7 +107,9 @@ class Database:
 
         Raises:
             StoreUnavailable: it did not succeed in any of the tries, or none of the pool's connections came free.
+            Closed: it was closed, or is another process's.
         """
+        self._require_open()
         for attempt in range(self._settings.retries):
             if attempt:
                 time.sleep(min(LONGEST_PAUSE, 0.01 * 2**attempt))
@@ -118,9 +125,17 @@ class Database:
         raise StoreUnavailable(f"the database did not answer in {self._settings.retries} tries: {last.orig}") from last
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections. What is asked for afterwards is refused."""
+        self._closed = True
         self.engine.dispose()
         self._reader.dispose()
+
+    def _require_open(self) -> None:
+        """Connections that two processes share mix up what they are told."""
+        if self._closed:
+            raise Closed("the database was closed: open it anew")
+        if os.getpid() != self._process:
+            raise Closed(f"the database was opened by process {self._process}, before a fork: open it anew in this one")
 
     def engines(self) -> tuple[Engine, Engine]:
         """The engine of transactions and that of single reads: for counting statements."""

@@ -39,7 +39,7 @@ from portico.store.dialects import now_ms
 from portico.store.leases import Claim, arrive, fence, lock, take
 from portico.store.positions import make_room
 from portico.store.priorities import Priority
-from portico.store.subjects import SUBJECTS, Subject
+from portico.store.subjects import REPLACEABLE, Subject, subject_of
 
 T = TypeVar("T")
 
@@ -164,9 +164,8 @@ def transact_unmoved(
 def accept_in(connection: Connection, request: Request, operation_id: str, settings: ValidationSettings) -> Receipt:
     """``accept`` in the caller's transaction (``transact_unmoved``). Raises the same, and Moved where a row was changed
     between reading and writing it: the transaction must then be rolled back and started again."""
-    subject = SUBJECTS.get(request.kind)
-    if subject is None:
-        raise InvalidInput("kind", f"must be one of {', '.join(SUBJECTS)}")
+    subject = subject_of(request.kind)
+    _check_possible(subject, request)
     subject.check_id(request.subject_id)
     row = _read_subject(connection, subject, request)
     if row is None:
@@ -261,6 +260,14 @@ def _reading(model: type[Row]) -> Select[Any]:
         statement = statement.join(Lease, Lease.key == parent).join(owner, owner.c.id == parent)
         statement = with_ancestors(statement, model)
     return statement.where(table.c.id == bindparam("this_id"))
+
+
+def _check_possible(subject: Subject, request: Request) -> None:
+    """An operation that no worker could run would stand before all that its load balancer is asked for later."""
+    if request.action == Action.FAILOVER and subject.name not in REPLACEABLE:
+        raise InvalidInput("kind", f"must be {' or '.join(REPLACEABLE)}: a {subject.name} cannot be failed over")
+    if request.action == Action.UPDATE and subject.model is Amphora:
+        raise InvalidInput("kind", "an amphora has nothing that could be changed")
 
 
 def _missing(subject: Subject, request: Request) -> PorticoError:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from portico.errors import InvalidInput
 from portico.ports.network import Network
 from portico.ports.notifier import Notice, Notifier
 from portico.resources import Operation
@@ -25,8 +26,11 @@ from portico.store.database import Database
 from portico.store.listing import Query, list_objects, show_object
 from portico.store.member_batch import replace_members
 from portico.store.operations import Action, Outcome, Request, accept_in, read_outcome, transact_unmoved
-from portico.store.subjects import PARTS, SUBJECTS
+from portico.store.subjects import PARTS, Described, Kind, Replaceable, check_id, subject_of
 from portico.store.vips import NewVips, check_features
+
+_LONGEST = 64
+"""Characters of a request's id: what its column holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +51,23 @@ class Part:
     ``parent_id`` is as in ``Requests.create``; ids are chosen by the caller, so that parts can name each other.
     """
 
-    kind: str
+    kind: Described
     object_id: str
     parent_id: str
     values: dict[str, Any] = field(default_factory=dict)
 
 
 class Requests:
-    """Accepts requests and tells the workers to look. ``kind`` is one of ``portico.store.subjects.SUBJECTS``.
+    """Accepts requests and tells the workers to look. How a request ends, ``outcome`` says: what failed leaves its
+    object in ERROR, as ``ControllerWorker`` says.
 
-    Raises, all of them: InvalidInput, NotFound, NoSuitableLB, NoSuitablePool, Conflict, Duplicate, as the catalog and
-    the worker do, and QuotaExceeded; then nothing was written.
+    Raises, all of them, and then nothing was written:
+        InvalidInput: no such kind, a value against a rule, an argument of the wrong type: names it.
+        NotFound, NoSuitableLB, NoSuitablePool: an object that is named does not exist.
+        Conflict, Duplicate: as the catalog and the worker do.
+        QuotaExceeded: the project has as many as it may.
+        StoreError: the database refused or is gone (StoreUnavailable).
+        Closed: this was closed, or is of the process that this one was forked from.
     """
 
     def __init__(
@@ -77,7 +87,7 @@ class Requests:
 
     def create(
         self,
-        kind: str,
+        kind: Described,
         parent_id: str | None = None,
         *,
         listener_id: str | None = None,
@@ -90,14 +100,15 @@ class Requests:
         Args:
             kind: what.
             parent_id: the load balancer of a listener or pool, the pool of a member or monitor, the listener of a
-                policy, the policy of a rule; None for a load balancer.
+                policy, the policy of a rule; none for a load balancer.
             listener_id: makes a pool this listener's default.
             request_id: kept on the operation.
             parts: what a new load balancer begins with, parents before their children; one operation builds it all.
-            values: the fields of the kind's spec, and optionally ``id``.
+            values: what ``Catalog.add_<kind>`` takes.
         """
         object_id = values.pop("id", None) or new_id()
-        request = Request(Action.CREATE, kind, object_id, request_id=request_id)
+        _check_parts(kind, object_id, parts)
+        request = Request(Action.CREATE, kind, object_id, request_id=_check_request_id(request_id))
         settings = self._settings
         add = partial(add_object, settings=settings, vips=NewVips(self._network))
 
@@ -108,27 +119,29 @@ class Requests:
             accept_in(connection, request, operation_id, settings)
 
         def finish(connection: Connection, accepted: Accepted) -> Accepted:
-            added = Counter([kind, *(part.kind for part in parts)])
+            added = Counter[str]([kind, *(part.kind for part in parts)])
             quotas.enforce(connection, accepted.shown["project_id"], added, self._quotas)
             return replace(accepted, parts=_show_parts(connection, object_id)) if parts else accepted
 
         return self._transact(request, write, finish)
 
     def update(
-        self, kind: str, object_id: str, changes: Mapping[str, Any], *, request_id: str | None = None
+        self, kind: Described, object_id: str, changes: Mapping[str, Any], *, request_id: str | None = None
     ) -> Accepted:
-        """Have attributes changed; None resets one to its default."""
+        """Have attributes changed: those of ``<Kind>Updates`` in ``portico.resources.fields``. None resets one to its
+        default."""
+        wanted = subject_of(kind).check_changes(changes)
         if kind == "load_balancer":
-            check_features(self._network, changes)
-        return self._accept(Request(Action.UPDATE, kind, object_id, dict(changes), request_id))
+            check_features(self._network, wanted)
+        return self._accept(Request(Action.UPDATE, kind, object_id, wanted, request_id))
 
-    def delete(self, kind: str, object_id: str, *, cascade: bool = True, request_id: str | None = None) -> Accepted:
+    def delete(self, kind: Kind, object_id: str, *, cascade: bool = True, request_id: str | None = None) -> Accepted:
         """Have an object deleted, with everything below it. Without ``cascade``, a load balancer that has listeners or
         pools is refused (InvalidInput)."""
         request = Request(Action.DELETE, kind, object_id, request_id=request_id)
         return self._accept(request, childless=kind == "load_balancer" and not cascade)
 
-    def failover(self, kind: str, object_id: str, *, request_id: str | None = None) -> Accepted:
+    def failover(self, kind: Replaceable, object_id: str, *, request_id: str | None = None) -> Accepted:
         """Have an amphora, or all of a load balancer's, replaced."""
         return self._accept(Request(Action.FAILOVER, kind, object_id, request_id=request_id))
 
@@ -145,7 +158,12 @@ class Requests:
         request_id: str | None = None,
     ) -> None:
         """Have a pool's members become these: new ones are added, those with the same address and port changed where
-        they differ, all others deleted unless ``additive_only``."""
+        they differ, all others deleted unless ``additive_only``. Each is a dict of what
+        ``Catalog.add_member`` takes."""
+        check_id("pool_id", pool_id)
+        _check_request_id(request_id)
+        if not isinstance(members, list | tuple) or not all(isinstance(one, Mapping) for one in members):
+            raise InvalidInput("members", "must be a list of dicts, each the fields of a member")
 
         def work(connection: Connection) -> None:
             batch = replace_members(
@@ -160,9 +178,11 @@ class Requests:
 
     def outcome(self, operation_id: str) -> Outcome | None:
         """How an operation stands; None for one that is not known."""
-        return read_outcome(self._database, operation_id)
+        return read_outcome(self._database, check_id("operation_id", operation_id))
 
     def _accept(self, request: Request, *, childless: bool = False) -> Accepted:
+        _check_request_id(request.request_id)
+
         def write(connection: Connection, operation_id: str) -> str:
             if childless:
                 hold(connection, request.subject_id)
@@ -182,7 +202,7 @@ class Requests:
         operation_id = new_id()
 
         def accepted(connection: Connection, found: str) -> Accepted:
-            shown = show_object(connection, SUBJECTS[request.kind].view, request.subject_id) or {}
+            shown = show_object(connection, subject_of(request.kind).view, request.subject_id) or {}
             return finish(connection, Accepted(request.subject_id, found, shown))
 
         def work(connection: Connection) -> Accepted:
@@ -197,7 +217,26 @@ class Requests:
         return result
 
 
+def _check_parts(kind: str, object_id: str, parts: Sequence[Part]) -> None:
+    """Parts are of the new load balancer, whose operation builds them: of another they would never be built."""
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, Part) for part in parts):
+        raise InvalidInput("parts", "must be a list of portico.store.requests.Part")
+    if parts and kind != "load_balancer":
+        raise InvalidInput("parts", f"are what a load balancer begins with: a {kind} has none")
+    known = {object_id}
+    for part in parts:
+        if check_id("parts.parent_id", part.parent_id) not in known:
+            raise InvalidInput("parts", f"{part.parent_id} is neither the new load balancer nor a part before this one")
+        known.add(check_id("parts.object_id", part.object_id))
+
+
+def _check_request_id(value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and len(value) <= _LONGEST and value.isprintable()):
+        raise InvalidInput("request_id", f"must be up to {_LONGEST} printable characters")
+    return value
+
+
 def _show_parts(connection: Connection, load_balancer_id: str) -> dict[str, list[dict[str, Any]]]:
     """What is shown of each part of a load balancer, by kind."""
     scope = {"load_balancer_id": load_balancer_id}
-    return {kind: list_objects(connection, SUBJECTS[kind].view, Query({}), scope).objects for kind in PARTS}
+    return {kind: list_objects(connection, subject_of(kind).view, Query({}), scope).objects for kind in PARTS}

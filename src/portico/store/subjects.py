@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from portico.errors import (
     AmphoraNotFound,
@@ -48,7 +49,15 @@ from portico.resources.load_balancer import LOAD_BALANCER_VIEW
 from portico.resources.member import MEMBER_VIEW, canonical_columns
 from portico.resources.pool import POOL_VIEW, persistence_columns
 from portico.resources.row import table_of
+from portico.resources.spelling import did_you_mean
 from portico.resources.view import View
+
+Described = Literal["load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule"]
+"""The kinds that users describe."""
+Kind = Literal[Described, "amphora"]
+Replaceable = Literal["load_balancer", "amphora"]
+REPLACEABLE: tuple[Replaceable, ...] = ("load_balancer", "amphora")
+"""The kinds that can be failed over."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +77,14 @@ class Subject:
         return f"{self.name}_id"
 
     def check_id(self, value: Any) -> str:
-        """Raises InvalidInput unless ``value`` is printable text of a sensible length: what any database can be asked
-        for."""
-        if not isinstance(value, str) or not 0 < len(value) <= 64 or not value.isprintable():
-            raise InvalidInput(self.id_field, "must be the id of an object: a UUID as text")
-        return value
+        """Raises InvalidInput unless ``value`` can be an id (``check_id``)."""
+        return check_id(self.id_field, value)
 
     def check_changes(self, value: Any) -> dict[str, Any]:
         """Raises InvalidInput unless ``value`` is a dict of at least one changed attribute."""
-        if not isinstance(value, dict) or not value:
+        if not isinstance(value, Mapping) or not value:
             raise InvalidInput(f"{self.name}_updates", "must be a dict of at least one changed attribute")
-        return value
+        return dict(value)
 
     def writable(self, row: dict[str, Any]) -> dict[str, Any]:
         """The writable fields of a row (column name to value), in the words of the spec."""
@@ -121,3 +127,23 @@ SUBJECTS: dict[str, Subject] = {
 }
 PARTS = ("listener", "pool", "member", "health_monitor", "l7policy", "l7rule")
 """The kinds that are part of a load balancer's configuration."""
+
+
+def check_id(field: str, value: Any) -> str:
+    """Raises InvalidInput unless ``value`` is printable text of a sensible length: what any database can be asked
+    for."""
+    if not isinstance(value, str) or not 0 < len(value) <= 64 or not value.isprintable():
+        raise InvalidInput(field, "must be the id of an object: a UUID as text")
+    return value
+
+
+def subject_of(kind: Any) -> Subject:
+    """The kind of this name.
+
+    Raises:
+        InvalidInput: there is none; names those that there are.
+    """
+    subject = SUBJECTS.get(kind) if isinstance(kind, str) else None
+    if subject is None:
+        raise InvalidInput("kind", f"must be one of {', '.join(SUBJECTS)}{did_you_mean(kind, SUBJECTS)}")
+    return subject

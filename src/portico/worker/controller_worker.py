@@ -10,17 +10,27 @@ from typing import Any
 from uuid import uuid4
 
 from portico import errors
-from portico.errors import InvalidInput, OperationFailed, PorticoError
+from portico.errors import Closed, OperationFailed, PorticoError
 from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.ports.network import Network
 from portico.ports.notifier import Notifier
+from portico.resources.fields import (
+    HealthMonitorUpdates,
+    L7PolicyUpdates,
+    L7RuleUpdates,
+    ListenerUpdates,
+    LoadBalancerUpdates,
+    MemberUpdates,
+    PoolUpdates,
+)
 from portico.settings import Settings
 from portico.status import OperationState
 from portico.store.database import Database
 from portico.store.leases import Claim, find_work, try_claim
 from portico.store.operations import Action, Outcome, Receipt, Request, accept, accept_spare, read_outcome
 from portico.store.slots import Slots
+from portico.store.subjects import SUBJECTS
 from portico.store.vips import check_features
 from portico.tasks.work import Services
 from portico.worker.flow_engine import FlowEngine, TaskEvent
@@ -42,10 +52,17 @@ class ControllerWorker(FlowEngine):
         InvalidInput: an argument of the wrong type or a value against a rule; names the field; nothing was changed.
         Conflict: the object's status does not permit it; nothing was changed.
         NoSuitableAmphora: nothing carries the load balancer (its creation failed, say).
-        ConfigurationRefused, DriverError: the world said no. The object is in ERROR, its previous values are back, what
-            was acquired has been given back, and the reason is on the operation.
+        ConfigurationRefused, DriverError: the world said no. The object is in ERROR, the reason is on the operation,
+            and amphorae that were made for it are given back. After an update its previous values are back, and serve.
+            After a create it serves nothing, keeps its row and with it its address, port or place, and cannot be
+            created again: ``delete_...`` it; or try anew: ``update_...`` a part, ``failover_load_balancer`` a load
+            balancer. After a delete, delete it again.
         OperationFailed: it ended in FAILED elsewhere, for a reason of another type.
         StoreUnavailable: the database is gone; an accepted operation will still be run.
+        Closed: this was closed, or is of the process that this one was forked from; nothing was changed.
+
+    ``*_updates`` are dicts of changed attributes (names and types: ``portico.resources.fields``); None resets one to
+    its default.
 
     Args:
         settings: all settings.
@@ -74,6 +91,7 @@ class ControllerWorker(FlowEngine):
         self.services = Services(settings, database, compute, network, amphorae, notifier, slots)
         self._keeper = LeaseKeeper(database, slots, self.owner, settings.worker.lease_seconds)
         self._runner = OperationRunner(self.services, self, self._keeper)
+        self._closed = False
 
     # Amphorae
 
@@ -83,6 +101,7 @@ class ControllerWorker(FlowEngine):
         Raises:
             NoSuitableAmphora: compute has no place for it.
         """
+        self._require_open()
         taken_at = time.monotonic()
         receipt = accept_spare(self.services.database, self.owner, self._lease_ms)
         self._see_through(receipt, taken_at)
@@ -116,7 +135,7 @@ class ControllerWorker(FlowEngine):
         """
         self._perform(Action.CREATE, "load_balancer", load_balancer_id)
 
-    def update_load_balancer(self, load_balancer_id: str, load_balancer_updates: Mapping[str, Any]) -> None:
+    def update_load_balancer(self, load_balancer_id: str, load_balancer_updates: LoadBalancerUpdates) -> None:
         """Change attributes of a load balancer. Raises LBNotFound."""
         self._perform(Action.UPDATE, "load_balancer", load_balancer_id, load_balancer_updates)
 
@@ -134,7 +153,7 @@ class ControllerWorker(FlowEngine):
         """Build a described listener. Raises NoSuitableLB where there is nothing to build it on."""
         self._perform(Action.CREATE, "listener", listener_id)
 
-    def update_listener(self, listener_id: str, listener_updates: Mapping[str, Any]) -> None:
+    def update_listener(self, listener_id: str, listener_updates: ListenerUpdates) -> None:
         """Change attributes of a listener. Raises ListenerNotFound."""
         self._perform(Action.UPDATE, "listener", listener_id, listener_updates)
 
@@ -148,7 +167,7 @@ class ControllerWorker(FlowEngine):
         """Build a described pool. Raises NoSuitableLB where there is nothing to build it on."""
         self._perform(Action.CREATE, "pool", pool_id)
 
-    def update_pool(self, pool_id: str, pool_updates: Mapping[str, Any]) -> None:
+    def update_pool(self, pool_id: str, pool_updates: PoolUpdates) -> None:
         """Change attributes of a pool. Raises PoolNotFound."""
         self._perform(Action.UPDATE, "pool", pool_id, pool_updates)
 
@@ -162,7 +181,7 @@ class ControllerWorker(FlowEngine):
         """Build a described health monitor. Raises NoSuitablePool where there is nothing to build it on."""
         self._perform(Action.CREATE, "health_monitor", health_monitor_id)
 
-    def update_health_monitor(self, health_monitor_id: str, health_monitor_updates: Mapping[str, Any]) -> None:
+    def update_health_monitor(self, health_monitor_id: str, health_monitor_updates: HealthMonitorUpdates) -> None:
         """Change attributes of a health monitor. Raises HMNotFound."""
         self._perform(Action.UPDATE, "health_monitor", health_monitor_id, health_monitor_updates)
 
@@ -176,7 +195,7 @@ class ControllerWorker(FlowEngine):
         """Build a described member. Raises NoSuitablePool where there is nothing to build it on."""
         self._perform(Action.CREATE, "member", member_id)
 
-    def update_member(self, member_id: str, member_updates: Mapping[str, Any]) -> None:
+    def update_member(self, member_id: str, member_updates: MemberUpdates) -> None:
         """Change attributes of a member. Raises MemberNotFound."""
         self._perform(Action.UPDATE, "member", member_id, member_updates)
 
@@ -190,7 +209,7 @@ class ControllerWorker(FlowEngine):
         """Build a described L7 policy. Raises L7PolicyNotFound."""
         self._perform(Action.CREATE, "l7policy", l7policy_id)
 
-    def update_l7policy(self, l7policy_id: str, l7policy_updates: Mapping[str, Any]) -> None:
+    def update_l7policy(self, l7policy_id: str, l7policy_updates: L7PolicyUpdates) -> None:
         """Change attributes of an L7 policy. Raises L7PolicyNotFound."""
         self._perform(Action.UPDATE, "l7policy", l7policy_id, l7policy_updates)
 
@@ -202,7 +221,7 @@ class ControllerWorker(FlowEngine):
         """Build a described L7 rule. Raises L7RuleNotFound."""
         self._perform(Action.CREATE, "l7rule", l7rule_id)
 
-    def update_l7rule(self, l7rule_id: str, l7rule_updates: Mapping[str, Any]) -> None:
+    def update_l7rule(self, l7rule_id: str, l7rule_updates: L7RuleUpdates) -> None:
         """Change attributes of an L7 rule. Raises L7RuleNotFound."""
         self._perform(Action.UPDATE, "l7rule", l7rule_id, l7rule_updates)
 
@@ -215,6 +234,7 @@ class ControllerWorker(FlowEngine):
     def claim_pending(self) -> tuple[Claim, float] | None:
         """Take the lease with the most urgent queued operations, and say when (``time.monotonic()``); None where
         nothing could be found or had. To be followed by ``run_claimed``."""
+        self._require_open()
         database = self.services.database
         for key, epoch in find_work(database, _CANDIDATES):
             taken_at = time.monotonic()
@@ -242,14 +262,19 @@ class ControllerWorker(FlowEngine):
         self._keeper.hand_over()
 
     def close(self) -> None:
-        """Stop the engines and the renewal of leases, when running calls have ended."""
+        """Stop the engines and the renewal of leases, when running calls have ended. What is asked for afterwards is
+        refused."""
+        self._closed = True
         super().close()
         self._keeper.close()
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Closed("the worker was closed: make another one")
+
     def _perform(self, action: Action, kind: str, subject_id: str, updates: Mapping[str, Any] | None = None) -> None:
-        if action == Action.UPDATE and not isinstance(updates, Mapping):
-            raise InvalidInput(f"{kind}_updates", "must be a dict of changed attributes")
-        changes = dict(updates) if updates is not None else None
+        self._require_open()
+        changes = SUBJECTS[kind].check_changes(updates) if action == Action.UPDATE else None
         if kind == "load_balancer" and changes:
             check_features(self.services.network, changes)
         taken_at = time.monotonic()

@@ -1,0 +1,19 @@
+"""What somebody may have meant by a name that there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+def did_you_mean(name: Any, known: Iterable[str]) -> str:
+    """The end of a message: ``; did you mean 'load_balancer'?``; empty where nothing is much like it. Case, spaces and
+    underscores make no difference."""
+    spelled = {_bare(one): one for one in known}
+    found = get_close_matches(_bare(name), spelled, n=1, cutoff=0.7) if isinstance(name, str) else []
+    return f"; did you mean {spelled[found[0]]!r}?" if found else ""
+
+
+def _bare(name: str) -> str:
+    return name[:64].lower().replace("_", "").replace("-", "").replace(" ", "")

@@ -1,0 +1,161 @@
+"""What programs that embed Portico get wrong is told to them by name, as a PorticoError, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from ipaddress import ip_address
+from types import MappingProxyType
+from typing import Any, get_args
+from uuid import uuid4
+
+import pytest
+
+from portico.errors import Closed, InvalidInput, NotFound, PorticoError
+from portico.store.requests import Part
+from portico.store.subjects import Kind
+from tests.worker.world import World
+
+pytestmark = pytest.mark.database("sqlite")
+
+NEW = str(uuid4())
+"""The id of a load balancer that is not there yet."""
+POOL = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+AT = {"address": "192.0.2.77", "protocol_port": 80}
+Case = Callable[[Any, dict[str, str]], Any]
+
+MISTAKES: list[tuple[str, str, Case]] = [
+    # No such kind, by every method that takes one.
+    ("kind", "did you mean 'load_balancer'", lambda w, ids: w.catalog.show("loadbalancer", ids["load_balancer"])),
+    ("kind", "must be one of", lambda w, ids: w.catalog.show(None, ids["pool"])),
+    ("kind", "must be one of", lambda w, ids: w.catalog.show(["pool"], ids["pool"])),
+    ("kind", "did you mean 'pool'", lambda w, _: w.catalog.list_ids("pools")),
+    ("kind", "did you mean 'health_monitor'", lambda w, ids: w.requests.create("healthmonitor", ids["pool"])),
+    ("kind", "must be one of", lambda w, _: w.requests.create(None)),
+    ("kind", "did you mean 'member'", lambda w, ids: w.requests.update("Member", ids["member"], {"weight": 1})),
+    ("kind", "did you mean 'member'", lambda w, ids: w.requests.delete("members", ids["member"])),
+    ("kind", "must be one of", lambda w, ids: w.requests.failover("server", ids["member"])),
+    ("kind", "must be one of", lambda w, _: w.requests.create("load_balancer", id=NEW, parts=[Part("x", NEW, NEW)])),  # type: ignore[arg-type]
+    # A kind that this cannot be done to.
+    ("kind", "cannot be failed over", lambda w, ids: w.requests.failover("member", ids["member"])),
+    ("kind", "create_amphora", lambda w, ids: w.requests.create("amphora", ids["load_balancer"])),
+    ("kind", "nothing", lambda w, ids: w.requests.update("amphora", w.amphora_of(ids["load_balancer"]), {"name": "x"})),
+    # Attributes and columns that there are not.
+    ("adress", "did you mean 'address'", lambda w, ids: w.catalog.add_member(ids["pool"], adress="192.0.2.77")),
+    ("adress", "cannot|can be set", lambda w, ids: w.catalog.add_member(ids["pool"], **AT, adress=None)),
+    ("wieght", "did you mean 'weight'", lambda w, ids: w.worker.update_member(ids["member"], {"wieght": 5})),
+    ("wieght", "did you mean 'weight'", lambda w, ids: w.requests.update("member", ids["member"], {"wieght": 5})),
+    ("5", "can be set", lambda w, ids: w.requests.update("member", ids["member"], {5: 5})),
+    ("poolid", "did you mean 'pool_id'", lambda w, ids: w.catalog.list_ids("member", poolid=ids["pool"])),
+    ("pool_id", "must be text", lambda w, ids: w.catalog.list_ids("member", pool_id=[ids["pool"]])),
+    # Values of the wrong type.
+    (
+        "address",
+        "string",
+        lambda w, ids: w.catalog.add_member(ids["pool"], **{**AT, "address": ip_address("192.0.2.7")}),
+    ),
+    ("pool_id", "id", lambda w, _: w.catalog.add_member(None, **AT)),
+    ("pool_id", "id", lambda w, _: w.requests.create("member", **AT)),
+    ("listener_id", "id", lambda w, ids: w.catalog.add_pool(ids["load_balancer"], listener_id=[], **POOL)),
+    ("listener_id", "pools", lambda w, ids: w.requests.create("member", ids["pool"], listener_id=NEW, **AT)),
+    ("parent_id", "part of nothing", lambda w, ids: w.requests.create("load_balancer", ids["load_balancer"])),
+    ("request_id", "printable", lambda w, ids: w.requests.create("member", ids["pool"], request_id=5, **AT)),
+    ("request_id", "printable", lambda w, ids: w.requests.delete("member", ids["member"], request_id="x" * 65)),
+    ("request_id", "printable", lambda w, ids: w.requests.replace_members(ids["pool"], [], request_id=b"x")),
+    ("load_balancer_id", "id", lambda w, _: w.worker.create_load_balancer(None)),
+    ("load_balancer_id", "id", lambda w, _: w.requests.configure(None)),
+    ("operation_id", "id", lambda w, _: w.requests.outcome(None)),
+    ("operation_id", "id", lambda w, _: w.requests.outcome("\ud800")),
+    ("member_updates", "dict", lambda w, ids: w.worker.update_member(ids["member"], None)),
+    ("member_updates", "dict", lambda w, ids: w.worker.update_member(ids["member"], {})),
+    ("member_updates", "dict", lambda w, ids: w.requests.update("member", ids["member"], None)),
+    ("member_updates", "dict", lambda w, ids: w.requests.update("member", ids["member"], "weight")),
+    ("load_balancer_updates", "dict", lambda w, ids: w.requests.update("load_balancer", ids["load_balancer"], None)),
+    ("pool_id", "id", lambda w, _: w.requests.replace_members(None, [])),
+    ("members", "list of dicts", lambda w, ids: w.requests.replace_members(ids["pool"], None)),
+    ("members", "list of dicts", lambda w, ids: w.requests.replace_members(ids["pool"], "abc")),
+    ("members", "list of dicts", lambda w, ids: w.requests.replace_members(ids["pool"], [5])),
+    # Parts that no operation would build.
+    ("parts", "list of", lambda w, _: w.requests.create("load_balancer", parts="abc")),
+    ("parts", "list of", lambda w, _: w.requests.create("load_balancer", parts=[{"kind": "pool"}])),
+    ("parts", "neither", lambda w, ids: w.requests.create("load_balancer", parts=[Part("pool", NEW, ids["pool"])])),
+    (
+        "parts",
+        "has none",
+        lambda w, ids: w.requests.create("member", ids["pool"], parts=[Part("pool", NEW, NEW)], **AT),
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "rule", "make"), MISTAKES)
+def test_a_mistake_is_told_by_name(field: str, rule: str, make: Case, world: World) -> None:
+    """It names the argument and says what it should have been; nothing was written, nothing asked for."""
+    ids = world.build()
+    before = world.dump()
+    with pytest.raises(InvalidInput, match=rule) as refusal:
+        make(world, ids)
+    assert refusal.value.field == field
+    assert world.dump() == before
+
+
+def test_what_is_not_there_is_told_by_its_kind(world: World) -> None:
+    """For every kind that can be shown."""
+    for kind in get_args(Kind):
+        with pytest.raises(NotFound, match=NEW):
+            world.catalog.show(kind, NEW)
+
+
+def test_any_mapping_of_changes_will_do(world: World) -> None:
+    """Changes need not be a dict of one's own."""
+    ids = world.build()
+    changes: Any = MappingProxyType({"weight": 3})
+    world.worker.update_member(ids["member"], changes)
+    world.requests.update("pool", ids["pool"], MappingProxyType({"name": "p"}))
+    world.run_all()
+    assert world.catalog.show("member", ids["member"])["weight"] == 3
+    assert world.catalog.show("pool", ids["pool"])["name"] == "p"
+
+
+def test_what_was_closed_takes_nothing_more(world: World) -> None:
+    """A worker that was closed refuses before anything is accepted, so that nothing is in ERROR for it; a database,
+    whatever is asked through it."""
+    ids = world.build()
+    closed = world.add_worker()
+    closed.close()
+    before = world.dump()
+    for call in (
+        lambda: closed.update_member(ids["member"], {"weight": 5}),
+        lambda: closed.delete_load_balancer(ids["load_balancer"]),
+        closed.create_amphora,
+        closed.run_pending,
+    ):
+        with pytest.raises(Closed, match="worker was closed"):
+            call()
+    assert world.dump() == before
+
+    world.close()
+    for ask in (
+        lambda: world.catalog.show("pool", ids["pool"]),
+        world.catalog.add_load_balancer,
+        lambda: world.requests.delete("pool", ids["pool"]),
+    ):
+        with pytest.raises(Closed, match="database was closed"):
+            ask()
+    world.close()
+
+
+def test_a_forked_process_is_told_to_open_its_own(world: World) -> None:
+    """Connections are not shared over a fork; the process that opened them goes on with them."""
+    ids = world.build()
+    child = os.fork()
+    if child == 0:
+        try:
+            world.catalog.show("pool", ids["pool"])
+        except Closed as error:
+            os._exit(0 if f"process {os.getppid()}" in str(error) else 3)
+        except PorticoError:
+            os._exit(2)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    world.worker.update_member(ids["member"], {"weight": 5})
