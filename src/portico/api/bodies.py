@@ -27,7 +27,8 @@ async def read_body(request: Request, longest: int) -> bytearray:
     Raises:
         Unacceptable: it is longer, or says that it is not JSON.
     """
-    too_long = Unacceptable(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body must not be longer than {longest} bytes")
+    rule = f"the body must not be longer than {longest} bytes (api.max_body_bytes)"
+    too_long = Unacceptable(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, rule)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > longest:
         raise too_long
@@ -52,7 +53,7 @@ def parse_root(raw: bytearray, root: str, most: int) -> Any:
         InvalidInput: not JSON (or nested too deeply), or the key is missing, or others are there, or too many values.
     """
     if len(raw) > most and sum(map(raw.count, (b",", b"[", b"{"))) > most:
-        raise InvalidInput("body", f"must not hold more than {most} values")
+        raise InvalidInput("body", f"must not hold more than {most} values (api.max_body_values)")
     try:
         body = from_json(raw, allow_inf_nan=False)
     except ValueError as error:

@@ -11,6 +11,7 @@ from portico.resources.l7rule import MAX_RULES
 from portico.resources.row import new_id
 from portico.settings import ValidationSettings
 from portico.store.requests import Part
+from portico.store.subjects import Described
 
 Values = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 """Kind and what was given to the attributes of an object of this kind."""
@@ -43,8 +44,8 @@ class TreePlan:
         Raises:
             InvalidInput: what is not described as it must be.
         """
-        listeners = self._take(body, "listeners", self._settings.max_listeners)
-        for pool in self._take(body, "pools", self._settings.max_pools):
+        listeners = self._take(body, "listeners")
+        for pool in self._take(body, "pools"):
             name = pool.get("name")
             pool_id = self._add_pool(pool)
             if isinstance(name, str) and name:
@@ -54,17 +55,20 @@ class TreePlan:
         for listener in listeners:
             self._add_listener(listener)
 
-    def _take(self, given: dict[str, Any], key: str, most: int) -> list[dict[str, Any]]:
+    def _take(self, given: dict[str, Any], key: str) -> list[dict[str, Any]]:
         """The parts of one kind below one thing; nobody looks at them where they are too many."""
+        most: int = getattr(self._settings, f"max_{key}", MAX_RULES)
         if isinstance(given.get(key), list) and len(given[key]) > most:
-            raise InvalidInput(key, f"must not be more than {most}, the most allowed here")
+            by = "" if key == "rules" else f" here (validation.max_{key})"
+            raise InvalidInput(key, f"must not be more than {most}, the most allowed{by}")
         return as_objects(given, key)
 
-    def _add(self, kind: str, parent_id: str, given: Mapping[str, Any], **references: str | None) -> str:
+    def _add(self, kind: Described, parent_id: str, given: Mapping[str, Any], **references: str | None) -> str:
         if len(self.parts) >= self._settings.max_parts:
-            raise InvalidInput("loadbalancer", f"must not have more than {self._settings.max_parts} parts at once")
+            most = self._settings.max_parts
+            raise InvalidInput("loadbalancer", f"must not have more than {most} parts at once (validation.max_parts)")
         if self._left.get(kind) == 0:
-            raise InvalidInput(f"{kind}s", "are more than a load balancer may have here")
+            raise InvalidInput(f"{kind}s", f"are more than a load balancer may have here (validation.max_{kind}s)")
         if kind in self._left:
             self._left[kind] -= 1
         values = self._values(kind, given)
@@ -75,7 +79,7 @@ class TreePlan:
         return object_id
 
     def _add_pool(self, given: dict[str, Any]) -> str:
-        members = self._take(given, "members", self._settings.max_members)
+        members = self._take(given, "members")
         monitor = _object(given, "healthmonitor")
         pool_id = self._add("pool", self._id, given)
         for member in members:
@@ -85,11 +89,11 @@ class TreePlan:
         return pool_id
 
     def _add_listener(self, given: dict[str, Any]) -> None:
-        policies = self._take(given, "l7policies", self._settings.max_l7policies)
+        policies = self._take(given, "l7policies")
         default_pool_id = self._find_pool(given, "default_pool")
         listener_id = self._add("listener", self._id, given, default_pool_id=default_pool_id)
         for policy in policies:
-            rules = self._take(policy, "rules", MAX_RULES)
+            rules = self._take(policy, "rules")
             redirect_pool_id = self._find_pool(policy, "redirect_pool")
             policy_id = self._add("l7policy", listener_id, policy, redirect_pool_id=redirect_pool_id)
             for rule in rules:

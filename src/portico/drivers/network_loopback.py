@@ -76,7 +76,7 @@ class LoopbackNetwork:
 
     def _check(self, address: str, field: str) -> str:
         within = self._range.network
-        rule = f"must be an IPv4 address within {within}"
+        rule = f"must be an IPv4 address within {within} (network.vip_range)"
         try:
             parsed = IPv4Address(address)
         except AddressValueError as exc:

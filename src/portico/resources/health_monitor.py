@@ -87,7 +87,7 @@ class HealthMonitorSpec(Spec):
         if self.type in (MonitorType.UDP_CONNECT, MonitorType.SCTP):
             raise FieldError("type", f"{self.type} monitors are for UDP and SCTP pools only, which are not built yet")
         if self.type == MonitorType.PING and not rules_of(info).allow_ping_monitors:
-            raise FieldError("type", "PING monitors are not allowed in this deployment; use TCP")
+            raise FieldError("type", "PING monitors are not allowed here; use TCP (validation.allow_ping_monitors)")
         if self.type not in _HTTP:
             for field in _HTTP_ONLY:
                 if getattr(self, field) is not None:

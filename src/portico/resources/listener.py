@@ -145,7 +145,8 @@ class ListenerSpec(Spec):
             raise FieldError("protocol", f"{offered}; {self.protocol} listeners are not built yet")
         lowest = rules_of(info).lowest_listener_port
         if self.protocol_port < lowest:
-            raise FieldError("protocol_port", f"must be {lowest} at least: amphorae here may not use the ones below")
+            rule = f"must be {lowest} at least: amphorae here may not use the ones below"
+            raise FieldError("protocol_port", f"{rule} (validation.lowest_listener_port)")
         for field in _TERMINATING_FIELDS:
             if _asks_for_something(getattr(self, field)):
                 rule = "is for TERMINATED_HTTPS listeners only, which are not built yet"

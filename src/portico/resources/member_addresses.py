@@ -86,11 +86,13 @@ def _check_one(field: str, address: IPv4Address | IPv6Address, rules: Validation
     if address.is_multicast or address.is_unspecified or address == _BROADCAST:
         raise FieldError(field, "must not be a multicast, broadcast or unspecified address")
     if address.is_link_local and not rules.allow_link_local_members:
-        raise FieldError(field, "link-local addresses are not allowed here")
+        raise FieldError(field, "link-local addresses are not allowed here (validation.allow_link_local_members)")
     if address.is_loopback and not rules.allow_loopback_members:
-        raise FieldError(field, "loopback addresses are not allowed here")
+        raise FieldError(field, "loopback addresses are not allowed here (validation.allow_loopback_members)")
     if not rules.allow_special_members and any(address in network for network in _SPECIAL_OF[address.version]):
-        raise FieldError(field, "addresses of clouds' own services and reserved ones are not allowed here")
-    for reserved in rules.reserved_networks:
-        if address in ip_network(reserved):
-            raise FieldError(field, f"addresses in {reserved} are not allowed here")
+        rule = "addresses of clouds' own services and reserved ones are not allowed here"
+        raise FieldError(field, f"{rule} (validation.allow_special_members)")
+    if any(address in ip_network(reserved) for reserved in rules.reserved_networks):  # which one is not for all to know
+        raise FieldError(
+            field, "addresses in networks of this deployment's own are not allowed (validation.reserved_networks)"
+        )

@@ -74,7 +74,7 @@ def replace_members(
     surplus = [] if additive_only else [row for key, row in present.items() if key not in wanted]
     deleted = _mark_deleted(connection, surplus, request_id)
     if added and rules.count_members(connection, load_balancer_id) - len(surplus) > settings.max_members:
-        raise Conflict(f"a load balancer has {settings.max_members} members at most")
+        raise Conflict(f"a load balancer has {settings.max_members} members at most (validation.max_members)")
     arriving = len(added) + deleted
     if arriving and not arrive(connection, load_balancer_id, Priority.USER, arriving):
         raise Moved(f"lease {load_balancer_id} went away")

@@ -69,7 +69,7 @@ def check_new_listener(
     ``check_listener``'s."""
     ports = select(Listener.protocol_port, Listener.protocol).where(Listener.load_balancer_id == load_balancer_id)
     listeners = connection.execute(ports).all()
-    _check_count("load balancer", "listeners", len(listeners), settings.max_listeners)
+    _check_count("load balancer", "listeners", len(listeners), settings)
     for port, protocol in listeners:
         is_shared = protocol != values["protocol"] and (protocol in _UDP or values["protocol"] in _UDP)
         if port == values["protocol_port"] and not is_shared:
@@ -110,8 +110,8 @@ def check_expression_count(
     policies = select(L7Policy.id).where(L7Policy.listener_id == listener)
     counted = select(func.count()).where(L7Rule.l7policy_id.in_(policies), L7Rule.compare_type == Comparison.REGEX)
     if connection.execute(counted).scalar_one() >= settings.max_regular_expressions:
-        most = settings.max_regular_expressions
-        raise Conflict(f"compare_type: the listener has {most} rules with REGEX already, the most allowed here")
+        rule = f"the listener has {settings.max_regular_expressions} rules with REGEX already, the most allowed here"
+        raise Conflict(f"compare_type: {rule} (validation.max_regular_expressions)")
 
 
 def check_policy(connection: Connection, listener_id: str, values: dict[str, Any]) -> None:
@@ -164,22 +164,23 @@ def check_pool_unused(connection: Connection, pool_id: str) -> None:
 def check_pool_count(connection: Connection, load_balancer_id: str, settings: ValidationSettings) -> None:
     """One more pool: a load balancer has at most ``max_pools``."""
     counted = select(func.count()).where(Pool.load_balancer_id == load_balancer_id)
-    _check_count("load balancer", "pools", connection.execute(counted).scalar_one(), settings.max_pools)
+    _check_count("load balancer", "pools", connection.execute(counted).scalar_one(), settings)
 
 
 def check_member_count(connection: Connection, load_balancer_id: str, settings: ValidationSettings) -> None:
     """One more member: a load balancer has at most ``max_members``."""
-    _check_count("load balancer", "members", count_members(connection, load_balancer_id), settings.max_members)
+    _check_count("load balancer", "members", count_members(connection, load_balancer_id), settings)
 
 
 def check_policy_count(count: int, settings: ValidationSettings) -> None:
     """One more policy: a listener has at most ``max_l7policies``."""
-    _check_count("listener", "L7 policies", count, settings.max_l7policies)
+    _check_count("listener", "l7policies", count, settings)
 
 
-def _check_count(owner: str, what: str, count: int, most: int) -> None:
+def _check_count(owner: str, what: str, count: int, settings: ValidationSettings) -> None:
+    most: int = getattr(settings, f"max_{what}")
     if count >= most:
-        raise Conflict(f"the {owner} has {most} {what} already, the most allowed here")
+        raise Conflict(f"the {owner} has {most} {what} already, the most allowed here (validation.max_{what})")
 
 
 def count_members(connection: Connection, load_balancer_id: str) -> int:

@@ -1,0 +1,121 @@
+"""What a setting forbids is refused with the setting's name, as the operator writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from portico.api.trees import TreePlan
+from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.drivers.network_loopback import LoopbackNetwork
+from portico.drivers.network_noop import NoopNetwork
+from portico.errors import PorticoError
+from portico.settings import ValidationSettings
+from portico.store.catalog import Catalog
+from portico.store.database import Database
+from portico.store.requests import Requests
+
+pytestmark = pytest.mark.database("sqlite")
+
+MONITOR: dict[str, Any] = {"type": "PING", "delay": 5, "timeout": 3, "max_retries": 2}
+STRICT = ValidationSettings(
+    reserved_networks=("203.0.113.0/24",),
+    lowest_listener_port=1024,
+    max_members=1,
+    max_listeners=1,
+    max_pools=1,
+    max_l7policies=1,
+    max_parts=2,
+    max_regular_expressions=1,
+)
+
+
+class Place:
+    """A load balancer with as much as ``STRICT`` allows."""
+
+    def __init__(self, database: Database) -> None:
+        network = NoopNetwork()
+        self.catalog = Catalog(database, STRICT, network)
+        self.requests = Requests(database, STRICT, InProcessNotifier(), network=network)
+        self.load_balancer = self.catalog.add_load_balancer()
+        self.listener = self.catalog.add_listener(self.load_balancer, protocol="HTTP", protocol_port=8080)
+        self.pool = self.catalog.add_pool(self.load_balancer, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+        self.policy = self.catalog.add_l7policy(self.listener, action="REJECT")
+        self.add_rule()
+
+    def add_member(self, address: str = "192.0.2.1") -> None:
+        """Another member."""
+        self.catalog.add_member(self.pool, address=address, protocol_port=80)
+
+    def add_rule(self) -> None:
+        """Another rule with a regular expression."""
+        self.catalog.add_l7rule(self.policy, type="PATH", compare_type="REGEX", value="^/a")
+
+    def plan(self, body: dict[str, Any], **limits: int) -> None:
+        """What the API makes of a body with everything in it."""
+        settings = STRICT.model_copy(update=limits)
+        TreePlan(str(uuid4()), lambda _kind, given: dict(given), settings).add(body)
+
+
+def _twice(place: Place) -> None:
+    place.add_member()
+    place.add_member("192.0.2.2")
+
+
+REFUSED: list[tuple[str, Callable[[Place], Any]]] = [
+    ("allow_ping_monitors", lambda place: place.catalog.add_health_monitor(place.pool, **MONITOR)),
+    ("allow_loopback_members", lambda place: place.add_member("127.0.0.1")),
+    ("allow_loopback_members", lambda place: place.add_member("::1")),
+    ("allow_link_local_members", lambda place: place.add_member("169.254.169.254")),
+    ("allow_special_members", lambda place: place.add_member("240.0.0.1")),
+    ("reserved_networks", lambda place: place.add_member("203.0.113.5")),
+    ("lowest_listener_port", lambda p: p.catalog.add_listener(p.load_balancer, protocol="HTTP", protocol_port=80)),
+    ("max_members", _twice),
+    (
+        "max_members",
+        lambda p: p.requests.replace_members(p.pool, [{"address": f"192.0.2.{n}", "protocol_port": 1} for n in (1, 2)]),
+    ),
+    ("max_members", lambda p: p.plan({"pools": [{"members": [{}, {}]}]})),
+    ("max_members", lambda p: p.plan({"pools": [{"members": [{}]}, {"members": [{}]}]}, max_pools=2, max_parts=9)),
+    ("max_listeners", lambda p: p.catalog.add_listener(p.load_balancer, protocol="HTTP", protocol_port=8081)),
+    ("max_listeners", lambda p: p.plan({"listeners": [{}, {}]})),
+    ("max_pools", lambda p: p.catalog.add_pool(p.load_balancer, protocol="HTTP", lb_algorithm="ROUND_ROBIN")),
+    ("max_pools", lambda p: p.plan({"pools": [{}, {}]})),
+    ("max_pools", lambda p: p.plan({"pools": [{}], "listeners": [{"default_pool": {}}]}, max_parts=9)),
+    ("max_l7policies", lambda place: place.catalog.add_l7policy(place.listener, action="REJECT")),
+    ("max_l7policies", lambda p: p.plan({"listeners": [{"l7policies": [{}, {}]}]})),
+    ("max_parts", lambda p: p.plan({"pools": [{"members": [{}], "healthmonitor": {}}]})),
+    ("max_regular_expressions", lambda place: place.add_rule()),
+]
+
+
+@pytest.mark.parametrize(("setting", "ask"), REFUSED)
+def test_a_refusal_names_the_setting_that_forbids_it(
+    setting: str, ask: Callable[[Place], Any], database: Database
+) -> None:
+    """Whoever may change it knows what to look for."""
+    place = Place(database)
+    with pytest.raises(PorticoError, match=rf"\(validation\.{setting}\)$"):
+        ask(place)
+
+
+def test_every_setting_of_validation_has_its_refusal() -> None:
+    """None is left out above."""
+    assert {setting for setting, _ in REFUSED} == set(ValidationSettings.model_fields)
+
+
+def test_a_reserved_network_is_not_told_to_who_asks(database: Database) -> None:
+    """That his address is in one, and no more of where operators keep their own."""
+    with pytest.raises(PorticoError) as refusal:
+        Place(database).add_member("203.0.113.5")
+    assert "203.0.113.0" not in str(refusal.value)
+
+
+def test_an_address_outside_of_the_range_names_the_setting(database: Database) -> None:
+    """VIPs are in the part of 127.0.0.0/8 that the settings say."""
+    catalog = Catalog(database, STRICT, LoopbackNetwork("127.64.0.0/10"))
+    with pytest.raises(PorticoError, match=r"within 127\.64\.0\.0/10 \(network\.vip_range\)$"):
+        catalog.add_load_balancer(vip_address="127.0.0.1")
