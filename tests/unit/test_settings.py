@@ -101,6 +101,10 @@ def test_the_defaults_are_the_promised_ones() -> None:
             "max_body_bytes": 4194304,
             "max_body_values": 200000,
             "keep_alive_seconds": 75,
+            "max_connections": 500,
+            "head_seconds": 20.0,
+            "body_seconds": 120.0,
+            "answer_seconds": 120.0,
         },
         "keystone": None,
         "quotas": {

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portico.api.faults import answer, answer_error, misdirected
@@ -63,6 +64,8 @@ class Gate:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                return  # it went away before its request had come: nobody is left to be told
             except Exception as error:  # the last line: the caller gets a fault, the log the reason
                 log.exception("a request failed", path=scope["path"], method=scope["method"])
                 if started:

@@ -2,30 +2,101 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from portico.api.connection import Connection, House, quieten_uvicorn
 from portico.api.identity import is_loopback
 from portico.settings import ApiSettings
+from portico_http import Doors, Room, Tally, connections_within_limit
 
 log = structlog.get_logger()
 
+RESERVED_DESCRIPTORS = 128
+"""Kept from connections, for what a process opens beside them: brokers, agents, files. And for each request that is
+worked on:"""
+RESERVED_FOR_REQUEST = 8
+"""Two database connections, of three files each with SQLite, one to Keystone, and the policy's file."""
 
-def build_server(app: FastAPI, settings: ApiSettings) -> uvicorn.Server:
-    """A server that is not running yet: ``run()`` serves until SIGINT or SIGTERM, or until ``should_exit`` is set."""
+
+class Server(uvicorn.Server):
+    """uvicorn, with doors of our own: connections are bounded in number, and each in time."""
+
+    def __init__(self, config: uvicorn.Config, settings: ApiSettings) -> None:
+        super().__init__(config)
+        self._settings = settings
+        self._doors: Doors | None = None
+        self._tally = Tally(_say)
+        self._admitting: set[asyncio.Task[None]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections from sockets that listen."""
+        if not sockets:
+            raise ValueError("sockets must be given: those to listen at")
+        await super().startup(sockets=[])  # all but the listening
+        self._house = House(self._settings, Room(_capacity(self._settings)), self._tally)
+        self._doors = Doors(self._house.room, self._admit, self._tally)
+        for listening in sockets:
+            self._doors.open(listening)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, and wait for the requests that are under way."""
+        if self._doors is not None:
+            self._doors.close()
+        await super().shutdown(sockets)
+        self._tally.close()
+
+    def _admit(self, accepted: socket.socket, address: str) -> None:
+        connection = Connection(self.config, self.server_state, self.lifespan.state, self._house)
+        self._house.room.enter(connection, address)
+        task = asyncio.create_task(self._connect(connection, accepted))
+        self._admitting.add(task)
+        task.add_done_callback(self._admitting.discard)
+
+    async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
+        except OSError:  # whoever it was has gone
+            self._house.room.leave(connection)
+            accepted.close()
+
+
+def build_server(app: FastAPI, settings: ApiSettings) -> Server:
+    """A server that is not running yet: ``run(sockets=[...])`` serves at sockets that listen, until SIGINT or SIGTERM,
+    or until ``should_exit`` is set."""
     if settings.auth == "noauth" and not is_loopback(settings.host):
         log.warning(
             "the API takes everybody for an administrator, and listens where others can reach it", host=settings.host
         )
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
+        http="h11",
+        ws="none",
         timeout_keep_alive=settings.keep_alive_seconds,
         access_log=False,
         log_config=None,
         server_header=False,
         forwarded_allow_ips=list(settings.trusted_proxies),
     )
-    return uvicorn.Server(config)
+    quieten_uvicorn()
+    return Server(config, settings)
+
+
+def _capacity(settings: ApiSettings) -> int:
+    reserved = RESERVED_DESCRIPTORS + RESERVED_FOR_REQUEST * settings.threads
+    capacity = connections_within_limit(settings.max_connections, reserved)
+    if capacity < settings.max_connections:
+        log.warning(
+            "fewer connections than api.max_connections: the limit on descriptors (LimitNOFILE, ulimit -n) is too low",
+            connections=capacity,
+            max_connections=settings.max_connections,
+        )
+    return capacity
+
+
+def _say(kind: str, count: int, example: dict[str, object]) -> None:
+    log.warning(kind, count=count, **example)

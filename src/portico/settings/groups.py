@@ -225,11 +225,20 @@ class ApiSettings(Group):
     threads: PositiveInt = 8
     """Requests that one process works on at once; each may hold a database connection."""
     max_body_bytes: PositiveInt = 4 * 1024 * 1024
+    """A longer request body is answered with 413; 4 MiB hold a batch of some 20,000 members."""
     max_body_values: PositiveInt = 200_000
     """Values in the body of a request: three times those of a batch of 5,000 members."""
-    """A longer request body is answered with 413; 4 MiB hold a batch of some 20,000 members."""
     keep_alive_seconds: PositiveInt = 75
     """How long an idle connection stays open: clients use theirs again after seconds of sleep."""
+    max_connections: PositiveInt = 500
+    """Connections that one process has at most; fewer where its limit on descriptors (``LimitNOFILE``) is too low. When
+    there are as many, those make room that wait for their clients, first those of the client that has the most."""
+    head_seconds: PositiveFloat = 20.0
+    """How long a client may take for the head of a request, from its first byte or from connecting."""
+    body_seconds: PositiveFloat = 120.0
+    """How long a client may take for the whole body: 4 MiB in this time are 35 KiB a second."""
+    answer_seconds: PositiveFloat = 120.0
+    """How long a client may take to read an answer."""
 
 
 class KeystoneSettings(Group):
