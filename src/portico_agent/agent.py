@@ -59,15 +59,15 @@ async def run_agent(settings: AgentSettings) -> None:
     end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload_certificates, context, settings)
     supervisor = SupervisorClient(settings.directory)
     pusher = Pusher(supervisor, haproxy.path, settings.hard_stop_seconds, ping)
     amphorae = Amphorae(settings.directory, supervisor, pusher)
-    server = HttpServer(Api(amphorae, haproxy).handle, settings.controller_name)
+    server = HttpServer(Api(amphorae, haproxy).handle, settings.controller_name, context)
+    loop.add_signal_handler(signal.SIGHUP, _reload_certificates, server, settings)
     try:
         supervisor.ensure()
         await amphorae.recover()
-        port = await server.listen(settings.address, settings.port, context)
+        port = await server.listen(settings.address, settings.port)
     except (AgentFailure, OSError) as exc:
         raise CannotStart(str(exc)) from exc
     watches = [
@@ -108,14 +108,14 @@ def _announce(settings: AgentSettings, port: int) -> None:
     following.rename(settings.directory / "agent.json")
 
 
-def _reload_certificates(context: ssl.SSLContext, settings: AgentSettings) -> None:
-    """Connections that are made from now on use what the files say now."""
+def _reload_certificates(server: HttpServer, settings: AgentSettings) -> None:
+    """Let in whom the files allow now, and nobody else any more."""
     try:
-        context.load_verify_locations(cafile=settings.ca)
-        context.load_cert_chain(settings.certificate, settings.key)
+        context = make_tls_context(settings.ca, settings.certificate, settings.key)
     except (OSError, ssl.SSLError) as exc:
-        log("certificates not read", error=exc)
+        log("certificates not read, those before stay in use", error=exc)
     else:
+        server.renew(context)
         log("certificates read again")
 
 

@@ -1,11 +1,13 @@
-"""HTTP/1.1 over TLS on asyncio, parsed by h11: connections, bounds and time-outs. What paths mean is not known here."""
+"""HTTP/1.1 over TLS on asyncio, parsed by h11: connections, bounds and deadlines. What paths mean is not known here."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -14,10 +16,28 @@ import h11
 from portico_agent.failures import AgentFailure, Forbidden, Invalid, TooLarge
 from portico_agent.logs import log
 from portico_agent.tls import is_made_out_to
+from portico_http import Doors, Framing, Room, Tally, connections_within_limit
 from portico_wire import MAXIMUM_BODY_BYTES
 
-READ_SECONDS = 30.0
-"""How long a client may be silent in the middle of a request."""
+STRANGERS = 64
+"""Connections whose clients have not shown yet, or not at all, that they are the controller."""
+
+CONTROLLERS = 512
+"""Connections of the controller's processes, which keep up to a hundred each: fewer where descriptors are few."""
+
+RESERVED_DESCRIPTORS = 128
+"""Kept from connections, for what amphorae are looked after with: a few for each of 16 threads, and some rest."""
+
+HANDSHAKE_SECONDS = 10.0
+
+HEAD_SECONDS = 10.0
+"""How long a client may take for the head of a request, from the handshake or from its first byte."""
+
+BODY_SECONDS = 120.0
+"""How long it may take for the whole body: 16 MiB in this time are 137 KiB a second."""
+
+ANSWER_SECONDS = 30.0
+"""How long it may take to read an answer."""
 
 IDLE_SECONDS = 300.0
 """How long a connection is kept for a next request."""
@@ -25,7 +45,8 @@ IDLE_SECONDS = 300.0
 LINGER_SECONDS = 1.0
 """How long what a refused client still sends is read and thrown away."""
 
-HANDSHAKE_SECONDS = 10.0
+CLOSE_SECONDS = 10.0
+"""How long a client may take for the end of TLS, before its connection is just cut."""
 
 READ_BYTES = 65536
 
@@ -59,59 +80,121 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class HttpServer:
-    """Serves the controller, and nobody else."""
+    """Serves the controller, and nobody else. Strangers get a handshake, and push out each other at most.
 
-    def __init__(self, handler: Handler, controller_name: str) -> None:
+    ``context``: the certificates to begin with, see ``renew``.
+    """
+
+    def __init__(self, handler: Handler, controller_name: str, context: ssl.SSLContext) -> None:
         self._handler = handler
         self._controller_name = controller_name
-        self._server: asyncio.Server | None = None
+        self._context = context
+        self._tally = Tally(_say)
+        self._strangers: Room[_Client] = Room(STRANGERS)
+        self._controllers: Room[_Client] = Room(CONTROLLERS)
+        self._clients: set[_Client] = set()
+        self._listening: socket.socket | None = None
+        self._doors: Doors | None = None
         self._busy: set[asyncio.Task[None]] = set()
 
-    async def listen(self, address: str, port: int, context: ssl.SSLContext) -> int:
+    async def listen(self, address: str, port: int) -> int:
         """Start to serve. The port, which is chosen by the system for 0. Raises OSError."""
-        self._server = await asyncio.start_server(
-            self._serve, address, port, ssl=context, ssl_handshake_timeout=HANDSHAKE_SECONDS, backlog=512
-        )
-        return int(self._server.sockets[0].getsockname()[1])
+        loop = asyncio.get_running_loop()
+        [family, _, _, _, where], *_ = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        self._listening = socket.create_server(where[:2], family=family, backlog=512)
+        self._controllers.capacity = connections_within_limit(CONTROLLERS, STRANGERS + RESERVED_DESCRIPTORS)
+        self._doors = Doors(self._strangers, self._admit, self._tally)
+        self._doors.open(self._listening)
+        return int(self._listening.getsockname()[1])
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Use other certificates. Who was let in by the ones before is cut off: at once, or, where a request of his is
+        being worked on, with its answer."""
+        self._context = context
+        for client in self._clients:
+            client.retire()
 
     async def close(self, seconds: float) -> None:
         """Take no more, and let requests that are being handled finish for so long."""
-        if self._server is not None:
-            self._server.close()
+        if self._doors is not None:
+            self._doors.close()
+        if self._listening is not None:
+            self._listening.close()
         if self._busy:
             await asyncio.wait(self._busy, timeout=seconds)
+        for client in self._clients:
+            client.give_way()
+        self._tally.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(reader, writer)
-        certificate = writer.get_extra_info("peercert") or {}
-        is_allowed = is_made_out_to(certificate, self._controller_name)
+    def _admit(self, accepted: socket.socket, address: str) -> None:
+        client = _Client(address)
+        self._clients.add(client)
+        self._strangers.enter(client, address)
+        self._strangers.wait(client)
+        client.task = asyncio.create_task(self._serve(client, accepted))
+        client.task.add_done_callback(lambda _: self._forget(client, accepted))
+
+    def _forget(self, client: _Client, accepted: socket.socket) -> None:
+        self._clients.discard(client)
+        self._strangers.leave(client)
+        self._controllers.leave(client)
+        accepted.close()  # where it was cancelled before it began
+
+    async def _serve(self, client: _Client, accepted: socket.socket) -> None:
         try:
-            while await self._serve_one(connection, is_allowed):
-                pass
-        except (ConnectionError, TimeoutError, ssl.SSLError, h11.LocalProtocolError):
-            pass  # the client went away or stalled: nobody is left to be told
-        finally:
-            writer.close()
+            async with _encrypt(accepted, self._context) as (reader, writer):
+                client.transport = writer.transport
+                if client.is_retired:
+                    return
+                is_allowed = is_made_out_to(writer.get_extra_info("peercert") or {}, self._controller_name)
+                if is_allowed:
+                    self._let_in(client)
+                connection = _Connection(reader, writer)
+                while await self._serve_one(client, connection, is_allowed):
+                    pass
+        except h11.LocalProtocolError:
+            pass  # it went away before it was answered
+        except OSError as exc:  # ssl.SSLError, ConnectionError and TimeoutError are some
+            what = "no handshake" if client.transport is None else "a client stalled or went away"
+            self._tally.add(what, client=client.address, error=str(exc) or type(exc).__name__)
 
-    async def _serve_one(self, connection: _Connection, is_allowed: bool) -> bool:
+    def _let_in(self, client: _Client) -> None:
+        """It is the controller's, and no stranger's any more. Raises OSError where there are too many of them."""
+        self._strangers.leave(client)
+        if not self._controllers.make():
+            raise OSError("too many requests of controllers are being worked on")
+        self._controllers.enter(client, client.address)
+        self._controllers.wait(client)
+
+    async def _serve_one(self, client: _Client, connection: _Connection, is_allowed: bool) -> bool:
         """One request and its answer. False where the connection ends."""
         try:
             request = await connection.read_request(is_allowed)
             if request is None:
                 return False
-            task = asyncio.create_task(self._answer(connection, request))
-            self._busy.add(task)
-            task.add_done_callback(self._busy.discard)
-            await task
+            await self._work(client, connection, request)
         except AgentFailure as exc:
+            self._tally.add("a client was refused", client=client.address, error=str(exc))
             await connection.send_last(_refuse(exc))
             return False
         except h11.RemoteProtocolError as exc:
+            self._tally.add("no HTTP request", client=client.address, error=str(exc))
             await connection.send_last(_refuse(Invalid(f"no HTTP request: {exc}", field="")))
             return False
-        return connection.next_request()
+        return not client.is_retired and connection.next_request()
 
-    async def _answer(self, connection: _Connection, request: Request) -> None:
+    async def _work(self, client: _Client, connection: _Connection, request: Request) -> None:
+        client.is_busy = True
+        self._controllers.work(client)
+        # A task of its own: ``close`` waits for it.
+        task = asyncio.create_task(self._answer(client, connection, request))
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+        await task
+        client.is_busy = False
+        self._controllers.wait(client)
+
+    async def _answer(self, client: _Client, connection: _Connection, request: Request) -> None:
         try:
             response = await self._handler(request)
         except AgentFailure as exc:
@@ -119,7 +202,59 @@ class HttpServer:
         except Exception as exc:  # noqa: BLE001 - the last resort: one request's defect must not end the agent
             log("request failed", method=request.method, path=request.path, error=repr(exc))
             response = _refuse(AgentFailure(f"the agent failed: {exc!r}"))
-        await connection.send(response)
+        await connection.send(response, is_last=client.is_retired)
+
+
+class _Client:
+    """Who is at the other end of a connection."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.task: asyncio.Task[None] | None = None
+        self.transport: asyncio.WriteTransport | None = None
+        """None until the handshake is done."""
+        self.is_busy = False
+        """Whether a request of it is being worked on."""
+        self.is_retired = False
+        """Whether it was let in by certificates that were replaced since."""
+
+    def give_way(self) -> None:
+        """Cut the connection."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.task is not None:
+            self.task.cancel()
+
+    def retire(self) -> None:
+        """Close the connection, once it is not busy, or its handshake is done: cut off in a handshake, the controller
+        would take us for unreachable."""
+        self.is_retired = True
+        if not self.is_busy and self.transport is not None and self.task is not None:
+            self.task.cancel()
+
+
+@asynccontextmanager
+async def _encrypt(
+    accepted: socket.socket, context: ssl.SSLContext
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Serve TLS on a connection, until the end of the block and of TLS. Raises OSError: no handshake in time."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    transport, protocol = await loop.connect_accepted_socket(
+        lambda: asyncio.StreamReaderProtocol(reader),
+        accepted,
+        ssl=context,
+        ssl_handshake_timeout=HANDSHAKE_SECONDS,
+        ssl_shutdown_timeout=CLOSE_SECONDS,
+    )
+    transport.set_write_buffer_limits(high=1, low=0)  # so that what was drained was taken by the system, or nearly
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 class _Connection:
@@ -129,10 +264,21 @@ class _Connection:
         self._reader = reader
         self._writer = writer
         self._http = h11.Connection(h11.SERVER)
+        self._framing = Framing()
+        self._is_new = True
 
     async def read_request(self, is_allowed: bool) -> Request | None:
-        """The next request with its body; None where the client is done. Raises Forbidden, TooLarge."""
-        head = await self._next_event(IDLE_SECONDS)
+        """The next request with its body; None where the client is done.
+
+        Raises:
+            Forbidden, TooLarge, Invalid, h11.RemoteProtocolError: the request is refused.
+            TimeoutError: the client was too slow.
+        """
+        if not self._is_new and not self._http.trailing_data[0] and not await self._await_more():
+            return None
+        self._is_new = False
+        async with asyncio.timeout(HEAD_SECONDS):
+            head = await self._next_event()
         if not isinstance(head, h11.Request):
             return None
         if not is_allowed:
@@ -142,13 +288,23 @@ class _Connection:
             raise TooLarge(f"a body has at most {MAXIMUM_BODY_BYTES} bytes")
         if self._http.they_are_waiting_for_100_continue:
             await self._write(h11.InformationalResponse(status_code=100, headers=[]))
-        body = await self._read_body()
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await self._read_body()
         path, _, query = head.target.decode("ascii").partition("?")
         return Request(head.method.decode("ascii"), path, dict(parse_qsl(query)), body)
 
+    async def _await_more(self) -> bool:
+        """Whether the client has another request."""
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._receive()
+        except TimeoutError:
+            return False
+        return True
+
     async def _read_body(self) -> bytes:
         body = bytearray()
-        while not isinstance(event := await self._next_event(READ_SECONDS), h11.EndOfMessage):
+        while not isinstance(event := await self._next_event(), h11.EndOfMessage):
             if not isinstance(event, h11.Data):
                 raise ConnectionResetError
             body += event.data
@@ -156,36 +312,45 @@ class _Connection:
                 raise TooLarge(f"a body has at most {MAXIMUM_BODY_BYTES} bytes")
         return bytes(body)
 
-    async def _next_event(self, seconds: float) -> h11.Event | type[h11.PAUSED]:
+    async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
         while True:
             event = self._http.next_event()
             if event is not h11.NEED_DATA:
                 return event  # type: ignore[return-value]  # h11 types its sentinels loosely
-            async with asyncio.timeout(seconds):
-                self._http.receive_data(await self._reader.read(READ_BYTES))
+            if self._framing.violation:
+                raise Invalid(f"no HTTP request: {self._framing.violation}", field="")
+            await self._receive()
+
+    async def _receive(self) -> None:
+        data = await self._reader.read(READ_BYTES)
+        good = self._framing.feed(data)
+        if good or not data:  # no bytes at all tell h11 of the end
+            self._http.receive_data(data[:good])
 
     async def send_last(self, response: Response) -> None:
         """Send an answer to a request that was not read to its end."""
-        await self.send(response, ("connection", "close"))
+        await self.send(response, is_last=True)
         # Closing while the client still sends would reset the connection, and it would never read the answer.
-        async with asyncio.timeout(LINGER_SECONDS):
-            while await self._reader.read(READ_BYTES):
-                pass
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await self._reader.read(READ_BYTES):
+                    pass
 
-    async def send(self, response: Response, *headers_too: tuple[str, str]) -> None:
-        """Send an answer."""
+    async def send(self, response: Response, *, is_last: bool) -> None:
+        """Send an answer. ``is_last``: the connection ends with it."""
         body = b"" if response.body is None else json.dumps(response.body).encode()
         headers = [("content-length", str(len(body)))] if response.status != 204 else []
         if body:
             headers.append(("content-type", "application/json"))
-        headers += headers_too
+        if is_last:
+            headers.append(("connection", "close"))
         await self._write(
             h11.Response(status_code=response.status, headers=headers), h11.Data(data=body), h11.EndOfMessage()
         )
 
     async def _write(self, *events: h11.Event) -> None:
         self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS):
             await self._writer.drain()
 
     def next_request(self) -> bool:
@@ -198,3 +363,7 @@ class _Connection:
 
 def _refuse(failure: AgentFailure) -> Response:
     return Response(failure.status, failure.to_failure().to_dict())
+
+
+def _say(kind: str, count: int, example: dict[str, object]) -> None:
+    log(kind, count=count, **example)
