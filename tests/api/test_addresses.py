@@ -137,7 +137,7 @@ def test_what_is_logged_about_a_request_has_its_id(service: Service) -> None:
 def test_log_lines_show_the_request_id() -> None:
     """As the programs configure logging when they start."""
     code = (
-        "import structlog; from portico.bootstrap import log_plainly; log_plainly();"
+        "import structlog; from portico.bootstrap.logs import log_plainly; log_plainly();"
         "structlog.contextvars.bind_contextvars(request_id='req-1'); structlog.get_logger().warning('hello')"
     )
     environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "ignore"}

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from portico import Requests, Settings
-from portico.bootstrap import build_worker
+from portico.bootstrap.worker import build_worker
 from portico.cli.commands import app
 from portico.store.database import Database
 

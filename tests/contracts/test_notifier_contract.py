@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from portico.bootstrap import build_notifier
+from portico.bootstrap.notifier import build_notifier
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.ports.notifier import Notice, Notifier
 from portico.settings import Settings

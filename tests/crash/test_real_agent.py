@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.bootstrap import Embedded, open_embedded
+from portico.bootstrap.embedded import Embedded, open_embedded
 from portico.settings import AmphoraSettings, WorkerSettings
 from tests.agent.origins import Origin
 from tests.crash.audit import let_time_pass

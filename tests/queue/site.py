@@ -11,7 +11,7 @@ from typing import Any
 
 from kombu.connection import Connection
 
-from portico.bootstrap import build_notifier
+from portico.bootstrap.notifier import build_notifier
 from portico.ports.notifier import Notifier
 from portico.settings import MessagingSettings
 from portico.store.requests import Requests

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from portico.bootstrap import SettingsGroups
+from portico.bootstrap.embedded import SettingsGroups
 from portico.settings import Settings
 
 _RIGHT = """\

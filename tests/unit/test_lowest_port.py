@@ -8,7 +8,7 @@ from pathlib import Path
 
 _NOBODY = """
 import os
-from portico.bootstrap import find_lowest_port
+from portico.bootstrap.embedded import find_lowest_port
 if os.geteuid() == 0:
     os.setuid(65534)
 print(find_lowest_port())

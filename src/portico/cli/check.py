@@ -114,7 +114,7 @@ def _need_agents(settings: Settings) -> None:
 
 
 def _check_network(settings: Settings) -> str:
-    from portico.bootstrap import build_network  # noqa: PLC0415
+    from portico.bootstrap.network import build_network  # noqa: PLC0415
 
     build_network(settings)
     is_loopback = settings.network.driver == "loopback"
@@ -124,7 +124,7 @@ def _check_network(settings: Settings) -> str:
 def _check_broker(settings: Settings) -> str:
     if not settings.messaging.url.get_secret_value():
         raise _NotUsed("messaging.url names none: workers find their work by polling")
-    from portico.bootstrap import try_broker  # noqa: PLC0415
+    from portico.bootstrap.notifier import try_broker  # noqa: PLC0415
 
     try_broker(settings)
     return f"takes messages for {settings.messaging.topic}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -31,6 +30,8 @@ app.add_typer(database, name="db")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - no other command needs it
+
         typer.echo(f"portico {version('portico')}")
         raise typer.Exit
 
@@ -55,7 +56,7 @@ def up(
     """Run the whole of Portico on this machine, until SIGTERM or Ctrl-C: API, worker, health manager and agent, with
     SQLite."""
     from portico.cli.data_directory import default_directory  # noqa: PLC0415
-    from portico.cli.serve import serve_all  # noqa: PLC0415
+    from portico.cli.up import serve_all  # noqa: PLC0415
 
     serve_all(data_dir or default_directory(), host, port, keep=keep, haproxy=haproxy)
 
@@ -116,7 +117,7 @@ def status(
 @app.command()
 def api(config: ConfigOption = None) -> None:
     """Serve the API alone, beside workers that have the same database."""
-    from portico.cli.serve import serve_api  # noqa: PLC0415
+    from portico.cli.api import serve_api  # noqa: PLC0415
 
     serve_api(config)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from portico.bootstrap import build_health_client, build_health_manager
+from portico.bootstrap.health import build_health_client, build_health_manager
 from portico.cli.configuration import fail, read_settings
 from portico.cli.database import require_newest_schema
 from portico.cli.stop_signals import stop_on_signals

@@ -15,7 +15,8 @@ from pathlib import Path
 import structlog
 import typer
 
-from portico.bootstrap import build_worker, log_plainly
+from portico.bootstrap.logs import log_plainly
+from portico.bootstrap.worker import build_worker
 from portico.cli.configuration import fail, read_settings
 from portico.cli.database import require_newest_schema
 from portico.cli.stop_signals import stop_on_signals

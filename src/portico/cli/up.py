@@ -1,28 +1,22 @@
-"""``portico up`` and ``portico api``: serving the API, with everything on this machine or by itself."""
+"""``portico up``: the API with everything that it needs, on this machine."""
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import structlog
-
 from portico.api import create_app
-from portico.bootstrap import Embedded, build_network, build_notifier, log_plainly, open_embedded
-from portico.cli.configuration import fail, fail_all, read_settings
+from portico.bootstrap.embedded import Embedded, open_embedded
+from portico.bootstrap.logs import log_plainly
+from portico.cli.configuration import fail, fail_all
 from portico.cli.data_directory import hold_directory
-from portico.cli.database import require_newest_schema
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.notice import count, say, welcome
 from portico.cli.stop_signals import StopSignals
 from portico.errors import InvalidSettings, PorticoError
-from portico.settings import Settings
-from portico.store.database import Database, describe_database
-from portico.store.requests import Requests
 from portico.store.subjects import Kind
 from portico.worker.run_loop import RunLoop
 
@@ -108,36 +102,3 @@ def _remove_all(embedded: Embedded) -> list[str]:
             except PorticoError as error:
                 complaints.append(f"{kind.replace('_', ' ')} {object_id} could not be removed: {error}")
     return complaints
-
-
-def serve_api(config: Path | None) -> None:
-    """Run the API alone. Workers are told of what it accepts where there is a broker (``messaging.url``), and find it
-    within ``worker.poll_seconds`` in any case."""
-    logging.basicConfig(level=logging.WARNING)
-    log_plainly()
-    settings: Settings = read_settings(config)
-    try:
-        require_newest_schema(settings.database.url)
-        network, notifier = build_network(settings), build_notifier(settings)
-    except PorticoError as error:
-        fail(str(error))
-    database = Database(settings.database)
-    requests = Requests(database, settings.validation, notifier, settings.quotas, network=network)
-    try:
-        app = create_app(settings, database=database, requests=requests)
-        if settings.api.auth == "keystone" and not settings.validation.reserved_networks:
-            structlog.get_logger().warning(
-                "members may be in the networks that hosts are managed by: name them in validation.reserved_networks"
-            )
-        with (
-            listen(settings.api.host, settings.api.port, "api.host or api.port") as listening,
-            StopSignals() as signals,
-        ):
-            which = describe_database(settings.database.url)
-            structlog.get_logger().info("API serves", url=url_of(listening), database=which)
-            serve(app, settings.api, listening, signals)
-    except PorticoError as error:
-        fail(str(error))
-    finally:
-        notifier.close()
-        database.close()

@@ -1,34 +1,20 @@
-"""Wiring: settings and drivers to workers. The only place that knows which class implements which port."""
+"""Everything on this machine."""
 
 from __future__ import annotations
 
 import socket
-import sys
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TypedDict, Unpack
 
-import structlog
-
+from portico.bootstrap.health import build_health_client
+from portico.bootstrap.worker import build_worker
 from portico.drivers.agent_client import AgentClient
 from portico.drivers.amphora_agent import AgentAmphorae
-from portico.drivers.amphora_noop import NoopAmphorae
-from portico.drivers.compute_local import LocalCompute
-from portico.drivers.compute_noop import NoopCompute
-from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import ensure_local_certificates
-from portico.drivers.network_loopback import LoopbackNetwork
-from portico.drivers.network_noop import NoopNetwork
-from portico.errors import InvalidInput
 from portico.health import HealthManager
-from portico.ports.amphora import Amphorae
-from portico.ports.compute import Compute
-from portico.ports.network import Network
-from portico.ports.notifier import Notifier
 from portico.settings import (
     AmphoraSettings,
     ApiSettings,
@@ -45,130 +31,10 @@ from portico.settings import (
     WorkerSettings,
 )
 from portico.store.catalog import Catalog
-from portico.store.database import Database
 from portico.store.requests import Requests
 from portico.store.schema import upgrade
 from portico.worker import ControllerWorker
 from portico.worker.flow_engine import TaskEvent
-
-_NETWORKS: dict[str, Callable[[Settings], Network]] = {
-    "loopback": lambda settings: LoopbackNetwork(settings.network.vip_range),
-    "noop": lambda _settings: NoopNetwork(),
-}
-
-
-def log_plainly() -> None:
-    """Log single lines and plain tracebacks on standard error, unless the program has configured structlog itself: its
-    own default prints the local variables of each frame, which may hold what must not be in logs."""
-    if structlog.is_configured():
-        return
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-def build_worker(
-    settings: Settings, on_task: TaskEvent | None = None, *, client: AgentClient | None = None
-) -> ControllerWorker:
-    """A worker with the drivers that the settings name. Its database has to be at the newest revision
-    (``portico.store.schema.upgrade``).
-
-    Args:
-        settings: all settings.
-        on_task: see ``FlowEngine``.
-        client: talks to agents where the drivers do; the caller closes it. Without it they share one of their own,
-            whose connections end with the process.
-
-    Raises:
-        DriverError: certificates are missing or wrong.
-        InvalidInput: as ``build_network`` and ``build_notifier``.
-    """
-    log_plainly()
-    compute, amphorae = _build_drivers(settings, client)
-    return ControllerWorker(
-        settings,
-        database=Database(settings.database),
-        compute=compute,
-        network=build_network(settings),
-        amphorae=amphorae,
-        notifier=build_notifier(settings),
-        on_task=on_task,
-    )
-
-
-def build_network(settings: Settings) -> Network:
-    """The network that VIPs are in.
-
-    Raises:
-        InvalidInput: its settings cannot be used (``vip_range``).
-    """
-    return _NETWORKS[settings.network.driver](settings)
-
-
-def build_notifier(settings: Settings) -> Notifier:
-    """What tells workers to look: through the broker that the settings name, else within this process. A broker need
-    not be there.
-
-    Raises:
-        InvalidInput: ``messaging.url`` is no such URL.
-    """
-    if not settings.messaging.url.get_secret_value():
-        return InProcessNotifier()
-    # Importing it takes a second, which is not for those who need no broker. Its own dependencies warn of each other.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from portico.drivers.messaging_notifier import MessagingNotifier  # noqa: PLC0415
-    return MessagingNotifier(settings.messaging)
-
-
-def try_broker(settings: Settings) -> None:
-    """Send a message through the broker that the settings name. It wakes workers, which find nothing to do.
-
-    Raises:
-        DriverUnavailable: it cannot be reached, or refuses.
-        InvalidInput: ``messaging.url`` is no such URL.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from portico.drivers import messaging_notifier  # noqa: PLC0415
-    messaging_notifier.try_broker(settings.messaging)
-
-
-def _build_drivers(settings: Settings, client: AgentClient | None) -> tuple[Compute, Amphorae]:
-    if "noop" in (settings.compute.driver, settings.amphora.driver):
-        compute = NoopCompute()
-        return compute, NoopAmphorae(compute)
-    client = client or AgentClient(settings.amphora)
-    client.load_certificates()
-    return LocalCompute(client, settings.amphora.agent_url), AgentAmphorae(client)
-
-
-def build_health_client(settings: Settings) -> AgentClient:
-    """A client that waits for agents only as long as the health manager may; the caller closes it."""
-    longest = settings.health.request_seconds
-    connect = min(longest, settings.amphora.connect_seconds)
-    amphora = settings.amphora.model_copy(update={"request_seconds": longest, "connect_seconds": connect})
-    return AgentClient(amphora)
-
-
-def build_health_manager(settings: Settings, database: Database, client: AgentClient) -> HealthManager:
-    """A health manager that asks agents through ``client`` (``build_health_client``).
-
-    Raises:
-        DriverError: certificates are missing or wrong.
-        InvalidInput: the amphorae are no-op ones: they live in the memory of one worker, and no agent can be asked.
-    """
-    if "noop" in (settings.compute.driver, settings.amphora.driver):
-        raise InvalidInput("amphora.driver", "noop amphorae live in their worker's memory: there is nobody to ask")
-    log_plainly()
-    client.load_certificates()
-    return HealthManager(settings.health, database, AgentAmphorae(client))
 
 
 class SettingsGroups(TypedDict, total=False):

@@ -1,0 +1,110 @@
+"""What each command costs until it has done its work, or serves: CPU seconds, modules imported, memory.
+
+    scripts/bench startup [--times 5]
+
+Of several starts the least counts: CPU seconds include what other programs on the machine do to caches. Modules are
+counted by the interpreter itself (``-X importtime``), and are the same in every run. Servers are measured at the line
+in their log that says that they serve, then told to stop. The drivers are no-op ones where there has to be no agent;
+the database is SQLite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_PORTICO = "from portico.cli import main; main()"
+_NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one start."""
+
+    cpu_seconds: float
+    modules: int
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is started: its words, and what its log says once it serves (None: it ends by itself)."""
+
+    words: tuple[str, ...]
+    serves: str | None = None
+
+
+def cpu_and_memory(pid: int) -> tuple[float, float]:
+    """CPU seconds so far, and resident megabytes."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return (int(fields[11]) + int(fields[12])) / _TICKS, pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def start(command: Command, *, count: bool) -> Cost:
+    """Start it once. ``count``: count modules, which makes it slower."""
+    options = ["-X", "importtime"] if count else []
+    with subprocess.Popen(
+        [sys.executable, *options, "-c", _PORTICO, *command.words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        if process.stderr is None:
+            raise AssertionError("a pipe was asked for")
+        modules, served = 0, None
+        for line in process.stderr:
+            modules += line.startswith("import time:") and not line.endswith("imported package\n")
+            if command.serves and command.serves in line:
+                served = cpu_and_memory(process.pid)
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode or (command.serves and not served):
+        raise SystemExit(f"{' '.join(command.words)} ended with status {process.returncode}: {rest[-2000:]}")
+    whole = (usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3)
+    cpu_seconds, megabytes = served or whole
+    return Cost(cpu_seconds, modules, megabytes)
+
+
+def main() -> None:
+    """Measure every command, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=5, help="starts of each command, of which the least counts")
+    times = parser.parse_args().times
+    with tempfile.TemporaryDirectory() as home:
+        noop, real = Path(home, "noop.toml"), Path(home, "real.toml")
+        common = f'[database]\nurl = "sqlite:///{home}/portico.db"\n[api]\nport = 0\n'
+        noop.write_text(common + _NOOP)
+        real.write_text(f'{common}[amphora]\ncertificates = "{home}/certificates"\n')
+        commands = [
+            Command(("--help",)),
+            Command(("db", "upgrade", "--config", str(noop))),
+            Command(("certificates", "--config", str(real))),
+            Command(("status", "--config", str(noop))),
+            Command(("limit", "failovers", "3", "--config", str(noop))),
+            Command(("api", "--config", str(noop)), "API serves"),
+            Command(("worker", "--config", str(noop)), "worker runs"),
+            Command(("health-manager", "--config", str(real)), "health manager runs"),
+        ]
+        print(f"{'command':16} {'CPU s':>6} {'modules':>8} {'MB':>6}")
+        for command in commands:
+            runs = [start(command, count=False) for _ in range(times)]
+            modules = start(command, count=True).modules
+            best = min(runs, key=lambda cost: cost.cpu_seconds)
+            name = re.sub(r" --config.*", "", " ".join(command.words))
+            print(f"{name:16} {best.cpu_seconds:6.2f} {modules:8} {best.megabytes:6.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""``portico api``: the API alone."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import structlog
+
+from portico.api import create_app
+from portico.bootstrap.logs import log_plainly
+from portico.bootstrap.network import build_network
+from portico.bootstrap.notifier import build_notifier
+from portico.cli.configuration import fail, read_settings
+from portico.cli.database import require_newest_schema
+from portico.cli.listening import listen, serve, url_of
+from portico.cli.stop_signals import StopSignals
+from portico.errors import PorticoError
+from portico.settings import Settings
+from portico.store.database import Database, describe_database
+from portico.store.requests import Requests
+
+
+def serve_api(config: Path | None) -> None:
+    """Run the API alone. Workers are told of what it accepts where there is a broker (``messaging.url``), and find it
+    within ``worker.poll_seconds`` in any case."""
+    logging.basicConfig(level=logging.WARNING)
+    log_plainly()
+    settings: Settings = read_settings(config)
+    try:
+        require_newest_schema(settings.database.url)
+        network, notifier = build_network(settings), build_notifier(settings)
+    except PorticoError as error:
+        fail(str(error))
+    database = Database(settings.database)
+    requests = Requests(database, settings.validation, notifier, settings.quotas, network=network)
+    try:
+        app = create_app(settings, database=database, requests=requests)
+        if settings.api.auth == "keystone" and not settings.validation.reserved_networks:
+            structlog.get_logger().warning(
+                "members may be in the networks that hosts are managed by: name them in validation.reserved_networks"
+            )
+        with (
+            listen(settings.api.host, settings.api.port, "api.host or api.port") as listening,
+            StopSignals() as signals,
+        ):
+            which = describe_database(settings.database.url)
+            structlog.get_logger().info("API serves", url=url_of(listening), database=which)
+            serve(app, settings.api, listening, signals)
+    except PorticoError as error:
+        fail(str(error))
+    finally:
+        notifier.close()
+        database.close()
