@@ -30,6 +30,7 @@ from tests.support.ports import find_free_port
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BIN = Path(sys.executable).parent
+_END_SERVERS = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"
 
 # openstacksdk warns about itself.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
@@ -59,14 +60,19 @@ def read_url(portico: PorticoUp) -> str:
     return found[1]
 
 
-def run_shell(script: str, home: Path) -> str:
+def run_shell(script: str, home: Path, path: str = f"{_BIN}:{os.environ['PATH']}") -> str:
     """What bash prints for these lines, of which none may fail. ``home``: the user's home directory."""
-    environment = {"PATH": f"{_BIN}:{os.environ['PATH']}", "HOME": str(home), "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(
-        ["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, timeout=110, check=False
-    )
+    done = try_shell(script, home, path)
     assert done.returncode == 0, (done.stdout, done.stderr)
     return done.stdout
+
+
+def try_shell(script: str, home: Path, path: str = f"{_BIN}:{os.environ['PATH']}") -> subprocess.CompletedProcess[str]:
+    """What bash makes of these lines, up to the first that fails."""
+    environment = {"PATH": path, "HOME": str(home), "PYTHONWARNINGS": "ignore"}
+    return subprocess.run(
+        ["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, timeout=110, check=False
+    )
 
 
 def test_the_clouds_yaml_that_it_prints_works_with_the_sdk(
@@ -90,10 +96,20 @@ def test_the_clouds_yaml_that_it_prints_works_with_the_sdk(
 
 
 def test_the_commands_that_it_prints_work(up: PorticoUp, tmp_path: Path) -> None:
-    """What it says to try in another terminal creates a load balancer that becomes ACTIVE."""
-    commands = re.findall(r"^  ((?:export|openstack) .*)$", up.last_words(), re.MULTILINE)
-    assert len(commands) == 2
-    assert "ACTIVE" in run_shell("\n".join(commands), tmp_path)
+    """What it says to try in another terminal, at other ports, starts a server, builds a load balancer before it and
+    brings the server's page through it; the openstack command is there without a PATH, and lists it."""
+    trial, clients = (text for text in up.last_words().split("\n\n") if text.startswith("  "))
+    assert str(_BIN / "openstack") in clients
+    script = f"{_END_SERVERS}\n{trial}\n{clients}"
+    described = up.directory / "try" / "loadbalancer.json"
+    for port in ("9001", "8080"):
+        here = str(find_free_port())
+        assert port in script
+        script = script.replace(port, here)
+        described.write_text(described.read_text().replace(port, here))
+    said = run_shell(script, tmp_path, path="/usr/bin:/bin")
+    assert "hello from behind the load balancer" in said
+    assert re.search(r"\| first .*127\.64\.0\.1 ", said)
 
 
 def test_its_pages_are_where_it_says(up: PorticoUp) -> None:
@@ -126,22 +142,56 @@ def test_status_shows_it_by_its_directory_and_without_one_where_users_have_it(
         assert (shown.exit_code, "Load balancers" in shown.stdout) == (0, True), shown.stderr
 
 
-def test_the_quickstart_can_be_followed(up: PorticoUp, tmp_path: Path) -> None:
-    """Every command of docs/guides/quickstart.md, in its order, at other ports: both load balancers answer."""
-    url = read_url(up)
+def read_quickstart(up: PorticoUp, directory: Path) -> tuple[str, dict[str, str]]:
+    """Every command of docs/guides/quickstart.md, in its order, with other ports and places, and which these are."""
     script = "\n".join(re.findall(r"```bash\n(.*?)```", (_DOCS / "guides" / "quickstart.md").read_text(), re.DOTALL))
     places = {
-        "http://127.0.0.1:9876": url,
+        "http://127.0.0.1:9876": read_url(up),
         "~/.local/share/portico/clouds.yaml": str(up.clouds),
-        "/tmp/portico-quickstart": str(tmp_path),  # noqa: S108 - what the guide says
+        "/tmp/portico-quickstart": str(directory),  # noqa: S108 - what the guide says
         "$PWD/.venv/bin": str(_BIN),
     } | {port: str(find_free_port()) for port in ("9001", "9002", "8080")}
     for written, here in places.items():
         assert written in script
         script = script.replace(written, here)
-    said = run_shell(f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}", tmp_path)
+    return f"{_END_SERVERS}\n{script}", places
+
+
+def test_the_quickstart_can_be_followed(up: PorticoUp, tmp_path: Path) -> None:
+    """Every command, in its order: both load balancers answer."""
+    script, places = read_quickstart(up, tmp_path)
+    said = run_shell(script, tmp_path)
     assert {f"hello from {places['9001']}", f"hello from {places['9002']}"} <= set(said.splitlines())
     assert '"provisioning_status":"ACTIVE"' in said
+
+
+def test_the_quickstart_says_what_was_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where members may not be on this machine, its first request ends with the reason and the setting's name."""
+    monkeypatch.setenv("PORTICO_VALIDATION__ALLOW_LOOPBACK_MEMBERS", "false")
+    directory = tmp_path / "portico"
+    directory.mkdir()
+    strict = PorticoUp(directory)
+    try:
+        script, _ = read_quickstart(strict, tmp_path)
+        done = try_shell(script, tmp_path)
+        assert done.returncode == 22  # curl's, where the answer was an error
+        assert "oopback addresses are not allowed here (validation.allow_loopback_members)" in done.stdout
+    finally:
+        strict.stop()
+        kill_processes(directory)
+
+
+@pytest.mark.parametrize("guide", ["quickstart.md", "deployment.md", "keystone.md", "rabbitmq.md"])
+def test_guides_have_no_command_that_hides_errors_or_goes_on_for_ever(guide: str) -> None:
+    """Each curl that fails says why, and nothing is repeated without an end."""
+    text = (_DOCS / "guides" / guide).read_text()
+    commands = "\n".join(
+        re.findall(r"```bash\n(.*?)```", text, re.DOTALL) + re.findall(r"^ {4}(.*)$", text, re.MULTILINE)
+    )
+    for options in re.findall(r"\bcurl((?: -\S+)*)", commands):
+        silent = re.search(r" -\w*s", options)
+        assert not silent or re.search(r" -\w*S", options), f"curl{options}"
+    assert not re.search(r"\b(until|while)\b", commands)
 
 
 @pytest.mark.parametrize(

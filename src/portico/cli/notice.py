@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 
 import typer
+
+from portico.ports.network import SUBNET_ID
 
 CLOUD = "portico"
 """The name of the entry, as in ``openstack --os-cloud portico``."""
@@ -22,13 +27,25 @@ clouds:
 _NOTICE = """\
 Portico is at {url}, its pages at {url}/docs, its data in {directory}.
 
+To try it, in another terminal: a server, a load balancer before it, and a request, again until that is there.
+
+  python3 -m http.server 9001 --bind 127.0.0.1 --directory {trial} &
+  curl -sS --fail-with-body -H 'Content-Type: application/json' -d @{trial}/loadbalancer.json \\
+    {url}/v2/lbaas/loadbalancers && echo
+  curl -fsS --retry 20 --retry-delay 1 --retry-all-errors http://{vip}:8080/
+
 For clients, an entry for clouds.yaml (also in {clouds_file}):
 
 {clouds}
-To try it, in another terminal:
+{openstack}"""
 
+_OPENSTACK = """\
   export OS_CLIENT_CONFIG_FILE={clouds_file} OS_CLOUD={cloud}
-  openstack loadbalancer create --name first --vip-network-id portico --wait
+  {command} loadbalancer list
+"""
+_NO_OPENSTACK = """\
+The openstack command is not installed here: it is in the Python packages python-openstackclient and
+python-octaviaclient.
 """
 
 
@@ -40,11 +57,36 @@ def write_clouds(directory: Path, url: str) -> Path:
     return draft.replace(path)
 
 
-def welcome(directory: Path, url: str, running: int, *, keep: bool) -> None:
-    """Say all that a newcomer needs. ``running``: load balancers that are there from before."""
+def write_trial(directory: Path, vip: str) -> Path:
+    """Write what a newcomer may try into a directory of its own: a page to serve, and a load balancer before it, as the
+    API takes it. Returns the directory."""
+    trial = directory / "try"
+    trial.mkdir(exist_ok=True)
+    (trial / "index.html").write_text("hello from behind the load balancer\n")
+    members = [{"address": "127.0.0.1", "protocol_port": 9001}]
+    pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": members}
+    listeners = [{"protocol": "HTTP", "protocol_port": 8080, "default_pool": pool}]
+    first = {"name": "first", "vip_subnet_id": SUBNET_ID, "vip_address": vip, "listeners": listeners}
+    (trial / "loadbalancer.json").write_text(json.dumps({"loadbalancer": first}, indent=2) + "\n")
+    return trial
+
+
+def welcome(directory: Path, url: str, running: int, *, keep: bool, vip_range: str) -> None:
+    """Say all that a newcomer needs. ``running``: load balancers that are there from before. ``vip_range``: where their
+    addresses are."""
     clouds_file = write_clouds(directory, url)
+    vip = str(next(iter(ip_network(vip_range).hosts())))
+    quoted = shlex.quote(str(clouds_file))
+    openstack = Path(sys.executable).with_name("openstack")
+    commands = _OPENSTACK.format(clouds_file=quoted, cloud=CLOUD, command=shlex.quote(str(openstack)))
     text = _NOTICE.format(
-        url=url, directory=directory, cloud=CLOUD, clouds=_CLOUDS.format(cloud=CLOUD, url=url), clouds_file=clouds_file
+        url=url,
+        directory=directory,
+        trial=shlex.quote(str(write_trial(directory, vip))),
+        vip=vip,
+        clouds_file=clouds_file,
+        clouds=_CLOUDS.format(cloud=CLOUD, url=url),
+        openstack=commands if openstack.exists() else _NO_OPENSTACK,
     )
     say(text)
     if running:

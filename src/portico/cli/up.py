@@ -53,7 +53,8 @@ def _serve_everything(
     api = embedded.settings.api.model_copy(update={"host": listening.getsockname()[0]})
     settings = embedded.settings.model_copy(update={"api": api})
     app = create_app(settings, database=embedded.worker.services.database, requests=embedded.requests)
-    welcome(directory, url_of(listening), len(embedded.catalog.list_ids("load_balancer")), keep=keep)
+    running = len(embedded.catalog.list_ids("load_balancer"))
+    welcome(directory, url_of(listening), running, keep=keep, vip_range=settings.network.vip_range)
     serve(app, api, listening, signals)
     with ThreadPoolExecutor(1, "stop") as executor:
         stopping = executor.submit(loop.stop)
