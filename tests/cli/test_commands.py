@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,9 +23,9 @@ _PORTICO = [sys.executable, "-c", "from portico.cli import main; main()"]
 _NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
 
 
-def run(*words: str | Path) -> Result:
+def run(*words: str | Path, env: Mapping[str, str] | None = None) -> Result:
     """Run a command with these words, in a wide terminal; in this process, which has loaded everything already."""
-    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200", **(env or {})})
 
 
 @pytest.fixture

@@ -75,6 +75,38 @@ def try_shell(script: str, home: Path, path: str = f"{_BIN}:{os.environ['PATH']}
     )
 
 
+def test_the_environment_says_where_it_listens_and_where_its_database_is(tmp_path: Path) -> None:
+    """What options do not say comes from the environment; ``portico status`` finds the database in the same way. An
+    agent elsewhere cannot be had: it has one of its own, and says so."""
+    port = find_free_port()
+    url = f"sqlite:///{tmp_path}/elsewhere.db"
+    said = {"PORTICO_API__PORT": str(port), "PORTICO_DATABASE__URL": url}
+    command = [*_PORTICO, "up", "--data-dir", str(tmp_path / "data")]
+    refused = subprocess.run(
+        command,
+        env=os.environ | said | {"PORTICO_AMPHORA__AGENT_URL": "https://10.0.0.5:9443"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (refused.returncode, "amphora.agent_url" in refused.stderr) == (1, True), refused.stderr
+
+    try:
+        with subprocess.Popen(command, env=os.environ | said, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                assert f"Portico is at http://127.0.0.1:{port}," in process.stdout.readline()
+                assert not (tmp_path / "data" / "portico.db").exists()
+                shown = run("status", env=said)
+                assert (shown.exit_code, shown.stdout.splitlines()[0]) == (0, f"Database: {url}")
+            finally:
+                process.send_signal(signal.SIGTERM)
+        assert process.returncode == 0
+    finally:
+        kill_processes(tmp_path)
+
+
 def test_the_clouds_yaml_that_it_prints_works_with_the_sdk(
     up: PorticoUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,10 +250,10 @@ def test_what_stands_in_its_way_is_said(tmp_path: Path, words: list[str], compla
 
 
 def test_a_wrong_value_in_the_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line names the setting, as it does for a file."""
+    """The line names the variable, as it names the setting of a file."""
     monkeypatch.setenv("PORTICO_WORKER__THREADS", "0")
     refused = run("up", "--data-dir", tmp_path, "--port", "0")
-    assert (refused.exit_code, "worker.threads" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "PORTICO_WORKER__THREADS" in refused.stderr) == (1, True)
 
 
 # Ends

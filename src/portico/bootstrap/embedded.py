@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from portico.bootstrap.health import build_health_client
 from portico.bootstrap.worker import build_worker
@@ -14,6 +14,7 @@ from portico.drivers.agent_client import AgentClient
 from portico.drivers.amphora_agent import AgentAmphorae
 from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import ensure_local_certificates
+from portico.errors import InvalidSettings, SettingFault
 from portico.health import HealthManager
 from portico.settings import (
     AmphoraSettings,
@@ -98,13 +99,28 @@ class Embedded:
             self.agent.stop()
 
 
-def _fit_this_machine(settings: Settings) -> Settings:
+def _fit_this_machine(settings: Settings, root: Path) -> Settings:
     """On one machine members are on it, too, and listeners have the ports that this user may use; unless the settings
-    say themselves what is allowed."""
-    found = {"allow_loopback_members": True, "lowest_listener_port": find_lowest_port()}
-    said = settings.validation.model_fields_set
-    update = {name: value for name, value in found.items() if name not in said}
-    return settings.model_copy(update={"validation": settings.validation.model_copy(update=update)})
+    say themselves what is allowed. The database is in the directory, unless they name one; the agent always is.
+
+    Raises:
+        InvalidSettings: they name an agent.
+    """
+    own = ("agent_url", "certificates")
+    rule = "an embedded Portico has an agent of its own in its data directory: leave this out"
+    faults = [SettingFault("", f"amphora.{name}", rule) for name in own if name in settings.amphora.model_fields_set]
+    if faults:
+        raise InvalidSettings(faults)
+    found: dict[str, dict[str, Any]] = {
+        "database": {"url": f"sqlite:///{root / 'portico.db'}"},
+        "validation": {"allow_loopback_members": True, "lowest_listener_port": find_lowest_port()},
+        "amphora": {"certificates": root / "certificates", "agent_url": "https://127.0.0.1:0"},
+    }
+    for group, values in found.items():
+        said = getattr(settings, group)
+        update = {name: value for name, value in values.items() if name not in said.model_fields_set}
+        settings = settings.model_copy(update={group: said.model_copy(update=update)})
+    return settings
 
 
 def find_lowest_port() -> int:
@@ -131,7 +147,8 @@ def open_embedded(
 
     A directory that was used before is taken up again, with the load balancers in it. Where the settings allow PING
     monitors the agent is told to run them (see ``ensure_local_agent`` for one that runs already). Members may be on
-    loopback addresses, unless the settings say otherwise.
+    loopback addresses, unless the settings say otherwise. What is not said by ``groups`` may come from the environment
+    (``Settings.read``), a database of another place, too.
 
     Args:
         directory: for the database, certificates and agent; made where it is missing, readable to its owner only.
@@ -141,16 +158,14 @@ def open_embedded(
             ``worker=WorkerSettings(threads=8)``.
 
     Raises:
+        InvalidSettings: the environment says something wrong, or settings name another agent.
         DriverUnavailable: the agent did not come up; with the last lines of its log.
         StoreError: the database could not be opened.
     """
     root = Path(directory).absolute()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    groups.setdefault("database", DatabaseSettings(url=f"sqlite:///{root / 'portico.db'}"))
-    groups.setdefault("amphora", AmphoraSettings())
-    settings = _fit_this_machine(Settings.read(**groups))
-    local = {"certificates": root / "certificates", "agent_url": "https://127.0.0.1:0"}
-    amphora = settings.amphora.model_copy(update=local)
+    settings = _fit_this_machine(Settings.read(**groups), root)
+    amphora = settings.amphora
     ensure_local_certificates(amphora.certificates, amphora.agent_name, amphora.controller_name)
     client = AgentClient(amphora)
     allow_ping = settings.validation.allow_ping_monitors

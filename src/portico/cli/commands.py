@@ -48,8 +48,10 @@ def _portico(
 @app.command()
 def up(
     data_dir: Annotated[Path | None, typer.Option(help="Where data is kept; else the user's data directory.")] = None,
-    host: Annotated[str, typer.Option(help="Address of the API.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 for any free one.")] = 9876,
+    host: Annotated[str | None, typer.Option(help="Address of the API.", show_default="127.0.0.1")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for any free one.", show_default="9876")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave load balancers running at the end.")] = False,
     haproxy: HaproxyOption = None,
 ) -> None:

@@ -8,28 +8,33 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import structlog
+
 from portico.api import create_app
 from portico.bootstrap.embedded import Embedded, open_embedded
 from portico.bootstrap.logs import log_plainly
-from portico.cli.configuration import fail, fail_all
+from portico.cli.configuration import fail, fail_all, read_settings
 from portico.cli.data_directory import hold_directory
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.notice import count, say, welcome
 from portico.cli.stop_signals import StopSignals
 from portico.errors import InvalidSettings, PorticoError
+from portico.store.database import describe_database
 from portico.store.subjects import Kind
 from portico.worker.run_loop import RunLoop
 
 _LOOK_SECONDS = 0.2
 
 
-def serve_all(directory: Path, host: str, port: int, *, keep: bool, haproxy: Path | None = None) -> None:
+def serve_all(directory: Path, host: str | None, port: int | None, *, keep: bool, haproxy: Path | None = None) -> None:
     """Run API, worker and agent on this machine until told to stop (see ``StopSignals``); then remove all load
     balancers, unless they are to be kept running. Told to stop again, end at once: what then still runs is taken up
-    by the next start."""
+    by the next start. Without ``host`` and ``port`` the environment says where to listen, as it says all else."""
     log_plainly()
     directory = directory.absolute()
-    with hold_directory(directory), listen(host, port, "--host or --port") as listening, StopSignals() as signals:
+    api = read_settings(None).api
+    address = (api.host if host is None else host, api.port if port is None else port)
+    with hold_directory(directory), listen(*address, "--host or --port") as listening, StopSignals() as signals:
         embedded = _open(directory, haproxy)
         if not signals.asked:
             _serve_everything(embedded, directory, listening, signals, keep=keep)
@@ -55,6 +60,8 @@ def _serve_everything(
     app = create_app(settings, database=embedded.worker.services.database, requests=embedded.requests)
     running = len(embedded.catalog.list_ids("load_balancer"))
     welcome(directory, url_of(listening), running, keep=keep, vip_range=settings.network.vip_range)
+    which = describe_database(settings.database.url)
+    structlog.get_logger().info("API serves", url=url_of(listening), database=which)
     serve(app, api, listening, signals)
     with ThreadPoolExecutor(1, "stop") as executor:
         stopping = executor.submit(loop.stop)
