@@ -222,10 +222,10 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "no schema": (
         lambda one: downgrade(one.values["database"]["url"], "base"),
         "database",
-        "is at revision None",
+        "is without tables",
     ),
     "old schema": (lambda one: downgrade(one.values["database"]["url"], "0004"), "database", "is at revision 0004"),
-    "new schema": (_set_revision, "database", "is at revision 9999"),
+    "new schema": (_set_revision, "database", "is at revision 9999, of a newer version"),
     "no certificates": (
         lambda one: shutil.rmtree(one.certificates),
         "certificates",

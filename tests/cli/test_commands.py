@@ -98,10 +98,10 @@ def test_commands_say_which_database_they_are_about(config: Path) -> None:
     which = f"sqlite:///{config.parent}/portico.db"
     for words in (["status"], ["limit", "failovers", "3"], ["worker"], ["api"]):
         refused = run(*words, "--config", config)
-        assert (refused.exit_code, f"{which} is at revision None" in refused.stderr) == (1, True), refused.stderr
+        assert (refused.exit_code, f"{which} is without tables" in refused.stderr) == (1, True), refused.stderr
     assert not (config.parent / "portico.db").exists()
 
-    assert f"{which} is at revision" in run("db", "upgrade", "--config", config).stdout
+    assert f"{which}, at revision" in run("db", "upgrade", "--config", config).stdout
     assert f"Database: {which}\n" in run("status", "--config", config).stdout
     assert f"in {which}" in run("limit", "failovers", "3", "--config", config).stdout
 

@@ -17,7 +17,7 @@ import portico.store.migrations
 from portico.errors import StoreError, StoreUnavailable
 from portico.resources import Row
 from portico.store.database import describe_database, migration_engine
-from portico.store.schema import current_revision, differences, downgrade, head_revision, upgrade
+from portico.store.schema import current_revision, differences, downgrade, head_revision, require_newest, upgrade
 from tests.support.services import TemplateSetup
 
 
@@ -91,6 +91,32 @@ def test_an_upgrade_of_what_is_new_changes_nothing(database_url: str) -> None:
     upgrade(database_url)
 
     assert differences(database_url) == []
+
+
+def test_a_schema_of_a_newer_version_is_left_alone(database_url: str) -> None:
+    """Whoever goes back to an older version is told what stands in his way, and what to do; nothing is changed."""
+    upgrade(database_url)
+    engine = migration_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    with pytest.raises(StoreError, match=r"revision 9999, .* newer version .* restore"):
+        upgrade(database_url)
+    with pytest.raises(StoreError, match=r"revision 9999, .* newer version .* restore"):
+        require_newest(database_url)
+    assert current_revision(database_url) == "9999"
+
+
+def test_a_schema_of_an_older_version_is_told_how_to_go_on(database_url: str) -> None:
+    """By the command that brings it up to date; so is a database without tables."""
+    for state in ("empty", "older"):
+        if state == "older":
+            upgrade(database_url, "0001")
+        with pytest.raises(StoreError, match="portico db upgrade"):
+            require_newest(database_url)
+    upgrade(database_url)
+    require_newest(database_url)
 
 
 def test_the_history_runs_down_and_up_again(database_url: str) -> None:

@@ -12,13 +12,13 @@ from portico.bootstrap.logs import log_plainly
 from portico.bootstrap.network import build_network
 from portico.bootstrap.notifier import build_notifier
 from portico.cli.configuration import fail, read_settings
-from portico.cli.database import require_newest_schema
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.stop_signals import StopSignals
 from portico.errors import PorticoError
 from portico.settings import Settings
 from portico.store.database import Database, describe_database
 from portico.store.requests import Requests
+from portico.store.schema import require_newest
 
 
 def serve_api(config: Path | None) -> None:
@@ -28,7 +28,7 @@ def serve_api(config: Path | None) -> None:
     log_plainly()
     settings: Settings = read_settings(config)
     try:
-        require_newest_schema(settings.database.url)
+        require_newest(settings.database.url)
         network, notifier = build_network(settings), build_notifier(settings)
     except PorticoError as error:
         fail(str(error))

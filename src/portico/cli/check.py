@@ -69,17 +69,9 @@ def _in_time(work: Callable[[], str]) -> str:
 
 
 def _check_database(settings: Settings) -> str:
-    from portico.store.database import describe_database  # noqa: PLC0415 - each part loads what it needs
-    from portico.store.schema import current_revision, head_revision  # noqa: PLC0415
+    from portico.store.schema import require_newest  # noqa: PLC0415 - each part loads what it needs
 
-    which = describe_database(settings.database.url)
-    try:
-        found, needed = current_revision(settings.database.url), head_revision()
-    except PorticoError as error:
-        raise DriverUnavailable(f"{which}: {error}") from error
-    if found != needed:
-        raise DriverUnavailable(f"{which} is at revision {found}, not at {needed}: run portico db upgrade")
-    return f"{which}, revision {found}"
+    return require_newest(settings.database.url)
 
 
 def _check_certificates(settings: Settings) -> str:

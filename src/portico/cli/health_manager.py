@@ -8,10 +8,10 @@ import structlog
 
 from portico.bootstrap.health import build_health_client, build_health_manager
 from portico.cli.configuration import fail, read_settings
-from portico.cli.database import require_newest_schema
 from portico.cli.stop_signals import stop_on_signals
 from portico.errors import PorticoError
 from portico.store.database import Database, describe_database
+from portico.store.schema import require_newest
 
 
 def run_health_manager(config: Path | None) -> None:
@@ -20,7 +20,7 @@ def run_health_manager(config: Path | None) -> None:
     stopping = stop_on_signals()
     database, client = Database(settings.database), build_health_client(settings)
     try:
-        require_newest_schema(settings.database.url)
+        require_newest(settings.database.url)
         manager = build_health_manager(settings, database, client)
         manager.start()
         structlog.get_logger().info(

@@ -7,21 +7,21 @@ from pathlib import Path
 import typer
 
 from portico.cli.configuration import fail, read_settings
-from portico.cli.database import require_newest_schema
 from portico.errors import InvalidInput, StoreError
 from portico.store.database import Database, describe_database
+from portico.store.schema import require_newest
 from portico.store.slots import Slots
 
 
 def change_limit(config: Path | None, name: str, capacity: int) -> None:
     """Change a limit for all workers, at once."""
     settings = read_settings(config).database
-    require_newest_schema(settings.url)
     database = Database(settings)
     try:
+        require_newest(settings.url)
         Slots(database, "command line", lease_ms=0).set_limit(name, capacity)
     except (InvalidInput, StoreError) as error:
-        fail(f"{describe_database(settings.url)}: {error}")
+        fail(str(error))
     finally:
         database.close()
     where = f"in {describe_database(settings.url)}"

@@ -10,11 +10,11 @@ from rich.text import Text
 
 from portico.cli.configuration import fail, read_settings
 from portico.cli.data_directory import default_directory
-from portico.cli.database import require_newest_schema
 from portico.errors import StoreError
 from portico.settings import DatabaseSettings
 from portico.store.database import Database, describe_database
 from portico.store.overview import Overview, read_overview
+from portico.store.schema import require_newest
 
 
 def show_status(config: Path | None, directory: Path | None, limit: int) -> None:
@@ -27,12 +27,12 @@ def show_status(config: Path | None, directory: Path | None, limit: int) -> None
         if not (directory / "portico.db").exists():
             fail(f"there is no Portico in {directory}; see portico up, or name another --directory or a --config")
         settings = DatabaseSettings(url=f"sqlite:///{directory.absolute() / 'portico.db'}")
-    require_newest_schema(settings.url)
     database = Database(settings)
     try:
+        require_newest(settings.url)
         overview = read_overview(database, limit)
     except StoreError as error:
-        fail(f"{describe_database(settings.url)}: {error}")
+        fail(str(error))
     finally:
         database.close()
     # Nothing is folded, whatever the terminal's width: ids and reasons stay in one piece, for eyes, copying and grep.

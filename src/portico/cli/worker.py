@@ -18,11 +18,11 @@ import typer
 from portico.bootstrap.logs import log_plainly
 from portico.bootstrap.worker import build_worker
 from portico.cli.configuration import fail, read_settings
-from portico.cli.database import require_newest_schema
 from portico.cli.stop_signals import stop_on_signals
 from portico.errors import PorticoError
 from portico.settings import Settings
 from portico.store.database import describe_database
+from portico.store.schema import require_newest
 from portico.worker.run_loop import RunLoop
 
 RESTART_SECONDS = 1.0
@@ -34,7 +34,7 @@ def run_workers(config: Path | None, processes: int) -> None:
     unfinished."""
     settings = read_settings(config)
     try:
-        require_newest_schema(settings.database.url)
+        require_newest(settings.database.url)
         status = run_worker(settings) if processes == 1 else _run_processes(config, processes)
     except PorticoError as error:
         fail(str(error))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from portico.errors import StoreError, StoreUnavailable
-from portico.store.database import migration_engine
+from portico.store.database import describe_database, migration_engine
 from portico.store.dialects import is_worth_retrying
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     Raises:
         StoreUnavailable: it could not be reached.
-        StoreError: it refused.
+        StoreError: it refused, or was brought further than that by a newer version of Portico.
     """
     from alembic import command  # noqa: PLC0415 - see above
 
+    _require_known(url, current_revision(url))
     _run(url, lambda config: command.upgrade(config, revision))
 
 
@@ -53,7 +54,8 @@ def _run(url: str, act: Callable[[Config], None]) -> None:
 
 @contextmanager
 def _connected(url: str, failure: str) -> Iterator[Connection]:
-    """A connection of its own. Raises StoreUnavailable or StoreError, which begin with ``failure``."""
+    """A connection of its own. Raises StoreUnavailable or StoreError, which begin with the database and ``failure``."""
+    failure = f"{describe_database(url)}: {failure}"
     engine = migration_engine(url)
     try:
         try:
@@ -87,8 +89,37 @@ def current_revision(url: str) -> str | None:
 
 
 def head_revision() -> str:
-    """The newest revision of this version of Portico: files of migrations begin with theirs."""
-    return max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    """The newest revision of this version of Portico."""
+    return max(_known_revisions())
+
+
+def require_newest(url: str) -> str:
+    """What works with a database whose schema is another would fail at one request or operation after the other.
+    Returns which one it is, with its revision, for people.
+
+    Raises:
+        StoreUnavailable: it could not be reached.
+        StoreError: it is not at this version's revision; says what to do.
+    """
+    which, found, needed = describe_database(url), current_revision(url), head_revision()
+    _require_known(url, found)
+    if found != needed:
+        at = f"at revision {found}" if found else "without tables"
+        raise StoreError(f"{which} is {at}, not at revision {needed}: run portico db upgrade")
+    return f"{which}, at revision {found}"
+
+
+def _require_known(url: str, revision: str | None) -> None:
+    if revision is not None and revision not in _known_revisions():
+        raise StoreError(
+            f"{describe_database(url)} is at revision {revision}, of a newer version of Portico than this one: install "
+            "that version, or restore the copy of the database that was made before the upgrade"
+        )
+
+
+def _known_revisions() -> set[str]:
+    """Files of migrations begin with theirs."""
+    return {path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")}
 
 
 def differences(url: str) -> list[Any]:
