@@ -15,7 +15,7 @@ from portico import Catalog, errors
 from portico.resources import Spec, fields
 from portico.resources.load_balancer import VipSpec
 from portico.resources.pool import SessionPersistenceSpec
-from portico.store.subjects import PARTS, SUBJECTS
+from portico.store.subjects import PARTS, SUBJECTS, Described, Kind
 
 KINDS = ("load_balancer", *PARTS)
 _NESTED: dict[type[BaseModel], Any] = {
@@ -74,6 +74,12 @@ def test_what_is_within_an_attribute_is_what_its_spec_has(spec: type[BaseModel],
     """Of an address and of a session persistence too; what every object has is none of theirs."""
     hints = {name: hint for name, hint in hints_of(spec).items() if name not in Spec.model_fields}
     assert get_type_hints(described) == hints
+
+
+def test_kinds_are_the_same_as_types_and_when_it_runs() -> None:
+    """What may be passed as a kind is what is known as one."""
+    assert get_args(Kind) == tuple(SUBJECTS)
+    assert set(get_args(Described)) == set(KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
