@@ -274,7 +274,8 @@ class _Connection:
             Forbidden, TooLarge, Invalid, h11.RemoteProtocolError: the request is refused.
             TimeoutError: the client was too slow.
         """
-        if not self._is_new and not self._http.trailing_data[0] and not await self._await_more():
+        has_more = self._is_new or self._http.trailing_data[0] or self._framing.violation
+        if not has_more and not await self._await_more():
             return None
         self._is_new = False
         async with asyncio.timeout(HEAD_SECONDS):

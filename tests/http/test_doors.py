@@ -1,0 +1,124 @@
+"""Accepting connections, and counting what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import resource
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from portico_http import Doors, Room, Tally, connections_within_limit
+from tests.http.test_room import Guest
+
+Line = tuple[str, int, dict[str, object]]
+
+
+class Short(socket.socket):
+    """A listening socket of a process that has no descriptors left for the next so many connections."""
+
+    times = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As the system does."""
+        if self.times:
+            self.times -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+@pytest.fixture
+def listening() -> Iterator[Short]:
+    """It has descriptors."""
+    with Short(socket.AF_INET, socket.SOCK_STREAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening
+
+
+def test_without_descriptors_a_connection_is_closed_and_the_next_is_accepted_later(listening: Short) -> None:
+    """Nothing spins, one line says so, and whoever wanted a connection gets it once there are descriptors again."""
+    lines: list[Line] = []
+
+    async def run() -> None:
+        room: Room[Guest] = Room(10)
+        waiting = [Guest(room, "192.0.2.1") for _ in range(3)]
+        accepted: asyncio.Queue[socket.socket] = asyncio.Queue()
+        tally = Tally(lambda *line: lines.append(line))
+        doors = Doors(room, lambda connection, _address: accepted.put_nowait(connection), tally)
+        doors.open(listening)
+        listening.times = 2
+        with socket.create_connection(listening.getsockname()):
+            connection = await asyncio.wait_for(accepted.get(), 30)
+        connection.close()
+        doors.close()
+        assert [guest.is_closed for guest in waiting] == [True, True, False]
+        assert len(lines) == 1
+        tally.close()
+
+    asyncio.run(run())
+    assert [(kind, count) for kind, count, _ in lines] == [("connections cannot be accepted", 1)] * 2
+
+
+def test_where_nobody_makes_room_the_new_connection_is_closed(listening: Short) -> None:
+    """At once, so that its client can try again, elsewhere perhaps."""
+    lines: list[Line] = []
+
+    async def run() -> bytes:
+        room: Room[Guest] = Room(1)
+        Guest(room, "192.0.2.1", waits=False)
+        doors = Doors(room, lambda *_: pytest.fail("it was admitted"), Tally(lambda *line: lines.append(line)))
+        doors.open(listening)
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        try:
+            return await asyncio.wait_for(reader.read(), 30)
+        finally:
+            writer.close()
+            doors.close()
+
+    assert asyncio.run(run()) == b""
+    assert lines == [("connection turned away, there are too many", 1, {"client": "127.0.0.1"})]
+
+
+def test_descriptors_for_everything_else_are_kept() -> None:
+    """What is open and what is reserved is taken off the limit; one connection there may always be."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
+    try:
+        few = connections_within_limit(5000, 300)
+        with socket.socket():
+            assert connections_within_limit(5000, 300) == few - 1
+        assert 300 < few < 700
+        assert connections_within_limit(100, 300) == 100
+        assert connections_within_limit(100, 1000) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_what_strangers_cause_is_said_once_in_a_while() -> None:
+    """The first at once, the others together, each kind by itself; none is forgotten."""
+    lines: list[Line] = []
+
+    async def run() -> None:
+        third = asyncio.Event()
+
+        def say(*line: Any) -> None:
+            lines.append(line)
+            if len(lines) == 3:
+                third.set()
+
+        tally = Tally(say, seconds=0.05)
+        for number in range(1000):
+            tally.add("noise", number=number)
+        tally.add("other noise")
+        assert lines == [("noise", 1, {"number": 0}), ("other noise", 1, {})]
+        await asyncio.wait_for(third.wait(), 30)
+        assert lines[2] == ("noise", 999, {"number": 999})
+        tally.add("noise", number=1000)
+        tally.close()
+
+    asyncio.run(run())
+    assert sum(count for kind, count, _ in lines if kind == "noise") == 1001
