@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import signal
-import ssl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from portico_agent.ping import PingNotPossible, prepare_ping
 from portico_agent.pusher import Pusher
 from portico_agent.settings import AgentSettings
 from portico_agent.supervisor_client import SOCKET_NAME, SupervisorClient
-from portico_agent.tls import make_tls_context
+from portico_agent.tls import Certificates, CertificatesUnusable
 from portico_agent.unix_socket import connect_unix
 
 THREADS = 16
@@ -50,8 +49,9 @@ async def run_agent(settings: AgentSettings) -> None:
     try:
         haproxy = locate_haproxy(settings.haproxy)
         ping = prepare_ping() if settings.allow_ping else None
-        context = make_tls_context(settings.ca, settings.certificate, settings.key)
-    except (HAProxyNotFound, PingNotPossible, OSError, ssl.SSLError) as exc:
+        certificates = Certificates(settings.ca, settings.certificate, settings.key)
+        context = certificates.load()
+    except (HAProxyNotFound, PingNotPossible, CertificatesUnusable) as exc:
         raise CannotStart(str(exc)) from exc
     lock = _prepare_directory(settings.directory)
     loop = asyncio.get_running_loop()
@@ -63,7 +63,7 @@ async def run_agent(settings: AgentSettings) -> None:
     pusher = Pusher(supervisor, haproxy.path, settings.hard_stop_seconds, ping)
     amphorae = Amphorae(settings.directory, supervisor, pusher)
     server = HttpServer(Api(amphorae, haproxy).handle, settings.controller_name, context)
-    loop.add_signal_handler(signal.SIGHUP, _reload_certificates, server, settings)
+    loop.add_signal_handler(signal.SIGHUP, _reload_certificates, server, certificates)
     try:
         supervisor.ensure()
         await amphorae.recover()
@@ -108,14 +108,17 @@ def _announce(settings: AgentSettings, port: int) -> None:
     following.rename(settings.directory / "agent.json")
 
 
-def _reload_certificates(server: HttpServer, settings: AgentSettings) -> None:
-    """Let in whom the files allow now, and nobody else any more."""
+def _reload_certificates(server: HttpServer, certificates: Certificates) -> None:
+    """Let in whom the files allow now, and nobody else any more. Where they say the same as before, nobody is
+    disturbed: whoever finds an agent that runs already sends SIGHUP, in case they were renewed meanwhile."""
     try:
-        context = make_tls_context(settings.ca, settings.certificate, settings.key)
-    except (OSError, ssl.SSLError) as exc:
+        if not certificates.have_changed():
+            log("certificates are the same as before")
+            return
+        server.renew(certificates.load())
+    except CertificatesUnusable as exc:
         log("certificates not read, those before stay in use", error=exc)
     else:
-        server.renew(context)
         log("certificates read again")
 
 

@@ -6,6 +6,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from portico_agent import __version__
+
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
@@ -41,6 +43,7 @@ class AgentSettings:
 def read_settings(arguments: list[str] | None = None) -> AgentSettings:
     """Read the command line; leaves the process with a message where it is wrong."""
     parser = argparse.ArgumentParser(prog="portico-agent", description="Runs amphorae on this host.")
+    parser.add_argument("--version", action="version", version=f"portico-agent {__version__}")
     parser.add_argument("--directory", type=Path, required=True, help="where everything of this agent is kept")
     parser.add_argument("--listen", type=_read_listen, default=("127.0.0.1", 0), metavar="ADDRESS:PORT")
     parser.add_argument("--ca", type=Path, required=True, help="the authority of the controller's certificate, PEM")

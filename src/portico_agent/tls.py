@@ -7,14 +7,54 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def make_tls_context(ca: Path, certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.3 only, and only for clients with a certificate of the CA. Raises OSError or ssl.SSLError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cafile=ca)
-    context.load_cert_chain(certificate, key)
-    return context
+class CertificatesUnusable(Exception):
+    """A file is missing, cannot be read or is not what it should be; the message names it."""
+
+
+class Certificates:
+    """The files by which an agent proves who it is and knows the controller, PEM.
+
+    Args:
+        ca: certificates of the authority that the controller's certificate must be signed by.
+        certificate: the agent's own.
+        key: its key.
+    """
+
+    def __init__(self, ca: Path, certificate: Path, key: Path) -> None:
+        self._files = (ca, certificate, key)
+        self._loaded: tuple[bytes, ...] | None = None
+
+    def load(self) -> ssl.SSLContext:
+        """TLS 1.3 only, and only for clients with a certificate of the authority. Raises CertificatesUnusable."""
+        ca, certificate, key = self._files
+        contents = self._read()  # ssl's own errors do not say which of the files they are about
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_REQUIRED
+        try:
+            context.load_verify_locations(cafile=ca)
+        except ssl.SSLError as exc:
+            raise CertificatesUnusable(f"{ca} holds no certificate in PEM: {exc}") from exc
+        try:
+            context.load_cert_chain(certificate, key)
+        except ssl.SSLError as exc:
+            raise CertificatesUnusable(f"{certificate} and {key} are no certificate and its key in PEM: {exc}") from exc
+        self._loaded = contents
+        return context
+
+    def have_changed(self) -> bool:
+        """Whether the files differ from what was loaded. Raises CertificatesUnusable."""
+        return self._read() != self._loaded
+
+    def _read(self) -> tuple[bytes, ...]:
+        return tuple(_read(file) for file in self._files)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as exc:
+        raise CertificatesUnusable(f"{file}: {exc.strerror}") from exc
 
 
 def is_made_out_to(certificate: Mapping[str, object], name: str) -> bool:

@@ -15,7 +15,7 @@ import pytest
 
 from portico_agent import http_server
 from portico_agent.http_server import HttpServer, Request, Response
-from portico_agent.tls import make_tls_context
+from portico_agent.tls import Certificates
 from tests.agent.certificates import Authority, make_client_context
 from tests.agent.rig import CONTROLLER, AgentRig, wait_until
 from tests.agent.test_requests import send_raw
@@ -46,7 +46,7 @@ class Site:
     def agent_context(self, authority: Authority) -> ssl.SSLContext:
         """What the agent would make of files of this authority."""
         pair = authority.issue("agent.test")
-        return make_tls_context(authority.path, pair.certificate, pair.key)
+        return Certificates(authority.path, pair.certificate, pair.key).load()
 
     def controller_context(self, authority: Authority) -> ssl.SSLContext:
         """What a controller of this authority uses."""
@@ -271,7 +271,8 @@ def is_let_in(agent: AgentRig, context: ssl.SSLContext) -> bool:
 
 def test_a_replaced_controller_is_cut_off(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """After SIGHUP with a new authority: the old controller's kept connection is closed, its certificate is refused,
-    the new one's is let in. Where the files cannot be read, the log says so and nothing changes."""
+    the new one's is let in. Where the files are the same as before, or cannot be read, the log says so and nothing
+    changes."""
     authority, renewed = Authority(tmp_path / "old", "authority"), Authority(tmp_path / "new", "authority")
     controller, new_controller = authority.issue(CONTROLLER), renewed.issue(CONTROLLER)
     pair = renewed.issue("agent.test")
@@ -288,6 +289,11 @@ def test_a_replaced_controller_is_cut_off(tmp_path: Path, capfd: pytest.CaptureF
             socket.create_connection(("127.0.0.1", agent.port), timeout=PATIENT) as plain,
             agent.controller_context.wrap_socket(plain) as kept,
         ):
+            agent.signal(signal.SIGHUP)
+            wait_until(lambda: has_said("agent certificates are the same as before"), "the files are looked at")
+            kept.sendall(GET)
+            assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
+
             agent.agent_pair.certificate.write_text("nothing")
             agent.signal(signal.SIGHUP)
             wait_until(lambda: has_said("agent certificates not read"), "the files are found wrong")

@@ -110,11 +110,19 @@ def test_certificates_are_read_again_on_sighup(plain_agent: AgentRig, authority:
     assert plain_agent.pid == pid
 
 
-def test_unreadable_certificates_stop_the_start_with_a_clear_error(plain_agent: AgentRig, tmp_path: Path) -> None:
-    """An agent whose certificate is missing says so in one line and ends."""
+@pytest.mark.parametrize("option", ["--ca", "--certificate", "--key"])
+@pytest.mark.parametrize("content", [None, "-----BEGIN NOTHING-----\n"], ids=["missing", "no PEM"])
+def test_unreadable_certificates_stop_the_start_with_a_clear_error(
+    plain_agent: AgentRig, tmp_path: Path, option: str, content: str | None
+) -> None:
+    """An agent one of whose files is missing, or is something else, names it in one line and ends."""
     words = plain_agent.command()
-    words[words.index("--certificate") + 1] = str(tmp_path / "missing.pem")
+    wrong = tmp_path / "wrong.pem"
+    if content is not None:
+        wrong.write_text(content)
+    words[words.index(option) + 1] = str(wrong)
     ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("portico-agent: ")
-    assert "No such file" in ended.stderr
+    assert str(wrong) in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
