@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,20 @@ _LONG = ("crash", "e2e", "services", "api", "cli", "bench", "worker", "contracts
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Put the run under the reaper's watch, pytest's own temporary directories with it."""
+    _own_signals()
     run = config.stash[_RUN] = Run()
     config.stash[_LEFT] = []
     if config.option.basetemp is None:
         config.option.basetemp = str(run.directory / "pytest")
+
+
+def _own_signals() -> None:
+    """Where signals are ignored, as in a script's background jobs and by ``nohup``, go on without them, by handlers
+    that do nothing: unlike "ignored", these are not inherited by the programs that tests start."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 @pytest.hookimpl(trylast=True)

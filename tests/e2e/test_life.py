@@ -116,8 +116,8 @@ def test_the_demo_ends_well(haproxy: Path, tmp_path: Path) -> None:
 def test_a_demo_that_is_interrupted_cleans_up(haproxy: Path, tmp_path: Path) -> None:
     """Ctrl-C half way ends the demo with nothing left behind."""
     demo = subprocess.Popen(
-        # Tests that run in the background have been told to ignore it.
-        ["env", "--default-signal=INT", sys.executable, "-u", "-m", "portico.cli.demo", "--haproxy", str(haproxy)],
+        # As a script's background job, by nohup, would be started.
+        ["env", "--ignore-signal=INT", sys.executable, "-u", "-m", "portico.cli.demo", "--haproxy", str(haproxy)],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -11,5 +11,7 @@ def main() -> None:
     """Run ``portico``."""
     # Loaded here and not with the package: ``python -m portico.cli.demo`` would find itself loaded already.
     from portico.cli.commands import app  # noqa: PLC0415
+    from portico.cli.stop_signals import reset_signals  # noqa: PLC0415
 
+    reset_signals()
     app()

@@ -29,6 +29,7 @@ from portico.cli.demo_portico import PorticoUp
 from portico.cli.demo_remains import await_end, find_newest_process, find_sockets, kill_processes
 from portico.cli.demo_report import Report
 from portico.cli.demo_traffic import Backend, Traffic, ask_once, find_free_port
+from portico.cli.stop_signals import reset_signals
 
 try:
     import openstack
@@ -310,8 +311,10 @@ def demo(
     ] = None,
 ) -> None:
     """Show a load balancer at work on this machine: built, loaded, changed, broken, healed, deleted."""
+    reset_signals()
     for number in (signal.SIGTERM, signal.SIGHUP):  # each cleans up like Ctrl-C
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     report = Report(Console())
     report.say(
         "A load balancer on this machine, under real traffic: each step, its time, and what became of requests.\n"

@@ -15,6 +15,16 @@ ONE_REQUEST_SECONDS = 0.5
 pass Ctrl-C on to what has got it already."""
 
 
+def reset_signals() -> None:
+    """Undo what whoever started this process has left behind: jobs that scripts run in the background ignore SIGINT,
+    and other programs ignore or block more. From here on SIGINT and SIGTERM end a command, and children can be waited
+    for. A SIGHUP that is ignored stays ignored: that is what ``nohup`` is for."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set, for as long as the process lives. For the main thread."""
     stopping = threading.Event()

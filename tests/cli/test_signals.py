@@ -1,0 +1,93 @@
+"""Commands end when they are told to, whatever those who started them ignore or block: a script's background jobs
+ignore SIGINT, ``nohup`` SIGHUP, and some programs more."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from portico.cli.demo_remains import await_end, find_processes, kill_processes
+from tests.cli.test_commands import _NOOP, _PORTICO, run
+
+_IGNORING = ["env", "--ignore-signal=INT,HUP,QUIT,TERM,CHLD", "--block-signal=INT,HUP,TERM,CHLD,USR1"]
+_AGENT = [sys.executable, "-P", "-m", "portico_agent"]
+_SERVES = {
+    "up": r"Portico is at ",
+    "api": r"API serves",
+    "worker": r"worker runs",
+    "worker --processes 2": r"worker runs[^$]*worker runs",
+    "health-manager": r"health manager runs",
+    "agent": r"agent serves",
+}
+
+
+def command_of(words: str, directory: Path) -> list[str]:
+    """What is started; all that it needs is in the directory."""
+    name, *options = words.split()
+    if name == "up":
+        return [*_PORTICO, "up", "--data-dir", str(directory), "--port", "0"]
+    config = directory / "portico.toml"
+    noop = "" if name in ("health-manager", "agent") else _NOOP
+    amphora = f'[amphora]\ncertificates = "{directory}/certificates"\n' if not noop else ""
+    config.write_text(f'[database]\nurl = "sqlite:///{directory}/portico.db"\n[api]\nport = 0\n{amphora}{noop}')
+    for needed in (["db", "upgrade"], ["certificates"] if amphora else ["check"]):
+        assert run(*needed, "--config", config).exit_code == 0
+    if name == "agent":
+        files = {"ca": "ca.pem", "certificate": "agent.pem", "key": "agent.key"}
+        where = [word for option, file in files.items() for word in (f"--{option}", f"{directory}/certificates/{file}")]
+        return [*_AGENT, "--directory", f"{directory}/agent", "--controller-name", "portico-controller", *where]
+    return [*_PORTICO, name, *options, "--config", str(config)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("words", _SERVES)
+def test_a_command_that_runs_for_ever_ends_when_it_is_told_to(
+    tmp_path: Path, words: str, number: signal.Signals
+) -> None:
+    """Started with all signals ignored and blocked, each ends in order by SIGINT and by SIGTERM. What it starts has
+    none blocked and none ignored that it relies on."""
+    command = [*_IGNORING, *command_of(words, tmp_path)]
+    with ExitStack() as ending:
+        ending.callback(kill_processes, tmp_path)
+        pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        process = ending.enter_context(subprocess.Popen(command, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **pipe))  # type: ignore[call-overload]
+        ending.callback(process.kill)
+        said = ""
+        while not re.search(_SERVES[words], said, re.DOTALL):
+            line = process.stdout.readline().decode()
+            assert line, said
+            said += line
+        for pid in {process.pid, *find_processes(tmp_path)}:
+            assert not signals(pid, "SigBlk") & {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}, pid
+            assert signal.SIGCHLD not in signals(pid, "SigIgn"), pid
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said + rest.decode()
+        kill_processes(tmp_path)  # an agent leaves its supervisor
+        assert await_end(tmp_path) == []
+
+
+def signals(pid: int, field: str) -> set[int]:
+    """The numbers in a mask of /proc/PID/status."""
+    [mask] = re.findall(rf"{field}:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
+
+
+def test_what_looks_at_something_can_be_broken_off() -> None:
+    """Ctrl-C ends a command that waits, here for a database that does not answer, although its parent ignores it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://u@127.0.0.1:{silent.getsockname()[1]}/portico"
+        command, said = [*_IGNORING, *_PORTICO, "status"], {"PORTICO_DATABASE__URL": url}
+        with subprocess.Popen(command, env=os.environ | said, stderr=subprocess.DEVNULL) as waits:
+            connection, _ = silent.accept()
+            waits.send_signal(signal.SIGINT)
+            assert waits.wait(timeout=120) != 0
+            connection.close()
