@@ -174,13 +174,14 @@ def check_member_count(connection: Connection, load_balancer_id: str, settings: 
 
 def check_policy_count(count: int, settings: ValidationSettings) -> None:
     """One more policy: a listener has at most ``max_l7policies``."""
-    _check_count("listener", "l7policies", count, settings)
+    _check_count("listener", "L7 policies", count, settings)
 
 
 def _check_count(owner: str, what: str, count: int, settings: ValidationSettings) -> None:
-    most: int = getattr(settings, f"max_{what}")
+    setting = f"max_{what.replace(' ', '').lower()}"
+    most: int = getattr(settings, setting)
     if count >= most:
-        raise Conflict(f"the {owner} has {most} {what} already, the most allowed here (validation.max_{what})")
+        raise Conflict(f"the {owner} has {most} {what} already, the most allowed here (validation.{setting})")
 
 
 def count_members(connection: Connection, load_balancer_id: str) -> int:
