@@ -63,6 +63,22 @@ def test_without_descriptors_a_connection_is_closed_and_the_next_is_accepted_lat
     assert [(kind, count) for kind, count, _ in lines] == [("connections cannot be accepted", 1)] * 2
 
 
+def test_trying_to_accept_does_not_spin(listening: Short) -> None:
+    """While there are no descriptors, everything else gets its turn many times between two tries."""
+
+    async def run() -> None:
+        doors = Doors(Room[Guest](10), lambda *_: pytest.fail("it was admitted"), Tally(lambda *_: None))
+        listening.times = 1_000_000
+        with socket.create_connection(listening.getsockname()):
+            doors.open(listening)
+            for _ in range(2000):
+                await asyncio.sleep(0)
+            doors.close()
+
+    asyncio.run(run())
+    assert 0 < 1_000_000 - listening.times < 200
+
+
 def test_where_nobody_makes_room_the_new_connection_is_closed(listening: Short) -> None:
     """At once, so that its client can try again, elsewhere perhaps."""
     lines: list[Line] = []
