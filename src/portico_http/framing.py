@@ -11,6 +11,7 @@ LONGEST_CHUNK_LINE = 256
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_BARE = "a line ends with LF, where it must be CR LF"
 
 
 class Framing:
@@ -48,13 +49,18 @@ class Framing:
                 at += step
                 continue
             end = data.find(b"\n", at) + 1
-            self._line += data[at : end or len(data)]
             if not end:
+                self._line += data[at:]
                 self.violation = self._judge_beginning()
                 return at if self.violation else len(data)
-            line = bytes(self._line)
-            self._line.clear()
-            self.violation = self._judge_end(line) or self._take(line[:-2])
+            line = data[at:end]
+            if self._line:
+                line = bytes(self._line) + line
+                self._line.clear()
+            if line.endswith(b"\r\n") and line.count(b"\r") == 1:
+                self.violation = self._take(line[:-2])
+            else:
+                self.violation = "a CR in a line is followed by no LF" if b"\r" in line else _BARE
             if not self.violation:
                 at = end
         return at
@@ -65,11 +71,6 @@ class Framing:
         if self._take == self._take_chunk_line and len(self._line) > LONGEST_CHUNK_LINE:
             return f"the line before a chunk is longer than {LONGEST_CHUNK_LINE} bytes"
         return ""
-
-    def _judge_end(self, line: bytes) -> str:
-        if not line.endswith(b"\r\n"):
-            return "a line ends with LF, where it must be CR LF"
-        return "a CR in a line is followed by no LF" if b"\r" in line[:-2] else ""
 
     def _take_request_line(self, line: bytes) -> str:
         self._is_old = line.endswith(b"HTTP/1.0")
@@ -83,6 +84,8 @@ class Framing:
             return self._begin_body()
         if line[0] in b" \t":
             return "a header line begins with white space"
+        if line[0] not in b"cCtT":
+            return ""
         name, _, value = line.partition(b":")
         name = name.rstrip(b" \t").lower()
         if name == b"content-length":

@@ -70,6 +70,12 @@ class Site:
         async def answer_early() -> Response:
             return Response("early")
 
+        @app.post("/late")
+        async def read_late(request: Request) -> Response:
+            self.begun.release()
+            await asyncio.to_thread(self.go.wait, PATIENT)
+            return Response(f"{len(await request.body())} bytes")
+
         @app.get("/large")
         async def answer_much() -> Response:
             return Response(b"x" * LARGE)
@@ -205,6 +211,18 @@ def test_a_request_that_does_not_come_to_its_end_is_given_up(
     final = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert final[9:12] == status
     assert site.answered == []
+
+
+def test_a_body_that_we_do_not_take_yet_is_not_late(start: Callable[..., Site]) -> None:
+    """Where the server is busy, its clients are not at fault."""
+    site = start(body_seconds=0.2)
+    with site.connect() as client:
+        head = b"POST /late HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 600000\r\n\r\n"
+        client.sendall(head + b"x" * 600_000)
+        assert site.begun.acquire(timeout=PATIENT)
+        threading.Event().wait(1)  # several times the deadline
+        site.go.set()
+        assert read_all(client).endswith(b"600000 bytes")
 
 
 def test_the_next_request_on_a_connection_has_the_same_deadlines(start: Callable[..., Site]) -> None:

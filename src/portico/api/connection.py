@@ -115,11 +115,6 @@ class Connection(H11Protocol):
         """Refuse what h11 does not take for a request; ``msg`` is uvicorn's."""
         self._refuse(HTTPStatus.BAD_REQUEST, self._framing.violation or msg)
 
-    def on_response_complete(self) -> None:
-        """An answer was given."""
-        super().on_response_complete()
-        self._settle()
-
     def _should_upgrade(self) -> bool:
         return False  # to nothing; uvicorn would log each request that asks for it
 
