@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -13,16 +14,18 @@ _README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def test_the_library_example_runs(tmp_path: Path) -> None:
-    """The program in "As a library", in another directory, builds a load balancer, changes it and deletes it. Its agent
-    goes on afterwards, as ``open_embedded`` says, and carries nothing."""
+    """The program in "As a library", as it stands there, builds a load balancer, changes it and deletes it, with all
+    data below its user's home, for him alone. Its agent goes on afterwards, as ``open_embedded`` says, and carries
+    nothing."""
     [program] = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
-    assert '"/tmp/portico"' in program
-    program = program.replace('"/tmp/portico"', repr(str(tmp_path)))
+    command, home = [sys.executable, "-c", program], os.environ | {"HOME": str(tmp_path)}
     try:
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=100, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert re.fullmatch(r"127\.\d+\.\d+\.\d+\n", done.stdout)
-        assert not list((tmp_path / "agent" / "amphorae").iterdir())
+        data = tmp_path / "portico-example"
+        assert not list((data / "agent" / "amphorae").iterdir())
+        assert data.stat().st_mode & 0o777 == 0o700
     finally:
         kill_processes(tmp_path)
     assert not await_end(tmp_path)

@@ -230,7 +230,7 @@ def test_guides_have_no_command_that_hides_errors_or_goes_on_for_ever(guide: str
     ("words", "complaint"),
     [
         (["--data-dir", "/proc/portico", "--port", "0"], "the data directory /proc/portico cannot be used"),
-        (["--data-dir", "{file}", "--port", "0"], "cannot be used: File exists"),
+        (["--data-dir", "{file}", "--port", "0"], "cannot be used: Not a directory"),
         (["--data-dir", "{free}", "--host", "192.0.2.1"], "192.0.2.1, port 9876: that is no address of this machine"),
         (
             ["--data-dir", "{free}", "--host", "a..b"],

@@ -320,6 +320,25 @@ def test_half_replaced_pair_leaves_the_old_one_in_use(
     assert script.serials == [old, old, old, read_serial(directory)]
 
 
+def test_a_key_that_others_can_read_is_not_used(settings: AmphoraSettings, client: AgentClient) -> None:
+    """Whoever has it commands every agent: the error says which file it is and what to do."""
+    key = settings.certificates / "controller.key"
+    key.chmod(0o644)
+    with pytest.raises(DriverUnavailable, match=rf"{key} can be read by others \(mode 0644\): chmod"):
+        ask(client, "https://127.0.0.1:1")
+    key.chmod(0o600)
+    with serve_script(settings.certificates) as (url, _):
+        assert ask(client, url) == {}
+
+
+def test_an_authority_that_others_can_exchange_is_not_used(settings: AmphoraSettings, client: AgentClient) -> None:
+    """It decides whom configurations are sent to."""
+    authority = settings.certificates / "ca.pem"
+    authority.chmod(0o666)
+    with pytest.raises(DriverUnavailable, match=f"{authority} can be written by others"):
+        ask(client, "https://127.0.0.1:1")
+
+
 def test_missing_certificates_are_worth_trying_again(settings: AmphoraSettings, client: AgentClient) -> None:
     """A client that never had certificates says which are missing, and works once they are there."""
     hidden = settings.certificates.with_name("hidden")

@@ -36,6 +36,7 @@ from portico.store.requests import Requests
 from portico.store.schema import upgrade
 from portico.worker import ControllerWorker
 from portico.worker.flow_engine import TaskEvent
+from portico_files import make_private_directory
 
 
 class SettingsGroups(TypedDict, total=False):
@@ -151,7 +152,8 @@ def open_embedded(
     (``Settings.read``), a database of another place, too.
 
     Args:
-        directory: for the database, certificates and agent; made where it is missing, readable to its owner only.
+        directory: for the database, certificates and agent; made where it is missing, readable to its owner only. ``~``
+            is the user's home.
         haproxy: the HAProxy to use; else the agent finds one (see ``portico_agent``).
         on_task: see ``FlowEngine``.
         groups: groups of settings that differ from the defaults (``SettingsGroups``), for example
@@ -161,9 +163,10 @@ def open_embedded(
         InvalidSettings: the environment says something wrong, or settings name another agent.
         DriverUnavailable: the agent did not come up; with the last lines of its log.
         StoreError: the database could not be opened.
+        Untrusted: somebody else could have put something into the directory (``portico_files``).
     """
-    root = Path(directory).absolute()
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root = Path(directory).expanduser().absolute()
+    make_private_directory(root)
     settings = _fit_this_machine(Settings.read(**groups), root)
     amphora = settings.amphora
     ensure_local_certificates(amphora.certificates, amphora.agent_name, amphora.controller_name)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from portico.cli.configuration import fail
+from portico_files import Untrusted, make_private_directory
 
 LOCK_NAME = "up.lock"
 
@@ -24,8 +25,10 @@ def hold_directory(directory: Path) -> Iterator[None]:
     """Make the directory and keep every other ``portico up`` out of it, for as long as the block lasts. Ends the
     command with a line that says why, where that cannot be."""
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(directory)
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except Untrusted as error:
+        fail(f"the data directory cannot be used: {error}")
     except OSError as error:
         fail(f"the data directory {directory} cannot be used: {error.strerror}; choose another --data-dir")
     try:

@@ -335,4 +335,5 @@ app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(demo)
 
 if __name__ == "__main__":
+    os.umask(0o077)
     app()

@@ -15,6 +15,7 @@ from portico.settings import DatabaseSettings
 from portico.store.database import Database, describe_database
 from portico.store.overview import Overview, read_overview
 from portico.store.schema import require_newest
+from portico_files import make_private_directory
 
 
 def show_status(config: Path | None, directory: Path | None, limit: int) -> None:
@@ -26,6 +27,10 @@ def show_status(config: Path | None, directory: Path | None, limit: int) -> None
     if directory is not None:
         if not (directory / "portico.db").exists():
             fail(f"there is no Portico in {directory}; see portico up, or name another --directory or a --config")
+        try:
+            make_private_directory(directory)
+        except OSError as error:
+            fail(str(error))
         settings = DatabaseSettings(url=f"sqlite:///{directory.absolute() / 'portico.db'}")
     database = Database(settings)
     try:

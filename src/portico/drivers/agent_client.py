@@ -50,7 +50,7 @@ class AgentClient:
     Only the certificate files of the settings decide whom it trusts: neither the system's authorities nor an
     environment variable (SSL_CERT_FILE, HTTPS_PROXY) takes part. An agent is known by the name in its certificate,
     not by its address. Certificates that change on disk are taken up with the next request; while they cannot be
-    loaded (a pair that is half replaced), the ones before stay in use.
+    loaded (a pair that is half replaced, a key that others can read), the ones before stay in use.
     """
 
     def __init__(self, settings: AmphoraSettings) -> None:

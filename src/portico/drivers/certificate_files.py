@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico.errors import DriverError
+from portico_files import Untrusted, check_key_file, check_trusted_file
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -50,10 +52,12 @@ class CertificateFiles:
         """TLS 1.3 as a client that shows the certificate and trusts nobody but the authority.
 
         Raises:
-            DriverError: a file is missing, cannot be read or is not what it should be; it is named.
+            DriverError: a file is missing, cannot be read, is not what it should be, or others could have changed it,
+                or read the key; it is named.
         """
+        # ssl's own errors do not say which of the files they are about.
         for file in self._all():
-            _read(file)  # ssl's own errors do not say which of the files they are about
+            _examine_file(file, check_key_file if file == self.key else check_trusted_file)
         # Made bare and not by create_default_context(), which adds the system's authorities and obeys SSLKEYLOGFILE.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -113,13 +117,16 @@ def _is_signed_by(certificate: Certificate, authority: Certificate) -> bool:
     return True
 
 
-def _read(file: Path) -> None:
+def _examine_file(file: Path, check: Callable[[Path], None]) -> None:
     try:
+        check(file)
         file.read_bytes()
     except OSError as error:
         raise _unusable(file, error) from error
 
 
 def _unusable(file: Path, error: OSError) -> DriverError:
+    if isinstance(error, Untrusted):
+        return DriverError(str(error))
     remedy = f"; {_REMEDY}" if isinstance(error, FileNotFoundError) else ""
     return DriverError(f"{file}: {error.strerror}{remedy}")

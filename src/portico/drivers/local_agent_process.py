@@ -22,6 +22,7 @@ from portico.drivers.agent_client import AgentClient
 from portico.drivers.local_ca import locked
 from portico.errors import DriverError, DriverUnavailable
 from portico.settings import AmphoraSettings
+from portico_files import make_private_directory
 from portico_wire import AgentInfo
 
 _LOG_TAIL = 2000  # characters of the agent's log that an error carries
@@ -103,9 +104,11 @@ def ensure_local_agent(
 
     Raises:
         DriverUnavailable: it did not come up; the message ends with the last lines of its log.
+        Untrusted: somebody else could have put something into one of the directories.
     """
     home = directory / "agent"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(directory)
+    make_private_directory(home)
     with locked(directory):
         before = _read_ready(home, settings)
         if before is not None:

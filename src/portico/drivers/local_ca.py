@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from portico.errors import DriverError, InvalidInput
 from portico.ports.certificates import IssuedCertificate
+from portico_files import make_private_directory
 
 AUTHORITY_DAYS = 3650
 """Lifetime of the authority itself."""
@@ -48,12 +49,13 @@ class LocalCertificateAuthority:
 
     Raises:
         DriverError: the directory holds something else, or a key that is not the certificate's.
+        Untrusted: somebody else could have put something into the directory.
     """
 
     def __init__(self, directory: Path, clock: Clock = now_utc) -> None:
         self._directory = directory
         self._clock = clock
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(directory)
         with locked(directory):
             self._certificate, self._key = self._load_or_make()
 
