@@ -2,7 +2,8 @@
 
 Belongs here: the HTTP API over mutual TLS, the configuration of HAProxy on disk and in its process, the supervisor that
 holds the listening sockets. Does not: anything of the controller (of Portico it imports only ``portico_wire``,
-``portico_http`` and ``portico_files``), any decision about what a load balancer should be. It is all I/O. Besides the standard library it needs only h11.
+``portico_http`` and ``portico_files``), any decision about what a load balancer should be. It is all I/O. Besides the
+standard library it needs only h11.
 
 Two processes::
 

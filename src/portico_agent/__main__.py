@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -11,7 +12,9 @@ from portico_agent.settings import read_settings
 
 
 def main() -> None:
-    """Read the command line and run. Leaves with status 1 and one line on stderr where the agent cannot start."""
+    """Read the command line and run. Leaves with status 1 and one line on stderr where the agent cannot start. Nobody
+    else can read what is written here."""
+    os.umask(0o077)
     # What whoever started it ignores or blocks is inherited: children could not be waited for, nobody could stop it.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

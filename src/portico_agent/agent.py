@@ -22,6 +22,7 @@ from portico_agent.settings import AgentSettings
 from portico_agent.supervisor_client import SOCKET_NAME, SupervisorClient
 from portico_agent.tls import Certificates, CertificatesUnusable
 from portico_agent.unix_socket import connect_unix
+from portico_files import make_private_directory
 
 THREADS = 16
 """Amphorae that are worked on at the same time."""
@@ -53,15 +54,15 @@ async def run_agent(settings: AgentSettings) -> None:
         context = certificates.load()
     except (HAProxyNotFound, PingNotPossible, CertificatesUnusable) as exc:
         raise CannotStart(str(exc)) from exc
-    lock = _prepare_directory(settings.directory)
+    lock = _prepare_directory(settings.directory, settings.haproxy_group)
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)
-    supervisor = SupervisorClient(settings.directory)
+    supervisor = SupervisorClient(settings.directory, is_separate=settings.haproxy_group is not None)
     pusher = Pusher(supervisor, haproxy.path, settings.hard_stop_seconds, ping)
-    amphorae = Amphorae(settings.directory, supervisor, pusher)
+    amphorae = Amphorae(settings.directory, supervisor, pusher, settings.haproxy_group)
     server = HttpServer(Api(amphorae, haproxy).handle, settings.controller_name, context)
     loop.add_signal_handler(signal.SIGHUP, _reload_certificates, server, certificates)
     try:
@@ -85,13 +86,12 @@ async def run_agent(settings: AgentSettings) -> None:
     log("ends")
 
 
-def _prepare_directory(directory: Path) -> int:
-    """Make the directory and lock it. The lock's descriptor."""
-    os.umask(0o077)
+def _prepare_directory(directory: Path, group: int | None) -> int:
+    """Make the directory and lock it. The lock's descriptor. ``group``: of HAProxy's user, where that is another."""
     try:
-        for path in (directory, directory / "amphorae", directory / "tombstones"):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
+        for path in (directory, directory / "amphorae"):
+            make_private_directory(path, group)
+        make_private_directory(directory / "tombstones")
         lock = os.open(directory / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from portico_agent.sessions import read_names
+from portico_files import PASSABLE, open_to_group
 from portico_wire import Bundle, Sessions, map_file
 
 MARK = "pushing"
@@ -20,10 +21,17 @@ SESSIONS = "sessions.json"
 
 
 class AmphoraFiles:
-    """The directory of one amphora."""
+    """The directory of one amphora.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the directory.
+        group: of HAProxy's user, which may read what HAProxy is started with, and nothing else; None where HAProxy is
+            the agent's own user's.
+    """
+
+    def __init__(self, path: Path, group: int | None = None) -> None:
         self.path = path
+        self._group = group
         self.amphora_id = path.name
 
     def create(self) -> None:
@@ -62,17 +70,23 @@ class AmphoraFiles:
         directory = self.generation_path(generation)
         directory.mkdir(mode=0o700)
         try:
-            (directory / "global.cfg").write_text(global_section)
-            (directory / "haproxy.cfg").write_text(bundle.haproxy)
-            (directory / "server-state").write_text(server_state)
-            for table in read_names(bundle.haproxy).tables:
-                (directory / map_file(table)).touch()
+            texts = {"global.cfg": global_section, "haproxy.cfg": bundle.haproxy, "server-state": server_state}
+            texts |= {map_file(table): "" for table in read_names(bundle.haproxy).tables}
+            for name, text in texts.items():
+                (directory / name).write_text(text)
+                self._open(directory / name, 0o640)
+            self._open(directory, 0o750)
+            self._open(self.path, PASSABLE)
             # json.dump takes ten times as long as json.dumps: it never uses the C encoder.
             write_flushed(directory / "bundle.json", json.dumps(bundle.to_dict()))
         except OSError:
             shutil.rmtree(directory, ignore_errors=True)
             raise
         return generation
+
+    def _open(self, path: Path, mode: int) -> None:
+        if self._group is not None:
+            open_to_group(path, self._group, mode)
 
     def switch(self, generation: int) -> None:
         """Make a generation the current one, atomically."""

@@ -33,9 +33,10 @@ class _Amphora:
 
 
 class Amphorae:
-    """Every amphora of one agent's directory."""
+    """Every amphora of one agent's directory. ``group``: see ``AmphoraFiles``."""
 
-    def __init__(self, directory: Path, supervisor: SupervisorClient, pusher: Pusher) -> None:
+    def __init__(self, directory: Path, supervisor: SupervisorClient, pusher: Pusher, group: int | None = None) -> None:
+        self._group = group
         self._home = directory / "amphorae"
         self._tombstones = Tombstones(directory / "tombstones")
         self._supervisor = supervisor
@@ -204,7 +205,7 @@ class Amphorae:
         """
         await asyncio.to_thread(self._tombstones.forget_old)
         survey = await asyncio.to_thread(self._supervisor.survey)
-        await asyncio.to_thread(stop_orphans, self._home, survey.supervisor_pid)
+        await asyncio.to_thread(stop_orphans, self._home, self._supervisor)
         found = [self._enter(path.name) for path in await asyncio.to_thread(lambda: sorted(self._home.iterdir()))]
         doomed = [amphora for amphora in found if self._tombstones.has(amphora.files.amphora_id)]
         for amphora in doomed:
@@ -256,7 +257,7 @@ class Amphorae:
         log("restored", amphora=files.amphora_id, version=bundle.version, method=method)
 
     def _enter(self, amphora_id: str) -> _Amphora:
-        return self._amphorae.setdefault(amphora_id, _Amphora(AmphoraFiles(self._home / amphora_id)))
+        return self._amphorae.setdefault(amphora_id, _Amphora(AmphoraFiles(self._home / amphora_id, self._group)))
 
     def _find(self, amphora_id: str) -> _Amphora:
         if amphora_id not in self._amphorae:

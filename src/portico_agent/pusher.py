@@ -8,11 +8,9 @@ A push that fails, be it by a full disk, is undone at once; where that fails too
 from __future__ import annotations
 
 import resource
-import socket
-import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from portico_agent import stop_points
@@ -23,7 +21,8 @@ from portico_agent.ping import refuse_ping
 from portico_agent.runtime_changes import RuntimeCommand, adds_unknown_shape, plan_runtime_changes
 from portico_agent.server_state import HEADER, carry_server_state
 from portico_agent.sessions import Handover
-from portico_agent.stats_socket import SOCKET_NAME, StatsSocket
+from portico_agent.stats_socket import StatsSocket
+from portico_agent.supervisor.instances import STATS_VARIABLE
 from portico_agent.supervisor_client import Launch, RunningProcess, SupervisorClient
 from portico_wire import Bundle, PushMethod
 
@@ -183,26 +182,21 @@ class Pusher:
             raise Refused("HAProxy does not answer any more", log=_read_alerts(directory)) from exc
 
     def _check(self, push: _Push) -> None:
-        """Have HAProxy read the configuration without running it. Raises Refused."""
-        with socket.socket() as placeholder:
-            environment = {bind.name: str(placeholder.fileno()) for bind in push.bundle.binds}
-            try:
-                check = subprocess.run(
-                    [*self._command(), "-c"],
-                    cwd=push.directory,
-                    env=environment,
-                    pass_fds=[placeholder.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    timeout=START_SECONDS,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired as exc:
-                raise Refused(f"HAProxy does not check the configuration within {START_SECONDS:g} s", log="") from exc
-        if check.returncode != 0:
-            raise Refused("HAProxy refuses the configuration", log=_select_alerts(check.stderr))
+        """Have HAProxy read the configuration without running it. Raises Refused.
+
+        By the supervisor, as everything that HAProxy reads: it may be another user's. The binds are those of what runs.
+        """
+        amphora_id = push.files.amphora_id
+        launch = self._launch(push)
+        self._supervisor.start(replace(launch, command=(*launch.command, "-c")))
+        deadline = time.monotonic() + START_SECONDS
+        while (state := self._supervisor.instance(amphora_id)).candidate is not None:
+            if time.monotonic() > deadline:
+                self._supervisor.order("abandon", amphora_id)
+                raise Refused(f"HAProxy does not check the configuration within {START_SECONDS:g} s", log="")
+            time.sleep(0.002)
+        if state.verdict != 0:
+            raise Refused("HAProxy refuses the configuration", log=_read_alerts(push.directory))
 
     def _tell(self, push: _Push, running: RunningProcess, commands: list[RuntimeCommand]) -> bool:
         stats_socket = StatsSocket(push.files.generation_path(running.generation))
@@ -255,7 +249,7 @@ class Pusher:
             "global\n"
             f"    maxconn {connections}\n"
             f"    hard-stop-after {self._hard_stop_seconds}s\n"
-            f"    stats socket unix@{SOCKET_NAME} mode 600 level admin\n"
+            f'    stats socket "fd@${{{STATS_VARIABLE}}}" level admin\n'
             "    server-state-file server-state\n"
             f"{self._ping_lines or ''}"
         )

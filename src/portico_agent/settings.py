@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import grp
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,10 @@ class AgentSettings:
     allow_ping: bool
     """Whether bundles may have PING monitors, for which HAProxy starts programs."""
 
+    haproxy_group: int | None
+    """The group of HAProxy's user, where that is another one and a supervisor of its own (``portico-supervisor``)
+    starts HAProxy; None where agent, supervisor and HAProxy are one user and the agent starts the supervisor."""
+
 
 def read_settings(arguments: list[str] | None = None) -> AgentSettings:
     """Read the command line; leaves the process with a message where it is wrong."""
@@ -57,6 +62,12 @@ def read_settings(arguments: list[str] | None = None) -> AgentSettings:
     parser.add_argument(
         "--allow-ping", action="store_true", help="run PING monitors, for which HAProxy starts programs"
     )
+    parser.add_argument(
+        "--haproxy-group",
+        type=_read_group,
+        metavar="NAME or GID",
+        help="HAProxy is another user's, with this group: portico-supervisor runs it, and is not started from here",
+    )
     given = parser.parse_args(arguments)
     return AgentSettings(
         directory=given.directory.absolute(),
@@ -69,7 +80,17 @@ def read_settings(arguments: list[str] | None = None) -> AgentSettings:
         haproxy=given.haproxy,
         hard_stop_seconds=given.hard_stop,
         allow_ping=given.allow_ping,
+        haproxy_group=given.haproxy_group,
     )
+
+
+def _read_group(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    try:
+        return grp.getgrnam(text).gr_gid
+    except KeyError as exc:
+        raise argparse.ArgumentTypeError(f"there is no group {text}") from exc
 
 
 def _read_listen(text: str) -> tuple[str, int]:

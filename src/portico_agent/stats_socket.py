@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from portico_agent.logs import log
+from portico_agent.supervisor.sockets import STATS_SOCKET_NAME
 from portico_agent.unix_socket import connect_unix
-
-SOCKET_NAME = "haproxy.sock"
 
 ANSWER_SECONDS = 5.0
 
@@ -20,7 +19,7 @@ class StatsSocket:
     """The runtime API of the process that was started in a generation's directory. Methods raise OSError."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / SOCKET_NAME
+        self._path = directory / STATS_SOCKET_NAME
 
     def ask(self, command: str) -> str:
         """Send one command on a connection of its own and read what HAProxy answers."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico_agent.failures import BindFailed, Unavailable
 from portico_agent.logs import log
+from portico_agent.supervisor.instances import PROTOCOL
+from portico_agent.supervisor_command import supervisor_command
 from portico_agent.unix_socket import connect_unix
 
 if TYPE_CHECKING:
@@ -25,14 +28,6 @@ SOCKET_NAME = "supervisor.sock"
 
 START_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
-
-PROGRAM = """\
-import sys
-sys.path.insert(0, sys.argv[2])
-from portico_agent.supervisor.control import main
-main(sys.argv[1])
-"""
-"""Run without site-packages and the user's settings (-I -S): the supervisor needs nothing but the standard library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,15 @@ class RunningProcess:
 
 @dataclass(frozen=True, slots=True)
 class InstanceState:
-    """An amphora as the supervisor sees it. ``wanted`` is the generation that a dead process is started from."""
+    """An amphora as the supervisor sees it. ``wanted`` is the generation that a dead process is started from,
+    ``verdict`` the exit code of the last candidate, where it ended by itself."""
 
     wanted: int | None = None
     running: RunningProcess | None = None
     candidate: RunningProcess | None = None
     draining: tuple[RunningProcess, ...] = ()
     restarts: int = 0
+    verdict: int | None = None
 
     def processes(self) -> list[RunningProcess]:
         """Every process of it that is alive."""
@@ -61,9 +58,10 @@ class InstanceState:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The supervisor's pid, and its instances by their amphora's id."""
+    """The supervisor's pid and what it speaks, and its instances by their amphora's id."""
 
     supervisor_pid: int
+    protocol: int | None
     instances: dict[str, InstanceState]
 
 
@@ -92,31 +90,44 @@ class Launch:
 
 
 class SupervisorClient:
-    """A connection to the supervisor of a directory. Safe to use from many threads; every command is short."""
+    """A connection to the supervisor of a directory. Safe to use from many threads; every command is short.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: the agent's.
+        is_separate: somebody else starts supervisors, and not this client.
+    """
+
+    def __init__(self, directory: Path, *, is_separate: bool = False) -> None:
         self._directory = directory
+        self._is_separate = is_separate
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
         self._child: subprocess.Popen[bytes] | None = None
 
-    def ensure(self) -> bool:
-        """Connect, starting a supervisor where none serves. True where one was started. Raises Unavailable."""
-        with self._lock:
-            if self._connection is not None:
-                return False
-            started = False
-            deadline = time.monotonic() + START_SECONDS
-            while time.monotonic() < deadline:
-                try:
-                    self._connection = connect_unix(self._directory / SOCKET_NAME, ANSWER_SECONDS)
-                    return started
-                except OSError:
-                    if self._child is None or self._child.poll() is not None:
-                        self._child = _start(self._directory)
-                        started = True
-                    time.sleep(0.01)
-            raise Unavailable("the supervisor does not start; see supervisor.log")
+    def ensure(self) -> None:
+        """Find a supervisor that serves, or start one. One of another version, whose words may mean something else, is
+        ended first, and with it what it runs. Raises Unavailable."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                survey = self.survey()
+            except Unavailable:
+                if not self._is_separate and (self._child is None or self._child.poll() is not None):
+                    self._child = _start(self._directory)
+            else:
+                if survey.protocol == PROTOCOL:
+                    return
+                self._end_former(survey)
+            time.sleep(0.01)
+        if self._is_separate:
+            raise Unavailable(f"no supervisor serves {self._directory}: start portico-supervisor with this --directory")
+        raise Unavailable("the supervisor does not start; see supervisor.log")
+
+    def _end_former(self, survey: Survey) -> None:
+        log("supervisor of another version ended", pid=survey.supervisor_pid, instances=len(survey.instances))
+        with suppress(ProcessLookupError):
+            os.kill(survey.supervisor_pid, signal.SIGTERM)
+        self.close()
 
     def close(self) -> None:
         """Leave the supervisor to itself."""
@@ -131,7 +142,11 @@ class SupervisorClient:
         pid, instances = answer["pid"], answer["instances"]
         if not isinstance(pid, int) or not isinstance(instances, dict):
             raise Unavailable("the supervisor answers nonsense")
-        return Survey(pid, {name: _read_instance(value) for name, value in instances.items()})
+        # One of another version says other things of its instances; they are not looked at.
+        protocol = answer.get("protocol")
+        if protocol != PROTOCOL:
+            return Survey(pid, None, dict.fromkeys(instances, InstanceState()))
+        return Survey(pid, PROTOCOL, {name: _read_instance(value) for name, value in instances.items()})
 
     def instance(self, amphora_id: str) -> InstanceState:
         """One instance; all of it empty where the supervisor has none."""
@@ -151,6 +166,10 @@ class SupervisorClient:
     def order(self, command: str, amphora_id: str) -> InstanceState:
         """One of show, promote, abandon, stop, kill. What the instance is after it."""
         return _read_instance(self._ask({"command": command, "instance": amphora_id}))
+
+    def stop_orphan(self, note: str) -> bool:
+        """Stop a process softly that another supervisor has started and noted; False where there is none any more."""
+        return bool(self._ask({"command": "stop-orphan", "note": note})["stopped"])
 
     def _ask(self, request: dict[str, object]) -> dict[str, object]:
         with self._lock:
@@ -173,11 +192,10 @@ class SupervisorClient:
 
 
 def _start(directory: Path) -> subprocess.Popen[bytes]:
-    source = str(Path(__file__).resolve().parent.parent)
-    environment = {name: os.environ[name] for name in ("PORTICOTEST_RUN",) if name in os.environ}
+    command, environment = supervisor_command(directory)
     with (directory / "supervisor.log").open("ab") as output:
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", PROGRAM, str(directory), source],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -207,6 +225,7 @@ def _read_instance(value: object) -> InstanceState:
         candidate=_read_process(value["candidate"]),
         draining=tuple(RunningProcess(**process) for process in value["draining"]),
         restarts=value["restarts"],
+        verdict=value["verdict"],
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from portico_files import Untrusted, check_key_file, check_trusted_file
 
 
 class CertificatesUnusable(Exception):
-    """A file is missing, cannot be read or is not what it should be; the message names it."""
+    """A file is missing, cannot be read, is not what it should be, or others had access to it; the message names it."""
 
 
 class Certificates:
@@ -27,7 +29,7 @@ class Certificates:
     def load(self) -> ssl.SSLContext:
         """TLS 1.3 only, and only for clients with a certificate of the authority. Raises CertificatesUnusable."""
         ca, certificate, key = self._files
-        contents = self._read()  # ssl's own errors do not say which of the files they are about
+        contents = self._read()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_REQUIRED
@@ -47,12 +49,21 @@ class Certificates:
         return self._read() != self._loaded
 
     def _read(self) -> tuple[bytes, ...]:
-        return tuple(_read(file) for file in self._files)
+        # Whose authority this is commands the agent. And ssl's own errors do not say which of the files they are about.
+        ca, certificate, key = self._files
+        return (
+            _read(ca, check_trusted_file),
+            _read(certificate, check_trusted_file),
+            _read(key, check_key_file),
+        )
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path, check: Callable[[Path], None]) -> bytes:
     try:
+        check(file)
         return file.read_bytes()
+    except Untrusted as exc:
+        raise CertificatesUnusable(str(exc)) from exc
     except OSError as exc:
         raise CertificatesUnusable(f"{file}: {exc.strerror}") from exc
 

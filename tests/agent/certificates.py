@@ -51,6 +51,8 @@ class Authority:
         pair = Pair(self._directory / f"{stem or common_name}.pem", self._directory / f"{stem or common_name}.key")
         certificate = builder.sign(self._key, hashes.SHA256())
         pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        pair.key.touch()
+        pair.key.chmod(0o600)
         pair.key.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

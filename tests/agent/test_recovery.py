@@ -321,4 +321,4 @@ def test_haproxy_sees_nothing_of_the_agents_environment(agent: AgentRig, recipe:
     agent.push(recipe.at(1))
     entries = Path(f"/proc/{agent.haproxy_pid()}/environ").read_bytes().split(b"\0")
     names = {entry.partition(b"=")[0] for entry in entries if entry}
-    assert names - {b"PORTICOTEST_RUN"} == {b"PORTICO_BIND_LISTENER"}
+    assert names - {b"PORTICOTEST_RUN"} == {b"PORTICO_BIND_LISTENER", b"PORTICO_STATS_SOCKET"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from portico.cli.demo_remains import find_processes, kill_processes
 from portico.cli.demo_traffic import Backend, ask_once
 from portico.ports.network import SUBNET_ID
 from portico.settings import Settings
+from tests.agent.units import USERS, Unit, find_python, installed, why_not
 from tests.cli.test_serve import await_active, await_answer
 from tests.support.ports import find_free_port
 from tests.support.server import find_program
@@ -131,8 +133,8 @@ def test_a_unit_uses_options_that_its_command_has(words: list[str]) -> None:
     """Each option in an ExecStart line is in the command's help."""
     program, *arguments = words
     options = {word.partition("=")[0] for word in arguments if word.startswith("--")}
-    if Path(program).name == "portico-agent":
-        command = [sys.executable, "-m", "portico_agent", "--help"]
+    if Path(program).name != "portico":
+        command = [str(_BIN / Path(program).name), "--help"]
         known = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     else:
         names = [word for word in arguments if word.isidentifier() or re.fullmatch(r"[a-z]+(-[a-z]+)+", word)]
@@ -144,14 +146,16 @@ def test_a_unit_uses_options_that_its_command_has(words: list[str]) -> None:
 
 @pytest.mark.database("postgresql")
 def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_path: Path) -> None:
-    """The schema and certificates are made, each unit's command is started as it stands there (but for its addresses
-    and directories), and what the API is asked for carries traffic. Told to stop, each ends with status 0; HAProxy
-    goes on without its agent."""
+    """The schema and certificates are made, each unit's command is started as it stands there (but for its addresses,
+    directories and users; tests/agent/test_users.py has these), and what the API is asked for carries traffic. Told to
+    stop, each ends with status 0; HAProxy goes on without its agent and its supervisor."""
     port, agent_port = find_free_port(), find_free_port()
     config = tmp_path / "portico.toml"
     places = {
         _INSTALLED: str(_BIN),
         _CONFIG: str(config),
+        "/etc/portico-agent": str(tmp_path / "certificates"),
+        "/var/lib/portico-agent": str(tmp_path / "agent"),
         _STATE: str(tmp_path),
         "127.0.0.1:9443": f"127.0.0.1:{agent_port}",
     }
@@ -166,7 +170,8 @@ def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_
 
     with ExitStack() as ending, Backend("doric") as backend:
         ending.callback(kill_processes, tmp_path)
-        services = {name: start(ending, f"portico-{name}.service", places) for name in ("api", "worker", "agent")}
+        names = ("api", "worker", "health-manager", "supervisor", "agent")
+        services = {name: start(ending, f"portico-{name}.service", places) for name in names}
         client = ending.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
         await_answer(client, "/", services["api"])
         vip_port = find_free_port()
@@ -176,7 +181,7 @@ def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_
         assert ask_once(str(address), vip_port).by == "doric"
 
         for name, service in services.items():
-            service.send_signal(signal.SIGTERM)
+            service.send_signal(signal.SIGINT if name == "supervisor" else signal.SIGTERM)
             _, errors = service.communicate(timeout=60)
             assert service.returncode == 0, (name, errors)
         assert ask_once(str(address), vip_port).by == "doric"
@@ -193,23 +198,101 @@ def tree(vip_port: int, backend_port: int) -> dict[str, Any]:
 
 def place(text: str, places: dict[str, str]) -> str:
     """The text with other places in it."""
-    for installed, here in places.items():
-        text = text.replace(installed, here)
+    for there, here in places.items():
+        text = text.replace(there, here)
     return text
 
 
 def start(ending: ExitStack, unit: str, places: dict[str, str]) -> subprocess.Popen[str]:
     """What the unit starts, until the end at the latest."""
     [line] = re.findall(r"^ExecStart=(.+)$", (_DEPLOY / "systemd" / unit).read_text(), re.MULTILINE)
-    command = shlex.split(place(line, places))
+    command = shlex.split(re.sub(r" --haproxy-(user|group) \S+", "", place(line, places)))
     service = ending.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     ending.callback(service.kill)
     return service
 
 
-def test_the_agent_s_amphorae_outlive_it_under_systemd() -> None:
-    """Nothing is told, or killed, but the agent itself; HAProxy and its supervisor are in the same control group
-    and go on, also where memory runs out."""
-    unit = (_DEPLOY / "systemd" / "portico-agent.service").read_text().splitlines()
-    assert {"KillMode=process", "OOMPolicy=continue", "Restart=always"} <= set(unit)
+def test_haproxy_outlives_its_supervisor_and_its_agent_under_systemd() -> None:
+    """Nothing is told, or killed, but the supervisor itself, by the signal that has it leave HAProxy alone, which is in
+    the same control group; also where memory runs out. The agent has a control group of its own."""
+    unit = (_DEPLOY / "systemd" / "portico-supervisor.service").read_text().splitlines()
+    assert {"KillMode=process", "KillSignal=SIGINT", "OOMPolicy=continue", "Restart=always"} <= set(unit)
     assert not [line for line in unit if line.startswith(("PrivateMounts=", "DynamicUser=yes", "RuntimeDirectory="))]
+    agent = (_DEPLOY / "systemd" / "portico-agent.service").read_text()
+    assert not re.search("^(Requires|BindsTo|PartOf)=", agent, re.MULTILINE), "one must not end with the other"
+
+
+_SERVICES = [Unit(path.name) for path in _UNITS if path.suffix == ".service"]
+
+
+@pytest.mark.parametrize("unit", _SERVICES, ids=lambda unit: unit.name)
+def test_a_unit_says_how_many_files_may_be_open(unit: Unit) -> None:
+    """Nothing is left to the system's default, which is too little for an API."""
+    assert int(unit.setting("LimitNOFILE")) >= 1024
+
+
+def test_agent_and_supervisor_may_open_as_many_files() -> None:
+    """From its own limit the agent concludes how many connections HAProxy, which has the supervisor's, may have."""
+    agent, supervisor = Unit("portico-agent.service"), Unit("portico-supervisor.service")
+    assert agent.setting("LimitNOFILE") == supervisor.setting("LimitNOFILE")
+    for name in ("User", "Group", "StateDirectory", "StateDirectoryMode"):  # systemd would give it now to one, now ...
+        assert agent.setting(name) == supervisor.setting(name)
+
+
+@pytest.mark.parametrize("unit", _SERVICES, ids=lambda unit: unit.name)
+def test_a_unit_can_do_little(unit: Unit) -> None:
+    """The supervisor has four capabilities, the others none; no unit is root's; and systemd's own assessment, from 0 to
+    10, stays where it is."""
+    is_supervisor = unit.name == "portico-supervisor.service"
+    powers = "CAP_SETUID CAP_SETGID CAP_KILL CAP_NET_BIND_SERVICE" if is_supervisor else ""
+    assert (unit.setting("CapabilityBoundingSet"), unit.setting("AmbientCapabilities")) == (powers, powers)
+    assert unit.setting("User") in {"portico", "portico-agent"}
+    analyze = find_program("systemd-analyze", "systemd")
+    command = [str(analyze), "security", "--offline=true", "--no-pager", f"--threshold={25 if is_supervisor else 15}"]
+    assessed = subprocess.run(
+        [*command, str(_DEPLOY / "systemd" / unit.name)], capture_output=True, text=True, check=False
+    )
+    assert assessed.returncode == 0, assessed.stdout
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not() or "it can")
+def test_the_agent_s_key_is_copied_for_the_agent_alone(run_directory: Path) -> None:
+    """What portico-certificates.service runs makes the certificates as the controller's user, and copies the agent's to
+    where only the agent can read its key: at no moment another one, and neither can read the other's."""
+    interpreter = find_python()
+    assert interpreter is not None
+    home = run_directory / "certificates-unit"
+    places = {
+        "/etc/portico-agent": home / "agent",
+        "/var/lib/portico/certificates": home / "portico" / "certificates",
+    }
+    for directory, user in ((home, 0), (home / "agent", 0), (home / "portico", USERS["portico"])):
+        directory.mkdir(mode=0o755)
+        os.chown(directory, user, user)
+    log = record_copies(home)
+    unit = Unit("portico-certificates.service")
+    [make], [copy, *_] = unit.programs(), unit.programs("ExecStartPost")
+    environment = {"PATH": f"{home / 'bin'}:{os.environ['PATH']}"}
+    environment["PORTICO_AMPHORA__CERTIFICATES"] = str(home / "portico" / "certificates")
+    makes = [*unit.credentials(), *installed(make[:2], interpreter)]
+    copies = [place(word, {name: str(path) for name, path in places.items()}) for word in copy]
+    for command in (makes, copies, copies):
+        subprocess.run(command, env=environment, cwd=home, check=True, timeout=60, stdout=subprocess.DEVNULL)
+
+    assert set(log.read_text().split()) == {"600"}
+    copied = {path.name: path for path in (home / "agent").iterdir()}
+    assert set(copied) == {"agent.key", "agent.pem", "ca.pem"}
+    for name, path in copied.items():
+        assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (USERS["portico-agent"], 0o600)
+        assert path.read_bytes() == (home / "portico" / "certificates" / name).read_bytes()
+    for path in (home / "portico" / "certificates").iterdir():
+        assert (path.stat().st_uid, path.stat().st_mode & 0o077) == (USERS["portico"], 0)
+
+
+def record_copies(home: Path) -> Path:
+    """Have every ``chown`` note the mode of what it is given, which is when it has been written; returns the notes."""
+    log, program = home / "modes", home / "bin" / "chown"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nstat -c %a "$2" >>{log}\nexec {shutil.which("chown")} "$@"\n')
+    program.chmod(0o755)
+    return log

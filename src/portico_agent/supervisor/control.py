@@ -31,10 +31,11 @@ REFUSED_SECONDS = 0.1
 class Loop:
     """Waits for commands, for the end of children and for the time of the next start."""
 
-    def __init__(self, supervisor: Supervisor, listener: socket.socket) -> None:
+    def __init__(self, supervisor: Supervisor, listener: socket.socket, *, stays: bool) -> None:
         self._supervisor = supervisor
         self._listener = listener
-        self._is_ending = False
+        self._stays = stays
+        self._is_ending = self._is_leaving = False
         self._selector = selectors.DefaultSelector()
         self._clients: dict[socket.socket, bytearray] = {}
         self._first_contact_until = time.monotonic() + FIRST_CONTACT_SECONDS
@@ -45,17 +46,21 @@ class Loop:
         signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, self._leave)
         self._selector.register(listener, selectors.EVENT_READ)
         self._selector.register(self._wakeup, selectors.EVENT_READ)
 
     def _end(self, *_: object) -> None:
         self._is_ending = True
 
+    def _leave(self, *_: object) -> None:
+        self._is_leaving = True
+
     def run(self) -> None:
-        """Serve until told to end, or idle."""
-        while not self._is_ending and not self._is_idle():
+        """Serve until told to end or to leave, or idle."""
+        while not self._is_ending and not self._is_leaving and not self._is_idle():
             pause = self._supervisor.seconds_to_next_respawn()
-            if not self._clients and not self._supervisor.instances:
+            if not self._stays and not self._clients and not self._supervisor.instances:
                 pause = max(0.0, self._first_contact_until - time.monotonic())
             for key, _ in self._selector.select(pause):
                 if key.fileobj is self._listener:
@@ -81,7 +86,9 @@ class Loop:
         self._selector.register(client, selectors.EVENT_READ)
 
     def _is_idle(self) -> bool:
-        return not self._clients and not self._supervisor.instances and time.monotonic() >= self._first_contact_until
+        if self._stays or self._clients or self._supervisor.instances:
+            return False
+        return time.monotonic() >= self._first_contact_until
 
     def _read(self, client: socket.socket) -> None:
         self._first_contact_until = 0.0
@@ -129,8 +136,14 @@ def _allow_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def main(directory: str) -> None:
-    """Serve the agent's directory. Another supervisor already serving it is no error: this one ends."""
+def main(directory: str, options: str) -> None:
+    """Serve the agent's directory. Another supervisor already serving it is no error: this one ends.
+
+    Args:
+        directory: absolute.
+        options: a JSON object. ``stays``: also without an agent and without instances. ``become``: words that, before
+            a command line, run it as HAProxy's user, whose number is ``uid``; without them that is our own.
+    """
     os.chdir(directory)
     os.umask(0o077)
     _allow_descriptors()
@@ -149,6 +162,8 @@ def main(directory: str) -> None:
     listener.bind(SOCKET_NAME)
     listener.listen(16)
     log_line(f"serves pid={os.getpid()}")
-    Loop(Supervisor(), listener).run()
+    given = json.loads(options)
+    supervisor = Supervisor(given.get("become", []), given.get("uid", os.geteuid()))
+    Loop(supervisor, listener, stays=given.get("stays", False)).run()
     os.unlink(SOCKET_NAME)  # noqa: PTH108 - as above
     log_line("ends")

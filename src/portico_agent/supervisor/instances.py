@@ -7,7 +7,14 @@ import signal
 import sys
 import time
 
-from portico_agent.supervisor.sockets import Refusal, SocketKey, Sockets
+from portico_agent.supervisor.orphans import note_process, stop_orphan
+from portico_agent.supervisor.sockets import Refusal, SocketKey, Sockets, bind_stats_socket
+
+PROTOCOL = 2
+"""What agents say to supervisors; the number rises with each change that the other one would not understand."""
+
+STATS_VARIABLE = "PORTICO_STATS_SOCKET"
+"""HAProxy's environment says here which of its descriptors is to be its stats socket."""
 
 STABLE_SECONDS = 5.0
 """A process that lived so long did not die of its configuration: it is started again without any pause."""
@@ -54,9 +61,13 @@ class Process:
 
 
 class Instance:
-    """One amphora: at most one process that runs, at most one candidate, and those that still drain."""
+    """One amphora: at most one process that runs, at most one candidate, and those that still drain. ``verdict``: the
+    exit code of the last candidate, where it ended by itself."""
 
-    __slots__ = ("candidate", "candidate_files", "deaths", "draining", "files", "respawn_at", "restarts", "running")
+    __slots__ = (
+        *("candidate", "candidate_files", "deaths", "draining", "files", "respawn_at", "restarts", "running"),
+        "verdict",
+    )
 
     def __init__(self) -> None:
         self.files: Files | None = None
@@ -67,6 +78,7 @@ class Instance:
         self.restarts = 0
         self.deaths = 0
         self.respawn_at: float | None = None
+        self.verdict: int | None = None
 
     def processes(self) -> list[Process]:
         """Every process of it that is alive."""
@@ -84,6 +96,7 @@ class Instance:
             "candidate": self.candidate.describe() if self.candidate else None,
             "draining": [process.describe() for process in self.draining],
             "restarts": self.restarts,
+            "verdict": self.verdict,
         }
 
     def soft_stop(self) -> None:
@@ -97,18 +110,24 @@ class Instance:
 class Supervisor:
     """Instances and their processes; every method runs on the one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, become: list[str], uid: int) -> None:
+        """``become``: what is before HAProxy's command line for it to be user ``uid``'s."""
         self.instances: dict[str, Instance] = {}
         self._sockets = Sockets()
+        self._become = become
+        self._uid = uid
 
     def answer(self, request: dict[str, object]) -> dict[str, object]:
         """Carry out one command. Raises Refusal."""
         command = str(request.get("command"))
         if command == "list":
             return {
+                "protocol": PROTOCOL,
                 "pid": os.getpid(),
                 "instances": {name: instance.describe() for name, instance in self.instances.items()},
             }
+        if command == "stop-orphan":
+            return {"stopped": stop_orphan(str(request.get("note")), self._uid)}
         name = str(request.get("instance"))
         instance = self.instances.setdefault(name, Instance())
         try:
@@ -144,6 +163,7 @@ class Supervisor:
     def _start_candidate(self, instance: Instance, files: Files) -> None:
         self._abandon(instance)
         self._sockets.listen(list(files.binds.values()))
+        instance.verdict = None
         instance.candidate = self._spawn(files)
         instance.candidate_files = files
 
@@ -170,7 +190,7 @@ class Supervisor:
         inherited = [self._sockets.descriptor(key) for key in files.binds.values()]
         pid = os.fork()
         if pid == 0:
-            _become(files, environment, inherited)
+            _become(files, [*self._become, *files.command], environment, inherited)
         return Process(pid, files.generation)
 
     def tidy(self) -> None:
@@ -201,6 +221,7 @@ class Supervisor:
         instance.draining = [process for process in instance.draining if process.pid != pid]
         if instance.candidate is not None and instance.candidate.pid == pid:
             instance.candidate = instance.candidate_files = None
+            instance.verdict = exit_code
         if instance.running is None or instance.running.pid != pid:
             return
         lived = time.time() - instance.running.started_at
@@ -246,19 +267,25 @@ def _as_list(value: object) -> list[object]:
     return value
 
 
-def _become(files: Files, environment: dict[str, str], inherited: list[int]) -> None:
-    """In the child: turn into HAProxy, its log and its sockets' numbers in place. Never returns."""
+def _become(files: Files, command: list[str], environment: dict[str, str], inherited: list[int]) -> None:
+    """In the child: turn into HAProxy, its log and its sockets' numbers in place. Never returns.
+
+    What is made here is the agent's: HAProxy, where it is another user's, has no file that it could write.
+    """
     try:
         os.chdir(files.directory)
         log = os.open("haproxy.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        for descriptor in inherited:
+        note_process()
+        stats = bind_stats_socket()
+        environment[STATS_VARIABLE] = str(stats)
+        for descriptor in [*inherited, stats]:
             os.set_inheritable(descriptor, True)
-        os.execve(files.command[0], files.command, environment)  # noqa: S606 - no shell is the point
+        os.execve(command[0], command, environment)  # noqa: S606 - no shell is the point
     except OSError as exc:
-        os.write(2, f"[ALERT] cannot start {files.command[0]}: {exc.strerror}\n".encode())
+        os.write(2, f"[ALERT] cannot start {command[0]}: {exc.strerror}\n".encode())
     finally:
         os._exit(127)
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 BACKLOG = 4096
 """Connections that may wait in a socket while no HAProxy runs; the kernel cuts it to net.core.somaxconn."""
+
+STATS_SOCKET_NAME = "haproxy.sock"
+"""In the directory that HAProxy is started in."""
 
 SocketKey = tuple[str, str, int]
 """Namespace ("" for the supervisor's own), address, port."""
@@ -52,6 +56,15 @@ class Sockets:
     def descriptor(self, key: SocketKey) -> int:
         """The socket's number."""
         return self._open[key].fileno()
+
+
+def bind_stats_socket() -> int:
+    """The descriptor of HAProxy's stats socket, made in the working directory, on which HAProxy has yet to listen."""
+    if os.path.lexists(STATS_SOCKET_NAME):
+        os.unlink(STATS_SOCKET_NAME)  # noqa: PTH108 - pathlib would be a tenth of this process's memory
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bind(STATS_SOCKET_NAME)
+    return bound.detach()
 
 
 def _listen(address: str, port: int) -> socket.socket:
