@@ -15,6 +15,7 @@ import pytest
 from tests.agent.bundles import Member, Recipe
 from tests.agent.origins import Load, Origin, fetch, is_listening
 from tests.agent.rig import is_alive, wait_until
+from tests.agent.test_ping import PINGED
 from tests.agent.test_recovery import check_that_files_are_what_runs
 from tests.agent.test_sessions import clients_of, given, many, sticking  # noqa: F401 - a fixture
 from tests.agent.unit_rig import UnitRig
@@ -231,3 +232,33 @@ def test_agent_starts_no_supervisor(host: UnitRig) -> None:
     assert ended.returncode == 1
     assert "start portico-supervisor" in ended.stderr
     assert not (host.directory / "supervisor.log").exists()
+
+
+def test_pings_are_haproxys_user_s(host: UnitRig, recipe: Recipe) -> None:
+    """HAProxy starts the program of PING monitors as what it is itself, and what the program says counts. (That this
+    user may ping is the host's to say: see docs/guides/deployment.md.)"""
+    programs, notes = host.directory.parent / "bin", host.directory.parent / "notes"
+    programs.mkdir(mode=0o755)
+    notes.touch()
+    notes.chmod(0o666)
+    ping = programs / "ping"
+    ping.write_text(f"#!/bin/sh\n/usr/bin/id -u >>{notes}\n")
+    ping.chmod(0o755)
+    host.end()
+    host.options, host.wrapper = ["--allow-ping"], ["env", f"PATH={programs}:{os.environ['PATH']}"]
+    host.start()
+    host.ensure()
+    notes.write_text("")  # the agent has tried it
+    host.push(recipe.but(extra=PINGED, is_dynamic=False).at(1))
+    wait_until(lambda: {server.status for server in host.statistics().servers} == {"UP"}, "pings are answered")
+    assert set(notes.read_text().split()) == {str(USERS["portico-haproxy"])}
+
+
+def test_agent_that_is_not_in_haproxys_group_says_so(host: UnitRig) -> None:
+    """It could not open HAProxy's files to it: it does not start."""
+    host.end()
+    other = [word.replace(f"--regid={USERS['portico-haproxy']}", "--regid=54399") for word in host.command()]
+    os.chown(host.directory, -1, 54399)
+    ended = subprocess.run(other, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert f"cannot be opened to group {USERS['portico-haproxy']}: this user is not in it" in ended.stderr
