@@ -4,10 +4,13 @@
 #   prepare_programs PACKAGE...   installs Debian packages that are missing, without starting any service
 #   prepare_environment [GROUP]   makes .tools (uv, pinned) and .venv: what uv.lock names for Portico and this group of
 #                                 dependencies in pyproject.toml (clients: the demo; dev, the default: the tests too)
+#   prepare_audit                 makes .tools and .tools/audit: pip-audit, pinned, apart from what it audits
+#   keep_within_checkout          for what the caller runs next: uv and pip keep their caches inside the checkout
 #
-# Both do nothing, quickly, where everything is in place. Nothing is written outside the checkout, except by apt-get.
+# The first three do nothing, quickly, where all is in place. Nothing is written outside the checkout, except by apt-get.
 
 readonly UV_VERSION=0.13.9
+readonly PIP_AUDIT_VERSION=2.10.1
 
 # A file that shows that the package is there, whoever installed it.
 declare -rA EVIDENCE=(
@@ -83,11 +86,7 @@ prepare_environment() (
     require_debian
     stamp="$PWD $(cat uv.lock pyproject.toml scripts/setup.sh | sha256sum)"
     if environment_is_ready "$group" "$stamp"; then exit; fi
-    trust_system_certificates
-    unset VIRTUAL_ENV
-    mkdir -p .tools/tmp
-    export UV_PROJECT_ENVIRONMENT="$PWD/.venv" UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.tools/cache}"
-    export UV_PYTHON_INSTALL_DIR="$PWD/.tools/python" TMPDIR="$PWD/.tools/tmp"
+    keep_within_checkout
     exec 9>.tools/lock
     flock 9
     # Another script may have done it all while this one waited for the lock.
@@ -104,6 +103,28 @@ prepare_environment() (
     printf '%s\n' "$stamp" >".venv/ready-$group"
 )
 
+# In a subshell as well. Callers ask whether it failed, for which bash stops heeding `set -e` in here.
+prepare_audit() (
+    require_debian
+    keep_within_checkout
+    exec 9>.tools/lock
+    flock 9
+    install_uv || exit
+    if [[ "$(.tools/audit/bin/pip-audit --version 2>/dev/null)" == "pip-audit $PIP_AUDIT_VERSION" ]]; then exit; fi
+    python=$(find_python_for_environment) || exit
+    say "installing pip-audit $PIP_AUDIT_VERSION into .tools/audit"
+    .tools/bin/uv venv --quiet --clear --python "$python" .tools/audit &&
+        .tools/bin/uv pip install --quiet --no-progress --python .tools/audit/bin/python "pip-audit==$PIP_AUDIT_VERSION"
+)
+
+keep_within_checkout() {
+    trust_system_certificates
+    unset VIRTUAL_ENV
+    mkdir -p .tools/tmp
+    export UV_PROJECT_ENVIRONMENT="$PWD/.venv" UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.tools/cache}"
+    export UV_PYTHON_INSTALL_DIR="$PWD/.tools/python" TMPDIR="$PWD/.tools/tmp"
+}
+
 # The environment for dev is good for everybody.
 environment_is_ready() {
     local group
@@ -114,10 +135,11 @@ environment_is_ready() {
     return 1
 }
 
-# pip and uv bring their own lists of certificate authorities; behind a company's proxy only the system's list is right.
+# pip, uv and pip-audit bring their own lists of certificate authorities; behind a company's proxy only the system's list is right.
 trust_system_certificates() {
     local bundle="${SSL_CERT_FILE:-${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}}"
-    if [[ -r $bundle ]]; then export SSL_CERT_FILE="$bundle" PIP_CERT="${PIP_CERT:-$bundle}"; fi
+    if [[ ! -r $bundle ]]; then return; fi
+    export SSL_CERT_FILE="$bundle" PIP_CERT="${PIP_CERT:-$bundle}" REQUESTS_CA_BUNDLE="${REQUESTS_CA_BUNDLE:-$bundle}"
 }
 
 # Prints the first of the given programs that is a Python of at least version 3.$1, as a path.
