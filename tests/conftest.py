@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support.reaper import Run
@@ -28,6 +29,9 @@ _LONG = ("crash", "e2e", "services", "api", "cli", "bench", "worker", "contracts
 def pytest_configure(config: pytest.Config) -> None:
     """Put the run under the reaper's watch, pytest's own temporary directories with it."""
     _own_signals()
+    # How long one example takes says more about the machine than about what is tested.
+    hypothesis.settings.register_profile("portico", deadline=None)
+    hypothesis.settings.load_profile("portico")
     run = config.stash[_RUN] = Run()
     config.stash[_LEFT] = []
     if config.option.basetemp is None:

@@ -102,7 +102,6 @@ def no_internal_error(_context: Any, response: Response, _case: Any) -> None:
 
 FEW = settings(
     max_examples=6,
-    deadline=None,
     derandomize=True,
     database=None,
     phases=[Phase.generate],

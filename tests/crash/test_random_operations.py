@@ -257,7 +257,6 @@ def test_random_operations(
         settings=settings(
             max_examples=examples,
             stateful_step_count=30 if all_boundaries else 15,
-            deadline=None,
             database=None,
             derandomize=not all_boundaries,
             suppress_health_check=list(HealthCheck),

@@ -166,7 +166,6 @@ def test_what_is_accepted_becomes_active_and_is_shown_as_it_was_sent(site: Site)
 
     @settings(
         max_examples=8,
-        deadline=None,
         derandomize=True,
         database=None,
         phases=[Phase.generate],

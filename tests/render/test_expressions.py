@@ -40,7 +40,7 @@ def _matches(address: Address, path: str) -> bool:
     return status == 302
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(patterns=st.lists(expressions(), min_size=12, max_size=12, unique=True), seed=st.integers(0, 1 << 30))
 def test_what_is_accepted_means_the_same_everywhere(patterns: list[str], seed: int) -> None:
     """Both daemons start with every expression that is accepted, and find in each text what Python's ``re`` finds,

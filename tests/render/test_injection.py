@@ -285,7 +285,7 @@ def test_every_text_column_is_attacked() -> None:
     }
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(field=st.sampled_from(FIELDS), value=_HOSTILE_TEXT)
 def test_no_string_adds_or_changes_a_directive(field: tuple[int, str], value: str) -> None:
     """Whatever a field holds, it is refused, or stands as one argument in the place that is meant for it."""

@@ -142,7 +142,7 @@ def _holds_text(annotation: Any) -> bool:
 
 
 @pytest.mark.parametrize(("kind", "values", "path"), _TEXTS, ids=[_id_of(case) for case in _TEXTS])
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(data=st.data())
 def test_no_text_takes_a_control_character(
     kind: str, values: Values, path: tuple[str | int, ...], data: st.DataObject
@@ -163,7 +163,7 @@ def test_no_text_takes_a_control_character(
 
 
 @pytest.mark.parametrize("kind", ["load_balancer", "member"])
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 @given(zone=st.text(min_size=1, max_size=5))
 @example(zone="\n    server evil 10.0.0.1:80")
 @example(zone="eth0")

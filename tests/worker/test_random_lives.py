@@ -267,7 +267,6 @@ def test_random_lives_end_as_the_model_says(world: World) -> None:
             max_examples=20,
             stateful_step_count=25,
             phases=[Phase.generate],  # shrinking and explaining a failure take minutes; the first one is short enough
-            deadline=None,
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),
