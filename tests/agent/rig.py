@@ -88,7 +88,7 @@ class AgentRig:
     def wait(self) -> int:
         """Wait for the agent's end."""
         assert self._process is not None
-        return self._process.wait(30)
+        return self._process.wait(120)
 
     def supervisor_pid(self) -> int:
         """The supervisor's process."""
@@ -99,7 +99,7 @@ class AgentRig:
         self._client.close()
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(30)
+            self._process.wait(120)
         if (self.directory / "supervisor.lock").exists():
             pid = self.supervisor_pid()
             with contextlib.suppress(ProcessLookupError):

@@ -83,7 +83,7 @@ def start_slow_request(recipe: Recipe, origin: Origin, results: list[object]) ->
 
     thread = threading.Thread(target=ask)
     thread.start()
-    assert origin.entered.wait(30)
+    assert origin.entered.wait(120)
     return thread
 
 

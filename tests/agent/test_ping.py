@@ -191,4 +191,4 @@ def test_the_program_is_ping_itself(programs: Bin) -> None:
     name = Path(f"/proc/{process.pid}/comm")
     wait_until(lambda: name.read_text() == "sleep\n", "the program has become ping")
     process.terminate()
-    process.wait(30)
+    process.wait(120)

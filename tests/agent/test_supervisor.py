@@ -146,7 +146,7 @@ def test_a_supervisor_of_another_version_is_replaced(
         try:
             wait_until((agent.directory / "supervisor.sock").exists, "it serves")
             agent.start()
-            assert former.wait(30) == -signal.SIGTERM
+            assert former.wait(120) == -signal.SIGTERM
             assert agent.supervisor_pid() != former.pid
             agent.ensure()
         finally:

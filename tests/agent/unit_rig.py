@@ -75,13 +75,13 @@ class UnitRig(AgentRig):
         """Signal the supervisor and wait for its end. Its exit status."""
         assert self._supervisor is not None
         self._supervisor.send_signal(number)
-        return self._supervisor.wait(30)
+        return self._supervisor.wait(120)
 
     def close(self) -> None:
         """End everything, whatever state the test left it in."""
         if self._supervisor is not None and self._supervisor.poll() is None:
             self._supervisor.terminate()
-            self._supervisor.wait(30)
+            self._supervisor.wait(120)
         for pid in self.haproxies():
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not any(map(is_alive, self.haproxies())), "nothing is left")

@@ -47,7 +47,7 @@ def url(database_url: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(120)
         assert loop.stop()
         service.close()
         listening.close()

@@ -44,6 +44,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PorticoUp]:
     directory.mkdir()
     portico = PorticoUp(directory)
     try:
+        read_url(portico)
         yield portico
         assert portico.stop() == 0, portico.last_words()
         assert portico.last_words().endswith("Stopped.")
@@ -54,9 +55,11 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PorticoUp]:
 
 
 def read_url(portico: PorticoUp) -> str:
-    """Where it says that it is."""
-    found = re.search(r"Portico is at (\S+),", portico.last_words())
-    assert found, portico.last_words()
+    """Where it says that it is, once it has: its clouds.yaml is there a moment before."""
+    deadline = time.monotonic() + 60
+    while not (found := re.search(r"Portico is at (\S+),", portico.last_words())):
+        assert time.monotonic() < deadline, portico.last_words()
+        time.sleep(0.05)
     return found[1]
 
 
@@ -304,7 +307,7 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
             url = re.findall(r"endpoint: (\S+)", await_file(clouds, process))[0]
             vip = create_load_balancer(url, backend.port)
             os.close(terminal)
-            assert process.wait(60) == 0
+            assert process.wait(120) == 0
         assert ask_once(*vip).by == "doric"
 
         clouds.unlink()  # the next one writes it again
@@ -350,7 +353,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 def interrupt_until_it_ends(process: subprocess.Popen[Any]) -> int:
     """Press Ctrl-C again and again, as people do. Returns the exit status."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while process.poll() is None:
         assert time.monotonic() < deadline
         process.send_signal(signal.SIGINT)

@@ -67,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         script.serials.append(x509.load_der_x509_certificate(certificate or b"").serial_number)
         answer = script.answers.pop(0) if script.answers else Answer()
         if answer.delay:
-            answer.delay.wait(30)
+            answer.delay.wait(120)
         if answer.status is None:
             self.close_connection = True
             return
@@ -108,4 +108,4 @@ def serve_script(
             yield f"https://127.0.0.1:{server.server_port}", server.script
         finally:
             server.shutdown()
-            thread.join(10)
+            thread.join(120)

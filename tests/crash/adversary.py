@@ -98,6 +98,6 @@ def again_and_again(action: Callable[[], object], pause: float) -> Iterator[None
         yield
     finally:
         over.set()
-        thread.join(30)
+        thread.join(120)
     if failures:
         raise failures[0]

@@ -79,7 +79,7 @@ def origin() -> Iterator[Origin]:
 
 def wait_until(holds: Callable[[], bool], what: Callable[[], object]) -> None:
     """Look again and again, 30 s at most."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline, f"after 30 s: {what()}"
         time.sleep(0.02)

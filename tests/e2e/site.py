@@ -74,6 +74,6 @@ def running_site(directory: Path, haproxy: Path, **groups: Any) -> Iterator[Site
                 yield Site(url, client, portico, pushes)
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(120)
             assert loop.stop()
             listening.close()

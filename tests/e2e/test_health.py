@@ -182,7 +182,7 @@ def test_health_managers_of_their_own_take_over_from_each_other(own_directory: P
             [second] = managers.keys() - {first}
             assert _asking(portico) == second
             managers[second].terminate()
-            assert managers[second].wait(30) == 0
+            assert managers[second].wait(120) == 0
             assert _asking(portico) is None
         finally:
             for process in managers.values():

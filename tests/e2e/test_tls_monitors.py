@@ -61,7 +61,7 @@ class _Greeted:
         self._stopping.set()
         with socket.create_connection(("127.0.0.1", self.port), timeout=5):
             pass  # wakes it up
-        self._thread.join(10)
+        self._thread.join(120)
         self._listening.close()
 
 

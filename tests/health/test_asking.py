@@ -37,7 +37,7 @@ class Host:
         self.asked[endpoint.amphora_id] += 1
         named = {endpoint.amphora_id, endpoint.agent_url}
         if named & self.slow:
-            assert self._released.wait(30), "nobody released the answer"
+            assert self._released.wait(120), "nobody released the answer"
         if named & self.unreachable:
             raise DriverUnavailable("no answer")
         if named & self.gone:

@@ -20,7 +20,7 @@ from tests.worker.world import World
 
 NEVER = 3600.0
 """Seconds between two polls: more than a test may take, so that what is found was told."""
-_PATIENCE = 60.0
+_PATIENCE = 150.0
 
 
 class Site:

@@ -12,7 +12,7 @@ from tests.queue.broker import messaging
 from tests.queue.site import Site, in_threads, wait_until
 from tests.support.rabbitmq import RabbitMQ
 
-pytestmark = pytest.mark.database("postgresql")
+pytestmark = [pytest.mark.database("postgresql"), pytest.mark.timeout(600)]
 
 
 def test_a_broker_that_is_killed_under_load_costs_nothing_but_time(site: Site, rabbitmq: RabbitMQ) -> None:
@@ -28,21 +28,21 @@ def test_a_broker_that_is_killed_under_load_costs_nothing_but_time(site: Site, r
         while len(operations) < 150:
             operations.append(site.create())
         may_restart.set()
-        restarted.wait(60)
+        restarted.wait(RabbitMQ.patience)
         while len(operations) < 300:
             operations.append(site.create())
 
     def disturb() -> None:
         wait_until(lambda: len(operations) > 50, "some requests were accepted")
         rabbitmq.kill()
-        may_restart.wait(60)
+        may_restart.wait(RabbitMQ.patience)
         rabbitmq.start()
         restarted.set()
 
     disturbing = threading.Thread(target=disturb, daemon=True)
     disturbing.start()
     errors = in_threads(4, ask)
-    disturbing.join(60)
+    disturbing.join(RabbitMQ.patience)
 
     assert errors == []
     assert len(operations) >= 300

@@ -68,7 +68,7 @@ def run(haproxy: str, bundle: Bundle, directory: Path) -> Iterator[dict[str, tup
             yield addresses
         finally:
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=120)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ with start_run() as run, Services(run.directory) as services:
 
 def wait_until_gone(run_id: str, directory: Path) -> None:
     """Wait for the reaper, which nobody waits for where its run was killed."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while find_tagged(RUN_VARIABLE, run_id) or directory.exists():
         assert time.monotonic() < deadline, describe(find_tagged(RUN_VARIABLE, run_id))
         time.sleep(0.05)

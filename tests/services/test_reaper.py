@@ -60,7 +60,7 @@ def start_pytest(tmp_path: Path, then: str) -> tuple[subprocess.Popen[str], Path
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
     """Return as soon as the condition holds; fail after half a minute, which nothing here takes by far."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain: {what}"
         time.sleep(0.02)
@@ -82,7 +82,7 @@ def test_a_killed_run_leaves_nothing(tmp_path: Path) -> None:
     assert directory.is_dir()
 
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
 
     wait_until(lambda: not find_tagged(RUN_VARIABLE, run_id), "the grandchildren end")
     wait_until(lambda: not directory.exists(), "the directory goes")
@@ -113,5 +113,5 @@ def test_a_run_within_a_run_is_its_own(tmp_path: Path) -> None:
     assert process.pid in outer
     assert not inner & outer
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     wait_until(lambda: not find_tagged(RUN_VARIABLE, run_id), "the inner run is reaped")

@@ -68,7 +68,7 @@ def at_once(count: int, act: Callable[[int], T]) -> list[T]:
     barrier = threading.Barrier(count)
 
     def run(number: int) -> T:
-        barrier.wait(30)
+        barrier.wait(120)
         return act(number)
 
     with ThreadPoolExecutor(count) as pool:

@@ -84,7 +84,7 @@ def test_no_limit_is_no_limit(owners: list[Slots]) -> None:
 
     def act(number: int) -> None:
         with owners[number % 4].hold(BUILDS, Priority.USER):
-            inside.wait(30)
+            inside.wait(120)
 
     at_once(8, act)
 
@@ -102,10 +102,10 @@ def test_a_raised_limit_lets_those_who_wait_in(owners: list[Slots]) -> None:
     with owners[0].hold("failovers", Priority.FAILOVER):
         thread = threading.Thread(target=wait_for_one)
         thread.start()
-        assert waits.wait(30)
+        assert waits.wait(120)
         assert not done.is_set()
         owners[2].set_limit("failovers", 2)
-        thread.join(30)
+        thread.join(120)
         assert done.is_set()
 
 
@@ -148,6 +148,14 @@ def test_a_renewed_slot_is_kept(owners: list[Slots], database: Database) -> None
             pytest.fail("the slot was taken twice")
 
 
+def _await_waiters(database: Database, count: int) -> None:
+    """Wait until so many are in line: they say that they wait a moment before."""
+    deadline = time.monotonic() + 120
+    while (found := len(rows(database, SlotWaiter))) != count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
+
+
 def _enter_in_turn(owners: list[Slots], arrivals: list[tuple[str, int]], database: Database) -> list[str]:
     """Let these wait for the one slot, in this order of arrival, and tell the order in which they get it."""
     order: list[str] = []
@@ -162,13 +170,10 @@ def _enter_in_turn(owners: list[Slots], arrivals: list[tuple[str, int]], databas
             waits = threading.Event()
             threads.append(threading.Thread(target=wait, args=(number, name, priority, waits)))
             threads[-1].start()
-            assert waits.wait(30)
-            for _ in range(600):
-                if len(rows(database, SlotWaiter)) == number + 1:
-                    break
-            assert len(rows(database, SlotWaiter)) == number + 1
+            assert waits.wait(120)
+            _await_waiters(database, number + 1)
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert rows(database, SlotWaiter) == []
     return order
 
@@ -236,20 +241,15 @@ def test_who_waits_longest_goes_before_who_is_more_urgent_now(owners: list[Slots
     with owners[0].hold("failovers", Priority.FAILOVER):
         spare = threading.Thread(target=wait, args=(owners[1], "spare", Priority.SPARE))
         spare.start()
-        assert waiting["spare"].wait(30)
-        for _ in range(600):
-            if rows(database, SlotWaiter):
-                break
+        assert waiting["spare"].wait(120)
+        _await_waiters(database, 1)
         write(database, SlotWaiter, SlotWaiter.name == "failovers", due=SlotWaiter.due - 61_000)
         failover = threading.Thread(target=wait, args=(owners[2], "failover", Priority.FAILOVER))
         failover.start()
-        assert waiting["failover"].wait(30)
-        for _ in range(600):
-            if len(rows(database, SlotWaiter)) == 2:
-                break
-        assert len(rows(database, SlotWaiter)) == 2
-    spare.join(30)
-    failover.join(30)
+        assert waiting["failover"].wait(120)
+        _await_waiters(database, 2)
+    spare.join(120)
+    failover.join(120)
 
     assert order == ["spare", "failover"]
 

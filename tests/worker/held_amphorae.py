@@ -27,7 +27,7 @@ class HeldAmphorae:
     def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
         """Wait for ``release``, then push."""
         self.reached.set()
-        assert self._released.wait(30), "nobody released the push"
+        assert self._released.wait(120), "nobody released the push"
         return self._behind.push(endpoint, bundle)
 
     def state(self, endpoint: Endpoint) -> AmphoraState:
