@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from portico.drivers.local_ca import ensure_local_certificates
 from portico.errors import DriverError, DriverUnavailable
 from portico.ports.amphora import Endpoint
 from portico.settings import AmphoraSettings
+from portico_files import Untrusted
 from tests.contracts.bundles import make_bundle
 from tests.contracts.conftest import make_amphora_settings
 from tests.support.ports import find_free_port
@@ -163,6 +165,17 @@ def test_agent_that_does_not_come_up_says_why(host: Host) -> None:
         ensure_local_agent(host.directory, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
     assert not (host.directory / "agent" / "agent.json").exists()
     assert host.ensure().started
+
+
+def test_agent_json_that_somebody_else_may_have_written_is_not_read(host: Host) -> None:
+    """It says which process is the agent, and where the controller sends its configurations."""
+    home = host.directory / "agent"
+    home.mkdir()
+    (home / "agent.json").write_text(json.dumps({"port": 1, "pid": 1}))
+    home.chmod(0o777)
+    with pytest.raises(Untrusted, match=f"{home} can be written by others"):
+        host.ensure()
+    home.chmod(0o700)
 
 
 def test_taken_port_is_in_the_error(host: Host) -> None:
