@@ -48,7 +48,7 @@ def test_nothing_added_is_nothing_unknown() -> None:
 
 
 def test_a_line_that_haproxy_would_refuse_is_refused(
-    agent: AgentRig, recipe: Recipe, capfd: pytest.CaptureFixture[str]
+    capfd: pytest.CaptureFixture[str], agent: AgentRig, recipe: Recipe
 ) -> None:
     """A new line that HAProxy cannot make sense of changes nothing, and the one that runs is not told of it; a known
     line enters without a reload."""

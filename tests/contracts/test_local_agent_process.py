@@ -167,15 +167,17 @@ def test_agent_that_does_not_come_up_says_why(host: Host) -> None:
     assert host.ensure().started
 
 
-def test_agent_json_that_somebody_else_may_have_written_is_not_read(host: Host) -> None:
+@pytest.mark.parametrize("place", [".", "agent.json"])
+def test_agent_json_that_somebody_else_may_have_written_is_not_read(host: Host, place: str) -> None:
     """It says which process is the agent, and where the controller sends its configurations."""
     home = host.directory / "agent"
     home.mkdir()
     (home / "agent.json").write_text(json.dumps({"port": 1, "pid": 1}))
-    home.chmod(0o777)
-    with pytest.raises(Untrusted, match=f"{home} can be written by others"):
+    path = home / place
+    path.chmod(0o777)
+    with pytest.raises(Untrusted, match=f"{path} can be written by others"):
         host.ensure()
-    home.chmod(0o700)
+    path.chmod(0o700)
 
 
 def test_taken_port_is_in_the_error(host: Host) -> None:
