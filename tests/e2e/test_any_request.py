@@ -22,8 +22,8 @@ from portico.status import OperationState
 from portico.store.subjects import SUBJECTS
 from tests.e2e.any_values import NEVER, OF_THE_TEST, OPTIONAL, REQUIRED, URLS, bodies, changes
 from tests.e2e.site import LBAAS, Site, running_site
-from tests.e2e.stage import wait_until
 from tests.support.ports import find_free_port
+from tests.support.waiting import wait_until
 
 PATHS = {
     "load_balancer": "loadbalancers",

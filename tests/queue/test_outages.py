@@ -9,8 +9,9 @@ import pytest
 
 from portico.resources import Operation
 from tests.queue.broker import messaging
-from tests.queue.site import Site, in_threads, wait_until
+from tests.queue.site import Site, in_threads
 from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.database("postgresql"), pytest.mark.timeout(600)]
 
