@@ -162,6 +162,16 @@ def test_agent_that_does_not_come_up_says_why(host: Host) -> None:
     assert host.ensure().started
 
 
+def test_failed_start_is_told_where_children_are_not_waited_for(host: Host) -> None:
+    """A program that ignores SIGCHLD, whose children vanish when they end, hears why all the same."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(DriverUnavailable, match=r"no-such-haproxy"):
+            ensure_local_agent(host.directory, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_taken_port_is_in_the_error(host: Host) -> None:
     """Where another program has the port that the settings name, the error says so."""
     with socket.create_server(("127.0.0.1", 0)) as other:
