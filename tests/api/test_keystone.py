@@ -24,7 +24,6 @@ from tests.support.waiting import wait_until
 # The clients import half of OpenStack, and some of it warns.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
-    pytest.mark.timeout(300),
 ]
 QUOTAS = "/v2.0/lbaas/quotas"
 BODY = {"loadbalancer": {"vip_subnet_id": SUBNET}}

@@ -155,7 +155,6 @@ def test_every_attribute_is_asked_for(kind: str) -> None:
     assert settable - NEVER - OF_THE_TEST == ({*REQUIRED[kind], *OPTIONAL[kind]} & settable) - OF_THE_TEST
 
 
-@pytest.mark.timeout(600)
 # The threads of Portico draw numbers meanwhile.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 def test_what_is_accepted_becomes_active_and_is_shown_as_it_was_sent(site: Site) -> None:

@@ -13,7 +13,7 @@ from tests.queue.site import Site, in_threads
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.database("postgresql"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.database("postgresql")
 
 
 def test_a_broker_that_is_killed_under_load_costs_nothing_but_time(site: Site, rabbitmq: RabbitMQ) -> None:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 PATIENCE = 150.0
-"""Seconds that a test waits for what is sure to come. On two cores with a load of 12 half a minute was enough for all but a
-broker's first start; no test waits for longer than it has to."""
+"""Seconds that a test waits for what is sure to come. Half a minute was enough on two cores with a load of 12, for all
+but a broker's first start; no test waits for longer than it has to."""
 
 
 def wait_until(condition: Callable[[], bool], what: str | Callable[[], object], pause: float = 0.02) -> None:
