@@ -15,16 +15,22 @@ Two processes::
 The agent may be killed and started again at any moment: the supervisor and every HAProxy stay, and it adopts them.
 HAProxy may be killed: the supervisor starts it again on the same sockets, where connections wait meanwhile.
 
+Where HAProxy is another user's (``--haproxy-group``), the supervisor is a service of its own (``portico-supervisor``),
+the one process with the capabilities that this takes; the agent has none and opens to HAProxy's group what HAProxy is
+started with. Elsewhere all three are one user, and the agent starts the supervisor.
+
 PING monitors need a program (``ping-check``), which HAProxy starts only where the agent has ``--allow-ping``.
 
-The directory of an agent (0700)::
+The directory of an agent; 0700, files 0600. What HAProxy's group may read has a g (0640, directories 0750); it may go
+through the directories above (0710) and see nothing there::
 
     agent.json  agent.lock  supervisor.sock  supervisor.lock  supervisor.log
     tombstones/ID                        this amphora was deleted here and must not come back
     amphorae/ID/current -> gen-N         what runs, and what a dead HAProxy is started from
     amphorae/ID/pushing                  a push is going on; found later, the last good configuration is restored
     amphorae/ID/sessions.json            of the amphora that this one replaces, until HAProxy is started
-    amphorae/ID/gen-N/                   bundle.json global.cfg haproxy.cfg server-state *.map haproxy.sock haproxy.log
+    amphorae/ID/gen-N/                g  bundle.json haproxy.sock haproxy.log haproxy.pid
+                                      g  global.cfg haproxy.cfg server-state *.map
 """
 
 __version__ = "0.1.0"

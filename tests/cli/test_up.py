@@ -183,7 +183,6 @@ def read_quickstart(up: PorticoUp, directory: Path) -> tuple[str, dict[str, str]
     places = {
         "http://127.0.0.1:9876": read_url(up),
         "~/.local/share/portico/clouds.yaml": str(up.clouds),
-        "/tmp/portico-quickstart": str(directory),  # noqa: S108 - what the guide says
         "$PWD/.venv/bin": str(_BIN),
     } | {port: str(find_free_port()) for port in ("9001", "9002", "8080")}
     for written, here in places.items():

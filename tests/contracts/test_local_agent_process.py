@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ from portico.drivers.local_ca import ensure_local_certificates
 from portico.errors import DriverError, DriverUnavailable
 from portico.ports.amphora import Endpoint
 from portico.settings import AmphoraSettings
+from portico_files import Untrusted
 from tests.contracts.bundles import make_bundle
 from tests.contracts.conftest import make_amphora_settings
 from tests.support.ports import find_free_port
@@ -170,6 +172,19 @@ def test_failed_start_is_told_where_children_are_not_waited_for(host: Host) -> N
             ensure_local_agent(host.directory, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
     finally:
         signal.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.parametrize("place", [".", "agent.json"])
+def test_agent_json_that_somebody_else_may_have_written_is_not_read(host: Host, place: str) -> None:
+    """It says which process is the agent, and where the controller sends its configurations."""
+    home = host.directory / "agent"
+    home.mkdir()
+    (home / "agent.json").write_text(json.dumps({"port": 1, "pid": 1}))
+    path = home / place
+    path.chmod(0o777)
+    with pytest.raises(Untrusted, match=f"{path} can be written by others"):
+        host.ensure()
+    path.chmod(0o700)
 
 
 def test_taken_port_is_in_the_error(host: Host) -> None:

@@ -1,8 +1,9 @@
 """The supervisor: holds the listening sockets of a host and is the parent of its HAProxy processes.
 
 Belongs here: what must not be restarted when everything else is. Does not: anything that knows what a configuration
-says. It is a program of its own, started by the agent and outliving it, and imports only the standard library, so that
-there is little in it that could go wrong or need an update. I/O: processes, listening sockets, one UNIX socket.
+says. It is a program of its own, started by the agent and outliving it, or a service beside it, and imports only the
+standard library, so that there is little in it that could go wrong or need an update. I/O: processes, listening
+sockets, one UNIX socket.
 
 It answers JSON lines on ``supervisor.sock``. Commands (``{"command": ..., "instance": ID, ...}``):
 
@@ -16,9 +17,11 @@ It answers JSON lines on ``supervisor.sock``. Commands (``{"command": ..., "inst
                                           start from these from now on; what runs has been told already
     stop                                  stop softly, start no more
     kill                                  end every process of the instance at once
+    stop-orphan note                      stop softly what a former supervisor has started and noted
 
 A socket is shared by every instance that names its address and port, and closed when none does any more. HAProxy that
-dies is started again at once on the same sockets, with a growing pause where it keeps dying. Without instances and
-without an agent the supervisor ends by itself; SIGTERM ends it and every HAProxy at once. Its pid is in
-``supervisor.lock``.
+dies is started again at once on the same sockets, with a growing pause where it keeps dying. HAProxy's stats socket is
+made here, too, and inherited, so that HAProxy need not write anything where it is another user's. Without instances and
+without an agent the supervisor ends by itself, unless it is a service. SIGTERM ends it and every HAProxy at once;
+SIGINT ends it alone, and its HAProxys serve until the next one has them replaced. Its pid is in ``supervisor.lock``.
 """
