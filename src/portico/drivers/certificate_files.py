@@ -93,7 +93,9 @@ class CertificateFiles:
         own = x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]
         for file, certificate in [*((self.authority, one) for one in authorities), (self.certificate, own)]:
             if certificate.not_valid_after_utc <= now:
-                raise DriverError(f"{file} ended at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; {_REMEDY}")
+                raise DriverError(
+                    f"{file} ended at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC: run portico certificates"
+                )
             if certificate.not_valid_before_utc > now:
                 raise DriverError(f"{file} begins at {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC only")
         names = [part.value for part in own.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
