@@ -29,6 +29,7 @@ from sqlalchemy import event, insert
 
 from bench._http_load import Rate, measure_rate, serve
 from portico.api import create_app
+from portico.cli.stop_signals import reset_signals
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_noop import NoopNetwork
 from portico.resources import Lease, LoadBalancer, Tag, Vip
@@ -295,6 +296,7 @@ def measure(directory: Path, most: int, seconds: float) -> Figures:
 
 def main() -> None:
     """Measure and print."""
+    reset_signals()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=10000, help="the longest list")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each rate is measured")

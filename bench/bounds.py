@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench._http_load import ApiProcess, serve
+from portico.cli.stop_signals import reset_signals
 from portico.store.schema import upgrade
 from tests.support.long_bodies import LONGEST, fill
 
@@ -129,6 +130,7 @@ def shapes(begin: bytes) -> dict[str, bytes]:
 
 def main() -> None:
     """Measure and print."""
+    reset_signals()
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"{os.uname().machine}, {os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}, bodies of 4 MiB")
     print(f"{'request':42s} {'shape':8s} {'status':>6s} {'CPU ms':>9s} {'memory, bodies':>15s}")

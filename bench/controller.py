@@ -18,6 +18,7 @@ from bench._methods import measure_methods
 from bench._population import populate
 from bench._report import Report, describe_run
 from bench._throughput import Crew, ThroughputFigures
+from portico.cli.stop_signals import reset_signals
 from portico.store.schema import upgrade
 from tests.support.services import DATABASES, DatabaseSource, Services, start_run
 
@@ -116,6 +117,7 @@ def _split(allowed: Sequence[str]) -> Callable[[str], list[str]]:
 
 def main() -> None:
     """Measure what the command line asks for, and show it."""
+    reset_signals()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", type=_split(PARTS), default=PARTS, help="some of " + ",".join(PARTS))
     parser.add_argument("--databases", type=_split(tuple(DATABASES)), default=tuple(DATABASES), help="some of them")

@@ -18,6 +18,7 @@ from typing import Any
 from bench._dataplane_bed import find_haproxies, open_bed, read_version
 from bench._dataplane_changes import measure_failed_requests, measure_flood
 from bench._dataplane_latency import measure_first_answer, measure_member_changes, measure_phases, measure_sizes
+from portico.cli.stop_signals import reset_signals
 from tests.support.reaper import Run
 
 
@@ -86,6 +87,7 @@ def print_figures(name: str, figures: dict[str, Any]) -> None:
 
 def main() -> int:
     """Measure, print, and tell by the exit status whether a request was lost or something was left."""
+    reset_signals()
     parser = argparse.ArgumentParser(prog="scripts/bench dataplane")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it work at all?")

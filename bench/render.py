@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 
+from portico.cli.stop_signals import reset_signals
 from portico.render import render
 from portico.resources.tree import Tree
 from tests.render.trees import AMPHORA_ID, tree_from
@@ -57,6 +58,7 @@ def measure(members: int) -> list[float]:
 
 def main() -> None:
     """Print one line for each size."""
+    reset_signals()
     print(f"{'members':>8} {'best ms':>9} {'median ms':>10} {'us a member':>12}")
     for members in _SIZES:
         times = measure(members)

@@ -20,6 +20,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from portico.cli.stop_signals import reset_signals
+
 _PORTICO = "from portico.cli import main; main()"
 _NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -79,6 +81,7 @@ def start(command: Command, *, count: bool) -> Cost:
 
 def main() -> None:
     """Measure every command, and print a table."""
+    reset_signals()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=5, help="starts of each command, of which the least counts")
     times = parser.parse_args().times

@@ -39,12 +39,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _own_signals() -> None:
+    """Undo what keeps a process from waiting for its children, or signals from reaching them."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_of_children() -> None:
     """Where signals are ignored, as in a script's background jobs and by ``nohup``, go on without them, by handlers
-    that do nothing: unlike "ignored", these are not inherited by the programs that tests start."""
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
+    that do nothing: unlike "ignored", these are not inherited by the programs that tests start. Those are kept from a
+    closing terminal by a session of their own, where this process may begin one.
+
+    A fixture, for the processes that run tests: the one that only shares the work out has them inherit what it ignores.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and os.getpgrp() != os.getpid():
+        os.setsid()
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 @pytest.hookimpl(trylast=True)

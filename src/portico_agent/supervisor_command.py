@@ -17,6 +17,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from portico_agent.inherited_signals import reset_signals
 from portico_files import make_private_directory
 
 PROGRAM = """\
@@ -56,6 +57,7 @@ def main() -> None:
     """Read the command line and become the supervisor: stay until SIGTERM, which ends every HAProxy too, or SIGINT,
     which leaves them. Leaves with status 1 and one line on stderr where it cannot start."""
     os.umask(0o077)
+    reset_signals()
     parser = argparse.ArgumentParser(prog="portico-supervisor", description="Runs HAProxy for the agent of this host.")
     parser.add_argument("--directory", type=Path, required=True, help="the agent's")
     parser.add_argument(

@@ -8,25 +8,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
 from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 from tests.agent.certificates import Authority, Pair, make_client_context
+from tests.support.waiting import wait_until
 
 CONTROLLER = "controller.test"
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Look again and again, 30 s at most."""
-    for _ in range(3000):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"it did not come true that {what}")
 
 
 def is_alive(pid: int) -> bool:

@@ -17,9 +17,10 @@ from portico_agent import http_server
 from portico_agent.http_server import HttpServer, Request, Response
 from portico_agent.tls import Certificates
 from tests.agent.certificates import Authority, make_client_context
-from tests.agent.rig import CONTROLLER, AgentRig, wait_until
+from tests.agent.rig import CONTROLLER, AgentRig
 from tests.agent.test_requests import send_raw
 from tests.http.shapes import AMBIGUOUS, CLEAR
+from tests.support.waiting import wait_until
 
 PATIENT = 60.0
 GET = b"GET /v1/info HTTP/1.1\r\nHost: a\r\n\r\n"

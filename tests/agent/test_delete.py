@@ -13,7 +13,8 @@ import httpx
 from portico_agent.tombstones import TOMBSTONE_SECONDS, Tombstones
 from tests.agent.bundles import Recipe
 from tests.agent.origins import Load, Origin, fetch, is_listening
-from tests.agent.rig import AgentRig, is_alive, wait_until
+from tests.agent.rig import AgentRig, is_alive
+from tests.support.waiting import wait_until
 
 
 def test_delete_leaves_nothing(agent: AgentRig, recipe: Recipe) -> None:

@@ -13,7 +13,8 @@ import pytest
 from cryptography import x509
 
 from tests.agent.certificates import Authority, Pair, make_client_context
-from tests.agent.rig import CONTROLLER, AgentRig, wait_until
+from tests.agent.rig import CONTROLLER, AgentRig
+from tests.support.waiting import wait_until
 
 
 def ask(agent: AgentRig, context: ssl.SSLContext) -> httpx.Response:

@@ -14,8 +14,9 @@ from portico_agent.ping import PROGRAM
 from portico_wire import PING_PATH_VARIABLE, PING_VARIABLE, Backend, Bundle
 from tests.agent.bundles import Recipe
 from tests.agent.origins import fetch
-from tests.agent.rig import AgentRig, wait_until
+from tests.agent.rig import AgentRig
 from tests.agent.test_push import take_snapshot
+from tests.support.waiting import wait_until
 
 PINGED = (
     "option external-check",

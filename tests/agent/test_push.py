@@ -18,8 +18,9 @@ from portico_agent.pusher import Pusher
 from portico_agent.supervisor_client import InstanceState, Launch, SupervisorClient
 from tests.agent.bundles import Member, Recipe
 from tests.agent.origins import Load, Origin, fetch, is_listening
-from tests.agent.rig import AgentRig, is_alive, wait_until
+from tests.agent.rig import AgentRig, is_alive
 from tests.support.ports import find_free_port
+from tests.support.waiting import wait_until
 
 NONSENSE = "acl nonsense path -m reg -- ("
 """What HAProxy refuses, and no agent."""

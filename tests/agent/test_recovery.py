@@ -16,8 +16,9 @@ from portico_agent.unix_socket import connect_unix
 from tests.agent.bundles import Member, Recipe
 from tests.agent.certificates import Authority, Pair
 from tests.agent.origins import Load, Origin, fetch, is_listening
-from tests.agent.rig import AgentRig, is_alive, wait_until
+from tests.agent.rig import AgentRig, is_alive
 from tests.support.ports import find_free_port
+from tests.support.waiting import wait_until
 
 
 def check_that_files_are_what_runs(agent: AgentRig, recipe: Recipe) -> None:

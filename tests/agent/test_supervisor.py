@@ -13,8 +13,9 @@ import pytest
 
 from portico_agent.supervisor.orphans import stop_orphan
 from tests.agent.certificates import Authority, Pair
-from tests.agent.rig import AgentRig, is_alive, wait_until
+from tests.agent.rig import AgentRig, is_alive
 from tests.agent.units import find_python, python, why_not
+from tests.support.waiting import wait_until
 
 OTHER = "54302:54302"
 

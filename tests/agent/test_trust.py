@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.agent.certificates import Authority, Pair
-from tests.agent.rig import AgentRig, wait_until
+from tests.agent.rig import AgentRig
+from tests.support.waiting import wait_until
 
 STRANGER = 54321
 """A user that no system has."""

@@ -8,9 +8,10 @@ import subprocess
 from pathlib import Path
 
 from tests.agent.certificates import Authority
-from tests.agent.rig import CONTROLLER, AgentRig, is_alive, wait_until
+from tests.agent.rig import CONTROLLER, AgentRig, is_alive
 from tests.agent.units import USERS, Unit, installed
 from tests.support.ports import find_free_port
+from tests.support.waiting import wait_until
 
 AGENT, SUPERVISOR = Unit("portico-agent.service"), Unit("portico-supervisor.service")
 

@@ -7,8 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import openstack
 
 from portico.store.schema import upgrade
 from tests.support.keystone import Keystone, User
+from tests.support.waiting import wait_until
 
 _PORTICO = [sys.executable, "-W", "ignore", "-c", "from portico.cli import main; main()"]
 _OPENSTACK = "import sys; from openstackclient.shell import main; sys.exit(main(sys.argv[1:]))"
@@ -64,7 +63,7 @@ class Cloud:
         with self.log.open("ab") as log:
             self._processes = [self._start(what, log) for what in ("api", "worker")]
         self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=60)
-        await_true(self._answers)
+        wait_until(self._answers, "the API answers")
 
     def _write_settings(self, port: int) -> None:
         user = self.service_user
@@ -134,11 +133,3 @@ class Cloud:
             scope = {"project_name": user.project, "project_domain_name": "Default"}
         account = {"username": user.name, "password": user.password, "user_domain_name": "Default"}
         return {"auth_url": self.keystone.url, **account, **scope}
-
-
-def await_true(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Ask until it is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{condition} is still not so"
-        time.sleep(0.05)

@@ -17,7 +17,7 @@ import pytest
 from tests.api.doorman import PROJECT, doorman
 from tests.api.service import SUBNET
 
-pytestmark = [pytest.mark.database("sqlite"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.database("sqlite")
 
 _SHELL = """\
 import contextlib, io, json, sys, time

@@ -33,7 +33,6 @@ from tests.api.service import Service, address_of
 
 pytestmark = [
     pytest.mark.database("sqlite"),
-    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
 ]
 

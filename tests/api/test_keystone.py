@@ -15,15 +15,15 @@ import pytest
 from openstack import exceptions
 
 from portico.api.rules import PREFIX
-from tests.api.cloud import LBS, Cloud, await_true
+from tests.api.cloud import LBS, Cloud
 from tests.api.service import SUBNET
 from tests.support.keystone import User
 from tests.support.services import Services
+from tests.support.waiting import wait_until
 
 # The clients import half of OpenStack, and some of it warns.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
-    pytest.mark.timeout(300),
 ]
 QUOTAS = "/v2.0/lbaas/quotas"
 BODY = {"loadbalancer": {"vip_subnet_id": SUBNET}}
@@ -60,7 +60,7 @@ def balancer(cloud: Cloud, add: Callable[..., User]) -> dict[str, Any]:
 
 def wait_until_active(balancers: Any, load_balancer_id: str) -> None:
     """As scripts do."""
-    await_true(lambda: balancers.get_load_balancer(load_balancer_id).provisioning_status == "ACTIVE")
+    wait_until(lambda: balancers.get_load_balancer(load_balancer_id).provisioning_status == "ACTIVE", "it is ACTIVE")
 
 
 def test_roles_in_a_project_by_the_sdk(cloud: Cloud, add: Callable[..., User]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import openstack
 import pytest
 
 from tests.api.service import SUBNET
+from tests.support.waiting import wait_until
 
 # Both clients import half of OpenStack, and some of it warns; the warnings are about them, not about what is tested.
 pytestmark = [
@@ -19,11 +19,7 @@ pytestmark = [
 
 def wait_until_active(balancers: Any, load_balancer_id: str) -> None:
     """As scripts do: ask until it is so."""
-    for _ in range(300):
-        if balancers.get_load_balancer(load_balancer_id).provisioning_status == "ACTIVE":
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never became ACTIVE")
+    wait_until(lambda: balancers.get_load_balancer(load_balancer_id).provisioning_status == "ACTIVE", "it is ACTIVE")
 
 
 def make_everything(lbs: Any) -> dict[str, Any]:
@@ -112,10 +108,7 @@ def delete_everything(lbs: Any, made: dict[str, Any]) -> None:
     lbs.delete_pool(made["pool"])
     lbs.delete_listener(made["listener"])
     lbs.delete_load_balancer(made["balancer"], cascade=True)
-    for _ in range(300):
-        if not list(lbs.load_balancers()):
-            break
-        time.sleep(0.05)
+    wait_until(lambda: not list(lbs.load_balancers()), "the load balancer is gone")
     lbs.delete_flavor(made["flavor"])
     lbs.delete_flavor_profile(made["profile"])
     lbs.delete_availability_zone(made["zone"].name)

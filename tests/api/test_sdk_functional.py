@@ -11,7 +11,7 @@ import pytest
 
 from tests.api.doorman import PROJECT, doorman
 
-pytestmark = [pytest.mark.database("sqlite"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.database("sqlite")
 
 _CLOUD = """\
   {name}:

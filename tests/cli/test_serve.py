@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,34 @@ from portico.settings import DatabaseSettings
 from portico.store.database import Database
 from portico.store.slots import Slots
 from tests.cli.test_commands import run
+from tests.support.waiting import wait_until
 
 
 def await_answer(client: httpx.Client, path: str, process: subprocess.Popen[Any]) -> httpx.Response:
     """The first answer of a server that was just started."""
-    for _ in range(900):
+    answers: list[httpx.Response] = []
+
+    def answered() -> bool:
         try:
-            return client.get(path)
+            answers.append(client.get(path))
         except httpx.TransportError:
             assert process.poll() is None, "the server ended before it answered"
-            time.sleep(0.1)
-    raise AssertionError("no answer in 90 s")
+        return bool(answers)
+
+    wait_until(answered, f"{path} is answered", pause=0.1)
+    return answers[0]
 
 
 def await_active(client: httpx.Client, load_balancer_id: str) -> dict[str, object]:
     """A load balancer once it is ACTIVE."""
-    for _ in range(900):
-        shown = client.get(f"/v2/lbaas/loadbalancers/{load_balancer_id}").json()["loadbalancer"]
-        if shown["provisioning_status"] == "ACTIVE":
-            return dict(shown)
-        time.sleep(0.1)
-    raise AssertionError(shown)
+    shown: dict[str, object] = {}
+
+    def is_active() -> bool:
+        shown.update(client.get(f"/v2/lbaas/loadbalancers/{load_balancer_id}").json()["loadbalancer"])
+        return shown["provisioning_status"] == "ACTIVE"
+
+    wait_until(is_active, lambda: f"it is ACTIVE: {shown}", pause=0.1)
+    return shown
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:

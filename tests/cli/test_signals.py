@@ -19,6 +19,7 @@ from tests.cli.test_commands import _NOOP, _PORTICO, run
 
 _IGNORING = ["env", "--ignore-signal=INT,HUP,QUIT,TERM,CHLD", "--block-signal=INT,HUP,TERM,CHLD,USR1"]
 _AGENT = [sys.executable, "-P", "-m", "portico_agent"]
+_SUPERVISOR = [sys.executable, "-P", "-m", "portico_agent.supervisor_command"]
 _SERVES = {
     "up": r"Portico is at ",
     "api": r"API serves",
@@ -26,6 +27,7 @@ _SERVES = {
     "worker --processes 2": r"worker runs[^$]*worker runs",
     "health-manager": r"health manager runs",
     "agent": r"agent serves",
+    "supervisor": r"serves pid=",
 }
 
 
@@ -34,6 +36,8 @@ def command_of(words: str, directory: Path) -> list[str]:
     name, *options = words.split()
     if name == "up":
         return [*_PORTICO, "up", "--data-dir", str(directory), "--port", "0"]
+    if name == "supervisor":
+        return [*_SUPERVISOR, "--directory", str(directory)]
     config = directory / "portico.toml"
     noop = "" if name in ("health-manager", "agent") else _NOOP
     amphora = f'[amphora]\ncertificates = "{directory}/certificates"\n' if not noop else ""

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from tests.cli.test_commands import _PORTICO, run
 from tests.cli.test_deployment import tree
 from tests.cli.test_serve import await_active
 from tests.support.ports import find_free_port
+from tests.support.terminal import in_terminal
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BIN = Path(sys.executable).parent
@@ -259,28 +259,6 @@ def test_a_wrong_value_in_the_environment_is_named(tmp_path: Path, monkeypatch: 
 
 
 # Ends
-
-# Becomes the program that is named, with the terminal on its standard input as its own: what closes that, hangs it up.
-_OWN_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
-
-
-@contextmanager
-def in_terminal(command: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A program in a terminal of its own, and the other end of that, which closes with the block at the latest."""
-    ours, its = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", _OWN_TERMINAL, *command], stdin=its, stdout=its, stderr=its, start_new_session=True
-    )
-    os.close(its)
-    try:
-        yield process, ours
-    finally:
-        process.kill()
-        process.wait()
-        with suppress(OSError):  # the test has closed the terminal
-            os.close(ours)
 
 
 def await_file(path: Path, process: subprocess.Popen[Any]) -> str:

@@ -25,6 +25,7 @@ from portico_wire import ListenerStatistics, ServerClients, ServerStatistics, Se
 from tests.contracts.bundles import make_bundle, make_empty_bundle
 from tests.contracts.conftest import AgentHost
 from tests.support.ports import find_free_port
+from tests.support.waiting import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -312,7 +313,7 @@ class AmphoraContract(ABC):
 
 def ask(port: int) -> str:
     """Where the listener on this port sends a request, over a connection of its own."""
-    return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=10).headers["location"]
+    return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=PATIENCE).headers["location"]
 
 
 class TestAgentAmphorae(AmphoraContract):

@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from portico_files import Untrusted
 from tests.contracts.bundles import make_bundle
 from tests.contracts.conftest import make_amphora_settings
 from tests.support.ports import find_free_port
+from tests.support.waiting import PATIENCE, wait_until
 
 
 class Host:
@@ -120,11 +120,8 @@ def test_amphorae_outlive_the_agent(host: Host) -> None:
 
 
 def wait_until_ended(pid: int) -> None:
-    """Wait for a killed process, for 10 s at most."""
-    deadline = time.monotonic() + 120
-    while is_running(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    """Wait for the end of a killed process."""
+    wait_until(lambda: not is_running(pid), f"process {pid} has ended")
 
 
 def test_pings_are_allowed_by_another_start(host: Host) -> None:
@@ -165,6 +162,16 @@ def test_agent_that_does_not_come_up_says_why(host: Host) -> None:
         ensure_local_agent(host.directory, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
     assert not (host.directory / "agent" / "agent.json").exists()
     assert host.ensure().started
+
+
+def test_failed_start_is_told_where_children_are_not_waited_for(host: Host) -> None:
+    """A program that ignores SIGCHLD, whose children vanish when they end, hears why all the same."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(DriverUnavailable, match=r"no-such-haproxy"):
+            ensure_local_agent(host.directory, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.mark.parametrize("place", [".", "agent.json"])
@@ -239,12 +246,7 @@ def test_agent_takes_up_its_renewed_certificate(host: Host) -> None:
     host.ensure()
     renewed = x509.load_pem_x509_certificate((host.settings.certificates / "agent.pem").read_bytes()).serial_number
     assert renewed != first
-    for _ in range(200):  # a signal takes its time
-        if read_shown_serial(host.settings, agent) == renewed:
-            break
-        time.sleep(0.02)
-    else:
-        pytest.fail("the agent still shows its old certificate")
+    wait_until(lambda: read_shown_serial(host.settings, agent) == renewed, "the agent shows its new certificate")
 
 
 def read_shown_serial(settings: AmphoraSettings, agent: LocalAgent) -> int:
@@ -252,6 +254,7 @@ def read_shown_serial(settings: AmphoraSettings, agent: LocalAgent) -> int:
     context = ssl.create_default_context(cafile=settings.certificates / "ca.pem")
     context.load_cert_chain(settings.certificates / "controller.pem", settings.certificates / "controller.key")
     with ExitStack() as stack:
-        plain = stack.enter_context(socket.create_connection(("127.0.0.1", urlsplit(agent.url).port or 0), timeout=10))
+        address = ("127.0.0.1", urlsplit(agent.url).port or 0)
+        plain = stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
         secure = stack.enter_context(context.wrap_socket(plain, server_hostname=settings.agent_name))
         return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"").serial_number

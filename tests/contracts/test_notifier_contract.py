@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from portico.ports.notifier import Notice, Notifier
 from portico.settings import Settings
 from tests.queue.broker import messaging
 from tests.support.services import Services
+from tests.support.waiting import wait_until
 
 LONG = 3600.0  # seconds, more than a test may take (pytest's timeout): a wait that ends was woken
 
@@ -39,14 +40,6 @@ class Recorder:
     def delete_member(self, context: dict[str, Any], **arguments: Any) -> None:
         """Remember."""
         self.told.append(("delete_member", context, arguments))
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something that other threads do."""
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline, f"not within half a minute: {what}"
-        time.sleep(0.01)
 
 
 def join(notifier: Notifier, *consumers: Recorder) -> None:

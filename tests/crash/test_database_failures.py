@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +20,7 @@ from tests.crash.jobs import Stop
 from tests.crash.scenarios import Site, build_site
 from tests.crash.stage import Stage, make_settings
 from tests.support.server import Server
+from tests.support.waiting import wait_until
 
 LEASE_SECONDS = 2.0
 servers = pytest.mark.database("postgresql", "mariadb")
@@ -45,7 +45,7 @@ class Stream:
     def wait_for(self, number: int) -> None:
         """Wait until that many more were accepted."""
         wanted = len(self.accepted) + number
-        wait_until(lambda: len(self.accepted) >= wanted, f"{number} more changes are accepted")
+        wait_in_spite(lambda: len(self.accepted) >= wanted, f"{number} more changes are accepted")
 
     def stop(self) -> None:
         """Ask for nothing more."""
@@ -66,28 +66,27 @@ class Stream:
                     self.accepted.append(change)
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Look again and again, 90 s at most, whatever the database says."""
-    deadline = time.monotonic() + 90
-    while True:
+def wait_in_spite(holds: Callable[[], bool], what: str) -> None:
+    """Wait until it is so, whatever the database says."""
+
+    def holds_at_last() -> bool:
         try:
-            if holds():
-                return
+            return holds()
         except StoreError:
-            pass
-        assert time.monotonic() < deadline, f"it did not come true that {what}"
-        time.sleep(0.05)
+            return False
+
+    wait_until(holds_at_last, what, pause=0.05)
 
 
 def expect_all_ended(stage: Stage, stream: Stream) -> None:
     """Everything that was accepted succeeds, nothing else is left over, and the slots come back, while workers live."""
-    wait_until(lambda: next_due_ms(stage.database) is None, "every operation ends")
+    wait_in_spite(lambda: next_due_ms(stage.database) is None, "every operation ends")
     for change in stream.accepted:
         outcome = stage.requests.outcome(change.operation_id)
         assert outcome is not None
         assert outcome.state == OperationState.SUCCEEDED
     slots = stage.builder.services.slots
-    wait_until(lambda: all(use.held == 0 for use in slots.usage()), "the slots come back")
+    wait_in_spite(lambda: all(use.held == 0 for use in slots.usage()), "the slots come back")
 
 
 @servers
@@ -150,18 +149,18 @@ def test_deadlock_is_tried_again(stage: Stage) -> None:
     stage.world.amphorae.faults.delay = 1.0  # time to lock the operation while its flow runs
     calls = len(stage.world.calls)
     worker = stage.start("update_member", site.ids["member"], {"weight": 7})
-    wait_until(lambda: len(stage.world.calls) > calls, "the flow pushes")
+    wait_in_spite(lambda: len(stage.world.calls) > calls, "the flow pushes")
     [operation_id] = find_unfinished(stage)
     adversary.block(
         site.ids["load_balancer"],
         operation_id,
-        lambda: wait_until(lambda: adversary.count_waiting() > 0, "the worker waits for its operation"),
+        lambda: wait_in_spite(lambda: adversary.count_waiting() > 0, "the worker waits for its operation"),
     )
     report = worker.wait()
     stage.world.amphorae.faults.delay = 0.0
     assert report is not None
     assert report.error is None, report.error
-    wait_until(lambda: adversary.count_deadlocks() > before, "there was a deadlock")
+    wait_in_spite(lambda: adversary.count_deadlocks() > before, "there was a deadlock")
     assert site.show("member")["weight"] == 7
     stage.audit()
 

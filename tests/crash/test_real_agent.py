@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import http.client
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.agent.origins import Origin
 from tests.crash.audit import let_time_pass
 from tests.crash.jobs import Job, Report, Stop
 from tests.crash.workers import Workers
+from tests.support.waiting import PATIENCE, wait_until
 
 LEASE_SECONDS = 300.0
 PORT = 8080
@@ -77,18 +77,10 @@ def origin() -> Iterator[Origin]:
     origin.close()
 
 
-def wait_until(holds: Callable[[], bool], what: Callable[[], object]) -> None:
-    """Look again and again, 30 s at most."""
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline, f"after 30 s: {what()}"
-        time.sleep(0.02)
-
-
 def answers(portico: Embedded, load_balancer_id: str) -> str | None:
     """What one request through the load balancer answers; None where nobody listens."""
     address = portico.catalog.show("load_balancer", load_balancer_id)["vip_address"]
-    connection = http.client.HTTPConnection(address, PORT, timeout=10)
+    connection = http.client.HTTPConnection(address, PORT, timeout=PATIENCE)
     try:
         connection.request("GET", "/")
         return connection.getresponse().read().decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,17 +17,10 @@ from tests.crash.audit import let_time_pass
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import Site, build_site
 from tests.crash.stage import Stage, make_settings
+from tests.support.waiting import wait_until
 
 DAY = 86_400.0
 POISON = "127.66.66.66"
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Look again and again, 60 s at most."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, f"it did not come true that {what}"
-        time.sleep(0.02)
 
 
 def state_of(stage: Stage, accepted: Accepted) -> str:

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.waiting import PATIENCE
+
 
 class Origin:
     """An HTTP server on a free port of 127.0.0.1, with TLS where a context is given; one request a connection.
@@ -77,7 +79,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = 10
+    timeout = PATIENCE
 
     def do_GET(self) -> None:
         """Answer with the name."""
@@ -117,7 +119,7 @@ class EchoServer(socketserver.ThreadingTCPServer):
 
 class _Echo(socketserver.StreamRequestHandler):
     server: EchoServer
-    timeout = 10
+    timeout = PATIENCE
 
     def handle(self) -> None:
         """Answer line by line."""

@@ -19,7 +19,7 @@ from portico.api.server import build_server
 from portico.settings import ApiSettings
 from portico.worker.run_loop import RunLoop
 from tests.e2e.conftest import running_portico
-from tests.e2e.stage import wait_until
+from tests.support.waiting import wait_until
 
 LBAAS = "/v2.0/lbaas"
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import http.client
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -13,9 +12,7 @@ from portico import Embedded
 from portico.ports.amphora import Endpoint
 from portico_wire import AmphoraState
 from tests.support.ports import find_free_port
-
-PATIENCE = 30.0
-"""Seconds that anything may take at most: the machine may be busy."""
+from tests.support.waiting import PATIENCE
 
 
 class Listening(Protocol):
@@ -122,11 +119,3 @@ def build_web(
         catalog.add_health_monitor(pool_id, **monitor)
     portico.worker.create_load_balancer(load_balancer)
     return web
-
-
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    """Ask again and again. Fails after ``PATIENCE``, saying what it waited for."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.05)

@@ -22,8 +22,8 @@ from portico.status import OperationState
 from portico.store.subjects import SUBJECTS
 from tests.e2e.any_values import NEVER, OF_THE_TEST, OPTIONAL, REQUIRED, URLS, bodies, changes
 from tests.e2e.site import LBAAS, Site, running_site
-from tests.e2e.stage import wait_until
 from tests.support.ports import find_free_port
+from tests.support.waiting import wait_until
 
 PATHS = {
     "load_balancer": "loadbalancers",
@@ -155,7 +155,6 @@ def test_every_attribute_is_asked_for(kind: str) -> None:
     assert settable - NEVER - OF_THE_TEST == ({*REQUIRED[kind], *OPTIONAL[kind]} & settable) - OF_THE_TEST
 
 
-@pytest.mark.timeout(600)
 # The threads of Portico draw numbers meanwhile.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 def test_what_is_accepted_becomes_active_and_is_shown_as_it_was_sent(site: Site) -> None:

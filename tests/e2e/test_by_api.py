@@ -173,7 +173,6 @@ class Playbooks:
         }
 
 
-@pytest.mark.timeout(600)
 def test_ansible_builds_keeps_and_removes_a_load_balancer(site: Site, tmp_path: Path) -> None:
     """The modules of openstack.cloud make one of each, which serves; played again they change nothing; and all of it
     goes again."""

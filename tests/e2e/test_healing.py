@@ -17,7 +17,8 @@ from portico.cli.demo_traffic import Traffic
 from portico.errors import AddressInUse, ConfigurationRefused
 from portico.resources import L7Rule
 from tests.e2e.servers import Origin
-from tests.e2e.stage import build_web, wait_until
+from tests.e2e.stage import build_web
+from tests.support.waiting import wait_until
 
 MONITOR: dict[str, Any] = {
     "type": "HTTP",

@@ -25,7 +25,8 @@ from portico.store.status_tree import read_status_tree
 from portico.store.subjects import Kind
 from tests.e2e.conftest import running_portico
 from tests.e2e.servers import Origin
-from tests.e2e.stage import Web, build_web, wait_until
+from tests.e2e.stage import Web, build_web
+from tests.support.waiting import wait_until
 
 MONITOR = {"type": "HTTP", "url_path": "/health", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
 QUICK = HealthSettings(poll_seconds=0.2, lease_seconds=2.0)

@@ -13,7 +13,8 @@ import pytest
 
 from portico import Embedded
 from tests.e2e.servers import EchoServer, Origin, make_tls_context
-from tests.e2e.stage import PATIENCE, Web, build_web
+from tests.e2e.stage import Web, build_web
+from tests.support.waiting import PATIENCE
 
 
 def test_only_allowed_addresses_get_in(portico: Embedded, origins: list[Origin]) -> None:

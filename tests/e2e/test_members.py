@@ -9,7 +9,8 @@ import pytest
 
 from portico import Embedded
 from tests.e2e.servers import Origin
-from tests.e2e.stage import build_web, wait_until
+from tests.e2e.stage import build_web
+from tests.support.waiting import wait_until
 
 TEACHING_AGE = 6.0
 """Seconds. HAProxy hands its stick tables on once it knows that nobody has any for itself, 5 s after its start."""

@@ -15,8 +15,9 @@ from portico.errors import InvalidInput
 from portico.settings import ValidationSettings
 from tests.e2e.conftest import running_portico
 from tests.e2e.servers import Origin
-from tests.e2e.stage import Web, build_web, wait_until
+from tests.e2e.stage import Web, build_web
 from tests.support.server import find_program
+from tests.support.waiting import wait_until
 
 MONITOR: dict[str, Any] = {"type": "PING", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 2}
 ALLOWED = ValidationSettings(allow_ping_monitors=True)

@@ -12,7 +12,8 @@ import pytest
 
 from portico import Embedded
 from tests.e2e.servers import Origin
-from tests.e2e.stage import PATIENCE, Web, build_web
+from tests.e2e.stage import Web, build_web
+from tests.support.waiting import PATIENCE
 
 CLIENTS = 12
 

@@ -18,7 +18,8 @@ from portico import Embedded
 from portico.settings import HealthSettings
 from tests.e2e.conftest import running_portico
 from tests.e2e.servers import make_tls_context
-from tests.e2e.stage import Web, build_web, wait_until
+from tests.e2e.stage import Web, build_web
+from tests.support.waiting import PATIENCE, wait_until
 
 QUICK = HealthSettings(poll_seconds=0.2, lease_seconds=2.0)
 MONITOR = {"type": "TLS-HELLO", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
@@ -59,7 +60,7 @@ class _Greeted:
     ) -> None:
         """Stop it."""
         self._stopping.set()
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE):
             pass  # wakes it up
         self._thread.join(120)
         self._listening.close()

@@ -14,6 +14,7 @@ from portico.health.asking import Asker
 from portico.ports.amphora import Endpoint
 from portico.settings import HealthSettings
 from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
+from tests.support.waiting import wait_until
 
 QUICK = HealthSettings(poll_seconds=0.05, threads=2, misses=2)
 
@@ -79,12 +80,13 @@ def asker(host: Host) -> Iterator[Asker]:
 def ask_until(asker: Asker, endpoints: list[Endpoint], wanted: set[str]) -> dict[str, Statistics]:
     """Ask again until all of these have answered in the course of it."""
     found: dict[str, Statistics] = {}
-    for _ in range(600):
-        found |= asker.ask(endpoints)
-        if wanted <= found.keys():
-            return found
-        threading.Event().wait(QUICK.poll_seconds)
-    raise AssertionError(f"{wanted - found.keys()} never answered")
+
+    def all_answered() -> bool:
+        found.update(asker.ask(endpoints))
+        return wanted <= found.keys()
+
+    wait_until(all_answered, lambda: f"{wanted - found.keys()} answer", pause=QUICK.poll_seconds)
+    return found
 
 
 def amphorae(agent: str, count: int) -> list[Endpoint]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, cast
 
 import pytest
@@ -16,6 +15,7 @@ from portico.store.counters import read_listener_stats, read_load_balancer_stats
 from portico.store.database import Database
 from portico.store.subjects import Kind
 from tests.store.rows import counted, write
+from tests.support.waiting import wait_until
 from tests.worker.world import World
 
 every_database = pytest.mark.database("sqlite", "postgresql", "mariadb")
@@ -243,11 +243,12 @@ def test_who_does_not_answer_changes_nothing(world: World, manager: HealthManage
         manager.turn()
     assert len(statements) == 1, statements
     assert world.dump() == before
-    for _ in range(300):
+
+    def comes_back() -> bool:
         manager.turn()
-        if statuses(world, ids) == ONLINE:
-            return
-    raise AssertionError("the member never came back")
+        return statuses(world, ids) == ONLINE
+
+    wait_until(comes_back, "the member is back")
 
 
 @on_sqlite
@@ -317,10 +318,7 @@ def test_its_thread_outlives_an_outage_of_the_database(world: World, logged: lis
     try:
         database.wait_for_reads(5)
         database.is_out = False
-        for _ in range(1500):
-            if statuses(world, ids)["member"] == "ERROR":
-                break
-            database.wait_for_reads(1)
+        wait_until(lambda: statuses(world, ids)["member"] == "ERROR", "the member is in ERROR")
     finally:
         manager.stop()
     assert statuses(world, ids)["member"] == "ERROR"
@@ -340,11 +338,7 @@ class Outage(Database):
     def wait_for_reads(self, count: int) -> None:
         """Until somebody has tried to read so many times more."""
         target = self._reads + count
-        for _ in range(3000):
-            if self._reads >= target:
-                return
-            time.sleep(0.01)
-        raise AssertionError("nobody reads")
+        wait_until(lambda: self._reads >= target, "somebody reads")
 
     def read(self, work: Any) -> Any:
         """Read, or not."""

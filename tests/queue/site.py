@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -16,11 +15,11 @@ from portico.ports.notifier import Notifier
 from portico.settings import MessagingSettings
 from portico.store.requests import Requests
 from portico.worker.run_loop import RunLoop
+from tests.support.waiting import PATIENCE, wait_until
 from tests.worker.world import World
 
 NEVER = 3600.0
 """Seconds between two polls: more than a test may take, so that what is found was told."""
-_PATIENCE = 150.0
 
 
 class Site:
@@ -102,14 +101,6 @@ def _encode(body: bytes | dict[str, Any]) -> bytes:
     return json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(body)}).encode()
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for what others do."""
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {_PATIENCE:g} s: {what}"
-        time.sleep(0.02)
-
-
 def in_threads(count: int, work: Callable[[int], None]) -> list[BaseException]:
     """Call ``work`` with 0 to ``count - 1`` at once. Returns what it raised; fails where a call does not return."""
     errors: list[BaseException] = []
@@ -124,6 +115,6 @@ def in_threads(count: int, work: Callable[[int], None]) -> list[BaseException]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(_PATIENCE)
+        thread.join(PATIENCE)
         assert not thread.is_alive(), "a call hangs"
     return errors

@@ -9,10 +9,11 @@ import pytest
 
 from portico.resources import Operation
 from tests.queue.broker import messaging
-from tests.queue.site import Site, in_threads, wait_until
+from tests.queue.site import Site, in_threads
 from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.database("postgresql"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.database("postgresql")
 
 
 def test_a_broker_that_is_killed_under_load_costs_nothing_but_time(site: Site, rabbitmq: RabbitMQ) -> None:

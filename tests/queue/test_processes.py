@@ -21,9 +21,10 @@ from portico.settings import MessagingSettings, Settings
 from tests.cli.test_commands import _NOOP, _PORTICO, run
 from tests.cli.test_serve import await_active, await_answer
 from tests.queue.broker import messaging
-from tests.queue.site import NEVER, wait_until
+from tests.queue.site import NEVER
 from tests.support.ports import find_free_port
 from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import wait_until
 
 
 def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: RabbitMQ) -> None:

@@ -10,12 +10,11 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple, TypeAlias
 
 from tests.render.trees import Document
+from tests.support.waiting import PATIENCE
 
 Address: TypeAlias = tuple[str, int]
 Start: TypeAlias = Callable[[Document], list[Address]]
 """Runs a document's load balancer until the test ends; gives the addresses of its listeners, in order."""
-
-_TIMEOUT = 10
 
 
 class Response(NamedTuple):
@@ -32,7 +31,7 @@ def ask(address: Address, path: str = "/", *headers: str, method: str = "GET", e
     head = "\r\n".join([f"{method} {path} HTTP/1.1", *named, *headers, "Connection: close", "", ""])
     received = b""
     # A server that refuses may reset the connection, even while it is being made: what it said before counts.
-    with suppress(ConnectionResetError, BrokenPipeError), socket.create_connection(address, _TIMEOUT) as connection:
+    with suppress(ConnectionResetError, BrokenPipeError), socket.create_connection(address, PATIENCE) as connection:
         connection.sendall(head.encode())
         while chunk := connection.recv(65536):
             received += chunk
@@ -54,9 +53,9 @@ def member(name: str, heads: list[str] | None = None) -> Iterator[int]:
             yield port
         finally:
             stopping.set()
-            with socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT):
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE):
                 pass  # wakes it up
-            thread.join(_TIMEOUT)
+            thread.join(PATIENCE)
 
 
 def _serve(listening: socket.socket, name: str, heads: list[str] | None, stopping: threading.Event) -> None:
@@ -65,7 +64,7 @@ def _serve(listening: socket.socket, name: str, heads: list[str] | None, stoppin
         with connection, suppress(ConnectionResetError, BrokenPipeError, TimeoutError):  # whoever goes early may
             if stopping.is_set():
                 return
-            connection.settimeout(_TIMEOUT)
+            connection.settimeout(PATIENCE)
             head = b""
             while b"\r\n\r\n" not in head and (chunk := connection.recv(65536)):
                 head += chunk

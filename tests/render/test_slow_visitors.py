@@ -9,6 +9,7 @@ import pytest
 
 from tests.render.clients import Address, Start, ask, member
 from tests.render.trees import Document, http_listener
+from tests.support.waiting import PATIENCE
 
 _DRIPS = 150
 _PAUSE = 0.2
@@ -17,7 +18,7 @@ _PAUSE = 0.2
 def _drip(address: Address) -> bytes:
     """Send a head that never ends, a byte each 0.2 s for half a minute; what came back until it was cut off. Raises
     TimeoutError where it never was."""
-    with socket.create_connection(address, 10) as visitor:
+    with socket.create_connection(address, PATIENCE) as visitor:
         visitor.sendall(b"GET / HTTP/1.1\r\nX: ")
         visitor.settimeout(_PAUSE)
         for _ in range(_DRIPS):
@@ -57,6 +58,6 @@ def test_no_limit_is_no_limit(start: Start) -> None:
                 visitor.sendall(part)
                 with pytest.raises(TimeoutError):
                     visitor.recv(4096)
-            visitor.settimeout(10)
+            visitor.settimeout(PATIENCE)
             visitor.sendall(b"\r\n")
             assert visitor.recv(4096).startswith(b"HTTP/1.1 200 ")

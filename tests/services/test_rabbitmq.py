@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from tests.support.processes import describe, find_tagged, find_working_in
 from tests.support.reaper import RUN_VARIABLE
 from tests.support.services import Services
+from tests.support.waiting import wait_until
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,7 +77,8 @@ with start_run() as run, Services(run.directory) as services:
 
 def wait_until_gone(run_id: str, directory: Path) -> None:
     """Wait for the reaper, which nobody waits for where its run was killed."""
-    deadline = time.monotonic() + 120
-    while find_tagged(RUN_VARIABLE, run_id) or directory.exists():
-        assert time.monotonic() < deadline, describe(find_tagged(RUN_VARIABLE, run_id))
-        time.sleep(0.05)
+
+    def gone() -> bool:
+        return not find_tagged(RUN_VARIABLE, run_id) and not directory.exists()
+
+    wait_until(gone, lambda: f"nothing is left in {directory} nor of {describe(find_tagged(RUN_VARIABLE, run_id))}")

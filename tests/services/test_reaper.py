@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import find_tagged
 from tests.support.reaper import RUN_VARIABLE
+from tests.support.waiting import wait_until
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,14 +55,6 @@ def start_pytest(tmp_path: Path, then: str) -> tuple[subprocess.Popen[str], Path
         text=True,
     )
     return process, told
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Return as soon as the condition holds; fail after half a minute, which nothing here takes by far."""
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.02)
 
 
 def read_told(told: Path) -> tuple[str, Path]:

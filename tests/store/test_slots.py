@@ -17,6 +17,7 @@ from portico.store.database import Database
 from portico.store.priorities import Priority
 from portico.store.slots import Slots, SlotUse
 from tests.store.rows import at_once, rows, write
+from tests.support.waiting import wait_until
 
 LIMITS = {"operations": 3, "amphora_builds": 2, "failovers": 1}
 BUILDS = "amphora_builds"
@@ -150,10 +151,7 @@ def test_a_renewed_slot_is_kept(owners: list[Slots], database: Database) -> None
 
 def _await_waiters(database: Database, count: int) -> None:
     """Wait until so many are in line: they say that they wait a moment before."""
-    deadline = time.monotonic() + 120
-    while (found := len(rows(database, SlotWaiter))) != count:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.01)
+    wait_until(lambda: len(rows(database, SlotWaiter)) == count, f"{count} are in line")
 
 
 def _enter_in_turn(owners: list[Slots], arrivals: list[tuple[str, int]], database: Database) -> list[str]:

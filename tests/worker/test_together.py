@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from portico.store.slots import Slots
 from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle
+from tests.support.waiting import wait_until
 from tests.worker.held_amphorae import HeldAmphorae
 from tests.worker.world import World
 
@@ -123,11 +123,7 @@ def test_a_run_loop_finds_what_is_queued_without_being_told(world: World) -> Non
     try:
         ids = world.describe()
         operation_id = world.ask("create", "load_balancer", ids["load_balancer"]).operation_id
-        for _ in range(2400):
-            seen = world.notifier.generation()
-            if world.operation(operation_id)["state"] == "SUCCEEDED":
-                break
-            world.notifier.wait(seen, 0.05)
+        wait_until(lambda: world.operation(operation_id)["state"] == "SUCCEEDED", "it is done")
     finally:
         assert loop.stop() is True
     assert world.status("load_balancer", ids["load_balancer"]) == "ACTIVE"
@@ -155,7 +151,6 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
             super().run_claimed(claim, taken_at)
 
     with World(database_url, threads=1) as world:
-        services = world.worker.services
         worker = Stumbling(
             world.settings,
             database=world.database,
@@ -169,11 +164,7 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
         first = world.requests.create("load_balancer")
         assert stumbled.wait(120)
         accepted = world.requests.create("load_balancer")
-        for _ in range(2400):
-            seen = services.notifier.generation()
-            if world.operation(accepted.operation_id)["state"] == "SUCCEEDED":
-                break
-            services.notifier.wait(seen, 0.05)
+        wait_until(lambda: world.operation(accepted.operation_id)["state"] == "SUCCEEDED", "it is done")
         assert loop.stop() is True
         worker.close()
         assert world.status("load_balancer", accepted.object_id) == "ACTIVE"
@@ -405,10 +396,7 @@ def test_waiting_for_a_slot_is_no_attempt(world: World) -> None:
     with ThreadPoolExecutor(1) as pool:
         with slots.hold("operations", Priority.USER):
             run = pool.submit(world.worker.run_pending)
-            deadline = time.monotonic() + 120
-            while not any(use.waiting for use in slots.usage()):
-                assert time.monotonic() < deadline, "nobody waits"
-                time.sleep(0.01)
+            wait_until(lambda: any(use.waiting for use in slots.usage()), "the run waits")
             operation = world.operation(accepted.operation_id)
             assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
         slots.release_idle()

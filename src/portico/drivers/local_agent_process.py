@@ -123,8 +123,9 @@ def ensure_local_agent(
         try:
             url = _await_ready(home, settings, client, pid, start_seconds)
         except BaseException:
-            os.kill(pid, signal.SIGKILL)  # this process's own child, not yet waited for: the id is still its
-            os.waitpid(pid, 0)
+            if not _has_ended(pid):
+                os.kill(pid, signal.SIGKILL)  # this process's own child, not yet waited for: the id is still its
+            _reap(pid, 0)
             raise
     return LocalAgent(url, pid, home, started=True, allows_ping=allow_ping)
 
@@ -133,7 +134,7 @@ def _await_ready(home: Path, settings: AmphoraSettings, client: AgentClient, pid
     """The URL of the agent that was started as ``pid``, once it answers."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        ended = _has_ended(pid)
         ready = _read_ready(home, settings)
         if ready is not None and ready.pid == pid and _answers(client, ready.url):
             return ready.url
@@ -205,11 +206,19 @@ def _is_agent(pid: int, home: Path) -> bool:
     return b"portico_agent" in words and str(home.absolute()).encode() in words
 
 
-def _reap(pid: int) -> None:
+def _has_ended(pid: int) -> bool:
+    """Whether this process's own child has ended; its id stays its until it is reaped."""
     try:
-        os.waitpid(pid, os.WNOHANG)
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
-        return  # not this process's child: init reaps it
+        return True  # this process ignores SIGCHLD: of a child that has ended, nothing is left
+
+
+def _reap(pid: int, options: int = os.WNOHANG) -> None:
+    try:
+        os.waitpid(pid, options)
+    except ChildProcessError:
+        return  # not this process's child, which init reaps; or one of which nothing is left
 
 
 def _read_tail(log: Path) -> str:

@@ -1,0 +1,43 @@
+"""What whoever starts the agent ignores or blocks reaches neither its supervisor nor HAProxy."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+from tests.agent.bundles import Recipe
+from tests.agent.origins import fetch
+from tests.agent.rig import AgentRig, is_alive
+from tests.support.waiting import wait_until
+
+
+def masks(pid: int) -> dict[str, str]:
+    """Which signals the process blocks and ignores."""
+    return dict(re.findall(r"^(SigBlk|SigIgn):\s+(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
+
+
+def test_haproxy_has_the_signals_that_it_always_has(agent: AgentRig, recipe: Recipe) -> None:
+    """Started by somebody who ignores and blocks every signal, agent, supervisor and HAProxy have the masks that they
+    have otherwise, HAProxy's end is noticed, and what it refuses is refused."""
+    agent.ensure()
+    agent.push(recipe.at(1))
+
+    def all_masks() -> list[dict[str, str]]:
+        return [masks(pid) for pid in (agent.pid, agent.supervisor_pid(), agent.haproxy_pid())]
+
+    usual, supervisor = all_masks(), agent.supervisor_pid()
+    agent.end()
+    os.kill(supervisor, signal.SIGTERM)
+    wait_until(lambda: not is_alive(supervisor), "the supervisor ends")
+    agent.wrapper = ["env", "--ignore-signal", "--block-signal"]
+    agent.start()
+    wait_until(lambda: agent.state().pid is not None, "HAProxy runs")
+    assert fetch(recipe.port)[0] == 200
+    assert all_masks() == usual
+
+    os.kill(agent.haproxy_pid(), signal.SIGKILL)
+    wait_until(lambda: agent.state().restarts == 1, "another HAProxy runs")
+    assert agent.try_push(recipe.but(extra=("acl nonsense path -m reg -- (",)).at(2)).status_code == 422
+    assert agent.end(signal.SIGINT) == 0

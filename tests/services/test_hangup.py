@@ -1,0 +1,48 @@
+"""A test run that ``nohup`` started outlives its terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.terminal import in_terminal
+from tests.support.waiting import PATIENCE, wait_until
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+# Its child is as the servers of tests are: it knows nothing of nohup.
+_TEST = """
+import subprocess, sys, time, pathlib
+
+def test_patient():
+    with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1) as child:
+        child.stdout.readline()
+        pathlib.Path({told!r}).touch()
+        while not pathlib.Path({go_on!r}).exists():
+            time.sleep(0.02)
+        child.communicate(b"end\\n")
+        assert child.returncode == 0
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_run_by_nohup_goes_on_when_its_terminal_closes(tmp_path: Path, processes: str) -> None:
+    """Neither pytest nor the processes that it shares the work with are hung up, nor what their tests have started."""
+    told, go_on, test = tmp_path / "told", tmp_path / "go on", tmp_path / "test_patient.py"
+    test.write_text(_TEST.format(told=str(told), go_on=str(go_on)))
+    command = ["nohup", sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
+    command += ["--rootdir", str(_ROOT), "-p", "tests.conftest", "--numprocesses", processes, str(test)]
+    script = f'cd {_ROOT} && "$@" >{tmp_path}/said 2>&1; exit'
+    # The shell goes with its terminal, what it has started does not.
+    with in_terminal(["/bin/sh", "-c", script, "sh", *command], {"PYTHONPATH": str(_ROOT)}) as (shell, terminal):
+        wait_until(lambda: told.exists() or shell.poll() is not None, "the test runs")
+        assert told.exists(), (tmp_path / "said").read_text()
+        os.close(terminal)
+        shell.wait(PATIENCE)
+    go_on.touch()
+
+    wait_until(lambda: " in " in (tmp_path / "said").read_text(), "the run ends")
+    assert "1 passed" in (tmp_path / "said").read_text()
