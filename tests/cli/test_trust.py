@@ -55,11 +55,12 @@ def test_a_data_directory_that_somebody_else_made_is_refused(of_a_stranger: Path
     assert not (of_a_stranger / "up.lock").exists()
 
 
-@pytest.mark.parametrize("place", [".", "certificates", "agent", "certificates/ca.key"])
+@pytest.mark.parametrize("place", [".", "certificates", "agent", "certificates/ca.key", "portico.db"])
 def test_a_data_directory_that_others_can_write_is_refused(tmp_path: Path, place: str) -> None:
     """Itself, or one of those in it; and what is in there."""
     LocalCertificateAuthority(tmp_path / "certificates")
     (tmp_path / "agent").mkdir()
+    (tmp_path / "portico.db").touch()
     (tmp_path / place).chmod(0o777)
     line = refusal("up", "--data-dir", tmp_path, "--port", "0")
     assert f"{tmp_path / place} can be written by others (mode 0777)" in line
