@@ -20,9 +20,10 @@ from portico_agent.ping import PingNotPossible, prepare_ping
 from portico_agent.pusher import Pusher
 from portico_agent.settings import AgentSettings
 from portico_agent.supervisor_client import SOCKET_NAME, SupervisorClient
-from portico_agent.tls import Certificates, CertificatesUnusable
+from portico_agent.tls import Certificates
 from portico_agent.unix_socket import connect_unix
 from portico_files import make_private_directory
+from portico_files.certificates import CertificatesUnusable
 
 THREADS = 16
 """Amphorae that are worked on at the same time."""

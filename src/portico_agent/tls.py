@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from portico_files import Untrusted, check_key_file, check_trusted_file
-
-
-class CertificatesUnusable(Exception):
-    """A file is missing, cannot be read, is not what it should be, or others had access to it; the message names it."""
+from portico_files.certificates import Contents, load_certificates, read_certificates
 
 
 class Certificates:
@@ -24,48 +20,18 @@ class Certificates:
 
     def __init__(self, ca: Path, certificate: Path, key: Path) -> None:
         self._files = (ca, certificate, key)
-        self._loaded: tuple[bytes, ...] | None = None
+        self._loaded: Contents | None = None
 
     def load(self) -> ssl.SSLContext:
         """TLS 1.3 only, and only for clients with a certificate of the authority. Raises CertificatesUnusable."""
-        ca, certificate, key = self._files
-        contents = self._read()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_REQUIRED
-        try:
-            context.load_verify_locations(cafile=ca)
-        except ssl.SSLError as exc:
-            raise CertificatesUnusable(f"{ca} holds no certificate in PEM: {exc}") from exc
-        try:
-            context.load_cert_chain(certificate, key)
-        except ssl.SSLError as exc:
-            raise CertificatesUnusable(f"{certificate} and {key} are no certificate and its key in PEM: {exc}") from exc
-        self._loaded = contents
+        self._loaded = load_certificates(context, *self._files)
         return context
 
     def have_changed(self) -> bool:
         """Whether the files differ from what was loaded. Raises CertificatesUnusable."""
-        return self._read() != self._loaded
-
-    def _read(self) -> tuple[bytes, ...]:
-        # Whose authority this is commands the agent. And ssl's own errors do not say which of the files they are about.
-        ca, certificate, key = self._files
-        return (
-            _read(ca, check_trusted_file),
-            _read(certificate, check_trusted_file),
-            _read(key, check_key_file),
-        )
-
-
-def _read(file: Path, check: Callable[[Path], None]) -> bytes:
-    try:
-        check(file)
-        return file.read_bytes()
-    except Untrusted as exc:
-        raise CertificatesUnusable(str(exc)) from exc
-    except OSError as exc:
-        raise CertificatesUnusable(f"{file}: {exc.strerror}") from exc
+        return read_certificates(*self._files) != self._loaded
 
 
 def is_made_out_to(certificate: Mapping[str, object], name: str) -> bool:

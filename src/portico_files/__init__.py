@@ -1,7 +1,8 @@
 """Whom a program may trust with its files: the one rule by which Portico and its agent judge them, as ssh does.
 
-Belongs here: looking at owners and modes, making directories that are one user's own. Does not: what is in the files,
-any import beyond the standard library. Controller and agent both import this package; it knows neither. I/O: the file
+Belongs here: looking at owners and modes, making directories that are one user's own, loading the certificates of
+programs by that rule (``portico_files.certificates``). Does not: what is in any other file, any import beyond the
+standard library. Controller and agent both import this package; it knows neither. I/O: the file
 system.
 """
 

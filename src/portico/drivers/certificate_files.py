@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from portico.errors import DriverError
-from portico_files import Untrusted, check_key_file, check_trusted_file
-
-if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+from portico_files.certificates import CertificatesUnusable, load_certificates
 
 Stamp = tuple[tuple[int, int, int], ...]
 """What changes when a file does."""
@@ -43,9 +38,10 @@ class CertificateFiles:
     def stamp(self) -> Stamp:
         """Tells whether a file was changed since. Raises DriverError for one that is missing."""
         try:
-            stats = [file.stat() for file in self._all()]
+            stats = [file.stat() for file in (self.authority, self.certificate, self.key)]
         except OSError as error:
-            raise _unusable(Path(error.filename), error) from error
+            remedy = f"; {_REMEDY}" if isinstance(error, FileNotFoundError) else ""
+            raise DriverError(f"{error.filename}: {error.strerror}{remedy}") from error
         return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
 
     def make_context(self) -> ssl.SSLContext:
@@ -55,24 +51,13 @@ class CertificateFiles:
             DriverError: a file is missing, cannot be read, is not what it should be, or others could have changed it,
                 or read the key; it is named.
         """
-        # ssl's own errors do not say which of the files they are about.
-        for file in self._all():
-            _examine_file(file, check_key_file if file == self.key else check_trusted_file)
         # Made bare and not by create_default_context(), which adds the system's authorities and obeys SSLKEYLOGFILE.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
         try:
-            context.load_verify_locations(self.authority)
-        except ssl.SSLError as error:
-            raise DriverError(f"{self.authority} holds no certificate in PEM: {error}") from error
-        try:
-            context.load_cert_chain(self.certificate, self.key)
-        except ssl.SSLError as error:
-            if error.reason == "KEY_VALUES_MISMATCH":
-                raise DriverError(f"{self.key} is not the key of {self.certificate}") from error
-            raise DriverError(
-                f"{self.certificate} and {self.key} hold no certificate and key in PEM: {error}"
-            ) from error
+            load_certificates(context, self.authority, self.certificate, self.key)
+        except CertificatesUnusable as error:
+            remedy = f"; {_REMEDY}" if error.is_missing else ""
+            raise DriverError(f"{error}{remedy}") from error
         return context
 
     def examine(self, name: str, now: datetime) -> datetime:
@@ -88,6 +73,8 @@ class CertificateFiles:
         """
         from cryptography import x509  # noqa: PLC0415 - workers and APIs do without
 
+        from portico.drivers.local_ca import is_signed_by  # noqa: PLC0415
+
         self.make_context()
         authorities = x509.load_pem_x509_certificates(self.authority.read_bytes())
         own = x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]
@@ -101,34 +88,6 @@ class CertificateFiles:
         names = [part.value for part in own.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
         if names != [name]:
             raise DriverError(f"{self.certificate} is made out to {names}, not to {name} (amphora.controller_name)")
-        if not any(_is_signed_by(own, authority) for authority in authorities):
+        if not any(is_signed_by(own, authority) for authority in authorities):
             raise DriverError(f"{self.certificate} is not signed by an authority in {self.authority}")
         return min(certificate.not_valid_after_utc for certificate in (own, *authorities))
-
-    def _all(self) -> tuple[Path, Path, Path]:
-        return self.authority, self.certificate, self.key
-
-
-def _is_signed_by(certificate: Certificate, authority: Certificate) -> bool:
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
-
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
-
-
-def _examine_file(file: Path, check: Callable[[Path], None]) -> None:
-    try:
-        check(file)
-        file.read_bytes()
-    except OSError as error:
-        raise _unusable(file, error) from error
-
-
-def _unusable(file: Path, error: OSError) -> DriverError:
-    if isinstance(error, Untrusted):
-        return DriverError(str(error))
-    remedy = f"; {_REMEDY}" if isinstance(error, FileNotFoundError) else ""
-    return DriverError(f"{file}: {error.strerror}{remedy}")

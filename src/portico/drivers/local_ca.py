@@ -94,11 +94,7 @@ class LocalCertificateAuthority:
 
     def has_issued(self, certificate: x509.Certificate) -> bool:
         """Whether the certificate carries this authority's signature."""
-        try:
-            certificate.verify_directly_issued_by(self._certificate)
-        except (ValueError, InvalidSignature):
-            return False
-        return True
+        return is_signed_by(certificate, self._certificate)
 
     def _load_or_make(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         certificate_path, key_path = self._directory / "ca.pem", self._directory / "ca.key"
@@ -116,6 +112,15 @@ class LocalCertificateAuthority:
         if certificate.public_key() != key.public_key():
             raise DriverError(f"{key_path} is not the key of {certificate_path}")
         return certificate, key
+
+
+def is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whether the certificate carries the authority's signature."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):  # TypeError: a key of another kind
+        return False
+    return True
 
 
 def ensure_local_certificates(
