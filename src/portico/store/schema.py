@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,12 @@ def upgrade(url: str, revision: str = "head") -> None:
         StoreUnavailable: it could not be reached.
         StoreError: it refused, or was brought further than that by a newer version of Portico.
     """
+    found = current_revision(url)
+    _require_known(url, found)
+    if revision in ("head", found) and found == head_revision():
+        return  # the usual case, at every start
     from alembic import command  # noqa: PLC0415 - see above
 
-    _require_known(url, current_revision(url))
     _run(url, lambda config: command.upgrade(config, revision))
 
 
@@ -117,9 +121,10 @@ def _require_known(url: str, revision: str | None) -> None:
         )
 
 
-def _known_revisions() -> set[str]:
+@cache
+def _known_revisions() -> frozenset[str]:
     """Files of migrations begin with theirs."""
-    return {path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")}
+    return frozenset(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
 def differences(url: str) -> list[Any]:
