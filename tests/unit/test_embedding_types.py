@@ -7,8 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from portico.bootstrap.embedded import SettingsGroups
-from portico.settings import Settings
+from portico.settings import Settings, SettingsGroups
 
 _RIGHT = """\
 from portico import open_embedded

@@ -16,6 +16,7 @@ from portico.settings import (
     KeystoneSettings,
     LimitSettings,
     Settings,
+    SettingsGroups,
     WorkerSettings,
 )
 
@@ -177,7 +178,7 @@ def test_an_argument_wins_over_the_environment_and_that_over_the_file(
     file.write_text("[worker]\nretry_seconds = 0.25\n" + (f"threads = {file_says}\n" if file_says else ""))
     if environment_says:
         monkeypatch.setenv("PORTICO_WORKER__THREADS", str(environment_says))
-    groups = {"worker": WorkerSettings(threads=argument_says)} if argument_says else {}
+    groups: SettingsGroups = {"worker": WorkerSettings(threads=argument_says)} if argument_says else {}
 
     worker = Settings.read(file, **groups).worker
 

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from portico.bootstrap.health import build_health_client
 from portico.bootstrap.worker import build_worker
@@ -16,44 +16,13 @@ from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import ensure_local_certificates
 from portico.errors import InvalidSettings, SettingFault
 from portico.health import HealthManager
-from portico.settings import (
-    AmphoraSettings,
-    ApiSettings,
-    ComputeSettings,
-    DatabaseSettings,
-    HealthSettings,
-    KeystoneSettings,
-    LimitSettings,
-    MessagingSettings,
-    NetworkSettings,
-    QuotaSettings,
-    Settings,
-    ValidationSettings,
-    WorkerSettings,
-)
+from portico.settings import Settings, SettingsGroups
 from portico.store.catalog import Catalog
 from portico.store.requests import Requests
 from portico.store.schema import upgrade
 from portico.worker import ControllerWorker
 from portico.worker.flow_engine import TaskEvent
 from portico_files import make_private_directory
-
-
-class SettingsGroups(TypedDict, total=False):
-    """The groups of ``Settings``, for ``open_embedded``."""
-
-    database: DatabaseSettings
-    worker: WorkerSettings
-    messaging: MessagingSettings
-    limits: LimitSettings
-    validation: ValidationSettings
-    network: NetworkSettings
-    compute: ComputeSettings
-    amphora: AmphoraSettings
-    health: HealthSettings
-    api: ApiSettings
-    keystone: KeystoneSettings | None
-    quotas: QuotaSettings
 
 
 @dataclass

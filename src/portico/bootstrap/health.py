@@ -7,9 +7,7 @@ from portico.drivers.agent_client import AgentClient
 from portico.drivers.amphora_agent import AgentAmphorae
 from portico.errors import InvalidInput
 from portico.health import HealthManager
-from portico.settings import (
-    Settings,
-)
+from portico.settings import Settings
 from portico.store.database import Database
 
 
@@ -28,7 +26,7 @@ def build_health_manager(settings: Settings, database: Database, client: AgentCl
         DriverError: certificates are missing or wrong.
         InvalidInput: the amphorae are no-op ones: they live in the memory of one worker, and no agent can be asked.
     """
-    if "noop" in (settings.compute.driver, settings.amphora.driver):
+    if not settings.has_agents:
         raise InvalidInput("amphora.driver", "noop amphorae live in their worker's memory: there is nobody to ask")
     log_plainly()
     client.load_certificates()

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from portico.drivers.network_loopback import LoopbackNetwork
 from portico.drivers.network_noop import NoopNetwork
 from portico.ports.network import Network
-from portico.settings import (
-    Settings,
-)
+from portico.settings import Settings
 
 _NETWORKS: dict[str, Callable[[Settings], Network]] = {
     "loopback": lambda settings: LoopbackNetwork(settings.network.vip_range),

@@ -6,9 +6,7 @@ import warnings
 
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.ports.notifier import Notifier
-from portico.settings import (
-    Settings,
-)
+from portico.settings import Settings
 
 
 def build_notifier(settings: Settings) -> Notifier:
@@ -21,8 +19,7 @@ def build_notifier(settings: Settings) -> Notifier:
     if not settings.messaging.url.get_secret_value():
         return InProcessNotifier()
     # Importing it takes a second, which is not for those who need no broker. Its own dependencies warn of each other.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         from portico.drivers.messaging_notifier import MessagingNotifier  # noqa: PLC0415
     return MessagingNotifier(settings.messaging)
 
@@ -34,7 +31,6 @@ def try_broker(settings: Settings) -> None:
         DriverUnavailable: it cannot be reached, or refuses.
         InvalidInput: ``messaging.url`` is no such URL.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):  # as above
         from portico.drivers import messaging_notifier  # noqa: PLC0415
     messaging_notifier.try_broker(settings.messaging)

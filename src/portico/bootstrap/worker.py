@@ -12,9 +12,7 @@ from portico.drivers.compute_local import LocalCompute
 from portico.drivers.compute_noop import NoopCompute
 from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
-from portico.settings import (
-    Settings,
-)
+from portico.settings import Settings
 from portico.store.database import Database
 from portico.worker import ControllerWorker
 from portico.worker.flow_engine import TaskEvent
@@ -50,7 +48,7 @@ def build_worker(
 
 
 def _build_drivers(settings: Settings, client: AgentClient | None) -> tuple[Compute, Amphorae]:
-    if "noop" in (settings.compute.driver, settings.amphora.driver):
+    if not settings.has_agents:
         compute = NoopCompute()
         return compute, NoopAmphorae(compute)
     client = client or AgentClient(settings.amphora)

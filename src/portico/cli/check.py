@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,23 +50,19 @@ def _report(part: str, check: Callable[[Settings], str], settings: Settings) -> 
 
 def _in_time(work: Callable[[], str]) -> str:
     """What ``work`` returns or raises; where it takes too long, it ends with this process."""
-    results: list[str] = []
-    errors: list[Exception] = []
+    outcome: Future[str] = Future()
 
     def run() -> None:
         try:
-            results.append(work())
+            outcome.set_result(work())
         except Exception as error:  # noqa: BLE001 - it is raised again, where it is waited for
-            errors.append(error)
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(LONGEST_SECONDS)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise DriverUnavailable(f"no answer in {LONGEST_SECONDS:g} s")
-    return results[0]
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return outcome.result(LONGEST_SECONDS)
+    except TimeoutError:
+        raise DriverUnavailable(f"no answer in {LONGEST_SECONDS:g} s") from None
 
 
 def _check_database(settings: Settings) -> str:
@@ -101,7 +98,7 @@ def _check_agent(settings: Settings) -> str:
 
 
 def _need_agents(settings: Settings) -> None:
-    if "noop" in (settings.compute.driver, settings.amphora.driver):
+    if not settings.has_agents:
         raise _NotUsed("amphora.driver or compute.driver is noop")
 
 

@@ -17,7 +17,7 @@ def read_settings(config: Path | None) -> Settings:
     try:
         return Settings.read(config)
     except InvalidSettings as error:
-        fail_all([str(fault) for fault in error.faults])
+        fail_settings(error)
 
 
 def fail(reason: str) -> NoReturn:
@@ -26,8 +26,8 @@ def fail(reason: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def fail_all(reasons: list[str]) -> NoReturn:
-    """End the command with status 1 and a line on standard error for each reason."""
-    for reason in reasons[:-1]:
-        typer.echo(f"Error: {reason}", err=True)
-    fail(reasons[-1])
+def fail_settings(error: InvalidSettings) -> NoReturn:
+    """End the command with status 1 and a line on standard error for each fault."""
+    for fault in error.faults:
+        typer.echo(f"Error: {fault}", err=True)
+    raise typer.Exit(1)

@@ -13,7 +13,7 @@ import structlog
 from portico.api import create_app
 from portico.bootstrap.embedded import Embedded, open_embedded
 from portico.bootstrap.logs import log_plainly
-from portico.cli.configuration import fail, fail_all, read_settings
+from portico.cli.configuration import fail, fail_settings, read_settings
 from portico.cli.data_directory import hold_directory
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.notice import count, say, welcome
@@ -45,7 +45,7 @@ def _open(directory: Path, haproxy: Path | None) -> Embedded:
     try:
         return open_embedded(directory, haproxy=haproxy)
     except InvalidSettings as error:
-        fail_all([str(fault) for fault in error.faults])
+        fail_settings(error)
     except (PorticoError, OSError) as error:
         fail(f"Portico cannot start in {directory}: {error}")
 

@@ -19,7 +19,7 @@ from portico.settings.groups import (
     ValidationSettings,
     WorkerSettings,
 )
-from portico.settings.settings import Settings
+from portico.settings.settings import Settings, SettingsGroups
 
 __all__ = [
     "AmphoraSettings",
@@ -33,6 +33,7 @@ __all__ = [
     "NetworkSettings",
     "QuotaSettings",
     "Settings",
+    "SettingsGroups",
     "ValidationSettings",
     "WorkerSettings",
 ]

@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ def read_environment(groups: Groups, environment: Mapping[str, str]) -> tuple[Va
         if not variable.startswith(PREFIX):
             continue
         if variable not in known:
-            meant = difflib.get_close_matches(variable, known, 1)
-            faults.append(SettingFault(_ENVIRONMENT, variable, _unknown(meant[0] if meant else "")))
+            faults.append(SettingFault(_ENVIRONMENT, variable, _unknown(_nearest(variable, known))))
             continue
         group, name = known[variable]
         is_list = typing.get_origin(groups[group].model_fields[name].annotation) is tuple
@@ -122,8 +121,11 @@ def _find_nearest(path: tuple[str, ...], groups: Groups) -> str:
     elsewhere = [setting for setting in known if setting.partition(".")[2] == path[-1]]
     if path[-1] not in groups and len(elsewhere) == 1:
         return elsewhere[0]  # the right name in another group, or in none
-    near = difflib.get_close_matches(".".join(path), known if len(path) > 1 else groups, 1)
-    return near[0] if near else ""
+    return _nearest(".".join(path), known if len(path) > 1 else groups)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, list(known), 1)), "")
 
 
 def _find_line(text: str, path: tuple[str, ...]) -> int | None:

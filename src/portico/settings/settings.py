@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypedDict, Unpack
 
 from pydantic import ValidationError, model_validator
 
@@ -25,6 +25,23 @@ from portico.settings.groups import (
     WorkerSettings,
 )
 from portico.settings.reading import explain, find_groups, merge, read_environment, read_toml
+
+
+class SettingsGroups(TypedDict, total=False):
+    """The groups of ``Settings``, as arguments."""
+
+    database: DatabaseSettings
+    worker: WorkerSettings
+    messaging: MessagingSettings
+    limits: LimitSettings
+    validation: ValidationSettings
+    network: NetworkSettings
+    compute: ComputeSettings
+    amphora: AmphoraSettings
+    health: HealthSettings
+    api: ApiSettings
+    keystone: KeystoneSettings | None
+    quotas: QuotaSettings
 
 
 class Settings(Group):
@@ -53,8 +70,13 @@ class Settings(Group):
             raise ValueError("api.auth is 'keystone': keystone.auth_url, .username and .password are needed")
         return self
 
+    @property
+    def has_agents(self) -> bool:
+        """Whether amphorae are carried by agents; no-op ones live in the memory of their worker."""
+        return "noop" not in (self.compute.driver, self.amphora.driver)
+
     @classmethod
-    def read(cls, file: Path | None = None, **groups: Any) -> Settings:
+    def read(cls, file: Path | None = None, **groups: Unpack[SettingsGroups]) -> Settings:
         """What holds, value by value: the environment before the file, the file before the defaults.
 
         Args:
