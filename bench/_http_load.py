@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench._processes import cpu_seconds
 
 _PORTICO = [sys.executable, "-c", "from portico.cli import main; main()"]
 _START_SECONDS = 30.0
@@ -40,8 +41,7 @@ class ApiProcess:
 
     def cpu_seconds(self) -> float:
         """What the process has used so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench._http_load import ApiProcess, serve
+from bench._processes import memory
 from portico.cli.stop_signals import reset_signals
 from portico.store.schema import upgrade
 from tests.support.long_bodies import LONGEST, fill
@@ -48,12 +49,6 @@ def ask(api: ApiProcess, method: str, path: str, body: bytes) -> tuple[int, Any]
     text = answer.read()
     client.close()
     return answer.status, json.loads(text) if text else None
-
-
-def memory(pid: int, field: str) -> int:
-    """VmRSS or VmHWM, in bytes."""
-    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(field)]
-    return int(line.split()[1]) * 1024
 
 
 def measure(api: ApiProcess, method: str, path: str, body: bytes) -> Cost:

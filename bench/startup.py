@@ -17,14 +17,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench._processes import cpu_seconds, memory
 from portico.cli.stop_signals import reset_signals
 
 _PORTICO = "from portico.cli import main; main()"
 _NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -44,29 +45,22 @@ class Command:
     serves: str | None = None
 
 
-def cpu_and_memory(pid: int) -> tuple[float, float]:
-    """CPU seconds so far, and resident megabytes."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return (int(fields[11]) + int(fields[12])) / _TICKS, pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
 def start(command: Command, *, count: bool) -> Cost:
     """Start it once. ``count``: count modules, which makes it slower."""
     options = ["-X", "importtime"] if count else []
-    with subprocess.Popen(
-        [sys.executable, *options, "-c", _PORTICO, *command.words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    words = [sys.executable, *options, "-c", _PORTICO, *command.words]
+    with (
+        subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
+        ExitStack() as ending,
+    ):
+        ending.callback(process.kill)  # which does nothing where it has ended
         if process.stderr is None:
             raise AssertionError("a pipe was asked for")
         modules, served = 0, None
         for line in process.stderr:
             modules += line.startswith("import time:") and not line.endswith("imported package\n")
             if command.serves and command.serves in line:
-                served = cpu_and_memory(process.pid)
+                served = cpu_seconds(process.pid), memory(process.pid, "VmRSS") / 1e6
                 process.send_signal(signal.SIGTERM)
                 break
         rest = process.stderr.read()
@@ -74,9 +68,8 @@ def start(command: Command, *, count: bool) -> Cost:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or (command.serves and not served):
         raise SystemExit(f"{' '.join(command.words)} ended with status {process.returncode}: {rest[-2000:]}")
-    whole = (usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3)
-    cpu_seconds, megabytes = served or whole
-    return Cost(cpu_seconds, modules, megabytes)
+    spent, megabytes = served or (usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3)
+    return Cost(spent, modules, megabytes)
 
 
 def main() -> None:
