@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -120,11 +119,11 @@ def _check_broker(settings: Settings) -> str:
 
 
 def _check_api(settings: Settings) -> str:
+    from portico.cli.listening import open_listening  # noqa: PLC0415
+
     api = settings.api
     try:
-        [family, _, _, _, address], *_ = socket.getaddrinfo(api.host, 0, type=socket.SOCK_STREAM)
-        with socket.create_server(address[:2], family=family):
-            pass
+        open_listening(api.host, 0).close()
     except (OSError, UnicodeError) as error:
         raise DriverUnavailable(f"api.host: {api.host} cannot be listened at: {error}") from error
     return f"{api.host}, port {api.port}"

@@ -31,14 +31,19 @@ def listen(host: str, port: int, remedy: str) -> socket.socket:
         remedy: what whoever reads the line may change, for example ``--port``.
     """
     try:
-        [family, _, _, _, address], *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        listening = socket.create_server(address[:2], family=family, backlog=2048)
+        listening = open_listening(host, port)
     except (OSError, UnicodeError) as error:
         fail(f"cannot listen on {host}, port {port}: {_explain(error)}; choose another {remedy}")
     # Connections inherit it. asyncio sets it only where it made the socket; without it, the end of an answer waits for
     # the client to acknowledge its beginning: 40 ms.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def open_listening(host: str, port: int) -> socket.socket:
+    """The same. Raises OSError, or UnicodeError where the host's name cannot be one."""
+    [family, _, _, _, address], *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return socket.create_server(address[:2], family=family, backlog=2048)
 
 
 def _explain(error: OSError | UnicodeError) -> str:

@@ -69,7 +69,7 @@ def check_new_listener(
     ``check_listener``'s."""
     ports = select(Listener.protocol_port, Listener.protocol).where(Listener.load_balancer_id == load_balancer_id)
     listeners = connection.execute(ports).all()
-    _check_count("load balancer", "listeners", len(listeners), settings)
+    _check_count("load balancer", "listeners", len(listeners), settings.max_listeners, "max_listeners")
     for port, protocol in listeners:
         is_shared = protocol != values["protocol"] and (protocol in _UDP or values["protocol"] in _UDP)
         if port == values["protocol_port"] and not is_shared:
@@ -164,22 +164,22 @@ def check_pool_unused(connection: Connection, pool_id: str) -> None:
 def check_pool_count(connection: Connection, load_balancer_id: str, settings: ValidationSettings) -> None:
     """One more pool: a load balancer has at most ``max_pools``."""
     counted = select(func.count()).where(Pool.load_balancer_id == load_balancer_id)
-    _check_count("load balancer", "pools", connection.execute(counted).scalar_one(), settings)
+    count = connection.execute(counted).scalar_one()
+    _check_count("load balancer", "pools", count, settings.max_pools, "max_pools")
 
 
 def check_member_count(connection: Connection, load_balancer_id: str, settings: ValidationSettings) -> None:
     """One more member: a load balancer has at most ``max_members``."""
-    _check_count("load balancer", "members", count_members(connection, load_balancer_id), settings)
+    count = count_members(connection, load_balancer_id)
+    _check_count("load balancer", "members", count, settings.max_members, "max_members")
 
 
 def check_policy_count(count: int, settings: ValidationSettings) -> None:
     """One more policy: a listener has at most ``max_l7policies``."""
-    _check_count("listener", "L7 policies", count, settings)
+    _check_count("listener", "L7 policies", count, settings.max_l7policies, "max_l7policies")
 
 
-def _check_count(owner: str, what: str, count: int, settings: ValidationSettings) -> None:
-    setting = f"max_{what.replace(' ', '').lower()}"
-    most: int = getattr(settings, setting)
+def _check_count(owner: str, what: str, count: int, most: int, setting: str) -> None:
     if count >= most:
         raise Conflict(f"the {owner} has {most} {what} already, the most allowed here (validation.{setting})")
 
