@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bench._rig import Rig
+from portico.intake.requests import Accepted
 from portico.status import OperationState
-from portico.store.requests import Accepted
 from portico.worker.run_loop import RunLoop
 
 _PATIENCE = 300.0

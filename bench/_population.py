@@ -9,11 +9,11 @@ from sqlalchemy import insert, text
 from portico.resources import Amphora, Lease, Listener, LoadBalancer, Member, Operation, Pool, Row, Vip
 from portico.resources.load_balancer import vip_address_columns
 from portico.resources.member import canonical_columns
+from portico.resources.operation import Action
 from portico.resources.row import new_id, utc_now
 from portico.settings import DatabaseSettings
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus
-from portico.store.database import Database
-from portico.store.operations import Action
+from portico.store.sql.database import Database
 
 _CHUNK = 1000
 _BUILT = {"provisioning_status": ProvisioningStatus.ACTIVE, "operating_status": OperatingStatus.ONLINE}

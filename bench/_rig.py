@@ -13,10 +13,10 @@ from portico.drivers.amphora_noop import NoopAmphorae
 from portico.drivers.compute_noop import NoopCompute
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_noop import NoopNetwork
+from portico.intake.catalog import Catalog
+from portico.intake.requests import Requests
 from portico.settings import DatabaseSettings, Settings
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.requests import Requests
+from portico.store.sql.database import Database
 
 _BOUNDARIES = ("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA")
 

@@ -32,12 +32,12 @@ from portico.api import create_app
 from portico.cli.stop_signals import reset_signals
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_noop import NoopNetwork
+from portico.intake.requests import Requests
 from portico.resources import Lease, LoadBalancer, Tag, Vip
 from portico.resources.load_balancer import vip_address_columns
 from portico.settings import DatabaseSettings, Settings
-from portico.store.database import Database
-from portico.store.requests import Requests
-from portico.store.schema import upgrade
+from portico.store.sql.database import Database
+from portico.store.sql.schema import upgrade
 
 SUBNET = str(uuid4())
 LBS = "/v2.0/lbaas/loadbalancers"

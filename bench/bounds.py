@@ -22,7 +22,7 @@ from typing import Any
 from bench._http_load import ApiProcess, serve
 from bench._processes import memory
 from portico.cli.stop_signals import reset_signals
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from tests.support.long_bodies import LONGEST, fill
 
 LBAAS = "/v2.0/lbaas"

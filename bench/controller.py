@@ -19,7 +19,7 @@ from bench._population import populate
 from bench._report import Report, describe_run
 from bench._throughput import Crew, ThroughputFigures
 from portico.cli.stop_signals import reset_signals
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from tests.support.services import DATABASES, DatabaseSource, Services, start_run
 
 PARTS = ("methods", "throughput", "scale", "members")

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from portico.bootstrap.embedded import Embedded, open_embedded
+    from portico.intake.catalog import Catalog
+    from portico.intake.requests import Requests
     from portico.settings import Settings
-    from portico.store.catalog import Catalog
-    from portico.store.requests import Requests
     from portico.worker import ControllerWorker
 
 _HOMES = {
-    "Catalog": "portico.store.catalog",
+    "Catalog": "portico.intake.catalog",
     "ControllerWorker": "portico.worker",
     "Embedded": "portico.bootstrap.embedded",
-    "Requests": "portico.store.requests",
+    "Requests": "portico.intake.requests",
     "Settings": "portico.settings",
     "open_embedded": "portico.bootstrap.embedded",
 }

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import openstack
 
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from tests.support.keystone import Keystone, User
 from tests.support.waiting import wait_until
 

@@ -11,7 +11,7 @@ import pytest
 from portico.api import create_app
 from portico.api.server import build_server
 from portico.settings import ApiSettings
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from portico.worker.run_loop import RunLoop
 from tests.api.service import Service
 from tests.support.services import TemplateSetup

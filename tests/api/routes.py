@@ -11,7 +11,7 @@ from uuid import uuid4
 from fastapi.routing import _IncludedRouter
 from sqlalchemy import inspect, text
 
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from tests.api.service import SUBNET, Service
 from tests.support.services import Services
 

@@ -17,6 +17,7 @@ from portico.drivers.compute_noop import NoopCompute
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_noop import NoopNetwork
 from portico.errors import Unauthenticated
+from portico.intake.requests import Requests
 from portico.ports.network import Network
 from portico.settings import (
     AmphoraSettings,
@@ -27,8 +28,7 @@ from portico.settings import (
     Settings,
     WorkerSettings,
 )
-from portico.store.database import Database
-from portico.store.requests import Requests
+from portico.store.sql.database import Database
 from portico.worker import ControllerWorker
 
 SUBNET = "6e0e1b8c-3f2a-4d6e-9a55-1c1a6f0d2b11"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portico.store.subjects import PARTS, SUBJECTS
+from portico.resources.kinds import PARTS, SUBJECTS
 from tests.api.service import COLLECTION, SUBNET, Service, address_of, any_id
 
 LBS = COLLECTION["loadbalancer"]

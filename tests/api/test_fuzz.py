@@ -25,10 +25,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from portico.api.queries import CONTROLS
+from portico.intake.offers import OFFERS
+from portico.resources.kinds import SUBJECTS
 from portico.resources.quota import QUOTA_VIEW
 from portico.resources.view import View
-from portico.store.offers import OFFERS
-from portico.store.subjects import SUBJECTS
 from tests.api.service import Service, address_of
 
 pytestmark = [

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from portico.resources.kinds import SUBJECTS
 from portico.resources.load_balancer import LOAD_BALANCER_VIEW
 from portico.status import ProvisioningStatus, shown_status
-from portico.store.subjects import SUBJECTS
 from tests.api.service import COLLECTION, SUBNET, Service, address_of, any_id
 
 LBS = COLLECTION["loadbalancer"]

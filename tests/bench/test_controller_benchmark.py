@@ -12,7 +12,7 @@ from bench._life import MIXED, lead_life
 from bench._report import Report
 from bench._rig import Rig
 from bench.controller import PARTS, Sizes, measure
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from tests.support.services import Services
 
 TINY = Sizes(

@@ -18,8 +18,8 @@ from portico.drivers.agent_client import AgentClient
 from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import LocalCertificateAuthority, ensure_local_certificates
 from portico.settings import AmphoraSettings
-from portico.store.database import migration_engine
-from portico.store.schema import downgrade, upgrade
+from portico.store.sql.database import migration_engine
+from portico.store.sql.schema import downgrade, upgrade
 from tests.cli.test_commands import run
 from tests.support.ports import find_free_port
 from tests.support.services import Services, TemplateSetup

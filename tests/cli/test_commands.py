@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from portico import Requests, Settings
 from portico.bootstrap.worker import build_worker
 from portico.cli.commands import app
-from portico.store.database import Database
+from portico.store.sql.database import Database
 
 _PORTICO = [sys.executable, "-c", "from portico.cli import main; main()"]
 _NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'

@@ -11,8 +11,8 @@ import httpx
 
 from portico.cli.listening import listen
 from portico.settings import DatabaseSettings
-from portico.store.database import Database
-from portico.store.slots import Slots
+from portico.store.claims.slots import Slots
+from portico.store.sql.database import Database
 from tests.cli.test_commands import run
 from tests.support.waiting import wait_until
 

@@ -8,17 +8,17 @@ from typing import Any
 
 from sqlalchemy import Connection, case, select, update
 
+from portico.intake.wanted import wanted_tree
 from portico.render import render
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Slot, SlotWaiter
 from portico.resources.amphora import AmphoraHealth
+from portico.resources.kinds import SUBJECTS
 from portico.resources.row import table_of
 from portico.resources.tree import Tree
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus
-from portico.store.database import Database
-from portico.store.dialects import now_ms
-from portico.store.snapshot import Snapshot, read_snapshot
-from portico.store.subjects import SUBJECTS
-from portico.store.wanted import wanted_tree
+from portico.store.runs.snapshot import Snapshot, read_snapshot
+from portico.store.sql.database import Database
+from portico.store.sql.dialects import now_ms
 from portico.tasks.vip import allocation_of
 from tests.crash.world import World
 

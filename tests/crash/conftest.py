@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from tests.crash.interruptions import Rehearsals
 from tests.crash.stage import Stage
 from tests.crash.workers import Workers

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.intake.catalog import Catalog
+from portico.intake.requests import Requests
 from portico.settings import DatabaseSettings, LimitSettings, Settings, ValidationSettings, WorkerSettings
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.requests import Requests
+from portico.store.sql.database import Database
 from portico.worker import ControllerWorker
 from tests.crash.audit import audit, let_time_pass
 from tests.crash.jobs import Job, Report, Stop

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from portico.errors import StoreError
+from portico.intake.requests import Accepted
 from portico.resources import Operation
+from portico.resources.operation import UNFINISHED
 from portico.status import OperationState
-from portico.store.leases import next_due_ms
-from portico.store.operations import UNFINISHED
-from portico.store.requests import Accepted
+from portico.store.claims.leases import next_due_ms
 from tests.crash.adversary import Adversary, again_and_again
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import Site, build_site

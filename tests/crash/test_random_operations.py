@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from portico.errors import NotFound
+from portico.intake.requests import Accepted
 from portico.status import OperationState
-from portico.store.requests import Accepted
 from tests.crash.adversary import Adversary
 from tests.crash.audit import let_time_pass
 from tests.crash.conftest import OpenStage

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from portico.intake.requests import Accepted
 from portico.resources import Lease, Slot
 from portico.status import OperationState
-from portico.store.dialects import now_ms
-from portico.store.requests import Accepted
-from portico.store.slots import NAMES
+from portico.store.claims.slots import NAMES
+from portico.store.sql.dialects import now_ms
 from tests.crash.audit import let_time_pass
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import Site, build_site

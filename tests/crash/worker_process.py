@@ -29,8 +29,8 @@ from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_loopback import LoopbackNetwork
 from portico.errors import PorticoError
 from portico.resources import row
-from portico.store.database import Database
-from portico.store.leases import next_due_ms
+from portico.store.claims.leases import next_due_ms
+from portico.store.sql.database import Database
 from portico.worker import ControllerWorker
 from portico.worker.run_loop import RunLoop
 from tests.crash.jobs import Job, Report, Stop

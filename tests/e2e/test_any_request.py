@@ -17,9 +17,9 @@ from sqlalchemy import select
 
 from portico.ports.network import SUBNET_ID
 from portico.resources import Operation
+from portico.resources.kinds import SUBJECTS
 from portico.settings import ValidationSettings
 from portico.status import OperationState
-from portico.store.subjects import SUBJECTS
 from tests.e2e.any_values import NEVER, OF_THE_TEST, OPTIONAL, REQUIRED, URLS, bodies, changes
 from tests.e2e.site import LBAAS, Site, running_site
 from tests.support.ports import find_free_port

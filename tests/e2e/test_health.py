@@ -19,10 +19,10 @@ from structlog.testing import capture_logs
 
 from portico import Embedded
 from portico.resources import Slot
+from portico.resources.kinds import Kind
 from portico.settings import HealthSettings
-from portico.store.counters import read_amphora_stats, read_load_balancer_stats
-from portico.store.status_tree import read_status_tree
-from portico.store.subjects import Kind
+from portico.store.reads.counters import read_amphora_stats, read_load_balancer_stats
+from portico.store.reads.status_tree import read_status_tree
 from tests.e2e.conftest import running_portico
 from tests.e2e.servers import Origin
 from tests.e2e.stage import Web, build_web

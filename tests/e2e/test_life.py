@@ -13,7 +13,7 @@ import pytest
 from portico import open_embedded
 from portico.cli.demo_remains import await_end, find_processes, find_sockets
 from portico.errors import LBNotFound
-from portico.store.subjects import Kind
+from portico.resources.kinds import Kind
 from tests.e2e.conftest import running_portico
 from tests.e2e.servers import Origin
 from tests.e2e.stage import Web, build_web

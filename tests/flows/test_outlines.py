@@ -8,9 +8,9 @@ import pytest
 from taskflow import engines
 
 from portico.flows.dispatch import FLOWS, build_flow, flow_of
-from portico.store.leases import Claim
-from portico.store.operations import accept_spare
-from portico.store.snapshot import read_snapshot
+from portico.intake.acceptance import accept_spare
+from portico.store.claims.leases import Claim
+from portico.store.runs.snapshot import read_snapshot
 from portico.tasks.work import Work
 from tests.flows.cases import CASES, Asked, Case
 from tests.worker.world import CHANGES, World

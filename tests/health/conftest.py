@@ -10,7 +10,7 @@ from structlog.typing import EventDict
 
 from portico.health import HealthManager
 from portico.settings import HealthSettings
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from tests.support.services import TemplateSetup
 from tests.worker.world import World
 

@@ -10,10 +10,10 @@ from structlog.typing import EventDict
 from portico.errors import DriverUnavailable, StoreError
 from portico.health import HealthManager
 from portico.resources import Slot
+from portico.resources.kinds import Kind
 from portico.settings import HealthSettings
-from portico.store.counters import read_listener_stats, read_load_balancer_stats
-from portico.store.database import Database
-from portico.store.subjects import Kind
+from portico.store.reads.counters import read_listener_stats, read_load_balancer_stats
+from portico.store.sql.database import Database
 from tests.store.rows import counted, write
 from tests.support.waiting import wait_until
 from tests.worker.world import World

@@ -9,7 +9,7 @@ import pytest
 from portico.health.findings import Findings
 from portico.health.statuses import derive_changes
 from portico.status import OperatingStatus
-from portico.store.observations import Known, StatusTree
+from portico.store.reads.observations import Known, StatusTree
 
 VERSION = 7
 

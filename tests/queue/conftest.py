@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from tests.queue.broker import messaging
 from tests.queue.site import Site
 from tests.support.rabbitmq import RabbitMQ

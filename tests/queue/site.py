@@ -11,9 +11,9 @@ from typing import Any
 from kombu.connection import Connection
 
 from portico.bootstrap.notifier import build_notifier
+from portico.intake.requests import Requests
 from portico.ports.notifier import Notifier
 from portico.settings import MessagingSettings
-from portico.store.requests import Requests
 from portico.worker.run_loop import RunLoop
 from tests.support.waiting import PATIENCE, wait_until
 from tests.worker.world import World

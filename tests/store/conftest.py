@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from portico.drivers.network_noop import NoopNetwork
+from portico.intake.catalog import Catalog
 from portico.settings import DatabaseSettings, ValidationSettings
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.schema import upgrade
+from portico.store.sql.database import Database
+from portico.store.sql.schema import upgrade
 from tests.support.services import TemplateSetup
 
 RULES = ValidationSettings(max_members=5, max_regular_expressions=3)

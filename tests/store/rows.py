@@ -12,7 +12,7 @@ from sqlalchemy import event, select, update
 
 from portico.resources import Lease, Row
 from portico.resources.row import table_of
-from portico.store.database import Database
+from portico.store.sql.database import Database
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ from portico.errors import (
     ListenerNotFound,
     PoolNotFound,
 )
+from portico.intake.catalog import Catalog
 from portico.resources import L7Policy, Listener, LoadBalancer, Pool
-from portico.store.catalog import Catalog
-from portico.store.database import Database
+from portico.store.sql.database import Database
 from tests.store.rows import at_once, dump, rows, write
 
 HTTP: dict[str, Any] = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert
 
+from portico.intake.catalog import Catalog
 from portico.resources import Amphora, Listener, ListenerCounters
 from portico.resources.row import new_id
-from portico.store.catalog import Catalog
-from portico.store.counters import (
+from portico.store.claims.roles import HEALTH_MANAGER, take_role
+from portico.store.reads.counters import (
     LARGEST,
     Counted,
     read_amphora_stats,
@@ -20,9 +21,8 @@ from portico.store.counters import (
     read_reported,
     write_counters,
 )
-from portico.store.database import Database
-from portico.store.observations import record_observations
-from portico.store.roles import HEALTH_MANAGER, take_role
+from portico.store.reads.observations import record_observations
+from portico.store.sql.database import Database
 from tests.store.rows import counted as counting
 from tests.store.rows import rows
 

@@ -6,9 +6,9 @@ import pytest
 
 from portico.drivers.network_noop import NoopNetwork
 from portico.errors import Conflict
+from portico.intake.catalog import Catalog
 from portico.settings import ValidationSettings
-from portico.store.catalog import Catalog
-from portico.store.database import Database
+from portico.store.sql.database import Database
 
 TWO = ValidationSettings(max_listeners=2, max_pools=2, max_members=2, max_l7policies=2)
 

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from portico.errors import LeaseLost
+from portico.intake.acceptance import Receipt, Request, accept
+from portico.intake.catalog import Catalog
 from portico.resources import Lease
+from portico.resources.operation import Action
 from portico.settings import DatabaseSettings, ValidationSettings
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.leases import (
+from portico.store.claims.leases import (
     Claim,
     arrive,
     fence,
@@ -21,8 +22,9 @@ from portico.store.leases import (
     renew,
     try_claim,
 )
-from portico.store.operations import Action, Receipt, Request, accept, hand_over
-from portico.store.priorities import Priority
+from portico.store.claims.priorities import Priority
+from portico.store.runs.starting import hand_over
+from portico.store.sql.database import Database
 from tests.store.rows import at_once, expire, rows, write
 
 LONG = 60_000

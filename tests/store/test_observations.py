@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import insert
 
 from portico.errors import LeaseLost
+from portico.intake.acceptance import Request, accept
+from portico.intake.catalog import Catalog
 from portico.resources import Amphora, HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool, Row, Slot
+from portico.resources.operation import Action
 from portico.resources.row import new_id
 from portico.settings import ValidationSettings
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.observations import (
+from portico.store.claims.roles import HEALTH_MANAGER, Role, take_role
+from portico.store.reads.observations import (
     TREES_AT_ONCE,
     Known,
     StatusChange,
@@ -23,8 +25,7 @@ from portico.store.observations import (
     read_trees,
     record_observations,
 )
-from portico.store.operations import Action, Request, accept
-from portico.store.roles import HEALTH_MANAGER, Role, take_role
+from portico.store.sql.database import Database
 from tests.store.rows import counted, rows, write
 
 LEASE_MS = 60_000

@@ -29,12 +29,14 @@ from portico.errors import (
     PoolNotFound,
     PorticoError,
 )
+from portico.intake.acceptance import Receipt, Request, accept
+from portico.intake.catalog import Catalog
+from portico.intake.requests import Requests
 from portico.resources import L7Policy, Lease, Listener, LoadBalancer, Member, Operation, Pool
+from portico.resources.operation import Action
 from portico.settings import ValidationSettings
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.operations import Action, Receipt, Request, accept, read_outcome
-from portico.store.requests import Requests
+from portico.store.reads.outcome import read_outcome
+from portico.store.sql.database import Database
 from tests.store.rows import at_once, counted, dump, rows, write
 
 RULES = ValidationSettings()

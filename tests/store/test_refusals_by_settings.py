@@ -13,10 +13,10 @@ from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_loopback import LoopbackNetwork
 from portico.drivers.network_noop import NoopNetwork
 from portico.errors import PorticoError
+from portico.intake.catalog import Catalog
+from portico.intake.requests import Requests
 from portico.settings import ValidationSettings
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.requests import Requests
+from portico.store.sql.database import Database
 
 pytestmark = pytest.mark.database("sqlite")
 

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from portico.errors import ConfigurationRefused, LeaseLost
+from portico.intake.acceptance import Request, accept
+from portico.intake.catalog import Catalog
 from portico.resources import Lease, LoadBalancer, Member, Operation, Pool, Tag
+from portico.resources.operation import Action
 from portico.settings import ValidationSettings
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.leases import Claim, try_claim
-from portico.store.operations import Action, Request, accept, start
-from portico.store.results import Results, record
-from portico.store.snapshot import read_snapshot
+from portico.store.claims.leases import Claim, try_claim
+from portico.store.runs.results import Results, record
+from portico.store.runs.snapshot import read_snapshot
+from portico.store.runs.starting import start
+from portico.store.sql.database import Database
 from tests.store.rows import dump, expire, rows, write
 
 BAD = ConfigurationRefused("HAProxy refuses the configuration", "line 7")

@@ -6,8 +6,8 @@ import pytest
 
 from portico.errors import LeaseLost
 from portico.resources import Slot
-from portico.store.database import Database
-from portico.store.roles import Role, keep_role, leave_role, renew_role, take_role
+from portico.store.claims.roles import Role, keep_role, leave_role, renew_role, take_role
+from portico.store.sql.database import Database
 from tests.store.rows import at_once, counted, write
 
 ROLE = "health_manager"

@@ -13,11 +13,11 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, MetaData, inspect
 
-import portico.store.migrations
+import portico.store.sql.migrations
 from portico.errors import StoreError, StoreUnavailable
 from portico.resources import Row
-from portico.store.database import describe_database, migration_engine
-from portico.store.schema import current_revision, differences, downgrade, head_revision, require_newest, upgrade
+from portico.store.sql.database import describe_database, migration_engine
+from portico.store.sql.schema import current_revision, differences, downgrade, head_revision, require_newest, upgrade
 from tests.support.services import TemplateSetup
 
 
@@ -50,7 +50,7 @@ def test_the_history_makes_exactly_the_tables_of_the_resources(database_url: str
 def test_the_newest_revision_is_the_one_that_alembic_takes_for_it() -> None:
     """The names of the files say the same as the history in them."""
     config = Config()
-    config.set_main_option("script_location", str(Path(portico.store.migrations.__file__).parent))
+    config.set_main_option("script_location", str(Path(portico.store.sql.migrations.__file__).parent))
 
     assert head_revision() == ScriptDirectory.from_config(config).get_current_head()
 

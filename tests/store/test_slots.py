@@ -13,9 +13,9 @@ from sqlalchemy import insert
 from portico.errors import InvalidInput, LeaseLost, StoreUnavailable
 from portico.resources import Slot, SlotWaiter
 from portico.settings import DatabaseSettings
-from portico.store.database import Database
-from portico.store.priorities import Priority
-from portico.store.slots import Slots, SlotUse
+from portico.store.claims.priorities import Priority
+from portico.store.claims.slots import Slots, SlotUse
+from portico.store.sql.database import Database
 from tests.store.rows import at_once, rows, write
 from tests.support.waiting import wait_until
 

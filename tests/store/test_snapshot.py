@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+from portico.intake.acceptance import Request, accept, accept_spare
+from portico.intake.catalog import Catalog
 from portico.resources import (
     HealthMonitor,
     L7Policy,
@@ -18,11 +20,10 @@ from portico.resources import (
     Row,
     Vip,
 )
+from portico.resources.operation import Action
 from portico.settings import ValidationSettings
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.operations import Action, Request, accept, accept_spare
-from portico.store.snapshot import _LEFT_OUT, read_snapshot
+from portico.store.runs.snapshot import _LEFT_OUT, read_snapshot
+from portico.store.sql.database import Database
 from tests.store.rows import counted, rows, write
 
 NASTY = "quotes ' \" back\\slash %s :key wëb 🌍 {}"

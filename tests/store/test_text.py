@@ -13,15 +13,16 @@ from sqlalchemy.dialects import mysql, postgresql
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_noop import NoopNetwork
 from portico.errors import InvalidInput, NotFound, PoolNotFound
+from portico.intake.acceptance import Request, accept
+from portico.intake.catalog import Catalog
+from portico.intake.quotas import show_quota, write_quota
+from portico.intake.requests import Requests
 from portico.resources import AvailabilityZone, AvailabilityZoneProfile, Flavor, FlavorProfile, Quota, Row
+from portico.resources.kinds import Kind
+from portico.resources.operation import Action
 from portico.resources.row import new_id, table_of
 from portico.settings import QuotaSettings, ValidationSettings
-from portico.store.catalog import Catalog
-from portico.store.database import Database, migration_engine
-from portico.store.operations import Action, Request, accept
-from portico.store.quotas import show_quota, write_quota
-from portico.store.requests import Requests
-from portico.store.subjects import Kind
+from portico.store.sql.database import Database, migration_engine
 
 ALIKE = ("web", "Web", "web ", "wéb", "we\u0301b", "webß", "webss")
 """Words that MariaDB's own collations, or a language's, take for one another."""

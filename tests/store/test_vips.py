@@ -13,11 +13,11 @@ from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_loopback import LoopbackNetwork
 from portico.drivers.network_noop import NoopNetwork
 from portico.errors import Conflict, Duplicate, InvalidInput, PorticoError
+from portico.intake.catalog import Catalog
+from portico.intake.requests import Requests
 from portico.ports.network import SUBNET_ID, Network, VipAllocation, VipRequest
 from portico.resources import LoadBalancer, Operation, Vip
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.requests import Requests
+from portico.store.sql.database import Database
 from tests.store.conftest import RULES
 from tests.store.rows import at_once, counted, dump, rows
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from portico.resources.kinds import SUBJECTS
 from portico.settings import ValidationSettings
-from portico.store.subjects import SUBJECTS
 
 ID = "0a1b2c3d-0000-4000-8000-00000000000a"
 RULES = ValidationSettings(allow_loopback_members=True)

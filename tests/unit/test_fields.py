@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from portico import Catalog, errors
 from portico.resources import Spec, fields
+from portico.resources.kinds import PARTS, SUBJECTS, Described, Kind
 from portico.resources.load_balancer import VipSpec
 from portico.resources.pool import SessionPersistenceSpec
-from portico.store.subjects import PARTS, SUBJECTS, Described, Kind
 
 KINDS = ("load_balancer", *PARTS)
 _NESTED: dict[type[BaseModel], Any] = {

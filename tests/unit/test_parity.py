@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Boolean, Integer, String
 
 from portico.resources import Spec, Tag, Vip
+from portico.resources.kinds import SUBJECTS
 from portico.resources.pool import Pool, SessionPersistenceSpec, persistence_columns
 from portico.resources.row import table_of
-from portico.store.subjects import SUBJECTS
 from tests.unit.spec_cases import KINDS, SPECS
 
 ELSEWHERE: dict[str, dict[str, str]] = {

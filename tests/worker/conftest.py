@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from tests.support.services import TemplateSetup
 from tests.worker.world import World
 

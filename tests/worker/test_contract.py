@@ -30,7 +30,7 @@ from portico.errors import (
     PoolNotFound,
 )
 from portico.resources import Amphora
-from portico.store.subjects import Described
+from portico.resources.kinds import Described
 from tests.worker.world import CHANGES, PARTS, World
 
 pytestmark = pytest.mark.database("sqlite")

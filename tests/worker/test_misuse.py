@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 
 from portico.errors import Closed, InvalidInput, NotFound, PorticoError
-from portico.store.requests import Part
-from portico.store.subjects import Kind
+from portico.intake.requests import Part
+from portico.resources.kinds import Kind
 from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 
+from portico.intake.acceptance import Request
 from portico.ports.notifier import Notice
-from portico.store.operations import Action, Request
+from portico.resources.operation import Action
 from portico.worker import ControllerWorker
 from portico.worker.queue_consumer import QueueConsumer
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from portico.errors import ConfigurationRefused, DriverError, DriverUnavailable
 from portico.resources import L7Policy, Lease, Member, Pool
-from portico.store.subjects import Replaceable
+from portico.resources.kinds import Replaceable
 from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")

@@ -16,11 +16,11 @@ from portico.errors import LBNotFound, NoSuitableAmphora, OperationFailed, Store
 from portico.ports.compute import Placement
 from portico.resources import Amphora, Lease, Operation
 from portico.settings import DatabaseSettings, LimitSettings
-from portico.store.amphorae import AmphoraRows
-from portico.store.database import Database
-from portico.store.leases import Claim
-from portico.store.priorities import Priority
-from portico.store.slots import Slots
+from portico.store.claims.leases import Claim
+from portico.store.claims.priorities import Priority
+from portico.store.claims.slots import Slots
+from portico.store.runs.amphorae import AmphoraRows
+from portico.store.sql.database import Database
 from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle

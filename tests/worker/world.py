@@ -13,8 +13,13 @@ from portico.drivers.amphora_noop import NoopAmphorae
 from portico.drivers.compute_noop import NoopCompute
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_noop import NoopNetwork
+from portico.intake.acceptance import Receipt, Request, accept
+from portico.intake.catalog import Catalog
+from portico.intake.requests import Requests
+from portico.intake.wanted import wanted_tree
 from portico.render import render
 from portico.resources import Lease, Operation, Row
+from portico.resources.operation import Action
 from portico.settings import (
     AmphoraSettings,
     ComputeSettings,
@@ -25,13 +30,10 @@ from portico.settings import (
     ValidationSettings,
     WorkerSettings,
 )
-from portico.store.catalog import Catalog
-from portico.store.database import Database
-from portico.store.leases import Claim, find_work, try_claim
-from portico.store.operations import Action, Receipt, Request, accept, show_operation
-from portico.store.requests import Requests
-from portico.store.snapshot import read_snapshot
-from portico.store.wanted import wanted_tree
+from portico.store.claims.leases import Claim, find_work, try_claim
+from portico.store.reads.outcome import show_operation
+from portico.store.runs.snapshot import read_snapshot
+from portico.store.sql.database import Database
 from portico_wire import Bundle
 
 PARTS = ("listener", "pool", "member", "health_monitor", "l7policy", "l7rule")

@@ -10,7 +10,7 @@ from portico.api.documentation import gives, lists, shows
 from portico.api.faults import answer
 from portico.errors import NotFound
 from portico.resources.amphora import AMPHORA_VIEW as VIEW
-from portico.store.counters import read_amphora_stats
+from portico.store.reads.counters import read_amphora_stats
 
 router = APIRouter(prefix="/v2.0/octavia/amphorae", tags=["amphorae"])
 

@@ -29,9 +29,9 @@ from portico.api.faults import answer_errors
 from portico.api.gate import Gate
 from portico.api.identity import Authenticator, NoAuth
 from portico.api.policy import Policy
+from portico.intake.requests import Requests
 from portico.settings import Settings
-from portico.store.database import Database
-from portico.store.requests import Requests
+from portico.store.sql.database import Database
 
 _ROUTERS = (
     discovery.router,

@@ -17,12 +17,12 @@ from portico.api.identity import Authenticator, Identity
 from portico.api.policy import Policy
 from portico.api.queries import cut, page_links, parse_fields, parse_query
 from portico.errors import Forbidden, InvalidInput
+from portico.intake.requests import Requests
+from portico.resources.kinds import SUBJECTS, Described, Kind, Replaceable, Subject
 from portico.resources.view import View
 from portico.settings import Settings
-from portico.store.database import Database
-from portico.store.listing import Page, Query, list_objects, show_object
-from portico.store.requests import Requests
-from portico.store.subjects import SUBJECTS, Described, Kind, Replaceable, Subject
+from portico.store.sql.database import Database
+from portico.store.sql.listing import Page, Query, list_objects, show_object
 
 RULES: Mapping[str, str] = {
     "load_balancer": "loadbalancer",

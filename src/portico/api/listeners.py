@@ -14,7 +14,7 @@ from portico.api.load_balancers import STATS
 from portico.errors import InvalidInput
 from portico.resources import ListenerSpec
 from portico.resources.listener import LISTENER_VIEW as VIEW
-from portico.store.counters import read_listener_stats
+from portico.store.reads.counters import read_listener_stats
 
 router = APIRouter(prefix="/v2.0/lbaas/listeners", tags=["listeners"])
 

@@ -17,8 +17,8 @@ from portico.resources import LoadBalancerSpec
 from portico.resources.listener_counters import COUNTERS
 from portico.resources.load_balancer import LOAD_BALANCER_VIEW as VIEW
 from portico.resources.row import new_id
-from portico.store.counters import read_load_balancer_stats
-from portico.store.status_tree import read_status_tree
+from portico.store.reads.counters import read_load_balancer_stats
+from portico.store.reads.status_tree import read_status_tree
 
 router = APIRouter(prefix="/v2.0/lbaas/loadbalancers", tags=["load balancers"])
 

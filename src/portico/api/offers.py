@@ -9,6 +9,7 @@ from portico.api.bodies import own_values
 from portico.api.call import Call, Received
 from portico.api.documentation import gives, lists, shows, takes
 from portico.api.faults import answer
+from portico.intake.offers import OFFERS, add_offer, change_offer, remove_offer
 from portico.resources.availability_zone import (
     AVAILABILITY_ZONE_PROFILE_VIEW as ZONE_PROFILE_VIEW,
 )
@@ -17,7 +18,6 @@ from portico.resources.availability_zone import (
 )
 from portico.resources.availability_zone import AvailabilityZoneProfileSpec, AvailabilityZoneSpec
 from portico.resources.flavor import FLAVOR_PROFILE_VIEW, FLAVOR_VIEW, FlavorProfileSpec, FlavorSpec
-from portico.store.offers import OFFERS, add_offer, change_offer, remove_offer
 
 router = APIRouter(prefix="/v2.0/lbaas")
 

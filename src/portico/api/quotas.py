@@ -16,9 +16,9 @@ from portico.api.documentation import gives, takes
 from portico.api.faults import answer
 from portico.api.queries import cut, page_links, parse_fields, parse_query
 from portico.errors import InvalidInput
+from portico.intake.quotas import list_quotas as read_quotas
+from portico.intake.quotas import reset_quota, show_defaults, show_quota, write_quota
 from portico.resources.quota import QUOTA_KINDS, QUOTA_NAMES, QUOTA_VIEW, QuotaSpec
-from portico.store.quotas import list_quotas as read_quotas
-from portico.store.quotas import reset_quota, show_defaults, show_quota, write_quota
 
 router = APIRouter(prefix="/v2.0/lbaas/quotas", tags=["quotas"])
 

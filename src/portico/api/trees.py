@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from portico.errors import InvalidInput
+from portico.intake.requests import Part
+from portico.resources.kinds import Described
 from portico.resources.l7rule import MAX_RULES
 from portico.resources.row import new_id
 from portico.settings import ValidationSettings
-from portico.store.requests import Part
-from portico.store.subjects import Described
 
 Values = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 """Kind and what was given to the attributes of an object of this kind."""

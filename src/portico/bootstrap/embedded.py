@@ -16,10 +16,10 @@ from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import ensure_local_certificates
 from portico.errors import InvalidSettings, SettingFault
 from portico.health import HealthManager
+from portico.intake.catalog import Catalog
+from portico.intake.requests import Requests
 from portico.settings import Settings, SettingsGroups
-from portico.store.catalog import Catalog
-from portico.store.requests import Requests
-from portico.store.schema import upgrade
+from portico.store.sql.schema import upgrade
 from portico.worker import ControllerWorker
 from portico.worker.flow_engine import TaskEvent
 from portico_files import make_private_directory

@@ -8,7 +8,7 @@ from portico.drivers.amphora_agent import AgentAmphorae
 from portico.errors import InvalidInput
 from portico.health import HealthManager
 from portico.settings import Settings
-from portico.store.database import Database
+from portico.store.sql.database import Database
 
 
 def build_health_client(settings: Settings) -> AgentClient:

@@ -13,7 +13,7 @@ from portico.drivers.compute_noop import NoopCompute
 from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.settings import Settings
-from portico.store.database import Database
+from portico.store.sql.database import Database
 from portico.worker import ControllerWorker
 from portico.worker.flow_engine import TaskEvent
 
@@ -22,7 +22,7 @@ def build_worker(
     settings: Settings, on_task: TaskEvent | None = None, *, client: AgentClient | None = None
 ) -> ControllerWorker:
     """A worker with the drivers that the settings name. Its database has to be at the newest revision
-    (``portico.store.schema.upgrade``).
+    (``portico.store.sql.schema.upgrade``).
 
     Args:
         settings: all settings.

@@ -15,10 +15,10 @@ from portico.cli.configuration import fail, read_settings
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.stop_signals import StopSignals
 from portico.errors import PorticoError
+from portico.intake.requests import Requests
 from portico.settings import Settings
-from portico.store.database import Database, describe_database
-from portico.store.requests import Requests
-from portico.store.schema import require_newest
+from portico.store.sql.database import Database, describe_database
+from portico.store.sql.schema import require_newest
 
 
 def serve_api(config: Path | None) -> None:

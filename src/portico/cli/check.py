@@ -65,7 +65,7 @@ def _in_time(work: Callable[[], str]) -> str:
 
 
 def _check_database(settings: Settings) -> str:
-    from portico.store.schema import require_newest  # noqa: PLC0415 - each part loads what it needs
+    from portico.store.sql.schema import require_newest  # noqa: PLC0415 - each part loads what it needs
 
     return require_newest(settings.database.url)
 

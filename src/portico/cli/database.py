@@ -8,7 +8,7 @@ import typer
 
 from portico.cli.configuration import fail, read_settings
 from portico.errors import StoreError
-from portico.store.schema import require_newest, upgrade
+from portico.store.sql.schema import require_newest, upgrade
 
 
 def upgrade_database(config: Path | None) -> None:

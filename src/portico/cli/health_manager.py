@@ -10,8 +10,8 @@ from portico.bootstrap.health import build_health_client, build_health_manager
 from portico.cli.configuration import fail, read_settings
 from portico.cli.stop_signals import stop_on_signals
 from portico.errors import PorticoError
-from portico.store.database import Database, describe_database
-from portico.store.schema import require_newest
+from portico.store.sql.database import Database, describe_database
+from portico.store.sql.schema import require_newest
 
 
 def run_health_manager(config: Path | None) -> None:

@@ -8,9 +8,9 @@ import typer
 
 from portico.cli.configuration import fail, read_settings
 from portico.errors import InvalidInput, StoreError
-from portico.store.database import Database, describe_database
-from portico.store.schema import require_newest
-from portico.store.slots import Slots
+from portico.store.claims.slots import Slots
+from portico.store.sql.database import Database, describe_database
+from portico.store.sql.schema import require_newest
 
 
 def change_limit(config: Path | None, name: str, capacity: int) -> None:

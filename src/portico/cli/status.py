@@ -12,9 +12,9 @@ from portico.cli.configuration import fail, read_settings
 from portico.cli.data_directory import default_directory
 from portico.errors import StoreError
 from portico.settings import DatabaseSettings
-from portico.store.database import Database, describe_database
-from portico.store.overview import Overview, read_overview
-from portico.store.schema import require_newest
+from portico.store.reads.overview import Overview, read_overview
+from portico.store.sql.database import Database, describe_database
+from portico.store.sql.schema import require_newest
 from portico_files import make_private_directory
 
 

@@ -19,8 +19,8 @@ from portico.cli.listening import listen, serve, url_of
 from portico.cli.notice import count, say, welcome
 from portico.cli.stop_signals import StopSignals
 from portico.errors import InvalidSettings, PorticoError
-from portico.store.database import describe_database
-from portico.store.subjects import Kind
+from portico.resources.kinds import Kind
+from portico.store.sql.database import describe_database
 from portico.worker.run_loop import RunLoop
 
 _LOOK_SECONDS = 0.2

@@ -21,8 +21,8 @@ from portico.cli.configuration import fail, read_settings
 from portico.cli.stop_signals import stop_on_signals
 from portico.errors import PorticoError
 from portico.settings import Settings
-from portico.store.database import describe_database
-from portico.store.schema import require_newest
+from portico.store.sql.database import describe_database
+from portico.store.sql.schema import require_newest
 from portico.worker.run_loop import RunLoop
 
 RESTART_SECONDS = 1.0

@@ -12,7 +12,7 @@ from portico.errors import AmphoraInUse
 from portico.flows.operation_flow import OperationFlow
 from portico.resources import Amphora
 from portico.status import AmphoraStatus
-from portico.store.priorities import Priority
+from portico.store.claims.priorities import Priority
 from portico.tasks.amphora import (
     BuildAmphora,
     DeleteAmphorae,

@@ -21,7 +21,7 @@ from portico.flows.member import CreateMember, DeleteMember, UpdateMember
 from portico.flows.operation_flow import ConfigurationChange, OperationFlow
 from portico.flows.pool import CreatePool, DeletePool, UpdatePool
 from portico.resources import Operation
-from portico.store.operations import Action
+from portico.resources.operation import Action
 from portico.tasks.configuration import PushConfiguration
 from portico.tasks.work import Work
 

@@ -12,7 +12,7 @@ from portico.flows.operation_flow import ConfigurationChange, OperationFlow
 from portico.ports.network import NetworkFeature
 from portico.resources import Operation
 from portico.status import AmphoraStatus
-from portico.store.priorities import Priority
+from portico.store.claims.priorities import Priority
 from portico.tasks.amphora import BuildAmphora, DeleteAmphorae, ObtainAmphora, RetireLeftovers
 from portico.tasks.configuration import PushConfiguration
 from portico.tasks.vip import AllocateVips, ConfigureVips, PlugVips, ReleaseVips

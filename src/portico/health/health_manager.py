@@ -18,9 +18,9 @@ from portico.health.tally import Tally
 from portico.ports.amphora import Amphorae, Endpoint
 from portico.resources.row import new_id
 from portico.settings import HealthSettings
-from portico.store.counters import Counted
-from portico.store.database import Database
-from portico.store.observations import (
+from portico.store.claims.roles import HEALTH_MANAGER, Role, leave_role, renew_role, take_role
+from portico.store.reads.counters import Counted
+from portico.store.reads.observations import (
     Standing,
     StatusChange,
     Target,
@@ -29,7 +29,7 @@ from portico.store.observations import (
     read_trees,
     record_observations,
 )
-from portico.store.roles import HEALTH_MANAGER, Role, leave_role, renew_role, take_role
+from portico.store.sql.database import Database
 from portico_wire import Statistics
 
 log = structlog.get_logger()

@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterable
 
 from portico.health.findings import Findings, worst
 from portico.status import OperatingStatus
-from portico.store.observations import Known, StatusChange, StatusTree
+from portico.store.reads.observations import Known, StatusChange, StatusTree
 
 _S = OperatingStatus
 _NOT_MEANT_TO_SERVE = (_S.OFFLINE, _S.DRAINING)

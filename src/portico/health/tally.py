@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from portico.store.counters import Counted
+from portico.store.reads.counters import Counted
 from portico_wire import Statistics
 
 

@@ -13,7 +13,7 @@ class Notice:
 
     Attributes:
         method: what was asked for, ``create_listener`` say: the method of the consumer that is called.
-        kind: the kind of object, as in ``portico.store.subjects``.
+        kind: the kind of object, as in ``portico.resources.kinds``.
         subject_id: the object.
         operation_id: the operation; None where several were accepted as one.
         request_id: what the client's request is called in logs.

@@ -6,6 +6,7 @@ Times that decide anything (``expires_at``, ``not_before``) are milliseconds sin
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, Index, Integer
@@ -15,6 +16,19 @@ from portico.resources.row import UUID, Row, exact_text, new_id, utc_now
 from portico.status import OperationState
 
 Milliseconds = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Action(StrEnum):
+    """What an operation does to its subject."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    FAILOVER = "failover"
+
+
+UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING)
+"""The states of operations that a worker still has to do with."""
 
 
 class Operation(Row):

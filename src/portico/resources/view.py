@@ -1,6 +1,6 @@
 """Views: what the v2 API shows of a resource, field by field, and which column each field comes from.
 
-Each resource's module names its view next to its table and its writable fields; ``portico.store.listing`` makes
+Each resource's module names its view next to its table and its writable fields; ``portico.store.sql.listing`` makes
 statements of them: what is shown, filtered by and sorted by are the same names.
 """
 
@@ -79,7 +79,7 @@ class Related:
     """A field that comes from rows of another table: the ``key`` of those whose ``column`` is this object's id.
 
     ``table`` is a name where the other resource's module cannot be imported here, ``key`` a column's name or an
-    expression of text. What is shown is text without control characters (``portico.store.listing`` relies on it).
+    expression of text. What is shown is text without control characters (``portico.store.sql.listing`` relies on it).
     ``match`` says which of these rows a filter's values mean, where it is not those that have them as their ``key``.
     """
 

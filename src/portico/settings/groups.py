@@ -103,7 +103,7 @@ class MessagingSettings(Group):
 
 class LimitSettings(Group):
     """First values of the named limits over all workers; later ones are kept in the database
-    (``portico.store.slots``). 0 means no limit."""
+    (``portico.store.claims.slots``). 0 means no limit."""
 
     operations: int = Field(default=200, ge=0)
     """Load balancers being changed at once."""

@@ -8,7 +8,7 @@ from typing import Any
 from portico.errors import AddressInUse, ConfigurationRefused, NoSuitableAmphora
 from portico.ports.amphora import Endpoint
 from portico.render import render
-from portico.store.operations import Action
+from portico.resources.operation import Action
 from portico.tasks.work import Work, WorkTask
 
 

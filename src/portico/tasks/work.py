@@ -11,6 +11,7 @@ from taskflow import task
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from portico.errors import LBNotFound, LeaseLost, PorticoError
+from portico.intake.wanted import wanted_tree
 from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.ports.network import Network
@@ -19,12 +20,11 @@ from portico.resources import Amphora, Operation
 from portico.resources.tree import Tree
 from portico.settings import Settings
 from portico.status import AmphoraStatus
-from portico.store.amphorae import AmphoraRows
-from portico.store.database import Database
-from portico.store.leases import Claim, fence
-from portico.store.slots import Slots
-from portico.store.snapshot import Snapshot, read_snapshot
-from portico.store.wanted import wanted_tree
+from portico.store.claims.leases import Claim, fence
+from portico.store.claims.slots import Slots
+from portico.store.runs.amphorae import AmphoraRows
+from portico.store.runs.snapshot import Snapshot, read_snapshot
+from portico.store.sql.database import Database
 
 T = TypeVar("T")
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ from portico.flows.dispatch import flow_of
 from portico.flows.load_balancer import DeleteLoadBalancer
 from portico.resources import Operation
 from portico.settings import WorkerSettings
-from portico.store.priorities import Priority
+from portico.store.claims.priorities import Priority
 
 
 @dataclass

@@ -11,6 +11,8 @@ from uuid import uuid4
 
 from portico import errors
 from portico.errors import Closed, OperationFailed, PorticoError
+from portico.intake.acceptance import Receipt, Request, accept, accept_spare
+from portico.intake.vips import check_features
 from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.ports.network import Network
@@ -24,14 +26,14 @@ from portico.resources.fields import (
     MemberUpdates,
     PoolUpdates,
 )
+from portico.resources.kinds import SUBJECTS
+from portico.resources.operation import Action
 from portico.settings import Settings
 from portico.status import OperationState
-from portico.store.database import Database
-from portico.store.leases import Claim, find_work, try_claim
-from portico.store.operations import Action, Outcome, Receipt, Request, accept, accept_spare, read_outcome
-from portico.store.slots import Slots
-from portico.store.subjects import SUBJECTS
-from portico.store.vips import check_features
+from portico.store.claims.leases import Claim, find_work, try_claim
+from portico.store.claims.slots import Slots
+from portico.store.reads.outcome import Outcome, read_outcome
+from portico.store.sql.database import Database
 from portico.tasks.work import Services
 from portico.worker.flow_engine import FlowEngine, TaskEvent
 from portico.worker.lease_keeper import LeaseKeeper

@@ -7,10 +7,10 @@ import time
 
 import structlog
 
-from portico.store.database import Database
-from portico.store.leases import Claim, renew
-from portico.store.operations import hand_over
-from portico.store.slots import REUSE_SECONDS, Slots
+from portico.store.claims.leases import Claim, renew
+from portico.store.claims.slots import REUSE_SECONDS, Slots
+from portico.store.runs.starting import hand_over
+from portico.store.sql.database import Database
 
 log = structlog.get_logger()
 _RENEWALS_PER_LEASE = 3

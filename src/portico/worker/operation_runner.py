@@ -19,12 +19,13 @@ from portico.errors import (
     Unsuitable,
 )
 from portico.flows.dispatch import build_flow, flow_of
+from portico.intake.wanted import adopted_parts, parts_below
 from portico.resources import Operation
-from portico.store.leases import Claim
-from portico.store.operations import Action, start, take_back
-from portico.store.results import Results, record
-from portico.store.snapshot import Snapshot
-from portico.store.wanted import adopted_parts, parts_below
+from portico.resources.operation import Action
+from portico.store.claims.leases import Claim
+from portico.store.runs.results import Results, record
+from portico.store.runs.snapshot import Snapshot
+from portico.store.runs.starting import start, take_back
 from portico.tasks.configuration import push
 from portico.tasks.work import Services, Work
 from portico.worker.batch import Batch, choose, split

@@ -8,7 +8,7 @@ import time
 import structlog
 
 from portico.errors import StoreError
-from portico.store.leases import Claim, next_due_ms
+from portico.store.claims.leases import Claim, next_due_ms
 from portico.worker.controller_worker import ControllerWorker
 from portico.worker.queue_consumer import QueueConsumer
 

@@ -15,19 +15,21 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from portico.errors import InvalidInput
+from portico.intake import quotas, rules
+from portico.intake.acceptance import Request, accept_in, transact_unmoved
+from portico.intake.catalog import add_object, hold
+from portico.intake.member_batch import replace_members
+from portico.intake.vips import NewVips, check_features
 from portico.ports.network import Network
 from portico.ports.notifier import Notice, Notifier
 from portico.resources import Operation
+from portico.resources.kinds import PARTS, Described, Kind, Replaceable, check_id, subject_of
+from portico.resources.operation import Action
 from portico.resources.row import new_id
 from portico.settings import QuotaSettings, ValidationSettings
-from portico.store import quotas, rules
-from portico.store.catalog import add_object, hold
-from portico.store.database import Database
-from portico.store.listing import Query, list_objects, show_object
-from portico.store.member_batch import replace_members
-from portico.store.operations import Action, Outcome, Request, accept_in, read_outcome, transact_unmoved
-from portico.store.subjects import PARTS, Described, Kind, Replaceable, check_id, subject_of
-from portico.store.vips import NewVips, check_features
+from portico.store.reads.outcome import Outcome, read_outcome
+from portico.store.sql.database import Database
+from portico.store.sql.listing import Query, list_objects, show_object
 
 _LONGEST = 64
 """Characters of a request's id: what its column holds."""
@@ -220,7 +222,7 @@ class Requests:
 def _check_parts(kind: str, object_id: str, parts: Sequence[Part]) -> None:
     """Parts are of the new load balancer, whose operation builds them: of another they would never be built."""
     if not isinstance(parts, list | tuple) or not all(isinstance(part, Part) for part in parts):
-        raise InvalidInput("parts", "must be a list of portico.store.requests.Part")
+        raise InvalidInput("parts", "must be a list of portico.intake.requests.Part")
     if parts and kind != "load_balancer":
         raise InvalidInput("parts", f"are what a load balancer begins with: a {kind} has none")
     known = {object_id}

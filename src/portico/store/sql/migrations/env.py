@@ -1,4 +1,4 @@
-"""Alembic's environment: run by ``portico.store.schema`` with a connection, never with a configuration file."""
+"""Alembic's environment: run by ``portico.store.sql.schema`` with a connection, never with a configuration file."""
 
 from alembic import context
 

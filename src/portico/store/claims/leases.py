@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Update, bindparam, case, func, or_, select, u
 from portico.errors import LeaseLost
 from portico.resources import Lease, Operation
 from portico.status import OperationState
-from portico.store.database import Database
-from portico.store.dialects import now_ms
-from portico.store.priorities import HEAD_START_MS, Priority
+from portico.store.claims.priorities import HEAD_START_MS, Priority
+from portico.store.sql.database import Database
+from portico.store.sql.dialects import now_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from sqlalchemy import Connection, func, select, update
 
 from portico.errors import QuotaExceeded
 from portico.resources import Quota
+from portico.resources.kinds import SUBJECTS
 from portico.resources.quota import QUOTA_KINDS, QUOTA_VIEW
 from portico.resources.row import table_of
 from portico.settings import QuotaSettings
-from portico.store.database import Database
-from portico.store.dialects import insert_if_missing
-from portico.store.listing import Page, Query, list_objects
-from portico.store.subjects import SUBJECTS
+from portico.store.sql.database import Database
+from portico.store.sql.dialects import insert_if_missing
+from portico.store.sql.listing import Page, Query, list_objects
 
 NO_LIMIT = -1
 

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from portico.errors import Closed, StoreError, StoreUnavailable
 from portico.settings import DatabaseSettings
-from portico.store.dialects import is_worth_retrying
+from portico.store.sql.dialects import is_worth_retrying
 
 T = TypeVar("T")
 LONGEST_PAUSE = 1.0

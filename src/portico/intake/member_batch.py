@@ -10,18 +10,19 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from portico.errors import Conflict, InvalidInput, PoolNotFound
+from portico.intake import rules
+from portico.intake.acceptance import Moved, Request, accept_in
+from portico.intake.catalog import check_staying, hold
 from portico.resources import Member, Operation, Pool, Tag
 from portico.resources.address import canonical_address
+from portico.resources.kinds import SUBJECTS
+from portico.resources.operation import Action
 from portico.resources.row import new_id, table_of, utc_now
 from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, sources
-from portico.store import rules
-from portico.store.catalog import check_staying, hold
-from portico.store.leases import arrive
-from portico.store.operations import Action, Moved, Request, accept_in
-from portico.store.priorities import Priority
-from portico.store.subjects import SUBJECTS
+from portico.store.claims.leases import arrive
+from portico.store.claims.priorities import Priority
 
 _RESET = ("weight", "backup", "admin_state_up", "monitor_address", "monitor_port")
 """What goes back to its default where a batch does not say it: a batch says what the members are to be. Names, tags

@@ -13,6 +13,11 @@ from sqlalchemy import Connection, Insert, Select, bindparam, exists, insert, se
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import Conflict, Duplicate, InvalidInput, PorticoError
+from portico.intake import rules
+from portico.intake.acceptance import Request, accept_in, transact_unmoved
+from portico.intake.ancestors import with_ancestors
+from portico.intake.positions import make_room
+from portico.intake.vips import NewVips
 from portico.ports.network import Network
 from portico.resources import (
     Lease,
@@ -33,18 +38,15 @@ from portico.resources.fields import (
     MemberFields,
     PoolFields,
 )
+from portico.resources.kinds import SUBJECTS, Kind, Subject, check_id, subject_of
+from portico.resources.operation import UNFINISHED, Action
 from portico.resources.row import new_id, table_of
 from portico.resources.spelling import did_you_mean
 from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, shown_status
-from portico.store import rules
-from portico.store.ancestors import with_ancestors
-from portico.store.database import Database
-from portico.store.operations import UNFINISHED, Action, Request, accept_in, read_tags, transact_unmoved
-from portico.store.positions import make_room
-from portico.store.subjects import SUBJECTS, Kind, Subject, check_id, subject_of
-from portico.store.vips import NewVips
+from portico.store.sql.database import Database
+from portico.store.sql.tags import read_tags
 
 _DELETED = ProvisioningStatus.PENDING_DELETE
 

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, and_, or_, select
 
 from portico.resources import Lease, LoadBalancer, Operation, Vip
 from portico.status import OperationState, shown_status
-from portico.store.database import Database
-from portico.store.dialects import now_ms
-from portico.store.slots import Slots, SlotUse
+from portico.store.claims.slots import Slots, SlotUse
+from portico.store.sql.database import Database
+from portico.store.sql.dialects import now_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,9 @@ from sqlalchemy.orm import aliased
 from portico.errors import InvalidInput, StoreError
 from portico.resources import Slot, SlotLimit, SlotWaiter
 from portico.resources.row import new_id
-from portico.store.database import Database
-from portico.store.dialects import now_ms
-from portico.store.priorities import HEAD_START_MS
+from portico.store.claims.priorities import HEAD_START_MS
+from portico.store.sql.database import Database
+from portico.store.sql.dialects import now_ms
 
 NAMES = ("operations", "amphora_builds", "failovers")
 REUSE_SECONDS = 0.5
@@ -135,7 +135,7 @@ class Slots:
 
         Args:
             name: which limit.
-            priority: see ``portico.store.priorities.Priority``.
+            priority: see ``portico.store.claims.priorities.Priority``.
             on_wait: told once, in words, where there is a wait.
             check: called between tries; raises to give up.
         """

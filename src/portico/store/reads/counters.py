@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Insert, and_, bindparam, case, func, literal_
 from portico.resources import Amphora, Listener, ListenerCounters
 from portico.resources.listener_counters import COUNTERS, RISING
 from portico.resources.row import table_of
-from portico.store.dialects import insert_or_update
+from portico.store.sql.dialects import insert_or_update
 
 LARGEST = 2**62
 """Counters stop here, so that no sum is too large for the databases' integers."""

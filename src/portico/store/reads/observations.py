@@ -35,9 +35,9 @@ from sqlalchemy.exc import IntegrityError
 from portico.errors import StoreUnavailable
 from portico.resources import Amphora, HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool
 from portico.status import AmphoraStatus
-from portico.store.counters import Counted, read_reported, write_counters
-from portico.store.database import Database
-from portico.store.roles import Role, keep_role
+from portico.store.claims.roles import Role, keep_role
+from portico.store.reads.counters import Counted, read_reported, write_counters
+from portico.store.sql.database import Database
 
 T = TypeVar("T")
 TREES_AT_ONCE = 100

@@ -12,8 +12,8 @@ from portico.resources import Amphora, Lease, Vip
 from portico.resources.load_balancer import vip_address_columns
 from portico.resources.row import new_id, utc_now
 from portico.status import AmphoraStatus, sources
-from portico.store.database import Database
-from portico.store.leases import Claim, fence
+from portico.store.claims.leases import Claim, fence
+from portico.store.sql.database import Database
 
 _SPARE_TRIES = 3
 _COMING = (AmphoraStatus.BOOTING, AmphoraStatus.ALLOCATED)

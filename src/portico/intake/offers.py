@@ -38,8 +38,8 @@ from portico.resources.flavor import (
 from portico.resources.offer import OfferSpec, check_data
 from portico.resources.row import new_id, table_of
 from portico.resources.view import View
-from portico.store.database import Database
-from portico.store.listing import show_object
+from portico.store.sql.database import Database
+from portico.store.sql.listing import show_object
 
 T = TypeVar("T")
 

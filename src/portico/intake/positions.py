@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, select, update
 
+from portico.intake.rules import check_policy_count
 from portico.resources import L7Policy, Operation
 from portico.resources.l7policy import LAST_POSITION
 from portico.settings import ValidationSettings
 from portico.status import OperationState
-from portico.store.rules import check_policy_count
 
 
 def make_room(

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, bindparam, or_, select, update
 from portico.errors import LeaseLost
 from portico.resources import Slot
 from portico.resources.row import new_id, table_of
-from portico.store.database import Database
-from portico.store.dialects import insert_if_missing, now_ms
+from portico.store.sql.database import Database
+from portico.store.sql.dialects import insert_if_missing, now_ms
 
 HEALTH_MANAGER = "health_manager"
 """Asks amphorae how they are and writes what they say."""

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from portico.errors import StoreError, StoreUnavailable
-from portico.store.database import describe_database, migration_engine
-from portico.store.dialects import is_worth_retrying
+from portico.store.sql.database import describe_database, migration_engine
+from portico.store.sql.dialects import is_worth_retrying
 
 if TYPE_CHECKING:
     from alembic.config import Config

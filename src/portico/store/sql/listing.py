@@ -35,7 +35,7 @@ from portico.errors import InvalidInput
 from portico.resources import Lease, LoadBalancer, Tag, Vip
 from portico.resources.row import Row, table_of
 from portico.resources.view import Related, Shown, View, is_time
-from portico.store.dialects import holds_one_of
+from portico.store.sql.dialects import holds_one_of
 
 _SEPARATOR = "\x1f"
 """Joins what a subquery gathers: no stored text may hold a control character."""

@@ -31,12 +31,14 @@ from sqlalchemy import (
 
 from portico.errors import LeaseLost, PorticoError
 from portico.resources import Amphora, L7Policy, Lease, Listener, LoadBalancer, Operation, Pool, Tag
+from portico.resources.kinds import PARTS, SUBJECTS
+from portico.resources.operation import UNFINISHED, Action
 from portico.resources.row import utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
-from portico.store.database import Database
-from portico.store.leases import Claim, release
-from portico.store.operations import UNFINISHED, Action, replace_tags, untry
-from portico.store.subjects import PARTS, SUBJECTS
+from portico.store.claims.leases import Claim, release
+from portico.store.runs.starting import untry
+from portico.store.sql.database import Database
+from portico.store.sql.tags import replace_tags
 
 _DONE = (OperationState.SUCCEEDED, OperationState.FAILED)
 # What every batch sends is built once: building a statement costs SQLAlchemy twenty times what sending it does.

@@ -33,8 +33,8 @@ from portico.resources import (
 )
 from portico.resources.row import table_of
 from portico.resources.tree import Tree
-from portico.store.database import Database
-from portico.store.dialects import JSON_OBJECT, TEXT_IN_JSON
+from portico.store.sql.database import Database
+from portico.store.sql.dialects import JSON_OBJECT, TEXT_IN_JSON
 
 _OF_LOAD_BALANCER = "load_balancer_id = :key"
 _BRANCHES: tuple[tuple[type[Row], str], ...] = (

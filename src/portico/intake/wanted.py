@@ -6,10 +6,10 @@ from collections.abc import Collection
 from typing import Any
 
 from portico.resources import Operation
+from portico.resources.operation import Action
 from portico.resources.tree import Tree
 from portico.status import ProvisioningStatus
-from portico.store.operations import Action
-from portico.store.snapshot import Snapshot
+from portico.store.runs.snapshot import Snapshot
 
 _LISTS = {
     "listener": "listeners",

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Insert,
     Select,
     Update,
     bindparam,
-    delete,
     exists,
     insert,
     select,
@@ -26,34 +23,25 @@ from sqlalchemy import (
 )
 
 from portico.errors import AmphoraInUse, Conflict, IllegalTransition, InvalidInput, NoSuitableAmphora, PorticoError
+from portico.intake import rules
+from portico.intake.ancestors import ancestors, nothing_above_goes, with_ancestors
+from portico.intake.positions import make_room
 from portico.ports.notifier import Notice
-from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Tag
+from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row
+from portico.resources.kinds import REPLACEABLE, Subject, subject_of
+from portico.resources.operation import UNFINISHED, Action
 from portico.resources.row import new_id, table_of, utc_now
-from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus, check_transition
-from portico.store import rules
-from portico.store.ancestors import ancestors, nothing_above_goes, with_ancestors
-from portico.store.database import Database
-from portico.store.dialects import now_ms
-from portico.store.leases import Claim, arrive, fence, lock, take
-from portico.store.positions import make_room
-from portico.store.priorities import Priority
-from portico.store.subjects import REPLACEABLE, Subject, subject_of
+from portico.store.claims.leases import Claim, arrive, take
+from portico.store.claims.priorities import Priority
+from portico.store.sql.database import Database
+from portico.store.sql.dialects import now_ms
+from portico.store.sql.tags import replace_tags
 
 T = TypeVar("T")
 
 
-class Action(StrEnum):
-    """What an operation does to its subject."""
-
-    CREATE = "create"
-    UPDATE = "update"
-    DELETE = "delete"
-    FAILOVER = "failover"
-
-
-UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING)
 _ADD_OPERATION = insert(Operation)
 _UNTRIED = {"state": OperationState.QUEUED, "attempts": 0, "started_at": None}
 _OF_CREATE = (
@@ -97,23 +85,6 @@ class Receipt:
     operation_id: str
     lease_key: str
     claim: Claim | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an operation stands."""
-
-    operation_id: str
-    state: str
-    error: str | None
-    reason: str | None
-    lease_key: str
-    lease_epoch: int | None
-
-    @property
-    def finished(self) -> bool:
-        """Whether it ended."""
-        return self.state not in UNFINISHED
 
 
 class Moved(PorticoError):
@@ -410,21 +381,6 @@ def _check_neighbours(
         rules.check_expression_count(connection, row["l7policy_id"], changes["compare_type"], settings)
 
 
-def replace_tags(connection: Connection, resource_id: str, tags: list[str]) -> list[str]:
-    """Give an object these tags; returns those that it had."""
-    before = read_tags(connection, resource_id)
-    connection.execute(delete(Tag).where(Tag.resource_id == resource_id))
-    if tags:
-        connection.execute(insert(Tag), tag_rows(resource_id, tags))
-    return before
-
-
-def read_tags(connection: Connection, resource_id: str) -> list[str]:
-    """An object's tags, as they were sent."""
-    mine = select(Tag.tag).where(Tag.resource_id == resource_id)
-    return list(connection.scalars(mine.order_by(Tag.position)))
-
-
 def accept_spare(database: Database, owner: str, lease_ms: int) -> Receipt:
     """Accept the building of a spare amphora: its row, its lease (taken by ``owner``) and its operation at once.
 
@@ -457,73 +413,3 @@ def accept_spare(database: Database, owner: str, lease_ms: int) -> Receipt:
         return Receipt(operation_id, amphora_id, claim) if found else None
 
     return database.transact(work, already_done)
-
-
-def start(database: Database, claim: Claim, operation_ids: list[str], lease_ms: int) -> None:
-    """Mark operations as running before anything is done for them: their attempts are counted here.
-
-    Raises:
-        LeaseLost: another worker has taken the lease.
-    """
-
-    def work(connection: Connection) -> None:
-        fence(connection, claim, lease_ms)
-        connection.execute(
-            update(Operation)
-            .where(Operation.id.in_(operation_ids), Operation.state.in_(UNFINISHED))
-            .values(state=OperationState.RUNNING, attempts=Operation.attempts + 1, started_at=utc_now())
-        )
-
-    database.transact(work)
-
-
-def take_back(database: Database, claim: Claim, operation_ids: list[str]) -> None:
-    """These were started under a lease whose flow could not go on, through no fault of theirs: that was no attempt. The
-    lease runs out as it would have.
-
-    Raises:
-        LeaseLost: another worker has taken the lease; nothing was written.
-    """
-
-    def work(connection: Connection) -> None:
-        lock(connection, claim)
-        untry(connection, Operation.id.in_(operation_ids))
-
-    database.transact(work)
-
-
-def hand_over(database: Database, owner: str) -> None:
-    """Let all leases of a process run out now, for others to take: what it still tries under them is fenced, and counts
-    as no attempt."""
-
-    def work(connection: Connection) -> None:
-        keys = connection.scalars(select(Lease.key).where(Lease.owner == owner).with_for_update()).all()
-        connection.execute(update(Lease).where(Lease.key.in_(keys)).values(owner=None, expires_at=0))
-        untry(connection, Operation.lease_key.in_(keys))
-
-    database.transact(work)
-
-
-def untry(connection: Connection, which: ColumnElement[bool]) -> None:
-    """Of these operations the running ones wait again, as if they had not been started."""
-    values = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None}
-    connection.execute(update(Operation).where(which, Operation.state == OperationState.RUNNING).values(**values))
-
-
-def read_outcome(database: Database, operation_id: str) -> Outcome | None:
-    """How an operation stands, and the epoch of its lease (None where the lease is gone). One statement."""
-    statement = (
-        select(Operation.id, Operation.state, Operation.error, Operation.reason, Operation.lease_key, Lease.epoch)
-        .outerjoin(Lease, Lease.key == Operation.lease_key)
-        .where(Operation.id == operation_id)
-    )
-    row = database.read(lambda connection: connection.execute(statement).one_or_none())
-    return Outcome(*row) if row is not None else None
-
-
-def show_operation(database: Database, operation_id: str) -> dict[str, Any] | None:
-    """All that is known of an operation, its timeline included."""
-    table = table_of(Operation)
-    statement = select(table).where(table.c.id == operation_id)
-    row = database.read(lambda connection: connection.execute(statement).mappings().one_or_none())
-    return dict(row) if row is not None else None

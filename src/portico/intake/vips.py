@@ -10,11 +10,11 @@ from sqlalchemy import Connection, insert, select, union_all
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import AddressInUse, Conflict, Duplicate, NotSupported
+from portico.intake.acceptance import Moved
 from portico.ports.network import Network, NetworkFeature, VipRequest
 from portico.resources import Vip
 from portico.resources.address import canonical_address
 from portico.resources.load_balancer import vip_address_columns
-from portico.store.operations import Moved
 
 PROPOSALS = 256
 """Addresses that the network proposes for each VIP before we give up: where 98 % of a range are taken, one load
