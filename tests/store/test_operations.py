@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert
 
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_noop import NoopNetwork
@@ -28,8 +28,10 @@ from portico.errors import (
     NotFound,
     PoolNotFound,
     PorticoError,
+    StoreUnavailable,
 )
-from portico.intake.acceptance import Receipt, Request, accept
+from portico.intake.acceptance import Moved, Receipt, Request, accept, transact_unmoved
+from portico.intake.acceptance.accepting import TRIES
 from portico.intake.catalog import Catalog
 from portico.intake.requests import Requests
 from portico.resources import L7Policy, Lease, Listener, LoadBalancer, Member, Operation, Pool
@@ -104,6 +106,36 @@ def test_a_missing_object_is_told_in_the_contracts_words(refused: Callable[..., 
             assert error.object_id == unknown
         if kind != "amphora":
             refused(homeless, "create", kind, unknown)
+
+
+def test_what_others_always_change_is_given_up(database: Database) -> None:
+    """A transaction that finds its rows changed in every try ends with an error that says so, and has written
+    nothing."""
+    tries = []
+    before = dump(database)
+
+    def work(connection: Connection) -> None:
+        tries.append(connection.execute(insert(Lease).values(key=str(uuid4()))))
+        raise Moved("pool x was changed meanwhile")
+
+    with pytest.raises(StoreUnavailable, match="pool x was changed meanwhile"):
+        transact_unmoved(database, work, lambda _connection: None)
+
+    assert len(tries) == TRIES
+    assert dump(database) == before
+
+
+def test_what_others_changed_is_read_again(database: Database) -> None:
+    """A transaction that finds its rows changed starts from the beginning."""
+    tries = []
+
+    def work(_connection: Connection) -> int:
+        tries.append(1)
+        if len(tries) < TRIES:
+            raise Moved("pool x was changed meanwhile")
+        return len(tries)
+
+    assert transact_unmoved(database, work, lambda _connection: None) == TRIES
 
 
 def test_wrong_types_are_refused_by_name(refused: Callable[..., PorticoError], member: dict[str, str]) -> None:

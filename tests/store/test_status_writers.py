@@ -8,7 +8,8 @@ from pathlib import Path
 _SOURCES = Path(__file__).resolve().parents[2] / "src" / "portico"
 _COLUMNS = {"provisioning_status", "status", "state"}
 _WRITERS = {
-    *("intake/acceptance.py", "intake/member_batch.py"),
+    *("intake/acceptance/objects.py", "intake/acceptance/amphorae.py", "intake/acceptance/queueing.py"),
+    "intake/member_batch.py",
     *("store/runs/starting.py", "store/runs/results.py", "store/runs/amphorae.py"),
 }
 # These show a row to its user with another status than the stored one, in a copy: that writes no column.

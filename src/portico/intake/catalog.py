@@ -387,15 +387,17 @@ def _place(
     if parent_kind != "load_balancer":
         place[parent.id_field] = found["id"]
     if kind == "listener":
-        rules.check_new_listener(connection, load_balancer_id, columns, settings)
-        rules.check_listener(connection, load_balancer_id, columns)
+        protocol = columns["protocol"]
+        rules.check_new_listener(connection, load_balancer_id, columns["protocol_port"], protocol, settings)
+        pool_id, cidrs = columns["default_pool_id"], columns["allowed_cidrs"]
+        rules.check_listener(connection, load_balancer_id, protocol, pool_id, cidrs)
     elif kind == "pool":
         rules.check_pool_count(connection, load_balancer_id, settings)
     elif kind == "member":
         rules.check_member_count(connection, load_balancer_id, settings)
         place["operating_status"] = OperatingStatus.NO_MONITOR
     elif kind == "l7policy":
-        rules.check_policy(connection, found["id"], columns)
+        rules.check_policy(connection, found["id"], columns["redirect_pool_id"])
         place["position"] = make_room(connection, found["id"], columns["position"], settings=settings)
     elif kind == "l7rule":
         rules.check_rule_count(connection, found["id"])
@@ -458,8 +460,7 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str, settin
     if listener["_is_changing"]:
         accept_in(connection, Request(Action.UPDATE, "listener", listener_id, values), new_id(), settings)
         return
-    checked = {**values, "protocol": listener["protocol"]}
-    rules.check_listener(connection, listener["load_balancer_id"], checked)
+    rules.check_listener(connection, listener["load_balancer_id"], listener["protocol"], pool_id, None)
     connection.execute(update(Listener).where(Listener.id == listener_id).values(**values))
 
 

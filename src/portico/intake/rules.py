@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -63,25 +62,31 @@ def check_childless(connection: Connection, load_balancer_id: str) -> None:
 
 
 def check_new_listener(
-    connection: Connection, load_balancer_id: str, values: dict[str, Any], settings: ValidationSettings
+    connection: Connection, load_balancer_id: str, protocol_port: int, protocol: str, settings: ValidationSettings
 ) -> None:
     """One more listener: a load balancer has at most ``max_listeners``, and a port belongs to one of them. The rest is
     ``check_listener``'s."""
     ports = select(Listener.protocol_port, Listener.protocol).where(Listener.load_balancer_id == load_balancer_id)
     listeners = connection.execute(ports).all()
     _check_count("load balancer", "listeners", len(listeners), settings.max_listeners, "max_listeners")
-    for port, protocol in listeners:
-        is_shared = protocol != values["protocol"] and (protocol in _UDP or values["protocol"] in _UDP)
-        if port == values["protocol_port"] and not is_shared:
+    for port, other in listeners:
+        is_shared = other != protocol and (other in _UDP or protocol in _UDP)
+        if port == protocol_port and not is_shared:
             raise Duplicate(f"protocol_port: port {port} is already used by another listener")
 
 
-def check_listener(connection: Connection, load_balancer_id: str, values: dict[str, Any]) -> None:
+def check_listener(
+    connection: Connection,
+    load_balancer_id: str,
+    protocol: str,
+    default_pool_id: str | None,
+    allowed_cidrs: Sequence[str] | None,
+) -> None:
     """Allowed networks fit the VIPs; the default pool is of the same load balancer and of a fitting protocol."""
-    if values.get("allowed_cidrs"):
-        _check_cidrs(connection, load_balancer_id, values["allowed_cidrs"])
-    if values.get("default_pool_id") is not None:
-        _check_pool(connection, "default_pool_id", values["default_pool_id"], load_balancer_id, values["protocol"])
+    if allowed_cidrs:
+        _check_cidrs(connection, load_balancer_id, allowed_cidrs)
+    if default_pool_id is not None:
+        _check_pool(connection, "default_pool_id", default_pool_id, load_balancer_id, protocol)
 
 
 def _check_cidrs(connection: Connection, load_balancer_id: str, cidrs: Sequence[str]) -> None:
@@ -114,16 +119,15 @@ def check_expression_count(
         raise Conflict(f"compare_type: {rule} (validation.max_regular_expressions)")
 
 
-def check_policy(connection: Connection, listener_id: str, values: dict[str, Any]) -> None:
+def check_policy(connection: Connection, listener_id: str, redirect_pool_id: str | None) -> None:
     """The pool that a policy sends to is of the same load balancer and of a fitting protocol."""
     listener = connection.execute(
         select(Listener.load_balancer_id, Listener.protocol).where(Listener.id == listener_id)
     ).one()
     if listener.protocol not in ("HTTP", "TERMINATED_HTTPS"):
         raise InvalidInput("listener_id", f"L7 policies need a listener that speaks HTTP, not {listener.protocol}")
-    if values.get("redirect_pool_id") is not None:
-        pool_id = values["redirect_pool_id"]
-        _check_pool(connection, "redirect_pool_id", pool_id, listener.load_balancer_id, listener.protocol)
+    if redirect_pool_id is not None:
+        _check_pool(connection, "redirect_pool_id", redirect_pool_id, listener.load_balancer_id, listener.protocol)
 
 
 def _check_pool(connection: Connection, field: str, pool_id: str, load_balancer_id: str, protocol: str) -> None:

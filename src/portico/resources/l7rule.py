@@ -118,7 +118,7 @@ class L7RuleSpec(Spec):
         rules: ValidationSettings,
         *,
         also: frozenset[str] = frozenset(),
-    ) -> dict[str, Any]:
+    ) -> tuple[Self, dict[str, Any]]:
         """As everywhere; but a condition that older rules accepted may stay as it is when other things change."""
         kept = _CONDITION if _CONDITION.keys().isdisjoint(changes) else {}
         return super().parse_changes({**present, **kept}, changes, rules, also=also)

@@ -197,7 +197,7 @@ class Spec(BaseModel):
         rules: ValidationSettings,
         *,
         also: frozenset[str] = frozenset(),
-    ) -> dict[str, Any]:
+    ) -> tuple[Self, dict[str, Any]]:
         """Check an update: the object as it would be afterwards has to satisfy every rule.
 
         Args:
@@ -205,7 +205,8 @@ class Spec(BaseModel):
             changes: changed attributes; None resets one to its default.
             also: attributes that may be changed although only a create may set them.
 
-        Returns: the changed attributes with their new values (defaults filled in for None).
+        Returns: the object as it would be, and the changed attributes with their new values (defaults filled in for
+        None).
 
         Raises:
             InvalidInput: unknown or immutable field, or a broken rule.
@@ -219,7 +220,7 @@ class Spec(BaseModel):
         completed = cls.complete(present, changes)
         result = cls.parse({**present, **completed}, rules)
         dumped = result.model_dump()
-        return {name: dumped[name] for name in completed}
+        return result, {name: dumped[name] for name in completed}
 
     @classmethod
     def _check_name(cls, name: Any) -> None:

@@ -1,0 +1,89 @@
+"""Accepting a request, whatever it is about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, select
+
+from portico.errors import StoreUnavailable
+from portico.intake.acceptance.amphorae import accept_amphora
+from portico.intake.acceptance.objects import accept_object
+from portico.intake.acceptance.request import Moved, Receipt, Request
+from portico.resources import Amphora, Lease, Operation
+from portico.resources.kinds import subject_of
+from portico.resources.row import new_id
+from portico.settings import ValidationSettings
+from portico.status import OperationState
+from portico.store.claims.leases import Claim
+from portico.store.sql.database import Database
+
+T = TypeVar("T")
+
+TRIES = 100
+"""How often a transaction is started again because others had changed what it read. Each time one of them got on, so
+that it takes a hundred of them within milliseconds to be refused."""
+_PAUSE = 0.001
+"""Seconds before another try, from the fourth on."""
+
+
+def accept(database: Database, request: Request, settings: ValidationSettings) -> Receipt:
+    """Accept a request: check it, write the rows and the operation, and take the lease if that is wanted and possible.
+
+    A create, delete or failover that is already on its way is found again instead of being queued twice.
+
+    Raises:
+        InvalidInput: naming the field.
+        NotFound, NoSuitableLB, NoSuitablePool: as the worker's contract says.
+        Conflict: the object is being deleted, or its status does not permit it.
+        StoreUnavailable: as ``transact_unmoved``.
+    """
+    operation_id = new_id()
+
+    def work(connection: Connection) -> Receipt:
+        return accept_in(connection, request, operation_id, settings)
+
+    def already_done(connection: Connection) -> Receipt | None:
+        statement = (
+            select(Operation.lease_key, Operation.state, Lease.owner, Lease.epoch)
+            .join(Lease, Lease.key == Operation.lease_key)
+            .where(Operation.id == operation_id)
+        )
+        row = connection.execute(statement).one_or_none()
+        if row is None:
+            return None
+        key, state, owner, epoch = row
+        if request.claimant is None or owner != request.claimant[0] or state != OperationState.RUNNING:
+            return Receipt(operation_id, key)
+        return Receipt(operation_id, key, Claim(key, owner, epoch))
+
+    return transact_unmoved(database, work, already_done)
+
+
+def accept_in(connection: Connection, request: Request, operation_id: str, settings: ValidationSettings) -> Receipt:
+    """``accept`` in the caller's transaction (``transact_unmoved``). Raises the same, and Moved where a row was changed
+    between reading and writing it: the transaction must then be rolled back and started again."""
+    subject = subject_of(request.kind)
+    if subject.model is Amphora:
+        return accept_amphora(connection, request, operation_id)
+    return accept_object(connection, subject, request, operation_id, settings)
+
+
+def transact_unmoved(
+    database: Database, work: Callable[[Connection], T], already_done: Callable[[Connection], T | None]
+) -> T:
+    """``Database.transact`` for work that calls ``accept_in``: again, where a row had changed under its hands.
+
+    Raises:
+        StoreUnavailable: that happened in each of ``TRIES`` tries. Nothing was written.
+    """
+    for attempt in range(TRIES):
+        if attempt > 3:
+            time.sleep(_PAUSE)
+        try:
+            return database.transact(work, already_done)
+        except Moved as moved:
+            last = moved
+    raise StoreUnavailable(f"others were faster in each of {TRIES} tries: {last}") from last

@@ -1,0 +1,301 @@
+"""Acceptance of what is asked about load balancers and their parts: what users describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import (
+    Connection,
+    Insert,
+    RowMapping,
+    Select,
+    Update,
+    bindparam,
+    exists,
+    insert,
+    select,
+    update,
+)
+
+from portico.errors import Conflict, IllegalTransition, InvalidInput, PorticoError
+from portico.intake import rules
+from portico.intake.acceptance.queueing import add_operation, describe_operation, take_lease
+from portico.intake.acceptance.request import Moved, Receipt, Request
+from portico.intake.ancestors import ancestors, nothing_above_goes, with_ancestors
+from portico.intake.positions import make_room
+from portico.resources import (
+    L7PolicySpec,
+    L7RuleSpec,
+    Lease,
+    ListenerSpec,
+    LoadBalancer,
+    Operation,
+    PoolSpec,
+    Row,
+    Spec,
+)
+from portico.resources.kinds import REPLACEABLE, Subject
+from portico.resources.operation import UNFINISHED, Action
+from portico.resources.row import table_of, utc_now
+from portico.settings import ValidationSettings
+from portico.status import OperationState, ProvisioningStatus, check_transition
+from portico.store.claims.priorities import Priority
+from portico.store.sql.tags import replace_tags
+
+_UNTRIED = {"state": OperationState.QUEUED, "attempts": 0, "started_at": None}
+_OF_CREATE = (
+    *("id", "action", "subject_type", "subject_id", "lease_key", "load_balancer_id", "priority", "request_id"),
+    *("state", "attempts", "started_at", "created_at"),
+)
+"""What the operation of a create has: it changes no column."""
+_STATUS_OF = {
+    Action.CREATE: ProvisioningStatus.PENDING_CREATE,
+    Action.UPDATE: ProvisioningStatus.PENDING_UPDATE,
+    Action.DELETE: ProvisioningStatus.PENDING_DELETE,
+    Action.FAILOVER: ProvisioningStatus.PENDING_UPDATE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An object as it was read, with what decides whether something may be asked of it.
+
+    Attributes:
+        row: its columns.
+        lease_key, epoch: its load balancer's lease, and how often that was taken.
+        load_balancer_status: provisioning status of its load balancer.
+        under_way: an unfinished operation that does the same.
+        above: name of each ancestor, the nearest first, to its provisioning status.
+    """
+
+    row: RowMapping
+    lease_key: str
+    epoch: int
+    load_balancer_status: str
+    under_way: str | None
+    above: Mapping[str, str]
+
+    @property
+    def status(self) -> str:
+        """Its own provisioning status."""
+        return str(self.row["provisioning_status"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What an update asks for: the object as it would be, and the fields that change, with their new values."""
+
+    spec: Spec
+    fields: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What an update changes: columns (and ``tags``, which are in a table of their own) with their new and their
+    previous values."""
+
+    changes: Mapping[str, object]
+    previous: Mapping[str, object]
+
+
+def accept_object(
+    connection: Connection, kind: Subject, request: Request, operation_id: str, settings: ValidationSettings
+) -> Receipt:
+    """Accept a request about a load balancer or a part of one in the caller's transaction (``accept_in``).
+
+    Raises:
+        InvalidInput: naming the field.
+        NotFound, NoSuitableLB, NoSuitablePool: as the worker's contract says.
+        Conflict: it is being deleted, or its status does not permit it.
+        Moved: start the transaction again.
+    """
+    _check_possible(kind, request)
+    kind.check_id(request.subject_id)
+    found = _read(connection, kind, request)
+    if found is None:
+        raise _missing(kind, request)
+    if found.under_way is not None and request.action != Action.UPDATE:
+        return Receipt(found.under_way, found.lease_key)
+    _check_status(kind, request, found)
+    wish = _parse_changes(kind, request, found, settings)
+    priority = Priority.FAILOVER if request.action == Action.FAILOVER else Priority.USER
+    claim = take_lease(connection, request, found.lease_key, found.epoch, priority)
+    operation = describe_operation(
+        request,
+        operation_id,
+        found.lease_key,
+        load_balancer_id=found.lease_key,
+        priority=priority,
+        claim=claim,
+    )
+    if request.action == Action.CREATE:
+        _add_create(connection, kind, request, found, operation)
+    else:
+        change = None
+        if wish is not None:
+            _check_neighbours(connection, found.row, wish, settings)
+            change = _change(connection, kind, found.row, wish)
+            operation |= {"changes": change.changes, "previous": change.previous}
+        _mark(connection, kind, request, found, change)
+        add_operation(connection, operation)
+    return Receipt(operation_id, found.lease_key, claim)
+
+
+def _read(connection: Connection, kind: Subject, request: Request) -> _Found | None:
+    wanted = {"this_id": request.subject_id, "this_action": request.action}
+    row = connection.execute(_reading(kind.model), wanted).mappings().one_or_none()
+    if row is None:
+        return None
+    above = {ancestor.name: row[ancestor.label] for ancestor in ancestors(kind.model)}
+    return _Found(row, row["_lease_key"], row["_epoch"], row["_lb_status"], row["_under_way"], above)
+
+
+@cache  # building it costs SQLAlchemy twenty times what sending it does
+def _reading(model: type[Row]) -> Select[*tuple[object, ...]]:
+    """The row, its ancestors' and its load balancer's status, its lease, and an operation that does the same."""
+    table, owner = table_of(model), table_of(LoadBalancer).alias("owner")
+    load_balancer = table.c.id if model is LoadBalancer else table.c.load_balancer_id
+    under_way = (
+        select(Operation.id)
+        .where(
+            Operation.subject_id == table.c.id,
+            Operation.action == bindparam("this_action"),
+            Operation.state.in_(UNFINISHED),
+        )
+        .limit(1)
+        .scalar_subquery()
+    )
+    of_lease = (Lease.key.label("_lease_key"), Lease.epoch.label("_epoch"))
+    of_owner = owner.c.provisioning_status.label("_lb_status")
+    statement = select(table, under_way.label("_under_way"), *of_lease, of_owner)
+    statement = statement.join(Lease, Lease.key == load_balancer).join(owner, owner.c.id == load_balancer)
+    return with_ancestors(statement, model).where(table.c.id == bindparam("this_id"))
+
+
+def _check_possible(kind: Subject, request: Request) -> None:
+    """An operation that no worker could run would stand before all that its load balancer is asked for later."""
+    if request.action == Action.FAILOVER and kind.name not in REPLACEABLE:
+        raise InvalidInput("kind", f"must be {' or '.join(REPLACEABLE)}: a {kind.name} cannot be failed over")
+
+
+def _missing(kind: Subject, request: Request) -> PorticoError:
+    if request.action == Action.CREATE and kind.homeless is not None:
+        return kind.homeless(f"{kind.missing.kind} {request.subject_id} not found: there is nothing to build it on")
+    return kind.missing(request.subject_id)
+
+
+def _check_status(kind: Subject, request: Request, found: _Found) -> None:
+    what = f"{kind.missing.kind} {request.subject_id}"
+    if request.action == Action.DELETE:
+        return
+    if found.load_balancer_status == ProvisioningStatus.PENDING_DELETE:
+        raise Conflict(f"{what}: its load balancer is being deleted")
+    for name, status in found.above.items():
+        if status == ProvisioningStatus.PENDING_DELETE:
+            raise Conflict(f"{what}: its {name} is being deleted")
+    if request.action == Action.CREATE and found.status != ProvisioningStatus.PENDING_CREATE:
+        raise IllegalTransition(f"{what} is {found.status}: only an object that is PENDING_CREATE can be created")
+    if found.status == ProvisioningStatus.PENDING_DELETE:
+        raise Conflict(f"{what} is being deleted")
+
+
+def _parse_changes(kind: Subject, request: Request, found: _Found, settings: ValidationSettings) -> _Wish | None:
+    if request.action != Action.UPDATE:
+        return None
+    given = {} if request.anew else kind.check_changes(request.changes)
+    present = kind.writable(dict(found.row))
+    return _Wish(*kind.spec.parse_changes(present, given, settings, also=request.also))
+
+
+def _add_create(
+    connection: Connection, kind: Subject, request: Request, found: _Found, operation: dict[str, object]
+) -> None:
+    values = {name: (_UNTRIED | operation).get(name) for name in _OF_CREATE}
+    seen = {"this_id": request.subject_id, "seen_status": found.status}
+    added = connection.execute(_adding_create(kind.model), seen | {f"new_{name}": values[name] for name in values})
+    if added.rowcount != 1:
+        raise Moved(f"{kind.name} {request.subject_id} was asked for meanwhile")
+
+
+@cache
+def _adding_create(model: type[Row]) -> Insert:
+    """Writes the operation where nobody else has, and where the row is what was read: a create writes no row of its
+    own that could tell, and while it waited for the lease's row another one may have been accepted, and done."""
+    table, operation = table_of(model), table_of(Operation)
+    other = operation.alias("other")
+    under_way = exists().where(
+        other.c.subject_id == table.c.id, other.c.action == Action.CREATE, other.c.state.in_(UNFINISHED)
+    )
+    found = select(*(bindparam(f"new_{name}", type_=operation.c[name].type) for name in _OF_CREATE)).where(
+        table.c.id == bindparam("this_id"), table.c.provisioning_status == bindparam("seen_status"), ~under_way
+    )
+    adding = insert(operation).from_select(_OF_CREATE, found, include_defaults=False)
+    return adding.execution_options(preserve_rowcount=True)
+
+
+def _change(connection: Connection, kind: Subject, row: RowMapping, wish: _Wish) -> _Change:
+    """Make way for an update of the row; what it changes."""
+    changes: dict[str, object] = kind.columns(wish.fields)
+    previous = {name: row[name] for name in changes}
+    if "tags" in wish.fields:
+        changes["tags"] = wish.spec.tags
+        previous["tags"] = replace_tags(connection, row["id"], wish.spec.tags)
+    if isinstance(wish.spec, L7PolicySpec) and "position" in changes:
+        place = make_room(connection, row["listener_id"], wish.spec.position, row["id"])
+        changes["position"] = place
+        # Where it stood after making room: what a rollback puts it back to.
+        previous["position"] += previous["position"] >= place
+    return _Change(changes, previous)
+
+
+def _mark(connection: Connection, kind: Subject, request: Request, found: _Found, change: _Change | None) -> None:
+    """Write what is wanted and mark the row."""
+    if kind.name == "pool" and request.action == Action.DELETE:
+        rules.check_pool_unused(connection, request.subject_id)
+    seen = {"this_id": request.subject_id, "seen_at": found.row["updated_at"], "seen_status": found.status}
+    written = {name: value for name, value in change.changes.items() if name != "tags"} if change else {}
+    status = _next_status(request.action, found.status)
+    marking = _marking(kind.model, may_go=request.action == Action.DELETE)
+    values = {**seen, **written, "provisioning_status": status, "updated_at": utc_now()}
+    if connection.execute(marking, values).rowcount != 1:
+        raise Moved(f"{kind.name} {request.subject_id} was changed meanwhile")
+
+
+@cache
+def _marking(model: type[Row], *, may_go: bool) -> Update:
+    """Sets what it is given, where the row still is what was read, and may stay unless it ``may_go``."""
+    table = table_of(model)
+    return update(table).where(
+        table.c.id == bindparam("this_id"),
+        table.c.provisioning_status == bindparam("seen_status"),
+        table.c.updated_at.is_not_distinct_from(bindparam("seen_at")),
+        *([] if may_go else nothing_above_goes(model)),
+    )
+
+
+def _next_status(action: Action, present: str) -> ProvisioningStatus:
+    wanted = _STATUS_OF[action]
+    if action in (Action.UPDATE, Action.FAILOVER) and present == ProvisioningStatus.PENDING_CREATE:
+        return ProvisioningStatus.PENDING_CREATE  # its create is still on its way; the update follows behind it
+    check_transition(ProvisioningStatus, present, wanted)
+    return wanted
+
+
+def _check_neighbours(connection: Connection, row: RowMapping, wish: _Wish, settings: ValidationSettings) -> None:
+    """The rules between objects that concern what changes."""
+    spec, changed = wish.spec, wish.fields
+    if isinstance(spec, ListenerSpec):
+        pool_id = spec.default_pool_id if "default_pool_id" in changed else None
+        cidrs = spec.allowed_cidrs if "allowed_cidrs" in changed else None
+        rules.check_listener(connection, row["load_balancer_id"], row["protocol"], pool_id, cidrs)
+    elif isinstance(spec, PoolSpec):
+        if "session_persistence" in changed and spec.session_persistence is not None:
+            rules.check_persistence(connection, row["id"], spec.session_persistence.type)
+    elif isinstance(spec, L7PolicySpec):
+        if changed.get("redirect_pool_id") is not None:
+            rules.check_policy(connection, row["listener_id"], spec.redirect_pool_id)
+    elif isinstance(spec, L7RuleSpec):
+        if changed.get("compare_type", row["compare_type"]) != row["compare_type"]:
+            rules.check_expression_count(connection, row["l7policy_id"], spec.compare_type, settings)
