@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from portico.errors import Conflict, InvalidInput, PoolNotFound
 from portico.intake import rules
 from portico.intake.acceptance import Moved, Request, accept_in
 from portico.intake.catalog import check_staying, hold
-from portico.resources import Member, Operation, Pool, Tag
+from portico.resources import Member, MemberSpec, Operation, Pool, Tag
 from portico.resources.address import canonical_address
 from portico.resources.kinds import SUBJECTS
 from portico.resources.operation import Action
@@ -33,6 +32,18 @@ reference. The address is the member's own, but may be in another spelling."""
 _MEMBER = SUBJECTS["member"]
 
 
+_Key = tuple[str, int]
+"""What tells the members of a pool apart: canonical address and port."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A member that is there and stays: its row, and the fields that were given or that a batch resets."""
+
+    row: RowMapping
+    fields: Mapping[str, object]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What a replacement came to."""
@@ -46,7 +57,7 @@ class Batch:
 def replace_members(
     connection: Connection,
     pool_id: str,
-    members: Sequence[Mapping[str, Any]],
+    members: Sequence[Mapping[str, object]],
     settings: ValidationSettings,
     *,
     additive_only: bool,
@@ -67,13 +78,12 @@ def replace_members(
     hold(connection, load_balancer_id)
     check_staying(connection, SUBJECTS["pool"], pool["id"])
     rows = connection.execute(select(table_of(Member)).where(Member.pool_id == pool_id)).mappings()
-    present = {(row["canonical_address"], row["protocol_port"]): dict(row) for row in rows}
-    wanted = _parse(members, present, settings)
-    added = [fields for key, fields in wanted.items() if key not in present]
-    _insert(connection, dict(pool), added, request_id)
-    changed = _change(connection, present, wanted, settings, request_id)
-    surplus = [] if additive_only else [row for key, row in present.items() if key not in wanted]
-    deleted = _mark_deleted(connection, surplus, request_id)
+    present = {(row["canonical_address"], row["protocol_port"]): row for row in rows}
+    added, kept = _parse(members, present, settings)
+    _insert(connection, pool, added, request_id)
+    changed = _change(connection, pool_id, kept, settings, request_id)
+    surplus = [] if additive_only else [row for key, row in present.items() if key not in kept]
+    deleted = _mark_deleted(connection, pool, surplus, request_id)
     if added and rules.count_members(connection, load_balancer_id) - len(surplus) > settings.max_members:
         raise Conflict(f"a load balancer has {settings.max_members} members at most (validation.max_members)")
     arriving = len(added) + deleted
@@ -83,95 +93,95 @@ def replace_members(
 
 
 def _parse(
-    members: Sequence[Mapping[str, Any]],
-    present: Mapping[tuple[str, int], dict[str, Any]],
+    members: Sequence[Mapping[str, object]],
+    present: Mapping[_Key, RowMapping],
     settings: ValidationSettings,
-) -> dict[tuple[str, int], dict[str, Any]]:
-    """Canonical address and port to fields: all of them for a new member; for one that is there those that were given,
-    and those that a batch resets."""
-    wanted: dict[tuple[str, int], dict[str, Any]] = {}
+) -> tuple[list[MemberSpec], dict[_Key, _Kept]]:
+    """The new members, and by canonical address and port those that are there."""
+    added: dict[_Key, MemberSpec] = {}
+    kept: dict[_Key, _Kept] = {}
     for given in members:
-        fields = _MEMBER.spec.parse(dict(given), settings).model_dump()
-        key = (canonical_address(fields["address"]), fields["protocol_port"])
-        if key in wanted:
+        spec = MemberSpec.parse(dict(given), settings)
+        key = (canonical_address(spec.address), spec.protocol_port)
+        if key in added or key in kept:
             raise InvalidInput("members", f"{key[0]} port {key[1]} is named twice")
         row = present.get(key)
-        if row is not None and row["provisioning_status"] == ProvisioningStatus.PENDING_DELETE:
+        if row is None:
+            added[key] = spec
+            continue
+        if row["provisioning_status"] == ProvisioningStatus.PENDING_DELETE:
             raise Conflict(f"member {row['id']} ({key[0]} port {key[1]}) is being deleted")
-        wanted[key] = fields if row is None else {name: fields[name] for name in {**given, **dict.fromkeys(_RESET)}}
-    return wanted
+        fields = spec.model_dump()
+        kept[key] = _Kept(row, {name: fields[name] for name in {**given, **dict.fromkeys(_RESET)}})
+    return list(added.values()), kept
 
 
-def _insert(
-    connection: Connection, pool: dict[str, Any], added: Sequence[dict[str, Any]], request_id: str | None
-) -> None:
+def _insert(connection: Connection, pool: RowMapping, added: Sequence[MemberSpec], request_id: str | None) -> None:
     if not added:
         return
     place = {"pool_id": pool["id"], "load_balancer_id": pool["load_balancer_id"], "project_id": pool["project_id"]}
     place["operating_status"] = OperatingStatus.NO_MONITOR
-    rows = [{"id": new_id(), **_MEMBER.columns(fields), **place} for fields in added]
+    rows = [{"id": new_id(), **_MEMBER.columns(spec.model_dump()), **place} for spec in added]
     connection.execute(insert(Member), rows)
-    tags = [tag for row, fields in zip(rows, added, strict=True) for tag in tag_rows(row["id"], fields["tags"])]
+    tags = [tag for row, spec in zip(rows, added, strict=True) for tag in tag_rows(str(row["id"]), spec.tags)]
     if tags:
         connection.execute(insert(Tag), tags)
-    _insert_operations(connection, Action.CREATE, rows, request_id)
+    _insert_operations(connection, Action.CREATE, pool, [str(row["id"]) for row in rows], request_id)
 
 
 def _change(
     connection: Connection,
-    present: Mapping[tuple[str, int], dict[str, Any]],
-    wanted: Mapping[tuple[str, int], dict[str, Any]],
+    pool_id: str,
+    kept: Mapping[_Key, _Kept],
     settings: ValidationSettings,
     request_id: str | None,
 ) -> int:
     tags: dict[str, list[str]] = {}
-    if any("tags" in wanted[key] for key in present.keys() & wanted.keys()):
+    if any("tags" in member.fields for member in kept.values()):
         of_pool = select(Tag.resource_id, Tag.tag).join(Member, Member.id == Tag.resource_id)
-        pool_id = next(iter(present.values()))["pool_id"]
         ordered = of_pool.where(Member.pool_id == pool_id).order_by(Tag.resource_id, Tag.position)
         for member_id, tag in connection.execute(ordered):
             tags.setdefault(member_id, []).append(tag)
     changed = 0
-    for key, fields in wanted.items():
-        row = present.get(key)
-        if row is None:
-            continue
-        before = {**row, "tags": tags.get(row["id"], [])}
-        changes = {name: value for name, value in fields.items() if value != before[name] and name != "project_id"}
+    for member in kept.values():
+        member_id = member.row["id"]
+        before = {**member.row, "tags": tags.get(member_id, [])}
+        fields = member.fields.items()
+        changes = {name: value for name, value in fields if value != before[name] and name != "project_id"}
         if changes:
-            request = Request(Action.UPDATE, "member", row["id"], changes, request_id, also=_ALSO)
+            request = Request(Action.UPDATE, "member", member_id, changes, request_id, also=_ALSO)
             accept_in(connection, request, new_id(), settings)
             changed += 1
     return changed
 
 
-def _mark_deleted(connection: Connection, surplus: Sequence[dict[str, Any]], request_id: str | None) -> int:
+def _mark_deleted(
+    connection: Connection, pool: RowMapping, surplus: Sequence[RowMapping], request_id: str | None
+) -> int:
     """Mark the members that are not on their way out already; returns how many."""
-    rows = [row for row in surplus if row["provisioning_status"] != ProvisioningStatus.PENDING_DELETE]
-    if not rows:
+    ids = [row["id"] for row in surplus if row["provisioning_status"] != ProvisioningStatus.PENDING_DELETE]
+    if not ids:
         return 0
     # Whatever is not being deleted may become PENDING_DELETE (portico.status), and the lease is held: none can move.
     values = {"provisioning_status": ProvisioningStatus.PENDING_DELETE, "updated_at": utc_now()}
-    for start in range(0, len(rows), 1000):
-        ids = [row["id"] for row in rows[start : start + 1000]]
-        legal = Member.provisioning_status.in_(sources(ProvisioningStatus.PENDING_DELETE))
-        connection.execute(update(Member).where(Member.id.in_(ids), legal).values(**values))
-    _insert_operations(connection, Action.DELETE, rows, request_id)
-    return len(rows)
+    legal = Member.provisioning_status.in_(sources(ProvisioningStatus.PENDING_DELETE))
+    for start in range(0, len(ids), 1000):
+        some = Member.id.in_(ids[start : start + 1000])
+        connection.execute(update(Member).where(some, legal).values(**values))
+    _insert_operations(connection, Action.DELETE, pool, ids, request_id)
+    return len(ids)
 
 
 def _insert_operations(
-    connection: Connection, action: Action, rows: Sequence[Mapping[str, Any]], request_id: str | None
+    connection: Connection, action: Action, pool: RowMapping, member_ids: Sequence[str], request_id: str | None
 ) -> None:
-    shared = {"action": action, "subject_type": "member", "priority": Priority.USER, "request_id": request_id}
-    operations = [
-        {
-            "id": new_id(),
-            "subject_id": row["id"],
-            "lease_key": row["load_balancer_id"],
-            "load_balancer_id": row["load_balancer_id"],
-            **shared,
-        }
-        for row in rows
-    ]
+    shared = {
+        "action": action,
+        "subject_type": "member",
+        "lease_key": pool["load_balancer_id"],
+        "load_balancer_id": pool["load_balancer_id"],
+        "priority": Priority.USER,
+        "request_id": request_id,
+    }
+    operations = [{"id": new_id(), "subject_id": member_id, **shared} for member_id in member_ids]
     connection.execute(insert(Operation), operations)

@@ -6,8 +6,8 @@ together, so that each order that may come true is one of the policies' own, wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, select, update
 
@@ -16,6 +16,15 @@ from portico.resources import L7Policy, Operation
 from portico.resources.l7policy import LAST_POSITION
 from portico.settings import ValidationSettings
 from portico.status import OperationState
+
+
+@dataclass(frozen=True, slots=True)
+class _Moving:
+    """An operation that waits, and gives its policy another position."""
+
+    operation_id: str
+    changes: Mapping[str, int]
+    previous: Mapping[str, int]
 
 
 def make_room(
@@ -37,30 +46,32 @@ def make_room(
     waiting = and_(
         Operation.subject_id == L7Policy.id, Operation.state.in_((OperationState.QUEUED, OperationState.RUNNING))
     )
-    order = select(
-        L7Policy.id, L7Policy.position, Operation.id.label("operation_id"), Operation.changes, Operation.previous
-    )
+    order = select(L7Policy.id, L7Policy.position, Operation.id, Operation.changes, Operation.previous)
     order = order.outerjoin(Operation, waiting).where(mine).order_by(L7Policy.position, L7Policy.id)
     stored = connection.execute(order).all()
-    others = list({row.id: row.position for row in stored if row.id != own_id}.values())
+    others: list[int] = list({policy_id: place for policy_id, place, *_ in stored if policy_id != own_id}.values())
     if settings is not None:
         check_policy_count(len(others), settings)
-    moving = [row for row in stored if "position" in (row.changes or {})]
+    moving = [
+        _Moving(operation_id, changes, previous or {})
+        for _, _, operation_id, changes, previous in stored
+        if changes is not None and "position" in changes
+    ]
     if position > len(others):
-        said = [values["position"] for row in moving for values in (row.changes, row.previous)]
-        return min(max([*(row.position for row in stored), *said], default=0) + 1, LAST_POSITION)
-    free: int = others[position - 1]
+        said: list[int] = [values["position"] for one in moving for values in (one.changes, one.previous)]
+        return min(max([*(place for _, place, *_ in stored), *said], default=0) + 1, LAST_POSITION)
+    free = others[position - 1]
     connection.execute(update(L7Policy).where(mine, L7Policy.position >= free).values(position=L7Policy.position + 1))
     _shift_operations(connection, moving, free)
     return free
 
 
-def _shift_operations(connection: Connection, moving: Iterable[Any], free: int) -> None:
-    for row in moving:
+def _shift_operations(connection: Connection, moving: Iterable[_Moving], free: int) -> None:
+    for one in moving:
         changes, previous = (
             {**values, "position": values["position"] + (values["position"] >= free)}
-            for values in (row.changes, row.previous)
+            for values in (one.changes, one.previous)
         )
-        if (changes, previous) != (row.changes, row.previous):
-            shifted = update(Operation).where(Operation.id == row.operation_id)
+        if (changes, previous) != (one.changes, one.previous):
+            shifted = update(Operation).where(Operation.id == one.operation_id)
             connection.execute(shifted.values(changes=changes, previous=previous))

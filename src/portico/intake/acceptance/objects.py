@@ -296,6 +296,5 @@ def _check_neighbours(connection: Connection, row: RowMapping, wish: _Wish, sett
     elif isinstance(spec, L7PolicySpec):
         if changed.get("redirect_pool_id") is not None:
             rules.check_policy(connection, row["listener_id"], spec.redirect_pool_id)
-    elif isinstance(spec, L7RuleSpec):
-        if changed.get("compare_type", row["compare_type"]) != row["compare_type"]:
-            rules.check_expression_count(connection, row["l7policy_id"], spec.compare_type, settings)
+    elif isinstance(spec, L7RuleSpec) and changed.get("compare_type", row["compare_type"]) != row["compare_type"]:
+        rules.check_expression_count(connection, row["l7policy_id"], spec.compare_type, settings)
