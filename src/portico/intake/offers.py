@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, SQLColumnExpression, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import (
@@ -54,20 +54,20 @@ class Offer:
     spec: type[OfferSpec]
     view: View
     missing: type[NotFound]
-    users: Any
+    users: SQLColumnExpression[str | None]
     profile_field: str | None = None
     data_field: str | None = None
     capabilities: Mapping[str, tuple[str, tuple[str, ...]]] | None = None
 
     @property
-    def key(self) -> Any:
+    def key(self) -> Column[str]:
         """The column that identifies one."""
         return table_of(self.model).c[self.view.id_field]
 
-    def columns(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def columns(self, fields: Mapping[str, object]) -> dict[str, object]:
         """The columns that hold these fields; a profile's options are checked."""
         if self.data_field is not None and self.data_field in fields:
-            check_data(self.data_field, fields[self.data_field], self.capabilities or {})
+            check_data(self.data_field, str(fields[self.data_field]), self.capabilities or {})
         return dict(fields)
 
 
@@ -117,7 +117,7 @@ OFFERS: dict[str, Offer] = {
 _PROFILE_OF = {"flavor_profile_id": "flavor_profile", "availability_zone_profile_id": "availability_zone_profile"}
 
 
-def add_offer(database: Database, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def add_offer(database: Database, kind: str, values: Mapping[str, object]) -> Mapping[str, object]:
     """Write a new one; returns what is shown of it.
 
     Raises:
@@ -126,21 +126,21 @@ def add_offer(database: Database, kind: str, values: Mapping[str, Any]) -> dict[
     """
     offer = OFFERS[kind]
     columns = offer.columns(offer.spec.parse(values).model_dump())
-    object_id = columns["name"] if offer.view.id_field == "name" else new_id()
+    object_id = str(columns["name"]) if offer.view.id_field == "name" else new_id()
 
-    def work(connection: Connection) -> dict[str, Any]:
+    def work(connection: Connection) -> Mapping[str, object]:
         _check_profile(connection, offer, columns)
         key = {} if offer.view.id_field == "name" else {"id": object_id}
         connection.execute(insert(offer.model).values(**columns, **key))
         return _show(connection, offer, object_id)
 
-    def already_done(connection: Connection) -> dict[str, Any] | None:
+    def already_done(connection: Connection) -> Mapping[str, object] | None:
         return show_object(connection, offer.view, object_id)
 
     return _transact(database, offer, work, already_done)
 
 
-def change_offer(database: Database, kind: str, object_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+def change_offer(database: Database, kind: str, object_id: str, changes: Mapping[str, object]) -> Mapping[str, object]:
     """Change attributes; None resets one to its default. Returns what is shown then.
 
     Raises:
@@ -154,7 +154,7 @@ def change_offer(database: Database, kind: str, object_id: str, changes: Mapping
         if name in offer.spec.IMMUTABLE or name not in offer.spec.model_fields:
             raise InvalidInput(name[:64], "is not an attribute that can be changed")
 
-    def work(connection: Connection) -> dict[str, Any]:
+    def work(connection: Connection) -> Mapping[str, object]:
         present = _show(connection, offer, object_id)
         fields = {name: present[name] for name in offer.spec.model_fields}
         fields = offer.spec.parse({**fields, **changes}).model_dump()
@@ -198,14 +198,14 @@ def _transact(
         raise Duplicate(f"name: another {offer.missing.kind} has this name") from error
 
 
-def _show(connection: Connection, offer: Offer, object_id: str) -> dict[str, Any]:
+def _show(connection: Connection, offer: Offer, object_id: str) -> Mapping[str, object]:
     shown = show_object(connection, offer.view, object_id)
     if shown is None:
         raise offer.missing(object_id)
     return shown
 
 
-def _check_profile(connection: Connection, offer: Offer, columns: Mapping[str, Any]) -> None:
+def _check_profile(connection: Connection, offer: Offer, columns: Mapping[str, object]) -> None:
     if offer.profile_field is None:
         return
     profile = OFFERS[_PROFILE_OF[offer.profile_field]]
