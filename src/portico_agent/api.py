@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from portico_agent import __version__
 from portico_agent.amphorae import Amphorae
+from portico_agent.connection import Request, Response
 from portico_agent.failures import Invalid, MethodNotAllowed, NotFound
 from portico_agent.haproxy_binary import HAProxyBinary
-from portico_agent.http_server import Request, Response
 from portico_wire import AMPHORA_ID, AgentInfo, Bundle, Sessions, WireError
 
 LONGEST_DRAIN_SECONDS = 3600.0

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from portico_agent import http_server
-from portico_agent.http_server import HttpServer, Request, Response
+from portico_agent import connection, http_server
+from portico_agent.connection import Request, Response
+from portico_agent.http_server import HttpServer
 from portico_agent.tls import Certificates
 from tests.agent.certificates import Authority, make_client_context
 from tests.agent.rig import CONTROLLER, AgentRig
@@ -200,7 +201,7 @@ def test_the_clear_is_answered(tmp_path: Path) -> None:
 def test_who_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: bytes, drop: bytes) -> None:
     """After a time for all of it: a byte now and then is no help."""
     for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS"):
-        monkeypatch.setattr(http_server, name, 0.5)
+        monkeypatch.setattr(connection, name, 0.5)
 
     async def story(site: Site) -> None:
         site.go.set()
