@@ -38,13 +38,26 @@ from portico.resources.fields import (
     MemberFields,
     PoolFields,
 )
-from portico.resources.kinds import SUBJECTS, Kind, Subject, check_id, subject_of
+from portico.resources.kinds import (
+    DESCRIBED,
+    HEALTH_MONITOR,
+    L7POLICY,
+    L7RULE,
+    LISTENER,
+    LOAD_BALANCER,
+    MEMBER,
+    POOL,
+    AnyKind,
+    Kind,
+    check_id,
+    kind_of,
+)
 from portico.resources.operation import UNFINISHED, Action
 from portico.resources.row import new_id, table_of
 from portico.resources.spelling import did_you_mean
 from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
-from portico.status import OperatingStatus, ProvisioningStatus, shown_status
+from portico.status import ProvisioningStatus, shown_status
 from portico.store.sql.database import Database
 from portico.store.sql.tags import read_tags
 
@@ -88,7 +101,7 @@ class Catalog:
             Duplicate: ``vip_address`` or ``id`` is taken.
             Conflict: no address is free.
         """
-        return self._add("load_balancer", None, dict(fields))
+        return self._add(LOAD_BALANCER, None, dict(fields))
 
     def add_listener(self, load_balancer_id: str, **fields: Unpack[ListenerFields]) -> str:
         """Describe a listener: a port of the load balancer.
@@ -117,7 +130,7 @@ class Catalog:
             Duplicate: ``protocol_port`` or ``id`` is taken.
             Conflict: the load balancer is being deleted, or has ``validation.max_listeners``.
         """
-        return self._add("listener", load_balancer_id, dict(fields))
+        return self._add(LISTENER, load_balancer_id, dict(fields))
 
     def add_pool(self, load_balancer_id: str, *, listener_id: str | None = None, **fields: Unpack[PoolFields]) -> str:
         """Describe a pool: servers that share requests.
@@ -140,7 +153,7 @@ class Catalog:
             Duplicate: the listener has a default pool, or ``id`` is taken.
             Conflict: the load balancer or listener is being deleted, or has ``validation.max_pools``.
         """
-        return self._add("pool", load_balancer_id, dict(fields), listener_id)
+        return self._add(POOL, load_balancer_id, dict(fields), listener_id)
 
     def add_member(self, pool_id: str, **fields: Unpack[MemberFields]) -> str:
         """Describe a member: a server of a pool.
@@ -161,7 +174,7 @@ class Catalog:
             Duplicate: the pool has this address and port, or ``id`` is taken.
             Conflict: the pool is being deleted, or its load balancer has ``validation.max_members``.
         """
-        return self._add("member", pool_id, dict(fields))
+        return self._add(MEMBER, pool_id, dict(fields))
 
     def add_health_monitor(self, pool_id: str, **fields: Unpack[HealthMonitorFields]) -> str:
         """Describe the health monitor of a pool, which has one at most.
@@ -185,7 +198,7 @@ class Catalog:
             Duplicate: the pool has a monitor, or ``id`` is taken.
             Conflict: the pool is being deleted.
         """
-        return self._add("health_monitor", pool_id, dict(fields))
+        return self._add(HEALTH_MONITOR, pool_id, dict(fields))
 
     def add_l7policy(self, listener_id: str, **fields: Unpack[L7PolicyFields]) -> str:
         """Describe an L7 policy: what happens to requests that all of its rules fit.
@@ -204,7 +217,7 @@ class Catalog:
             Duplicate: ``id`` is taken.
             Conflict: the listener is being deleted, or has ``validation.max_l7policies``.
         """
-        return self._add("l7policy", listener_id, dict(fields))
+        return self._add(L7POLICY, listener_id, dict(fields))
 
     def add_l7rule(self, l7policy_id: str, **fields: Unpack[L7RuleFields]) -> str:
         """Describe an L7 rule: a condition of a policy.
@@ -225,9 +238,9 @@ class Catalog:
             Conflict: the policy is being deleted, or has 50 rules, or its listener
                 ``validation.max_regular_expressions``.
         """
-        return self._add("l7rule", l7policy_id, dict(fields))
+        return self._add(L7RULE, l7policy_id, dict(fields))
 
-    def show(self, kind: Kind, object_id: str) -> dict[str, Any]:
+    def show(self, kind: AnyKind, object_id: str) -> dict[str, Any]:
         """All columns of one object, with its ``tags``; a load balancer with its ``vip_address`` and the provisioning
         status that its user should see.
 
@@ -235,20 +248,20 @@ class Catalog:
             InvalidInput: there is no such kind, or this cannot be an id.
             NotFound: the one of this kind.
         """
-        subject = subject_of(kind)
-        table = table_of(subject.model)
+        wanted = kind_of(kind)
+        table = table_of(wanted.model)
 
         def work(connection: Connection) -> dict[str, Any]:
             row = (
-                connection.execute(select(table).where(table.c.id == subject.check_id(object_id)))
+                connection.execute(select(table).where(table.c.id == wanted.check_id(object_id)))
                 .mappings()
                 .one_or_none()
             )
             if row is None:
-                raise subject.missing(object_id)
+                raise wanted.missing(object_id)
             shown = dict(row)
             shown["tags"] = read_tags(connection, object_id)
-            if kind == "load_balancer":
+            if wanted is LOAD_BALANCER:
                 vip = select(Vip.ip_address).where(Vip.load_balancer_id == object_id, Vip.position == 0)
                 shown["vip_address"] = connection.scalar(vip)
                 pending = connection.scalar(select(Lease.pending).where(Lease.key == object_id)) or 0
@@ -257,19 +270,19 @@ class Catalog:
 
         return self._database.read(work)
 
-    def list_ids(self, kind: Kind, **where: str | int | float | bool | None) -> list[str]:
+    def list_ids(self, kind: AnyKind, **where: str | int | float | bool | None) -> list[str]:
         """Ids of all objects of a kind whose columns (those of ``show``'s answer) have these values, oldest first:
         ``list_ids("member", pool_id=pool_id)``.
 
         Raises:
             InvalidInput: there is no such kind or column, or no column has values like this one.
         """
-        subject = subject_of(kind)
-        table = table_of(subject.model)
+        wanted = kind_of(kind)
+        table = table_of(wanted.model)
         for name, value in where.items():
             if name not in table.c:
                 raise InvalidInput(
-                    name, f"is not a column of {subject.name} objects{did_you_mean(name, table.c.keys())}"
+                    name, f"is not a column of {wanted.name} objects{did_you_mean(name, table.c.keys())}"
                 )
             if value is not None and not isinstance(value, str | int | float):
                 raise InvalidInput(name, "must be text, a number, True, False or None")
@@ -278,18 +291,25 @@ class Catalog:
             lambda connection: list(connection.scalars(statement.order_by(table.c.created_at, table.c.id)))
         )
 
-    def _add(self, kind: str, parent_id: str | None, values: dict[str, Any], listener_id: str | None = None) -> str:
+    def _add(self, kind: Kind, parent_id: str | None, values: dict[str, Any], listener_id: str | None = None) -> str:
         values = dict(values)
         object_id = values.pop("id", None) or new_id()
         vips = NewVips(self._network)
 
         def work(connection: Connection) -> str:
             return add_object(
-                connection, kind, object_id, parent_id, values, settings=self._rules, vips=vips, listener_id=listener_id
+                connection,
+                kind.name,
+                object_id,
+                parent_id,
+                values,
+                settings=self._rules,
+                vips=vips,
+                listener_id=listener_id,
             )
 
         def already_done(connection: Connection) -> str | None:
-            table = table_of(SUBJECTS[kind].model)
+            table = table_of(kind.model)
             return connection.scalar(select(table.c.id).where(table.c.id == object_id))
 
         return transact_unmoved(self._database, work, already_done)
@@ -308,22 +328,22 @@ def add_object(
 ) -> str:
     """Check and insert one object in the caller's transaction (``transact_unmoved``): what the catalog and the requests
     share. ``vips`` is the same for all tries."""
-    subject = subject_of(kind)
-    if kind == "amphora":
+    described = kind_of(kind)
+    if described not in DESCRIBED:
         raise InvalidInput("kind", "an amphora is not described: ControllerWorker.create_amphora makes one")
-    if kind == "load_balancer" and parent_id is not None:
-        raise InvalidInput("parent_id", "is of no use: a load balancer is part of nothing")
+    if described.parent is None and parent_id is not None:
+        raise InvalidInput("parent_id", f"is of no use: a {described.label} is part of nothing")
     if listener_id is not None:
-        if kind != "pool":
-            raise InvalidInput("listener_id", f"is for pools: a {kind} is no listener's default")
+        if described is not POOL:
+            raise InvalidInput("listener_id", f"is for pools: a {described.name} is no listener's default")
         check_id("listener_id", listener_id)
-    subject.check_id(object_id)
+    described.check_id(object_id)
     _check_new_id(object_id)
-    spec = subject.spec.parse(values, settings)
+    spec = described.spec.parse(values, settings)
     fields = spec.model_dump()
-    columns = subject.columns(fields)
+    columns = described.columns(fields)
     try:
-        if kind == "load_balancer":
+        if described.parent is None:
             named = fields["provider"] if values.get("provider") is not None else None
             chosen = rules.choose_provider(connection, named, fields["flavor_id"], fields["availability_zone"])
             columns["provider"] = chosen or fields["provider"]
@@ -331,12 +351,12 @@ def add_object(
             vips.write(connection, object_id, fields)
             _insert(connection, Lease, {"key": object_id})
         else:
-            columns |= _place(connection, kind, parent_id, columns, settings)
-            _insert(connection, subject.model, {"id": object_id, **columns})
+            columns |= _place(connection, described, parent_id, columns, settings)
+            _insert(connection, described.model, {"id": object_id, **columns})
             if listener_id is not None:
                 _make_default(connection, listener_id, object_id, settings)
     except IntegrityError as error:
-        raise _explain(kind, error) from error
+        raise _explain(described, error) from error
     if fields["tags"]:
         connection.execute(_adding(Tag), tag_rows(object_id, fields["tags"]))
     return object_id
@@ -362,46 +382,39 @@ def _adding(model: type[Row]) -> Insert:
 
 
 def _place(
-    connection: Connection, kind: str, parent_id: str | None, columns: dict[str, Any], settings: ValidationSettings
+    connection: Connection,
+    kind: Kind,
+    parent_id: str | None,
+    columns: dict[str, Any],
+    settings: ValidationSettings,
 ) -> dict[str, Any]:
-    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it
-    belongs."""
-    parent_kind = {
-        "listener": "load_balancer",
-        "pool": "load_balancer",
-        "l7policy": "listener",
-        "l7rule": "l7policy",
-    }.get(kind, "pool")
-    parent = SUBJECTS[parent_kind]
+    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it belongs,
+    and how it fares to begin with."""
+    parent = kind.parent or LOAD_BALANCER
     this = {"this_id": parent.check_id(parent_id)}
     found = connection.execute(_reading(parent.model), this).mappings().one_or_none()
     if found is None:
         raise parent.missing(str(parent_id))
-    load_balancer_id = found["id"] if parent_kind == "load_balancer" else found["load_balancer_id"]
+    load_balancer_id = found["id"] if parent is LOAD_BALANCER else found["load_balancer_id"]
     hold(connection, load_balancer_id)
     # Asked again now that nothing moves: a delete may have been accepted since.
     check_staying(connection, parent, found["id"])
-    place = {"load_balancer_id": load_balancer_id}
+    place = {"operating_status": kind.starts_as, parent.id_field: found["id"], "load_balancer_id": load_balancer_id}
     if not columns.get("project_id"):
         place["project_id"] = found["project_id"]
-    if parent_kind != "load_balancer":
-        place[parent.id_field] = found["id"]
-    if kind == "listener":
+    if kind is LISTENER:
         rules.check_new_listener(connection, load_balancer_id, columns, settings)
         rules.check_listener(connection, load_balancer_id, columns)
-    elif kind == "pool":
+    elif kind is POOL:
         rules.check_pool_count(connection, load_balancer_id, settings)
-    elif kind == "member":
+    elif kind is MEMBER:
         rules.check_member_count(connection, load_balancer_id, settings)
-        place["operating_status"] = OperatingStatus.NO_MONITOR
-    elif kind == "l7policy":
+    elif kind is L7POLICY:
         rules.check_policy(connection, found["id"], columns)
         place["position"] = make_room(connection, found["id"], columns["position"], settings=settings)
-    elif kind == "l7rule":
+    elif kind is L7RULE:
         rules.check_rule_count(connection, found["id"])
         rules.check_expression_count(connection, found["id"], columns["compare_type"], settings)
-    if kind in ("health_monitor", "l7policy", "l7rule"):
-        place["operating_status"] = OperatingStatus.ONLINE
     return place
 
 
@@ -411,14 +424,14 @@ def _reading(model: type[Row]) -> Select[Any]:
     return select(table).where(table.c.id == bindparam("this_id"))
 
 
-def check_staying(connection: Connection, subject: Subject, object_id: str) -> None:
+def check_staying(connection: Connection, kind: Kind, object_id: str) -> None:
     """Raises Conflict where an object, or what it is part of, is being deleted; NotFound where it is gone. One
     statement."""
-    present = connection.execute(_reading_statuses(subject.model), {"this_id": object_id}).one_or_none()
+    present = connection.execute(_reading_statuses(kind.model), {"this_id": object_id}).one_or_none()
     if present is None:
-        raise subject.missing(object_id)
+        raise kind.missing(object_id)
     if _DELETED in present:
-        raise Conflict(f"{subject.missing.kind} {object_id} is being deleted, or something that it is part of")
+        raise Conflict(f"{kind.label} {object_id} is being deleted, or something that it is part of")
 
 
 @cache
@@ -448,34 +461,26 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str, settin
     statement = select(table_of(Listener), waiting.label("_is_changing")).where(Listener.id == listener_id)
     listener = connection.execute(statement).mappings().one_or_none()
     if listener is None:
-        raise SUBJECTS["listener"].missing(listener_id)
+        raise LISTENER.missing(listener_id)
     if listener["load_balancer_id"] != connection.scalar(select(Pool.load_balancer_id).where(Pool.id == pool_id)):
         raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
-    check_staying(connection, SUBJECTS["listener"], listener_id)
+    check_staying(connection, LISTENER, listener_id)
     if listener["default_pool_id"] is not None:
         raise Duplicate(f"listener_id: listener {listener_id} has a default pool already")
     values = {"default_pool_id": pool_id}
     if listener["_is_changing"]:
-        accept_in(connection, Request(Action.UPDATE, "listener", listener_id, values), new_id(), settings)
+        accept_in(connection, Request(Action.UPDATE, LISTENER.name, listener_id, values), new_id(), settings)
         return
     checked = {**values, "protocol": listener["protocol"]}
     rules.check_listener(connection, listener["load_balancer_id"], checked)
     connection.execute(update(Listener).where(Listener.id == listener_id).values(**values))
 
 
-_TAKEN: dict[str, tuple[str, str]] = {
-    "listener": ("protocol_port", "this port is already used by another listener"),
-    "member": ("protocol_port", "this address and port are already in the pool"),
-    "health_monitor": ("pool_id", "the pool has a health monitor already"),
-}
-
-
-def _explain(kind: str, error: IntegrityError) -> PorticoError:
+def _explain(kind: Kind, error: IntegrityError) -> PorticoError:
     """Which rule a constraint stands for."""
     if "foreign key" in str(error.orig).lower():
-        return InvalidInput(kind, "refers to an object that does not exist")
-    field, rule = _TAKEN.get(kind, ("id", "this id is already in use"))
-    model = SUBJECTS[kind].model
-    if any(word in str(error.orig) for word in (f"{model.__tablename__}.id", "PRIMARY", f"pk_{model.__tablename__}")):
-        field, rule = "id", "this id is already in use"
+        return InvalidInput(kind.name, "refers to an object that does not exist")
+    table = kind.model.__tablename__
+    is_id = any(word in str(error.orig) for word in (f"{table}.id", "PRIMARY", f"pk_{table}"))
+    field, rule = ("id", "this id is already in use") if is_id or kind.taken is None else kind.taken
     return Duplicate(f"{field}: {rule}")

@@ -15,7 +15,7 @@ from portico.intake.acceptance import Moved, Request, accept_in
 from portico.intake.catalog import check_staying, hold
 from portico.resources import Member, Operation, Pool, Tag
 from portico.resources.address import canonical_address
-from portico.resources.kinds import SUBJECTS
+from portico.resources.kinds import MEMBER, POOL
 from portico.resources.operation import Action
 from portico.resources.row import new_id, table_of, utc_now
 from portico.resources.tag import tag_rows
@@ -30,7 +30,6 @@ and subnets stay, as in the reference."""
 _ALSO = frozenset({"address", "subnet_id"})
 """What a batch may change, where the change of one member may not: each entry has the attributes of a create, as in the
 reference. The address is the member's own, but may be in another spelling."""
-_MEMBER = SUBJECTS["member"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def replace_members(
         raise PoolNotFound(pool_id)
     load_balancer_id = pool["load_balancer_id"]
     hold(connection, load_balancer_id)
-    check_staying(connection, SUBJECTS["pool"], pool["id"])
+    check_staying(connection, POOL, pool["id"])
     rows = connection.execute(select(table_of(Member)).where(Member.pool_id == pool_id)).mappings()
     present = {(row["canonical_address"], row["protocol_port"]): dict(row) for row in rows}
     wanted = _parse(members, present, settings)
@@ -91,7 +90,7 @@ def _parse(
     and those that a batch resets."""
     wanted: dict[tuple[str, int], dict[str, Any]] = {}
     for given in members:
-        fields = _MEMBER.spec.parse(dict(given), settings).model_dump()
+        fields = MEMBER.spec.parse(dict(given), settings).model_dump()
         key = (canonical_address(fields["address"]), fields["protocol_port"])
         if key in wanted:
             raise InvalidInput("members", f"{key[0]} port {key[1]} is named twice")
@@ -109,7 +108,7 @@ def _insert(
         return
     place = {"pool_id": pool["id"], "load_balancer_id": pool["load_balancer_id"], "project_id": pool["project_id"]}
     place["operating_status"] = OperatingStatus.NO_MONITOR
-    rows = [{"id": new_id(), **_MEMBER.columns(fields), **place} for fields in added]
+    rows = [{"id": new_id(), **MEMBER.columns(fields), **place} for fields in added]
     connection.execute(insert(Member), rows)
     tags = [tag for row, fields in zip(rows, added, strict=True) for tag in tag_rows(row["id"], fields["tags"])]
     if tags:

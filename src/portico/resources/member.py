@@ -60,14 +60,14 @@ class MemberSpec(Spec):
                 check_reachable(field, ip_address(value), rules_of(info))
         return self
 
-
-def canonical_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that hold the canonical forms of those addresses that ``fields`` has."""
-    return {
-        f"canonical_{name}": canonical_address(fields[name]) if fields[name] is not None else None
-        for name in ("address", "monitor_address")
-        if name in fields
-    }
+    @classmethod
+    def columns_elsewhere(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The canonical forms of those addresses that ``fields`` has."""
+        return {
+            f"canonical_{name}": canonical_address(fields[name]) if fields[name] is not None else None
+            for name in ("address", "monitor_address")
+            if name in fields
+        }
 
 
 def _address(column: Any, canonical: Any) -> Shown:

@@ -135,6 +135,24 @@ class PoolSpec(Spec):
             return {**changes, "session_persistence": {**after, "type": before["type"]}}
         return dict(changes)
 
+    @classmethod
+    def columns_elsewhere(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the session persistence."""
+        return persistence_columns(fields["session_persistence"]) if "session_persistence" in fields else {}
+
+    @classmethod
+    def fields_elsewhere(cls, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The session persistence, with what is said of it."""
+        if row["persistence_type"] is None:
+            return {}
+        columns = {
+            "type": row["persistence_type"],
+            "cookie_name": row["persistence_cookie_name"],
+            "persistence_timeout": row["persistence_timeout"],
+            "persistence_granularity": row["persistence_granularity"],
+        }
+        return {"session_persistence": {name: value for name, value in columns.items() if value is not None}}
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.protocol in (PoolProtocol.UDP, PoolProtocol.SCTP):

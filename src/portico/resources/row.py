@@ -233,6 +233,18 @@ class Spec(BaseModel):
         del present
         return dict(changes)
 
+    @classmethod
+    def columns_elsewhere(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns that hold some of ``fields`` under other names, or beside their own. None, for most kinds."""
+        del fields
+        return {}
+
+    @classmethod
+    def fields_elsewhere(cls, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that the columns of a row hold under other names. None, for most kinds."""
+        del row
+        return {}
+
 
 def rule_of(error: Any) -> str:
     """The rule that pydantic says was broken, as a user reads it. Enumerations are told in the words that suites of
