@@ -5,8 +5,11 @@ An object that was added is PENDING_CREATE until its create operation is run by 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any, Unpack
+from inspect import getdoc
+from textwrap import indent
+from typing import Any, TypeVar, Unpack
 from uuid import UUID
 
 from sqlalchemy import Connection, Insert, Select, bindparam, exists, insert, select, update
@@ -29,15 +32,7 @@ from portico.resources import (
     Tag,
     Vip,
 )
-from portico.resources.fields import (
-    HealthMonitorFields,
-    L7PolicyFields,
-    L7RuleFields,
-    ListenerFields,
-    LoadBalancerFields,
-    MemberFields,
-    PoolFields,
-)
+from portico.resources.health_monitor import HealthMonitorFields
 from portico.resources.kinds import (
     DESCRIBED,
     HEALTH_MONITOR,
@@ -52,7 +47,13 @@ from portico.resources.kinds import (
     check_id,
     kind_of,
 )
+from portico.resources.l7policy import L7PolicyFields
+from portico.resources.l7rule import L7RuleFields
+from portico.resources.listener import ListenerFields
+from portico.resources.load_balancer import LoadBalancerFields
+from portico.resources.member import MemberFields
 from portico.resources.operation import UNFINISHED, Action
+from portico.resources.pool import PoolFields
 from portico.resources.row import new_id, table_of
 from portico.resources.spelling import did_you_mean
 from portico.resources.tag import tag_rows
@@ -61,7 +62,24 @@ from portico.status import ProvisioningStatus, shown_status
 from portico.store.sql.database import Database
 from portico.store.sql.tags import read_tags
 
+F = TypeVar("F", bound=Callable[..., str])
 _DELETED = ProvisioningStatus.PENDING_DELETE
+_OF_EVERY_OBJECT = "name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``."
+
+
+def _telling(fields: type[Any]) -> Callable[[F], F]:
+    """Puts the words about each field that a method takes, which stand with their types, into the method's own
+    docstring, so that ``help(Catalog.add_member)`` says it all."""
+
+    def tell(method: F) -> F:
+        if method.__doc__ and fields.__doc__:  # Python may have been told to drop them
+            words = getdoc(fields) or ""
+            _, _, each = words.partition("\n\n")
+            told = indent(f"{each}\n{_OF_EVERY_OBJECT}", " " * 12)
+            method.__doc__ = method.__doc__.replace(f"            **fields: those of ``{fields.__name__}``.", told)
+        return method
+
+    return tell
 
 
 class Catalog:
@@ -69,8 +87,8 @@ class Catalog:
 
     Every object has ``name`` and ``description`` (up to 255 characters), ``admin_state_up`` (default
     True), ``tags`` (a list of text), ``project_id`` (default: the parent's) and ``id`` (a UUID of one's own). None is
-    the same as saying nothing. The fields as types are in ``portico.resources.fields``, their rules in the ``*Spec`` of
-    each kind (``portico.resources``).
+    the same as saying nothing. The fields as types, and their rules, are the ``*Fields`` and ``*Spec`` of each kind
+    (``portico.resources``).
 
     What raises has written nothing. Each says what it raises; all raise, besides:
         NotSupported: an InvalidInput: legal, and not done by this version or by this network.
@@ -83,18 +101,12 @@ class Catalog:
         self._rules = settings
         self._network = network
 
+    @_telling(LoadBalancerFields)
     def add_load_balancer(self, **fields: Unpack[LoadBalancerFields]) -> str:
         """Describe a load balancer.
 
         Args:
-            vip_address: its address; else the network chooses one: now, where it can say which, else when the load
-                balancer is built.
-            vip_subnet_id, vip_network_id, vip_port_id: where that address is.
-            additional_vips: further addresses, a dict of ``ip_address`` and ``subnet_id`` for each.
-            provider: "amphora" or "octavia", which are the same; default amphora.
-            flavor_id, availability_zone: where it is made, and like what; each names its provider.
-            vip_qos_policy_id, vip_sg_ids: for networks that have policies and security groups, which loopback has not.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``LoadBalancerFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -103,26 +115,13 @@ class Catalog:
         """
         return self._add(LOAD_BALANCER, None, dict(fields))
 
+    @_telling(ListenerFields)
     def add_listener(self, load_balancer_id: str, **fields: Unpack[ListenerFields]) -> str:
         """Describe a listener: a port of the load balancer.
 
         Args:
             load_balancer_id: whose.
-            protocol: "HTTP", "HTTPS" (passed through) or "TCP"; others are refused today.
-            protocol_port: 1 to 65535, one listener for each.
-            default_pool_id: the pool that gets what no L7 policy sends elsewhere.
-            connection_limit: connections at once; -1 is no limit; default -1.
-            timeout_client_data: milliseconds that a client may be silent, or take for a request's head; default 50000.
-            timeout_member_connect: milliseconds that connecting to a member may take; default 5000.
-            timeout_member_data: milliseconds that a member may be silent; default 50000.
-            timeout_tcp_inspect: milliseconds to wait for content to look into; default 0.
-            insert_headers: for HTTP: ``{"X-Forwarded-For": "true"}``, ``-Port``, ``-Proto``.
-            allowed_cidrs: networks whose clients are let in; else all.
-            client_authentication, client_ca_tls_container_ref, client_crl_container_ref: for TLS that ends here, which
-                is not built: refused, unless they say none; default NONE.
-            default_tls_container_ref, sni_container_refs, hsts_max_age, hsts_include_subdomains, hsts_preload: as well.
-            tls_ciphers, tls_versions, alpn_protocols: kept, and of use with TLS that ends here only.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``ListenerFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -132,20 +131,14 @@ class Catalog:
         """
         return self._add(LISTENER, load_balancer_id, dict(fields))
 
+    @_telling(PoolFields)
     def add_pool(self, load_balancer_id: str, *, listener_id: str | None = None, **fields: Unpack[PoolFields]) -> str:
         """Describe a pool: servers that share requests.
 
         Args:
             load_balancer_id: whose.
             listener_id: a listener of it that has no default pool yet and gets this one.
-            protocol: what members speak: "HTTP", "HTTPS", "TCP", "PROXY" or "PROXYV2".
-            lb_algorithm: "ROUND_ROBIN", "LEAST_CONNECTIONS" or "SOURCE_IP".
-            session_persistence: a dict: ``type`` "SOURCE_IP", "HTTP_COOKIE" or "APP_COOKIE" (with ``cookie_name``), and
-                ``persistence_timeout`` in seconds.
-            tls_enabled, tls_container_ref, ca_tls_container_ref, crl_container_ref: for TLS to members, which is not
-                built: refused, unless they say none.
-            tls_ciphers, tls_versions, alpn_protocols: kept, and of use with TLS to members only.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``PoolFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -155,18 +148,13 @@ class Catalog:
         """
         return self._add(POOL, load_balancer_id, dict(fields), listener_id)
 
+    @_telling(MemberFields)
     def add_member(self, pool_id: str, **fields: Unpack[MemberFields]) -> str:
         """Describe a member: a server of a pool.
 
         Args:
             pool_id: whose.
-            address: its IPv4 or IPv6 address; loopback and link-local ones are refused unless the settings allow them.
-            protocol_port: 1 to 65535.
-            weight: its share, 0 (nothing new) to 256; default 1.
-            backup: used only when no other member is up.
-            monitor_address, monitor_port: where it is checked instead.
-            subnet_id: kept; of use with networks that amphorae are plugged into.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``MemberFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -176,21 +164,13 @@ class Catalog:
         """
         return self._add(MEMBER, pool_id, dict(fields))
 
+    @_telling(HealthMonitorFields)
     def add_health_monitor(self, pool_id: str, **fields: Unpack[HealthMonitorFields]) -> str:
         """Describe the health monitor of a pool, which has one at most.
 
         Args:
             pool_id: whose.
-            type: "HTTP", "HTTPS", "TCP" or "TLS-HELLO"; "PING" where the settings allow it.
-            delay: seconds between two checks.
-            timeout: seconds that one may take.
-            max_retries: checks in a row that bring a member up, 1 to 10.
-            max_retries_down: failures in a row that take it down, 1 to 10; default 3.
-            http_method, url_path, expected_codes: what HTTP and HTTPS monitors ask and expect; GET, ``/`` and ``200``
-                where nothing is said. Codes are one, a list (``200,202``) or a range (``200-204``).
-            http_version: 1.0 or 1.1.
-            domain_name: the host that an HTTP monitor asks for, and the server name (SNI) of those that speak TLS.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``HealthMonitorFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -200,16 +180,13 @@ class Catalog:
         """
         return self._add(HEALTH_MONITOR, pool_id, dict(fields))
 
+    @_telling(L7PolicyFields)
     def add_l7policy(self, listener_id: str, **fields: Unpack[L7PolicyFields]) -> str:
         """Describe an L7 policy: what happens to requests that all of its rules fit.
 
         Args:
             listener_id: whose; one that speaks HTTP.
-            action: "REDIRECT_TO_POOL", "REDIRECT_TO_URL", "REDIRECT_PREFIX" or "REJECT".
-            redirect_pool_id, redirect_url, redirect_prefix: where to: the one that the action needs.
-            redirect_http_code: 301, 302, 303, 307 or 308, for the two URLs; 302 where nothing is said.
-            position: 1 is asked first; at one that is taken it moves the others down; last where nothing is said.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``L7PolicyFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -219,17 +196,13 @@ class Catalog:
         """
         return self._add(L7POLICY, listener_id, dict(fields))
 
+    @_telling(L7RuleFields)
     def add_l7rule(self, l7policy_id: str, **fields: Unpack[L7RuleFields]) -> str:
         """Describe an L7 rule: a condition of a policy.
 
         Args:
             l7policy_id: whose.
-            type: "HOST_NAME", "PATH", "FILE_TYPE", "HEADER" or "COOKIE"; others are refused today.
-            compare_type: "REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS" or "EQUAL_TO".
-            key: the name of the header or cookie.
-            value: what it is compared with.
-            invert: fits where it otherwise would not.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``L7RuleFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.

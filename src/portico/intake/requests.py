@@ -130,7 +130,7 @@ class Requests:
     def update(
         self, kind: Described, object_id: str, changes: Mapping[str, Any], *, request_id: str | None = None
     ) -> Accepted:
-        """Have attributes changed: those of ``<Kind>Updates`` in ``portico.resources.fields``. None resets one to its
+        """Have attributes changed: those of ``<Kind>Updates`` in ``portico.resources``. None resets one to its
         default."""
         wanted = subject_of(kind).check_changes(changes)
         if kind == "load_balancer":

@@ -17,15 +17,7 @@ from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.ports.network import Network
 from portico.ports.notifier import Notifier
-from portico.resources.fields import (
-    HealthMonitorUpdates,
-    L7PolicyUpdates,
-    L7RuleUpdates,
-    ListenerUpdates,
-    LoadBalancerUpdates,
-    MemberUpdates,
-    PoolUpdates,
-)
+from portico.resources.health_monitor import HealthMonitorUpdates
 from portico.resources.kinds import (
     AMPHORA,
     HEALTH_MONITOR,
@@ -37,7 +29,13 @@ from portico.resources.kinds import (
     POOL,
     Kind,
 )
+from portico.resources.l7policy import L7PolicyUpdates
+from portico.resources.l7rule import L7RuleUpdates
+from portico.resources.listener import ListenerUpdates
+from portico.resources.load_balancer import LoadBalancerUpdates
+from portico.resources.member import MemberUpdates
 from portico.resources.operation import Action
+from portico.resources.pool import PoolUpdates
 from portico.settings import Settings
 from portico.status import OperationState
 from portico.store.claims.leases import Claim, find_work, try_claim
@@ -73,8 +71,8 @@ class ControllerWorker(FlowEngine):
         StoreUnavailable: the database is gone; an accepted operation will still be run.
         Closed: this was closed, or is of the process that this one was forked from; nothing was changed.
 
-    ``*_updates`` are dicts of changed attributes (names and types: ``portico.resources.fields``); None resets one to
-    its default.
+    ``*_updates`` are dicts of changed attributes (names and types: the ``*Updates`` of each kind, in
+    ``portico.resources``); None resets one to its default.
 
     Args:
         settings: all settings.
