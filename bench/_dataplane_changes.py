@@ -13,7 +13,8 @@ from typing import Any
 from bench._dataplane_bed import ORIGIN_ADDRESSES, Bed, send_traffic
 from bench._dataplane_clients import Report
 from portico.intake.requests import Accepted
-from portico.resources.fields import ListenerUpdates, MemberUpdates
+from portico.resources.listener import ListenerUpdates
+from portico.resources.member import MemberUpdates
 from portico.worker.run_loop import RunLoop
 
 PAUSE_SECONDS = 0.05

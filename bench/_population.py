@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from portico.resources import Amphora, Lease, Listener, LoadBalancer, Member, Operation, Pool, Row, Vip
+from portico.resources import Amphora, Lease, Listener, LoadBalancer, Member, MemberSpec, Operation, Pool, Row, Vip
 from portico.resources.load_balancer import vip_address_columns
-from portico.resources.member import canonical_columns
 from portico.resources.operation import Action
 from portico.resources.row import new_id, utc_now
 from portico.settings import DatabaseSettings
@@ -55,7 +54,7 @@ def _add_tree(rows: dict[type[Row], list[dict[str, Any]]], number: int) -> None:
     rows[Listener].append({"id": new_id(), "protocol": "HTTP", "protocol_port": 80, "default_pool_id": pool, **part})
     for host in (1, 2):
         member = {"id": new_id(), "pool_id": pool, "address": f"198.51.100.{host}", "protocol_port": 80}
-        rows[Member].append({**member, **part, **canonical_columns(member)})
+        rows[Member].append({**member, **part, **MemberSpec.columns_elsewhere(member)})
     done = {"state": OperationState.SUCCEEDED, "attempts": 1, "finished_at": utc_now()}
     subject = {"subject_type": "load_balancer", "subject_id": balancer, "load_balancer_id": balancer}
     rows[Operation].append({"id": new_id(), "action": Action.CREATE, "lease_key": balancer, **subject, **done})

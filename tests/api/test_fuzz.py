@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 
 from portico.api.queries import CONTROLS
 from portico.intake.offers import OFFERS
-from portico.resources.kinds import SUBJECTS
+from portico.resources.kinds import KINDS
 from portico.resources.quota import QUOTA_VIEW
 from portico.resources.view import View
 from tests.api.service import Service, address_of
@@ -157,7 +157,7 @@ def _lists(made: dict[str, Any]) -> dict[str, View]:
     of_parts = {root: address_of(root, made).rpartition("/")[0] for root in made}
     of_offers = {one.view.root: f"/v2.0/lbaas/{one.view.collection.replace('_', '')}" for one in OFFERS.values()}
     paths = {"amphora": "/v2.0/octavia/amphorae", "quota": "/v2.0/lbaas/quotas", **of_parts, **of_offers}
-    views = (*(one.view for one in SUBJECTS.values()), *(one.view for one in OFFERS.values()), QUOTA_VIEW)
+    views = (*(one.view for one in KINDS.values()), *(one.view for one in OFFERS.values()), QUOTA_VIEW)
     return {paths[view.root]: view for view in views}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from portico.resources.kinds import SUBJECTS
+from portico.resources.kinds import DESCRIBED, kind_of
 from portico.resources.load_balancer import LOAD_BALANCER_VIEW
 from portico.status import ProvisioningStatus, shown_status
 from tests.api.service import COLLECTION, SUBNET, Service, address_of, any_id
@@ -323,10 +323,10 @@ def test_a_busy_load_balancer_is_shown_and_found_as_updating(service: Service) -
             assert service.get(f"{LBS}/{lb_id}/status")["statuses"]["loadbalancer"]["provisioning_status"] == expected
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SUBJECTS if kind != "amphora"])
+@pytest.mark.parametrize("kind", [kind.name for kind in DESCRIBED])
 def test_views_show_what_can_be_set_and_every_column(kind: str) -> None:
     """A new field cannot be forgotten: what a spec takes and a table holds is shown, or named here with its reason."""
-    subject = SUBJECTS[kind]
+    subject = kind_of(kind)
     elsewhere = {
         "load_balancer_id",  # shown as loadbalancers
         "topology",  # what the flavor said

@@ -12,7 +12,7 @@ from portico.intake.wanted import wanted_tree
 from portico.render import render
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Slot, SlotWaiter
 from portico.resources.amphora import AmphoraHealth
-from portico.resources.kinds import SUBJECTS
+from portico.resources.kinds import KINDS
 from portico.resources.row import table_of
 from portico.resources.tree import Tree
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus
@@ -87,7 +87,7 @@ def _find_unfinished(database: Database, failures: Collection[str]) -> list[str]
                 f"{operation.action} of {operation.subject_type} {operation.subject_id} is {operation.state} "
                 f"after {operation.attempts} attempts: {operation.error} {operation.reason}"
             )
-    for kind, subject in SUBJECTS.items():
+    for kind, subject in KINDS.items():
         for row in _rows(database, subject.model):
             status = row.status if kind == "amphora" else row.provisioning_status
             calm: tuple[str, ...] = (ProvisioningStatus.ACTIVE, ProvisioningStatus.ERROR)

@@ -9,6 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from portico.ports.network import SUBNET_ID
+from portico.resources.kinds import DESCRIBED, Kind
+from tests.support.ordinary_values import rest_of
 
 Values = Mapping[str, st.SearchStrategy[Any]]
 
@@ -23,7 +25,6 @@ NEVER = frozenset(
 
 _PRINTABLE = st.characters(exclude_categories=("C", "Z"), include_characters=" ")
 _TEXT = st.text(_PRINTABLE, max_size=12) | st.just("x" * 255)
-_BOOLEANS = st.booleans()
 _TOKENS = st.text(string.ascii_letters + string.digits + "!#$%&'*+.^_`|~-", min_size=1, max_size=12)
 _PORTS = st.sampled_from([1, 80, 8080, 65535])
 _MILLISECONDS = st.sampled_from([0, 1, 50, 5000, 50000, 2147483647])
@@ -100,7 +101,7 @@ REQUIRED: Mapping[str, Values] = {
     },
 }
 """By kind: what each request has. Ports, and the objects that others name, are the test's."""
-OPTIONAL: Mapping[str, Values] = {
+_OPTIONAL: Mapping[str, Values] = {
     "load_balancer": _DESCRIBED,
     "listener": {
         **_DESCRIBED,
@@ -128,17 +129,11 @@ OPTIONAL: Mapping[str, Values] = {
     "member": {
         **_OWN,
         "weight": st.sampled_from([0, 1, 10, 256]),
-        "backup": _BOOLEANS,
         "subnet_id": st.sampled_from([None, SUBNET_ID]),
         "monitor_address": st.none() | _ADDRESSES,
-        "monitor_port": st.none() | _PORTS,
     },
     "health_monitor": {
         **_OWN,
-        "max_retries_down": _COUNTS,
-        "http_method": st.sampled_from(
-            ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
-        ),
         "http_version": st.sampled_from([1.0, 1.1, None]),
         "url_path": _PATHS | st.just("/" + "x" * 2047),
         "expected_codes": st.sampled_from(["200", "200,202, 301", "200-204", "204-200", "100", "500-599", None]),
@@ -148,19 +143,26 @@ OPTIONAL: Mapping[str, Values] = {
         **_DESCRIBED,
         "redirect_url": st.none() | URLS,
         "redirect_prefix": st.none() | URLS,
-        "redirect_http_code": st.sampled_from([None, 301, 302, 303, 307, 308]),
         "position": st.sampled_from([1, 2, 7, 2147483647]),
     },
     "l7rule": {
         **{name: one for name, one in _OWN.items() if name != "name"},
         "key": st.none() | _TOKENS,
-        "invert": _BOOLEANS,
     },
 }
-"""By kind: what a request may have besides."""
+"""By kind: what a request may have besides, where its type does not tell all, or some values matter more."""
 OF_THE_TEST = frozenset({"protocol_port", "default_pool_id", "redirect_pool_id"})
 """Attributes that depend on what else there is."""
 
+
+def _optional(kind: Kind) -> Values:
+    """What is named above, and of all that is not, the values that its type tells."""
+    named = {*REQUIRED[kind.name], *_OPTIONAL[kind.name], *NEVER, *OF_THE_TEST}
+    return {**_OPTIONAL[kind.name], **{name: st.sampled_from(some) for name, some in rest_of(kind, named).items()}}
+
+
+OPTIONAL: Mapping[str, Values] = {kind.name: _optional(kind) for kind in DESCRIBED}
+"""By kind: what a request may have besides."""
 
 OFTEN: Mapping[str, list[str]] = {"pool": ["session_persistence"], "health_monitor": ["expected_codes"]}
 """By kind: what matters most to other objects, or to HAProxy."""

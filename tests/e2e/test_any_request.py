@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from portico.ports.network import SUBNET_ID
 from portico.resources import Operation
-from portico.resources.kinds import SUBJECTS
+from portico.resources.kinds import kind_of
 from portico.settings import ValidationSettings
 from portico.status import OperationState
 from tests.e2e.any_values import NEVER, OF_THE_TEST, OPTIONAL, REQUIRED, URLS, bodies, changes
@@ -98,7 +98,7 @@ class Author:
 
     def create(self, kind: str, body: dict[str, Any], parent: Known | None = None) -> None:
         """POST one object."""
-        root, path = SUBJECTS[kind].view.root, PATHS[kind].format(parent=parent.id if parent else "")
+        root, path = kind_of(kind).view.root, PATHS[kind].format(parent=parent.id if parent else "")
         place = {PARENTS[kind][1]: parent.id} if parent is not None and PARENTS[kind][1] else {}
         answer = self.ask(f"create {kind}", "POST", path, {root: {**body, **place}})
         if answer is not None:
@@ -108,7 +108,7 @@ class Author:
 
     def change(self, one: Known, body: dict[str, Any]) -> None:
         """PUT some attributes."""
-        root = SUBJECTS[one.kind].view.root
+        root = kind_of(one.kind).view.root
         if self.ask(f"update {one.kind}", "PUT", one.path, {root: body}) is None:
             return
         if one.kind == "l7policy" and set(body) & {"action", *_TARGETS.values()}:
@@ -150,7 +150,7 @@ def site(haproxy: Path, run_directory: Path) -> Iterator[Site]:
 @pytest.mark.parametrize("kind", PATHS)
 def test_every_attribute_is_asked_for(kind: str) -> None:
     """A new attribute of a spec has to be added to the values, or named among those that other tests are for."""
-    subject = SUBJECTS[kind]
+    subject = kind_of(kind)
     settable = {name for name in subject.spec.model_fields if name in subject.view.shown}
     assert settable - NEVER - OF_THE_TEST == ({*REQUIRED[kind], *OPTIONAL[kind]} & settable) - OF_THE_TEST
 
@@ -235,7 +235,7 @@ def _change(author: Author) -> None:
     for _ in range(draw(st.integers(*CHANGES))):
         kind = draw(st.sampled_from(sorted({one.kind for one in author.known.values()})))
         one = draw(st.sampled_from(author.of_kind(kind)))
-        body = draw(changes(one.kind, SUBJECTS[one.kind].spec.IMMUTABLE))
+        body = draw(changes(one.kind, kind_of(one.kind).spec.IMMUTABLE))
         pools = [pool.id for pool in author.of_kind("pool")]
         if one.kind == "listener" and draw(st.booleans()):
             body["default_pool_id"] = draw(st.sampled_from([*pools, None]))
@@ -272,7 +272,7 @@ def _reasons(site: Site) -> list[Any]:
 def _check(site: Site, one: Known) -> None:
     response = site.client.get(f"{LBAAS}/{one.path}")
     assert response.status_code == 200, (one, _reasons(site))
-    shown = response.json()[SUBJECTS[one.kind].view.root]
+    shown = response.json()[kind_of(one.kind).view.root]
     assert shown["provisioning_status"] == "ACTIVE", (one, shown, _reasons(site))
     said = one.said
     if one.kind == "l7policy":
@@ -302,7 +302,7 @@ def _check_batch(site: Site, pool_id: str, members: list[dict[str, Any]]) -> Non
 
 def _check_statuses(site: Site, load_balancer_id: str) -> None:
     for kind in ("listener", "pool", "health_monitor", "l7policy"):
-        collection = SUBJECTS[kind].view.collection
+        collection = kind_of(kind).view.collection
         listed = site.client.get(f"{LBAAS}/{PATHS[kind]}?loadbalancer_id={load_balancer_id}").json()[collection]
         assert {one["provisioning_status"] for one in listed} <= {"ACTIVE"}, (listed, _reasons(site))
     load_balancer = site.client.get(f"{LBAAS}/loadbalancers/{load_balancer_id}").json()["loadbalancer"]

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from portico import Embedded
 from portico.resources import Slot
-from portico.resources.kinds import Kind
+from portico.resources.kinds import AnyKind
 from portico.settings import HealthSettings
 from portico.store.reads.counters import read_amphora_stats, read_load_balancer_stats
 from portico.store.reads.status_tree import read_status_tree
@@ -40,7 +40,7 @@ def watched(run_directory: Path) -> Iterator[Embedded]:
         yield portico
 
 
-def status(web: Web, kind: Kind, object_id: str) -> str:
+def status(web: Web, kind: AnyKind, object_id: str) -> str:
     """An object's operating status."""
     return str(web.portico.catalog.show(kind, object_id)["operating_status"])
 

@@ -13,7 +13,7 @@ import pytest
 from portico import open_embedded
 from portico.cli.demo_remains import await_end, find_processes, find_sockets
 from portico.errors import LBNotFound
-from portico.resources.kinds import Kind
+from portico.resources.kinds import AnyKind
 from tests.e2e.conftest import running_portico
 from tests.e2e.servers import Origin
 from tests.e2e.stage import Web, build_web
@@ -33,7 +33,7 @@ def test_deleting_everything_leaves_nothing(haproxy: Path, own_directory: Path, 
         assert find_sockets([address]) == []
         assert portico.worker.services.compute.owned() == frozenset()
         assert list(own_directory.glob("agent/amphorae/*")) == []
-        kinds: tuple[Kind, ...] = ("load_balancer", "listener", "pool", "member", "amphora")
+        kinds: tuple[AnyKind, ...] = ("load_balancer", "listener", "pool", "member", "amphora")
         assert [portico.catalog.list_ids(kind) for kind in kinds] == [[]] * len(kinds)
         with pytest.raises(LBNotFound):
             portico.worker.delete_load_balancer(web.id)

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from portico.flows.dispatch import FLOWS
+from portico.resources.operation import Action
 from tests.worker.world import CHANGES, PARTS, World
 
 
@@ -90,7 +91,7 @@ CASES = [
     *(
         Case(FLOWS[kind, action].__name__, _of_part(action, kind))
         for kind in PARTS
-        for action in ("create", "update", "delete")
+        for action in (Action.CREATE, Action.UPDATE, Action.DELETE)
     ),
     Case("FailoverAmphora", _failover_amphora),
     Case("FailoverAmphora of a spare", _of_spare("failover")),

@@ -10,7 +10,7 @@ from structlog.typing import EventDict
 from portico.errors import DriverUnavailable, StoreError
 from portico.health import HealthManager
 from portico.resources import Slot
-from portico.resources.kinds import Kind
+from portico.resources.kinds import DESCRIBED, AnyKind
 from portico.settings import HealthSettings
 from portico.store.reads.counters import read_listener_stats, read_load_balancer_stats
 from portico.store.sql.database import Database
@@ -25,7 +25,8 @@ on_sqlite = pytest.mark.database("sqlite")
 def statuses(world: World, ids: dict[str, str]) -> dict[str, str]:
     """Kind to operating status."""
     return {
-        kind: str(world.catalog.show(kind, id_)["operating_status"]) for kind, id_ in cast(dict[Kind, str], ids).items()
+        kind: str(world.catalog.show(kind, id_)["operating_status"])
+        for kind, id_ in cast(dict[AnyKind, str], ids).items()
     }
 
 
@@ -34,9 +35,7 @@ def stats(world: World, listener_id: str) -> dict[str, int]:
     return world.database.read(lambda connection: read_listener_stats(connection, listener_id))
 
 
-ONLINE = dict.fromkeys(
-    ("load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule"), "ONLINE"
-)
+ONLINE = {kind.name.value: "ONLINE" for kind in DESCRIBED}
 
 
 @every_database
@@ -257,6 +256,7 @@ def test_a_load_balancer_that_was_never_built_stays_offline(world: World, manage
     ids = world.describe()
     manager.turn()
     assert statuses(world, ids) == {
+        **{kind.name.value: kind.starts_as.value for kind in DESCRIBED},
         **dict.fromkeys(("load_balancer", "listener", "pool"), "OFFLINE"),
         **dict.fromkeys(("health_monitor", "l7policy", "l7rule"), "ONLINE"),
         "member": "NO_MONITOR",

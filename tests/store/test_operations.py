@@ -42,7 +42,6 @@ from portico.store.sql.database import Database
 from tests.store.rows import at_once, counted, dump, rows, write
 
 RULES = ValidationSettings()
-KINDS = ("load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule", "amphora")
 MISSING: dict[str, tuple[type[PorticoError], type[PorticoError]]] = {
     "load_balancer": (LBNotFound, LBNotFound),
     "listener": (ListenerNotFound, NoSuitableLB),

@@ -18,7 +18,7 @@ from portico.intake.catalog import Catalog
 from portico.intake.quotas import show_quota, write_quota
 from portico.intake.requests import Requests
 from portico.resources import AvailabilityZone, AvailabilityZoneProfile, Flavor, FlavorProfile, Quota, Row
-from portico.resources.kinds import Kind
+from portico.resources.kinds import AnyKind
 from portico.resources.operation import Action
 from portico.resources.row import new_id, table_of
 from portico.settings import QuotaSettings, ValidationSettings
@@ -118,7 +118,7 @@ def test_ids_in_capitals_are_nobodys(database: Database, catalog: Catalog) -> No
     listener = catalog.add_listener(lb, protocol="HTTP", protocol_port=80, default_pool_id=pool)
     settings = ValidationSettings()
 
-    named: tuple[tuple[Kind, str], ...] = (("load_balancer", lb), ("pool", pool), ("listener", listener))
+    named: tuple[tuple[AnyKind, str], ...] = (("load_balancer", lb), ("pool", pool), ("listener", listener))
     for kind, object_id in named:
         with pytest.raises(NotFound):
             catalog.show(kind, object_id.upper())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from portico.resources.kinds import SUBJECTS
+from portico.resources.kinds import kind_of
 from portico.settings import ValidationSettings
 
 ID = "0a1b2c3d-0000-4000-8000-00000000000a"
@@ -26,7 +26,7 @@ VALID: dict[str, Values] = {
 }
 """The least that a kind needs."""
 KINDS = tuple(VALID)
-SPECS = {kind: SUBJECTS[kind].spec for kind in KINDS}
+SPECS = {kind: kind_of(kind).spec for kind in KINDS}
 
 _PERSISTENCE = "session_persistence"
 _COOKIE = {"type": "APP_COOKIE", "cookie_name": "JSESSIONID"}

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Boolean, Integer, String
 
 from portico.resources import Spec, Tag, Vip
-from portico.resources.kinds import SUBJECTS
+from portico.resources.kinds import kind_of
 from portico.resources.pool import Pool, SessionPersistenceSpec, persistence_columns
 from portico.resources.row import table_of
 from tests.unit.spec_cases import KINDS, SPECS
@@ -31,7 +31,7 @@ of ``tag``."""
 def test_every_writable_field_has_its_column_or_its_documented_place(kind: str) -> None:
     """A field that is accepted and stored nowhere would be lost in silence; a documented place that is not needed any
     more is a lie."""
-    columns = set(table_of(SUBJECTS[kind].model).columns.keys())
+    columns = set(table_of(kind_of(kind).model).columns.keys())
     elsewhere = {"tags", *ELSEWHERE.get(kind, {})}
 
     assert set(SPECS[kind].model_fields) - columns == elsewhere
@@ -51,7 +51,7 @@ def test_the_documented_places_exist() -> None:
 
 def test_session_persistence_survives_the_columns() -> None:
     """What goes into the four columns is what comes out of them."""
-    subject = SUBJECTS["pool"]
+    subject = kind_of("pool")
     wanted = {"type": "APP_COOKIE", "cookie_name": "sid"}
     row = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", **subject.columns({"session_persistence": wanted})}
 
@@ -59,10 +59,10 @@ def test_session_persistence_survives_the_columns() -> None:
 
 
 _PAIRS = [
-    (kind, name, SPECS[kind].model_fields[name], table_of(SUBJECTS[kind].model).columns[name])
+    (kind, name, SPECS[kind].model_fields[name], table_of(kind_of(kind).model).columns[name])
     for kind in KINDS
     for name in SPECS[kind].model_fields
-    if name in table_of(SUBJECTS[kind].model).columns
+    if name in table_of(kind_of(kind).model).columns
 ]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from portico.errors import Closed, InvalidInput, NotFound, PorticoError
 from portico.intake.requests import Part
-from portico.resources.kinds import Kind
+from portico.resources.kinds import AnyKind
 from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")
@@ -100,7 +100,7 @@ def test_a_mistake_is_told_by_name(field: str, rule: str, make: Case, world: Wor
 
 def test_what_is_not_there_is_told_by_its_kind(world: World) -> None:
     """For every kind that can be shown."""
-    for kind in get_args(Kind):
+    for kind in get_args(AnyKind):
         with pytest.raises(NotFound, match=NEW):
             world.catalog.show(kind, NEW)
 

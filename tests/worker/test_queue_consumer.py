@@ -6,13 +6,18 @@ import inspect
 
 from portico.intake.acceptance import Request
 from portico.ports.notifier import Notice
+from portico.resources.kinds import DESCRIBED
 from portico.resources.operation import Action
 from portico.worker import ControllerWorker
 from portico.worker.queue_consumer import QueueConsumer
 
-_PARTS = ("load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule")
 ASKED = [
-    *(Request(action, kind, "S", request_id="R") for kind in _PARTS for action in Action if action != Action.FAILOVER),
+    *(
+        Request(action, kind.name, "S", request_id="R")
+        for kind in DESCRIBED
+        for action in Action
+        if action != Action.FAILOVER
+    ),
     Request(Action.FAILOVER, "load_balancer", "S"),
     Request(Action.FAILOVER, "amphora", "S"),
     Request(Action.DELETE, "amphora", "S"),

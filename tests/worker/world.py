@@ -18,7 +18,7 @@ from portico.intake.catalog import Catalog
 from portico.intake.requests import Requests
 from portico.intake.wanted import wanted_tree
 from portico.render import render
-from portico.resources import Lease, Operation, Row
+from portico.resources import Lease, Operation, Row, kinds
 from portico.resources.operation import Action
 from portico.settings import (
     AmphoraSettings,
@@ -36,7 +36,7 @@ from portico.store.runs.snapshot import read_snapshot
 from portico.store.sql.database import Database
 from portico_wire import Bundle
 
-PARTS = ("listener", "pool", "member", "health_monitor", "l7policy", "l7rule")
+PARTS = [kind.name for kind in kinds.PARTS]
 CHANGES: dict[str, dict[str, Any]] = {
     "load_balancer": {"admin_state_up": False},
     "listener": {"connection_limit": 77},
@@ -286,8 +286,7 @@ class World:
 
     def assert_empty(self) -> None:
         """Nothing is left: no row but history, nothing outside."""
-        kinds: tuple[Any, ...] = ("load_balancer", "amphora", *PARTS)
-        for kind in kinds:
+        for kind in kinds.KINDS:
             assert self.catalog.list_ids(kind) == []
         assert self.compute.owned() == frozenset()
         assert self.network.owned() == frozenset()

@@ -10,6 +10,7 @@ from portico.api.documentation import gives, lists, shows
 from portico.api.faults import answer
 from portico.errors import NotFound
 from portico.resources.amphora import AMPHORA_VIEW as VIEW
+from portico.resources.kinds import AMPHORA, KindName
 from portico.store.reads.counters import read_amphora_stats
 
 router = APIRouter(prefix="/v2.0/octavia/amphorae", tags=["amphorae"])
@@ -32,14 +33,14 @@ def list_amphorae(call: Received) -> Response:
 def show_amphora(call: Received, amphora_id: str) -> Response:
     """One amphora."""
     call.authorize("amphora:get_one", None)
-    return call.show_kind("amphora", amphora_id)
+    return call.show_kind(AMPHORA, amphora_id)
 
 
 @router.get("/{amphora_id}/stats", **gives({"type": "object", "properties": {"amphora_stats": {"type": "array"}}}))
 def show_amphora_stats(call: Received, amphora_id: str) -> Response:
     """Traffic counters of each listener that it has served; 404 before any was reported."""
     call.authorize("amphora:get_stats", None)
-    call.find("amphora", amphora_id)
+    call.find(AMPHORA, amphora_id)
     stats = call.context.database.read(lambda connection: read_amphora_stats(connection, amphora_id))
     if not stats:
         raise StatisticsNotFound(amphora_id)
@@ -50,7 +51,7 @@ def show_amphora_stats(call: Received, amphora_id: str) -> Response:
 def fail_amphora_over(call: Received, amphora_id: str) -> Response:
     """Have an amphora replaced."""
     call.authorize("amphora:put_failover", None)
-    return call.fail_over("amphora", amphora_id)
+    return call.fail_over(KindName.AMPHORA, amphora_id)
 
 
 @router.put("/{amphora_id}/config", **gives(None, 202))
@@ -58,7 +59,7 @@ def configure_amphora(call: Received, amphora_id: str) -> Response:
     """Have an amphora take its whole configuration anew, as the controller's settings of today make it. A spare has
     none: it gets its own when a load balancer takes it."""
     call.authorize("amphora:put_config", None)
-    amphora = call.find("amphora", amphora_id)
+    amphora = call.find(AMPHORA, amphora_id)
     if amphora["loadbalancer_id"] is not None:
         call.context.requests.configure(amphora["loadbalancer_id"], request_id=call.request_id)
     return Response(status_code=202)
@@ -68,4 +69,4 @@ def configure_amphora(call: Received, amphora_id: str) -> Response:
 def delete_amphora(call: Received, amphora_id: str) -> Response:
     """Delete a spare amphora, or a broken one that belongs to nobody."""
     call.authorize("amphora:delete", None)
-    return call.delete_kind("amphora", amphora_id)
+    return call.delete_kind(AMPHORA, amphora_id)

@@ -18,23 +18,11 @@ from portico.api.policy import Policy
 from portico.api.queries import cut, page_links, parse_fields, parse_query
 from portico.errors import Forbidden, InvalidInput
 from portico.intake.requests import Requests
-from portico.resources.kinds import SUBJECTS, Described, Kind, Replaceable, Subject
+from portico.resources.kinds import Kind, Replaceable, kind_of
 from portico.resources.view import View
 from portico.settings import Settings
 from portico.store.sql.database import Database
 from portico.store.sql.listing import Page, Query, list_objects, show_object
-
-RULES: Mapping[str, str] = {
-    "load_balancer": "loadbalancer",
-    "listener": "listener",
-    "pool": "pool",
-    "member": "member",
-    "health_monitor": "healthmonitor",
-    "l7policy": "l7policy",
-    "l7rule": "l7rule",
-    "amphora": "amphora",
-}
-"""Kind to its name in the rules of the policy."""
 
 FREE_BODY_BYTES = 16 * 1024
 """Bodies that are parsed for anybody who has a token: in a millisecond at most."""
@@ -88,21 +76,26 @@ class Call:
 
     # Reading
 
-    def find(self, kind: str, object_id: str, scope: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def find(self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None) -> dict[str, Any]:
         """What is shown of an object, for nobody's eyes yet. Raises the kind's NotFound."""
-        subject = SUBJECTS[kind]
-        shown = self.read(subject.view, object_id, scope)
+        shown = self.read(kind.view, object_id, scope)
         if shown is None:
-            raise subject.missing(object_id)
+            raise kind.missing(object_id)
         return shown
 
     def read(self, view: View, object_id: str, scope: Mapping[str, str] | None = None) -> dict[str, Any] | None:
         """What a view shows of an object; None where there is none."""
         return self.context.database.read(lambda connection: show_object(connection, view, object_id, scope))
 
-    def list_kind(self, kind: str) -> Response:
+    def list_kind(self, kind: Kind) -> Response:
         """A list of what the caller may see of a kind."""
-        return self.list_view(SUBJECTS[kind].view, self.visible(RULES[kind]))
+        return self.list_view(kind.view, self.visible(kind.policy))
+
+    def list_parts(self, kind: Kind, parent: Kind, parent_id: str) -> Response:
+        """A list of the objects of a kind that are part of one object."""
+        owner = self.find(parent, parent_id)
+        self.authorize(f"{kind.policy}:get_all", owner["project_id"])
+        return self.list_view(kind.view, {parent.id_field: parent_id})
 
     def list_view(self, view: View, scope: Mapping[str, str]) -> Response:
         """A list, as the query string wants it."""
@@ -117,11 +110,11 @@ class Call:
         read = self.context.database.read
         return read(lambda connection: list_objects(connection, view, query, scope, fields))
 
-    def show_kind(self, kind: str, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
+    def show_kind(self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
         """One object."""
         shown = self.find(kind, object_id, scope)
-        self.authorize(f"{RULES[kind]}:get_one", shown.get("project_id"))
-        return self.show(SUBJECTS[kind].view, shown)
+        self.authorize(f"{kind.policy}:get_one", shown.get("project_id"))
+        return self.show(kind.view, shown)
 
     def show(self, view: View, shown: dict[str, Any], status: int = 200) -> Response:
         """An object under its root key, cut to the fields that are asked for."""
@@ -154,54 +147,53 @@ class Call:
                 self.authorize(rule, identity.project_id)
         return self.object(root)
 
-    def values(self, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    def values(self, kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
         """The attributes of a kind that were given. Raises InvalidInput for one that cannot be set."""
-        subject = SUBJECTS[kind]
-        return own_values(subject.view, subject.spec.model_fields, given)
+        return own_values(kind.view, kind.spec.model_fields, given)
 
-    def authorize_part(self, kind: str, parent_kind: str, parent_id: str) -> dict[str, Any]:
+    def authorize_part(self, kind: Kind, parent: Kind, parent_id: str) -> dict[str, Any]:
         """Raises Forbidden unless the caller may create such a part there. Returns what is shown of the parent."""
-        parent = self.find(parent_kind, parent_id)
-        self.authorize(f"{RULES[kind]}:post", parent["project_id"])
-        return parent
+        owner = self.find(parent, parent_id)
+        self.authorize(f"{kind.policy}:post", owner["project_id"])
+        return owner
 
     def create_part(
-        self, kind: Described, parent_id: str, given: Mapping[str, Any], listener_id: str | None = None
+        self, kind: Kind, parent_id: str, given: Mapping[str, Any], listener_id: str | None = None
     ) -> Response:
         """Have a part of a load balancer built, by a caller who is authorized for it. It belongs to its parent's
         project, whatever the body says."""
         values = self.values(kind, given)
         values.pop("project_id", None)
         accepted = self.context.requests.create(
-            kind, parent_id, listener_id=listener_id, request_id=self.request_id, **values
+            kind.name, parent_id, listener_id=listener_id, request_id=self.request_id, **values
         )
-        return answer({SUBJECTS[kind].view.root: accepted.shown}, 201)
+        return answer({kind.view.root: accepted.shown}, 201)
 
-    def update_kind(self, kind: Described, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
+    def update_kind(self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
         """Have the named attributes changed; the others stay as they are."""
-        subject: Subject = SUBJECTS[kind]
         shown = self.find(kind, object_id, scope)
-        self.authorize(f"{RULES[kind]}:put", shown["project_id"])
-        changes = self.values(kind, self.object(subject.view.root))
+        self.authorize(f"{kind.policy}:put", shown["project_id"])
+        changes = self.values(kind, self.object(kind.view.root))
         if changes:
-            accepted = self.context.requests.update(kind, object_id, changes, request_id=self.request_id)
+            accepted = self.context.requests.update(kind.name, object_id, changes, request_id=self.request_id)
             shown = accepted.shown
-        return answer({subject.view.root: shown})
+        return answer({kind.view.root: shown})
 
     def delete_kind(
         self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None, *, cascade: bool = True
     ) -> Response:
         """Have an object deleted."""
         shown = self.find(kind, object_id, scope)
-        self.authorize(f"{RULES[kind]}:delete", shown.get("project_id"))
-        self.context.requests.delete(kind, object_id, cascade=cascade, request_id=self.request_id)
+        self.authorize(f"{kind.policy}:delete", shown.get("project_id"))
+        self.context.requests.delete(kind.name, object_id, cascade=cascade, request_id=self.request_id)
         return Response(status_code=204)
 
-    def fail_over(self, kind: Replaceable, object_id: str) -> Response:
+    def fail_over(self, name: Replaceable, object_id: str) -> Response:
         """Have an amphora, or all of a load balancer's, replaced."""
+        kind = kind_of(name)
         shown = self.find(kind, object_id)
-        self.authorize(f"{RULES[kind]}:put_failover", shown.get("project_id"))
-        self.context.requests.failover(kind, object_id, request_id=self.request_id)
+        self.authorize(f"{kind.policy}:put_failover", shown.get("project_id"))
+        self.context.requests.failover(name, object_id, request_id=self.request_id)
         return Response(status_code=202)
 
 

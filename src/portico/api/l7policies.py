@@ -9,6 +9,7 @@ from portico.api.call import Received
 from portico.api.documentation import gives, lists, shows, takes
 from portico.api.listeners import take_id
 from portico.resources import L7PolicySpec, L7RuleSpec
+from portico.resources.kinds import L7POLICY, L7RULE, LISTENER
 from portico.resources.l7policy import L7POLICY_VIEW as VIEW
 from portico.resources.l7rule import L7RULE_VIEW as RULE_VIEW
 
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/v2.0/lbaas/l7policies", tags=["L7 policies"])
 @router.get("", **lists(VIEW))
 def list_l7policies(call: Received) -> Response:
     """All L7 policies that the caller may see."""
-    return call.list_kind("l7policy")
+    return call.list_kind(L7POLICY)
 
 
 @router.post(
@@ -36,47 +37,45 @@ def create_l7policy(call: Received) -> Response:
     """Describe a policy of a listener and have it built; at a position that is taken, it moves the others down."""
     body = call.object_of_somewhere(VIEW.root, "l7policy:post")
     listener_id = take_id(body, "listener_id")
-    call.authorize_part("l7policy", "listener", listener_id)
-    return call.create_part("l7policy", listener_id, body)
+    call.authorize_part(L7POLICY, LISTENER, listener_id)
+    return call.create_part(L7POLICY, listener_id, body)
 
 
 @router.get("/{l7policy_id}", **shows(VIEW))
 def show_l7policy(call: Received, l7policy_id: str) -> Response:
     """One L7 policy."""
-    return call.show_kind("l7policy", l7policy_id)
+    return call.show_kind(L7POLICY, l7policy_id)
 
 
 @router.put("/{l7policy_id}", **takes(shows(VIEW), VIEW.root, L7PolicySpec, VIEW, update=True))
 def update_l7policy(call: Received, l7policy_id: str) -> Response:
     """Change the named attributes; null resets one to its default."""
-    return call.update_kind("l7policy", l7policy_id)
+    return call.update_kind(L7POLICY, l7policy_id)
 
 
 @router.delete("/{l7policy_id}", **gives(None, 204))
 def delete_l7policy(call: Received, l7policy_id: str) -> Response:
     """Delete an L7 policy with its rules."""
-    return call.delete_kind("l7policy", l7policy_id)
+    return call.delete_kind(L7POLICY, l7policy_id)
 
 
 @router.get("/{l7policy_id}/rules", **lists(RULE_VIEW))
 def list_l7rules(call: Received, l7policy_id: str) -> Response:
     """All rules of a policy."""
-    policy = call.find("l7policy", l7policy_id)
-    call.authorize("l7rule:get_all", policy["project_id"])
-    return call.list_view(RULE_VIEW, {"l7policy_id": l7policy_id})
+    return call.list_parts(L7RULE, L7POLICY, l7policy_id)
 
 
 @router.post("/{l7policy_id}/rules", **takes(shows(RULE_VIEW, 201), RULE_VIEW.root, L7RuleSpec, RULE_VIEW))
 def create_l7rule(call: Received, l7policy_id: str) -> Response:
     """Describe a rule and have it built."""
-    call.authorize_part("l7rule", "l7policy", l7policy_id)
-    return call.create_part("l7rule", l7policy_id, call.object(RULE_VIEW.root))
+    call.authorize_part(L7RULE, L7POLICY, l7policy_id)
+    return call.create_part(L7RULE, l7policy_id, call.object(RULE_VIEW.root))
 
 
 @router.get("/{l7policy_id}/rules/{rule_id}", **shows(RULE_VIEW))
 def show_l7rule(call: Received, l7policy_id: str, rule_id: str) -> Response:
     """One rule."""
-    return call.show_kind("l7rule", rule_id, {"l7policy_id": l7policy_id})
+    return call.show_kind(L7RULE, rule_id, {"l7policy_id": l7policy_id})
 
 
 @router.put(
@@ -84,10 +83,10 @@ def show_l7rule(call: Received, l7policy_id: str, rule_id: str) -> Response:
 )
 def update_l7rule(call: Received, l7policy_id: str, rule_id: str) -> Response:
     """Change the named attributes; null resets one to its default."""
-    return call.update_kind("l7rule", rule_id, {"l7policy_id": l7policy_id})
+    return call.update_kind(L7RULE, rule_id, {"l7policy_id": l7policy_id})
 
 
 @router.delete("/{l7policy_id}/rules/{rule_id}", **gives(None, 204))
 def delete_l7rule(call: Received, l7policy_id: str, rule_id: str) -> Response:
     """Delete a rule."""
-    return call.delete_kind("l7rule", rule_id, {"l7policy_id": l7policy_id})
+    return call.delete_kind(L7RULE, rule_id, {"l7policy_id": l7policy_id})

@@ -13,6 +13,7 @@ from portico.api.faults import answer
 from portico.api.load_balancers import STATS
 from portico.errors import InvalidInput
 from portico.resources import ListenerSpec
+from portico.resources.kinds import LISTENER, LOAD_BALANCER
 from portico.resources.listener import LISTENER_VIEW as VIEW
 from portico.store.reads.counters import read_listener_stats
 
@@ -37,7 +38,7 @@ def take_id(body: dict[str, Any], *names: str) -> str:
 @router.get("", **lists(VIEW))
 def list_listeners(call: Received) -> Response:
     """All listeners that the caller may see."""
-    return call.list_kind("listener")
+    return call.list_kind(LISTENER)
 
 
 @router.post(
@@ -55,32 +56,32 @@ def create_listener(call: Received) -> Response:
     """Describe a listener and have it built."""
     body = call.object_of_somewhere(VIEW.root, "listener:post")
     load_balancer_id = take_id(body, "loadbalancer_id")
-    call.authorize_part("listener", "load_balancer", load_balancer_id)
-    return call.create_part("listener", load_balancer_id, body)
+    call.authorize_part(LISTENER, LOAD_BALANCER, load_balancer_id)
+    return call.create_part(LISTENER, load_balancer_id, body)
 
 
 @router.get("/{listener_id}", **shows(VIEW))
 def show_listener(call: Received, listener_id: str) -> Response:
     """One listener."""
-    return call.show_kind("listener", listener_id)
+    return call.show_kind(LISTENER, listener_id)
 
 
 @router.put("/{listener_id}", **takes(shows(VIEW), VIEW.root, ListenerSpec, VIEW, update=True))
 def update_listener(call: Received, listener_id: str) -> Response:
     """Change the named attributes; null resets one to its default."""
-    return call.update_kind("listener", listener_id)
+    return call.update_kind(LISTENER, listener_id)
 
 
 @router.delete("/{listener_id}", **gives(None, 204))
 def delete_listener(call: Received, listener_id: str) -> Response:
     """Delete a listener with its L7 policies."""
-    return call.delete_kind("listener", listener_id)
+    return call.delete_kind(LISTENER, listener_id)
 
 
 @router.get("/{listener_id}/stats", **gives(STATS))
 def show_listener_stats(call: Received, listener_id: str) -> Response:
     """Traffic counters over all amphorae that ever served it. All are 0 while nothing has been reported."""
-    shown = call.find("listener", listener_id)
+    shown = call.find(LISTENER, listener_id)
     call.authorize("listener:get_stats", shown["project_id"])
     stats = call.context.database.read(lambda connection: read_listener_stats(connection, listener_id))
     return answer({"stats": stats})

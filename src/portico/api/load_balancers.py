@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from portico.api.queries import is_true
 from portico.api.trees import TreePlan, as_objects, nest
 from portico.errors import InvalidInput, LBNotFound
 from portico.resources import LoadBalancerSpec
+from portico.resources.kinds import LOAD_BALANCER, KindName
 from portico.resources.listener_counters import COUNTERS
 from portico.resources.load_balancer import LOAD_BALANCER_VIEW as VIEW
 from portico.resources.row import new_id
@@ -22,7 +23,6 @@ from portico.store.reads.status_tree import read_status_tree
 
 router = APIRouter(prefix="/v2.0/lbaas/loadbalancers", tags=["load balancers"])
 
-_KIND: Final = "load_balancer"
 _VIP_SOURCES = ("vip_subnet_id", "vip_network_id", "vip_port_id")
 _OBJECTS = {"type": ["array", "null"], "items": {"type": "object"}}
 STATS = {
@@ -34,7 +34,7 @@ STATS = {
 @router.get("", **lists(VIEW))
 def list_load_balancers(call: Received) -> Response:
     """All load balancers that the caller may see."""
-    return call.list_kind(_KIND)
+    return call.list_kind(LOAD_BALANCER)
 
 
 @router.post(
@@ -53,7 +53,7 @@ def create_load_balancer(call: Received) -> Response:
     plan.add(body)
     values = _own_values(call, body)
     accepted = call.context.requests.create(
-        _KIND, request_id=call.request_id, parts=plan.parts, id=load_balancer_id, **values
+        LOAD_BALANCER.name, request_id=call.request_id, parts=plan.parts, id=load_balancer_id, **values
     )
     shown = accepted.shown
     if plan.parts:
@@ -70,7 +70,7 @@ def _authorize(call: Call, body: dict[str, Any]) -> None:
 
 def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     vips = body.pop("additional_vips", None)
-    values = call.values(_KIND, body)
+    values = call.values(LOAD_BALANCER, body)
     if vips is not None:
         values["additional_vips"] = _additional_vips(vips, values.get("vip_subnet_id"))
     if values.get("project_id") in (None, ""):
@@ -101,31 +101,31 @@ def _additional_vips(given: Any, first_subnet: Any) -> list[dict[str, Any]]:
 @router.get("/{load_balancer_id}", **shows(VIEW))
 def show_load_balancer(call: Received, load_balancer_id: str) -> Response:
     """One load balancer."""
-    return call.show_kind(_KIND, load_balancer_id)
+    return call.show_kind(LOAD_BALANCER, load_balancer_id)
 
 
 @router.put("/{load_balancer_id}", **takes(shows(VIEW), VIEW.root, LoadBalancerSpec, VIEW, update=True))
 def update_load_balancer(call: Received, load_balancer_id: str) -> Response:
     """Change the named attributes; null resets one to its default."""
-    return call.update_kind(_KIND, load_balancer_id)
+    return call.update_kind(LOAD_BALANCER, load_balancer_id)
 
 
 @router.delete("/{load_balancer_id}", **gives(None, 204))
 def delete_load_balancer(call: Received, load_balancer_id: str, cascade: str | None = None) -> Response:
     """Delete a load balancer; with ``cascade``, everything below it too, else it must have no children."""
-    return call.delete_kind(_KIND, load_balancer_id, cascade=is_true(cascade))
+    return call.delete_kind(LOAD_BALANCER, load_balancer_id, cascade=is_true(cascade))
 
 
 @router.put("/{load_balancer_id}/failover", **gives(None, 202))
 def fail_load_balancer_over(call: Received, load_balancer_id: str) -> Response:
     """Have all amphorae of a load balancer replaced."""
-    return call.fail_over(_KIND, load_balancer_id)
+    return call.fail_over(KindName.LOAD_BALANCER, load_balancer_id)
 
 
 @router.get("/{load_balancer_id}/stats", **gives(STATS))
 def show_load_balancer_stats(call: Received, load_balancer_id: str) -> Response:
     """Traffic counters: the sums of its listeners. All are 0 while nothing has been reported."""
-    shown = call.find(_KIND, load_balancer_id)
+    shown = call.find(LOAD_BALANCER, load_balancer_id)
     call.authorize("loadbalancer:get_stats", shown["project_id"])
     stats = call.context.database.read(lambda connection: read_load_balancer_stats(connection, load_balancer_id))
     return answer({"stats": stats})
@@ -138,7 +138,7 @@ def show_load_balancer_stats(call: Received, load_balancer_id: str) -> Response:
 )
 def show_status_tree(call: Received, load_balancer_id: str) -> Response:
     """How a load balancer and everything below it fare."""
-    shown = call.find(_KIND, load_balancer_id)
+    shown = call.find(LOAD_BALANCER, load_balancer_id)
     call.authorize("loadbalancer:get_status", shown["project_id"])
     tree = call.context.database.read(lambda connection: read_status_tree(connection, load_balancer_id))
     if tree is None:

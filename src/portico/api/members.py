@@ -12,6 +12,7 @@ from portico.api.documentation import gives, lists, shows, takes
 from portico.api.queries import is_true
 from portico.errors import InvalidInput
 from portico.resources import MemberSpec
+from portico.resources.kinds import MEMBER, POOL
 from portico.resources.member import MEMBER_VIEW as VIEW
 
 router = APIRouter(prefix="/v2.0/lbaas/pools/{pool_id}/members", tags=["members"])
@@ -29,25 +30,23 @@ def _refuse_sriov(body: dict[str, Any]) -> None:
 @router.get("", **lists(VIEW))
 def list_members(call: Received, pool_id: str) -> Response:
     """All members of a pool."""
-    pool = call.find("pool", pool_id)
-    call.authorize("member:get_all", pool["project_id"])
-    return call.list_view(VIEW, {"pool_id": pool_id})
+    return call.list_parts(MEMBER, POOL, pool_id)
 
 
 @router.post("", **takes(shows(VIEW, 201), VIEW.root, MemberSpec, VIEW, more=_SRIOV))
 def create_member(call: Received, pool_id: str) -> Response:
     """Describe a member and have it built."""
-    call.authorize_part("member", "pool", pool_id)
+    call.authorize_part(MEMBER, POOL, pool_id)
     body = call.object(VIEW.root)
     _refuse_sriov(body)
-    return call.create_part("member", pool_id, body)
+    return call.create_part(MEMBER, pool_id, body)
 
 
 @router.put("", **takes(gives(None, 202), VIEW.collection, MemberSpec, VIEW, more=_SRIOV, many=True))
 def replace_members(call: Received, pool_id: str, additive_only: str | None = None) -> Response:
     """Make these the members of a pool: new ones are added, those with the same address and port changed where they
     differ, all others deleted unless ``additive_only``."""
-    pool = call.find("pool", pool_id)
+    pool = call.find(POOL, pool_id)
     call.authorize("member:put", pool["project_id"])
     given = call.root(VIEW.collection)
     most = call.context.settings.validation.max_members
@@ -58,7 +57,7 @@ def replace_members(call: Received, pool_id: str, additive_only: str | None = No
     members: list[dict[str, Any]] = []
     for one in given:
         _refuse_sriov(one)
-        values = call.values("member", one)
+        values = call.values(MEMBER, one)
         values.pop("project_id", None)
         members.append(values)
     call.context.requests.replace_members(
@@ -70,16 +69,16 @@ def replace_members(call: Received, pool_id: str, additive_only: str | None = No
 @router.get("/{member_id}", **shows(VIEW))
 def show_member(call: Received, pool_id: str, member_id: str) -> Response:
     """One member."""
-    return call.show_kind("member", member_id, {"pool_id": pool_id})
+    return call.show_kind(MEMBER, member_id, {"pool_id": pool_id})
 
 
 @router.put("/{member_id}", **takes(shows(VIEW), VIEW.root, MemberSpec, VIEW, update=True))
 def update_member(call: Received, pool_id: str, member_id: str) -> Response:
     """Change the named attributes; null resets one to its default."""
-    return call.update_kind("member", member_id, {"pool_id": pool_id})
+    return call.update_kind(MEMBER, member_id, {"pool_id": pool_id})
 
 
 @router.delete("/{member_id}", **gives(None, 204))
 def delete_member(call: Received, pool_id: str, member_id: str) -> Response:
     """Delete a member."""
-    return call.delete_kind("member", member_id, {"pool_id": pool_id})
+    return call.delete_kind(MEMBER, member_id, {"pool_id": pool_id})

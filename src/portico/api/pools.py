@@ -10,6 +10,7 @@ from portico.api.documentation import gives, lists, shows, takes
 from portico.api.listeners import take_id
 from portico.errors import InvalidInput
 from portico.resources import PoolSpec
+from portico.resources.kinds import LISTENER, LOAD_BALANCER, POOL
 from portico.resources.pool import POOL_VIEW as VIEW
 
 router = APIRouter(prefix="/v2.0/lbaas/pools", tags=["pools"])
@@ -20,7 +21,7 @@ _PARENT = {"type": ["string", "null"]}
 @router.get("", **lists(VIEW))
 def list_pools(call: Received) -> Response:
     """All pools that the caller may see."""
-    return call.list_kind("pool")
+    return call.list_kind(POOL)
 
 
 @router.post(
@@ -34,29 +35,29 @@ def create_pool(call: Received) -> Response:
     body.pop("listener_id", None)
     if listener_id is None:
         load_balancer_id = take_id(body, "loadbalancer_id", "listener_id")
-        call.authorize_part("pool", "load_balancer", load_balancer_id)
-        return call.create_part("pool", load_balancer_id, body)
-    listener = call.authorize_part("pool", "listener", listener_id)
+        call.authorize_part(POOL, LOAD_BALANCER, load_balancer_id)
+        return call.create_part(POOL, load_balancer_id, body)
+    listener = call.authorize_part(POOL, LISTENER, listener_id)
     [of_listener] = listener["loadbalancers"]
     load_balancer_id = body.pop("loadbalancer_id", None) or of_listener["id"]
     if load_balancer_id != of_listener["id"]:
         raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
-    return call.create_part("pool", load_balancer_id, body, listener_id)
+    return call.create_part(POOL, load_balancer_id, body, listener_id)
 
 
 @router.get("/{pool_id}", **shows(VIEW))
 def show_pool(call: Received, pool_id: str) -> Response:
     """One pool."""
-    return call.show_kind("pool", pool_id)
+    return call.show_kind(POOL, pool_id)
 
 
 @router.put("/{pool_id}", **takes(shows(VIEW), VIEW.root, PoolSpec, VIEW, update=True))
 def update_pool(call: Received, pool_id: str) -> Response:
     """Change the named attributes; null resets one to its default."""
-    return call.update_kind("pool", pool_id)
+    return call.update_kind(POOL, pool_id)
 
 
 @router.delete("/{pool_id}", **gives(None, 204))
 def delete_pool(call: Received, pool_id: str) -> Response:
     """Delete a pool with its members and its health monitor."""
-    return call.delete_kind("pool", pool_id)
+    return call.delete_kind(POOL, pool_id)

@@ -8,12 +8,12 @@ from typing import Any
 
 from portico.errors import InvalidInput
 from portico.intake.requests import Part
-from portico.resources.kinds import Described
+from portico.resources.kinds import HEALTH_MONITOR, L7POLICY, L7RULE, LISTENER, MEMBER, POOL, Kind
 from portico.resources.l7rule import MAX_RULES
 from portico.resources.row import new_id
 from portico.settings import ValidationSettings
 
-Values = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+Values = Callable[[Kind, Mapping[str, Any]], dict[str, Any]]
 """Kind and what was given to the attributes of an object of this kind."""
 
 Children = defaultdict[str, list[dict[str, Any]]]
@@ -31,9 +31,9 @@ class TreePlan:
         self._values = values
         self._settings = settings
         self._left = {
-            "listener": settings.max_listeners,
-            "pool": settings.max_pools,
-            "member": settings.max_members,
+            LISTENER: settings.max_listeners,
+            POOL: settings.max_pools,
+            MEMBER: settings.max_members,
         }
         self._named: dict[str, str] = {}
         self.parts: list[Part] = []
@@ -63,41 +63,43 @@ class TreePlan:
             raise InvalidInput(key, f"must not be more than {most}, the most allowed{by}")
         return as_objects(given, key)
 
-    def _add(self, kind: Described, parent_id: str, given: Mapping[str, Any], **references: str | None) -> str:
+    def _add(self, kind: Kind, parent_id: str, given: Mapping[str, Any], **references: str | None) -> str:
         if len(self.parts) >= self._settings.max_parts:
             most = self._settings.max_parts
             raise InvalidInput("loadbalancer", f"must not have more than {most} parts at once (validation.max_parts)")
         if self._left.get(kind) == 0:
-            raise InvalidInput(f"{kind}s", f"are more than a load balancer may have here (validation.max_{kind}s)")
+            raise InvalidInput(
+                kind.plural, f"are more than a load balancer may have here (validation.max_{kind.plural})"
+            )
         if kind in self._left:
             self._left[kind] -= 1
         values = self._values(kind, given)
         values.pop("project_id", None)
         object_id = new_id()
         set_references = {name: value for name, value in references.items() if value is not None}
-        self.parts.append(Part(kind, object_id, parent_id, {**values, **set_references}))
+        self.parts.append(Part(kind.name, object_id, parent_id, {**values, **set_references}))
         return object_id
 
     def _add_pool(self, given: dict[str, Any]) -> str:
         members = self._take(given, "members")
         monitor = _object(given, "healthmonitor")
-        pool_id = self._add("pool", self._id, given)
+        pool_id = self._add(POOL, self._id, given)
         for member in members:
-            self._add("member", pool_id, member)
+            self._add(MEMBER, pool_id, member)
         if monitor is not None:
-            self._add("health_monitor", pool_id, monitor)
+            self._add(HEALTH_MONITOR, pool_id, monitor)
         return pool_id
 
     def _add_listener(self, given: dict[str, Any]) -> None:
         policies = self._take(given, "l7policies")
         default_pool_id = self._find_pool(given, "default_pool")
-        listener_id = self._add("listener", self._id, given, default_pool_id=default_pool_id)
+        listener_id = self._add(LISTENER, self._id, given, default_pool_id=default_pool_id)
         for policy in policies:
             rules = self._take(policy, "rules")
             redirect_pool_id = self._find_pool(policy, "redirect_pool")
-            policy_id = self._add("l7policy", listener_id, policy, redirect_pool_id=redirect_pool_id)
+            policy_id = self._add(L7POLICY, listener_id, policy, redirect_pool_id=redirect_pool_id)
             for rule in rules:
-                self._add("l7rule", policy_id, rule)
+                self._add(L7RULE, policy_id, rule)
 
     def _find_pool(self, given: dict[str, Any], key: str) -> str | None:
         pool = _object(given, key)
@@ -142,21 +144,21 @@ def nest(
     monitors: Children = defaultdict(list)
     rules: Children = defaultdict(list)
     policies: Children = defaultdict(list)
-    for member in lists["member"]:
+    for member in lists[MEMBER.name]:
         members[parent_of[member["id"]]].append(member)
-    for monitor in lists["health_monitor"]:
+    for monitor in lists[HEALTH_MONITOR.name]:
         monitors[monitor["pools"][0]["id"]].append(monitor)
-    for rule in lists["l7rule"]:
+    for rule in lists[L7RULE.name]:
         rules[parent_of[rule["id"]]].append(rule)
     pools = {
         pool["id"]: {**pool, "members": members[pool["id"]], "healthmonitor": next(iter(monitors[pool["id"]]), None)}
-        for pool in lists["pool"]
+        for pool in lists[POOL.name]
     }
-    for policy in sorted(lists["l7policy"], key=lambda one: one["position"]):
+    for policy in sorted(lists[L7POLICY.name], key=lambda one: one["position"]):
         target = pools.get(policy["redirect_pool_id"])
         policies[policy["listener_id"]].append({**policy, "rules": rules[policy["id"]], "redirect_pool": target})
     listeners = [
         {**one, "l7policies": policies[one["id"]], "default_pool": pools.get(one["default_pool_id"])}
-        for one in lists["listener"]
+        for one in lists[LISTENER.name]
     ]
     return {**load_balancer, "listeners": listeners, "pools": list(pools.values())}

@@ -19,7 +19,7 @@ from portico.cli.listening import listen, serve, url_of
 from portico.cli.notice import count, say, welcome
 from portico.cli.stop_signals import StopSignals
 from portico.errors import InvalidSettings, PorticoError
-from portico.resources.kinds import Kind
+from portico.resources.kinds import AnyKind
 from portico.store.sql.database import describe_database
 from portico.worker.run_loop import RunLoop
 
@@ -99,7 +99,7 @@ def _end_at_once_if_hurried(directory: Path, signals: StopSignals) -> None:
 def _remove_all(embedded: Embedded) -> list[str]:
     """Delete every load balancer and amphora. Returns what could not be, and why."""
     complaints = []
-    remove: dict[Kind, Callable[[str], None]] = {
+    remove: dict[AnyKind, Callable[[str], None]] = {
         "load_balancer": embedded.worker.delete_load_balancer,
         "amphora": embedded.worker.delete_amphora,
     }

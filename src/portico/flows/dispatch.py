@@ -21,42 +21,43 @@ from portico.flows.member import CreateMember, DeleteMember, UpdateMember
 from portico.flows.operation_flow import ConfigurationChange, OperationFlow
 from portico.flows.pool import CreatePool, DeletePool, UpdatePool
 from portico.resources import Operation
+from portico.resources.kinds import KindName
 from portico.resources.operation import Action
 from portico.tasks.configuration import PushConfiguration
 from portico.tasks.work import Work
 
-FLOWS: dict[tuple[str, str], type[OperationFlow]] = {
-    ("load_balancer", Action.CREATE): CreateLoadBalancer,
-    ("load_balancer", Action.UPDATE): UpdateLoadBalancer,
-    ("load_balancer", Action.DELETE): DeleteLoadBalancer,
-    ("load_balancer", Action.FAILOVER): FailoverLoadBalancer,
-    ("listener", Action.CREATE): CreateListener,
-    ("listener", Action.UPDATE): UpdateListener,
-    ("listener", Action.DELETE): DeleteListener,
-    ("pool", Action.CREATE): CreatePool,
-    ("pool", Action.UPDATE): UpdatePool,
-    ("pool", Action.DELETE): DeletePool,
-    ("member", Action.CREATE): CreateMember,
-    ("member", Action.UPDATE): UpdateMember,
-    ("member", Action.DELETE): DeleteMember,
-    ("health_monitor", Action.CREATE): CreateHealthMonitor,
-    ("health_monitor", Action.UPDATE): UpdateHealthMonitor,
-    ("health_monitor", Action.DELETE): DeleteHealthMonitor,
-    ("l7policy", Action.CREATE): CreateL7Policy,
-    ("l7policy", Action.UPDATE): UpdateL7Policy,
-    ("l7policy", Action.DELETE): DeleteL7Policy,
-    ("l7rule", Action.CREATE): CreateL7Rule,
-    ("l7rule", Action.UPDATE): UpdateL7Rule,
-    ("l7rule", Action.DELETE): DeleteL7Rule,
-    ("amphora", Action.CREATE): CreateAmphora,
-    ("amphora", Action.DELETE): DeleteAmphora,
-    ("amphora", Action.FAILOVER): FailoverAmphora,
+FLOWS: dict[tuple[KindName, Action], type[OperationFlow]] = {
+    (KindName.LOAD_BALANCER, Action.CREATE): CreateLoadBalancer,
+    (KindName.LOAD_BALANCER, Action.UPDATE): UpdateLoadBalancer,
+    (KindName.LOAD_BALANCER, Action.DELETE): DeleteLoadBalancer,
+    (KindName.LOAD_BALANCER, Action.FAILOVER): FailoverLoadBalancer,
+    (KindName.LISTENER, Action.CREATE): CreateListener,
+    (KindName.LISTENER, Action.UPDATE): UpdateListener,
+    (KindName.LISTENER, Action.DELETE): DeleteListener,
+    (KindName.POOL, Action.CREATE): CreatePool,
+    (KindName.POOL, Action.UPDATE): UpdatePool,
+    (KindName.POOL, Action.DELETE): DeletePool,
+    (KindName.MEMBER, Action.CREATE): CreateMember,
+    (KindName.MEMBER, Action.UPDATE): UpdateMember,
+    (KindName.MEMBER, Action.DELETE): DeleteMember,
+    (KindName.HEALTH_MONITOR, Action.CREATE): CreateHealthMonitor,
+    (KindName.HEALTH_MONITOR, Action.UPDATE): UpdateHealthMonitor,
+    (KindName.HEALTH_MONITOR, Action.DELETE): DeleteHealthMonitor,
+    (KindName.L7POLICY, Action.CREATE): CreateL7Policy,
+    (KindName.L7POLICY, Action.UPDATE): UpdateL7Policy,
+    (KindName.L7POLICY, Action.DELETE): DeleteL7Policy,
+    (KindName.L7RULE, Action.CREATE): CreateL7Rule,
+    (KindName.L7RULE, Action.UPDATE): UpdateL7Rule,
+    (KindName.L7RULE, Action.DELETE): DeleteL7Rule,
+    (KindName.AMPHORA, Action.CREATE): CreateAmphora,
+    (KindName.AMPHORA, Action.DELETE): DeleteAmphora,
+    (KindName.AMPHORA, Action.FAILOVER): FailoverAmphora,
 }
 
 
 def flow_of(operation: Operation) -> type[OperationFlow]:
     """The flow class of an operation."""
-    return FLOWS[operation.subject_type, operation.action]
+    return FLOWS[KindName(operation.subject_type), Action(operation.action)]
 
 
 class ChangeTogether(ConfigurationChange):

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Select, exists, or_
 
-from portico.resources import HealthMonitor, L7Policy, L7Rule, Listener, Member, Pool, Row
+from portico.resources import Row
+from portico.resources.kinds import kind_of_model
 from portico.resources.row import table_of
 from portico.status import ProvisioningStatus
 
@@ -30,21 +31,13 @@ class Ancestor:
 @cache
 def ancestors(model: type[Row]) -> tuple[Ancestor, ...]:
     """The nearest first; without the load balancer, which everything is below of."""
-    table = table_of(model)
-    if model in (Member, HealthMonitor):
-        pool = table_of(Pool).alias("above_pool")
-        return (Ancestor("pool", pool, pool.c.id == table.c.pool_id),)
-    if model is L7Policy:
-        listener = table_of(Listener).alias("above_listener")
-        return (Ancestor("listener", listener, listener.c.id == table.c.listener_id),)
-    if model is L7Rule:
-        policy = table_of(L7Policy).alias("above_policy")
-        listener = table_of(Listener).alias("above_listener")
-        return (
-            Ancestor("L7 policy", policy, policy.c.id == table.c.l7policy_id),
-            Ancestor("listener", listener, listener.c.id == policy.c.listener_id),
-        )
-    return ()
+    below: FromClause = table_of(model)
+    above: list[Ancestor] = []
+    for kind in kind_of_model(model).ancestors:
+        table = table_of(kind.model).alias(f"above_{kind.name}")
+        above.append(Ancestor(kind.label, table, table.c.id == below.c[kind.id_field]))
+        below = table
+    return tuple(above)
 
 
 def with_ancestors(statement: Select[Any], model: type[Row]) -> Select[Any]:

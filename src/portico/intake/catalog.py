@@ -5,8 +5,11 @@ An object that was added is PENDING_CREATE until its create operation is run by 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any, Unpack
+from inspect import getdoc
+from textwrap import indent
+from typing import Any, TypeVar, Unpack
 from uuid import UUID
 
 from sqlalchemy import Connection, Insert, Select, bindparam, exists, insert, select, update
@@ -29,26 +32,54 @@ from portico.resources import (
     Tag,
     Vip,
 )
-from portico.resources.fields import (
-    HealthMonitorFields,
-    L7PolicyFields,
-    L7RuleFields,
-    ListenerFields,
-    LoadBalancerFields,
-    MemberFields,
-    PoolFields,
+from portico.resources.health_monitor import HealthMonitorFields
+from portico.resources.kinds import (
+    DESCRIBED,
+    HEALTH_MONITOR,
+    L7POLICY,
+    L7RULE,
+    LISTENER,
+    LOAD_BALANCER,
+    MEMBER,
+    POOL,
+    AnyKind,
+    Kind,
+    check_id,
+    kind_of,
 )
-from portico.resources.kinds import SUBJECTS, Kind, Subject, check_id, subject_of
+from portico.resources.l7policy import L7PolicyFields
+from portico.resources.l7rule import L7RuleFields
+from portico.resources.listener import ListenerFields
+from portico.resources.load_balancer import LoadBalancerFields
+from portico.resources.member import MemberFields
 from portico.resources.operation import UNFINISHED, Action
+from portico.resources.pool import PoolFields
 from portico.resources.row import new_id, table_of
 from portico.resources.spelling import did_you_mean
 from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
-from portico.status import OperatingStatus, ProvisioningStatus, shown_status
+from portico.status import ProvisioningStatus, shown_status
 from portico.store.sql.database import Database
 from portico.store.sql.tags import read_tags
 
+F = TypeVar("F", bound=Callable[..., str])
 _DELETED = ProvisioningStatus.PENDING_DELETE
+_OF_EVERY_OBJECT = "name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``."
+
+
+def _telling(fields: type[Any]) -> Callable[[F], F]:
+    """Puts the words about each field that a method takes, which stand with their types, into the method's own
+    docstring, so that ``help(Catalog.add_member)`` says it all."""
+
+    def tell(method: F) -> F:
+        if method.__doc__ and fields.__doc__:  # Python may have been told to drop them
+            words = getdoc(fields) or ""
+            _, _, each = words.partition("\n\n")
+            told = indent(f"{each}\n{_OF_EVERY_OBJECT}", " " * 12)
+            method.__doc__ = method.__doc__.replace(f"            **fields: those of ``{fields.__name__}``.", told)
+        return method
+
+    return tell
 
 
 class Catalog:
@@ -56,8 +87,8 @@ class Catalog:
 
     Every object has ``name`` and ``description`` (up to 255 characters), ``admin_state_up`` (default
     True), ``tags`` (a list of text), ``project_id`` (default: the parent's) and ``id`` (a UUID of one's own). None is
-    the same as saying nothing. The fields as types are in ``portico.resources.fields``, their rules in the ``*Spec`` of
-    each kind (``portico.resources``).
+    the same as saying nothing. The fields as types, and their rules, are the ``*Fields`` and ``*Spec`` of each kind
+    (``portico.resources``).
 
     What raises has written nothing. Each says what it raises; all raise, besides:
         NotSupported: an InvalidInput: legal, and not done by this version or by this network.
@@ -70,46 +101,27 @@ class Catalog:
         self._rules = settings
         self._network = network
 
+    @_telling(LoadBalancerFields)
     def add_load_balancer(self, **fields: Unpack[LoadBalancerFields]) -> str:
         """Describe a load balancer.
 
         Args:
-            vip_address: its address; else the network chooses one: now, where it can say which, else when the load
-                balancer is built.
-            vip_subnet_id, vip_network_id, vip_port_id: where that address is.
-            additional_vips: further addresses, a dict of ``ip_address`` and ``subnet_id`` for each.
-            provider: "amphora" or "octavia", which are the same; default amphora.
-            flavor_id, availability_zone: where it is made, and like what; each names its provider.
-            vip_qos_policy_id, vip_sg_ids: for networks that have policies and security groups, which loopback has not.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``LoadBalancerFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
             Duplicate: ``vip_address`` or ``id`` is taken.
             Conflict: no address is free.
         """
-        return self._add("load_balancer", None, dict(fields))
+        return self._add(LOAD_BALANCER, None, dict(fields))
 
+    @_telling(ListenerFields)
     def add_listener(self, load_balancer_id: str, **fields: Unpack[ListenerFields]) -> str:
         """Describe a listener: a port of the load balancer.
 
         Args:
             load_balancer_id: whose.
-            protocol: "HTTP", "HTTPS" (passed through) or "TCP"; others are refused today.
-            protocol_port: 1 to 65535, one listener for each.
-            default_pool_id: the pool that gets what no L7 policy sends elsewhere.
-            connection_limit: connections at once; -1 is no limit; default -1.
-            timeout_client_data: milliseconds that a client may be silent, or take for a request's head; default 50000.
-            timeout_member_connect: milliseconds that connecting to a member may take; default 5000.
-            timeout_member_data: milliseconds that a member may be silent; default 50000.
-            timeout_tcp_inspect: milliseconds to wait for content to look into; default 0.
-            insert_headers: for HTTP: ``{"X-Forwarded-For": "true"}``, ``-Port``, ``-Proto``.
-            allowed_cidrs: networks whose clients are let in; else all.
-            client_authentication, client_ca_tls_container_ref, client_crl_container_ref: for TLS that ends here, which
-                is not built: refused, unless they say none; default NONE.
-            default_tls_container_ref, sni_container_refs, hsts_max_age, hsts_include_subdomains, hsts_preload: as well.
-            tls_ciphers, tls_versions, alpn_protocols: kept, and of use with TLS that ends here only.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``ListenerFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -117,22 +129,16 @@ class Catalog:
             Duplicate: ``protocol_port`` or ``id`` is taken.
             Conflict: the load balancer is being deleted, or has ``validation.max_listeners``.
         """
-        return self._add("listener", load_balancer_id, dict(fields))
+        return self._add(LISTENER, load_balancer_id, dict(fields))
 
+    @_telling(PoolFields)
     def add_pool(self, load_balancer_id: str, *, listener_id: str | None = None, **fields: Unpack[PoolFields]) -> str:
         """Describe a pool: servers that share requests.
 
         Args:
             load_balancer_id: whose.
             listener_id: a listener of it that has no default pool yet and gets this one.
-            protocol: what members speak: "HTTP", "HTTPS", "TCP", "PROXY" or "PROXYV2".
-            lb_algorithm: "ROUND_ROBIN", "LEAST_CONNECTIONS" or "SOURCE_IP".
-            session_persistence: a dict: ``type`` "SOURCE_IP", "HTTP_COOKIE" or "APP_COOKIE" (with ``cookie_name``), and
-                ``persistence_timeout`` in seconds.
-            tls_enabled, tls_container_ref, ca_tls_container_ref, crl_container_ref: for TLS to members, which is not
-                built: refused, unless they say none.
-            tls_ciphers, tls_versions, alpn_protocols: kept, and of use with TLS to members only.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``PoolFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -140,20 +146,15 @@ class Catalog:
             Duplicate: the listener has a default pool, or ``id`` is taken.
             Conflict: the load balancer or listener is being deleted, or has ``validation.max_pools``.
         """
-        return self._add("pool", load_balancer_id, dict(fields), listener_id)
+        return self._add(POOL, load_balancer_id, dict(fields), listener_id)
 
+    @_telling(MemberFields)
     def add_member(self, pool_id: str, **fields: Unpack[MemberFields]) -> str:
         """Describe a member: a server of a pool.
 
         Args:
             pool_id: whose.
-            address: its IPv4 or IPv6 address; loopback and link-local ones are refused unless the settings allow them.
-            protocol_port: 1 to 65535.
-            weight: its share, 0 (nothing new) to 256; default 1.
-            backup: used only when no other member is up.
-            monitor_address, monitor_port: where it is checked instead.
-            subnet_id: kept; of use with networks that amphorae are plugged into.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``MemberFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -161,23 +162,15 @@ class Catalog:
             Duplicate: the pool has this address and port, or ``id`` is taken.
             Conflict: the pool is being deleted, or its load balancer has ``validation.max_members``.
         """
-        return self._add("member", pool_id, dict(fields))
+        return self._add(MEMBER, pool_id, dict(fields))
 
+    @_telling(HealthMonitorFields)
     def add_health_monitor(self, pool_id: str, **fields: Unpack[HealthMonitorFields]) -> str:
         """Describe the health monitor of a pool, which has one at most.
 
         Args:
             pool_id: whose.
-            type: "HTTP", "HTTPS", "TCP" or "TLS-HELLO"; "PING" where the settings allow it.
-            delay: seconds between two checks.
-            timeout: seconds that one may take.
-            max_retries: checks in a row that bring a member up, 1 to 10.
-            max_retries_down: failures in a row that take it down, 1 to 10; default 3.
-            http_method, url_path, expected_codes: what HTTP and HTTPS monitors ask and expect; GET, ``/`` and ``200``
-                where nothing is said. Codes are one, a list (``200,202``) or a range (``200-204``).
-            http_version: 1.0 or 1.1.
-            domain_name: the host that an HTTP monitor asks for, and the server name (SNI) of those that speak TLS.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``HealthMonitorFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -185,18 +178,15 @@ class Catalog:
             Duplicate: the pool has a monitor, or ``id`` is taken.
             Conflict: the pool is being deleted.
         """
-        return self._add("health_monitor", pool_id, dict(fields))
+        return self._add(HEALTH_MONITOR, pool_id, dict(fields))
 
+    @_telling(L7PolicyFields)
     def add_l7policy(self, listener_id: str, **fields: Unpack[L7PolicyFields]) -> str:
         """Describe an L7 policy: what happens to requests that all of its rules fit.
 
         Args:
             listener_id: whose; one that speaks HTTP.
-            action: "REDIRECT_TO_POOL", "REDIRECT_TO_URL", "REDIRECT_PREFIX" or "REJECT".
-            redirect_pool_id, redirect_url, redirect_prefix: where to: the one that the action needs.
-            redirect_http_code: 301, 302, 303, 307 or 308, for the two URLs; 302 where nothing is said.
-            position: 1 is asked first; at one that is taken it moves the others down; last where nothing is said.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``L7PolicyFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -204,19 +194,15 @@ class Catalog:
             Duplicate: ``id`` is taken.
             Conflict: the listener is being deleted, or has ``validation.max_l7policies``.
         """
-        return self._add("l7policy", listener_id, dict(fields))
+        return self._add(L7POLICY, listener_id, dict(fields))
 
+    @_telling(L7RuleFields)
     def add_l7rule(self, l7policy_id: str, **fields: Unpack[L7RuleFields]) -> str:
         """Describe an L7 rule: a condition of a policy.
 
         Args:
             l7policy_id: whose.
-            type: "HOST_NAME", "PATH", "FILE_TYPE", "HEADER" or "COOKIE"; others are refused today.
-            compare_type: "REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS" or "EQUAL_TO".
-            key: the name of the header or cookie.
-            value: what it is compared with.
-            invert: fits where it otherwise would not.
-            name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
+            **fields: those of ``L7RuleFields``.
 
         Raises:
             InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
@@ -225,9 +211,9 @@ class Catalog:
             Conflict: the policy is being deleted, or has 50 rules, or its listener
                 ``validation.max_regular_expressions``.
         """
-        return self._add("l7rule", l7policy_id, dict(fields))
+        return self._add(L7RULE, l7policy_id, dict(fields))
 
-    def show(self, kind: Kind, object_id: str) -> dict[str, Any]:
+    def show(self, kind: AnyKind, object_id: str) -> dict[str, Any]:
         """All columns of one object, with its ``tags``; a load balancer with its ``vip_address`` and the provisioning
         status that its user should see.
 
@@ -235,20 +221,20 @@ class Catalog:
             InvalidInput: there is no such kind, or this cannot be an id.
             NotFound: the one of this kind.
         """
-        subject = subject_of(kind)
-        table = table_of(subject.model)
+        wanted = kind_of(kind)
+        table = table_of(wanted.model)
 
         def work(connection: Connection) -> dict[str, Any]:
             row = (
-                connection.execute(select(table).where(table.c.id == subject.check_id(object_id)))
+                connection.execute(select(table).where(table.c.id == wanted.check_id(object_id)))
                 .mappings()
                 .one_or_none()
             )
             if row is None:
-                raise subject.missing(object_id)
+                raise wanted.missing(object_id)
             shown = dict(row)
             shown["tags"] = read_tags(connection, object_id)
-            if kind == "load_balancer":
+            if wanted is LOAD_BALANCER:
                 vip = select(Vip.ip_address).where(Vip.load_balancer_id == object_id, Vip.position == 0)
                 shown["vip_address"] = connection.scalar(vip)
                 pending = connection.scalar(select(Lease.pending).where(Lease.key == object_id)) or 0
@@ -257,19 +243,19 @@ class Catalog:
 
         return self._database.read(work)
 
-    def list_ids(self, kind: Kind, **where: str | int | float | bool | None) -> list[str]:
+    def list_ids(self, kind: AnyKind, **where: str | int | float | bool | None) -> list[str]:
         """Ids of all objects of a kind whose columns (those of ``show``'s answer) have these values, oldest first:
         ``list_ids("member", pool_id=pool_id)``.
 
         Raises:
             InvalidInput: there is no such kind or column, or no column has values like this one.
         """
-        subject = subject_of(kind)
-        table = table_of(subject.model)
+        wanted = kind_of(kind)
+        table = table_of(wanted.model)
         for name, value in where.items():
             if name not in table.c:
                 raise InvalidInput(
-                    name, f"is not a column of {subject.name} objects{did_you_mean(name, table.c.keys())}"
+                    name, f"is not a column of {wanted.name} objects{did_you_mean(name, table.c.keys())}"
                 )
             if value is not None and not isinstance(value, str | int | float):
                 raise InvalidInput(name, "must be text, a number, True, False or None")
@@ -278,18 +264,25 @@ class Catalog:
             lambda connection: list(connection.scalars(statement.order_by(table.c.created_at, table.c.id)))
         )
 
-    def _add(self, kind: str, parent_id: str | None, values: dict[str, Any], listener_id: str | None = None) -> str:
+    def _add(self, kind: Kind, parent_id: str | None, values: dict[str, Any], listener_id: str | None = None) -> str:
         values = dict(values)
         object_id = values.pop("id", None) or new_id()
         vips = NewVips(self._network)
 
         def work(connection: Connection) -> str:
             return add_object(
-                connection, kind, object_id, parent_id, values, settings=self._rules, vips=vips, listener_id=listener_id
+                connection,
+                kind.name,
+                object_id,
+                parent_id,
+                values,
+                settings=self._rules,
+                vips=vips,
+                listener_id=listener_id,
             )
 
         def already_done(connection: Connection) -> str | None:
-            table = table_of(SUBJECTS[kind].model)
+            table = table_of(kind.model)
             return connection.scalar(select(table.c.id).where(table.c.id == object_id))
 
         return transact_unmoved(self._database, work, already_done)
@@ -308,22 +301,22 @@ def add_object(
 ) -> str:
     """Check and insert one object in the caller's transaction (``transact_unmoved``): what the catalog and the requests
     share. ``vips`` is the same for all tries."""
-    subject = subject_of(kind)
-    if kind == "amphora":
+    described = kind_of(kind)
+    if described not in DESCRIBED:
         raise InvalidInput("kind", "an amphora is not described: ControllerWorker.create_amphora makes one")
-    if kind == "load_balancer" and parent_id is not None:
-        raise InvalidInput("parent_id", "is of no use: a load balancer is part of nothing")
+    if described.parent is None and parent_id is not None:
+        raise InvalidInput("parent_id", f"is of no use: a {described.label} is part of nothing")
     if listener_id is not None:
-        if kind != "pool":
-            raise InvalidInput("listener_id", f"is for pools: a {kind} is no listener's default")
+        if described is not POOL:
+            raise InvalidInput("listener_id", f"is for pools: a {described.name} is no listener's default")
         check_id("listener_id", listener_id)
-    subject.check_id(object_id)
+    described.check_id(object_id)
     _check_new_id(object_id)
-    spec = subject.spec.parse(values, settings)
+    spec = described.spec.parse(values, settings)
     fields = spec.model_dump()
-    columns = subject.columns(fields)
+    columns = described.columns(fields)
     try:
-        if kind == "load_balancer":
+        if described.parent is None:
             named = fields["provider"] if values.get("provider") is not None else None
             chosen = rules.choose_provider(connection, named, fields["flavor_id"], fields["availability_zone"])
             columns["provider"] = chosen or fields["provider"]
@@ -331,12 +324,12 @@ def add_object(
             vips.write(connection, object_id, fields)
             _insert(connection, Lease, {"key": object_id})
         else:
-            columns |= _place(connection, kind, parent_id, columns, settings)
-            _insert(connection, subject.model, {"id": object_id, **columns})
+            columns |= _place(connection, described, parent_id, columns, settings)
+            _insert(connection, described.model, {"id": object_id, **columns})
             if listener_id is not None:
                 _make_default(connection, listener_id, object_id, settings)
     except IntegrityError as error:
-        raise _explain(kind, error) from error
+        raise _explain(described, error) from error
     if fields["tags"]:
         connection.execute(_adding(Tag), tag_rows(object_id, fields["tags"]))
     return object_id
@@ -362,48 +355,41 @@ def _adding(model: type[Row]) -> Insert:
 
 
 def _place(
-    connection: Connection, kind: str, parent_id: str | None, columns: dict[str, Any], settings: ValidationSettings
+    connection: Connection,
+    kind: Kind,
+    parent_id: str | None,
+    columns: dict[str, Any],
+    settings: ValidationSettings,
 ) -> dict[str, Any]:
-    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it
-    belongs."""
-    parent_kind = {
-        "listener": "load_balancer",
-        "pool": "load_balancer",
-        "l7policy": "listener",
-        "l7rule": "l7policy",
-    }.get(kind, "pool")
-    parent = SUBJECTS[parent_kind]
+    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it belongs,
+    and how it fares to begin with."""
+    parent = kind.parent or LOAD_BALANCER
     this = {"this_id": parent.check_id(parent_id)}
     found = connection.execute(_reading(parent.model), this).mappings().one_or_none()
     if found is None:
         raise parent.missing(str(parent_id))
-    load_balancer_id = found["id"] if parent_kind == "load_balancer" else found["load_balancer_id"]
+    load_balancer_id = found["id"] if parent is LOAD_BALANCER else found["load_balancer_id"]
     hold(connection, load_balancer_id)
     # Asked again now that nothing moves: a delete may have been accepted since.
     check_staying(connection, parent, found["id"])
-    place = {"load_balancer_id": load_balancer_id}
+    place = {"operating_status": kind.starts_as, parent.id_field: found["id"], "load_balancer_id": load_balancer_id}
     if not columns.get("project_id"):
         place["project_id"] = found["project_id"]
-    if parent_kind != "load_balancer":
-        place[parent.id_field] = found["id"]
-    if kind == "listener":
+    if kind is LISTENER:
         protocol = columns["protocol"]
         rules.check_new_listener(connection, load_balancer_id, columns["protocol_port"], protocol, settings)
         pool_id, cidrs = columns["default_pool_id"], columns["allowed_cidrs"]
         rules.check_listener(connection, load_balancer_id, protocol, pool_id, cidrs)
-    elif kind == "pool":
+    elif kind is POOL:
         rules.check_pool_count(connection, load_balancer_id, settings)
-    elif kind == "member":
+    elif kind is MEMBER:
         rules.check_member_count(connection, load_balancer_id, settings)
-        place["operating_status"] = OperatingStatus.NO_MONITOR
-    elif kind == "l7policy":
+    elif kind is L7POLICY:
         rules.check_policy(connection, found["id"], columns["redirect_pool_id"])
         place["position"] = make_room(connection, found["id"], columns["position"], settings=settings)
-    elif kind == "l7rule":
+    elif kind is L7RULE:
         rules.check_rule_count(connection, found["id"])
         rules.check_expression_count(connection, found["id"], columns["compare_type"], settings)
-    if kind in ("health_monitor", "l7policy", "l7rule"):
-        place["operating_status"] = OperatingStatus.ONLINE
     return place
 
 
@@ -413,14 +399,14 @@ def _reading(model: type[Row]) -> Select[Any]:
     return select(table).where(table.c.id == bindparam("this_id"))
 
 
-def check_staying(connection: Connection, subject: Subject, object_id: str) -> None:
+def check_staying(connection: Connection, kind: Kind, object_id: str) -> None:
     """Raises Conflict where an object, or what it is part of, is being deleted; NotFound where it is gone. One
     statement."""
-    present = connection.execute(_reading_statuses(subject.model), {"this_id": object_id}).one_or_none()
+    present = connection.execute(_reading_statuses(kind.model), {"this_id": object_id}).one_or_none()
     if present is None:
-        raise subject.missing(object_id)
+        raise kind.missing(object_id)
     if _DELETED in present:
-        raise Conflict(f"{subject.missing.kind} {object_id} is being deleted, or something that it is part of")
+        raise Conflict(f"{kind.label} {object_id} is being deleted, or something that it is part of")
 
 
 @cache
@@ -450,33 +436,25 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str, settin
     statement = select(table_of(Listener), waiting.label("_is_changing")).where(Listener.id == listener_id)
     listener = connection.execute(statement).mappings().one_or_none()
     if listener is None:
-        raise SUBJECTS["listener"].missing(listener_id)
+        raise LISTENER.missing(listener_id)
     if listener["load_balancer_id"] != connection.scalar(select(Pool.load_balancer_id).where(Pool.id == pool_id)):
         raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
-    check_staying(connection, SUBJECTS["listener"], listener_id)
+    check_staying(connection, LISTENER, listener_id)
     if listener["default_pool_id"] is not None:
         raise Duplicate(f"listener_id: listener {listener_id} has a default pool already")
     values = {"default_pool_id": pool_id}
     if listener["_is_changing"]:
-        accept_in(connection, Request(Action.UPDATE, "listener", listener_id, values), new_id(), settings)
+        accept_in(connection, Request(Action.UPDATE, LISTENER.name, listener_id, values), new_id(), settings)
         return
     rules.check_listener(connection, listener["load_balancer_id"], listener["protocol"], pool_id, None)
     connection.execute(update(Listener).where(Listener.id == listener_id).values(**values))
 
 
-_TAKEN: dict[str, tuple[str, str]] = {
-    "listener": ("protocol_port", "this port is already used by another listener"),
-    "member": ("protocol_port", "this address and port are already in the pool"),
-    "health_monitor": ("pool_id", "the pool has a health monitor already"),
-}
-
-
-def _explain(kind: str, error: IntegrityError) -> PorticoError:
+def _explain(kind: Kind, error: IntegrityError) -> PorticoError:
     """Which rule a constraint stands for."""
     if "foreign key" in str(error.orig).lower():
-        return InvalidInput(kind, "refers to an object that does not exist")
-    field, rule = _TAKEN.get(kind, ("id", "this id is already in use"))
-    model = SUBJECTS[kind].model
-    if any(word in str(error.orig) for word in (f"{model.__tablename__}.id", "PRIMARY", f"pk_{model.__tablename__}")):
-        field, rule = "id", "this id is already in use"
+        return InvalidInput(kind.name, "refers to an object that does not exist")
+    table = kind.model.__tablename__
+    is_id = any(word in str(error.orig) for word in (f"{table}.id", "PRIMARY", f"pk_{table}"))
+    field, rule = ("id", "this id is already in use") if is_id or kind.taken is None else kind.taken
     return Duplicate(f"{field}: {rule}")

@@ -14,7 +14,7 @@ from portico.intake.acceptance import Moved, Request, accept_in
 from portico.intake.catalog import check_staying, hold
 from portico.resources import Member, MemberSpec, Operation, Pool, Tag
 from portico.resources.address import canonical_address
-from portico.resources.kinds import SUBJECTS
+from portico.resources.kinds import MEMBER, POOL
 from portico.resources.operation import Action
 from portico.resources.row import new_id, table_of, utc_now
 from portico.resources.tag import tag_rows
@@ -29,7 +29,6 @@ and subnets stay, as in the reference."""
 _ALSO = frozenset({"address", "subnet_id"})
 """What a batch may change, where the change of one member may not: each entry has the attributes of a create, as in the
 reference. The address is the member's own, but may be in another spelling."""
-_MEMBER = SUBJECTS["member"]
 
 
 _Key = tuple[str, int]
@@ -76,7 +75,7 @@ def replace_members(
         raise PoolNotFound(pool_id)
     load_balancer_id = pool["load_balancer_id"]
     hold(connection, load_balancer_id)
-    check_staying(connection, SUBJECTS["pool"], pool["id"])
+    check_staying(connection, POOL, pool["id"])
     rows = connection.execute(select(table_of(Member)).where(Member.pool_id == pool_id)).mappings()
     present = {(row["canonical_address"], row["protocol_port"]): row for row in rows}
     added, kept = _parse(members, present, settings)
@@ -121,7 +120,7 @@ def _insert(connection: Connection, pool: RowMapping, added: Sequence[MemberSpec
         return
     place = {"pool_id": pool["id"], "load_balancer_id": pool["load_balancer_id"], "project_id": pool["project_id"]}
     place["operating_status"] = OperatingStatus.NO_MONITOR
-    rows = [{"id": new_id(), **_MEMBER.columns(spec.model_dump()), **place} for spec in added]
+    rows = [{"id": new_id(), **MEMBER.columns(spec.model_dump()), **place} for spec in added]
     connection.execute(insert(Member), rows)
     tags = [tag for row, spec in zip(rows, added, strict=True) for tag in tag_rows(str(row["id"]), spec.tags)]
     if tags:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select, update
 
 from portico.errors import QuotaExceeded
 from portico.resources import Quota
-from portico.resources.kinds import SUBJECTS
+from portico.resources.kinds import kind_of
 from portico.resources.quota import QUOTA_KINDS, QUOTA_VIEW
 from portico.resources.row import table_of
 from portico.settings import QuotaSettings
@@ -56,7 +56,7 @@ def enforce(
 
 
 def _count(kind: str, project_id: str) -> Any:
-    table = table_of(SUBJECTS[kind].model)
+    table = table_of(kind_of(kind).model)
     return select(func.count()).select_from(table).where(table.c.project_id == project_id).scalar_subquery()
 
 

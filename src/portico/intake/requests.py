@@ -23,7 +23,7 @@ from portico.intake.vips import NewVips, check_features
 from portico.ports.network import Network
 from portico.ports.notifier import Notice, Notifier
 from portico.resources import Operation
-from portico.resources.kinds import PARTS, Described, Kind, Replaceable, check_id, subject_of
+from portico.resources.kinds import PARTS, AnyKind, Described, Replaceable, check_id, subject_of
 from portico.resources.operation import Action
 from portico.resources.row import new_id
 from portico.settings import QuotaSettings, ValidationSettings
@@ -130,14 +130,14 @@ class Requests:
     def update(
         self, kind: Described, object_id: str, changes: Mapping[str, Any], *, request_id: str | None = None
     ) -> Accepted:
-        """Have attributes changed: those of ``<Kind>Updates`` in ``portico.resources.fields``. None resets one to its
+        """Have attributes changed: those of ``<Kind>Updates`` in ``portico.resources``. None resets one to its
         default."""
         wanted = subject_of(kind).check_changes(changes)
         if kind == "load_balancer":
             check_features(self._network, wanted)
         return self._accept(Request(Action.UPDATE, kind, object_id, wanted, request_id))
 
-    def delete(self, kind: Kind, object_id: str, *, cascade: bool = True, request_id: str | None = None) -> Accepted:
+    def delete(self, kind: AnyKind, object_id: str, *, cascade: bool = True, request_id: str | None = None) -> Accepted:
         """Have an object deleted, with everything below it. Without ``cascade``, a load balancer that has listeners or
         pools is refused (InvalidInput)."""
         request = Request(Action.DELETE, kind, object_id, request_id=request_id)
@@ -241,4 +241,4 @@ def _check_request_id(value: Any) -> str | None:
 def _show_parts(connection: Connection, load_balancer_id: str) -> dict[str, list[dict[str, Any]]]:
     """What is shown of each part of a load balancer, by kind."""
     scope = {"load_balancer_id": load_balancer_id}
-    return {kind: list_objects(connection, subject_of(kind).view, Query({}), scope).objects for kind in PARTS}
+    return {kind.name: list_objects(connection, kind.view, Query({}), scope).objects for kind in PARTS}

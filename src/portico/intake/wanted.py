@@ -6,25 +6,14 @@ from collections.abc import Collection
 from typing import Any
 
 from portico.resources import Operation
+from portico.resources.kinds import PARTS, Kind
 from portico.resources.operation import Action
 from portico.resources.tree import Tree
 from portico.status import ProvisioningStatus
 from portico.store.runs.snapshot import Snapshot
 
-_LISTS = {
-    "listener": "listeners",
-    "pool": "pools",
-    "member": "members",
-    "health_monitor": "health_monitors",
-    "l7policy": "l7policies",
-    "l7rule": "l7rules",
-}
-_PARENTS = {
-    "member": ("pool_id", "pool"),
-    "health_monitor": ("pool_id", "pool"),
-    "l7policy": ("listener_id", "listener"),
-    "l7rule": ("l7policy_id", "l7policy"),
-}
+_BELOW_PARTS = [(kind, kind.ancestors[0].id_field) for kind in PARTS if kind.ancestors]
+"""The kinds that go along with another part, and the column that says with which."""
 
 
 def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict[str, list[str]]:
@@ -40,14 +29,14 @@ def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict
     if snapshot.lease is not None and not snapshot.lease.config_version:
         unbuilt.add(ProvisioningStatus.ERROR)
     adopted: dict[str, list[str]] = {}
-    for kind, name in _LISTS.items():
+    for kind in PARTS:
         ids = [
             part.id
-            for part in getattr(snapshot.tree, name)
+            for part in getattr(snapshot.tree, kind.plural)
             if part.provisioning_status in unbuilt and not part.applied and part.id not in asked
         ]
         if ids:
-            adopted[kind] = ids
+            adopted[kind.name] = ids
     return adopted
 
 
@@ -55,8 +44,8 @@ def parts_below(tree: Tree, ids: Collection[str]) -> list[str]:
     """The ids of all that goes along with these parts."""
     going = set(ids)
     below = []
-    for kind, (column, _) in _PARENTS.items():  # parents come before their children
-        found = [part.id for part in getattr(tree, _LISTS[kind]) if getattr(part, column) in going]
+    for kind, column in _BELOW_PARTS:  # parents come before their children
+        found = [part.id for part in getattr(tree, kind.plural) if getattr(part, column) in going]
         going.update(found)
         below += found
     return below
@@ -73,19 +62,18 @@ def wanted_tree(tree: Tree, snapshot: Snapshot, operations: Collection[Operation
     named = {operation.subject_id for operation in operations}
     named.update(part for parts in adopted_parts(snapshot, operations).values() for part in parts)
     deleted = {operation.subject_id for operation in operations if operation.action == Action.DELETE}
-    present: dict[str, set[str]] = {}
+    present: dict[Kind, set[str]] = {}
     lists: dict[str, list[Any]] = {}
-    for kind, name in _LISTS.items():  # parents come before their children
+    for kind in PARTS:  # parents come before their children
+        above = kind.ancestors[0] if kind.ancestors else None
         parts = []
-        for part in getattr(tree, name):
+        for part in getattr(tree, kind.plural):
             if part.id in deleted or not (part.applied or part.id in named):
                 continue
-            if kind in _PARENTS:
-                column, parent_kind = _PARENTS[kind]
-                if getattr(part, column) not in present[parent_kind]:
-                    continue
+            if above is not None and getattr(part, above.id_field) not in present[above]:
+                continue
             parts.append(_with_values(part, values.get(part.id)))
-        lists[name] = parts
+        lists[kind.plural] = parts
         present[kind] = {part.id for part in parts}
     load_balancer = _with_values(tree.load_balancer, values.get(tree.load_balancer.id))
     return Tree(load_balancer=load_balancer, vips=tree.vips, amphorae=tree.amphorae, **lists)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Required, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from sqlalchemy import ForeignKey, case, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import FieldError, Part, Printable, Row, Spec, exact_text, rules_of
+from portico.resources.row import FieldError, NewObject, ObjectUpdates, Part, Printable, Row, Spec, exact_text, rules_of
 from portico.resources.view import OF_PART, Shown, View, link, own_fields
 
 
@@ -60,6 +60,47 @@ def _check_http_version(value: float) -> float:
     return value
 
 
+_Type = Literal["HTTP", "HTTPS", "PING", "TCP", "TLS-HELLO", "UDP-CONNECT", "SCTP"]
+_Method = Literal["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
+
+
+class _MonitorOptions(ObjectUpdates, total=False):
+    max_retries_down: int | None
+    http_method: _Method | None
+    http_version: float | None
+    url_path: str | None
+    expected_codes: str | None
+    domain_name: str | None
+
+
+class HealthMonitorUpdates(_MonitorOptions, total=False):
+    """What may change of a health monitor."""
+
+    delay: int
+    timeout: int
+    max_retries: int
+
+
+class HealthMonitorFields(_MonitorOptions, NewObject, total=False):
+    """What a health monitor is described with.
+
+    type: "HTTP", "HTTPS", "TCP" or "TLS-HELLO"; "PING" where the settings allow it.
+    delay: seconds between two checks.
+    timeout: seconds that one may take.
+    max_retries: checks in a row that bring a member up, 1 to 10.
+    max_retries_down: failures in a row that take it down, 1 to 10; default 3.
+    http_method, url_path, expected_codes: what HTTP and HTTPS monitors ask and expect; GET, ``/`` and ``200``
+        where nothing is said. Codes are one, a list (``200,202``) or a range (``200-204``).
+    http_version: 1.0 or 1.1.
+    domain_name: the host that an HTTP monitor asks for, and the server name (SNI) of those that speak TLS.
+    """
+
+    type: Required[_Type]
+    delay: Required[int]
+    timeout: Required[int]
+    max_retries: Required[int]
+
+
 class HealthMonitorSpec(Spec):
     """What a user may say about a health monitor.
 
@@ -71,12 +112,12 @@ class HealthMonitorSpec(Spec):
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "type"})
 
-    type: Literal["HTTP", "HTTPS", "PING", "TCP", "TLS-HELLO", "UDP-CONNECT", "SCTP"]
+    type: _Type
     delay: Annotated[int, Field(ge=1, le=2147483)]
     timeout: Annotated[int, Field(ge=1, le=2147483)]
     max_retries: Annotated[int, Field(ge=1, le=10)]
     max_retries_down: Annotated[int, Field(ge=1, le=10)] = 3
-    http_method: Literal["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"] | None = None
+    http_method: _Method | None = None
     http_version: Annotated[float, AfterValidator(_check_http_version)] | None = None
     url_path: Annotated[str, Field(max_length=2048), Printable] | None = None
     expected_codes: Annotated[str, Field(max_length=64)] | None = None

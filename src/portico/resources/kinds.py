@@ -1,9 +1,13 @@
-"""The kinds of object that operations are about, and what differs between them."""
+"""The kinds of object that operations are about: one table of all that differs between them.
+
+Whatever needs to know something of each kind looks it up here, and asks what it looked up once, not in every call.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Literal
 
 from portico.errors import (
@@ -21,60 +25,95 @@ from portico.errors import (
     PoolNotFound,
     Unsuitable,
 )
-from portico.resources import (
-    Amphora,
-    HealthMonitor,
-    HealthMonitorSpec,
-    L7Policy,
-    L7PolicySpec,
-    L7Rule,
-    L7RuleSpec,
-    Listener,
-    ListenerSpec,
-    LoadBalancer,
-    LoadBalancerSpec,
-    Member,
-    MemberSpec,
-    Pool,
-    PoolSpec,
-    Row,
-    Spec,
-)
-from portico.resources.amphora import AMPHORA_VIEW
-from portico.resources.health_monitor import HEALTH_MONITOR_VIEW
-from portico.resources.l7policy import L7POLICY_VIEW
-from portico.resources.l7rule import L7RULE_VIEW
-from portico.resources.listener import LISTENER_VIEW
-from portico.resources.load_balancer import LOAD_BALANCER_VIEW
-from portico.resources.member import MEMBER_VIEW, canonical_columns
-from portico.resources.pool import POOL_VIEW, persistence_columns
-from portico.resources.row import table_of
+from portico.resources.amphora import AMPHORA_VIEW, Amphora
+from portico.resources.health_monitor import HEALTH_MONITOR_VIEW, HealthMonitor, HealthMonitorSpec
+from portico.resources.l7policy import L7POLICY_VIEW, L7Policy, L7PolicySpec
+from portico.resources.l7rule import L7RULE_VIEW, L7Rule, L7RuleSpec
+from portico.resources.listener import LISTENER_VIEW, Listener, ListenerSpec
+from portico.resources.load_balancer import LOAD_BALANCER_VIEW, LoadBalancer, LoadBalancerSpec
+from portico.resources.member import MEMBER_VIEW, Member, MemberSpec
+from portico.resources.pool import POOL_VIEW, Pool, PoolSpec
+from portico.resources.row import Part, Row, Spec, table_of
 from portico.resources.spelling import did_you_mean
 from portico.resources.view import View
+from portico.status import OperatingStatus
 
-Described = Literal["load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule"]
-"""The kinds that users describe."""
-Kind = Literal[Described, "amphora"]
-Replaceable = Literal["load_balancer", "amphora"]
-REPLACEABLE: tuple[Replaceable, ...] = ("load_balancer", "amphora")
+
+class KindName(StrEnum):
+    """What each kind is called: in the database, in messages, and in the names of arguments and methods."""
+
+    LOAD_BALANCER = "load_balancer"
+    LISTENER = "listener"
+    POOL = "pool"
+    MEMBER = "member"
+    HEALTH_MONITOR = "health_monitor"
+    L7POLICY = "l7policy"
+    L7RULE = "l7rule"
+    AMPHORA = "amphora"
+
+
+_Word = Literal["load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule"]
+Described = KindName | _Word
+"""A kind that users describe, as callers may name it."""
+AnyKind = KindName | Literal[_Word, "amphora"]
+"""Any kind, as callers may name it."""
+Replaceable = Literal["load_balancer", "amphora", KindName.LOAD_BALANCER, KindName.AMPHORA]
+REPLACEABLE: tuple[KindName, ...] = (KindName.LOAD_BALANCER, KindName.AMPHORA)
 """The kinds that can be failed over."""
 
 
-@dataclass(frozen=True)
-class Subject:
-    """One kind. ``homeless`` is what a create raises where the object is nowhere to be found: the worker's contract."""
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """One kind; there is one of each, so that it can be a key of caches.
 
-    name: str
+    Attributes:
+        name: what it is called.
+        plural: the attribute of ``Tree`` that holds the ones of a load balancer.
+        model: its table.
+        spec: what a user may say about one.
+        view: what the API shows of one.
+        policy: its name in the rules of the policy.
+        missing: raised where there is none of an id.
+        parent: what one is part of; None for what is part of nothing.
+        homeless: what a create raises where the object is nowhere to be found, as the worker's contract has it; None:
+            ``missing``.
+        quota: its name in the message that a quota is met; None: there is no quota for it.
+        starts_as: the operating status of a new one.
+        taken: the field and the rule that its unique constraint stands for.
+    """
+
+    name: KindName
+    plural: str
     model: type[Row]
     spec: type[Spec]
     view: View
+    policy: str
     missing: type[NotFound]
+    parent: Kind | None = None
     homeless: type[Unsuitable] | None = None
+    quota: str | None = None
+    starts_as: OperatingStatus = OperatingStatus.OFFLINE
+    taken: tuple[str, str] | None = None
+
+    def __str__(self) -> str:
+        return self.name.value
 
     @property
     def id_field(self) -> str:
-        """The argument that names one of this kind."""
+        """The argument that names one of this kind, and the column of those that are part of it."""
         return f"{self.name}_id"
+
+    @property
+    def label(self) -> str:
+        """What people call it: "L7 policy"."""
+        return self.missing.kind
+
+    @property
+    def ancestors(self) -> tuple[Kind, ...]:
+        """What one is part of within its load balancer, the nearest first."""
+        if self.parent is None or self.parent is LOAD_BALANCER:
+            return ()
+        return (self.parent, *self.parent.ancestors)
 
     def check_id(self, value: Any) -> str:
         """Raises InvalidInput unless ``value`` can be an id (``check_id``)."""
@@ -89,44 +128,121 @@ class Subject:
     def writable(self, row: dict[str, Any]) -> dict[str, Any]:
         """The writable fields of a row (column name to value), in the words of the spec."""
         fields = {name: row[name] for name in self.spec.model_fields if name in row}
-        if self.model is Pool and row["persistence_type"] is not None:
-            fields["session_persistence"] = {
-                key: value
-                for key, value in {
-                    "type": row["persistence_type"],
-                    "cookie_name": row["persistence_cookie_name"],
-                    "persistence_timeout": row["persistence_timeout"],
-                    "persistence_granularity": row["persistence_granularity"],
-                }.items()
-                if value is not None
-            }
-        return fields
+        return fields | self.spec.fields_elsewhere(row)
 
     def columns(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The columns that hold these fields of the spec."""
-        columns = {name: value for name, value in fields.items() if name in table_of(self.model).columns}
-        if self.model is Pool and "session_persistence" in fields:
-            columns |= persistence_columns(fields["session_persistence"])
-        if self.model is Member:
-            columns |= canonical_columns(fields)
-        return columns
+        columns = table_of(self.model).columns
+        own = {name: value for name, value in fields.items() if name in columns}
+        return own | self.spec.columns_elsewhere(fields)
 
 
-SUBJECTS: dict[str, Subject] = {
-    subject.name: subject
-    for subject in (
-        Subject("load_balancer", LoadBalancer, LoadBalancerSpec, LOAD_BALANCER_VIEW, LBNotFound),
-        Subject("listener", Listener, ListenerSpec, LISTENER_VIEW, ListenerNotFound, NoSuitableLB),
-        Subject("pool", Pool, PoolSpec, POOL_VIEW, PoolNotFound, NoSuitableLB),
-        Subject("member", Member, MemberSpec, MEMBER_VIEW, MemberNotFound, NoSuitablePool),
-        Subject("health_monitor", HealthMonitor, HealthMonitorSpec, HEALTH_MONITOR_VIEW, HMNotFound, NoSuitablePool),
-        Subject("l7policy", L7Policy, L7PolicySpec, L7POLICY_VIEW, L7PolicyNotFound),
-        Subject("l7rule", L7Rule, L7RuleSpec, L7RULE_VIEW, L7RuleNotFound),
-        Subject("amphora", Amphora, Spec, AMPHORA_VIEW, AmphoraNotFound),
-    )
+LOAD_BALANCER = Kind(
+    KindName.LOAD_BALANCER,
+    plural="load_balancers",
+    model=LoadBalancer,
+    spec=LoadBalancerSpec,
+    view=LOAD_BALANCER_VIEW,
+    policy="loadbalancer",
+    missing=LBNotFound,
+    quota="Load Balancer",
+)
+LISTENER = Kind(
+    KindName.LISTENER,
+    plural="listeners",
+    model=Listener,
+    spec=ListenerSpec,
+    view=LISTENER_VIEW,
+    policy="listener",
+    missing=ListenerNotFound,
+    parent=LOAD_BALANCER,
+    homeless=NoSuitableLB,
+    quota="Listener",
+    taken=("protocol_port", "this port is already used by another listener"),
+)
+POOL = Kind(
+    KindName.POOL,
+    plural="pools",
+    model=Pool,
+    spec=PoolSpec,
+    view=POOL_VIEW,
+    policy="pool",
+    missing=PoolNotFound,
+    parent=LOAD_BALANCER,
+    homeless=NoSuitableLB,
+    quota="Pool",
+)
+MEMBER = Kind(
+    KindName.MEMBER,
+    plural="members",
+    model=Member,
+    spec=MemberSpec,
+    view=MEMBER_VIEW,
+    policy="member",
+    missing=MemberNotFound,
+    parent=POOL,
+    homeless=NoSuitablePool,
+    quota="Member",
+    starts_as=OperatingStatus.NO_MONITOR,
+    taken=("protocol_port", "this address and port are already in the pool"),
+)
+HEALTH_MONITOR = Kind(
+    KindName.HEALTH_MONITOR,
+    plural="health_monitors",
+    model=HealthMonitor,
+    spec=HealthMonitorSpec,
+    view=HEALTH_MONITOR_VIEW,
+    policy="healthmonitor",
+    missing=HMNotFound,
+    parent=POOL,
+    homeless=NoSuitablePool,
+    quota="Health Monitor",
+    starts_as=OperatingStatus.ONLINE,
+    taken=("pool_id", "the pool has a health monitor already"),
+)
+L7POLICY = Kind(
+    KindName.L7POLICY,
+    plural="l7policies",
+    model=L7Policy,
+    spec=L7PolicySpec,
+    view=L7POLICY_VIEW,
+    policy="l7policy",
+    missing=L7PolicyNotFound,
+    parent=LISTENER,
+    quota="L7 Policy",
+    starts_as=OperatingStatus.ONLINE,
+)
+L7RULE = Kind(
+    KindName.L7RULE,
+    plural="l7rules",
+    model=L7Rule,
+    spec=L7RuleSpec,
+    view=L7RULE_VIEW,
+    policy="l7rule",
+    missing=L7RuleNotFound,
+    parent=L7POLICY,
+    quota="L7 Rule",
+    starts_as=OperatingStatus.ONLINE,
+)
+AMPHORA = Kind(
+    KindName.AMPHORA,
+    plural="amphorae",
+    model=Amphora,
+    spec=Spec,
+    view=AMPHORA_VIEW,
+    policy="amphora",
+    missing=AmphoraNotFound,
+)
+
+KINDS: Mapping[KindName, Kind] = {
+    kind.name: kind for kind in (LOAD_BALANCER, LISTENER, POOL, MEMBER, HEALTH_MONITOR, L7POLICY, L7RULE, AMPHORA)
 }
-PARTS = ("listener", "pool", "member", "health_monitor", "l7policy", "l7rule")
-"""The kinds that are part of a load balancer's configuration."""
+PARTS: tuple[Kind, ...] = tuple(kind for kind in KINDS.values() if issubclass(kind.model, Part))
+"""The kinds that are part of a load balancer's configuration, parents before their children."""
+DESCRIBED: tuple[Kind, ...] = (LOAD_BALANCER, *PARTS)
+"""The kinds that users describe."""
+_OF_NAME: Mapping[str, Kind] = {name.value: kind for name, kind in KINDS.items()}
+_OF_MODEL: Mapping[type[Row], Kind] = {kind.model: kind for kind in KINDS.values()}
 
 
 def check_id(field: str, value: Any) -> str:
@@ -137,13 +253,22 @@ def check_id(field: str, value: Any) -> str:
     return value
 
 
-def subject_of(kind: Any) -> Subject:
+def kind_of(name: object) -> Kind:
     """The kind of this name.
 
     Raises:
         InvalidInput: there is none; names those that there are.
     """
-    subject = SUBJECTS.get(kind) if isinstance(kind, str) else None
-    if subject is None:
-        raise InvalidInput("kind", f"must be one of {', '.join(SUBJECTS)}{did_you_mean(kind, SUBJECTS)}")
-    return subject
+    kind = _OF_NAME.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise InvalidInput("kind", f"must be one of {', '.join(KINDS)}{did_you_mean(name, KINDS)}")
+    return kind
+
+
+def kind_of_model(model: type[Row]) -> Kind:
+    """The kind whose rows these are. Raises KeyError where they are none's."""
+    return _OF_MODEL[model]
+
+
+Subject = Kind
+subject_of = kind_of

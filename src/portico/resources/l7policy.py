@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Required, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from sqlalchemy import ForeignKey, and_, case, func, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import FieldError, Id, Part, Row, Spec, Url, exact_text, table_of
+from portico.resources.row import FieldError, Id, NewObject, ObjectUpdates, Part, Row, Spec, Url, exact_text, table_of
 from portico.resources.view import OF_PART, Related, Shown, View, own_fields
 
 
@@ -50,16 +50,46 @@ class L7Policy(Part, Row):
     position: Mapped[int] = mapped_column(default=LAST_POSITION)
 
 
+_Action = Literal["REDIRECT_TO_POOL", "REDIRECT_TO_URL", "REDIRECT_PREFIX", "REJECT"]
+_Code = Literal[301, 302, 303, 307, 308]
+
+
+class _PolicyOptions(ObjectUpdates, total=False):
+    redirect_pool_id: str | None
+    redirect_url: str | None
+    redirect_prefix: str | None
+    redirect_http_code: _Code | None
+    position: int | None
+
+
+class L7PolicyUpdates(_PolicyOptions, total=False):
+    """What may change of an L7 policy."""
+
+    action: _Action
+
+
+class L7PolicyFields(_PolicyOptions, NewObject, total=False):
+    """What an L7 policy is described with.
+
+    action: "REDIRECT_TO_POOL", "REDIRECT_TO_URL", "REDIRECT_PREFIX" or "REJECT".
+    redirect_pool_id, redirect_url, redirect_prefix: where to: the one that the action needs.
+    redirect_http_code: 301, 302, 303, 307 or 308, for the two URLs; 302 where nothing is said.
+    position: 1 is asked first; at one that is taken it moves the others down; last where nothing is said.
+    """
+
+    action: Required[_Action]
+
+
 class L7PolicySpec(Spec):
     """What a user may say about a policy. ``redirect_http_code`` defaults to 302 for the two redirects to URLs."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id"})
 
-    action: Literal["REDIRECT_TO_POOL", "REDIRECT_TO_URL", "REDIRECT_PREFIX", "REJECT"]
+    action: _Action
     redirect_pool_id: Id | None = None
     redirect_url: Url | None = None
     redirect_prefix: Url | None = None
-    redirect_http_code: Literal[301, 302, 303, 307, 308] | None = None
+    redirect_http_code: _Code | None = None
     position: Annotated[int, Field(ge=1, le=LAST_POSITION)] = LAST_POSITION
 
     @classmethod

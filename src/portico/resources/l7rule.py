@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Required, Self
 
 from pydantic import Field, model_validator
 from sqlalchemy import ForeignKey
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from portico.resources.l7rule_value import has_bare_blank, holds_nothing
 from portico.resources.regular_expression import InvalidExpression
 from portico.resources.regular_expression_cost import engine_spelling
-from portico.resources.row import FieldError, Part, Printable, Row, Spec, exact_text
+from portico.resources.row import FieldError, NewObject, ObjectUpdates, Part, Printable, Row, Spec, exact_text
 from portico.resources.view import OF_PART, Shown, View, own_fields
 from portico.settings import ValidationSettings
 
@@ -64,15 +64,47 @@ class L7Rule(Part, Row):
     invert: Mapped[bool] = mapped_column(default=False)
 
 
+_Type = Literal[
+    "HOST_NAME", "PATH", "FILE_TYPE", "HEADER", "COOKIE", "SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD"
+]
+_Comparison = Literal["REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS", "EQUAL_TO"]
+
+
+class _RuleOptions(ObjectUpdates, total=False):
+    key: str | None
+    invert: bool | None
+
+
+class L7RuleUpdates(_RuleOptions, total=False):
+    """What may change of an L7 rule."""
+
+    type: _Type
+    compare_type: _Comparison
+    value: str
+
+
+class L7RuleFields(_RuleOptions, NewObject, total=False):
+    """What an L7 rule is described with.
+
+    type: "HOST_NAME", "PATH", "FILE_TYPE", "HEADER" or "COOKIE"; others are refused today.
+    compare_type: "REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS" or "EQUAL_TO".
+    key: the name of the header or cookie.
+    value: what it is compared with.
+    invert: fits where it otherwise would not.
+    """
+
+    type: Required[_Type]
+    compare_type: Required[_Comparison]
+    value: Required[str]
+
+
 class L7RuleSpec(Spec):
     """What a user may say about a rule. ``key`` is the header's or cookie's name; other types have no use for one."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id"})
 
-    type: Literal[
-        "HOST_NAME", "PATH", "FILE_TYPE", "HEADER", "COOKIE", "SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD"
-    ]
-    compare_type: Literal["REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS", "EQUAL_TO"]
+    type: _Type
+    compare_type: _Comparison
     key: Annotated[str, Field(max_length=255), Printable] | None = None
     value: Annotated[str, Field(min_length=1, max_length=255), Printable]
     invert: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from ipaddress import ip_network
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Required, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from sqlalchemy import ForeignKey, UniqueConstraint
@@ -12,13 +12,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.member import Port
 from portico.resources.row import (
+    AlpnProtocol,
     Ciphers,
     FieldError,
     Id,
+    NewObject,
+    ObjectUpdates,
     Part,
     Reference,
     Row,
     Spec,
+    TlsVersion,
     exact_text,
     not_offered,
     rules_of,
@@ -106,6 +110,57 @@ Milliseconds = Annotated[int, Field(ge=0, le=2147483647)]
 """HAProxy's timers are 32-bit: the longest is 2**31 - 1 ms, a little under 25 days."""
 
 
+_Protocol = Literal["HTTP", "HTTPS", "TCP", "TERMINATED_HTTPS", "UDP", "SCTP", "PROMETHEUS"]
+_ClientAuthentication = Literal["NONE", "OPTIONAL", "MANDATORY"]
+
+
+class ListenerUpdates(ObjectUpdates, total=False):
+    """What may change of a listener."""
+
+    default_pool_id: str | None
+    connection_limit: int | None
+    timeout_client_data: int | None
+    timeout_member_connect: int | None
+    timeout_member_data: int | None
+    timeout_tcp_inspect: int | None
+    insert_headers: dict[str, str] | None
+    allowed_cidrs: list[str] | None
+    default_tls_container_ref: str | None
+    sni_container_refs: list[str] | None
+    client_authentication: _ClientAuthentication | None
+    client_ca_tls_container_ref: str | None
+    client_crl_container_ref: str | None
+    tls_ciphers: str | None
+    tls_versions: list[TlsVersion] | None
+    alpn_protocols: list[AlpnProtocol] | None
+    hsts_max_age: int | None
+    hsts_include_subdomains: bool | None
+    hsts_preload: bool | None
+
+
+class ListenerFields(ListenerUpdates, NewObject, total=False):
+    """What a listener is described with.
+
+    protocol: "HTTP", "HTTPS" (passed through) or "TCP"; others are refused today.
+    protocol_port: 1 to 65535, one listener for each.
+    default_pool_id: the pool that gets what no L7 policy sends elsewhere.
+    connection_limit: connections at once; -1 is no limit; default -1.
+    timeout_client_data: milliseconds that a client may be silent, or take for a request's head; default 50000.
+    timeout_member_connect: milliseconds that connecting to a member may take; default 5000.
+    timeout_member_data: milliseconds that a member may be silent; default 50000.
+    timeout_tcp_inspect: milliseconds to wait for content to look into; default 0.
+    insert_headers: for HTTP: ``{"X-Forwarded-For": "true"}``, ``-Port``, ``-Proto``.
+    allowed_cidrs: networks whose clients are let in; else all.
+    client_authentication, client_ca_tls_container_ref, client_crl_container_ref: for TLS that ends here, which
+        is not built: refused, unless they say none; default NONE.
+    default_tls_container_ref, sni_container_refs, hsts_max_age, hsts_include_subdomains, hsts_preload: as well.
+    tls_ciphers, tls_versions, alpn_protocols: kept, and of use with TLS that ends here only.
+    """
+
+    protocol: Required[_Protocol]
+    protocol_port: Required[int]
+
+
 class ListenerSpec(Spec):
     """What a user may say about a listener. TERMINATED_HTTPS is not built yet: whatever asks for TLS to end here is
     refused (``_TERMINATING_FIELDS``).
@@ -116,7 +171,7 @@ class ListenerSpec(Spec):
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "protocol", "protocol_port"})
 
-    protocol: Literal["HTTP", "HTTPS", "TCP", "TERMINATED_HTTPS", "UDP", "SCTP", "PROMETHEUS"]
+    protocol: _Protocol
     protocol_port: Port
     default_pool_id: Id | None = None
     connection_limit: Annotated[int, Field(ge=-1, le=2147483647)] = -1
@@ -128,12 +183,12 @@ class ListenerSpec(Spec):
     allowed_cidrs: list[Cidr] | None = None
     default_tls_container_ref: Reference | None = None
     sni_container_refs: list[Reference] | None = None
-    client_authentication: Literal["NONE", "OPTIONAL", "MANDATORY"] = "NONE"
+    client_authentication: _ClientAuthentication = "NONE"
     client_ca_tls_container_ref: Reference | None = None
     client_crl_container_ref: Reference | None = None
     tls_ciphers: Ciphers | None = None
-    tls_versions: list[Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]] | None = None
-    alpn_protocols: list[Literal["h2", "http/1.1", "http/1.0"]] | None = None
+    tls_versions: list[TlsVersion] | None = None
+    alpn_protocols: list[AlpnProtocol] | None = None
     hsts_max_age: Annotated[int, Field(ge=0)] | None = None
     hsts_include_subdomains: bool = False
     hsts_preload: bool = False

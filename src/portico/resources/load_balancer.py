@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ForeignKey, String, UniqueConstraint, and_, case, cast, func, or_
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.address import Address, canonical_address, in_canonical_form
 from portico.resources.operation import Lease
-from portico.resources.row import UUID, ApiObject, Id, Name, Row, Spec, exact_text, table_of
+from portico.resources.row import UUID, ApiObject, Id, Name, NewObject, ObjectUpdates, Row, Spec, exact_text, table_of
 from portico.resources.view import ENABLED, Related, Shown, Sought, View, own_fields
 from portico.status import SHOWN_AS_UPDATING, ProvisioningStatus
 
@@ -64,6 +64,13 @@ class Vip(Row):
     """Whether the network has made it: what the row says is only wanted till then."""
 
 
+class AdditionalVip(TypedDict, total=False):
+    """One more address of a load balancer."""
+
+    subnet_id: str | None
+    ip_address: str | None
+
+
 class VipSpec(BaseModel):
     """An additional VIP as the user may ask for it: no object of its own, so that it has no name, project or tags."""
 
@@ -75,6 +82,38 @@ class VipSpec(BaseModel):
 
 MOST_ADDITIONAL_VIPS = 31
 """Addresses beside the first one: every listener listens at all of them, in every amphora."""
+
+
+_Provider = Literal["amphora", "octavia"]
+
+
+class LoadBalancerUpdates(ObjectUpdates, total=False):
+    """What may change of a load balancer."""
+
+    vip_qos_policy_id: str | None
+    vip_sg_ids: list[str] | None
+
+
+class LoadBalancerFields(LoadBalancerUpdates, NewObject, total=False):
+    """What a load balancer is described with.
+
+    vip_address: its address; else the network chooses one: now, where it can say which, else when the load
+        balancer is built.
+    vip_subnet_id, vip_network_id, vip_port_id: where that address is.
+    additional_vips: further addresses, a dict of ``ip_address`` and ``subnet_id`` for each.
+    provider: "amphora" or "octavia", which are the same; default amphora.
+    flavor_id, availability_zone: where it is made, and like what; each names its provider.
+    vip_qos_policy_id, vip_sg_ids: for networks that have policies and security groups, which loopback has not.
+    """
+
+    provider: _Provider | None
+    flavor_id: str | None
+    availability_zone: str | None
+    vip_address: str | None
+    vip_subnet_id: str | None
+    vip_network_id: str | None
+    vip_port_id: str | None
+    additional_vips: list[AdditionalVip] | None
 
 
 class LoadBalancerSpec(Spec):
@@ -94,7 +133,7 @@ class LoadBalancerSpec(Spec):
         }
     )
 
-    provider: Literal["amphora", "octavia"] = "amphora"
+    provider: _Provider = "amphora"
     flavor_id: Id | None = None
     availability_zone: Name | None = None
     vip_address: Address | None = None

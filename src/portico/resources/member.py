@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Required, Self
 
 from pydantic import Field, ValidationInfo, model_validator
 from sqlalchemy import ForeignKey, UniqueConstraint
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.address import Address, canonical_address, in_canonical_form
 from portico.resources.member_addresses import check_reachable
-from portico.resources.row import UUID, Id, Part, Row, Spec, exact_text, rules_of
+from portico.resources.row import UUID, Id, NewObject, ObjectUpdates, Part, Row, Spec, exact_text, rules_of
 from portico.resources.view import OF_PART, Shown, Sought, View, own_fields
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -38,6 +38,31 @@ class Member(Part, Row):
     vnic_type: Mapped[str] = mapped_column(exact_text(64), default="normal")
 
 
+class MemberUpdates(ObjectUpdates, total=False):
+    """What may change of a member."""
+
+    weight: int | None
+    backup: bool | None
+    monitor_address: str | None
+    monitor_port: int | None
+
+
+class MemberFields(MemberUpdates, NewObject, total=False):
+    """What a member is described with.
+
+    address: its IPv4 or IPv6 address; loopback and link-local ones are refused unless the settings allow them.
+    protocol_port: 1 to 65535.
+    weight: its share, 0 (nothing new) to 256; default 1.
+    backup: used only when no other member is up.
+    monitor_address, monitor_port: where it is checked instead.
+    subnet_id: kept; of use with networks that amphorae are plugged into.
+    """
+
+    address: Required[str]
+    protocol_port: Required[int]
+    subnet_id: str | None
+
+
 class MemberSpec(Spec):
     """What a user may say about a member. ``weight`` is 0 (drain) to 256, HAProxy's own range. ``subnet_id`` is for
     networks that amphorae have to be plugged into: on this host, all of it is reached as it is."""
@@ -60,14 +85,14 @@ class MemberSpec(Spec):
                 check_reachable(field, ip_address(value), rules_of(info))
         return self
 
-
-def canonical_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that hold the canonical forms of those addresses that ``fields`` has."""
-    return {
-        f"canonical_{name}": canonical_address(fields[name]) if fields[name] is not None else None
-        for name in ("address", "monitor_address")
-        if name in fields
-    }
+    @classmethod
+    def columns_elsewhere(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The canonical forms of those addresses that ``fields`` has."""
+        return {
+            f"canonical_{name}": canonical_address(fields[name]) if fields[name] is not None else None
+            for name in ("address", "monitor_address")
+            if name in fields
+        }
 
 
 def _address(column: Any, canonical: Any) -> Shown:

@@ -5,13 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Required, Self, TypedDict
 
 from pydantic import Field, model_validator
 from sqlalchemy import String, case, cast, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import Ciphers, FieldError, Part, Reference, Row, Spec, exact_text, not_offered
+from portico.resources.row import (
+    AlpnProtocol,
+    Ciphers,
+    FieldError,
+    NewObject,
+    ObjectUpdates,
+    Part,
+    Reference,
+    Row,
+    Spec,
+    TlsVersion,
+    exact_text,
+    not_offered,
+)
 from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
 
@@ -85,10 +98,24 @@ class Pool(Part, Row):
     alpn_protocols: Mapped[list[str] | None] = mapped_column(default=None)
 
 
+_Protocol = Literal["HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2", "UDP", "SCTP"]
+_Algorithm = Literal["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT"]
+_Persistence = Literal["SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE"]
+
+
+class SessionPersistence(TypedDict, total=False):
+    """What makes requests of one client go to one member."""
+
+    type: _Persistence
+    cookie_name: str | None
+    persistence_timeout: int | None
+    persistence_granularity: str | None
+
+
 class SessionPersistenceSpec(Spec):
     """Session persistence as the API takes it. ``persistence_timeout`` is seconds (default 1800, for SOURCE_IP)."""
 
-    type: Literal["SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE"]
+    type: _Persistence
     cookie_name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     persistence_timeout: Annotated[int, Field(ge=1, le=2147483)] | None = None
     persistence_granularity: str | None = None
@@ -111,21 +138,54 @@ class SessionPersistenceSpec(Spec):
         return self
 
 
+class _PoolOptions(ObjectUpdates, total=False):
+    session_persistence: SessionPersistence | None
+    tls_enabled: bool | None
+    tls_container_ref: str | None
+    ca_tls_container_ref: str | None
+    crl_container_ref: str | None
+    tls_ciphers: str | None
+    tls_versions: list[TlsVersion] | None
+    alpn_protocols: list[AlpnProtocol] | None
+
+
+class PoolUpdates(_PoolOptions, total=False):
+    """What may change of a pool."""
+
+    lb_algorithm: _Algorithm
+
+
+class PoolFields(_PoolOptions, NewObject, total=False):
+    """What a pool is described with.
+
+    protocol: what members speak: "HTTP", "HTTPS", "TCP", "PROXY" or "PROXYV2".
+    lb_algorithm: "ROUND_ROBIN", "LEAST_CONNECTIONS" or "SOURCE_IP".
+    session_persistence: a dict: ``type`` "SOURCE_IP", "HTTP_COOKIE" or "APP_COOKIE" (with ``cookie_name``), and
+        ``persistence_timeout`` in seconds.
+    tls_enabled, tls_container_ref, ca_tls_container_ref, crl_container_ref: for TLS to members, which is not
+        built: refused, unless they say none.
+    tls_ciphers, tls_versions, alpn_protocols: kept, and of use with TLS to members only.
+    """
+
+    protocol: Required[_Protocol]
+    lb_algorithm: Required[_Algorithm]
+
+
 class PoolSpec(Spec):
     """What a user may say about a pool."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "protocol"})
 
-    protocol: Literal["HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2", "UDP", "SCTP"]
-    lb_algorithm: Literal["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT"]
+    protocol: _Protocol
+    lb_algorithm: _Algorithm
     session_persistence: SessionPersistenceSpec | None = None
     tls_enabled: bool = False
     tls_container_ref: Reference | None = None
     ca_tls_container_ref: Reference | None = None
     crl_container_ref: Reference | None = None
     tls_ciphers: Ciphers | None = None
-    tls_versions: list[Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]] | None = None
-    alpn_protocols: list[Literal["h2", "http/1.1", "http/1.0"]] | None = None
+    tls_versions: list[TlsVersion] | None = None
+    alpn_protocols: list[AlpnProtocol] | None = None
 
     @classmethod
     def complete(cls, present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,6 +194,24 @@ class PoolSpec(Spec):
         if isinstance(before, dict) and isinstance(after, dict) and after.get("type") is None:
             return {**changes, "session_persistence": {**after, "type": before["type"]}}
         return dict(changes)
+
+    @classmethod
+    def columns_elsewhere(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the session persistence."""
+        return persistence_columns(fields["session_persistence"]) if "session_persistence" in fields else {}
+
+    @classmethod
+    def fields_elsewhere(cls, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The session persistence, with what is said of it."""
+        if row["persistence_type"] is None:
+            return {}
+        columns = {
+            "type": row["persistence_type"],
+            "cookie_name": row["persistence_cookie_name"],
+            "persistence_timeout": row["persistence_timeout"],
+            "persistence_granularity": row["persistence_granularity"],
+        }
+        return {"session_persistence": {name: value for name, value in columns.items() if value is not None}}
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import case, func
 from sqlalchemy.orm import Mapped, mapped_column
 
+from portico.resources.kinds import KINDS
 from portico.resources.row import Row, exact_text
 from portico.resources.view import Shown, View
 
@@ -31,15 +33,7 @@ class Quota(Row):
     l7rule: Mapped[int | None] = mapped_column(default=None)
 
 
-QUOTA_KINDS = {
-    "load_balancer": "Load Balancer",
-    "listener": "Listener",
-    "pool": "Pool",
-    "member": "Member",
-    "health_monitor": "Health Monitor",
-    "l7policy": "L7 Policy",
-    "l7rule": "L7 Rule",
-}
+QUOTA_KINDS: Mapping[str, str] = {kind.name.value: kind.quota for kind in KINDS.values() if kind.quota is not None}
 """The kinds that are limited, and their names in messages."""
 QUOTA_NAMES = {"loadbalancer": "load_balancer", "healthmonitor": "health_monitor"}
 """Second spellings that the API takes and shows as well."""
@@ -68,13 +62,7 @@ QUOTA_VIEW = View(
     "quotas",
     {
         "project_id": Shown(Quota.project_id),
-        "load_balancer": Shown(Quota.load_balancer),
-        "listener": Shown(Quota.listener),
-        "pool": Shown(Quota.pool),
-        "member": Shown(Quota.member),
-        "health_monitor": Shown(Quota.health_monitor),
-        "l7policy": Shown(Quota.l7policy),
-        "l7rule": Shown(Quota.l7rule),
+        **{kind: Shown(getattr(Quota, kind)) for kind in QUOTA_KINDS},
         "limited": Shown(_LIMITED, hidden=True),
     },
     {**QUOTA_NAMES, "tenant_id": "project_id"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, TypedDict, cast
 from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationInfo
@@ -149,6 +149,32 @@ Ciphers = Annotated[str, StringConstraints(max_length=2048), Printable]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=255), Printable]
 
 
+TlsVersion = Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
+AlpnProtocol = Literal["h2", "http/1.1", "http/1.0"]
+
+
+class ObjectUpdates(TypedDict, total=False):
+    """What may change of every object, as a type: for editors, for mypy, and for whoever reads a signature.
+
+    Each kind has two such types beside its spec: ``<Kind>Fields``, what a new one is described with, and
+    ``<Kind>Updates``, what of it may change later: there, None resets an attribute to its default, and what is not
+    named stays. The spec decides what is taken, and has the ranges and rules; ``tests/unit/test_fields.py`` holds the
+    two to the same names and types.
+    """
+
+    name: str | None
+    description: str | None
+    admin_state_up: bool | None
+    tags: list[str] | None
+
+
+class NewObject(TypedDict, total=False):
+    """What every new object may be described with, besides."""
+
+    id: str | None
+    project_id: str | None
+
+
 class Spec(BaseModel):
     """What a user may say about an object: its writable fields, their types, ranges, defaults and rules.
 
@@ -233,6 +259,18 @@ class Spec(BaseModel):
         """The changes with what follows from them: attributes that another one decides. Nothing, for most kinds."""
         del present
         return dict(changes)
+
+    @classmethod
+    def columns_elsewhere(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns that hold some of ``fields`` under other names, or beside their own. None, for most kinds."""
+        del fields
+        return {}
+
+    @classmethod
+    def fields_elsewhere(cls, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that the columns of a row hold under other names. None, for most kinds."""
+        del row
+        return {}
 
 
 def rule_of(error: Any) -> str:

@@ -12,7 +12,7 @@ def did_you_mean(name: Any, known: Iterable[str]) -> str:
     underscores make no difference."""
     spelled = {_bare(one): one for one in known}
     found = get_close_matches(_bare(name), spelled, n=1, cutoff=0.7) if isinstance(name, str) else []
-    return f"; did you mean {spelled[found[0]]!r}?" if found else ""
+    return f"; did you mean {str(spelled[found[0]])!r}?" if found else ""
 
 
 def _bare(name: str) -> str:

@@ -17,17 +17,25 @@ from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.ports.network import Network
 from portico.ports.notifier import Notifier
-from portico.resources.fields import (
-    HealthMonitorUpdates,
-    L7PolicyUpdates,
-    L7RuleUpdates,
-    ListenerUpdates,
-    LoadBalancerUpdates,
-    MemberUpdates,
-    PoolUpdates,
+from portico.resources.health_monitor import HealthMonitorUpdates
+from portico.resources.kinds import (
+    AMPHORA,
+    HEALTH_MONITOR,
+    L7POLICY,
+    L7RULE,
+    LISTENER,
+    LOAD_BALANCER,
+    MEMBER,
+    POOL,
+    Kind,
 )
-from portico.resources.kinds import SUBJECTS
+from portico.resources.l7policy import L7PolicyUpdates
+from portico.resources.l7rule import L7RuleUpdates
+from portico.resources.listener import ListenerUpdates
+from portico.resources.load_balancer import LoadBalancerUpdates
+from portico.resources.member import MemberUpdates
 from portico.resources.operation import Action
+from portico.resources.pool import PoolUpdates
 from portico.settings import Settings
 from portico.status import OperationState
 from portico.store.claims.leases import Claim, find_work, try_claim
@@ -63,8 +71,8 @@ class ControllerWorker(FlowEngine):
         StoreUnavailable: the database is gone; an accepted operation will still be run.
         Closed: this was closed, or is of the process that this one was forked from; nothing was changed.
 
-    ``*_updates`` are dicts of changed attributes (names and types: ``portico.resources.fields``); None resets one to
-    its default.
+    ``*_updates`` are dicts of changed attributes (names and types: the ``*Updates`` of each kind, in
+    ``portico.resources``); None resets one to its default.
 
     Args:
         settings: all settings.
@@ -116,7 +124,7 @@ class ControllerWorker(FlowEngine):
             AmphoraNotFound: there is none.
             AmphoraInUse: it serves a load balancer.
         """
-        self._perform(Action.DELETE, "amphora", amphora_id)
+        self._perform(Action.DELETE, AMPHORA, amphora_id)
 
     def failover_amphora(self, amphora_id: str) -> None:
         """Replace an amphora, of a load balancer or a spare, by a new one that is there before the old one goes.
@@ -124,7 +132,7 @@ class ControllerWorker(FlowEngine):
         Raises:
             AmphoraNotFound: there is none.
         """
-        self._perform(Action.FAILOVER, "amphora", amphora_id)
+        self._perform(Action.FAILOVER, AMPHORA, amphora_id)
 
     # Load balancers
 
@@ -135,101 +143,101 @@ class ControllerWorker(FlowEngine):
             LBNotFound: it was never described.
             NoSuitableAmphora: no amphora could be had.
         """
-        self._perform(Action.CREATE, "load_balancer", load_balancer_id)
+        self._perform(Action.CREATE, LOAD_BALANCER, load_balancer_id)
 
     def update_load_balancer(self, load_balancer_id: str, load_balancer_updates: LoadBalancerUpdates) -> None:
         """Change attributes of a load balancer. Raises LBNotFound."""
-        self._perform(Action.UPDATE, "load_balancer", load_balancer_id, load_balancer_updates)
+        self._perform(Action.UPDATE, LOAD_BALANCER, load_balancer_id, load_balancer_updates)
 
     def delete_load_balancer(self, load_balancer_id: str) -> None:
         """Delete a load balancer with all of its parts; it overtakes what waits. Raises LBNotFound."""
-        self._perform(Action.DELETE, "load_balancer", load_balancer_id)
+        self._perform(Action.DELETE, LOAD_BALANCER, load_balancer_id)
 
     def failover_load_balancer(self, load_balancer_id: str) -> None:
         """Replace all amphorae of a load balancer, or build what a failed creation left out. Raises LBNotFound."""
-        self._perform(Action.FAILOVER, "load_balancer", load_balancer_id)
+        self._perform(Action.FAILOVER, LOAD_BALANCER, load_balancer_id)
 
     # Listeners
 
     def create_listener(self, listener_id: str) -> None:
         """Build a described listener. Raises NoSuitableLB where there is nothing to build it on."""
-        self._perform(Action.CREATE, "listener", listener_id)
+        self._perform(Action.CREATE, LISTENER, listener_id)
 
     def update_listener(self, listener_id: str, listener_updates: ListenerUpdates) -> None:
         """Change attributes of a listener. Raises ListenerNotFound."""
-        self._perform(Action.UPDATE, "listener", listener_id, listener_updates)
+        self._perform(Action.UPDATE, LISTENER, listener_id, listener_updates)
 
     def delete_listener(self, listener_id: str) -> None:
         """Delete a listener with its policies. Raises ListenerNotFound."""
-        self._perform(Action.DELETE, "listener", listener_id)
+        self._perform(Action.DELETE, LISTENER, listener_id)
 
     # Pools
 
     def create_pool(self, pool_id: str) -> None:
         """Build a described pool. Raises NoSuitableLB where there is nothing to build it on."""
-        self._perform(Action.CREATE, "pool", pool_id)
+        self._perform(Action.CREATE, POOL, pool_id)
 
     def update_pool(self, pool_id: str, pool_updates: PoolUpdates) -> None:
         """Change attributes of a pool. Raises PoolNotFound."""
-        self._perform(Action.UPDATE, "pool", pool_id, pool_updates)
+        self._perform(Action.UPDATE, POOL, pool_id, pool_updates)
 
     def delete_pool(self, pool_id: str) -> None:
         """Delete a pool with its members and monitor. Raises PoolNotFound; Conflict where a policy sends to it."""
-        self._perform(Action.DELETE, "pool", pool_id)
+        self._perform(Action.DELETE, POOL, pool_id)
 
     # Health monitors
 
     def create_health_monitor(self, health_monitor_id: str) -> None:
         """Build a described health monitor. Raises NoSuitablePool where there is nothing to build it on."""
-        self._perform(Action.CREATE, "health_monitor", health_monitor_id)
+        self._perform(Action.CREATE, HEALTH_MONITOR, health_monitor_id)
 
     def update_health_monitor(self, health_monitor_id: str, health_monitor_updates: HealthMonitorUpdates) -> None:
         """Change attributes of a health monitor. Raises HMNotFound."""
-        self._perform(Action.UPDATE, "health_monitor", health_monitor_id, health_monitor_updates)
+        self._perform(Action.UPDATE, HEALTH_MONITOR, health_monitor_id, health_monitor_updates)
 
     def delete_health_monitor(self, health_monitor_id: str) -> None:
         """Delete a health monitor. Raises HMNotFound."""
-        self._perform(Action.DELETE, "health_monitor", health_monitor_id)
+        self._perform(Action.DELETE, HEALTH_MONITOR, health_monitor_id)
 
     # Members
 
     def create_member(self, member_id: str) -> None:
         """Build a described member. Raises NoSuitablePool where there is nothing to build it on."""
-        self._perform(Action.CREATE, "member", member_id)
+        self._perform(Action.CREATE, MEMBER, member_id)
 
     def update_member(self, member_id: str, member_updates: MemberUpdates) -> None:
         """Change attributes of a member. Raises MemberNotFound."""
-        self._perform(Action.UPDATE, "member", member_id, member_updates)
+        self._perform(Action.UPDATE, MEMBER, member_id, member_updates)
 
     def delete_member(self, member_id: str) -> None:
         """Delete a member. Raises MemberNotFound."""
-        self._perform(Action.DELETE, "member", member_id)
+        self._perform(Action.DELETE, MEMBER, member_id)
 
     # L7 policies and rules
 
     def create_l7policy(self, l7policy_id: str) -> None:
         """Build a described L7 policy. Raises L7PolicyNotFound."""
-        self._perform(Action.CREATE, "l7policy", l7policy_id)
+        self._perform(Action.CREATE, L7POLICY, l7policy_id)
 
     def update_l7policy(self, l7policy_id: str, l7policy_updates: L7PolicyUpdates) -> None:
         """Change attributes of an L7 policy. Raises L7PolicyNotFound."""
-        self._perform(Action.UPDATE, "l7policy", l7policy_id, l7policy_updates)
+        self._perform(Action.UPDATE, L7POLICY, l7policy_id, l7policy_updates)
 
     def delete_l7policy(self, l7policy_id: str) -> None:
         """Delete an L7 policy with its rules. Raises L7PolicyNotFound."""
-        self._perform(Action.DELETE, "l7policy", l7policy_id)
+        self._perform(Action.DELETE, L7POLICY, l7policy_id)
 
     def create_l7rule(self, l7rule_id: str) -> None:
         """Build a described L7 rule. Raises L7RuleNotFound."""
-        self._perform(Action.CREATE, "l7rule", l7rule_id)
+        self._perform(Action.CREATE, L7RULE, l7rule_id)
 
     def update_l7rule(self, l7rule_id: str, l7rule_updates: L7RuleUpdates) -> None:
         """Change attributes of an L7 rule. Raises L7RuleNotFound."""
-        self._perform(Action.UPDATE, "l7rule", l7rule_id, l7rule_updates)
+        self._perform(Action.UPDATE, L7RULE, l7rule_id, l7rule_updates)
 
     def delete_l7rule(self, l7rule_id: str) -> None:
         """Delete an L7 rule. Raises L7RuleNotFound."""
-        self._perform(Action.DELETE, "l7rule", l7rule_id)
+        self._perform(Action.DELETE, L7RULE, l7rule_id)
 
     # The path
 
@@ -274,13 +282,13 @@ class ControllerWorker(FlowEngine):
         if self._closed:
             raise Closed("the worker was closed: make another one")
 
-    def _perform(self, action: Action, kind: str, subject_id: str, updates: Mapping[str, Any] | None = None) -> None:
+    def _perform(self, action: Action, kind: Kind, subject_id: str, updates: Mapping[str, Any] | None = None) -> None:
         self._require_open()
-        changes = SUBJECTS[kind].check_changes(updates) if action == Action.UPDATE else None
-        if kind == "load_balancer" and changes:
+        changes = kind.check_changes(updates) if action == Action.UPDATE else None
+        if kind is LOAD_BALANCER and changes:
             check_features(self.services.network, changes)
         taken_at = time.monotonic()
-        request = Request(action, kind, subject_id, changes, claimant=(self.owner, self._lease_ms))
+        request = Request(action, kind.name, subject_id, changes, claimant=(self.owner, self._lease_ms))
         receipt = accept(self.services.database, request, self.services.settings.validation)
         if receipt.claim is None:
             self.services.notifier.announce(request.notice(receipt.operation_id))

@@ -12,8 +12,8 @@ from portico.errors import StoreUnavailable
 from portico.intake.acceptance.amphorae import accept_amphora
 from portico.intake.acceptance.objects import accept_object
 from portico.intake.acceptance.request import Moved, Receipt, Request
-from portico.resources import Amphora, Lease, Operation
-from portico.resources.kinds import subject_of
+from portico.resources import Lease, Operation
+from portico.resources.kinds import AMPHORA, kind_of
 from portico.resources.row import new_id
 from portico.settings import ValidationSettings
 from portico.status import OperationState
@@ -65,10 +65,10 @@ def accept(database: Database, request: Request, settings: ValidationSettings) -
 def accept_in(connection: Connection, request: Request, operation_id: str, settings: ValidationSettings) -> Receipt:
     """``accept`` in the caller's transaction (``transact_unmoved``). Raises the same, and Moved where a row was changed
     between reading and writing it: the transaction must then be rolled back and started again."""
-    subject = subject_of(request.kind)
-    if subject.model is Amphora:
+    kind = kind_of(request.kind)
+    if kind is AMPHORA:
         return accept_amphora(connection, request, operation_id)
-    return accept_object(connection, subject, request, operation_id, settings)
+    return accept_object(connection, kind, request, operation_id, settings)
 
 
 def transact_unmoved(

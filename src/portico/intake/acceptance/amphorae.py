@@ -12,7 +12,7 @@ from portico.errors import AmphoraInUse, AmphoraNotFound, Conflict, InvalidInput
 from portico.intake.acceptance.queueing import add_operation, describe_operation, take_lease
 from portico.intake.acceptance.request import Moved, Receipt, Request
 from portico.resources import Amphora, Lease, Operation
-from portico.resources.kinds import SUBJECTS
+from portico.resources.kinds import AMPHORA
 from portico.resources.operation import UNFINISHED, Action
 from portico.resources.row import new_id, utc_now
 from portico.status import AmphoraStatus, check_transition
@@ -42,7 +42,7 @@ def accept_amphora(connection: Connection, request: Request, operation_id: str) 
         Moved: start the transaction again.
     """
     _check_possible(request)
-    amphora_id = SUBJECTS["amphora"].check_id(request.subject_id)
+    amphora_id = AMPHORA.check_id(request.subject_id)
     seen = {"this_id": amphora_id, "this_action": request.action}
     row = connection.execute(_reading(), seen).one_or_none()
     if row is None:

@@ -36,7 +36,7 @@ from portico.resources import (
     Row,
     Spec,
 )
-from portico.resources.kinds import REPLACEABLE, Subject
+from portico.resources.kinds import POOL, REPLACEABLE, Kind
 from portico.resources.operation import UNFINISHED, Action
 from portico.resources.row import table_of, utc_now
 from portico.settings import ValidationSettings
@@ -101,7 +101,7 @@ class _Change:
 
 
 def accept_object(
-    connection: Connection, kind: Subject, request: Request, operation_id: str, settings: ValidationSettings
+    connection: Connection, kind: Kind, request: Request, operation_id: str, settings: ValidationSettings
 ) -> Receipt:
     """Accept a request about a load balancer or a part of one in the caller's transaction (``accept_in``).
 
@@ -143,7 +143,7 @@ def accept_object(
     return Receipt(operation_id, found.lease_key, claim)
 
 
-def _read(connection: Connection, kind: Subject, request: Request) -> _Found | None:
+def _read(connection: Connection, kind: Kind, request: Request) -> _Found | None:
     wanted = {"this_id": request.subject_id, "this_action": request.action}
     row = connection.execute(_reading(kind.model), wanted).mappings().one_or_none()
     if row is None:
@@ -174,19 +174,19 @@ def _reading(model: type[Row]) -> Select[*tuple[object, ...]]:
     return with_ancestors(statement, model).where(table.c.id == bindparam("this_id"))
 
 
-def _check_possible(kind: Subject, request: Request) -> None:
+def _check_possible(kind: Kind, request: Request) -> None:
     """An operation that no worker could run would stand before all that its load balancer is asked for later."""
     if request.action == Action.FAILOVER and kind.name not in REPLACEABLE:
         raise InvalidInput("kind", f"must be {' or '.join(REPLACEABLE)}: a {kind.name} cannot be failed over")
 
 
-def _missing(kind: Subject, request: Request) -> PorticoError:
+def _missing(kind: Kind, request: Request) -> PorticoError:
     if request.action == Action.CREATE and kind.homeless is not None:
         return kind.homeless(f"{kind.missing.kind} {request.subject_id} not found: there is nothing to build it on")
     return kind.missing(request.subject_id)
 
 
-def _check_status(kind: Subject, request: Request, found: _Found) -> None:
+def _check_status(kind: Kind, request: Request, found: _Found) -> None:
     what = f"{kind.missing.kind} {request.subject_id}"
     if request.action == Action.DELETE:
         return
@@ -201,7 +201,7 @@ def _check_status(kind: Subject, request: Request, found: _Found) -> None:
         raise Conflict(f"{what} is being deleted")
 
 
-def _parse_changes(kind: Subject, request: Request, found: _Found, settings: ValidationSettings) -> _Wish | None:
+def _parse_changes(kind: Kind, request: Request, found: _Found, settings: ValidationSettings) -> _Wish | None:
     if request.action != Action.UPDATE:
         return None
     given = {} if request.anew else kind.check_changes(request.changes)
@@ -210,7 +210,7 @@ def _parse_changes(kind: Subject, request: Request, found: _Found, settings: Val
 
 
 def _add_create(
-    connection: Connection, kind: Subject, request: Request, found: _Found, operation: dict[str, object]
+    connection: Connection, kind: Kind, request: Request, found: _Found, operation: dict[str, object]
 ) -> None:
     values = {name: (_UNTRIED | operation).get(name) for name in _OF_CREATE}
     seen = {"this_id": request.subject_id, "seen_status": found.status}
@@ -235,7 +235,7 @@ def _adding_create(model: type[Row]) -> Insert:
     return adding.execution_options(preserve_rowcount=True)
 
 
-def _change(connection: Connection, kind: Subject, row: RowMapping, wish: _Wish) -> _Change:
+def _change(connection: Connection, kind: Kind, row: RowMapping, wish: _Wish) -> _Change:
     """Make way for an update of the row; what it changes."""
     changes: dict[str, object] = kind.columns(wish.fields)
     previous = {name: row[name] for name in changes}
@@ -250,9 +250,9 @@ def _change(connection: Connection, kind: Subject, row: RowMapping, wish: _Wish)
     return _Change(changes, previous)
 
 
-def _mark(connection: Connection, kind: Subject, request: Request, found: _Found, change: _Change | None) -> None:
+def _mark(connection: Connection, kind: Kind, request: Request, found: _Found, change: _Change | None) -> None:
     """Write what is wanted and mark the row."""
-    if kind.name == "pool" and request.action == Action.DELETE:
+    if kind is POOL and request.action == Action.DELETE:
         rules.check_pool_unused(connection, request.subject_id)
     seen = {"this_id": request.subject_id, "seen_at": found.row["updated_at"], "seen_status": found.status}
     written = {name: value for name, value in change.changes.items() if name != "tags"} if change else {}

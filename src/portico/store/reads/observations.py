@@ -34,6 +34,8 @@ from sqlalchemy.exc import IntegrityError
 
 from portico.errors import StoreUnavailable
 from portico.resources import Amphora, HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool
+from portico.resources.kinds import LISTENER, LOAD_BALANCER, MEMBER, POOL, kind_of
+from portico.resources.row import table_of
 from portico.status import AmphoraStatus
 from portico.store.claims.roles import Role, keep_role
 from portico.store.reads.counters import Counted, read_reported, write_counters
@@ -258,13 +260,12 @@ def _write_statuses(connection: Connection, changes: Sequence[StatusChange]) -> 
         connection.execute(_writing(kind), {"these_ids": sorted(ids), "before": before, "after": after})
 
 
-_MODELS: dict[str, Any] = {"listener": Listener, "pool": Pool, "member": Member, "load_balancer": LoadBalancer}
-_ORDER = list(_MODELS)
+_ORDER: Sequence[str] = [kind.name for kind in (LISTENER, POOL, MEMBER, LOAD_BALANCER)]
 
 
 @cache
 def _writing(kind: str) -> Update:
-    table = _MODELS[kind].__table__
+    table = table_of(kind_of(kind).model)
     ids: BindParameter[list[str]] = bindparam("these_ids", expanding=True)
     this = (table.c.id.in_(ids), table.c.operating_status == bindparam("before"))
     return update(table).where(*this).values(operating_status=bindparam("after"))

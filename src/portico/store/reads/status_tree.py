@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, String, bindparam, cast, func, literal, null, select, union_all
 
-from portico.resources import HealthMonitor, L7Policy, L7Rule, Lease, Listener, LoadBalancer, Member, Pool
+from portico.resources import HealthMonitor, L7Policy, L7Rule, Lease, Listener, LoadBalancer, Member
+from portico.resources.kinds import HEALTH_MONITOR, L7POLICY, L7RULE, LISTENER, LOAD_BALANCER, MEMBER, POOL, Kind
+from portico.resources.row import table_of
 from portico.status import shown_status
 
 
@@ -21,29 +23,29 @@ def read_status_tree(connection: Connection, load_balancer_id: str) -> dict[str,
     rows: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(_statement(), {"owner": load_balancer_id}):
         rows[row.kind].append(row)
-    if not rows["load_balancer"]:
+    if not rows[LOAD_BALANCER.name]:
         return None
-    [top] = rows["load_balancer"]
+    [top] = rows[LOAD_BALANCER.name]
     members = defaultdict(list)
-    for row in rows["member"]:
+    for row in rows[MEMBER.name]:
         members[row.parent].append({**_status(row), "address": row.detail, "protocol_port": row.number})
-    monitors = {row.parent: {**_status(row), "type": row.detail} for row in rows["health_monitor"]}
+    monitors = {row.parent: {**_status(row), "type": row.detail} for row in rows[HEALTH_MONITOR.name]}
     pools = {}
-    for row in rows["pool"]:
+    for row in rows[POOL.name]:
         pools[row.id] = {**_status(row), "members": members[row.id]}
         if row.id in monitors:
             pools[row.id] |= {"health_monitor": monitors[row.id], "healthmonitor": monitors[row.id]}
     rules = defaultdict(list)
-    for row in rows["l7rule"]:
+    for row in rows[L7RULE.name]:
         status = _status(row)
         del status["name"]
         rules[row.parent].append({**status, "type": row.detail})
     targets, policies = defaultdict(list), defaultdict(list)
-    for row in sorted(rows["l7policy"], key=lambda policy: policy.number):
+    for row in sorted(rows[L7POLICY.name], key=lambda policy: policy.number):
         targets[row.parent].append(row.target)
         policies[row.parent].append({**_status(row), "action": row.detail, "rules": rules[row.id]})
     listeners = []
-    for row in rows["listener"]:
+    for row in rows[LISTENER.name]:
         used = [pools[pool_id] for pool_id in dict.fromkeys([row.parent, *targets[row.id]]) if pool_id in pools]
         listeners.append({**_status(row), "pools": used, "l7policies": policies[row.id]})
     shown = {**_status(top), "provisioning_status": shown_status(top.provisioning_status, top.number or 0)}
@@ -64,29 +66,29 @@ def _statement() -> Any:
     owner: Any = bindparam("owner")
     no_text, no_number = cast(null(), String(255)), cast(null(), Integer)
     top = (
-        _branch("load_balancer", LoadBalancer, no_text, no_text, func.coalesce(Lease.pending, 0))
+        _branch(LOAD_BALANCER, no_text, no_text, func.coalesce(Lease.pending, 0))
         .outerjoin(Lease, Lease.key == LoadBalancer.id)
         .where(LoadBalancer.id == owner)
     )
     target = L7Policy.redirect_pool_id
-    policies = _branch("l7policy", L7Policy, L7Policy.listener_id, L7Policy.action, L7Policy.position, target=target)
-    parts = (
-        (Listener, _branch("listener", Listener, Listener.default_pool_id, no_text, no_number)),
-        (Pool, _branch("pool", Pool, no_text, no_text, no_number)),
-        (Member, _branch("member", Member, Member.pool_id, Member.address, Member.protocol_port)),
-        (HealthMonitor, _branch("health_monitor", HealthMonitor, HealthMonitor.pool_id, HealthMonitor.type, no_number)),
-        (L7Policy, policies),
-        (L7Rule, _branch("l7rule", L7Rule, L7Rule.l7policy_id, L7Rule.type, no_number)),
-    )
-    branches = [branch.where(model.load_balancer_id == owner) for model, branch in parts]
+    parts = {
+        LISTENER: _branch(LISTENER, Listener.default_pool_id, no_text, no_number),
+        POOL: _branch(POOL, no_text, no_text, no_number),
+        MEMBER: _branch(MEMBER, Member.pool_id, Member.address, Member.protocol_port),
+        HEALTH_MONITOR: _branch(HEALTH_MONITOR, HealthMonitor.pool_id, HealthMonitor.type, no_number),
+        L7POLICY: _branch(L7POLICY, L7Policy.listener_id, L7Policy.action, L7Policy.position, target=target),
+        L7RULE: _branch(L7RULE, L7Rule.l7policy_id, L7Rule.type, no_number),
+    }
+    branches = [branch.where(table_of(kind.model).c.load_balancer_id == owner) for kind, branch in parts.items()]
     everything = union_all(top, *branches).subquery()
     return select(everything).order_by(everything.c.created_at, everything.c.id)
 
 
-def _branch(kind: str, model: Any, parent: Any, detail: Any, number: Any, *, target: Any = None) -> Any:
+def _branch(kind: Kind, parent: Any, detail: Any, number: Any, *, target: Any = None) -> Any:
     """``parent``, ``detail``, ``number`` and ``target`` mean what the kind makes of them."""
+    model: Any = kind.model
     return select(
-        literal(kind).label("kind"),
+        literal(kind.name.value).label("kind"),
         model.id,
         model.name,
         model.provisioning_status,

@@ -31,9 +31,9 @@ from sqlalchemy import (
 
 from portico.errors import LeaseLost, PorticoError
 from portico.resources import Amphora, L7Policy, Lease, Listener, LoadBalancer, Operation, Pool, Tag
-from portico.resources.kinds import PARTS, SUBJECTS
+from portico.resources.kinds import MEMBER, PARTS, kind_of
 from portico.resources.operation import UNFINISHED, Action
-from portico.resources.row import utc_now
+from portico.resources.row import table_of, utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
 from portico.store.claims.leases import Claim, release
 from portico.store.runs.starting import untry
@@ -199,8 +199,9 @@ def _mark_applied(connection: Connection, kind: str, ids: list[str], failed_last
 
 
 @cache
-def _applying(kind: str) -> Update:
-    model: Any = SUBJECTS[kind].model
+def _applying(name: str) -> Update:
+    kind = kind_of(name)
+    model: Any = kind.model
     reached = and_(
         model.provisioning_status.in_(sources(ProvisioningStatus.ACTIVE)),
         model.id.not_in(bindparam("failed_ids", expanding=True)),
@@ -211,7 +212,7 @@ def _applying(kind: str) -> Update:
     }
     if kind in PARTS:
         values["applied"] = True
-    if kind != "member":
+    if kind is not MEMBER:
         values["operating_status"] = _operating(model)
     return update(model).where(model.id.in_(_THESE_IDS)).values(**values)
 
@@ -236,12 +237,12 @@ def _delete_rows(connection: Connection, kind: str, ids: list[str], below: list[
 
 @cache
 def _deleting(kind: str) -> Delete:
-    model: Any = SUBJECTS[kind].model
+    model: Any = kind_of(kind).model
     return delete(model).where(model.id.in_(_THESE_IDS))
 
 
 def _mark_failed(connection: Connection, operation: Operation, values: Mapping[str, Any], is_last: bool) -> None:
-    model: Any = SUBJECTS[operation.subject_type].model
+    model: Any = kind_of(operation.subject_type).model
     condition = and_(model.provisioning_status.in_(sources(ProvisioningStatus.ERROR)), ~_unfinished(model))
     # Where a later operation of the batch was about the same object, that one decides what it says.
     failed = condition if is_last else false()
@@ -267,7 +268,7 @@ def _mark_failed(connection: Connection, operation: Operation, values: Mapping[s
 def _mark_abandoned(connection: Connection, abandoned: Mapping[str, list[str]]) -> None:
     """No operation is left that would build them. What was asked about them meanwhile decides what those say."""
     for kind, ids in abandoned.items():
-        model: Any = SUBJECTS[kind].model
+        model: Any = kind_of(kind).model
         legal = model.provisioning_status.in_(sources(ProvisioningStatus.ERROR))
         values = {"provisioning_status": ProvisioningStatus.ERROR, "updated_at": utc_now()}
         connection.execute(update(model).where(model.id.in_(ids), legal, ~_unfinished(model)).values(**values))
@@ -331,12 +332,8 @@ def _record_gone(connection: Connection, claim: Claim, results: Results) -> None
         update(Operation).where(waiting).values(reason=reason, error=kind, finished_at=utc_now(), state=deletes)
     )
     connection.execute(delete(Amphora).where(or_(Amphora.load_balancer_id == claim.key, spare)))
-    tagged = [
-        select(SUBJECTS[kind].model.__table__.c.id).where(
-            SUBJECTS[kind].model.__table__.c.load_balancer_id == claim.key
-        )
-        for kind in PARTS
-    ]
+    parts = [table_of(kind.model) for kind in PARTS]
+    tagged = [select(part.c.id).where(part.c.load_balancer_id == claim.key) for part in parts]
     connection.execute(
         delete(Tag).where(or_(Tag.resource_id == claim.key, *(Tag.resource_id.in_(ids) for ids in tagged)))
     )

@@ -17,20 +17,8 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, DateTime, String, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from portico.resources import (
-    Amphora,
-    HealthMonitor,
-    L7Policy,
-    L7Rule,
-    Lease,
-    Listener,
-    LoadBalancer,
-    Member,
-    Operation,
-    Pool,
-    Row,
-    Vip,
-)
+from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Vip
+from portico.resources.kinds import PARTS
 from portico.resources.row import table_of
 from portico.resources.tree import Tree
 from portico.store.sql.database import Database
@@ -44,12 +32,7 @@ _BRANCHES: tuple[tuple[type[Row], str], ...] = (
     (Vip, _OF_LOAD_BALANCER),
     (Amphora, _OF_LOAD_BALANCER),
     (Amphora, "id = :key AND load_balancer_id IS NULL"),
-    (Listener, _OF_LOAD_BALANCER),
-    (Pool, _OF_LOAD_BALANCER),
-    (Member, _OF_LOAD_BALANCER),
-    (HealthMonitor, _OF_LOAD_BALANCER),
-    (L7Policy, _OF_LOAD_BALANCER),
-    (L7Rule, _OF_LOAD_BALANCER),
+    *((kind.model, _OF_LOAD_BALANCER) for kind in PARTS),
 )
 _LEFT_OUT = frozenset(
     {
@@ -101,17 +84,11 @@ def _assemble(found: dict[str, list[Any]]) -> Snapshot:
     if not found["load_balancer"]:
         snapshot.spare = next(iter(found["amphora"]), None)
         return snapshot
-    parts = {model.__tablename__: sorted(found[model.__tablename__], key=_age) for model, _ in _BRANCHES[4:]}
     snapshot.tree = Tree(
         load_balancer=found["load_balancer"][0],
         vips=sorted(found["vip"], key=lambda vip: vip.position),
-        amphorae=parts["amphora"],
-        listeners=parts["listener"],
-        pools=parts["pool"],
-        members=parts["member"],
-        health_monitors=parts["health_monitor"],
-        l7policies=parts["l7policy"],
-        l7rules=parts["l7rule"],
+        amphorae=sorted(found["amphora"], key=_age),
+        **{kind.plural: sorted(found[kind.model.__tablename__], key=_age) for kind in PARTS},
     )
     return snapshot
 
