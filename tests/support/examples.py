@@ -1,10 +1,23 @@
-"""A valid description of each kind, and what is good and bad about each of its fields."""
+"""A valid description of each kind, a change of it, what it says where it is missing, and what is good and bad about
+each of its fields: the one place where tests say what a new kind is like."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from portico.resources.kinds import kind_of
+from portico.errors import (
+    HMNotFound,
+    L7PolicyNotFound,
+    L7RuleNotFound,
+    LBNotFound,
+    ListenerNotFound,
+    MemberNotFound,
+    NoSuitableLB,
+    NoSuitablePool,
+    PoolNotFound,
+    PorticoError,
+)
+from portico.resources.kinds import DESCRIBED, Kind
 from portico.settings import ValidationSettings
 
 ID = "0a1b2c3d-0000-4000-8000-00000000000a"
@@ -25,8 +38,59 @@ VALID: dict[str, Values] = {
     "l7rule": {"type": "PATH", "compare_type": "STARTS_WITH", "value": "/admin"},
 }
 """The least that a kind needs."""
-KINDS = tuple(VALID)
-SPECS = {kind: kind_of(kind).spec for kind in KINDS}
+CHANGES: dict[str, Values] = {
+    "load_balancer": {"admin_state_up": False},
+    "listener": {"connection_limit": 77},
+    "pool": {"lb_algorithm": "LEAST_CONNECTIONS"},
+    "member": {"weight": 7},
+    "health_monitor": {"delay": 9},
+    "l7policy": {"redirect_url": "https://www.example.com/changed"},
+    "l7rule": {"value": "/changed"},
+}
+"""A change of each kind that changes its configuration."""
+MISSING: dict[str, type[PorticoError]] = {
+    "load_balancer": LBNotFound,
+    "listener": ListenerNotFound,
+    "pool": PoolNotFound,
+    "member": MemberNotFound,
+    "health_monitor": HMNotFound,
+    "l7policy": L7PolicyNotFound,
+    "l7rule": L7RuleNotFound,
+}
+"""What the worker's contract says of an id that names nothing."""
+HOMELESS: dict[str, type[PorticoError]] = {
+    "listener": NoSuitableLB,
+    "pool": NoSuitableLB,
+    "member": NoSuitablePool,
+    "health_monitor": NoSuitablePool,
+}
+"""What a create says where its object is nowhere to be found; the others say that they miss it."""
+KINDS = [kind.name.value for kind in DESCRIBED]
+SPECS = {kind.name.value: kind.spec for kind in DESCRIBED}
+
+
+def is_nested(kind: Kind) -> bool:
+    """Whether its objects are found below their parent in the API, which names the parent in the path."""
+    return (
+        kind.parent is not None
+        and kind.view.fields.get(kind.parent.id_field) is not None
+        and (kind.parent.id_field not in kind.view.shown)
+    )
+
+
+def path_of(kind: Kind, parent_id: str) -> str:
+    """Where the API has the objects of a kind. ``parent_id``: of one that is nested."""
+    if kind.parent is None or not is_nested(kind):
+        return f"/v2.0/lbaas/{kind.view.collection}"
+    return f"/v2.0/lbaas/{kind.parent.view.collection}/{parent_id}/{kind.view.collection}"
+
+
+def place_of(kind: Kind, parent_id: str) -> Values:
+    """What a POST's body says of the parent."""
+    if kind.parent is None or is_nested(kind):
+        return {}
+    return {f"{kind.parent.view.root}_id": parent_id}
+
 
 _PERSISTENCE = "session_persistence"
 _COOKIE = {"type": "APP_COOKIE", "cookie_name": "JSESSIONID"}
