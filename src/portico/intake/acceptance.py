@@ -28,7 +28,7 @@ from portico.intake.ancestors import ancestors, nothing_above_goes, with_ancesto
 from portico.intake.positions import make_room
 from portico.ports.notifier import Notice
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row
-from portico.resources.kinds import REPLACEABLE, Subject, subject_of
+from portico.resources.kinds import REPLACEABLE, Kind, kind_of
 from portico.resources.operation import UNFINISHED, Action
 from portico.resources.row import new_id, table_of, utc_now
 from portico.settings import ValidationSettings
@@ -135,7 +135,7 @@ def transact_unmoved(
 def accept_in(connection: Connection, request: Request, operation_id: str, settings: ValidationSettings) -> Receipt:
     """``accept`` in the caller's transaction (``transact_unmoved``). Raises the same, and Moved where a row was changed
     between reading and writing it: the transaction must then be rolled back and started again."""
-    subject = subject_of(request.kind)
+    subject = kind_of(request.kind)
     _check_possible(subject, request)
     subject.check_id(request.subject_id)
     row = _read_subject(connection, subject, request)
@@ -194,7 +194,7 @@ def _adding_create(model: type[Row]) -> Insert:
     return adding.execution_options(preserve_rowcount=True)
 
 
-def _read_subject(connection: Connection, subject: Subject, request: Request) -> dict[str, Any] | None:
+def _read_subject(connection: Connection, subject: Kind, request: Request) -> dict[str, Any] | None:
     """The row, its ancestors' and its load balancer's status, its lease's epoch, and an unfinished operation that
     already does the same."""
     wanted = {"this_id": request.subject_id, "this_action": request.action}
@@ -233,7 +233,7 @@ def _reading(model: type[Row]) -> Select[Any]:
     return statement.where(table.c.id == bindparam("this_id"))
 
 
-def _check_possible(subject: Subject, request: Request) -> None:
+def _check_possible(subject: Kind, request: Request) -> None:
     """An operation that no worker could run would stand before all that its load balancer is asked for later."""
     if request.action == Action.FAILOVER and subject.name not in REPLACEABLE:
         raise InvalidInput("kind", f"must be {' or '.join(REPLACEABLE)}: a {subject.name} cannot be failed over")
@@ -241,7 +241,7 @@ def _check_possible(subject: Subject, request: Request) -> None:
         raise InvalidInput("kind", "an amphora has nothing that could be changed")
 
 
-def _missing(subject: Subject, request: Request) -> PorticoError:
+def _missing(subject: Kind, request: Request) -> PorticoError:
     if request.action == Action.CREATE and subject.homeless is not None:
         return subject.homeless(
             f"{subject.missing.kind} {request.subject_id} not found: there is nothing to build it on"
@@ -249,7 +249,7 @@ def _missing(subject: Subject, request: Request) -> PorticoError:
     return subject.missing(request.subject_id)
 
 
-def _check_status(subject: Subject, request: Request, row: dict[str, Any]) -> None:
+def _check_status(subject: Kind, request: Request, row: dict[str, Any]) -> None:
     what = f"{subject.missing.kind} {request.subject_id}"
     if subject.model is Amphora:
         _check_amphora(request, row, what)
@@ -280,7 +280,7 @@ def _check_amphora(request: Request, row: dict[str, Any], what: str) -> None:
 
 
 def _check_changes(
-    subject: Subject, request: Request, row: dict[str, Any], settings: ValidationSettings
+    subject: Kind, request: Request, row: dict[str, Any], settings: ValidationSettings
 ) -> dict[str, Any] | None:
     if request.action != Action.UPDATE:
         return None
@@ -288,7 +288,7 @@ def _check_changes(
     return subject.spec.parse_changes(subject.writable(row), given, settings, also=request.also)
 
 
-def _priority(subject: Subject, request: Request, row: dict[str, Any]) -> int:
+def _priority(subject: Kind, request: Request, row: dict[str, Any]) -> int:
     if request.action == Action.FAILOVER:
         return Priority.FAILOVER
     if subject.model is Amphora and row["load_balancer_id"] is None:
@@ -308,7 +308,7 @@ def _take_lease(connection: Connection, request: Request, key: str, epoch: int, 
 
 
 def _write_subject(
-    connection: Connection, subject: Subject, request: Request, row: dict[str, Any], changes: dict[str, Any] | None
+    connection: Connection, subject: Kind, request: Request, row: dict[str, Any], changes: dict[str, Any] | None
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Write what is wanted and mark the row. Returns the changed columns (and ``tags``, which are in a table of their
     own) with their new and their previous values."""
@@ -365,7 +365,7 @@ def _next_status(action: Action, present: str) -> ProvisioningStatus:
 
 def _check_neighbours(
     connection: Connection,
-    subject: Subject,
+    subject: Kind,
     row: dict[str, Any],
     changes: dict[str, Any],
     settings: ValidationSettings,
