@@ -16,8 +16,10 @@ from portico_wire.configuration import LINES, SECTIONS, SERVER_OPTIONS, is_serve
 from tests.agent.bundles import Member, Recipe
 from tests.render.words import Unreadable, split_words
 
-GOLDENS = sorted((Path(__file__).parents[1] / "golden" / "cases").glob("*.cfg"))
-RENDERED = sorted({line for file in GOLDENS for line in file.read_text().split("\n") if line})
+GOLDENS = sorted((Path(__file__).parents[1] / "golden" / "cases").glob("*.golden"))
+_CONFIGURATIONS = [file.read_text().partition("\n=== haproxy.cfg\n")[2] for file in GOLDENS]
+RENDERED = sorted({line for text in _CONFIGURATIONS for line in text.split("\n") if line})
+assert RENDERED
 RECIPE = Recipe(8080, (Member("alpha", 9001),))
 FOREIGN = (
     *("global", "peers x", "program x", "userlist u", "ring r", "mailers m", "resolvers r", "cache c", "listen x"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,10 @@ from uuid import uuid4
 from fastapi.routing import _IncludedRouter
 from sqlalchemy import inspect, text
 
+from portico.resources.kinds import DESCRIBED, L7RULE, LISTENER, Kind
 from portico.store.sql.schema import upgrade
 from tests.api.service import SUBNET, Service
+from tests.support.examples import CHANGES, VALID, is_nested, path_of, place_of
 from tests.support.services import Services
 
 Address = tuple[str, str]
@@ -28,9 +30,7 @@ WITHOUT_RULE: frozenset[Address] = frozenset(
     )
 )
 """What needs a token, and any is good: the same answers for everybody."""
-LISTS = frozenset(
-    f"/v2.0/lbaas/{name}" for name in ("loadbalancers", "listeners", "pools", "healthmonitors", "l7policies", "quotas")
-)
+LISTS = frozenset([*(path_of(kind, "") for kind in DESCRIBED if not is_nested(kind)), "/v2.0/lbaas/quotas"])
 """Lists of what is of projects: each sees his own."""
 OFFERS: frozenset[Address] = frozenset(
     ("GET", f"/v2.0/lbaas/{rest}")
@@ -58,6 +58,15 @@ def routes_of(service: Service) -> list[Address]:
     return sorted(found)
 
 
+_BESIDE: Mapping[Kind, dict[str, Any]] = {LISTENER: {"protocol_port": 5}}
+"""What another object has to have other than the first."""
+
+
+def _parameter_of(kind: Kind) -> str:
+    """What the paths call the id of an object."""
+    return "rule_id" if kind is L7RULE else kind.id_field
+
+
 @dataclass(frozen=True)
 class World:
     """One of everything, in project p1. ``ids`` maps each parameter of a path to what is there."""
@@ -78,19 +87,10 @@ class World:
 
     def _bodies(self) -> dict[str, Any]:
         lbaas, ids = "/v2.0/lbaas", self.ids
-        pool = {"protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
-        rule = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}
-        monitor = {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2}
-        lb_id, listener_id, pool_id = ids["load_balancer_id"], ids["listener_id"], ids["pool_id"]
         named, profile = {"name": "other"}, {"name": "p2", "provider_name": "amphora"}
         return {
+            **self._bodies_of_kinds(),
             f"{lbaas}/loadbalancers": {"loadbalancer": {"vip_subnet_id": SUBNET, "project_id": "p1"}},
-            f"{lbaas}/listeners": {"listener": {"loadbalancer_id": lb_id, "protocol": "TCP", "protocol_port": 5}},
-            f"{lbaas}/pools": {"pool": {"loadbalancer_id": lb_id, **pool}},
-            f"{lbaas}/pools/{{pool_id}}/members": {"member": {"address": "192.0.2.5", "protocol_port": 5}},
-            f"{lbaas}/healthmonitors": {"healthmonitor": {"pool_id": pool_id, **monitor}},
-            f"{lbaas}/l7policies": {"l7policy": {"listener_id": listener_id, "action": "REJECT"}},
-            f"{lbaas}/l7policies/{{l7policy_id}}/rules": {"rule": rule},
             f"{lbaas}/flavors": {"flavor": {"name": "f2", "flavor_profile_id": ids["flavor_profile_id"]}},
             f"{lbaas}/flavorprofiles": {
                 "flavorprofile": {"name": "p", "provider_name": "amphora", "flavor_data": "{}"}
@@ -101,20 +101,24 @@ class World:
             f"{lbaas}/availabilityzoneprofiles": {
                 "availability_zone_profile": {**profile, "availability_zone_data": "{}"}
             },
-            f"PUT {lbaas}/loadbalancers/{{load_balancer_id}}": {"loadbalancer": named},
-            f"PUT {lbaas}/listeners/{{listener_id}}": {"listener": named},
-            f"PUT {lbaas}/pools/{{pool_id}}": {"pool": named},
             f"PUT {lbaas}/pools/{{pool_id}}/members": {"members": []},
-            f"PUT {lbaas}/pools/{{pool_id}}/members/{{member_id}}": {"member": named},
-            f"PUT {lbaas}/healthmonitors/{{health_monitor_id}}": {"healthmonitor": named},
-            f"PUT {lbaas}/l7policies/{{l7policy_id}}": {"l7policy": named},
-            f"PUT {lbaas}/l7policies/{{l7policy_id}}/rules/{{rule_id}}": {"rule": {"value": "/other"}},
             f"PUT {lbaas}/quotas/{{project_id}}": {"quota": {"pool": 9}},
             f"PUT {lbaas}/flavors/{{flavor_id}}": {"flavor": named},
             f"PUT {lbaas}/flavorprofiles/{{flavor_profile_id}}": {"flavorprofile": named},
             f"PUT {lbaas}/availabilityzones/{{name}}": {"availability_zone": {"description": "other"}},
             f"PUT {lbaas}/availabilityzoneprofiles/{{profile_id}}": {"availability_zone_profile": named},
         }
+
+    def _bodies_of_kinds(self) -> dict[str, Any]:
+        """Another of each kind beside what is there, and a change of that."""
+        found: dict[str, Any] = {}
+        for kind in DESCRIBED:
+            root, parent = kind.view.root, kind.parent
+            parent_id = self.ids[parent.id_field] if parent is not None else ""
+            path = path_of(kind, f"{{{parent.id_field}}}" if parent is not None else "")
+            found[path] = {root: {**place_of(kind, parent_id), **VALID[kind.name], **_BESIDE.get(kind, {})}}
+            found[f"PUT {path}/{{{_parameter_of(kind)}}}"] = {root: CHANGES[kind.name]}
+        return found
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """All that the database holds, by table; but for the slots that a worker's keeper gives back when it likes."""
@@ -160,13 +164,7 @@ def make_world(service: Service) -> World:
         availability_zone_profile_id=zone_profile["id"],
     )
     ids = {
-        "load_balancer_id": made["loadbalancer"]["id"],
-        "listener_id": made["listener"]["id"],
-        "pool_id": made["pool"]["id"],
-        "member_id": made["member"]["id"],
-        "health_monitor_id": made["healthmonitor"]["id"],
-        "l7policy_id": made["l7policy"]["id"],
-        "rule_id": made["rule"]["id"],
+        **{_parameter_of(kind): made[kind.view.root]["id"] for kind in DESCRIBED},
         "amphora_id": amphora["id"],
         "flavor_id": flavor["id"],
         "flavor_profile_id": profile["id"],

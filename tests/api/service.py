@@ -19,6 +19,7 @@ from portico.drivers.network_noop import NoopNetwork
 from portico.errors import Unauthenticated
 from portico.intake.requests import Requests
 from portico.ports.network import Network
+from portico.resources.kinds import DESCRIBED, PARTS
 from portico.settings import (
     AmphoraSettings,
     ComputeSettings,
@@ -30,15 +31,11 @@ from portico.settings import (
 )
 from portico.store.sql.database import Database
 from portico.worker import ControllerWorker
+from tests.support.examples import VALID, is_nested, path_of, place_of
 
 SUBNET = "6e0e1b8c-3f2a-4d6e-9a55-1c1a6f0d2b11"
-COLLECTION = {
-    "loadbalancer": "/v2.0/lbaas/loadbalancers",
-    "listener": "/v2.0/lbaas/listeners",
-    "pool": "/v2.0/lbaas/pools",
-    "healthmonitor": "/v2.0/lbaas/healthmonitors",
-    "l7policy": "/v2.0/lbaas/l7policies",
-}
+COLLECTION = {kind.view.root: path_of(kind, "") for kind in DESCRIBED if not is_nested(kind)}
+"""Root key to where the API has the objects."""
 
 
 class ByHeader:
@@ -182,16 +179,19 @@ class Service:
             compare_type="STARTS_WITH",
             value="/admin",
         )
+        for kind in PARTS:
+            if kind.view.root not in made and kind.parent is not None:
+                parent_id = made[kind.parent.view.root]["id"]
+                values = {**place_of(kind, parent_id), **VALID[kind.name]}
+                made[kind.view.root] = self.create(kind.view.root, path_of(kind, parent_id), **values)
         return made
 
 
 def address_of(root: str, made: dict[str, Any]) -> str:
     """Where one of ``one_of_each`` is."""
-    if root == "member":
-        return f"/v2.0/lbaas/pools/{made['pool']['id']}/members/{made['member']['id']}"
-    if root == "rule":
-        return f"/v2.0/lbaas/l7policies/{made['l7policy']['id']}/rules/{made['rule']['id']}"
-    return f"{COLLECTION[root]}/{made[root]['id']}"
+    [kind] = [one for one in DESCRIBED if one.view.root == root]
+    parent_id = made[kind.parent.view.root]["id"] if kind.parent is not None and is_nested(kind) else ""
+    return f"{path_of(kind, parent_id)}/{made[root]['id']}"
 
 
 def any_id() -> str:

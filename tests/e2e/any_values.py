@@ -161,7 +161,7 @@ def _optional(kind: Kind) -> Values:
     return {**_OPTIONAL[kind.name], **{name: st.sampled_from(some) for name, some in rest_of(kind, named).items()}}
 
 
-OPTIONAL: Mapping[str, Values] = {kind.name: _optional(kind) for kind in DESCRIBED}
+OPTIONAL: Mapping[str, Values] = {kind.name: _optional(kind) for kind in DESCRIBED if kind.name in REQUIRED}
 """By kind: what a request may have besides."""
 
 OFTEN: Mapping[str, list[str]] = {"pool": ["session_persistence"], "health_monitor": ["expected_codes"]}

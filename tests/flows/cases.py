@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from portico.flows.dispatch import FLOWS
 from portico.resources.operation import Action
-from tests.worker.world import CHANGES, PARTS, World
+from tests.support.examples import CHANGES
+from tests.worker.world import PARTS, World
 
 
 @dataclass(frozen=True)

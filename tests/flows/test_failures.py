@@ -24,7 +24,8 @@ from portico.errors import (
 from portico.ports.network import VipAllocation, VipRequest
 from portico.resources import Amphora, Lease, Operation, Vip
 from tests.flows.cases import CASES, Asked, Case, run
-from tests.worker.world import CHANGES, World
+from tests.support.examples import CHANGES
+from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from taskflow import engines
 
-from portico.flows.dispatch import FLOWS, build_flow, flow_of
+from portico.flows.dispatch import FLOWS, ChangeTogether, build_flow, flow_of
 from portico.intake.acceptance import accept_spare
 from portico.store.claims.leases import Claim
 from portico.store.runs.snapshot import read_snapshot
 from portico.tasks.work import Work
 from tests.flows.cases import CASES, Asked, Case
-from tests.worker.world import CHANGES, World
+from tests.support.examples import CHANGES
+from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 _OUTLINES = Path(__file__).parent / "outlines"
+_MODULES = {flow.__name__: flow.__module__.rpartition(".")[2] for flow in (*FLOWS.values(), ChangeTogether)}
+"""Flow to the module that it is in."""
 
 
 def outline(world: World, claim: Claim) -> str:
@@ -40,11 +44,22 @@ def take_asked(world: World, asked: Asked) -> Claim:
 
 
 def compare(name: str, text: str, *, regenerate: bool) -> None:
-    """Hold an outline against its file, or write the file."""
-    file = _OUTLINES / f"{name.replace(' ', '-')}.txt"
+    """Hold an outline against what its file has under its name, or write it there. A file has the outlines of one
+    module of flows."""
+    module = _MODULES[name.split(maxsplit=1)[0]]
+    file = _OUTLINES / f"{module}.txt"
+    known = read_outlines(file)
     if regenerate:
-        file.write_text(text)
-    assert text == file.read_text()
+        known[name] = text
+        file.write_text("\n".join(f"{each}\n\n{known[each]}" for each in sorted(known)))
+    assert text == known.get(name)
+
+
+def read_outlines(file: Path) -> dict[str, str]:
+    """The outlines in a file: each is preceded by a line with the name of its case."""
+    text = file.read_text() if file.exists() else ""
+    parts = re.split(r"^(\w[^\n]*)\n\n", text, flags=re.MULTILINE)[1:]
+    return {name: f"{outline.rstrip()}\n" for name, outline in zip(parts[::2], parts[1::2], strict=True)}
 
 
 @pytest.fixture
@@ -90,7 +105,9 @@ def test_every_flow_has_its_case() -> None:
 def test_every_outline_has_its_case() -> None:
     """No outline is left over from a flow that is gone."""
     wanted = {case.name for case in CASES} | {"ChangeTogether", "FailoverLoadBalancer without amphorae"}
-    assert {file.stem for file in _OUTLINES.glob("*.txt")} == {name.replace(" ", "-") for name in wanted}
+    files = list(_OUTLINES.glob("*.txt"))
+    assert {file.stem for file in files} == set(_MODULES.values())
+    assert sorted(name for file in files for name in read_outlines(file)) == sorted(wanted)
 
 
 def test_an_operation_finds_its_flow(world: World) -> None:

@@ -15,16 +15,8 @@ from portico.errors import (
     AmphoraNotFound,
     Conflict,
     Duplicate,
-    HMNotFound,
     IllegalTransition,
     InvalidInput,
-    L7PolicyNotFound,
-    L7RuleNotFound,
-    LBNotFound,
-    ListenerNotFound,
-    MemberNotFound,
-    NoSuitableLB,
-    NoSuitablePool,
     NotFound,
     PoolNotFound,
     PorticoError,
@@ -40,16 +32,11 @@ from portico.settings import ValidationSettings
 from portico.store.reads.outcome import read_outcome
 from portico.store.sql.database import Database
 from tests.store.rows import at_once, counted, dump, rows, write
+from tests.support.examples import HOMELESS, MISSING
 
 RULES = ValidationSettings()
-MISSING: dict[str, tuple[type[PorticoError], type[PorticoError]]] = {
-    "load_balancer": (LBNotFound, LBNotFound),
-    "listener": (ListenerNotFound, NoSuitableLB),
-    "pool": (PoolNotFound, NoSuitableLB),
-    "member": (MemberNotFound, NoSuitablePool),
-    "health_monitor": (HMNotFound, NoSuitablePool),
-    "l7policy": (L7PolicyNotFound, L7PolicyNotFound),
-    "l7rule": (L7RuleNotFound, L7RuleNotFound),
+WHERE_MISSING = {
+    **{kind: (missing, HOMELESS.get(kind, missing)) for kind, missing in MISSING.items()},
     "amphora": (AmphoraNotFound, AmphoraNotFound),
 }
 """What a kind says where it is missing, and what where it should be created."""
@@ -97,7 +84,7 @@ def activate(database: Database, *models: type[Any]) -> None:
 
 def test_a_missing_object_is_told_in_the_contracts_words(refused: Callable[..., PorticoError]) -> None:
     """Each kind and action has its exception."""
-    for kind, (missing, homeless) in MISSING.items():
+    for kind, (missing, homeless) in WHERE_MISSING.items():
         unknown = str(uuid4())
         for action in ("update", "delete") if kind != "amphora" else ("delete", "failover"):
             error = refused(missing, action, kind, unknown, {"name": "x"} if action == "update" else None)

@@ -9,7 +9,7 @@ import pytest
 from portico.errors import InvalidInput
 from portico.resources import L7RuleSpec
 from portico.resources.regular_expression_cost import engine_spelling
-from tests.unit.spec_cases import RULES
+from tests.support.examples import RULES
 
 _RULE: dict[str, Any] = {"type": "PATH", "compare_type": "REGEX"}
 

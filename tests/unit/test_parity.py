@@ -11,7 +11,7 @@ from portico.resources import Spec, Tag, Vip
 from portico.resources.kinds import kind_of
 from portico.resources.pool import Pool, SessionPersistenceSpec, persistence_columns
 from portico.resources.row import table_of
-from tests.unit.spec_cases import KINDS, SPECS
+from tests.support.examples import KINDS, SPECS
 
 ELSEWHERE: dict[str, dict[str, str]] = {
     "load_balancer": {

@@ -15,7 +15,7 @@ from portico.resources import Spec
 from portico.resources.address import canonical_address
 from portico.resources.pool import SessionPersistenceSpec
 from portico.settings import ValidationSettings
-from tests.unit.spec_cases import (
+from tests.support.examples import (
     BAD,
     EVERYWHERE,
     GOOD,

@@ -11,7 +11,8 @@ import structlog
 from portico.errors import ConfigurationRefused, Conflict, DriverError, DriverUnavailable, Duplicate
 from portico.resources import L7Policy, Listener, Member, Pool, Tag
 from portico_wire import Bundle
-from tests.worker.world import CHANGES, World, same_but_version
+from tests.support.examples import CHANGES
+from tests.worker.world import World, same_but_version
 
 pytestmark = pytest.mark.database("sqlite")
 

@@ -16,22 +16,14 @@ from portico.errors import (
     AmphoraInUse,
     AmphoraNotFound,
     Conflict,
-    HMNotFound,
     IllegalTransition,
     InvalidInput,
-    L7PolicyNotFound,
-    L7RuleNotFound,
-    LBNotFound,
-    ListenerNotFound,
-    MemberNotFound,
     NoSuitableAmphora,
-    NoSuitableLB,
-    NoSuitablePool,
-    PoolNotFound,
 )
 from portico.resources import Amphora
 from portico.resources.kinds import Described
-from tests.worker.world import CHANGES, PARTS, World
+from tests.support.examples import CHANGES, HOMELESS, KINDS, MISSING
+from tests.worker.world import PARTS, World
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -39,51 +31,16 @@ CONTRACT: dict[str, tuple[str, ...]] = {
     "create_amphora": (),
     "delete_amphora": ("amphora_id",),
     "failover_amphora": ("amphora_id",),
-    "create_load_balancer": ("load_balancer_id",),
-    "update_load_balancer": ("load_balancer_id", "load_balancer_updates"),
-    "delete_load_balancer": ("load_balancer_id",),
-    "create_listener": ("listener_id",),
-    "update_listener": ("listener_id", "listener_updates"),
-    "delete_listener": ("listener_id",),
-    "create_pool": ("pool_id",),
-    "update_pool": ("pool_id", "pool_updates"),
-    "delete_pool": ("pool_id",),
-    "create_health_monitor": ("health_monitor_id",),
-    "update_health_monitor": ("health_monitor_id", "health_monitor_updates"),
-    "delete_health_monitor": ("health_monitor_id",),
-    "create_member": ("member_id",),
-    "update_member": ("member_id", "member_updates"),
-    "delete_member": ("member_id",),
-    # Beyond the first six kinds: the same for L7, and the whole load balancer at once.
-    "create_l7policy": ("l7policy_id",),
-    "update_l7policy": ("l7policy_id", "l7policy_updates"),
-    "delete_l7policy": ("l7policy_id",),
-    "create_l7rule": ("l7rule_id",),
-    "update_l7rule": ("l7rule_id", "l7rule_updates"),
-    "delete_l7rule": ("l7rule_id",),
+    **{
+        f"{action}_{name}": (f"{name}_id", f"{name}_updates") if action == "update" else (f"{name}_id",)
+        for name in KINDS
+        for action in ("create", "update", "delete")
+    },
     "failover_load_balancer": ("load_balancer_id",),
 }
-"""The table of the design, written out."""
+"""The table of the design: each kind that users describe can be created, updated and deleted."""
 OTHERS = {"run_pending", "claim_pending", "run_claimed", "hand_over", "close", "run_flow"}
 """Public methods that are not about objects: running what is queued, stopping, and the base class's engine."""
-KINDS = ("load_balancer", *PARTS)
-MISSING: dict[str, type[Exception]] = {
-    "load_balancer": LBNotFound,
-    "listener": ListenerNotFound,
-    "pool": PoolNotFound,
-    "member": MemberNotFound,
-    "health_monitor": HMNotFound,
-    "l7policy": L7PolicyNotFound,
-    "l7rule": L7RuleNotFound,
-    "amphora": AmphoraNotFound,
-}
-HOMELESS: dict[str, type[Exception]] = {
-    "listener": NoSuitableLB,
-    "pool": NoSuitableLB,
-    "member": NoSuitablePool,
-    "health_monitor": NoSuitablePool,
-}
-"""What a create says where its object is nowhere to be found; the others say that they miss it."""
 
 
 def arguments_of(method: str, subject_id: Any) -> tuple[Any, ...]:
@@ -124,7 +81,8 @@ def test_the_worker_is_where_the_contract_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({error.__name__ for error in (*MISSING.values(), *HOMELESS.values(), NoSuitableAmphora)})
+    "name",
+    sorted({error.__name__ for error in (*MISSING.values(), *HOMELESS.values(), AmphoraNotFound, NoSuitableAmphora)}),
 )
 def test_the_contracts_errors_are_portico_errors(name: str) -> None:
     """Whoever catches PorticoError catches all that the contract names."""
@@ -135,7 +93,8 @@ def test_the_contracts_errors_are_portico_errors(name: str) -> None:
 def test_an_unknown_id_is_the_contracts_exception(method: str, world: World) -> None:
     """Each method says of an id that names nothing what the contract says it does."""
     action, kind = method.split("_", 1)
-    expected = HOMELESS.get(kind, MISSING[kind]) if action == "create" else MISSING[kind]
+    missing = MISSING.get(kind, AmphoraNotFound)
+    expected = HOMELESS.get(kind, missing) if action == "create" else missing
 
     for unknown in (str(uuid4()), "no-such-thing", "x' OR '1'='1"):
         error = refused(world, expected, getattr(world.worker, method), *arguments_of(method, unknown))

@@ -9,6 +9,7 @@ from portico.ports.notifier import Notice
 from portico.resources.kinds import DESCRIBED
 from portico.resources.operation import Action
 from portico.worker import ControllerWorker
+from portico.worker.queue_consumer import ASKED as ASKED_BY_NAME
 from portico.worker.queue_consumer import QueueConsumer
 
 ASKED = [
@@ -58,7 +59,12 @@ def test_a_busy_worker_lets_the_others_look() -> None:
 def test_messages_can_call_nothing_else() -> None:
     """A message may call any public method: there is none but these, and each is one of the controller worker's, the
     batch and ``look`` excepted."""
-    public = {name for name, _ in inspect.getmembers(QueueConsumer, inspect.isfunction) if not name.startswith("_")}
+    consumer, _ = build(free=True)
+    written = {name for name, _ in inspect.getmembers(QueueConsumer, inspect.isfunction) if not name.startswith("_")}
+    wanted = {notice.method for notice in NOTICES}
 
-    assert public == {notice.method for notice in NOTICES} | {"look"}
-    assert all(hasattr(ControllerWorker, name) for name in public - {"look", "batch_update_members"})
+    assert written == {"look"}
+    assert wanted == ASKED_BY_NAME
+    assert all(hasattr(ControllerWorker, name) for name in wanted - {"batch_update_members"})
+    others = {name for name in (*dir(ControllerWorker), "wake", "pass_on", "target") if name[0] != "_"} - wanted
+    assert not {name for name in others if hasattr(consumer, name)}

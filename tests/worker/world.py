@@ -35,18 +35,9 @@ from portico.store.reads.outcome import show_operation
 from portico.store.runs.snapshot import read_snapshot
 from portico.store.sql.database import Database
 from portico_wire import Bundle
+from tests.support.examples import VALID
 
 PARTS = [kind.name for kind in kinds.PARTS]
-CHANGES: dict[str, dict[str, Any]] = {
-    "load_balancer": {"admin_state_up": False},
-    "listener": {"connection_limit": 77},
-    "pool": {"lb_algorithm": "LEAST_CONNECTIONS"},
-    "member": {"weight": 7},
-    "health_monitor": {"delay": 9},
-    "l7policy": {"redirect_url": "https://www.example.com/changed"},
-    "l7rule": {"value": "/changed"},
-}
-"""A change of each kind that changes its configuration."""
 QUICK = WorkerSettings(
     executor_threads=8, poll_seconds=0.05, retry_seconds=0.001, batch_seconds=0.0, wait_seconds=60.0, stop_seconds=10.0
 )
@@ -148,7 +139,15 @@ class World:
             ids["listener"], action="REDIRECT_TO_URL", redirect_url="https://www.example.com/"
         )
         ids["l7rule"] = add.add_l7rule(ids["l7policy"], type="PATH", compare_type="STARTS_WITH", value="/old")
+        for kind in kinds.PARTS:
+            if kind.name not in ids:
+                ids[kind.name] = self._add_valid(kind, ids)
         return ids
+
+    def _add_valid(self, kind: kinds.Kind, ids: dict[str, str]) -> str:
+        assert kind.parent is not None
+        add: Callable[..., str] = getattr(self.catalog, f"add_{kind}")
+        return add(ids[kind.parent.name], **VALID[kind.name])
 
     def build(self, **load_balancer: Any) -> dict[str, str]:
         """Describe a load balancer with one part of each kind, and build it. Returns kind to id."""
@@ -171,7 +170,9 @@ class World:
             return add.add_health_monitor(pool_id, type="TCP", delay=5, timeout=3, max_retries=2)
         if kind == "l7policy":
             return add.add_l7policy(ids["listener"], action="REJECT")
-        return add.add_l7rule(ids["l7policy"], type="PATH", compare_type="ENDS_WITH", value=f"/{last}")
+        if kind == "l7rule":
+            return add.add_l7rule(ids["l7policy"], type="PATH", compare_type="ENDS_WITH", value=f"/{last}")
+        return self._add_valid(kinds.kind_of(kind), ids)
 
     def ask(self, action: str, kind: str, subject_id: str, changes: dict[str, Any] | None = None) -> Receipt:
         """Queue an operation, without running it."""

@@ -23,7 +23,7 @@ from portico.intake.vips import NewVips, check_features
 from portico.ports.network import Network
 from portico.ports.notifier import Notice, Notifier
 from portico.resources import Operation
-from portico.resources.kinds import PARTS, AnyKind, Described, Replaceable, check_id, subject_of
+from portico.resources.kinds import PARTS, AnyKind, Described, Replaceable, check_id, kind_of
 from portico.resources.operation import Action
 from portico.resources.row import new_id
 from portico.settings import QuotaSettings, ValidationSettings
@@ -132,7 +132,7 @@ class Requests:
     ) -> Accepted:
         """Have attributes changed: those of ``<Kind>Updates`` in ``portico.resources``. None resets one to its
         default."""
-        wanted = subject_of(kind).check_changes(changes)
+        wanted = kind_of(kind).check_changes(changes)
         if kind == "load_balancer":
             check_features(self._network, wanted)
         return self._accept(Request(Action.UPDATE, kind, object_id, wanted, request_id))
@@ -204,7 +204,7 @@ class Requests:
         operation_id = new_id()
 
         def accepted(connection: Connection, found: str) -> Accepted:
-            shown = show_object(connection, subject_of(request.kind).view, request.subject_id) or {}
+            shown = show_object(connection, kind_of(request.kind).view, request.subject_id) or {}
             return finish(connection, Accepted(request.subject_id, found, shown))
 
         def work(connection: Connection) -> Accepted:

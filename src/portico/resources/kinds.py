@@ -268,7 +268,3 @@ def kind_of(name: object) -> Kind:
 def kind_of_model(model: type[Row]) -> Kind:
     """The kind whose rows these are. Raises KeyError where they are none's."""
     return _OF_MODEL[model]
-
-
-Subject = Kind
-subject_of = kind_of

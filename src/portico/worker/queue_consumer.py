@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from portico.flows.dispatch import FLOWS
+
 Context = dict[str, Any]
+
+_UNASKED = {"create_amphora"}
+"""What has a flow and is not asked for by message: whoever wants a spare builds it himself."""
+ASKED = frozenset({f"{action}_{kind}" for kind, action in FLOWS} - _UNASKED | {"batch_update_members"})
+"""What a message may say: all that the API may have accepted, named as the controller worker's methods."""
 
 
 class QueueConsumer:
-    """Has a method for each thing that the API may have accepted, named as the controller worker's.
+    """Has a method for each thing that the API may have accepted (``ASKED``).
 
     A message says which operation to look at. What is to be done is read from the database by whoever takes the lease,
     so every method does the same, whatever its arguments say: it lets this worker look. A message that comes late,
@@ -27,126 +34,17 @@ class QueueConsumer:
         self._wake = wake
         self._pass_on = pass_on
 
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        """The method of this name: they are one and the same."""
+        if name not in ASKED:
+            raise AttributeError(name)
+        return self._see
+
     def look(self, context: Context) -> None:  # noqa: ARG002 - the form of every method
         """Another worker was told of something and is busy, or messages may have been lost."""
         self._wake()
 
-    # Load balancers
-
-    def create_load_balancer(self, context: Context, load_balancer_id: str, operation_id: str | None = None) -> None:
-        """A load balancer is to be built."""
-        self._see(context, load_balancer_id, operation_id)
-
-    def update_load_balancer(self, context: Context, load_balancer_id: str, operation_id: str | None = None) -> None:
-        """A load balancer is to be changed."""
-        self._see(context, load_balancer_id, operation_id)
-
-    def delete_load_balancer(self, context: Context, load_balancer_id: str, operation_id: str | None = None) -> None:
-        """A load balancer is to be deleted."""
-        self._see(context, load_balancer_id, operation_id)
-
-    def failover_load_balancer(self, context: Context, load_balancer_id: str, operation_id: str | None = None) -> None:
-        """The amphorae of a load balancer are to be replaced."""
-        self._see(context, load_balancer_id, operation_id)
-
-    # Listeners
-
-    def create_listener(self, context: Context, listener_id: str, operation_id: str | None = None) -> None:
-        """A listener is to be built."""
-        self._see(context, listener_id, operation_id)
-
-    def update_listener(self, context: Context, listener_id: str, operation_id: str | None = None) -> None:
-        """A listener is to be changed."""
-        self._see(context, listener_id, operation_id)
-
-    def delete_listener(self, context: Context, listener_id: str, operation_id: str | None = None) -> None:
-        """A listener is to be deleted."""
-        self._see(context, listener_id, operation_id)
-
-    # Pools
-
-    def create_pool(self, context: Context, pool_id: str, operation_id: str | None = None) -> None:
-        """A pool is to be built."""
-        self._see(context, pool_id, operation_id)
-
-    def update_pool(self, context: Context, pool_id: str, operation_id: str | None = None) -> None:
-        """A pool is to be changed."""
-        self._see(context, pool_id, operation_id)
-
-    def delete_pool(self, context: Context, pool_id: str, operation_id: str | None = None) -> None:
-        """A pool is to be deleted."""
-        self._see(context, pool_id, operation_id)
-
-    # Members
-
-    def create_member(self, context: Context, member_id: str, operation_id: str | None = None) -> None:
-        """A member is to be built."""
-        self._see(context, member_id, operation_id)
-
-    def update_member(self, context: Context, member_id: str, operation_id: str | None = None) -> None:
-        """A member is to be changed."""
-        self._see(context, member_id, operation_id)
-
-    def delete_member(self, context: Context, member_id: str, operation_id: str | None = None) -> None:
-        """A member is to be deleted."""
-        self._see(context, member_id, operation_id)
-
-    def batch_update_members(self, context: Context, pool_id: str, operation_id: str | None = None) -> None:
-        """The members of a pool are to be replaced: any number of operations."""
-        self._see(context, pool_id, operation_id)
-
-    # Health monitors
-
-    def create_health_monitor(self, context: Context, health_monitor_id: str, operation_id: str | None = None) -> None:
-        """A health monitor is to be built."""
-        self._see(context, health_monitor_id, operation_id)
-
-    def update_health_monitor(self, context: Context, health_monitor_id: str, operation_id: str | None = None) -> None:
-        """A health monitor is to be changed."""
-        self._see(context, health_monitor_id, operation_id)
-
-    def delete_health_monitor(self, context: Context, health_monitor_id: str, operation_id: str | None = None) -> None:
-        """A health monitor is to be deleted."""
-        self._see(context, health_monitor_id, operation_id)
-
-    # L7 policies
-
-    def create_l7policy(self, context: Context, l7policy_id: str, operation_id: str | None = None) -> None:
-        """An L7 policy is to be built."""
-        self._see(context, l7policy_id, operation_id)
-
-    def update_l7policy(self, context: Context, l7policy_id: str, operation_id: str | None = None) -> None:
-        """An L7 policy is to be changed."""
-        self._see(context, l7policy_id, operation_id)
-
-    def delete_l7policy(self, context: Context, l7policy_id: str, operation_id: str | None = None) -> None:
-        """An L7 policy is to be deleted."""
-        self._see(context, l7policy_id, operation_id)
-
-    # L7 rules
-
-    def create_l7rule(self, context: Context, l7rule_id: str, operation_id: str | None = None) -> None:
-        """An L7 rule is to be built."""
-        self._see(context, l7rule_id, operation_id)
-
-    def update_l7rule(self, context: Context, l7rule_id: str, operation_id: str | None = None) -> None:
-        """An L7 rule is to be changed."""
-        self._see(context, l7rule_id, operation_id)
-
-    def delete_l7rule(self, context: Context, l7rule_id: str, operation_id: str | None = None) -> None:
-        """An L7 rule is to be deleted."""
-        self._see(context, l7rule_id, operation_id)
-
-    # Amphorae
-
-    def delete_amphora(self, context: Context, amphora_id: str, operation_id: str | None = None) -> None:
-        """An amphora is to be deleted."""
-        self._see(context, amphora_id, operation_id)
-
-    def failover_amphora(self, context: Context, amphora_id: str, operation_id: str | None = None) -> None:
-        """An amphora is to be replaced."""
-        self._see(context, amphora_id, operation_id)
-
-    def _see(self, _context: Context, _subject_id: str, _operation_id: str | None) -> None:
+    def _see(self, _context: Context, *, operation_id: str | None = None, **_object_id: str) -> None:
+        del operation_id
         if not self._wake():
             self._pass_on()
