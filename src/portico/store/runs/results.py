@@ -29,13 +29,13 @@ from sqlalchemy import (
     update,
 )
 
-from portico.errors import LeaseLost, PorticoError
-from portico.resources import Amphora, L7Policy, Lease, Listener, LoadBalancer, Operation, Pool, Tag
+from portico.errors import PorticoError
+from portico.resources import Amphora, L7Policy, Listener, LoadBalancer, Operation, Pool, Tag
 from portico.resources.kinds import PARTS, SUBJECTS
 from portico.resources.operation import UNFINISHED, Action
 from portico.resources.row import utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
-from portico.store.claims.leases import Claim, release
+from portico.store.claims.leases import Claim, release, remove
 from portico.store.runs.starting import untry
 from portico.store.sql.database import Database
 from portico.store.sql.tags import replace_tags
@@ -312,9 +312,7 @@ def _find_restorations(connection: Connection, results: Results) -> dict[str, di
 
 
 def _record_gone(connection: Connection, claim: Claim, results: Results) -> None:
-    mine = and_(Lease.key == claim.key, Lease.owner == claim.owner, Lease.epoch == claim.epoch)
-    if connection.execute(delete(Lease).where(mine)).rowcount != 1:
-        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
+    remove(connection, claim)
     _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
     for operation, error in results.failed:
         _finish(connection, [operation], OperationState.FAILED, results.timeline, error)
