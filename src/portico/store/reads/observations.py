@@ -35,7 +35,7 @@ from sqlalchemy.exc import IntegrityError
 from portico.errors import StoreUnavailable
 from portico.resources import Amphora, HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool
 from portico.status import AmphoraStatus
-from portico.store.claims.roles import Role, keep_role
+from portico.store.claims.duties import Duty
 from portico.store.reads.counters import Counted, read_reported, write_counters
 from portico.store.sql.database import Database
 
@@ -218,32 +218,29 @@ def read_last_counted(database: Database, amphora_ids: Iterable[str]) -> Iterato
 # Writing
 
 
-def record_observations(
-    database: Database, role: Role, lease_ms: int, changes: Sequence[StatusChange], counted: Sequence[Counted]
-) -> None:
-    """Write what was observed, as the holder of ``role``: at most ``ROWS_AT_ONCE`` rows in a transaction, so that none
+def record_observations(duty: Duty, changes: Sequence[StatusChange], counted: Sequence[Counted]) -> None:
+    """Write what was observed, as the holder of ``duty``: at most ``ROWS_AT_ONCE`` rows in a transaction, so that none
     holds up for long what users ask for. Nothing is sent where there is nothing to write.
 
     A status is written where the row still says what it was compared with.
 
     Raises:
-        LeaseLost: somebody else has the role by now; nothing more was written.
+        LeaseLost: somebody else has the duty by now; nothing more was written.
         StoreError: the database did not answer, or refused.
     """
 
     def write(connection: Connection, some: Sequence[StatusChange], many: Sequence[Counted]) -> None:
-        keep_role(connection, role, lease_ms)
         _write_statuses(connection, some)
         write_counters(connection, many)
 
     for some, many in zip_longest(_cut(changes, ROWS_AT_ONCE), _cut(counted, ROWS_AT_ONCE), fillvalue=()):
-        _transact(database, partial(write, some=some, many=many))
+        _transact(duty, partial(write, some=some, many=many))
 
 
-def _transact(database: Database, work: Callable[[Connection], None]) -> None:
+def _transact(duty: Duty, work: Callable[[Connection], None]) -> None:
     for _ in range(_TRIES):
         try:
-            return database.transact(work)
+            return duty.transact(work)
         except IntegrityError as error:
             last = error  # a listener was deleted after it had been looked for
     raise StoreUnavailable("listeners are deleted faster than their counters can be written") from last
