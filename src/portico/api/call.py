@@ -22,7 +22,8 @@ from portico.resources.kinds import SUBJECTS, Described, Kind, Replaceable, Subj
 from portico.resources.view import View
 from portico.settings import Settings
 from portico.store.sql.database import Database
-from portico.store.sql.listing import Page, Query, list_objects, show_object
+from portico.store.sql.listing import Page, list_objects, show_object
+from portico.store.sql.query import Query
 
 RULES: Mapping[str, str] = {
     "load_balancer": "loadbalancer",
