@@ -177,7 +177,6 @@ class Slots:
             held = list(self._held)
         if not held:
             return
-
         mine = {"this_owner": self._owner, "these": held, "lease_ms": self._lease_ms}
         self._database.transact(lambda connection: connection.execute(_RENEW_ALL, mine))
 
@@ -261,10 +260,8 @@ class Slots:
         def work(connection: Connection) -> None:
             if not is_done(connection, _STAY_IN_LINE, mine):
                 # Those who died in line are taken out by who comes next.
-                connection.execute(delete(SlotWaiter).where(~_IS_WAITING))
-                due = now_ms() - HEAD_START_MS[priority]
-                joining = insert(SlotWaiter).values(name=name, holder=holder, due=due, expires_at=UNTIL)
-                connection.execute(joining, {"lease_ms": self._lease_ms})
+                connection.execute(_CLEAR_LINE)
+                connection.execute(_JOIN_LINE, {**mine, "this_name": name, "head_start_ms": HEAD_START_MS[priority]})
 
         self._database.transact(work)
 
@@ -283,6 +280,13 @@ _RENEW_ALL = SLOTS.renew_those(Slot.holder)
 _GIVE_BACK = SLOTS.give_back()
 _IN_LINE = SlotWaiter.holder == bindparam("this_holder")
 _STAY_IN_LINE = update(SlotWaiter).where(_IN_LINE).values(expires_at=UNTIL)
+_CLEAR_LINE = delete(SlotWaiter).where(~_IS_WAITING)
+_JOIN_LINE = insert(SlotWaiter).values(
+    name=_NAME,
+    holder=bindparam("this_holder"),
+    due=now_ms() - bindparam("head_start_ms"),
+    expires_at=UNTIL,
+)
 _LEAVE_LINE = delete(SlotWaiter).where(_IN_LINE)
 
 
