@@ -48,7 +48,7 @@ def status(web: Web, kind: AnyKind, object_id: str) -> str:
 def tree(web: Web) -> tuple[Any, ...]:
     """The statuses of load balancer, listener, pool and members in their order."""
     database = web.portico.worker.services.database
-    top = database.read(lambda connection: read_status_tree(connection, web.id))
+    top: Any = database.read(lambda connection: read_status_tree(connection, web.id))
     assert top is not None
     [listener] = top["listeners"]
     [pool] = listener["pools"]
@@ -164,7 +164,7 @@ def test_statuses_outlive_their_agent(own_directory: Path, origins: list[Origin]
 
 def test_health_managers_of_their_own_take_over_from_each_other(own_directory: Path, origins: list[Origin]) -> None:
     """Two processes on one database: one of them asks; killed, it is replaced by the other, which ends when it is
-    told to, and gives its role back."""
+    told to, and gives its duty back."""
     with running_portico(own_directory, Path(get_haproxy_binary()), health=QUICK) as portico:
         portico.health.stop()
         web = build_web(portico, origins[:1], monitor=MONITOR)
@@ -192,7 +192,7 @@ def test_health_managers_of_their_own_take_over_from_each_other(own_directory: P
 
 
 def _asking(portico: Embedded) -> int | None:
-    """The process that has the role of the health manager."""
+    """The process that has the duty of the health manager."""
     statement = select(Slot.owner).where(Slot.name == "health_manager")
     owner = portico.worker.services.database.read(lambda connection: connection.scalar(statement))
     return int(owner.split(":")[1]) if owner is not None else None

@@ -86,7 +86,7 @@ def test_a_quiet_poll_is_one_statement(world: World, manager: HealthManager) -> 
         world.amphorae.traffic.count(ids["listener"], bytes_in=10)
     with counted(world.database) as statements:
         manager.turn()
-    # Targets, trees; role, four kinds, listeners that are there, counters.
+    # Targets, trees; duty, four kinds, listeners that are there, counters.
     assert len(statements) == 9, statements
     assert [statuses(world, ids)["load_balancer"] for ids in sites] == ["ERROR", "ERROR", "ONLINE"]
 
@@ -309,7 +309,7 @@ def test_of_two_one_polls_and_the_other_takes_over(world: World, manager: Health
 
 @on_sqlite
 def test_its_thread_outlives_an_outage_of_the_database(world: World, logged: list[EventDict]) -> None:
-    """It says so once, tries again, and goes on where it was; stopped, it gives its role back."""
+    """It says so once, tries again, and goes on where it was; stopped, it gives its duty back."""
     ids = world.build()
     world.amphorae.traffic.take_down(ids["member"])
     database = Outage(world)

@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert
 from portico.intake.catalog import Catalog
 from portico.resources import Amphora, Listener, ListenerCounters
 from portico.resources.row import new_id
-from portico.store.claims.roles import HEALTH_MANAGER, take_role
+from portico.store.claims.duties import HEALTH, Duty
 from portico.store.reads.counters import (
     LARGEST,
     Counted,
@@ -154,12 +154,12 @@ def test_numbers_that_no_column_holds_are_cut(site: Site) -> None:
 
 def test_a_thousand_rows_are_one_transaction(site: Site) -> None:
     """Three statements write them, and one reads each sum."""
-    role = take_role(site.database, HEALTH_MANAGER, "test", 60_000)
-    assert role is not None
+    duty = Duty(site.database, HEALTH, "test", 60.0)
+    assert duty.take()
     many = [site.counted(amphora_id=new_id(), bytes_in=number) for number in range(1000)]
 
     with counting(site.database) as statements:
-        record_observations(site.database, role, 60_000, [], many)
+        record_observations(duty, [], many)
     assert len(statements) == 3, statements
 
     with counting(site.database) as statements:

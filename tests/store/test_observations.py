@@ -15,7 +15,7 @@ from portico.resources import Amphora, HealthMonitor, L7Policy, Lease, Listener,
 from portico.resources.operation import Action
 from portico.resources.row import new_id
 from portico.settings import ValidationSettings
-from portico.store.claims.roles import HEALTH_MANAGER, Role, take_role
+from portico.store.claims.duties import HEALTH, Duty
 from portico.store.reads.observations import (
     TREES_AT_ONCE,
     Known,
@@ -28,16 +28,16 @@ from portico.store.reads.observations import (
 from portico.store.sql.database import Database
 from tests.store.rows import counted, rows, write
 
-LEASE_MS = 60_000
+LEASE_SECONDS = 60.0
 OBSERVED = ("member", "pool", "listener", "load_balancer")
 
 
 @pytest.fixture
-def role(database: Database) -> Role:
+def duty(database: Database) -> Duty:
     """The health manager's, taken."""
-    role = take_role(database, HEALTH_MANAGER, "test", LEASE_MS)
-    assert role is not None
-    return role
+    duty = Duty(database, HEALTH, "test", LEASE_SECONDS)
+    assert duty.take()
+    return duty
 
 
 def add_amphora(database: Database, row: dict[str, Any]) -> None:
@@ -122,8 +122,8 @@ def test_many_trees_are_few_statements(database: Database, catalog: Catalog) -> 
     assert len(statements) == 2
 
 
-def test_what_is_the_same_is_written_together(database: Database, ids: dict[str, str], role: Role) -> None:
-    """One statement for each change of each kind in one transaction, under the role; what has another status by now is
+def test_what_is_the_same_is_written_together(database: Database, ids: dict[str, str], duty: Duty) -> None:
+    """One statement for each change of each kind in one transaction, under the duty; what has another status by now is
     left alone, and ``updated_at`` stays."""
     changes = [
         StatusChange("member", ids["member"], "NO_MONITOR", "ERROR"),
@@ -136,28 +136,26 @@ def test_what_is_the_same_is_written_together(database: Database, ids: dict[str,
     before = {model: rows(database, model) for model in wanted}
 
     with counted(database) as statements:
-        record_observations(database, role, LEASE_MS, changes, [])
-        record_observations(database, role, LEASE_MS, [], [])
+        record_observations(duty, changes, [])
+        record_observations(duty, [], [])
 
     assert len(statements) == 5, statements
     for model, status in wanted.items():
         assert rows(database, model) == [{**row, "operating_status": status} for row in before[model]]
 
 
-def test_a_holder_that_was_replaced_writes_nothing(database: Database, ids: dict[str, str], role: Role) -> None:
+def test_a_holder_that_was_replaced_writes_nothing(database: Database, ids: dict[str, str], duty: Duty) -> None:
     """Neither statuses nor counters."""
-    write(database, Slot, Slot.name == HEALTH_MANAGER, expires_at=1)
-    assert take_role(database, HEALTH_MANAGER, "other", LEASE_MS) is not None
+    write(database, Slot, Slot.name == HEALTH, expires_at=1)
+    assert Duty(database, HEALTH, "other", LEASE_SECONDS).take()
 
     with pytest.raises(LeaseLost):
-        record_observations(
-            database, role, LEASE_MS, [StatusChange("member", ids["member"], "NO_MONITOR", "ERROR")], []
-        )
+        record_observations(duty, [StatusChange("member", ids["member"], "NO_MONITOR", "ERROR")], [])
 
     assert rows(database, Member)[0]["operating_status"] == "NO_MONITOR"
 
 
-def test_observations_and_changes_leave_each_other_alone(database: Database, ids: dict[str, str], role: Role) -> None:
+def test_observations_and_changes_leave_each_other_alone(database: Database, ids: dict[str, str], duty: Duty) -> None:
     """While statuses are written all the time, every change that is asked for is accepted, and both arrive."""
     asked = threading.Event()
     problems: list[BaseException] = []
@@ -168,7 +166,7 @@ def test_observations_and_changes_leave_each_other_alone(database: Database, ids
             write(database, Member, Member.id == ids["member"], operating_status=now)
             while now == "OFFLINE" or not asked.is_set():
                 changes = [StatusChange(kind, ids[kind], now, then) for kind in OBSERVED]
-                record_observations(database, role, LEASE_MS, changes, [])
+                record_observations(duty, changes, [])
                 now, then = then, "ONLINE" if then == "ERROR" else "ERROR"
         except BaseException as error:  # noqa: BLE001 - handed to the main thread
             problems.append(error)

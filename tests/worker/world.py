@@ -31,7 +31,6 @@ from portico.settings import (
     WorkerSettings,
 )
 from portico.store.claims.leases import Claim, find_work, try_claim
-from portico.store.reads.outcome import show_operation
 from portico.store.runs.snapshot import read_snapshot
 from portico.store.sql.database import Database
 from portico_wire import Bundle
@@ -212,8 +211,7 @@ class World:
 
     def operation(self, operation_id: str) -> dict[str, Any]:
         """All about one operation."""
-        operation = show_operation(self.database, operation_id)
-        assert operation is not None
+        [operation] = [row for row in self.rows(Operation) if row["id"] == operation_id]
         return operation
 
     def operations(self, subject_id: str | None = None) -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ from portico.resources.kinds import Kind, Replaceable, kind_of
 from portico.resources.view import View
 from portico.settings import Settings
 from portico.store.sql.database import Database
-from portico.store.sql.listing import Page, Query, list_objects, show_object
+from portico.store.sql.listing import Page, list_objects, show_object
+from portico.store.sql.query import Query
 
 FREE_BODY_BYTES = 16 * 1024
 """Bodies that are parsed for anybody who has a token: in a millisecond at most."""

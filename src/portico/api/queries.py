@@ -13,7 +13,8 @@ from portico.api.faults import InvalidPage
 from portico.api.gate import state_of
 from portico.errors import InvalidInput
 from portico.resources.view import View
-from portico.store.sql.listing import Page, Query
+from portico.store.sql.listing import Page
+from portico.store.sql.query import Query
 
 _TRUE = ("true", "1", "yes")
 _DIRECTIONS = {"asc": False, "desc": True}

@@ -51,24 +51,24 @@ def show_status(config: Path | None, directory: Path | None, limit: int) -> None
 
 def _draw(overview: Overview) -> dict[str, Table]:
     load_balancers = _table("id", "provisioning", "operating", "address", "name")
-    for row in overview.load_balancers:
-        statuses = str(row["provisioning_status"]), str(row["operating_status"])
-        load_balancers.add_row(row["id"], *statuses, row["ip_address"] or "-", Text(row["name"]))
+    for one in overview.load_balancers:
+        statuses = str(one.provisioning_status), str(one.operating_status)
+        load_balancers.add_row(one.id, *statuses, one.ip_address or "-", Text(one.name))
     operations = _table("of", "id", "action", "state", "attempts", "accepted", "reason")
-    for row in overview.operations:
+    for operation in overview.operations:
         operations.add_row(
-            row["subject_type"],
-            row["subject_id"],
-            row["action"],
-            row["state"],
-            str(row["attempts"]),
-            f"{row['created_at']:%Y-%m-%d %H:%M:%S}",
-            Text(row["reason"] or ""),
+            operation.subject_type,
+            operation.subject_id,
+            operation.action,
+            operation.state,
+            str(operation.attempts),
+            f"{operation.created_at:%Y-%m-%d %H:%M:%S}",
+            Text(operation.reason or ""),
         )
     leases = _table("of", "epoch", "unfinished operations", "runs out in", "owner")
-    for row in overview.leases:
-        left = f"{row['left_ms'] / 1000:.1f} s" if row["owner"] and row["left_ms"] > 0 else "free"
-        leases.add_row(row["key"], str(row["epoch"]), str(row["pending"]), left, row["owner"] or "-")
+    for lease in overview.leases:
+        left = f"{lease.left_ms / 1000:.1f} s" if lease.owner and lease.left_ms > 0 else "free"
+        leases.add_row(lease.key, str(lease.epoch), str(lease.pending), left, lease.owner or "-")
     slots = _table("limit", "capacity", "held", "waiting")
     for use in overview.slots:
         slots.add_row(use.name, str(use.capacity) if use.capacity else "none", str(use.held), str(use.waiting))

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-import time
 from collections import defaultdict
 
-import structlog
-
-from portico.errors import LeaseLost, StoreError
 from portico.health.asking import Asker
 from portico.health.findings import Findings, read_findings
 from portico.health.statuses import derive_changes
@@ -18,7 +13,7 @@ from portico.health.tally import Tally
 from portico.ports.amphora import Amphorae, Endpoint
 from portico.resources.row import new_id
 from portico.settings import HealthSettings
-from portico.store.claims.roles import HEALTH_MANAGER, Role, leave_role, renew_role, take_role
+from portico.store.claims.duties import HEALTH, Duty, DutyLoop
 from portico.store.reads.counters import Counted
 from portico.store.reads.observations import (
     Standing,
@@ -31,9 +26,6 @@ from portico.store.reads.observations import (
 )
 from portico.store.sql.database import Database
 from portico_wire import Statistics
-
-log = structlog.get_logger()
-_RENEWALS_PER_LEASE = 3
 
 _Situation = tuple[Standing, dict[str, Findings]]
 """All that the statuses of a load balancer follow from: how its lease stands, and what each of its amphorae says."""
@@ -58,90 +50,45 @@ class HealthManager:
         self._settings = settings
         self._database = database
         self._asker = Asker(amphorae, settings)
-        self._lease_ms = int(settings.lease_seconds * 1000)
-        self._role: Role | None = None
-        self._renewed = 0.0
+        self._duty = Duty(database, HEALTH, self.owner, settings.lease_seconds)
+        self._loop = DutyLoop(self._duty, settings.poll_seconds, self)
         self._settled: dict[str, _Situation] = {}
         self._tally = Tally()
-        self._complained = False
-        self._stood_by = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="health-manager", daemon=True)
 
     @property
     def is_asking(self) -> bool:
         """Whether it is the one that asks."""
-        return self._role is not None
+        return self._duty.is_mine
 
     def start(self) -> None:
         """Start the thread that does it."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Finish what is under way, and let another health manager take over at once."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._loop.stop()
         self._asker.close()
-        role, self._role = self._role, None
-        if role is not None:
-            try:
-                leave_role(self._database, role)
-            except StoreError as error:
-                log.warning("the role could not be given back; it runs out", reason=str(error))
 
     def turn(self) -> bool:
-        """Take part once: take the role if it is free, and poll if it is ours. Returns whether it is.
+        """Take part once: take the duty if it is free, and poll if it is ours. Returns whether it is.
 
         Raises:
             StoreError: the database did not answer.
         """
-        started = time.monotonic()
-        try:
-            if self._role is None:
-                self._take_over(started)
-            elif started - self._renewed > self._settings.lease_seconds / _RENEWALS_PER_LEASE:
-                renew_role(self._database, self._role, self._lease_ms)
-                self._renewed = started
-            if self._role is not None:
-                self._poll(self._role)
-        except LeaseLost:
-            log.warning("another health manager has taken over", owner=self.owner)
-            self._role, self._stood_by = None, True
-        return self._role is not None
+        return self._loop.turn()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            started = time.monotonic()
-            try:
-                self.turn()
-                self._complained = False
-            except StoreError as error:
-                if not self._complained:
-                    log.warning("the database does not answer; trying again", reason=str(error))
-                self._complained = True
-            except Exception:  # a defect costs one poll, not the thread
-                log.exception("a poll failed")
-            self._stopping.wait(max(0.0, started + self._settings.poll_seconds - time.monotonic()))
-
-    def _take_over(self, at: float) -> None:
-        self._role = take_role(self._database, HEALTH_MANAGER, self.owner, self._lease_ms)
-        self._renewed = at
-        # What was known is from before another one had the role.
+    def begin(self) -> None:
+        """Forget what was known before another health manager had the duty."""
         self._settled, self._tally = {}, Tally()
-        if self._role is None:
-            self._stood_by = True
-        elif self._stood_by:
-            self._stood_by = False
-            log.info("took over from another health manager", owner=self.owner)
 
-    def _poll(self, role: Role) -> None:
+    def go_round(self, duty: Duty) -> None:
+        """Poll. Raises as ``portico.store.claims.duties.Rounds`` says."""
         targets = read_targets(self._database)
         answers = self._asker.ask([Endpoint(target.amphora_id, target.agent_url) for target in targets])
         situations = _describe(targets, answers)
         changes, settled = self._find_changes(situations)
         counted = self._count(answers)
-        record_observations(self._database, role, self._lease_ms, changes, counted)
+        record_observations(duty, changes, counted)
         self._tally.note(counted)
         self._settled.update(settled)
         present = {target.load_balancer_id for target in targets}

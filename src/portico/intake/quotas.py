@@ -16,7 +16,8 @@ from portico.resources.row import table_of
 from portico.settings import QuotaSettings
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import insert_if_missing
-from portico.store.sql.listing import Page, Query, list_objects
+from portico.store.sql.listing import Page, list_objects
+from portico.store.sql.query import Query
 
 NO_LIMIT = -1
 

@@ -29,7 +29,8 @@ from portico.resources.row import new_id
 from portico.settings import QuotaSettings, ValidationSettings
 from portico.store.reads.outcome import Outcome, read_outcome
 from portico.store.sql.database import Database
-from portico.store.sql.listing import Query, list_objects, show_object
+from portico.store.sql.listing import list_objects, show_object
+from portico.store.sql.query import Query
 
 _LONGEST = 64
 """Characters of a request's id: what its column holds."""

@@ -33,7 +33,7 @@ from portico.resources.listener import LISTENER_VIEW, Listener, ListenerSpec
 from portico.resources.load_balancer import LOAD_BALANCER_VIEW, LoadBalancer, LoadBalancerSpec
 from portico.resources.member import MEMBER_VIEW, Member, MemberSpec
 from portico.resources.pool import POOL_VIEW, Pool, PoolSpec
-from portico.resources.row import Part, Row, Spec, table_of
+from portico.resources.row import ApiObject, Part, Row, Spec, table_of
 from portico.resources.spelling import did_you_mean
 from portico.resources.view import View
 from portico.status import OperatingStatus
@@ -97,6 +97,13 @@ class Kind:
 
     def __str__(self) -> str:
         return self.name.value
+
+    @property
+    def described_model(self) -> type[ApiObject]:
+        """Its table, where users describe it. Raises TypeError where nobody does."""
+        if not issubclass(self.model, ApiObject):
+            raise TypeError(f"nobody describes {self}")
+        return self.model
 
     @property
     def id_field(self) -> str:

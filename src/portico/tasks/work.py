@@ -105,7 +105,7 @@ class Work:
             self._stale = False
             lease = self.snapshot.lease
             if lease is None or (lease.owner, lease.epoch) != (self.claim.owner, self.claim.epoch):
-                raise LeaseLost(f"the lease on {self.claim.key} was taken over by another worker")
+                raise LeaseLost(f"{self.claim} was taken over by another process")
         return self.snapshot
 
     @property

@@ -1,17 +1,17 @@
-"""Leases: who may change a load balancer right now, by compare-and-set and the database's clock."""
+"""Leases: who may change a load balancer right now. What they have beside the mechanism of all claims: an epoch that
+rises with every taking, and the operations that wait for them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, case, func, or_, select, update
+from sqlalchemy import BindParameter, Connection, Update, bindparam, case, func, or_, select, update
 
-from portico.errors import LeaseLost
 from portico.resources import Lease, Operation
-from portico.status import OperationState
+from portico.resources.operation import UNFINISHED
+from portico.store.claims.holding import LEASES, Assignment, is_done, require_mine
 from portico.store.claims.priorities import HEAD_START_MS, Priority
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import now_ms
@@ -25,42 +25,41 @@ class Claim:
     owner: str
     epoch: int
 
+    @property
+    def parameters(self) -> dict[str, object]:
+        """What names it in the statements of ``portico.store.claims.holding``."""
+        return {"this_key": self.key, "this_owner": self.owner, "this_epoch": self.epoch}
 
-# Statements are built once: building one costs SQLAlchemy twenty times what sending it does.
-_IS_FREE = or_(Lease.owner.is_(None), Lease.expires_at < now_ms())
-_MINE = (
-    Lease.key == bindparam("this_key"),
-    Lease.owner == bindparam("this_owner"),
-    Lease.epoch == bindparam("this_epoch"),
-)
-_EXPIRY = now_ms() + bindparam("lease_ms")
+    def __str__(self) -> str:
+        return f"the lease on {self.key}"
+
+
 _DUE = now_ms() - bindparam("head_start_ms")
 # MariaDB assigns from left to right and later assignments see earlier ones: what depends on the count comes first.
-_ARRIVAL: list[tuple[Any, Any]] = [
+_ARRIVAL: tuple[Assignment, ...] = (
     (Lease.due, case((or_(Lease.pending == 0, Lease.due > _DUE), _DUE), else_=Lease.due)),
     (Lease.pending, Lease.pending + bindparam("arriving")),
-]
-_TAKING: list[tuple[Any, Any]] = [
-    (Lease.owner, bindparam("new_owner")),
-    (Lease.epoch, bindparam("new_epoch")),
-    (Lease.expires_at, _EXPIRY),
-]
-_UNTAKEN = (Lease.key == bindparam("this_key"), Lease.epoch == bindparam("new_epoch") - 1, _IS_FREE)
+)
+_IS_NEXT = Lease.epoch == bindparam("this_epoch") - 1
 _MOST_URGENT = (
     select(func.max(Operation.priority))
     .where(
         Operation.lease_key == bindparam("this_key"),
-        Operation.state.in_((OperationState.QUEUED, OperationState.RUNNING)),
+        Operation.state.in_(UNFINISHED),
         Operation.id.not_in(bindparam("finished_ids", expanding=True)),
     )
     .scalar_subquery()
 )
 _HEAD_START = case(HEAD_START_MS, value=_MOST_URGENT, else_=0)
-_TAKE = update(Lease).where(*_UNTAKEN).ordered_values(*_TAKING)
-_ARRIVE_AND_TAKE = update(Lease).where(*_UNTAKEN).ordered_values(*_ARRIVAL, *_TAKING)
-_ARRIVE = update(Lease).where(Lease.key == bindparam("this_key")).ordered_values(*_ARRIVAL)
-_LOCK = update(Lease).where(*_MINE).values(expires_at=Lease.expires_at)
-_FENCE = update(Lease).where(*_MINE).values(expires_at=_EXPIRY)
+_TAKE = LEASES.take(_IS_NEXT)
+_ARRIVE_AND_TAKE = LEASES.take(_IS_NEXT, first=_ARRIVAL)
+_ARRIVE = update(Lease).where(*LEASES.row).ordered_values(*_ARRIVAL)
+_RENEW = LEASES.renew()
+_RENEW_ALL = LEASES.renew_those(Lease.key)
+_LOCK = LEASES.lock()
+_REMOVE = LEASES.remove()
+_THESE: BindParameter[list[str]] = bindparam("these", expanding=True)
+_STILL_HAS = select(Lease.key, Lease.epoch).where(Lease.owner == bindparam("this_owner"), Lease.key.in_(_THESE))
 
 
 def take(
@@ -68,17 +67,16 @@ def take(
 ) -> bool:
     """The compare-and-set that takes a lease: whether nobody had it and its epoch was still the one before
     ``claim.epoch``. ``arriving`` operations are added to its unfinished ones in the same statement."""
-    values = {"this_key": claim.key, "new_owner": claim.owner, "new_epoch": claim.epoch, "lease_ms": lease_ms}
+    values = {**claim.parameters, "lease_ms": lease_ms}
     if arriving:
         values |= {"arriving": arriving, "head_start_ms": HEAD_START_MS[priority]}
-    return connection.execute(_ARRIVE_AND_TAKE if arriving else _TAKE, values).rowcount == 1
+    return is_done(connection, _ARRIVE_AND_TAKE if arriving else _TAKE, values)
 
 
 def arrive(connection: Connection, key: str, priority: int, count: int = 1) -> bool:
     """Add unfinished operations to a lease that somebody else has; its row stays locked until the transaction ends.
     False where there is no such lease."""
-    values = {"this_key": key, "arriving": count, "head_start_ms": HEAD_START_MS[priority]}
-    return connection.execute(_ARRIVE, values).rowcount == 1
+    return is_done(connection, _ARRIVE, {"this_key": key, "arriving": count, "head_start_ms": HEAD_START_MS[priority]})
 
 
 def try_claim(database: Database, key: str, owner: str, epoch: int, lease_ms: int) -> Claim | None:
@@ -86,8 +84,8 @@ def try_claim(database: Database, key: str, owner: str, epoch: int, lease_ms: in
     claim = Claim(key, owner, epoch + 1)
 
     def already_mine(connection: Connection) -> bool | None:
-        row = connection.execute(select(Lease.owner, Lease.epoch).where(Lease.key == key)).one_or_none()
-        return True if row is not None and (row.owner, row.epoch) == (owner, claim.epoch) else None
+        found = select(Lease.key).where(*LEASES.row, *LEASES.mine)
+        return True if connection.scalar(found, claim.parameters) is not None else None
 
     taken = database.transact(lambda connection: take(connection, claim, lease_ms), already_mine)
     return claim if taken else None
@@ -99,14 +97,12 @@ def fence(connection: Connection, claim: Claim, lease_ms: int) -> None:
     Raises:
         LeaseLost: another worker has taken it; nothing of this transaction may be written.
     """
-    if connection.execute(_FENCE, {**_as_mine(claim), "lease_ms": lease_ms}).rowcount != 1:
-        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
+    require_mine(connection, _RENEW, {**claim.parameters, "lease_ms": lease_ms}, str(claim))
 
 
 def lock(connection: Connection, claim: Claim) -> None:
     """Lock the row of a lease, and change nothing about it. Raises LeaseLost as ``fence``."""
-    if connection.execute(_LOCK, _as_mine(claim)).rowcount != 1:
-        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
+    require_mine(connection, _LOCK, claim.parameters, str(claim))
 
 
 def release(
@@ -124,44 +120,48 @@ def release(
     Raises:
         LeaseLost: as ``fence``.
     """
-    values = {**_as_mine(claim), "finished": len(finished), "finished_ids": finished}
+    values = {**claim.parameters, "finished": len(finished), "finished_ids": finished}
     if version:
         values["version"] = version
     if pause_ms:
         values["pause_ms"] = pause_ms
-    if connection.execute(_releasing(pushed=version > 0, paused=pause_ms > 0), values).rowcount != 1:
-        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
-
-
-def _as_mine(claim: Claim) -> dict[str, Any]:
-    return {"this_key": claim.key, "this_owner": claim.owner, "this_epoch": claim.epoch}
+    require_mine(connection, _releasing(pushed=version > 0, paused=pause_ms > 0), values, str(claim))
 
 
 @cache
 def _releasing(*, pushed: bool, paused: bool) -> Update:
-    values: list[tuple[Any, Any]] = [
+    first: list[Assignment] = [
         # What still waits here had its turn: it goes behind what waits elsewhere, less its own head start.
         (Lease.due, now_ms() - case((Lease.pending > bindparam("finished"), _HEAD_START), else_=0)),
         (Lease.pending, Lease.pending - bindparam("finished")),
-        (Lease.owner, None),
-        (Lease.expires_at, 0),
         (Lease.not_before, now_ms() + bindparam("pause_ms") if paused else 0),
     ]
     if pushed:
-        values.append((Lease.config_version, bindparam("version")))
-    return update(Lease).where(*_MINE).ordered_values(*values)
+        first.append((Lease.config_version, bindparam("version")))
+    return LEASES.give_back(first=first)
+
+
+def remove(connection: Connection, claim: Claim) -> None:
+    """Delete the lease on what is no more, in the transaction that records it and before its other statements. Raises
+    LeaseLost as ``fence``."""
+    require_mine(connection, _REMOVE, claim.parameters, str(claim))
+
+
+def abandon(connection: Connection, owner: str) -> Sequence[str]:
+    """Let everybody take the leases of ``owner``; returns their keys."""
+    keys = connection.scalars(select(Lease.key).where(Lease.owner == owner).with_for_update()).all()
+    connection.execute(update(Lease).where(Lease.key.in_(keys)).values(owner=None, expires_at=0))
+    return keys
 
 
 def renew(database: Database, owner: str, claims: Iterable[Claim], lease_ms: int) -> set[str]:
     """Renew all leases of one process in one transaction; returns the keys that it still has."""
-    wanted = {claim.key: claim.epoch for claim in claims}
+    epochs = {claim.key: claim.epoch for claim in claims}
+    of_owner = {"this_owner": owner, "these": list(epochs)}
 
     def work(connection: Connection) -> set[str]:
-        connection.execute(
-            update(Lease).where(Lease.owner == owner, Lease.key.in_(wanted)).values(expires_at=now_ms() + lease_ms)
-        )
-        rows = connection.execute(select(Lease.key, Lease.epoch).where(Lease.owner == owner, Lease.key.in_(wanted)))
-        return {key for key, epoch in rows if wanted[key] == epoch}
+        connection.execute(_RENEW_ALL, {**of_owner, "lease_ms": lease_ms})
+        return {key for key, epoch in connection.execute(_STILL_HAS, of_owner) if epochs[key] == epoch}
 
     return database.transact(work)
 
@@ -170,7 +170,7 @@ def find_work(database: Database, limit: int) -> list[tuple[str, int]]:
     """Leases with unfinished operations that nobody has, most urgent first: (key, epoch). One statement."""
     statement = (
         select(Lease.key, Lease.epoch)
-        .where(Lease.pending > 0, _IS_FREE, Lease.not_before <= now_ms())
+        .where(Lease.pending > 0, LEASES.is_free, Lease.not_before <= now_ms())
         .order_by(Lease.due, Lease.key)
         .limit(limit)
     )

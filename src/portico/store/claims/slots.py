@@ -1,10 +1,10 @@
 """Slots: named limits on how much runs at once over all workers.
 
-A slot is a row that is leased like everything else, so a dead worker's slots come back by themselves. Who finds none
-free waits in line: the line is ordered by the time of arrival less a head start that depends on the priority, so that
-failovers go before users' requests and those before spares, and yet nobody waits for ever. Who waits may go as soon as
-more slots are free than others stand before him: one who died in line keeps one slot from being used until his place
-runs out, and not all of them.
+A slot is a row that is held (``portico.store.claims.holding``), so a dead worker's slots come back by themselves. Who
+finds none free waits in line: the line is ordered by the time of arrival less a head start that depends on the
+priority, so that failovers go before users' requests and those before spares, and yet nobody waits for ever. Who waits
+may go as soon as more slots are free than others stand before him: one who died in line keeps one slot from being used
+until his place runs out, and not all of them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    ColumnElement,
     Connection,
     Select,
     and_,
@@ -39,6 +37,7 @@ from sqlalchemy.orm import aliased
 from portico.errors import InvalidInput, StoreError
 from portico.resources import Slot, SlotLimit, SlotWaiter
 from portico.resources.row import new_id
+from portico.store.claims.holding import SLOTS, UNTIL, Parameters, is_done
 from portico.store.claims.priorities import HEAD_START_MS
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import now_ms
@@ -66,6 +65,11 @@ class _Taken:
     number: int
     holder: str
     taken_at: float
+
+    @property
+    def parameters(self) -> Parameters:
+        """What names it in the statements of ``portico.store.claims.holding``."""
+        return {"this_name": self.name, "this_number": self.number, "this_holder": self.holder}
 
 
 class Slots:
@@ -111,12 +115,9 @@ class Slots:
         """How much of each limit is in use and how many wait."""
 
         def work(connection: Connection) -> list[SlotUse]:
-            live = (Slot.owner.is_not(None), Slot.expires_at >= now_ms())
-            holders = select(Slot.name, func.count()).where(*live).group_by(Slot.name)
+            holders = select(Slot.name, func.count()).where(~SLOTS.is_free).group_by(Slot.name)
             held = dict(connection.execute(holders).all())
-            line = (
-                select(SlotWaiter.name, func.count()).where(SlotWaiter.expires_at >= now_ms()).group_by(SlotWaiter.name)
-            )
+            line = select(SlotWaiter.name, func.count()).where(_IS_WAITING).group_by(SlotWaiter.name)
             waiting = dict(connection.execute(line).all())
             limits = connection.execute(select(SlotLimit.name, SlotLimit.capacity).order_by(SlotLimit.name)).all()
             return [SlotUse(name, capacity, held.get(name, 0), waiting.get(name, 0)) for name, capacity in limits]
@@ -176,14 +177,8 @@ class Slots:
             held = list(self._held)
         if not held:
             return
-
-        def work(connection: Connection) -> None:
-            until = now_ms() + self._lease_ms
-            connection.execute(
-                update(Slot).where(Slot.owner == self._owner, Slot.holder.in_(held)).values(expires_at=until)
-            )
-
-        self._database.transact(work)
+        mine = {"this_owner": self._owner, "these": held, "lease_ms": self._lease_ms}
+        self._database.transact(lambda connection: connection.execute(_RENEW_ALL, mine))
 
     def _reuse(self, name: str) -> _Taken | None:
         """A slot that this process still has from its last operation, if it was not long ago: others who wait get their
@@ -210,8 +205,9 @@ class Slots:
         holder = new_id()
         if self._capacities.get(name):
             guess = random.randint(1, self._capacities[name])  # noqa: S311 - spreads the contention
-            if self._database.transact(lambda connection: self._take(connection, name, guess, holder, jump=False)):
-                return _Taken(name, guess, holder, taken_at)
+            first = _Taken(name, guess, holder, taken_at)
+            if self._database.transact(lambda connection: self._take(connection, first, jump=False)):
+                return first
         queued_at: float | None = None
         try:
             while True:
@@ -231,70 +227,73 @@ class Slots:
                 time.sleep(_POLL_SECONDS)
         finally:
             if queued_at is not None:
-                leave = delete(SlotWaiter).where(SlotWaiter.holder == holder)
-                self._database.transact(lambda connection: connection.execute(leave))
+                self._database.transact(lambda connection: connection.execute(_LEAVE_LINE, {"this_holder": holder}))
 
     def _try(self, name: str, holder: str) -> int | None:
         """The number of the slot that was taken; None where there is no limit; 0 where the free ones are for those who
         are before this holder in line, or somebody was faster."""
         guess = random.randint(1, max(self._capacities.get(name, 1), 1))  # noqa: S311 - spreads the contention
         asked = {"this_name": name, "this_holder": holder, "guess": guess}
-        row = self._database.read(lambda connection: connection.execute(_STAND, asked).one())
-        self._capacities[name] = row.capacity or 0
-        if not row.capacity:
+        capacity, free, number, ahead = self._database.read(lambda connection: connection.execute(_STAND, asked).one())
+        self._capacities[name] = capacity or 0
+        if not capacity:
             return None
-        if row.free <= row.ahead:
+        if number is None or free <= ahead:
             return 0
-        number: int = row.number
+        seen = _Taken(name, number, holder, time.monotonic())
 
         def already_done(connection: Connection) -> bool | None:
             taken = connection.scalar(select(Slot.number).where(Slot.name == name, Slot.holder == holder))
             return True if taken is not None else None
 
-        taken = self._database.transact(
-            lambda connection: self._take(connection, name, number, holder, jump=True), already_done
-        )
+        taken = self._database.transact(lambda connection: self._take(connection, seen, jump=True), already_done)
         return number if taken else 0
 
-    def _take(self, connection: Connection, name: str, number: int, holder: str, *, jump: bool) -> bool:
+    def _take(self, connection: Connection, slot: _Taken, *, jump: bool) -> bool:
         """The compare-and-set of one slot; only who has looked at the line may ``jump`` past those who wait."""
-        limit = select(SlotLimit.capacity).where(SlotLimit.name == name).scalar_subquery()
-        free = [Slot.name == name, Slot.number == number, Slot.number <= limit, _is_free()]
-        if not jump:
-            free.append(~exists().where(SlotWaiter.name == name, SlotWaiter.expires_at >= now_ms()))
-        values = {"owner": self._owner, "holder": holder, "expires_at": now_ms() + self._lease_ms}
-        return connection.execute(update(Slot).where(*free).values(**values)).rowcount == 1
+        values = {**slot.parameters, "this_owner": self._owner, "lease_ms": self._lease_ms}
+        return is_done(connection, _JUMP if jump else _TAKE, values)
 
     def _queue(self, name: str, holder: str, priority: int) -> None:
+        mine = {"this_holder": holder, "lease_ms": self._lease_ms}
+
         def work(connection: Connection) -> None:
-            until = now_ms() + self._lease_ms
-            mine = update(SlotWaiter).where(SlotWaiter.holder == holder).values(expires_at=until)
-            if connection.execute(mine).rowcount == 0:
+            if not is_done(connection, _STAY_IN_LINE, mine):
                 # Those who died in line are taken out by who comes next.
-                connection.execute(delete(SlotWaiter).where(SlotWaiter.expires_at < now_ms()))
-                due = now_ms() - HEAD_START_MS[priority]
-                connection.execute(insert(SlotWaiter).values(name=name, holder=holder, due=due, expires_at=until))
+                connection.execute(_CLEAR_LINE)
+                connection.execute(_JOIN_LINE, {**mine, "this_name": name, "head_start_ms": HEAD_START_MS[priority]})
 
         self._database.transact(work)
 
     def _release(self, slot: _Taken) -> None:
         with self._lock:
             self._held.discard(slot.holder)
-        mine = (Slot.name == slot.name, Slot.number == slot.number, Slot.holder == slot.holder)
-        values = {"owner": None, "holder": None, "expires_at": 0}
-        self._database.transact(lambda connection: connection.execute(update(Slot).where(*mine).values(**values)))
+        self._database.transact(lambda connection: connection.execute(_GIVE_BACK, slot.parameters))
 
 
-def _is_free() -> ColumnElement[bool]:
-    return or_(Slot.owner.is_(None), Slot.expires_at < now_ms())
+_NAME: BindParameter[str] = bindparam("this_name")
+_CAPACITY = select(SlotLimit.capacity).where(SlotLimit.name == _NAME).scalar_subquery()
+_IS_WAITING = SlotWaiter.expires_at >= now_ms()
+_JUMP = SLOTS.take(Slot.number <= _CAPACITY)
+_TAKE = SLOTS.take(Slot.number <= _CAPACITY, ~exists().where(SlotWaiter.name == _NAME, _IS_WAITING))
+_RENEW_ALL = SLOTS.renew_those(Slot.holder)
+_GIVE_BACK = SLOTS.give_back()
+_IN_LINE = SlotWaiter.holder == bindparam("this_holder")
+_STAY_IN_LINE = update(SlotWaiter).where(_IN_LINE).values(expires_at=UNTIL)
+_CLEAR_LINE = delete(SlotWaiter).where(~_IS_WAITING)
+_JOIN_LINE = insert(SlotWaiter).values(
+    name=_NAME,
+    holder=bindparam("this_holder"),
+    due=now_ms() - bindparam("head_start_ms"),
+    expires_at=UNTIL,
+)
+_LEAVE_LINE = delete(SlotWaiter).where(_IN_LINE)
 
 
-def _read_stand() -> Select[Any]:
+def _read_stand() -> Select[int | None, int, int | None, int]:
     """The capacity of a limit, how many of its slots are free, one of them (from ``guess`` upwards where there is one),
     and how many living waiters are before a holder: all of them where he is not in line."""
-    name: BindParameter[str] = bindparam("this_name")
-    limit = select(SlotLimit.capacity).where(SlotLimit.name == name).scalar_subquery()
-    free = (Slot.name == name, Slot.number <= limit, _is_free())
+    free = (Slot.name == _NAME, Slot.number <= _CAPACITY, SLOTS.is_free)
     upwards = case((Slot.number >= bindparam("guess"), 0), else_=1)
     number = select(Slot.number).where(*free).order_by(upwards, Slot.number).limit(1).scalar_subquery()
     mine = aliased(SlotWaiter)
@@ -307,11 +306,11 @@ def _read_stand() -> Select[Any]:
         select(func.count())
         .select_from(SlotWaiter)
         .outerjoin(mine, mine.holder == bindparam("this_holder"))
-        .where(SlotWaiter.name == name, SlotWaiter.expires_at >= now_ms(), is_before)
+        .where(SlotWaiter.name == _NAME, _IS_WAITING, is_before)
         .scalar_subquery()
     )
     return select(
-        limit.label("capacity"),
+        _CAPACITY.label("capacity"),
         select(func.count()).select_from(Slot).where(*free).scalar_subquery().label("free"),
         number.label("number"),
         ahead.label("ahead"),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from sqlalchemy import Connection, Insert, and_, bindparam, case, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Insert, Select, and_, bindparam, case, func, literal_column, select
 
 from portico.resources import Amphora, Listener, ListenerCounters
 from portico.resources.listener_counters import COUNTERS, RISING
 from portico.resources.row import table_of
-from portico.store.sql.dialects import insert_or_update
+from portico.store.sql.dialects import NewRow, insert_or_update
 
 LARGEST = 2**62
 """Counters stop here, so that no sum is too large for the databases' integers."""
@@ -61,11 +60,11 @@ def write_counters(connection: Connection, counted: Sequence[Counted]) -> None:
 def _writing(dialect: str) -> Insert:
     table = table_of(ListenerCounters)
 
-    def assign(new: Any) -> list[tuple[str, Any]]:
+    def assign(new: NewRow) -> list[tuple[str, ColumnElement[object]]]:
         """MariaDB assigns in this order, and later assignments see earlier ones; the others see the row as it was. Both
         come to the same: what a change of the process makes of ``earlier_*`` is not asked for again."""
         is_same = table.c.process == new.process
-        values: list[tuple[str, Any]] = []
+        values: list[tuple[str, ColumnElement[object]]] = []
         for name in RISING:
             total, earlier = table.c[name], table.c[f"earlier_{name}"]
             values.append((f"earlier_{name}", case((is_same, earlier), else_=total)))
@@ -107,17 +106,17 @@ def read_load_balancer_stats(connection: Connection, load_balancer_id: str) -> d
     return _read_sums(connection, _OF_LOAD_BALANCER, load_balancer_id)
 
 
-def read_amphora_stats(connection: Connection, amphora_id: str) -> list[dict[str, Any]]:
+def read_amphora_stats(connection: Connection, amphora_id: str) -> list[dict[str, str | int]]:
     """What an amphora has counted, listener by listener; empty where it never reported any."""
     return [dict(row) for row in connection.execute(_OF_AMPHORA, {"this_id": amphora_id}).mappings()]
 
 
-def _read_sums(connection: Connection, statement: Any, object_id: str) -> dict[str, int]:
+def _read_sums(connection: Connection, statement: Select[*tuple[int, ...]], object_id: str) -> dict[str, int]:
     row = connection.execute(statement, {"this_id": object_id}).mappings().one()
     return {name: int(row[name] or 0) for name in COUNTERS}  # a sum is a Decimal to some databases
 
 
-def _sums() -> Any:
+def _sums() -> Select[*tuple[int, ...]]:
     # An amphora that is gone has no connections, whatever it said last.
     open_now = case((Amphora.id.is_not(None), ListenerCounters.active_connections), else_=literal_column("0"))
     columns = {name: getattr(ListenerCounters, name) for name in COUNTERS} | {"active_connections": open_now}

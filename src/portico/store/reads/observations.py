@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import zip_longest
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import (
     BigInteger,
     BindParameter,
     Connection,
     Select,
+    SQLColumnExpression,
     String,
     Update,
     bindparam,
@@ -35,9 +36,9 @@ from sqlalchemy.exc import IntegrityError
 from portico.errors import StoreUnavailable
 from portico.resources import Amphora, HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool
 from portico.resources.kinds import LISTENER, LOAD_BALANCER, MEMBER, POOL, kind_of
-from portico.resources.row import table_of
+from portico.resources.row import ApiObject, table_of
 from portico.status import AmphoraStatus
-from portico.store.claims.roles import Role, keep_role
+from portico.store.claims.duties import Duty
 from portico.store.reads.counters import Counted, read_reported, write_counters
 from portico.store.sql.database import Database
 
@@ -108,10 +109,11 @@ class StatusChange:
 
 def read_targets(database: Database) -> list[Target]:
     """Every amphora that serves a load balancer. One statement."""
-    rows: Sequence[Any] = database.read(lambda connection: connection.execute(_TARGETS).all())
+    rows = database.read(lambda connection: connection.execute(_TARGETS).all())
     return [
         Target(amphora_id, agent_url, load_balancer_id, (version, epoch, pending, owner))
         for amphora_id, agent_url, load_balancer_id, version, epoch, pending, owner in rows
+        if agent_url is not None and load_balancer_id is not None
     ]
 
 
@@ -143,19 +145,35 @@ def read_trees(database: Database, load_balancer_ids: Iterable[str]) -> Iterator
         for row in rows:
             if row.kind == "load_balancer":
                 known = Known(row.kind, row.id, row.operating_status, row.admin_state_up)
-                trees[row.id] = StatusTree(known, row.version, is_settled=row.pending == 0)
+                trees[row.id] = StatusTree(known, row.version or 0, is_settled=row.pending == 0)
         for row in rows:
             if row.owner in trees:
                 _plant(trees[row.owner], row)
         yield from trees.values()
 
 
-def _read_rows(database: Database, load_balancer_ids: Sequence[str]) -> Sequence[Any]:
+class _Node(NamedTuple):
+    """One object. ``parent`` and ``detail`` mean what the kind makes of them; ``version`` and ``pending`` are the load
+    balancer's."""
+
+    kind: str
+    owner: str
+    id: str
+    operating_status: str
+    admin_state_up: bool
+    parent: str | None
+    detail: str | None
+    version: int | None
+    pending: int | None
+
+
+def _read_rows(database: Database, load_balancer_ids: Sequence[str]) -> list[_Node]:
     owners = {"owners": load_balancer_ids}
-    return database.read(lambda connection: connection.execute(_reading(), owners).all())
+    rows = database.read(lambda connection: connection.execute(_reading(), owners).all())
+    return [_Node._make(row) for row in rows]
 
 
-def _plant(tree: StatusTree, row: Any) -> None:
+def _plant(tree: StatusTree, row: _Node) -> None:
     known = Known(row.kind, row.id, row.operating_status, row.admin_state_up, row.parent)
     match row.kind:
         case "listener":
@@ -164,14 +182,18 @@ def _plant(tree: StatusTree, row: Any) -> None:
             tree.pools.append(known)
         case "member":
             tree.members.append(known)
-        case "health_monitor" if known.admin_state_up:
+        case "health_monitor" if row.admin_state_up and row.parent is not None:
             tree.monitored.add(row.parent)
-        case "l7policy" if known.admin_state_up:
+        case "l7policy" if row.admin_state_up and row.parent is not None and row.detail is not None:
             tree.redirects[row.parent].append(row.detail)
 
 
+_Text = SQLColumnExpression[str] | SQLColumnExpression[str | None]
+_Number = SQLColumnExpression[int]
+
+
 @cache  # building it costs SQLAlchemy twenty times what sending it does
-def _reading() -> Select[Any]:
+def _reading() -> Select[*tuple[object, ...]]:
     owners: BindParameter[list[str]] = bindparam("owners", expanding=True)
     no_text, no_number = cast(null(), String(255)), cast(null(), BigInteger)
     top = (
@@ -188,15 +210,16 @@ def _reading() -> Select[Any]:
     )
     branches = []
     for kind, model, parent, detail in parts:
-        branch: Any = _branch(kind, model, model.load_balancer_id, (parent, detail, no_number, no_number))
+        branch = _branch(kind, model, model.load_balancer_id, (parent, detail, no_number, no_number))
         branches.append(branch.where(model.load_balancer_id.in_(owners), model.applied == true()))
     branches[-1] = branches[-1].where(L7Policy.redirect_pool_id.is_not(None))
     return select(union_all(top, *branches).subquery())
 
 
-def _branch(kind: str, model: Any, owner: Any, more: tuple[Any, Any, Any, Any]) -> Any:
-    """``more`` are parent and detail, which mean what the kind makes of them, and for the load balancer its version and
-    its unfinished operations."""
+def _branch(
+    kind: str, model: type[ApiObject], owner: SQLColumnExpression[str], more: tuple[_Text, _Text, _Number, _Number]
+) -> Select[*tuple[object, ...]]:
+    """The columns of ``_Node``; ``more`` are the last four."""
     parent, detail, version, pending = more
     return select(
         literal(kind).label("kind"),
@@ -220,32 +243,29 @@ def read_last_counted(database: Database, amphora_ids: Iterable[str]) -> Iterato
 # Writing
 
 
-def record_observations(
-    database: Database, role: Role, lease_ms: int, changes: Sequence[StatusChange], counted: Sequence[Counted]
-) -> None:
-    """Write what was observed, as the holder of ``role``: at most ``ROWS_AT_ONCE`` rows in a transaction, so that none
+def record_observations(duty: Duty, changes: Sequence[StatusChange], counted: Sequence[Counted]) -> None:
+    """Write what was observed, as the holder of ``duty``: at most ``ROWS_AT_ONCE`` rows in a transaction, so that none
     holds up for long what users ask for. Nothing is sent where there is nothing to write.
 
     A status is written where the row still says what it was compared with.
 
     Raises:
-        LeaseLost: somebody else has the role by now; nothing more was written.
+        LeaseLost: somebody else has the duty by now; nothing more was written.
         StoreError: the database did not answer, or refused.
     """
 
     def write(connection: Connection, some: Sequence[StatusChange], many: Sequence[Counted]) -> None:
-        keep_role(connection, role, lease_ms)
         _write_statuses(connection, some)
         write_counters(connection, many)
 
     for some, many in zip_longest(_cut(changes, ROWS_AT_ONCE), _cut(counted, ROWS_AT_ONCE), fillvalue=()):
-        _transact(database, partial(write, some=some, many=many))
+        _transact(duty, partial(write, some=some, many=many))
 
 
-def _transact(database: Database, work: Callable[[Connection], None]) -> None:
+def _transact(duty: Duty, work: Callable[[Connection], None]) -> None:
     for _ in range(_TRIES):
         try:
-            return database.transact(work)
+            return duty.transact(work)
         except IntegrityError as error:
             last = error  # a listener was deleted after it had been looked for
     raise StoreUnavailable("listeners are deleted faster than their counters can be written") from last

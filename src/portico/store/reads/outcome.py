@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select
 
 from portico.resources import Lease, Operation
 from portico.resources.operation import UNFINISHED
-from portico.resources.row import table_of
 from portico.store.sql.database import Database
 
 
@@ -39,11 +37,3 @@ def read_outcome(database: Database, operation_id: str) -> Outcome | None:
     )
     row = database.read(lambda connection: connection.execute(statement).one_or_none())
     return Outcome(*row) if row is not None else None
-
-
-def show_operation(database: Database, operation_id: str) -> dict[str, Any] | None:
-    """All that is known of an operation, its timeline included."""
-    table = table_of(Operation)
-    statement = select(table).where(table.c.id == operation_id)
-    row = database.read(lambda connection: connection.execute(statement).mappings().one_or_none())
-    return dict(row) if row is not None else None

@@ -2,35 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import TypeVarTuple
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Row, Select, and_, or_, select
 
 from portico.resources import Lease, LoadBalancer, Operation, Vip
 from portico.status import OperationState, shown_status
+from portico.store.claims.holding import LEASES
 from portico.store.claims.slots import Slots, SlotUse
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import now_ms
 
+Ts = TypeVarTuple("Ts")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancerLine:
+    """A load balancer. ``provisioning_status`` is as users see it."""
+
+    id: str
+    name: str
+    ip_address: str | None
+    provisioning_status: str
+    operating_status: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperationLine:
+    """An operation."""
+
+    subject_type: str
+    subject_id: str
+    action: str
+    state: str
+    attempts: int
+    created_at: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLine:
+    """A lease. ``left_ms``: milliseconds until it runs out."""
+
+    key: str
+    owner: str | None
+    epoch: int
+    pending: int
+    left_ms: int
+
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Rows by column, the newest first.
+    """What goes on, the newest first.
 
     Attributes:
-        load_balancers: ``id``, ``name``, ``ip_address``, ``operating_status``, and ``provisioning_status`` as users see
-            it.
-        operations: ``id``, ``action``, ``subject_type``, ``subject_id``, ``state``, ``attempts``, ``reason``,
-            ``created_at``; those that are not finished before all others.
-        leases: ``key``, ``owner``, ``epoch``, ``pending``, ``left_ms`` (until it runs out); only those that somebody
-            has or that work waits for.
+        load_balancers: the newest.
+        operations: those that are not finished before all others.
+        leases: only those that somebody has or that work waits for.
         slots: how much of each limit is in use.
     """
 
-    load_balancers: list[dict[str, Any]]
-    operations: list[dict[str, Any]]
-    leases: list[dict[str, Any]]
+    load_balancers: list[LoadBalancerLine]
+    operations: list[OperationLine]
+    leases: list[LeaseLine]
     slots: list[SlotUse]
 
 
@@ -41,19 +78,16 @@ def read_overview(database: Database, limit: int = 20) -> Overview:
         StoreError: the database did not answer, or has no tables.
     """
 
-    def read(statement: Any) -> list[dict[str, Any]]:
-        def work(connection: Connection) -> list[dict[str, Any]]:
-            return [dict(row) for row in connection.execute(statement.limit(limit)).mappings()]
-
-        return database.read(work)
+    def read(statement: Select[*Ts]) -> Sequence[Row[*Ts]]:
+        return database.read(lambda connection: connection.execute(statement.limit(limit)).all())
 
     return Overview(
         load_balancers=[
-            {**row, "provisioning_status": shown_status(row["provisioning_status"], row["pending"] or 0)}
-            for row in read(_LOAD_BALANCERS)
+            LoadBalancerLine(id_, name, address, shown_status(provisioning, pending or 0), operating)
+            for id_, name, address, provisioning, operating, pending in read(_LOAD_BALANCERS)
         ],
-        operations=read(_OPERATIONS),
-        leases=read(_LEASES),
+        operations=[OperationLine(*row) for row in read(_OPERATIONS)],
+        leases=[LeaseLine(*row) for row in read(_LEASES)],
         slots=Slots(database, owner="", lease_ms=0).usage(),
     )
 
@@ -73,17 +107,16 @@ _LOAD_BALANCERS = (
 )
 _FINISHED = Operation.state.in_([OperationState.SUCCEEDED, OperationState.FAILED])
 _OPERATIONS = select(
-    Operation.id,
-    Operation.action,
     Operation.subject_type,
     Operation.subject_id,
+    Operation.action,
     Operation.state,
     Operation.attempts,
-    Operation.reason,
     Operation.created_at,
+    Operation.reason,
 ).order_by(_FINISHED, Operation.sequence.desc())
 _LEASES = (
     select(Lease.key, Lease.owner, Lease.epoch, Lease.pending, (Lease.expires_at - now_ms()).label("left_ms"))
-    .where(or_(Lease.pending > 0, and_(Lease.owner.is_not(None), Lease.expires_at >= now_ms())))
+    .where(or_(Lease.pending > 0, ~LEASES.is_free))
     .order_by(Lease.pending.desc(), Lease.key)
 )

@@ -3,25 +3,61 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Integer, String, bindparam, cast, func, literal, null, select, union_all
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Integer,
+    Select,
+    SQLColumnExpression,
+    String,
+    bindparam,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
 
 from portico.resources import HealthMonitor, L7Policy, L7Rule, Lease, Listener, LoadBalancer, Member
 from portico.resources.kinds import HEALTH_MONITOR, L7POLICY, L7RULE, LISTENER, LOAD_BALANCER, MEMBER, POOL, Kind
 from portico.resources.row import table_of
 from portico.status import shown_status
 
+_Text = SQLColumnExpression[str] | SQLColumnExpression[str | None]
+_Number = SQLColumnExpression[int] | SQLColumnExpression[int | None]
+ShownStatus = dict[str, object]
+"""How an object fares, and what is below it, as the v2 API shows it."""
 
-def read_status_tree(connection: Connection, load_balancer_id: str) -> dict[str, Any] | None:
+
+class _Node(NamedTuple):
+    """One object. ``parent``, ``detail``, ``number`` and ``target`` mean what the kind makes of them."""
+
+    kind: str
+    id: str
+    name: str
+    provisioning_status: str
+    operating_status: str
+    created_at: datetime
+    parent: str | None
+    detail: str | None
+    number: int | None
+    target: str | None
+
+
+def read_status_tree(connection: Connection, load_balancer_id: str) -> ShownStatus | None:
     """The ``loadbalancer`` of the v2 API's ``statuses``, or None where there is no such load balancer.
 
     A listener shows the pools that it sends to, by default or by a policy, and its policies. A pool's monitor has two
     names there: that of the reference, and that of the service which clients know.
     """
-    rows: dict[str, list[Any]] = defaultdict(list)
-    for row in connection.execute(_statement(), {"owner": load_balancer_id}):
+    rows: dict[str, list[_Node]] = defaultdict(list)
+    for values in connection.execute(_statement(), {"owner": load_balancer_id}):
+        row = _Node._make(values)
         rows[row.kind].append(row)
     if not rows[LOAD_BALANCER.name]:
         return None
@@ -41,7 +77,7 @@ def read_status_tree(connection: Connection, load_balancer_id: str) -> dict[str,
         del status["name"]
         rules[row.parent].append({**status, "type": row.detail})
     targets, policies = defaultdict(list), defaultdict(list)
-    for row in sorted(rows[L7POLICY.name], key=lambda policy: policy.number):
+    for row in sorted(rows[L7POLICY.name], key=lambda policy: policy.number or 0):
         targets[row.parent].append(row.target)
         policies[row.parent].append({**_status(row), "action": row.detail, "rules": rules[row.id]})
     listeners = []
@@ -52,7 +88,7 @@ def read_status_tree(connection: Connection, load_balancer_id: str) -> dict[str,
     return {**shown, "listeners": listeners}
 
 
-def _status(row: Any) -> dict[str, Any]:
+def _status(row: _Node) -> ShownStatus:
     return {
         "id": row.id,
         "name": row.name,
@@ -62,8 +98,8 @@ def _status(row: Any) -> dict[str, Any]:
 
 
 @cache
-def _statement() -> Any:
-    owner: Any = bindparam("owner")
+def _statement() -> Select[*tuple[object, ...]]:
+    owner: BindParameter[str] = bindparam("owner")
     no_text, no_number = cast(null(), String(255)), cast(null(), Integer)
     top = (
         _branch(LOAD_BALANCER, no_text, no_text, func.coalesce(Lease.pending, 0))
@@ -84,9 +120,11 @@ def _statement() -> Any:
     return select(everything).order_by(everything.c.created_at, everything.c.id)
 
 
-def _branch(kind: Kind, parent: Any, detail: Any, number: Any, *, target: Any = None) -> Any:
-    """``parent``, ``detail``, ``number`` and ``target`` mean what the kind makes of them."""
-    model: Any = kind.model
+def _branch(
+    kind: Kind, parent: _Text, detail: _Text, number: _Number, *, target: _Text | None = None
+) -> Select[*tuple[object, ...]]:
+    """The columns of ``_Node``."""
+    model = kind.described_model
     return select(
         literal(kind.name.value).label("kind"),
         model.id,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -98,7 +96,7 @@ class AmphoraRows:
         )
         return self._database.read(lambda connection: connection.scalar(statement))
 
-    def write(self, amphora_id: str, status: AmphoraStatus, **values: Any) -> None:
+    def write(self, amphora_id: str, status: AmphoraStatus, **values: object) -> None:
         """Write an amphora's status, if the transition table permits it, and other columns."""
 
         def work(connection: Connection) -> None:
@@ -119,7 +117,7 @@ class AmphoraRows:
 
         self._database.transact(work)
 
-    def write_vip(self, load_balancer_id: str, position: int, **values: Any) -> None:
+    def write_vip(self, load_balancer_id: str, position: int, *, allocated: bool, **values: str | None) -> None:
         """Write where a VIP came to be.
 
         Raises:
@@ -130,7 +128,8 @@ class AmphoraRows:
 
         def work(connection: Connection) -> None:
             fence(connection, self._claim, self._lease_ms)
-            connection.execute(_WRITE_VIP, {"this_id": load_balancer_id, "this_position": position, **values})
+            mine = {"this_id": load_balancer_id, "this_position": position}
+            connection.execute(_WRITE_VIP, {**mine, "allocated": allocated, **values})
 
         try:
             self._database.transact(work)

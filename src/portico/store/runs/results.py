@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    ColumnElement,
     Connection,
     Delete,
     Update,
@@ -29,13 +29,14 @@ from sqlalchemy import (
     update,
 )
 
-from portico.errors import LeaseLost, PorticoError
-from portico.resources import Amphora, L7Policy, Lease, Listener, LoadBalancer, Operation, Pool, Tag
+from portico.errors import PorticoError
+from portico.resources import Amphora, L7Policy, Listener, LoadBalancer, Operation, Pool, Tag
 from portico.resources.kinds import MEMBER, PARTS, kind_of
 from portico.resources.operation import UNFINISHED, Action
-from portico.resources.row import table_of, utc_now
+from portico.resources.row import ApiObject, table_of, utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
-from portico.store.claims.leases import Claim, release
+from portico.store.claims.leases import Claim, release, remove
+from portico.store.runs.restoring import Values, find_restorations
 from portico.store.runs.starting import untry
 from portico.store.sql.database import Database
 from portico.store.sql.tags import replace_tags
@@ -47,6 +48,8 @@ _FINISH = update(Operation).where(Operation.id.in_(_THESE_IDS))
 _DELETE_TAGS = delete(Tag).where(Tag.resource_id.in_(_THESE_IDS))
 _KEPT_ENTRIES = 100
 """Entries of a timeline that are kept of its beginning, and of its end: each of a thousand operations has a copy."""
+Entry = list[str | float]
+"""Of a timeline: task, state, milliseconds."""
 _POOL_REFERENCES = ("default_pool_id", "redirect_pool_id")
 
 
@@ -75,7 +78,7 @@ class Results:
     below: list[str] = field(default_factory=list)
     version: int = 0
     gone: bool = False
-    timeline: list[Any] = field(default_factory=list)
+    timeline: list[Entry] = field(default_factory=list)
     pause_ms: int = 0
     handed_back: list[str] = field(default_factory=list)
 
@@ -112,7 +115,7 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
     release(connection, claim, finished=finished, version=results.version, pause_ms=results.pause_ms)
     if results.handed_back:
         untry(connection, Operation.id.in_(results.handed_back))
-    restored = _find_restorations(connection, results)
+    restored = find_restorations(connection, results.succeeded, [operation for operation, _ in results.failed])
     _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
     for operation, error in results.failed:
         _finish(connection, [operation], OperationState.FAILED, results.timeline, error)
@@ -157,19 +160,19 @@ def _finish(
     connection: Connection,
     operations: Iterable[Operation],
     state: OperationState,
-    timeline: list[Any],
+    timeline: list[Entry],
     error: BaseException | None = None,
 ) -> None:
     ids = [operation.id for operation in operations]
     if not ids:
         return
-    values: dict[str, Any] = {"state": state, "finished_at": utc_now(), "timeline": _shorten(timeline)}
+    values: Values = {"state": state, "finished_at": utc_now(), "timeline": _shorten(timeline)}
     if error is not None:
         values |= explain(error)
     connection.execute(_FINISH, {"these_ids": ids, **values})
 
 
-def _shorten(timeline: list[Any]) -> list[Any]:
+def _shorten(timeline: list[Entry]) -> list[Entry]:
     left_out = len(timeline) - 2 * _KEPT_ENTRIES
     if left_out <= 0:
         return timeline
@@ -188,7 +191,7 @@ def explain(error: BaseException) -> dict[str, str]:
     return {"error": type(error).__name__, "reason": f"internal error ({type(error).__name__}); see the worker's log"}
 
 
-def _unfinished(model: Any) -> Any:
+def _unfinished(model: type[ApiObject]) -> ColumnElement[bool]:
     return exists().where(Operation.subject_id == model.id, Operation.state.in_(UNFINISHED))
 
 
@@ -201,13 +204,13 @@ def _mark_applied(connection: Connection, kind: str, ids: list[str], failed_last
 @cache
 def _applying(name: str) -> Update:
     kind = kind_of(name)
-    model: Any = kind.model
+    model = kind.described_model
     reached = and_(
         model.provisioning_status.in_(sources(ProvisioningStatus.ACTIVE)),
         model.id.not_in(bindparam("failed_ids", expanding=True)),
         ~_unfinished(model),
     )
-    values: dict[str, Any] = {
+    values: Values = {
         "provisioning_status": case((reached, ProvisioningStatus.ACTIVE.value), else_=model.provisioning_status),
     }
     if kind in PARTS:
@@ -217,7 +220,7 @@ def _applying(name: str) -> Update:
     return update(model).where(model.id.in_(_THESE_IDS)).values(**values)
 
 
-def _operating(model: Any) -> Any:
+def _operating(model: type[ApiObject]) -> ColumnElement[str]:
     """What is down by its user is OFFLINE. What is up comes online from there; how it fares beyond that is not for an
     applied change to say, and stays as it was observed (``store.observations``), as does all that members say. A pool
     that nothing sends to serves nobody: it stays OFFLINE."""
@@ -237,12 +240,12 @@ def _delete_rows(connection: Connection, kind: str, ids: list[str], below: list[
 
 @cache
 def _deleting(kind: str) -> Delete:
-    model: Any = kind_of(kind).model
+    model = kind_of(kind).described_model
     return delete(model).where(model.id.in_(_THESE_IDS))
 
 
-def _mark_failed(connection: Connection, operation: Operation, values: Mapping[str, Any], is_last: bool) -> None:
-    model: Any = kind_of(operation.subject_type).model
+def _mark_failed(connection: Connection, operation: Operation, values: Mapping[str, object], is_last: bool) -> None:
+    model = kind_of(operation.subject_type).described_model
     condition = and_(model.provisioning_status.in_(sources(ProvisioningStatus.ERROR)), ~_unfinished(model))
     # Where a later operation of the batch was about the same object, that one decides what it says.
     failed = condition if is_last else false()
@@ -261,61 +264,22 @@ def _mark_failed(connection: Connection, operation: Operation, values: Mapping[s
             **columns,
         )
     )
-    if "tags" in values and marked.rowcount == 1:  # else it was deleted in the same batch
-        replace_tags(connection, operation.subject_id, values["tags"])
+    tags = values.get("tags")
+    if isinstance(tags, list) and marked.rowcount == 1:  # else it was deleted in the same batch
+        replace_tags(connection, operation.subject_id, tags)
 
 
 def _mark_abandoned(connection: Connection, abandoned: Mapping[str, list[str]]) -> None:
     """No operation is left that would build them. What was asked about them meanwhile decides what those say."""
     for kind, ids in abandoned.items():
-        model: Any = kind_of(kind).model
+        model = kind_of(kind).described_model
         legal = model.provisioning_status.in_(sources(ProvisioningStatus.ERROR))
         values = {"provisioning_status": ProvisioningStatus.ERROR, "updated_at": utc_now()}
         connection.execute(update(model).where(model.id.in_(ids), legal, ~_unfinished(model)).values(**values))
 
 
-def _find_restorations(connection: Connection, results: Results) -> dict[str, dict[str, Any]]:
-    """The last known good values of what failed, by subject; later operations that wait learn their new ``previous``.
-
-    Later changes of the same attribute win over a restoration: those that succeeded, and those that still wait.
-    """
-    failed = [operation for operation, _ in results.failed if operation.action == Action.UPDATE]
-    restored: dict[str, dict[str, Any]] = {}
-    succeeded = {operation.id for operation in results.succeeded}
-    failed_ids = {operation.id for operation, _ in results.failed}
-    for subject_id in dict.fromkeys(operation.subject_id for operation in failed):
-        rows = connection.execute(
-            select(Operation.id, Operation.changes, Operation.previous)
-            .where(
-                Operation.subject_id == subject_id,
-                Operation.action == Action.UPDATE,
-                or_(Operation.state.in_(UNFINISHED), Operation.id.in_(succeeded | failed_ids)),
-            )
-            .order_by(Operation.sequence)
-        ).all()
-        values: dict[str, Any] = {}
-        for row in rows:
-            for name, value in (row.previous or {}).items():
-                values.setdefault(name, value)
-        for row in rows:
-            if row.id in succeeded:
-                values |= row.changes or {}
-        for row in rows:
-            if row.id not in succeeded and row.id not in failed_ids:
-                previous = {name: values[name] for name in row.changes or {}}
-                connection.execute(update(Operation).where(Operation.id == row.id).values(previous=previous))
-                values |= row.changes or {}
-        touched = {
-            name for operation in failed if operation.subject_id == subject_id for name in operation.changes or {}
-        }
-        restored[subject_id] = {name: values[name] for name in touched}
-    return restored
-
-
 def _record_gone(connection: Connection, claim: Claim, results: Results) -> None:
-    mine = and_(Lease.key == claim.key, Lease.owner == claim.owner, Lease.epoch == claim.epoch)
-    if connection.execute(delete(Lease).where(mine)).rowcount != 1:
-        raise LeaseLost(f"the lease on {claim.key} was taken over by another worker")
+    remove(connection, claim)
     _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
     for operation, error in results.failed:
         _finish(connection, [operation], OperationState.FAILED, results.timeline, error)

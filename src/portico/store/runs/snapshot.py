@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import JSON, Boolean, DateTime, String, text
+from sqlalchemy import JSON, Boolean, DateTime, String, TextClause, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Vip
 from portico.resources.kinds import PARTS
-from portico.resources.row import table_of
+from portico.resources.row import Part, table_of
 from portico.resources.tree import Tree
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import JSON_OBJECT, TEXT_IN_JSON
@@ -46,7 +46,8 @@ _DIALECTS = {
     "mysql": mysql.dialect,
     "mariadb": mysql.dialect,
 }
-Converter = Callable[[Any], Any]
+Converter = Callable[[object], object]
+R = TypeVar("R", bound=Row)
 
 
 @dataclass
@@ -65,40 +66,49 @@ class Snapshot:
 def read_snapshot(database: Database, key: str) -> Snapshot:
     """Read everything about the lease ``key``. One statement."""
     rows = database.read(lambda connection: connection.execute(_statement(database.dialect), {"key": key}).all())
-    found: dict[str, list[Any]] = {model.__tablename__: [] for model, _ in _BRANCHES}
+    found: _Found = {model: [] for model, _ in _BRANCHES}
     for kind, body in rows:
         make_row, converters = _decoders()[kind]
-        values = json.loads(body)
+        values: dict[str, object] = json.loads(body)
         for name, convert in converters:
             values[name] = convert(values[name])
         row = make_row()
         # As SQLAlchemy fills what it loads: its constructor notes every value as a change, at ten times the cost.
         row.__dict__.update(values)
-        found[kind].append(row)
+        found[type(row)].append(row)
     return _assemble(found)
 
 
-def _assemble(found: dict[str, list[Any]]) -> Snapshot:
-    snapshot = Snapshot(operations=sorted(found["operation"], key=lambda operation: operation.sequence))
-    snapshot.lease = next(iter(found["lease"]), None)
-    if not found["load_balancer"]:
-        snapshot.spare = next(iter(found["amphora"]), None)
-        return snapshot
-    snapshot.tree = Tree(
-        load_balancer=found["load_balancer"][0],
-        vips=sorted(found["vip"], key=lambda vip: vip.position),
-        amphorae=sorted(found["amphora"], key=_age),
-        **{kind.plural: sorted(found[kind.model.__tablename__], key=_age) for kind in PARTS},
+_Found = dict[type[Row], list[Row]]
+_Aged = Amphora | Part
+
+
+def _assemble(found: _Found) -> Snapshot:
+    operations = sorted(_of(found, Operation), key=lambda operation: operation.sequence)
+    lease = next(iter(_of(found, Lease)), None)
+    load_balancer = next(iter(_of(found, LoadBalancer)), None)
+    if load_balancer is None:
+        return Snapshot(lease, operations, spare=next(iter(_of(found, Amphora)), None))
+    parts: dict[str, list[Any]] = {kind.plural: sorted(_of(found, kind.model), key=_age) for kind in PARTS}
+    tree = Tree(
+        load_balancer=load_balancer,
+        vips=sorted(_of(found, Vip), key=lambda vip: vip.position),
+        amphorae=sorted(_of(found, Amphora), key=_age),
+        **parts,
     )
-    return snapshot
+    return Snapshot(lease, operations, tree)
 
 
-def _age(row: Any) -> tuple[datetime, str]:
+def _of(found: _Found, model: type[R]) -> list[R]:
+    return cast(list[R], found[model])
+
+
+def _age(row: _Aged) -> tuple[datetime, str]:
     return row.created_at, row.id
 
 
 @lru_cache
-def _statement(dialect: str) -> Any:
+def _statement(dialect: str) -> TextClause:
     quote = _DIALECTS[dialect]().identifier_preparer.quote
     branches = []
     for model, condition in _BRANCHES:
@@ -116,8 +126,8 @@ def _statement(dialect: str) -> Any:
 
 
 @lru_cache
-def _decoders() -> dict[str, tuple[Callable[[], Any], list[tuple[str, Converter]]]]:
-    decoders: dict[str, tuple[Callable[[], Any], list[tuple[str, Converter]]]] = {}
+def _decoders() -> dict[str, tuple[Callable[[], Row], list[tuple[str, Converter]]]]:
+    decoders: dict[str, tuple[Callable[[], Row], list[tuple[str, Converter]]]] = {}
     for model, _ in _BRANCHES:
         converters: list[tuple[str, Converter]] = []
         for column in table_of(model).columns:
@@ -133,10 +143,10 @@ def _decoders() -> dict[str, tuple[Callable[[], Any], list[tuple[str, Converter]
     return decoders
 
 
-def _decode_json(value: Any) -> Any:
+def _decode_json(value: object) -> object:
     """SQLite and MariaDB keep JSON columns as text, PostgreSQL nests them."""
     return json.loads(value) if isinstance(value, str) else value
 
 
-def _decode_time(value: str | None) -> datetime | None:
-    return datetime.fromisoformat(value) if value is not None else None
+def _decode_time(value: object) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, update
 
-from portico.resources import Lease, Operation
+from portico.resources import Operation
 from portico.resources.row import utc_now
 from portico.status import OperationState, sources
-from portico.store.claims.leases import Claim, fence, lock
+from portico.store.claims.leases import Claim, abandon, fence, lock
 from portico.store.sql.database import Database
 
 
@@ -49,9 +49,7 @@ def hand_over(database: Database, owner: str) -> None:
     as no attempt."""
 
     def work(connection: Connection) -> None:
-        keys = connection.scalars(select(Lease.key).where(Lease.owner == owner).with_for_update()).all()
-        connection.execute(update(Lease).where(Lease.key.in_(keys)).values(owner=None, expires_at=0))
-        untry(connection, Operation.lease_key.in_(keys))
+        untry(connection, Operation.lease_key.in_(abandon(connection, owner)))
 
     database.transact(work)
 

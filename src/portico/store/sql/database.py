@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -157,7 +158,7 @@ def migration_engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(writer: Engine, reader: Engine) -> None:
-    def configure(connection: Any, _record: Any) -> None:
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # pysqlite's own idea of when to begin is switched off; see begin()
         cursor = connection.cursor()
         # WAL lets readers and the one writer work side by side; FULL makes a commit survive the loss of power.

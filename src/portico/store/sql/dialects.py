@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from sqlalchemy import BigInteger, Boolean, Connection, Insert, Table
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Connection, Insert, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 
@@ -20,18 +21,18 @@ class now_ms(FunctionElement[int]):  # noqa: N801 - it reads like the SQL functi
 
 
 @compiles(now_ms, "sqlite")
-def _sqlite(_element: Any, _compiler: Any, **_options: Any) -> str:
+def _sqlite(_element: now_ms, _compiler: SQLCompiler, **_options: object) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
 @compiles(now_ms, "postgresql")
-def _postgresql(_element: Any, _compiler: Any, **_options: Any) -> str:
+def _postgresql(_element: now_ms, _compiler: SQLCompiler, **_options: object) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 
 @compiles(now_ms, "mysql")
 @compiles(now_ms, "mariadb")
-def _mariadb(_element: Any, _compiler: Any, **_options: Any) -> str:
+def _mariadb(_element: now_ms, _compiler: SQLCompiler, **_options: object) -> str:
     return "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
 
 
@@ -47,21 +48,21 @@ class holds_one_of(FunctionElement[bool]):  # noqa: N801 - it reads like an oper
 
 
 @compiles(holds_one_of, "sqlite")
-def _holds_in_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+def _holds_in_sqlite(element: holds_one_of, compiler: SQLCompiler, **options: object) -> str:
     column, *values = (compiler.process(one, **options) for one in element.clauses)
     found = _among([f"json_extract({value}, '$')" for value in values])
     return f"EXISTS (SELECT 1 FROM json_each({column}) AS element WHERE element.value {found})"  # noqa: S608 - of compiled parts
 
 
 @compiles(holds_one_of, "postgresql")
-def _holds_in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+def _holds_in_postgresql(element: holds_one_of, compiler: SQLCompiler, **options: object) -> str:
     column, *values = (compiler.process(one, **options) for one in element.clauses)
     return f"({' OR '.join(f'CAST({column} AS JSONB) @> CAST({value} AS JSONB)' for value in values)})"
 
 
 @compiles(holds_one_of, "mysql")
 @compiles(holds_one_of, "mariadb")
-def _holds_in_mariadb(element: Any, compiler: Any, **options: Any) -> str:
+def _holds_in_mariadb(element: holds_one_of, compiler: SQLCompiler, **options: object) -> str:
     column, *values = (compiler.process(one, **options) for one in element.clauses)
     return f"({' OR '.join(f'JSON_CONTAINS({column}, {value})' for value in values)})"
 
@@ -83,7 +84,7 @@ TEXT_IN_JSON = {
 choose between two."""
 
 
-def insert_if_missing(connection: Connection, table: Table, values: dict[str, Any]) -> Insert:
+def insert_if_missing(connection: Connection, table: Table, values: Mapping[str, object]) -> Insert:
     """An insert that leaves a row alone that has this primary key already; it waits for another transaction that is
     inserting the same."""
     if connection.dialect.name == "sqlite":
@@ -93,7 +94,13 @@ def insert_if_missing(connection: Connection, table: Table, values: dict[str, An
     return mysql.insert(table).values(**values).prefix_with("IGNORE")
 
 
-def insert_or_update(dialect: str, table: Table, assign: Callable[[Any], list[tuple[str, Any]]]) -> Insert:
+NewRow = ReadOnlyColumnCollection[str, ColumnElement[object]]
+"""The row that would have been inserted: column name to value."""
+
+
+def insert_or_update(
+    dialect: str, table: Table, assign: Callable[[NewRow], Sequence[tuple[str, ColumnElement[object]]]]
+) -> Insert:
     """An insert that changes a row that has this primary key already, by what ``assign`` makes of the row that would
     have been inserted: columns to their new values, in the order in which MariaDB assigns them."""
     if dialect == "sqlite":
@@ -104,7 +111,7 @@ def insert_or_update(dialect: str, table: Table, assign: Callable[[Any], list[tu
         changes = dict(assign(on_postgresql.excluded))
         return on_postgresql.on_conflict_do_update(constraint=table.primary_key, set_=changes)
     on_mariadb = mysql.insert(table)
-    return on_mariadb.on_duplicate_key_update(assign(on_mariadb.inserted))
+    return on_mariadb.on_duplicate_key_update(list(assign(on_mariadb.inserted)))
 
 
 _RETRY_SQLSTATES = frozenset({"40001", "40P01", "55P03", "25P03", "57P01", "57P02", "57P03"})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
@@ -127,7 +127,7 @@ def _known_revisions() -> frozenset[str]:
     return frozenset(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
-def differences(url: str) -> list[Any]:
+def differences(url: str) -> list[object]:
     """What the tables lack or have too much of, compared with ``portico.resources``: empty where the history is
     whole."""
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - see above

@@ -1,0 +1,233 @@
+"""Duties: what one process does at a time, of however many that could.
+
+A duty is a slot of which there is only one (``portico.store.claims.holding``): when its holder dies, another process
+takes it when its time has run out. What the holder writes is fenced: a holder that was paused for too long writes
+nothing any more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import structlog
+from sqlalchemy import Connection, select
+
+from portico.errors import LeaseLost, StoreError
+from portico.resources import Slot
+from portico.resources.row import new_id, table_of
+from portico.store.claims.holding import SLOTS, Parameters, is_done, require_mine
+from portico.store.sql.database import Database
+from portico.store.sql.dialects import insert_if_missing
+
+T = TypeVar("T")
+log = structlog.get_logger()
+HEALTH = "health_manager"
+"""Asks amphorae how they are and writes what they say."""
+_RENEWALS_PER_LEASE = 3
+
+_LOOK = select(SLOTS.is_free).where(*SLOTS.row)
+_HOLDER = select(Slot.holder).where(*SLOTS.row)
+_TAKE = SLOTS.take()
+_RENEW = SLOTS.renew()
+_LEAVE = SLOTS.give_back()
+
+
+class Duty:
+    """A duty as one process sees it. For one thread at a time.
+
+    Args:
+        database: where it is held.
+        name: which duty: at most 32 characters, and no name of a limit on slots.
+        owner: who this process is, for people to read.
+        lease_seconds: how long it stays taken where it is not renewed.
+    """
+
+    def __init__(self, database: Database, name: str, owner: str, lease_seconds: float) -> None:
+        self.name = name
+        self.owner = owner
+        self._database = database
+        self._lease_seconds = lease_seconds
+        self._holder: str | None = None
+        self._renewed = 0.0
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process took it, and has not been told that another one has it."""
+        return self._holder is not None
+
+    def take(self) -> bool:
+        """Take it where nobody has it; that somebody does is found out by reading alone. Returns whether it was taken.
+
+        Raises:
+            StoreError: the database did not answer.
+        """
+        at = time.monotonic()
+        is_free = self._database.read(lambda connection: connection.scalar(_LOOK, self._place))
+        if is_free is not None and not is_free:
+            return False
+        holder = new_id()
+        taking = {**self._as_held_by(holder), "this_owner": self.owner}
+
+        def work(connection: Connection) -> bool:
+            if is_free is None:
+                connection.execute(insert_if_missing(connection, table_of(Slot), {"name": self.name, "number": 1}))
+            return is_done(connection, _TAKE, taking)
+
+        def already_done(connection: Connection) -> bool | None:
+            return True if connection.scalar(_HOLDER, self._place) == holder else None
+
+        if self._database.transact(work, already_done):
+            self._holder, self._renewed = holder, at
+        return self.is_mine
+
+    def transact(
+        self, work: Callable[[Connection], T], already_done: Callable[[Connection], T | None] | None = None
+    ) -> T:
+        """Run ``work`` in a transaction that begins by renewing the duty: who holds it no longer writes nothing. Else
+        as ``Database.transact``.
+
+        Raises:
+            LeaseLost: another process has it; nothing was written.
+            StoreError: the database did not answer, or refused.
+        """
+        at = time.monotonic()
+        mine = self._as_held_by(self._require_mine())
+
+        def fenced(connection: Connection) -> T:
+            require_mine(connection, _RENEW, mine, f"the duty {self.name}")
+            return work(connection)
+
+        try:
+            result = self._database.transact(fenced, already_done)
+        except LeaseLost:
+            self._holder = None
+            raise
+        self._renewed = at
+        return result
+
+    def renew(self) -> None:
+        """Keep it for as long again without writing anything else. Raises as ``transact``."""
+        self.transact(lambda _connection: None)
+
+    def renew_in_time(self) -> None:
+        """Renew it where a third of its time has passed since the last renewal. Raises as ``transact``."""
+        if time.monotonic() - self._renewed > self._lease_seconds / _RENEWALS_PER_LEASE:
+            self.renew()
+
+    def leave(self) -> None:
+        """Give it back, for others to take at once; nothing happens where this process does not have it.
+
+        Raises:
+            StoreError: the database did not answer; it runs out.
+        """
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            mine = self._as_held_by(holder)
+            self._database.transact(lambda connection: connection.execute(_LEAVE, mine))
+
+    @property
+    def _place(self) -> Parameters:
+        return {"this_name": self.name, "this_number": 1}
+
+    def _as_held_by(self, holder: str) -> Parameters:
+        return {**self._place, "this_holder": holder, "lease_ms": int(self._lease_seconds * 1000)}
+
+    def _require_mine(self) -> str:
+        if self._holder is None:
+            raise LeaseLost(f"the duty {self.name} is not this process's")
+        return self._holder
+
+
+class Rounds(Protocol):
+    """What is done as a duty."""
+
+    def begin(self) -> None:
+        """The duty was just taken: what this process knows is from before another one had it."""
+
+    def go_round(self, duty: Duty) -> None:
+        """Do it once; what is written goes through ``duty.transact``.
+
+        Raises:
+            LeaseLost: another process has the duty.
+            StoreError: the database did not answer.
+        """
+
+
+class DutyLoop:
+    """A thread that takes a duty when it is free, and does one round of it each so many seconds while it is held.
+
+    Another process that takes it over ends nothing: this one stands by. Nor does a database that does not answer, of
+    which it complains once, or a defect, which costs one round.
+
+    Args:
+        duty: which duty.
+        seconds: from the beginning of one round to that of the next.
+        rounds: what is done.
+    """
+
+    def __init__(self, duty: Duty, seconds: float, rounds: Rounds) -> None:
+        self._duty = duty
+        self._seconds = seconds
+        self._rounds = rounds
+        self._stood_by = False
+        self._complained = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=duty.name.replace("_", "-"), daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the round that is under way, begin none, and let another process take over at once."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        try:
+            self._duty.leave()
+        except StoreError as error:
+            log.warning("a duty could not be given back; it runs out", duty=self._duty.name, reason=str(error))
+
+    def turn(self) -> bool:
+        """Take part once: take the duty if it is free, and do a round if it is ours. Returns whether it is.
+
+        Raises:
+            StoreError: the database did not answer.
+        """
+        try:
+            if self._duty.is_mine:
+                self._duty.renew_in_time()
+            else:
+                self._try_to_take()
+            if self._duty.is_mine:
+                self._rounds.go_round(self._duty)
+        except LeaseLost:
+            log.warning("another process has taken over", duty=self._duty.name, owner=self._duty.owner)
+            self._stood_by = True
+        return self._duty.is_mine
+
+    def _try_to_take(self) -> None:
+        if not self._duty.take():
+            self._stood_by = True
+            return
+        if self._stood_by:
+            log.info("took over from another process", duty=self._duty.name, owner=self._duty.owner)
+        self._stood_by = False
+        self._rounds.begin()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            try:
+                self.turn()
+                self._complained = False
+            except StoreError as error:
+                if not self._complained:
+                    log.warning("the database does not answer; trying again", duty=self._duty.name, reason=str(error))
+                self._complained = True
+            except Exception:  # a defect costs one round, not the thread
+                log.exception("a round failed", duty=self._duty.name)
+            self._stopping.wait(max(0.0, started + self._seconds - time.monotonic()))

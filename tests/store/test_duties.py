@@ -1,0 +1,323 @@
+"""What one process does at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import Connection, insert
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from portico.errors import LeaseLost, StoreError
+from portico.resources import Slot, SlotLimit
+from portico.settings import DatabaseSettings
+from portico.store.claims.duties import HEALTH, Duty, DutyLoop
+from portico.store.claims.slots import NAMES
+from portico.store.sql.database import Database
+from tests.store.rows import at_once, counted, rows, write
+from tests.support.waiting import wait_until
+
+T = TypeVar("T")
+LEASE = 60.0
+OTHER = "something_else"
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[EventDict]]:
+    """What is logged, kept out of the terminal."""
+    with capture_logs() as logged:
+        yield logged
+
+
+@pytest.fixture
+def second_database(database_url: str) -> Iterator[Database]:
+    """Another process's connections to the same database."""
+    database = Database(DatabaseSettings(url=database_url))
+    yield database
+    database.close()
+
+
+def expire(database: Database, name: str = HEALTH) -> None:
+    """Let the database's clock pass a duty."""
+    write(database, Slot, Slot.name == name, expires_at=1)
+
+
+def write_one(connection: Connection) -> str:
+    """Something that a holder writes."""
+    connection.execute(insert(SlotLimit).values(name="written", capacity=1))
+    return "done"
+
+
+class Rounds:
+    """Counts its rounds, and does in each of them what it is told to."""
+
+    def __init__(self, act: Callable[[Duty], object] = lambda _duty: None) -> None:
+        self.begun = 0
+        self.done = 0
+        self.act = act
+
+    def begin(self) -> None:
+        """Count it."""
+        self.begun += 1
+
+    def go_round(self, duty: Duty) -> None:
+        """Do it, and count it."""
+        self.act(duty)
+        self.done += 1
+
+
+@pytest.fixture
+def loops() -> Iterator[Callable[..., DutyLoop]]:
+    """Makes loops that go round all the time, and stops them at the end."""
+    made: list[DutyLoop] = []
+
+    def make(database: Database, rounds: Rounds, lease: float = LEASE) -> DutyLoop:
+        made.append(DutyLoop(Duty(database, HEALTH, f"process-{len(made)}", lease), 0.01, rounds))
+        return made[-1]
+
+    yield make
+    for loop in made:
+        loop.stop()
+
+
+def test_no_duty_is_a_limit() -> None:
+    """They share a table."""
+    assert HEALTH not in NAMES
+
+
+def test_one_of_many_gets_it(database: Database) -> None:
+    """However many ask at the same time for a duty that nobody ever had; the others find out by one reading
+    statement."""
+    duties = [Duty(database, HEALTH, f"process-{number}", LEASE) for number in range(6)]
+
+    taken = at_once(6, lambda number: duties[number].take())
+
+    assert sum(taken) == 1
+    assert [duty.is_mine for duty in duties] == taken
+    late = Duty(database, HEALTH, "late", LEASE)
+    with counted(database) as statements:
+        assert not late.take()
+    assert len(statements) == 1
+    with pytest.raises(LeaseLost):
+        late.transact(write_one)
+    assert rows(database, SlotLimit) == []
+
+
+def test_the_dead_are_followed_and_those_who_slept_write_nothing(database: Database) -> None:
+    """Renewed, it stays; when its time has run out another process takes it, and what the former holder writes is
+    refused whole, by the first statement of its transaction. He cannot give back what is not his any more."""
+    first, second = (Duty(database, HEALTH, owner, LEASE) for owner in ("first", "second"))
+    assert first.take()
+    expire(database)
+    first.renew()
+    assert not second.take()
+    expire(database)
+
+    assert second.take()
+
+    with counted(database) as statements, pytest.raises(LeaseLost):
+        first.transact(write_one)
+    assert len(statements) == 1, statements
+    assert rows(database, SlotLimit) == []
+    assert not first.is_mine
+    first.leave()
+    assert second.transact(write_one) == "done"
+    assert len(rows(database, SlotLimit)) == 1
+
+
+def test_who_writes_renews(database: Database) -> None:
+    """A time that ran out is no loss while nobody else has taken it."""
+    duty = Duty(database, HEALTH, "process", LEASE)
+    assert duty.take()
+    expire(database)
+    duty.transact(write_one)
+    assert not Duty(database, HEALTH, "other", LEASE).take()
+
+
+@pytest.mark.database("sqlite")
+def test_it_is_renewed_in_time(database: Database) -> None:
+    """When a third of its time has passed since it was renewed, by itself or by what was written."""
+    duty = Duty(database, HEALTH, "process", 3.0)
+    assert duty.take()
+    pass_a_third()
+    with counted(database) as statements:
+        duty.transact(lambda _connection: None)
+        duty.renew_in_time()
+        assert len(statements) == 1, statements
+        pass_a_third()
+        duty.renew_in_time()
+        assert len(statements) == 2, statements
+
+
+def pass_a_third() -> None:
+    """Let a third of three seconds go by."""
+    passed = time.monotonic() + 1.1
+    wait_until(lambda: time.monotonic() > passed, "the time has passed")
+
+
+def test_it_is_given_back(database: Database) -> None:
+    """At once, and the same process that takes it again is another holder: what was begun before is not written."""
+    duty = Duty(database, HEALTH, "process", LEASE)
+    assert duty.take()
+    before = Duty(database, HEALTH, "process", LEASE)
+    assert not before.take()
+    duty.leave()
+    assert not duty.is_mine
+
+    assert before.take()
+
+    with pytest.raises(LeaseLost):
+        duty.renew()
+    [row] = rows(database, Slot, name=HEALTH)
+    assert row["owner"] == "process"
+    before.leave()
+    [row] = rows(database, Slot, name=HEALTH)
+    assert (row["owner"], row["holder"], row["expires_at"]) == (None, None, 0)
+
+
+def test_duties_are_independent(database: Database) -> None:
+    """Each has its own holder, and loses its own."""
+    first, other = Duty(database, HEALTH, "first", LEASE), Duty(database, OTHER, "other", LEASE)
+    assert first.take()
+    assert other.take()
+    expire(database, OTHER)
+    assert Duty(database, OTHER, "third", LEASE).take()
+
+    first.renew()
+    with pytest.raises(LeaseLost):
+        other.renew()
+
+
+class LostReplies(Database):
+    """Loses the connection with each commit, after it was done."""
+
+    def transact(
+        self, work: Callable[[Connection], T], already_done: Callable[[Connection], T | None] | None = None
+    ) -> T:
+        """Do it, and have only what is found to have been done."""
+        super().transact(work)
+        assert already_done is not None
+        found = super().transact(already_done)
+        assert found is not None
+        return found
+
+
+def test_a_result_that_was_lost_with_the_connection_is_asked_for(database_url: str) -> None:
+    """Whether it was taken, and what ``transact`` was told to ask for."""
+    database = LostReplies(DatabaseSettings(url=database_url))
+    try:
+        duty = Duty(database, HEALTH, "process", LEASE)
+        assert duty.take()
+        assert duty.transact(write_one, lambda _connection: "was done") == "was done"
+    finally:
+        database.close()
+
+
+def test_of_two_loops_one_goes_round(
+    database: Database, second_database: Database, loops: Callable[..., DutyLoop]
+) -> None:
+    """Also where both write all the time; stopped, the other begins at once."""
+    inside: list[str] = []
+    overlaps: list[str] = []
+
+    def write_much(duty: Duty) -> None:
+        def work(_connection: Connection) -> None:
+            inside.append(duty.owner)
+            if len(set(inside)) > 1:
+                overlaps.append(duty.owner)
+            inside.remove(duty.owner)
+
+        duty.transact(work)
+
+    first, second = Rounds(write_much), Rounds(write_much)
+    loop, other = loops(database, first), loops(second_database, second)
+    loop.start()
+    wait_until(lambda: first.done > 0, "the first goes round")
+    other.start()
+    seen = first.done
+    wait_until(lambda: first.done > seen + 20, "the first goes on")
+    assert (second.begun, second.done) == (0, 0)
+
+    loop.stop()
+    stopped_at = first.done
+    wait_until(lambda: second.done > 5, "the second goes round")
+
+    assert first.done == stopped_at
+    assert (first.begun, second.begun) == (1, 1)
+    assert overlaps == []
+
+
+@pytest.mark.database("sqlite")
+def test_a_loop_that_writes_nothing_keeps_its_duty(
+    database: Database, second_database: Database, loops: Callable[..., DutyLoop]
+) -> None:
+    """It renews it between its rounds, for as long as it runs."""
+    first, second = Rounds(), Rounds()
+    loops(database, first, lease=3.0).start()
+    wait_until(lambda: first.done > 0, "the first goes round")
+    other = loops(second_database, second, lease=3.0)
+    other.start()
+    for _ in range(4):
+        pass_a_third()
+    assert (first.begun, second.begun) == (1, 0)
+
+
+def test_a_paused_loop_is_followed_and_stands_by(
+    database: Database, second_database: Database, loops: Callable[..., DutyLoop], logged: list[EventDict]
+) -> None:
+    """What it would have written when it wakes up is not written; it takes part again when the other one has gone."""
+    asleep, awake = threading.Event(), threading.Event()
+
+    def sleep(duty: Duty) -> None:
+        asleep.set()
+        awake.wait(120)
+        duty.transact(write_one)
+
+    first, second = Rounds(sleep), Rounds()
+    loop, other = loops(database, first, lease=0.3), loops(second_database, second)
+    loop.start()
+    assert asleep.wait(120)
+    other.start()
+    wait_until(lambda: second.done > 0, "the second has taken over")
+    awake.set()
+    wait_until(lambda: any("has taken over" in each["event"] for each in logged), "the first has heard of it")
+    assert first.done == 0
+    assert rows(database, SlotLimit) == []
+
+    first.act = lambda _duty: None
+    other.stop()
+    wait_until(lambda: first.done > 0, "the first goes round again")
+    assert first.begun == 2
+
+
+def test_an_outage_and_a_defect_cost_rounds(
+    database: Database, loops: Callable[..., DutyLoop], logged: list[EventDict]
+) -> None:
+    """It complains of an outage once, and goes on as soon as it can; the duty stays its own."""
+    failures: list[Exception] = [StoreError("out of reach"), StoreError("out of reach"), ValueError("a defect")]
+
+    def fail(_duty: Duty) -> None:
+        if failures:
+            raise failures.pop(0)
+
+    rounds = Rounds(fail)
+    loops(database, rounds).start()
+
+    wait_until(lambda: rounds.done > 0, "a round succeeds")
+    assert rounds.begun == 1
+    assert [each["event"] for each in logged] == ["the database does not answer; trying again", "a round failed"]
+
+
+def test_it_stops_at_once(database: Database) -> None:
+    """However long it is to the next round; never started, it can be stopped too."""
+    rounds = Rounds()
+    loop = DutyLoop(Duty(database, HEALTH, "process", LEASE), 3600, rounds)
+    loop.start()
+    wait_until(lambda: rounds.done == 1, "the first round is done")
+    loop.stop()
+    DutyLoop(Duty(database, HEALTH, "process", LEASE), 3600, rounds).stop()
+    assert Duty(database, HEALTH, "other", LEASE).take()
