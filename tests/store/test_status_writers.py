@@ -17,7 +17,7 @@ _WRITERS = {
 _OPERATING_WRITERS = {
     "store/runs/results.py",
     "store/reads/observations.py",
-    "intake/catalog.py",
+    "intake/descriptions.py",
     "intake/member_batch.py",
 }
 _VIEWS = {"intake/catalog.py", "store/reads/status_tree.py"}

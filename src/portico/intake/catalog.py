@@ -5,36 +5,24 @@ An object that was added is PENDING_CREATE until its create operation is run by 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
 from inspect import getdoc
 from textwrap import indent
 from typing import Any, TypeVar, Unpack
-from uuid import UUID
 
-from sqlalchemy import Connection, Insert, Select, bindparam, exists, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, select
 
-from portico.errors import Conflict, Duplicate, InvalidInput, PorticoError
-from portico.intake import rules
-from portico.intake.acceptance import Request, accept_in, transact_unmoved
-from portico.intake.ancestors import with_ancestors
-from portico.intake.positions import make_room
+from portico.errors import InvalidInput
+from portico.intake.acceptance import transact_unmoved
+from portico.intake.descriptions import add_object, describe
 from portico.intake.vips import NewVips
 from portico.ports.network import Network
 from portico.resources import (
     Lease,
-    Listener,
-    LoadBalancer,
-    Operation,
-    Pool,
-    Row,
-    Tag,
     Vip,
 )
 from portico.resources.health_monitor import HealthMonitorFields
 from portico.resources.kinds import (
-    DESCRIBED,
     HEALTH_MONITOR,
     L7POLICY,
     L7RULE,
@@ -44,7 +32,6 @@ from portico.resources.kinds import (
     POOL,
     AnyKind,
     Kind,
-    check_id,
     kind_of,
 )
 from portico.resources.l7policy import L7PolicyFields
@@ -52,11 +39,9 @@ from portico.resources.l7rule import L7RuleFields
 from portico.resources.listener import ListenerFields
 from portico.resources.load_balancer import LoadBalancerFields
 from portico.resources.member import MemberFields
-from portico.resources.operation import UNFINISHED, Action
 from portico.resources.pool import PoolFields
-from portico.resources.row import new_id, table_of
+from portico.resources.row import table_of
 from portico.resources.spelling import did_you_mean
-from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
 from portico.status import ProvisioningStatus, shown_status
 from portico.store.sql.database import Database
@@ -264,197 +249,18 @@ class Catalog:
             lambda connection: list(connection.scalars(statement.order_by(table.c.created_at, table.c.id)))
         )
 
-    def _add(self, kind: Kind, parent_id: str | None, values: dict[str, Any], listener_id: str | None = None) -> str:
-        values = dict(values)
-        object_id = values.pop("id", None) or new_id()
+    def _add(
+        self, kind: Kind, parent_id: str | None, values: Mapping[str, object], listener_id: str | None = None
+    ) -> str:
+        description = describe(kind, parent_id, values, self._rules, listener_id=listener_id)
         vips = NewVips(self._network)
 
         def work(connection: Connection) -> str:
-            return add_object(
-                connection,
-                kind.name,
-                object_id,
-                parent_id,
-                values,
-                settings=self._rules,
-                vips=vips,
-                listener_id=listener_id,
-            )
+            add_object(connection, description, self._rules, vips)
+            return description.object_id
 
         def already_done(connection: Connection) -> str | None:
             table = table_of(kind.model)
-            return connection.scalar(select(table.c.id).where(table.c.id == object_id))
+            return connection.scalar(select(table.c.id).where(table.c.id == description.object_id))
 
         return transact_unmoved(self._database, work, already_done)
-
-
-def add_object(
-    connection: Connection,
-    kind: str,
-    object_id: str,
-    parent_id: str | None,
-    values: dict[str, Any],
-    *,
-    settings: ValidationSettings,
-    vips: NewVips,
-    listener_id: str | None = None,
-) -> str:
-    """Check and insert one object in the caller's transaction (``transact_unmoved``): what the catalog and the requests
-    share. ``vips`` is the same for all tries."""
-    described = kind_of(kind)
-    if described not in DESCRIBED:
-        raise InvalidInput("kind", "an amphora is not described: ControllerWorker.create_amphora makes one")
-    if described.parent is None and parent_id is not None:
-        raise InvalidInput("parent_id", f"is of no use: a {described.label} is part of nothing")
-    if listener_id is not None:
-        if described is not POOL:
-            raise InvalidInput("listener_id", f"is for pools: a {described.name} is no listener's default")
-        check_id("listener_id", listener_id)
-    described.check_id(object_id)
-    _check_new_id(object_id)
-    spec = described.spec.parse(values, settings)
-    fields = spec.model_dump()
-    columns = described.columns(fields)
-    try:
-        if described.parent is None:
-            named = fields["provider"] if values.get("provider") is not None else None
-            chosen = rules.choose_provider(connection, named, fields["flavor_id"], fields["availability_zone"])
-            columns["provider"] = chosen or fields["provider"]
-            _insert(connection, LoadBalancer, {"id": object_id, **columns})
-            vips.write(connection, object_id, fields)
-            _insert(connection, Lease, {"key": object_id})
-        else:
-            columns |= _place(connection, described, parent_id, columns, settings)
-            _insert(connection, described.model, {"id": object_id, **columns})
-            if listener_id is not None:
-                _make_default(connection, listener_id, object_id, settings)
-    except IntegrityError as error:
-        raise _explain(described, error) from error
-    if fields["tags"]:
-        connection.execute(_adding(Tag), tag_rows(object_id, fields["tags"]))
-    return object_id
-
-
-def _check_new_id(value: str) -> None:
-    """Ids become names in configurations and on the wire."""
-    try:
-        canonical = str(UUID(value))
-    except ValueError:
-        canonical = ""
-    if value != canonical:
-        raise InvalidInput("id", "must be a UUID in its canonical form: lower case, with dashes")
-
-
-def _insert(connection: Connection, model: type[Row], values: dict[str, Any]) -> None:
-    connection.execute(_adding(model), values)
-
-
-@cache  # building a statement costs SQLAlchemy ten times what sending it does
-def _adding(model: type[Row]) -> Insert:
-    return insert(model)
-
-
-def _place(
-    connection: Connection,
-    kind: Kind,
-    parent_id: str | None,
-    columns: dict[str, Any],
-    settings: ValidationSettings,
-) -> dict[str, Any]:
-    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it belongs,
-    and how it fares to begin with."""
-    parent = kind.parent or LOAD_BALANCER
-    this = {"this_id": parent.check_id(parent_id)}
-    found = connection.execute(_reading(parent.model), this).mappings().one_or_none()
-    if found is None:
-        raise parent.missing(str(parent_id))
-    load_balancer_id = found["id"] if parent is LOAD_BALANCER else found["load_balancer_id"]
-    hold(connection, load_balancer_id)
-    # Asked again now that nothing moves: a delete may have been accepted since.
-    check_staying(connection, parent, found["id"])
-    place = {"operating_status": kind.starts_as, parent.id_field: found["id"], "load_balancer_id": load_balancer_id}
-    if not columns.get("project_id"):
-        place["project_id"] = found["project_id"]
-    if kind is LISTENER:
-        protocol = columns["protocol"]
-        rules.check_new_listener(connection, load_balancer_id, columns["protocol_port"], protocol, settings)
-        pool_id, cidrs = columns["default_pool_id"], columns["allowed_cidrs"]
-        rules.check_listener(connection, load_balancer_id, protocol, pool_id, cidrs)
-    elif kind is POOL:
-        rules.check_pool_count(connection, load_balancer_id, settings)
-    elif kind is MEMBER:
-        rules.check_member_count(connection, load_balancer_id, settings)
-    elif kind is L7POLICY:
-        rules.check_policy(connection, found["id"], columns["redirect_pool_id"])
-        place["position"] = make_room(connection, found["id"], columns["position"], settings=settings)
-    elif kind is L7RULE:
-        rules.check_rule_count(connection, found["id"])
-        rules.check_expression_count(connection, found["id"], columns["compare_type"], settings)
-    return place
-
-
-@cache
-def _reading(model: type[Row]) -> Select[Any]:
-    table = table_of(model)
-    return select(table).where(table.c.id == bindparam("this_id"))
-
-
-def check_staying(connection: Connection, kind: Kind, object_id: str) -> None:
-    """Raises Conflict where an object, or what it is part of, is being deleted; NotFound where it is gone. One
-    statement."""
-    present = connection.execute(_reading_statuses(kind.model), {"this_id": object_id}).one_or_none()
-    if present is None:
-        raise kind.missing(object_id)
-    if _DELETED in present:
-        raise Conflict(f"{kind.label} {object_id} is being deleted, or something that it is part of")
-
-
-@cache
-def _reading_statuses(model: type[Row]) -> Select[Any]:
-    """Its own status, and those of all that it is part of."""
-    table, owner = table_of(model), table_of(LoadBalancer).alias("owner")
-    own = table.c.id if model is LoadBalancer else table.c.load_balancer_id
-    statuses = select(table.c.provisioning_status, owner.c.provisioning_status).join(owner, owner.c.id == own)
-    return with_ancestors(statuses, model).where(table.c.id == bindparam("this_id"))
-
-
-_HOLD = update(Lease).where(Lease.key == bindparam("this_key")).values(pending=Lease.pending)
-
-
-def hold(connection: Connection, load_balancer_id: str) -> None:
-    """Take the row lock that every transaction about this load balancer takes first, so that what is checked stays
-    true."""
-    connection.execute(_HOLD, {"this_key": load_balancer_id})
-
-
-def _make_default(connection: Connection, listener_id: str, pool_id: str, settings: ValidationSettings) -> None:
-    """Where changes of the listener wait, this is another one that waits behind them: what they say of its pool, and
-    what it gets back where they fail, comes before it."""
-    waiting = exists().where(
-        Operation.subject_id == Listener.id, Operation.action == Action.UPDATE, Operation.state.in_(UNFINISHED)
-    )
-    statement = select(table_of(Listener), waiting.label("_is_changing")).where(Listener.id == listener_id)
-    listener = connection.execute(statement).mappings().one_or_none()
-    if listener is None:
-        raise LISTENER.missing(listener_id)
-    if listener["load_balancer_id"] != connection.scalar(select(Pool.load_balancer_id).where(Pool.id == pool_id)):
-        raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
-    check_staying(connection, LISTENER, listener_id)
-    if listener["default_pool_id"] is not None:
-        raise Duplicate(f"listener_id: listener {listener_id} has a default pool already")
-    values = {"default_pool_id": pool_id}
-    if listener["_is_changing"]:
-        accept_in(connection, Request(Action.UPDATE, LISTENER.name, listener_id, values), new_id(), settings)
-        return
-    rules.check_listener(connection, listener["load_balancer_id"], listener["protocol"], pool_id, None)
-    connection.execute(update(Listener).where(Listener.id == listener_id).values(**values))
-
-
-def _explain(kind: Kind, error: IntegrityError) -> PorticoError:
-    """Which rule a constraint stands for."""
-    if "foreign key" in str(error.orig).lower():
-        return InvalidInput(kind.name, "refers to an object that does not exist")
-    table = kind.model.__tablename__
-    is_id = any(word in str(error.orig) for word in (f"{table}.id", "PRIMARY", f"pk_{table}"))
-    field, rule = ("id", "this id is already in use") if is_id or kind.taken is None else kind.taken
-    return Duplicate(f"{field}: {rule}")

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 from portico.errors import Conflict, InvalidInput, PoolNotFound
 from portico.intake import rules
 from portico.intake.acceptance import Moved, Request, accept_in
-from portico.intake.catalog import check_staying, hold
+from portico.intake.descriptions import check_staying, hold
 from portico.resources import Member, MemberSpec, Operation, Pool, Tag
 from portico.resources.address import canonical_address
 from portico.resources.kinds import MEMBER, POOL

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -17,7 +16,7 @@ from sqlalchemy import Connection, select
 from portico.errors import InvalidInput
 from portico.intake import quotas, rules
 from portico.intake.acceptance import Request, accept_in, transact_unmoved
-from portico.intake.catalog import add_object, hold
+from portico.intake.descriptions import add_object, describe, hold
 from portico.intake.member_batch import replace_members
 from portico.intake.vips import NewVips, check_features
 from portico.ports.network import Network
@@ -109,16 +108,19 @@ class Requests:
             parts: what a new load balancer begins with, parents before their children; one operation builds it all.
             values: what ``Catalog.add_<kind>`` takes.
         """
-        object_id = values.pop("id", None) or new_id()
-        _check_parts(kind, object_id, parts)
-        request = Request(Action.CREATE, kind, object_id, request_id=_check_request_id(request_id))
         settings = self._settings
-        add = partial(add_object, settings=settings, vips=NewVips(self._network))
+        described = [describe(kind, parent_id, values, settings, listener_id=listener_id)]
+        object_id = described[0].object_id
+        _check_parts(kind, object_id, parts)
+        described += [
+            describe(part.kind, part.parent_id, part.values, settings, object_id=part.object_id) for part in parts
+        ]
+        request = Request(Action.CREATE, kind, object_id, request_id=_check_request_id(request_id))
+        vips = NewVips(self._network)
 
         def write(connection: Connection, operation_id: str) -> None:
-            add(connection, kind, object_id, parent_id, values, listener_id=listener_id)
-            for part in parts:
-                add(connection, part.kind, part.object_id, part.parent_id, part.values)
+            for description in described:
+                add_object(connection, description, settings, vips)
             accept_in(connection, request, operation_id, settings)
 
         def finish(connection: Connection, accepted: Accepted) -> Accepted:
