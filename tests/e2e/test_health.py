@@ -48,7 +48,7 @@ def status(web: Web, kind: AnyKind, object_id: str) -> str:
 def tree(web: Web) -> tuple[Any, ...]:
     """The statuses of load balancer, listener, pool and members in their order."""
     database = web.portico.worker.services.database
-    top: Any = database.read(lambda connection: read_status_tree(connection, web.id))
+    top = database.read(lambda connection: read_status_tree(connection, web.id))
     assert top is not None
     [listener] = top["listeners"]
     [pool] = listener["pools"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 from sqlalchemy import (
     BindParameter,
@@ -30,8 +31,65 @@ from portico.status import shown_status
 
 _Text = SQLColumnExpression[str] | SQLColumnExpression[str | None]
 _Number = SQLColumnExpression[int] | SQLColumnExpression[int | None]
-ShownStatus = dict[str, object]
-"""How an object fares, and what is below it, as the v2 API shows it."""
+
+
+class Shown(TypedDict):
+    """How an object fares, as the v2 API shows it."""
+
+    id: str
+    name: str
+    provisioning_status: str
+    operating_status: str
+
+
+class ShownMember(Shown):
+    """A member."""
+
+    address: str | None
+    protocol_port: int | None
+
+
+class ShownMonitor(Shown):
+    """A health monitor."""
+
+    type: str | None
+
+
+class ShownPool(Shown):
+    """A pool. Its monitor has two names: that of the reference, and that of the service which clients know."""
+
+    members: list[ShownMember]
+    health_monitor: NotRequired[ShownMonitor]
+    healthmonitor: NotRequired[ShownMonitor]
+
+
+class ShownRule(TypedDict):
+    """A rule, which has no name here."""
+
+    id: str
+    provisioning_status: str
+    operating_status: str
+    type: str | None
+
+
+class ShownPolicy(Shown):
+    """A policy and its rules."""
+
+    action: str | None
+    rules: list[ShownRule]
+
+
+class ShownListener(Shown):
+    """A listener: the pools that it sends to, by default or by a policy, and its policies."""
+
+    pools: list[ShownPool]
+    l7policies: list[ShownPolicy]
+
+
+class ShownTree(Shown):
+    """A load balancer and its listeners."""
+
+    listeners: list[ShownListener]
 
 
 class _Node(NamedTuple):
@@ -49,12 +107,9 @@ class _Node(NamedTuple):
     target: str | None
 
 
-def read_status_tree(connection: Connection, load_balancer_id: str) -> ShownStatus | None:
-    """The ``loadbalancer`` of the v2 API's ``statuses``, or None where there is no such load balancer.
-
-    A listener shows the pools that it sends to, by default or by a policy, and its policies. A pool's monitor has two
-    names there: that of the reference, and that of the service which clients know.
-    """
+def read_status_tree(connection: Connection, load_balancer_id: str) -> ShownTree | None:
+    """The ``loadbalancer`` of the v2 API's ``statuses``, or None where there is no such load balancer. One
+    statement."""
     rows: dict[str, list[_Node]] = defaultdict(list)
     for values in connection.execute(_statement(), {"owner": load_balancer_id}):
         row = _Node._make(values)
@@ -62,33 +117,63 @@ def read_status_tree(connection: Connection, load_balancer_id: str) -> ShownStat
     if not rows[LOAD_BALANCER.name]:
         return None
     [top] = rows[LOAD_BALANCER.name]
-    members = defaultdict(list)
-    for row in rows[MEMBER.name]:
-        members[row.parent].append({**_status(row), "address": row.detail, "protocol_port": row.number})
-    monitors = {row.parent: {**_status(row), "type": row.detail} for row in rows[HEALTH_MONITOR.name]}
-    pools = {}
-    for row in rows[POOL.name]:
-        pools[row.id] = {**_status(row), "members": members[row.id]}
-        if row.id in monitors:
-            pools[row.id] |= {"health_monitor": monitors[row.id], "healthmonitor": monitors[row.id]}
-    rules = defaultdict(list)
-    for row in rows[L7RULE.name]:
-        status = _status(row)
-        del status["name"]
-        rules[row.parent].append({**status, "type": row.detail})
-    targets, policies = defaultdict(list), defaultdict(list)
-    for row in sorted(rows[L7POLICY.name], key=lambda policy: policy.number or 0):
+    rows[L7POLICY.name].sort(key=lambda policy: policy.number or 0)
+    pools = _show_pools(rows)
+    targets: dict[str | None, list[str | None]] = defaultdict(list)
+    for row in rows[L7POLICY.name]:
         targets[row.parent].append(row.target)
-        policies[row.parent].append({**_status(row), "action": row.detail, "rules": rules[row.id]})
-    listeners = []
+    policies = _show_policies(rows)
+    listeners: list[ShownListener] = []
     for row in rows[LISTENER.name]:
-        used = [pools[pool_id] for pool_id in dict.fromkeys([row.parent, *targets[row.id]]) if pool_id in pools]
-        listeners.append({**_status(row), "pools": used, "l7policies": policies[row.id]})
-    shown = {**_status(top), "provisioning_status": shown_status(top.provisioning_status, top.number or 0)}
-    return {**shown, "listeners": listeners}
+        used = [pools[id_] for id_ in dict.fromkeys([row.parent, *targets[row.id]]) if id_ in pools]
+        listeners.append({**_show(row), "pools": used, "l7policies": policies[row.id]})
+    status = shown_status(top.provisioning_status, top.number or 0)
+    return {**_show(top), "provisioning_status": status, "listeners": listeners}
 
 
-def _status(row: _Node) -> ShownStatus:
+def _show_pools(rows: Mapping[str, list[_Node]]) -> dict[str | None, ShownPool]:
+    members: dict[str | None, list[ShownMember]] = defaultdict(list)
+    for row in rows[MEMBER.name]:
+        members[row.parent].append({**_show(row), "address": row.detail, "protocol_port": row.number})
+    pools: dict[str | None, ShownPool] = {row.id: _show_pool(row, members[row.id]) for row in rows[POOL.name]}
+    for row in rows[HEALTH_MONITOR.name]:
+        monitor: ShownMonitor = {**_show(row), "type": row.detail}
+        if row.parent in pools:
+            pools[row.parent]["health_monitor"] = pools[row.parent]["healthmonitor"] = monitor
+    return pools
+
+
+def _show_pool(row: _Node, members: list[ShownMember]) -> ShownPool:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "provisioning_status": row.provisioning_status,
+        "operating_status": row.operating_status,
+        "members": members,
+    }
+
+
+def _show_policies(rows: Mapping[str, list[_Node]]) -> dict[str | None, list[ShownPolicy]]:
+    """The policies of each listener."""
+    rules: dict[str | None, list[ShownRule]] = defaultdict(list)
+    for row in rows[L7RULE.name]:
+        rules[row.parent].append(_show_rule(row))
+    policies: dict[str | None, list[ShownPolicy]] = defaultdict(list)
+    for row in rows[L7POLICY.name]:
+        policies[row.parent].append({**_show(row), "action": row.detail, "rules": rules[row.id]})
+    return policies
+
+
+def _show_rule(row: _Node) -> ShownRule:
+    return {
+        "id": row.id,
+        "provisioning_status": row.provisioning_status,
+        "operating_status": row.operating_status,
+        "type": row.detail,
+    }
+
+
+def _show(row: _Node) -> Shown:
     return {
         "id": row.id,
         "name": row.name,
