@@ -11,6 +11,7 @@ from portico.render import render
 from portico_wire import Bundle
 from tests.render import haproxies
 from tests.render.trees import AMPHORA_ID, tree_from
+from tests.support.bundles import text_of
 
 CASES = sorted(Path(__file__).parent.glob("cases/*.json"))
 
@@ -23,7 +24,7 @@ def _render(case: Path) -> Bundle:
 def test_the_tree_renders_to_its_golden_file(case: Path, request: pytest.FixtureRequest) -> None:
     """A tree gives exactly the configuration that was reviewed."""
     golden = case.with_suffix(".cfg")
-    text = _render(case).haproxy
+    text = text_of(_render(case))
     if request.config.getoption("--regenerate"):
         golden.write_text(text)
     assert text == golden.read_text()
