@@ -24,6 +24,7 @@
     │   └── StoreUnavailable         (transient) the database does not answer
     └── DriverError                  an outside system said no
         ├── DriverUnavailable        (transient) it could not be reached, or was too slow
+        │   └── WireVersionMismatch  the agent speaks another version of the wire: one of the two is to be upgraded
         ├── ConfigurationRefused     the daemon refused the configuration; the old one still runs
         ├── StaleVersion             the agent has a newer configuration: this writer is fenced
         ├── AddressInUse             an address or a port is taken
@@ -268,6 +269,11 @@ class DriverUnavailable(DriverError):
     """The outside system could not be reached or did not answer in time."""
 
     transient = True
+
+
+class WireVersionMismatch(DriverUnavailable):
+    """The agent and this controller speak different versions of the wire. Whichever is older has yet to be upgraded:
+    until then the agent is as one that is away."""
 
 
 class ConfigurationRefused(DriverError):

@@ -5,6 +5,8 @@ holds the listening sockets. Does not: anything of the controller (of Portico it
 ``portico_http`` and ``portico_files``), any decision about what a load balancer should be. It is all I/O. Besides the
 standard library it needs only h11.
 
+What it runs for an amphora are *programs* (``programs``; today HAProxy), each an instance of the supervisor's.
+
 Two processes::
 
     controller -- mutual TLS --> agent (asyncio, h11) -- UNIX socket --> supervisor -- parent of --> HAProxy, one per
@@ -29,8 +31,11 @@ through the directories above (0710) and see nothing there::
     amphorae/ID/current -> gen-N         what runs, and what a dead HAProxy is started from
     amphorae/ID/pushing                  a push is going on; found later, the last good configuration is restored
     amphorae/ID/sessions.json            of the amphora that this one replaces, until HAProxy is started
-    amphorae/ID/gen-N/                g  bundle.json haproxy.sock haproxy.log haproxy.pid
+    amphorae/ID/gen-N/                g  bundle.json haproxy.sock haproxy.log haproxy.pid (PROGRAM.log, PROGRAM.pid)
                                       g  global.cfg haproxy.cfg server-state *.map
+
+A bundle of another version of the wire, which an agent before this one has left, is not understood: what still runs of
+it goes on, what does not is started by the next push, and what is older than it is refused as ever.
 """
 
 __version__ = "0.1.0"

@@ -13,10 +13,11 @@ from pathlib import Path
 from portico_agent.amphorae import Amphorae
 from portico_agent.api import Api
 from portico_agent.failures import AgentFailure
-from portico_agent.haproxy_binary import HAProxyNotFound, locate_haproxy
 from portico_agent.http_server import HttpServer
 from portico_agent.logs import log
-from portico_agent.ping import PingNotPossible, prepare_ping
+from portico_agent.programs.haproxy import HaproxyProgram
+from portico_agent.programs.haproxy.binary import HAProxyNotFound, locate_haproxy
+from portico_agent.programs.haproxy.ping import PingNotPossible, prepare_ping
 from portico_agent.pusher import Pusher
 from portico_agent.settings import AgentSettings
 from portico_agent.supervisor_client import SOCKET_NAME, SupervisorClient
@@ -62,7 +63,7 @@ async def run_agent(settings: AgentSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)
     supervisor = SupervisorClient(settings.directory, is_separate=settings.haproxy_group is not None)
-    pusher = Pusher(supervisor, haproxy.path, settings.hard_stop_seconds, ping)
+    pusher = Pusher(supervisor, [HaproxyProgram(supervisor, haproxy.path, settings.hard_stop_seconds, ping)])
     amphorae = Amphorae(settings.directory, supervisor, pusher, settings.haproxy_group)
     server = HttpServer(Api(amphorae, haproxy).handle, settings.controller_name, context)
     loop.add_signal_handler(signal.SIGHUP, _reload_certificates, server, certificates)
@@ -160,7 +161,7 @@ async def _bound_logs(directory: Path) -> None:
 
 
 def _empty_long_logs(directory: Path) -> None:
-    for path in [directory / "supervisor.log", *directory.glob("amphorae/*/gen-*/haproxy.log")]:
+    for path in [directory / "supervisor.log", *directory.glob("amphorae/*/gen-*/*.log")]:
         try:
             if path.stat().st_size > LONGEST_LOG:
                 os.truncate(path, 0)

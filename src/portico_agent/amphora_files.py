@@ -9,15 +9,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-from portico_agent.sessions import read_names
 from portico_files import PASSABLE, open_to_group
-from portico_wire import Bundle, Sessions, map_file
+from portico_wire import Bundle, Sessions, WireVersionError, read_bundle_version
 
 MARK = "pushing"
 CURRENT = "current"
 SESSIONS = "sessions.json"
+BUNDLE = "bundle.json"
+
+
+class Kept(NamedTuple):
+    """The generation that runs. ``bundle`` is None where it cannot be read any more, because another version of the
+    agent has written it, in other words: what it means is lost, but not what is older than it."""
+
+    generation: int
+    version: int
+    bundle: Bundle | None
 
 
 class AmphoraFiles:
@@ -56,29 +67,32 @@ class AmphoraFiles:
         except FileNotFoundError:
             return None
 
-    def current(self) -> tuple[int, Bundle] | None:
-        """The generation that runs and its bundle; None where nothing was ever pushed."""
+    def current(self) -> Kept | None:
+        """The generation that runs; None where nothing was ever pushed. Raises OSError, and ValueError where its
+        bundle is none of any version."""
         generation = self.current_generation()
         if generation is None:
             return None
-        text = (self.generation_path(generation) / "bundle.json").read_bytes()
-        return generation, Bundle.from_dict(json.loads(text), is_taken=True)
+        value = _read_json(self.generation_path(generation))
+        try:
+            bundle = Bundle.from_dict(value, is_taken=True)
+        except WireVersionError:
+            return Kept(generation, read_bundle_version(value), None)
+        return Kept(generation, bundle.version, bundle)
 
-    def write_generation(self, bundle: Bundle, global_section: str, server_state: str) -> int:
-        """Write the next generation beside the current one. Its number."""
+    def write_generation(self, bundle: Bundle, texts: Mapping[str, str]) -> int:
+        """Write the next generation, of these files, beside the current one. Its number."""
         generation = max(self._generations(), default=0) + 1
         directory = self.generation_path(generation)
         directory.mkdir(mode=0o700)
         try:
-            texts = {"global.cfg": global_section, "haproxy.cfg": bundle.haproxy, "server-state": server_state}
-            texts |= {map_file(table): "" for table in read_names(bundle.haproxy).tables}
             for name, text in texts.items():
                 (directory / name).write_text(text)
                 self._open(directory / name, 0o640)
             self._open(directory, 0o750)
             self._open(self.path, PASSABLE)
             # json.dump takes ten times as long as json.dumps: it never uses the C encoder.
-            write_flushed(directory / "bundle.json", json.dumps(bundle.to_dict()))
+            write_flushed(directory / BUNDLE, json.dumps(bundle.to_dict()))
         except OSError:
             shutil.rmtree(directory, ignore_errors=True)
             raise
@@ -130,6 +144,16 @@ class AmphoraFiles:
 
     def _generations(self) -> set[int]:
         return {int(path.name.removeprefix("gen-")) for path in self.path.glob("gen-*")}
+
+
+def read_bundle(directory: Path) -> Bundle:
+    """The bundle of a generation. Raises OSError, and ValueError where another version of the agent has written it."""
+    return Bundle.from_dict(_read_json(directory), is_taken=True)
+
+
+def _read_json(directory: Path) -> object:
+    value: object = json.loads((directory / BUNDLE).read_bytes())
+    return value
 
 
 def write_flushed(path: Path, text: str) -> None:

@@ -11,14 +11,16 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portico_agent.amphora_files import AmphoraFiles
+from portico_agent.amphora_files import AmphoraFiles, Kept
 from portico_agent.failures import AgentFailure, Deleted, NotFound, StaleVersion, Unavailable, VersionConflict
 from portico_agent.logs import log
 from portico_agent.orphans import stop_orphans
+from portico_agent.programs.haproxy import HaproxyProgram
+from portico_agent.programs.haproxy.names import Names
+from portico_agent.programs.haproxy.sessions import give_sessions, read_sessions
+from portico_agent.programs.haproxy.statistics import parse_statistics
+from portico_agent.programs.haproxy.stats_socket import StatsSocket
 from portico_agent.pusher import Pusher
-from portico_agent.sessions import give_sessions, read_sessions
-from portico_agent.statistics import parse_statistics
-from portico_agent.stats_socket import StatsSocket
 from portico_agent.supervisor_client import InstanceState, SupervisorClient
 from portico_agent.tombstones import Tombstones
 from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, Sessions, Statistics
@@ -26,14 +28,21 @@ from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, Sessions,
 
 @dataclass(slots=True)
 class _Amphora:
+    """``names``: what those in HAProxy's statistics stand for; None where what runs is another version's of the agent,
+    and cannot be read."""
+
     files: AmphoraFiles
     version: int = 0
+    names: Names | None = field(default_factory=lambda: Names.of(None))
     is_deleted: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Amphorae:
-    """Every amphora of one agent's directory. ``group``: see ``AmphoraFiles``."""
+    """Every amphora of one agent's directory. ``group``: see ``AmphoraFiles``.
+
+    What is told of an amphora's process, its counters and its sessions are HAProxy's, which is what serves.
+    """
 
     def __init__(self, directory: Path, supervisor: SupervisorClient, pusher: Pusher, group: int | None = None) -> None:
         self._group = group
@@ -63,14 +72,14 @@ class Amphorae:
     async def state(self, amphora_id: str) -> AmphoraState:
         """How it is. Raises NotFound, Unavailable."""
         amphora = self._find(amphora_id)
-        return _to_state(amphora, await asyncio.to_thread(self._supervisor.instance, amphora_id))
+        return _to_state(amphora, await asyncio.to_thread(self._haproxy, amphora_id))
 
     async def list(self) -> list[AmphoraState]:
         """How all of them are, by id. Raises Unavailable."""
         instances = (await asyncio.to_thread(self._supervisor.survey)).instances
         nothing = InstanceState()
         return [
-            _to_state(amphora, instances.get(amphora_id, nothing))
+            _to_state(amphora, instances.get((amphora_id, HaproxyProgram.name), nothing))
             for amphora_id, amphora in sorted(self._amphorae.items())
         ]
 
@@ -91,36 +100,47 @@ class Amphorae:
                 method = await asyncio.to_thread(self._push, amphora, bundle)
             except OSError as exc:
                 raise Unavailable(f"this host cannot do it for now: {exc}") from exc
-            amphora.version = bundle.version
+            amphora.version, amphora.names = bundle.version, Names.of(bundle.programs.haproxy)
         milliseconds = round((time.monotonic() - started) * 1000, 3)
         log("pushed", amphora=amphora_id, version=bundle.version, method=method, milliseconds=milliseconds)
         return PushResult(bundle.version, method, milliseconds)
 
     def _push(self, amphora: _Amphora, bundle: Bundle) -> PushMethod:
-        current = amphora.files.current()
+        files = amphora.files
+        current = files.current()
         if current is None:
-            return self._pusher.push(amphora.files, bundle)
-        is_newer = bundle.version > current[1].version
-        if amphora.files.is_marked():
+            return self._pusher.push(files, bundle)
+        is_newer = bundle.version > current.version
+        if current.bundle is None:
+            # What runs cannot be compared nor restored. Of its own version there is but one content.
+            if bundle.version < current.version:
+                raise _stale(current)
+            return self._pusher.push(files, bundle, restore=True)
+        if files.is_marked():
             try:
-                self._pusher.push(amphora.files, current[1], restore=True)
+                self._pusher.push(files, current.bundle, restore=True)
             except (AgentFailure, OSError) as exc:
                 if not is_newer:
                     raise
-                log("not restored", amphora=amphora.files.amphora_id, error=exc)
-                return self._pusher.push(amphora.files, bundle, restore=True)
+                log("not restored", amphora=files.amphora_id, error=exc)
+                return self._pusher.push(files, bundle, restore=True)
         if is_newer:
-            return self._pusher.push(amphora.files, bundle, current[1])
-        return self._repeat(amphora, current[1], bundle)
+            return self._pusher.push(files, bundle, current.bundle)
+        return self._repeat(files, bundle)
 
-    def _repeat(self, amphora: _Amphora, current: Bundle, bundle: Bundle) -> PushMethod:
-        if bundle.version < current.version:
-            raise StaleVersion(f"version {current.version} runs already", current=current.version)
-        if bundle != current:
-            raise VersionConflict(f"version {current.version} runs with other content", current=current.version)
-        if bundle.haproxy and self._supervisor.instance(amphora.files.amphora_id).wanted is None:
-            return self._pusher.push(amphora.files, bundle, restore=True)
+    def _repeat(self, files: AmphoraFiles, bundle: Bundle) -> PushMethod:
+        current = files.current()  # restored meanwhile, it may be of another generation
+        if current is not None and bundle.version < current.version:
+            raise _stale(current)
+        if current is None or bundle != current.bundle:
+            raise VersionConflict(f"version {bundle.version} runs with other content", current=bundle.version)
+        if not self._pusher.is_as_wanted(files.amphora_id, current.generation, bundle):
+            return self._pusher.push(files, bundle, restore=True)
         return "unchanged"
+
+    def _haproxy(self, amphora_id: str) -> InstanceState:
+        """The program whose state is the amphora's."""
+        return self._supervisor.instance(amphora_id, HaproxyProgram.name)
 
     async def statistics(self, amphora_id: str) -> Statistics:
         """What its HAProxy has counted. Raises NotFound, Unavailable."""
@@ -129,14 +149,16 @@ class Amphorae:
             return await asyncio.to_thread(self._statistics, amphora)
 
     def _statistics(self, amphora: _Amphora) -> Statistics:
-        running = self._supervisor.instance(amphora.files.amphora_id).running
+        running = self._haproxy(amphora.files.amphora_id).running
         if running is None:
             return Statistics(amphora.files.amphora_id, amphora.version, None, None, (), ())
+        if amphora.names is None:
+            raise Unavailable("what runs was pushed to another version of this agent; the next push changes that")
         try:
             text = StatsSocket(amphora.files.generation_path(running.generation)).ask("show stat")
         except OSError as exc:
             raise Unavailable(f"HAProxy does not answer: {exc}") from exc
-        listeners, servers = parse_statistics(text)
+        listeners, servers = parse_statistics(text, amphora.names)
         return Statistics(
             amphora.files.amphora_id, amphora.version, running.pid, running.started_at, listeners, servers
         )
@@ -148,7 +170,7 @@ class Amphorae:
             return await asyncio.to_thread(self._sessions, amphora)
 
     def _sessions(self, amphora: _Amphora) -> Sessions:
-        running = self._supervisor.instance(amphora.files.amphora_id).running
+        running = self._haproxy(amphora.files.amphora_id).running
         try:
             if running is None:
                 return amphora.files.kept_sessions()
@@ -165,7 +187,7 @@ class Amphorae:
             await asyncio.to_thread(self._give_sessions, amphora, sessions)
 
     def _give_sessions(self, amphora: _Amphora, sessions: Sessions) -> None:
-        running = self._supervisor.instance(amphora.files.amphora_id).running
+        running = self._haproxy(amphora.files.amphora_id).running
         try:
             if running is None:
                 amphora.files.keep_sessions(sessions)
@@ -186,12 +208,12 @@ class Amphorae:
 
     async def _finish_deletion(self, amphora: _Amphora, drain_until: float) -> None:
         amphora_id = amphora.files.amphora_id
-        state = await asyncio.to_thread(self._supervisor.order, "stop", amphora_id)
-        while state.draining and time.time() < drain_until:
+        states = await asyncio.to_thread(self._pusher.order_all, "stop", amphora_id)
+        while any(state.draining for state in states) and time.time() < drain_until:
             await asyncio.sleep(0.02)
-            state = await asyncio.to_thread(self._supervisor.instance, amphora_id)
-        while state.draining:
-            state = await asyncio.to_thread(self._supervisor.order, "kill", amphora_id)
+            states = await asyncio.to_thread(self._pusher.instances, amphora_id)
+        while any(state.draining for state in states):
+            states = await asyncio.to_thread(self._pusher.order_all, "kill", amphora_id)
             await asyncio.sleep(0.01)
         await asyncio.to_thread(amphora.files.remove)
         amphora.is_deleted = True
@@ -213,8 +235,9 @@ class Amphorae:
             self._deletions.add(task)
             task.add_done_callback(self._deletions.discard)
         await asyncio.gather(*(self._recover_one(amphora) for amphora in found if amphora not in doomed))
-        for amphora_id in survey.instances.keys() - self._amphorae.keys():
-            await asyncio.to_thread(self._supervisor.order, "kill", amphora_id)
+        for amphora_id, program in survey.instances:
+            if amphora_id not in self._amphorae or not self._pusher.has_program(program):
+                await asyncio.to_thread(self._supervisor.order, "kill", amphora_id, program)
         self._is_suspended = False
 
     def suspend(self) -> None:
@@ -243,18 +266,22 @@ class Amphorae:
         files = amphora.files
         current = files.current()
         if current is None:
-            self._supervisor.order("stop", files.amphora_id)
+            self._pusher.order_all("stop", files.amphora_id)
             files.unmark()
             files.keep_generations(set())
             return
-        generation, bundle = current
-        amphora.version = bundle.version
-        wanted = generation if bundle.haproxy else None
-        if not files.is_marked() and self._supervisor.instance(files.amphora_id).wanted == wanted:
-            log("adopted", amphora=files.amphora_id, version=bundle.version)
+        amphora.version, amphora.names = current.version, None
+        if current.bundle is None:
+            # What runs of it goes on; what does not is started by the next push.
+            log("of another version", amphora=files.amphora_id, version=current.version)
             return
-        method = self._pusher.push(files, bundle, restore=True)
-        log("restored", amphora=files.amphora_id, version=bundle.version, method=method)
+        amphora.names = Names.of(current.bundle.programs.haproxy)
+        is_as_wanted = self._pusher.is_as_wanted(files.amphora_id, current.generation, current.bundle)
+        if not files.is_marked() and is_as_wanted:
+            log("adopted", amphora=files.amphora_id, version=current.version)
+            return
+        method = self._pusher.push(files, current.bundle, restore=True)
+        log("restored", amphora=files.amphora_id, version=current.version, method=method)
 
     def _enter(self, amphora_id: str) -> _Amphora:
         return self._amphorae.setdefault(amphora_id, _Amphora(AmphoraFiles(self._home / amphora_id, self._group)))
@@ -263,6 +290,10 @@ class Amphorae:
         if amphora_id not in self._amphorae:
             raise NotFound(f"there is no amphora {amphora_id}")
         return self._amphorae[amphora_id]
+
+
+def _stale(current: Kept) -> StaleVersion:
+    return StaleVersion(f"version {current.version} runs already", current=current.version)
 
 
 def _to_state(amphora: _Amphora, instance: InstanceState) -> AmphoraState:

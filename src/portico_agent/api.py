@@ -11,9 +11,9 @@ from typing import TypeVar
 from portico_agent import __version__
 from portico_agent.amphorae import Amphorae
 from portico_agent.connection import Request, Response
-from portico_agent.failures import Invalid, MethodNotAllowed, NotFound
-from portico_agent.haproxy_binary import HAProxyBinary
-from portico_wire import AMPHORA_ID, AgentInfo, Bundle, Sessions, WireError
+from portico_agent.failures import Invalid, MethodNotAllowed, NotFound, OtherWireVersion
+from portico_agent.programs.haproxy.binary import HAProxyBinary
+from portico_wire import ID, AgentInfo, AmphoraList, Bundle, Sessions, WireError, WireVersionError
 
 LONGEST_DRAIN_SECONDS = 3600.0
 
@@ -47,8 +47,8 @@ class Api:
         if methods is None and request.path.startswith("/v1/amphorae/"):
             amphora_id, _, rest = request.path.removeprefix("/v1/amphorae/").partition("/")
             methods = self._of_one.get(rest)
-            if AMPHORA_ID.fullmatch(amphora_id) is None:
-                raise Invalid(f"an amphora's id is of the form {AMPHORA_ID.pattern}", field="id")
+            if ID.fullmatch(amphora_id) is None:
+                raise Invalid(f"an amphora's id is of the form {ID.pattern}", field="id")
         if methods is None:
             raise NotFound(f"there is no path {request.path}")
         if request.method not in methods:
@@ -61,7 +61,7 @@ class Api:
         return Response(200, info.to_dict())
 
     async def _list(self, _: str, __: Request) -> Response:
-        return Response(200, {"amphorae": [state.to_dict() for state in await self._amphorae.list()]})
+        return Response(200, AmphoraList(tuple(await self._amphorae.list())).to_dict())
 
     async def _show(self, amphora_id: str, _: Request) -> Response:
         return Response(200, (await self._amphorae.state(amphora_id)).to_dict())
@@ -95,6 +95,9 @@ class Api:
 def _read(decode: Callable[[object], Message], request: Request) -> Message:
     try:
         return decode(request.json())
+    except WireVersionError as exc:
+        error = f"this agent speaks version {exc.spoken} of the wire, and was sent version {exc.sent}"
+        raise OtherWireVersion(error, spoken=exc.spoken, sent=exc.sent) from exc
     except WireError as exc:
         raise Invalid(str(exc), field=exc.field) from exc
 

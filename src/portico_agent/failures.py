@@ -1,7 +1,7 @@
 """What can go wrong with a request, as the one table that the HTTP side looks codes up in.
 
 AgentFailure
-├── Invalid, Forbidden, NotFound, MethodNotAllowed, TooLarge      the request
+├── Invalid, OtherWireVersion, Forbidden, NotFound, MethodNotAllowed, TooLarge      the request
 ├── StaleVersion, VersionConflict, Deleted                        an old writer
 ├── BindFailed, Refused                                           the configuration
 └── Unavailable                                                   the supervisor or HAProxy, for now
@@ -33,6 +33,12 @@ class Invalid(AgentFailure):
     """The request breaks a rule of the wire."""
 
     status, code = 400, "invalid"
+
+
+class OtherWireVersion(AgentFailure):
+    """The bundle is of another version of the wire."""
+
+    status, code = 400, "wire-version"
 
 
 class Forbidden(AgentFailure):

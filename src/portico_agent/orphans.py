@@ -1,4 +1,4 @@
-"""HAProxy processes whose supervisor is gone.
+"""Programs whose supervisor is gone.
 
 They still serve, but nobody would start them again, and their sockets are in the way of a new supervisor's. They are
 stopped softly: connections that are open finish, the sockets are closed at once. The supervisor does it, for they may
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from portico_agent.logs import log
-from portico_agent.supervisor.orphans import NOTE_NAME
+from portico_agent.supervisor.orphans import NOTE_SUFFIX
 from portico_agent.supervisor_client import SupervisorClient
 
 CLOSE_SECONDS = 0.2
@@ -19,9 +19,9 @@ CLOSE_SECONDS = 0.2
 
 
 def stop_orphans(home: Path, supervisor: SupervisorClient) -> None:
-    """Stop every HAProxy that was started in a directory of ``home`` by another supervisor than this one. Raises
+    """Stop every program that was started in a directory of ``home`` by another supervisor than this one. Raises
     Unavailable."""
-    notes = [path.read_text() for path in home.glob(f"*/gen-*/{NOTE_NAME}")]
+    notes = [path.read_text() for path in home.glob(f"*/gen-*/*{NOTE_SUFFIX}")]
     stopped = [note for note in notes if supervisor.stop_orphan(note)]
     for note in stopped:
         log("orphan stopped", pid=note.split()[0])

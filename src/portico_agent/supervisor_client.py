@@ -22,7 +22,7 @@ from portico_agent.unix_socket import connect_unix
 if TYPE_CHECKING:
     import socket
 
-    from portico_wire import Bind
+    from portico_wire import Socket
 
 SOCKET_NAME = "supervisor.sock"
 
@@ -32,7 +32,7 @@ ANSWER_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class RunningProcess:
-    """A HAProxy of an amphora, and the generation that it was started from."""
+    """A process of a program, and the generation that it was started from."""
 
     pid: int
     generation: int
@@ -41,8 +41,8 @@ class RunningProcess:
 
 @dataclass(frozen=True, slots=True)
 class InstanceState:
-    """An amphora as the supervisor sees it. ``wanted`` is the generation that a dead process is started from,
-    ``verdict`` the exit code of the last candidate, where it ended by itself."""
+    """A program of an amphora as the supervisor sees it. ``wanted`` is the generation that a dead process is started
+    from, ``verdict`` the exit code of the last candidate, where it ended by itself."""
 
     wanted: int | None = None
     running: RunningProcess | None = None
@@ -58,34 +58,36 @@ class InstanceState:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The supervisor's pid and what it speaks, and its instances by their amphora's id."""
+    """The supervisor's pid and what it speaks, and its instances by their amphora's id and their program."""
 
     supervisor_pid: int
     protocol: int | None
-    instances: dict[str, InstanceState]
+    instances: dict[tuple[str, str], InstanceState]
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to start for an amphora: a generation in its directory, on these sockets."""
+    """What to start for an amphora: a program by a generation in its directory, on these sockets. ``unix_sockets``:
+    by variable, the names of those that it is to have in the directory."""
 
     amphora_id: str
+    program: str
     generation: int
     directory: Path
     command: tuple[str, ...]
-    binds: tuple[Bind, ...]
+    sockets: tuple[Socket, ...]
+    unix_sockets: dict[str, str]
 
     def to_dict(self) -> dict[str, object]:
         """Say it in the supervisor's words."""
         return {
-            "instance": self.amphora_id,
+            "amphora": self.amphora_id,
+            "program": self.program,
             "generation": self.generation,
             "directory": str(self.directory),
             "command_line": self.command,
-            "binds": [
-                {"name": bind.name, "address": bind.address, "port": bind.port, "namespace": None}
-                for bind in self.binds
-            ],
+            "sockets": [socket.to_dict() for socket in self.sockets],
+            "unix_sockets": self.unix_sockets,
         }
 
 
@@ -124,7 +126,7 @@ class SupervisorClient:
         raise Unavailable("the supervisor does not start; see supervisor.log")
 
     def _end_former(self, survey: Survey) -> None:
-        log("supervisor of another version ended", pid=survey.supervisor_pid, instances=len(survey.instances))
+        log("supervisor of another version ended", pid=survey.supervisor_pid)
         with suppress(ProcessLookupError):
             os.kill(survey.supervisor_pid, signal.SIGTERM)
         self.close()
@@ -140,17 +142,18 @@ class SupervisorClient:
         """The supervisor and every instance of it."""
         answer = self._ask({"command": "list"})
         pid, instances = answer["pid"], answer["instances"]
-        if not isinstance(pid, int) or not isinstance(instances, dict):
+        if not isinstance(pid, int):
             raise Unavailable("the supervisor answers nonsense")
         # One of another version says other things of its instances; they are not looked at.
-        protocol = answer.get("protocol")
-        if protocol != PROTOCOL:
-            return Survey(pid, None, dict.fromkeys(instances, InstanceState()))
-        return Survey(pid, PROTOCOL, {name: _read_instance(value) for name, value in instances.items()})
+        if answer.get("protocol") != PROTOCOL:
+            return Survey(pid, None, {})
+        if not isinstance(instances, list):
+            raise Unavailable("the supervisor answers nonsense")
+        return Survey(pid, PROTOCOL, {(each["amphora"], each["program"]): _read_instance(each) for each in instances})
 
-    def instance(self, amphora_id: str) -> InstanceState:
+    def instance(self, amphora_id: str, program: str) -> InstanceState:
         """One instance; all of it empty where the supervisor has none."""
-        return self.order("show", amphora_id)
+        return self.order("show", amphora_id, program)
 
     def start(self, launch: Launch) -> int:
         """Start a candidate beside what runs. Its pid. Raises BindFailed."""
@@ -163,9 +166,9 @@ class SupervisorClient:
         """Have a dead process started from these files from now on."""
         return _read_instance(self._ask({"command": "adopt-files", **launch.to_dict()}))
 
-    def order(self, command: str, amphora_id: str) -> InstanceState:
+    def order(self, command: str, amphora_id: str, program: str) -> InstanceState:
         """One of show, promote, abandon, stop, kill. What the instance is after it."""
-        return _read_instance(self._ask({"command": command, "instance": amphora_id}))
+        return _read_instance(self._ask({"command": command, "amphora": amphora_id, "program": program}))
 
     def stop_orphan(self, note: str) -> bool:
         """Stop a process softly that another supervisor has started and noted; False where there is none any more."""

@@ -102,16 +102,20 @@ _INDENT = "    "
 _LONGEST_QUOTE = 80
 
 
-def check_configuration(text: str, binds: Collection[str], servers: Collection[str]) -> None:
-    """A configuration has lines of this grammar only, and listens at nothing but the bundle's binds.
+def check_configuration(
+    text: str, sockets: Collection[str], servers: Collection[str], proxies: Collection[str]
+) -> None:
+    """A configuration has lines of this grammar only, listens at nothing but the bundle's sockets, and has no frontend
+    or backend that the bundle does not speak of.
 
     Args:
         text: of defaults, frontends and backends.
-        binds: names of the variables for the listening sockets.
+        sockets: names of the variables for the listening sockets.
         servers: lines that have been found right; no other line is a server's.
+        proxies: lines that open a frontend or a backend: ``backend NAME``.
 
     Raises:
-        WireError: naming the first line that is none, or a bind.
+        WireError: naming the first line that is none, a socket, or a frontend or backend.
     """
     is_section_open = False
     for number, line in enumerate(text.split("\n"), start=1):
@@ -121,10 +125,13 @@ def check_configuration(text: str, binds: Collection[str], servers: Collection[s
             known = not line or _SECTION.fullmatch(line) is not None
             is_section_open |= bool(line)
         if not known:
-            raise WireError("haproxy", f"of lines that agents know, which line {number} is not: {_quote(line)}")
+            raise WireError("configuration", f"of lines that agents know, which line {number} is not: {_quote(line)}")
     for name in re.findall(r'^    bind "fd@\$\{(\w+)\}"$', text, re.MULTILINE):
-        if name not in binds:
-            raise WireError("haproxy", f"without {name}, which is none of the binds")
+        if name not in sockets:
+            raise WireError("configuration", f"without {name}, which is none of the sockets")
+    for line in re.findall(r"^(?:frontend|backend) .*$", text, re.MULTILINE):
+        if line not in proxies:
+            raise WireError("configuration", f"without {line}, which is none that the other fields speak of")
 
 
 def is_server(line: str) -> bool:

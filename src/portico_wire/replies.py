@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Literal, cast
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
-from portico_wire.bundle import MAXIMUM_VERSION
-from portico_wire.decoding import AMPHORA_ID, Fields, WireError
+from portico_wire.decoding import ID, Message, WireError, integer, read_message, text
+from portico_wire.versions import MAXIMUM_VERSION, WIRE_VERSION, require_wire_version
 
 PushMethod = Literal["start", "reload", "runtime", "unchanged", "stop"]
 
-PUSH_METHODS = ("start", "reload", "runtime", "unchanged", "stop")
+Count = Annotated[int, integer(0, MAXIMUM_VERSION)]
+ProcessId = Annotated[int, integer(1, 2**31)]
 
 
 @dataclass(frozen=True, slots=True)
-class PushResult:
+class PushResult(Message):
     """A configuration that now runs.
 
-    ``method`` says how it came to run: "start" (nothing ran), "reload" (a new HAProxy process took over), "runtime"
-    (the same process was told), "unchanged" (it ran already), "stop" (nothing is to be served). ``milliseconds`` is
-    what the push took on the agent.
+    ``method`` says how it came to run: "start" (nothing ran), "reload" (a new process took over), "runtime" (the same
+    process was told), "unchanged" (it ran already), "stop" (nothing is to be served). Of several programs it is the one
+    that comes first in this list. ``milliseconds`` is what the push took on the agent.
     """
 
-    version: int
+    version: Count
     method: PushMethod
     milliseconds: float
 
-    @classmethod
-    def from_dict(cls, value: object) -> PushResult:
-        """Decode; raises WireError."""
-        fields = Fields(value)
-        result = cls(
-            version=fields.integer("version", 0, MAXIMUM_VERSION),
-            method=cast(PushMethod, fields.choice("method", PUSH_METHODS)),
-            milliseconds=fields.number("milliseconds"),
-        )
-        fields.finish()
-        return result
-
-    def to_dict(self) -> dict[str, object]:
-        """Encode."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class AmphoraState:
+class AmphoraState(Message):
     """An amphora as it is on its host.
 
     ``version`` is 0 where nothing was pushed yet; ``running`` says that HAProxy runs; ``started_at`` (seconds since
@@ -52,62 +37,39 @@ class AmphoraState:
     counts earlier processes that still finish their connections.
     """
 
-    amphora_id: str
-    version: int
+    amphora_id: Annotated[str, text(ID)]
+    version: Count
     running: bool
-    pid: int | None
+    pid: ProcessId | None
     started_at: float | None
-    restarts: int
-    draining: int
-
-    @classmethod
-    def from_dict(cls, value: object, path: str = "") -> AmphoraState:
-        """Decode; raises WireError."""
-        fields = Fields(value, path)
-        state = cls(
-            amphora_id=fields.text("amphora_id", AMPHORA_ID),
-            version=fields.integer("version", 0, MAXIMUM_VERSION),
-            running=fields.flag("running"),
-            pid=fields.optional("pid", lambda name: fields.integer(name, 1, 2**31)),
-            started_at=fields.optional("started_at", fields.number),
-            restarts=fields.integer("restarts", 0, MAXIMUM_VERSION),
-            draining=fields.integer("draining", 0, MAXIMUM_VERSION),
-        )
-        fields.finish()
-        return state
-
-    def to_dict(self) -> dict[str, object]:
-        """Encode."""
-        return asdict(self)
+    restarts: Count
+    draining: Count
 
 
 @dataclass(frozen=True, slots=True)
-class AgentInfo:
-    """An agent and its host. ``boot_id`` is new with every start of the agent."""
+class AmphoraList(Message):
+    """All amphorae of an agent, by id."""
+
+    amphorae: tuple[AmphoraState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentInfo(Message):
+    """An agent and its host. ``boot_id`` is new with every start of the agent, ``wire`` the version of the wire that it
+    speaks."""
 
     agent_version: str
     haproxy_version: str
     haproxy_path: str
-    amphorae: int
+    amphorae: Count
     boot_id: str
+    wire: Annotated[int, integer(WIRE_VERSION, WIRE_VERSION)] = WIRE_VERSION
 
     @classmethod
     def from_dict(cls, value: object) -> AgentInfo:
-        """Decode; raises WireError."""
-        fields = Fields(value)
-        info = cls(
-            agent_version=fields.text("agent_version"),
-            haproxy_version=fields.text("haproxy_version"),
-            haproxy_path=fields.text("haproxy_path"),
-            amphorae=fields.integer("amphorae", 0, MAXIMUM_VERSION),
-            boot_id=fields.text("boot_id"),
-        )
-        fields.finish()
-        return info
-
-    def to_dict(self) -> dict[str, object]:
-        """Encode."""
-        return asdict(self)
+        """Decode; raises WireError, and WireVersionError where the agent speaks another version of the wire."""
+        require_wire_version(value)
+        return read_message(cls, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +89,18 @@ class Failure:
         """Decode; raises WireError. Fields beyond the first two are kept as they are, so that codes may gain some."""
         if not isinstance(value, dict):
             raise WireError("", "an object")
-        fields = Fields(value)
-        code, error = fields.text("code"), fields.text("error")
-        return cls(code, error, {name: detail for name, detail in value.items() if name not in {"code", "error"}})
+        known = {name: detail for name, detail in value.items() if name in {"code", "error"}}
+        said = read_message(_Said, known)
+        return cls(said.code, said.error, {name: detail for name, detail in value.items() if name not in known})
 
     def to_dict(self) -> dict[str, object]:
         """Encode: the details beside code and error."""
         return {"code": self.code, "error": self.error, **self.details}
+
+
+@dataclass(frozen=True, slots=True)
+class _Said(Message):
+    """What every failure says."""
+
+    code: str
+    error: str

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
-from portico_wire.decoding import HAPROXY_NAME, Fields, WireError
+from portico_wire.decoding import HAPROXY_NAME, ID, Message, WireError, text
 
 CLIENT_KEY = re.compile(r"[0-9A-Za-z:.]{1,64}")
 """A key of a stick table as HAProxy shows it: an address, or a hash in hexadecimal digits."""
@@ -20,29 +20,25 @@ def map_file(backend: str) -> str:
     return f"{backend}.map"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerClients:
-    """The clients of one server: their keys in the stick table of ``backend``."""
+class Table(NamedTuple):
+    """A stick table: that of a backend, and the pool which that is of."""
 
     backend: str
-    server: str
-    clients: tuple[str, ...]
-
-    @classmethod
-    def read(cls, value: object, path: str) -> ServerClients:
-        """Decode; raises WireError."""
-        fields = Fields(value, path)
-        group = cls(
-            backend=fields.text("backend", HAPROXY_NAME),
-            server=fields.text("server", HAPROXY_NAME),
-            clients=fields.items("clients", _read_key),
-        )
-        fields.finish()
-        return group
+    pool_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Sessions:
+class ServerClients(Message):
+    """The clients of one server: their keys in the stick table of ``backend``."""
+
+    backend: Annotated[str, text(HAPROXY_NAME)]
+    pool_id: Annotated[str, text(ID)]
+    server: Annotated[str, text(HAPROXY_NAME)]
+    clients: tuple[Annotated[str, text(CLIENT_KEY)], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions(Message):
     """What an amphora knows of its clients; () where it knows nothing."""
 
     MOST_CLIENTS: ClassVar[int] = 100_000
@@ -51,43 +47,24 @@ class Sessions:
     servers: tuple[ServerClients, ...] = ()
 
     @classmethod
-    def of(cls, clients: Mapping[str, Mapping[str, str]]) -> Sessions:
-        """From backend to key to server. Where they are too many, the first ones of each backend, an equal number."""
+    def of(cls, clients: Mapping[Table, Mapping[str, str]]) -> Sessions:
+        """From table to key to server. Where they are too many, the first ones of each table, an equal number."""
         most = cls.MOST_CLIENTS // max(1, len(clients))
-        groups: dict[tuple[str, str], list[str]] = {}
-        for backend, servers in clients.items():
+        groups: dict[tuple[Table, str], list[str]] = {}
+        for table, servers in clients.items():
             for key, server in islice(servers.items(), most):
-                groups.setdefault((backend, server), []).append(key)
-        return cls(tuple(ServerClients(*place, tuple(keys)) for place, keys in groups.items()))
+                groups.setdefault((table, server), []).append(key)
+        return cls(tuple(ServerClients(*table, server, tuple(keys)) for (table, server), keys in groups.items()))
 
-    def by_client(self) -> dict[str, dict[str, str]]:
-        """From backend to key to server."""
-        found: dict[str, dict[str, str]] = {}
+    def by_client(self) -> dict[Table, dict[str, str]]:
+        """From table to key to server."""
+        found: dict[Table, dict[str, str]] = {}
         for group in self.servers:
-            found.setdefault(group.backend, {}).update(dict.fromkeys(group.clients, group.server))
+            table = Table(group.backend, group.pool_id)
+            found.setdefault(table, {}).update(dict.fromkeys(group.clients, group.server))
         return found
 
-    @classmethod
-    def from_dict(cls, value: object) -> Sessions:
-        """Decode; raises WireError."""
-        fields = Fields(value)
-        sessions = cls(fields.items("servers", ServerClients.read))
-        fields.finish()
-        if sum(len(group.clients) for group in sessions.servers) > cls.MOST_CLIENTS:
-            raise WireError("servers", f"of {cls.MOST_CLIENTS} clients at most")
-        return sessions
-
-    def to_dict(self) -> dict[str, object]:
-        """Encode."""
-        return {
-            "servers": [
-                {"backend": group.backend, "server": group.server, "clients": list(group.clients)}
-                for group in self.servers
-            ]
-        }
-
-
-def _read_key(value: object, path: str) -> str:
-    if not isinstance(value, str) or CLIENT_KEY.fullmatch(value) is None:
-        raise WireError(path, f"of the form {CLIENT_KEY.pattern}")
-    return value
+    def require_consistency(self) -> None:
+        """They are not too many."""
+        if sum(len(group.clients) for group in self.servers) > self.MOST_CLIENTS:
+            raise WireError("servers", f"of {self.MOST_CLIENTS} clients at most")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from portico_wire import Backend, Bind, Bundle, Server
+from portico_wire import Backend, Bundle, Frontend, Haproxy, Programs, Server, Socket
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Member:
         if self.state == "maint":
             words.append("disabled")
         line = " ".join(word for word in words if word)
-        return Server("pool", self.name, line, "127.0.0.1", self.port, self.weight, self.state)
+        return Server("pool", self.name, f"id-of-{self.name}", line, "127.0.0.1", self.port, self.weight, self.state)
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,13 @@ class Recipe:
             amphora_id=self.amphora_id,
             load_balancer_id="load-balancer-1",
             version=version,
-            haproxy="".join(f"{line}\n" for line in lines),
-            binds=(Bind("PORTICO_BIND_LISTENER", "127.0.0.1", self.port),),
-            backends=(Backend("pool", dynamic=self.is_dynamic),),
-            servers=servers,
+            programs=Programs(
+                Haproxy(
+                    configuration="".join(f"{line}\n" for line in lines),
+                    frontends=(Frontend("listener", "id-of-listener"),),
+                    backends=(Backend("pool", "id-of-pool", serves=True, dynamic=self.is_dynamic),),
+                    servers=servers,
+                )
+            ),
+            sockets=(Socket("PORTICO_BIND_LISTENER", "127.0.0.1", self.port),),
         )

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico_wire import Bundle, WireError
+from portico_wire import Backend, Bundle, Frontend, Programs, WireError
 from portico_wire.configuration import LINES, SECTIONS, SERVER_OPTIONS, is_server
 from tests.agent.bundles import Member, Recipe
 from tests.render.words import Unreadable, split_words
+from tests.support.bundles import haproxy_of, text_of
 
 GOLDENS = sorted((Path(__file__).parents[1] / "golden" / "cases").glob("*.golden"))
 _CONFIGURATIONS = [file.read_text().partition("\n=== haproxy.cfg\n")[2] for file in GOLDENS]
@@ -58,11 +59,16 @@ FOREIGN = (
 
 
 def judge(line: str) -> bool:
-    """Whether a bundle with this line in it is taken."""
+    """Whether a bundle with this line in it, and with the frontend or backend that it names, is taken."""
     bundle = RECIPE.at(1)
-    text = bundle.haproxy.replace("    default_backend pool\n", f"    default_backend pool\n{line}\n")
+    haproxy = haproxy_of(bundle)
+    if opened := re.fullmatch(r"(frontend|backend) ([A-Za-z0-9_.:-]+)", line):
+        more = (Frontend(opened[2], "listener"),) if opened[1] == "frontend" else ()
+        others = () if more else (Backend(opened[2], "pool", serves=True, dynamic=True),)
+        haproxy = replace(haproxy, frontends=haproxy.frontends + more, backends=haproxy.backends + others)
+    text = text_of(bundle).replace("    default_backend pool\n", f"    default_backend pool\n{line}\n")
     try:
-        Bundle.from_dict(replace(bundle, haproxy=text).to_dict())
+        Bundle.from_dict(replace(bundle, programs=Programs(replace(haproxy, configuration=text))).to_dict())
     except WireError:
         return False
     return True
@@ -83,12 +89,12 @@ def test_everything_in_the_grammar_is_rendered_by_some_golden() -> None:
 
 def test_every_line_that_is_rendered_is_in_the_grammar() -> None:
     """Alone, in a bundle that has the sockets and servers that it names."""
-    bind = next(iter(RECIPE.at(1).binds))
+    socket = next(iter(RECIPE.at(1).sockets))
     for line in RENDERED:
         if line.startswith("    server "):
             assert is_server(line.strip()), line
         elif line.startswith("    bind "):
-            assert judge(re.sub(r"PORTICO_BIND_\w+", bind.name, line)), line
+            assert judge(re.sub(r"PORTICO_BIND_\w+", socket.name, line)), line
             assert not judge(line), line
         else:
             assert judge(line), line

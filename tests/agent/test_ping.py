@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from portico_agent.ping import PROGRAM
+from portico_agent.programs.haproxy.ping import PROGRAM
 from portico_wire import PING_PATH_VARIABLE, PING_VARIABLE, Backend, Bundle
 from tests.agent.bundles import Recipe
 from tests.agent.origins import fetch
 from tests.agent.rig import AgentRig
 from tests.agent.test_push import take_snapshot
+from tests.support.bundles import haproxy_of
 from tests.support.waiting import wait_until
 
 PINGED = (
@@ -109,7 +110,7 @@ def test_a_pinged_member_is_added_by_a_new_process(agent: AgentRig, recipe: Reci
     allow_ping(agent, programs)
     agent.ensure()
     few: Bundle = _pinged(recipe.but(members=recipe.members[:1])).at(1)
-    assert few.backends == (Backend("pool", dynamic=False),)
+    assert haproxy_of(few).backends == (Backend("pool", "id-of-pool", serves=True, dynamic=False),)
     agent.push(few)
     assert agent.push(_pinged(recipe).at(2)).method == "reload"
     assert agent.state().restarts == 0

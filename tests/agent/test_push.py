@@ -14,8 +14,10 @@ import pytest
 
 from portico_agent.amphora_files import AmphoraFiles
 from portico_agent.failures import Unavailable
+from portico_agent.programs.haproxy import HaproxyProgram
 from portico_agent.pusher import Pusher
 from portico_agent.supervisor_client import InstanceState, Launch, SupervisorClient
+from portico_wire import Bundle
 from tests.agent.bundles import Member, Recipe
 from tests.agent.origins import Load, Origin, fetch, is_listening
 from tests.agent.rig import AgentRig, is_alive
@@ -34,6 +36,11 @@ def take_snapshot(agent: AgentRig) -> dict[str, bytes]:
         for path in sorted(home.rglob("*"))
         if path.is_file() and path.name != "haproxy.log"
     }
+
+
+def make_pusher(supervisor: SupervisorClient, haproxy: str) -> Pusher:
+    """As an agent has it."""
+    return Pusher(supervisor, [HaproxyProgram(supervisor, haproxy, 60, None)])
 
 
 def weights(agent: AgentRig) -> dict[str, int]:
@@ -168,9 +175,9 @@ class LossyClient(SupervisorClient):
         self._meet("start")
         return pid
 
-    def order(self, command: str, amphora_id: str) -> InstanceState:
+    def order(self, command: str, amphora_id: str, program: str) -> InstanceState:
         """Carry out the command."""
-        state = super().order(command, amphora_id)
+        state = super().order(command, amphora_id, program)
         self._meet(command)
         return state
 
@@ -183,7 +190,7 @@ def test_push_whose_supervisor_does_not_answer_is_undone(
     agent.ensure()
     agent.push(recipe.at(1))
     supervisor = LossyClient(agent.directory)
-    pusher = Pusher(supervisor, haproxy_binary, 60, None)
+    pusher = make_pusher(supervisor, haproxy_binary)
     supervisor.loses = command
     files = AmphoraFiles(agent.directory / "amphorae" / "amphora-1")
     with pytest.raises(Unavailable):
@@ -199,7 +206,7 @@ def files_and_pusher(agent: AgentRig, haproxy_binary: str) -> Iterator[tuple[Fai
     """An amphora's files that can fail, and a pusher beside the agent's own."""
     agent.ensure()
     supervisor = SupervisorClient(agent.directory)
-    yield FailingFiles(agent.directory / "amphorae" / "amphora-1"), Pusher(supervisor, haproxy_binary, 60, None)
+    yield FailingFiles(agent.directory / "amphorae" / "amphora-1"), make_pusher(supervisor, haproxy_binary)
     supervisor.close()
 
 
@@ -220,7 +227,7 @@ def test_push_that_meets_a_full_disk_is_undone(files_and_pusher: tuple[FailingFi
         assert {fetch(recipe.port)[1:] for _ in range(6)} == {("alpha", "first"), ("beta", "first")}
         current = files.current()
         assert current is not None
-        assert (current[1], files.is_marked()) == (recipe.at(2), False)
+        assert (current.bundle, files.is_marked()) == (recipe.at(2), False)
 
 
 def test_push_that_came_true_is_not_said_to_have_failed(
@@ -393,8 +400,7 @@ def test_nothing_to_serve_stops_haproxy(agent: AgentRig, recipe: Recipe) -> None
     """An empty configuration ends the process and closes the socket; a later one starts it again."""
     agent.ensure()
     agent.push(recipe.at(1))
-    empty = recipe.at(2)
-    empty = type(empty)(empty.amphora_id, empty.load_balancer_id, 2, "", (), (), ())
+    empty = Bundle(recipe.amphora_id, recipe.at(1).load_balancer_id, 2)
     assert agent.push(empty).method == "stop"
     agent.wait_until_drained()
     assert not is_listening(recipe.port)

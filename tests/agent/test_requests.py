@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from portico_wire import MAXIMUM_BODY_BYTES, AgentInfo, Bundle
+from portico_wire import MAXIMUM_BODY_BYTES, WIRE_VERSION, AgentInfo, Bundle
 from tests.agent.bundles import Recipe
 from tests.agent.rig import AgentRig
 
@@ -25,6 +25,23 @@ def send_raw(agent: AgentRig, data: bytes) -> bytes:
         while received := encrypted.recv(65536):
             answer += received
         return bytes(answer)
+
+
+@pytest.mark.parametrize("sent", [WIRE_VERSION - 1, WIRE_VERSION + 1])
+def test_another_version_of_the_wire_is_refused_as_such(agent: AgentRig, recipe: Recipe, sent: int) -> None:
+    """Whatever is in it, with a code of its own that names both versions; what runs is left alone."""
+    agent.ensure()
+    answer = agent.request("PUT", "/v1/amphorae/amphora-1/configuration", {"wire": sent, "something": "else"})
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {
+            "code": "wire-version",
+            "error": f"this agent speaks version {WIRE_VERSION} of the wire, and was sent version {sent}",
+            "spoken": WIRE_VERSION,
+            "sent": sent,
+        },
+    )
+    assert agent.state().version == 0
 
 
 def test_info_tells_agent_and_haproxy(agent: AgentRig, haproxy_binary: str) -> None:

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from portico_agent.haproxy_binary import HAProxyNotFound, locate_haproxy
-from portico_agent.runtime_changes import plan_runtime_changes
-from portico_agent.server_state import COLUMNS, HEADER, carry_server_state
+from portico_agent.amphora_files import AmphoraFiles
+from portico_agent.programs.haproxy import HaproxyProgram
+from portico_agent.programs.haproxy.binary import HAProxyNotFound, locate_haproxy
+from portico_agent.programs.haproxy.runtime_changes import plan_runtime_changes
+from portico_agent.programs.haproxy.server_state import COLUMNS, HEADER, carry_server_state
+from portico_agent.programs.program import Change, Progress
+from portico_agent.supervisor_client import RunningProcess, SupervisorClient
 from portico_wire import Bundle
 from tests.agent.bundles import Member, Recipe
+from tests.support.bundles import haproxy_of
 
 ALPHA, BETA = Member("alpha", 9001), Member("beta", 9002)
 RECIPE = Recipe(8080, (ALPHA, BETA))
@@ -19,9 +24,23 @@ BEFORE = RECIPE.at(1)
 
 
 def plan(after: Recipe, before: Bundle = BEFORE) -> list[str] | None:
-    """The commands as text."""
-    commands = plan_runtime_changes(before, after.at(2))
-    return None if commands is None else [command.text for command in commands]
+    """The commands as text; None where only a new process will do."""
+    wanted = after.at(2)
+    change = Change(
+        files=AmphoraFiles(Path("amphora-1")),
+        generation=2,
+        wanted=haproxy_of(wanted),
+        sockets=wanted.sockets,
+        former=haproxy_of(before),
+        former_sockets=before.sockets,
+        running=RunningProcess(1, 1, 0.0),
+        progress=Progress(),
+    )
+    plan = HaproxyProgram(SupervisorClient(Path()), "haproxy", 1, None).plan(change)
+    if plan.method == "reload":
+        return None
+    assert plan.method == ("runtime" if plan.steps else "unchanged")
+    return [command.text for command in plan.steps]
 
 
 def test_nothing_changed_needs_no_command() -> None:
@@ -93,9 +112,10 @@ def test_pool_that_is_not_dynamic_gains_and_loses_no_server() -> None:
 
 def test_server_line_that_is_nobodys_takes_a_new_process() -> None:
     """Where a line of the text looks like a server of the bundle but is another's, nothing is assumed."""
-    line = BEFORE.servers[1].line
-    twice = replace(BEFORE, haproxy=f"{BEFORE.haproxy}backend other\n    {line}\n")
-    assert plan_runtime_changes(twice, replace(twice, version=2)) is None
+    haproxy = haproxy_of(BEFORE)
+    line = haproxy.servers[1].line
+    twice = replace(haproxy, configuration=f"{haproxy.configuration}backend other\n    {line}\n")
+    assert plan_runtime_changes(twice, twice) is None
 
 
 def dump(**values: str) -> str:
@@ -115,7 +135,7 @@ def dump(**values: str) -> str:
 
 def carried(text: str, bundle: Bundle = BEFORE) -> dict[str, str]:
     """What the new process is told of beta."""
-    lines = carry_server_state(text, bundle).removeprefix(HEADER).splitlines()
+    lines = carry_server_state(text, haproxy_of(bundle)).removeprefix(HEADER).splitlines()
     return dict(zip(COLUMNS, lines[0].split(" "), strict=True)) if lines else {}
 
 

@@ -10,10 +10,11 @@ from uuid import uuid4
 
 import pytest
 
-from portico_wire import Bundle, ServerClients, Sessions
+from portico_wire import Bundle, Frontend, ServerClients, Sessions, Table
 from tests.agent.bundles import Recipe
 from tests.agent.origins import fetch
 from tests.agent.rig import AgentRig, is_alive
+from tests.support.bundles import haproxy_of, text_of, with_haproxy
 
 MANY = 5_000
 STICKING = (
@@ -44,7 +45,7 @@ def many(server: str) -> dict[str, str]:
 
 def given(clients: dict[str, str]) -> Sessions:
     """As a message."""
-    return Sessions.of({"pool": clients})
+    return Sessions.of({Table("pool", "id-of-pool"): clients})
 
 
 @pytest.mark.parametrize("server", ["alpha", "beta"])
@@ -128,12 +129,13 @@ def test_a_former_process_that_does_not_answer_is_no_hindrance(agent: AgentRig, 
         ("servers[0].clients[0]", "10.0.0.1;x"),
         ("servers[0].server", "alpha beta"),
         ("servers[0].backend", "pool;x"),
+        ("servers[0].pool_id", "../pool"),
     ],
 )
 def test_what_is_no_client_is_refused(plain_agent: AgentRig, field: str, value: str) -> None:
     """Nothing reaches the runtime API that it could take for a command."""
     plain_agent.ensure()
-    group: dict[str, object] = {"backend": "pool", "server": "alpha", "clients": ["10.0.0.1"]}
+    group: dict[str, object] = {"backend": "pool", "pool_id": "id-of-pool", "server": "alpha", "clients": ["10.0.0.1"]}
     name = field.partition(".")[2].partition("[")[0]
     group[name] = [value] if name == "clients" else value
     answer = plain_agent.request("PUT", "/v1/amphorae/amphora-1/sessions", {"servers": [group]})
@@ -144,10 +146,9 @@ def test_too_many_clients_are_refused(plain_agent: AgentRig) -> None:
     """As many as a table holds are taken."""
     plain_agent.ensure()
     clients = tuple(f"::{number:x}" for number in range(Sessions.MOST_CLIENTS + 1))
-    plain_agent.give_sessions(Sessions((ServerClients("pool", "alpha", clients[1:]),)))
-    answer = plain_agent.request(
-        "PUT", "/v1/amphorae/amphora-1/sessions", Sessions((ServerClients("pool", "alpha", clients),)).to_dict()
-    )
+    plain_agent.give_sessions(Sessions((ServerClients("pool", "id-of-pool", "alpha", clients[1:]),)))
+    too_many = Sessions((ServerClients("pool", "id-of-pool", "alpha", clients),))
+    answer = plain_agent.request("PUT", "/v1/amphorae/amphora-1/sessions", too_many.to_dict())
     assert (answer.status_code, answer.json()["field"]) == (400, "servers")
 
 
@@ -167,7 +168,7 @@ def test_many_clients_of_long_names_keep_their_connections(agent: AgentRig, reci
     keys = [sha1(str(number).encode(), usedforsecurity=False).hexdigest().upper() for number in range(1_000)]
     sessions = dict.fromkeys(keys, "beta")
     agent.ensure()
-    agent.give_sessions(Sessions.of({name: sessions}))
+    agent.give_sessions(Sessions.of({Table(name, "id-of-pool"): sessions}))
     agent.push(renamed(by_cookie.at(1), name))
     with ExitStack() as stack:
         connections = [
@@ -186,19 +187,35 @@ def test_many_clients_of_long_names_keep_their_connections(agent: AgentRig, reci
 
 def renamed(bundle: Bundle, name: str) -> Bundle:
     """The bundle with another name for its backend."""
-    text = bundle.haproxy.replace("backend pool\n", f"backend {name}\n")
-    servers = tuple(replace(server, backend=name) for server in bundle.servers)
-    return replace(bundle, haproxy=text, backends=(replace(bundle.backends[0], name=name),), servers=servers)
+    haproxy = haproxy_of(bundle)
+    return with_haproxy(
+        bundle,
+        configuration=haproxy.configuration.replace("backend pool\n", f"backend {name}\n"),
+        backends=(replace(haproxy.backends[0], name=name),),
+        servers=tuple(replace(server, backend=name) for server in haproxy.servers),
+    )
 
 
 def test_a_load_balancer_of_many_listeners_is_paused(agent: AgentRig, sticking: Recipe) -> None:
     """More frontends than HAProxy could read the names of in one line."""
     bundle = sticking.at(1)
-    more = "".join(f"frontend {uuid4()}\n    mode http\n    timeout client 20s\n" for _ in range(400))
+    names = [str(uuid4()) for _ in range(400)]
+    more = "".join(f"frontend {name}\n    mode http\n    timeout client 20s\n" for name in names)
+    frontends = (*haproxy_of(bundle).frontends, *(Frontend(name, name) for name in names))
     agent.ensure()
     agent.give_sessions(given({"::ffff:127.0.0.1": "beta"}))
     for version in (1, 2):
-        agent.push(
-            replace(bundle, version=version, haproxy=f"{bundle.haproxy}{more}" + "    maxconn 9\n" * (version - 1))
-        )
+        text = f"{text_of(bundle)}{more}" + "    maxconn 9\n" * (version - 1)
+        agent.push(with_haproxy(replace(bundle, version=version), configuration=text, frontends=frontends))
         assert fetch(sticking.port)[1] == "beta"
+
+
+def test_a_backend_that_is_called_otherwise_knows_the_clients_of_its_pool(agent: AgentRig, sticking: Recipe) -> None:
+    """Whatever the two are called: by the pool that the bundles say they are of."""
+    agent.ensure()
+    agent.give_sessions(given({"::ffff:127.0.0.1": "beta"}))
+    agent.push(sticking.at(1))
+    other = sticking.but(extra=tuple(line.replace("pool.map", "other.map") for line in STICKING))
+    assert agent.push(renamed(other.at(2), "other")).method == "reload"
+    assert clients_of(agent) == {"::ffff:127.0.0.1": "beta"}
+    assert {fetch(sticking.port)[1] for _ in range(4)} == {"beta"}

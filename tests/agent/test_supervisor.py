@@ -7,14 +7,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from portico_agent.failures import Unavailable
 from portico_agent.supervisor.orphans import stop_orphan
+from portico_agent.supervisor_client import Launch, SupervisorClient
+from portico_agent.supervisor_command import supervisor_command
+from portico_wire import Socket
 from tests.agent.certificates import Authority, Pair
 from tests.agent.rig import AgentRig, is_alive
 from tests.agent.units import find_python, python, why_not
+from tests.support.ports import find_free_port
 from tests.support.waiting import wait_until
 
 OTHER = "54302:54302"
@@ -116,6 +122,65 @@ def test_only_what_was_noted_is_stopped(orphan: int) -> None:
         assert not stop_orphan(f"{orphan} {start_of(orphan)}", os.geteuid() + 1)
         assert (child.poll(), is_alive(orphan)) == (None, True)
         child.kill()
+
+
+# Programs
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[SupervisorClient]:
+    """A supervisor of a directory of its own."""
+    command, environment = supervisor_command(tmp_path)
+    client = SupervisorClient(tmp_path, is_separate=True)
+    with subprocess.Popen(command, env=environment) as process:
+        client.ensure()
+        yield client
+        process.terminate()
+    client.close()
+
+
+def launch(directory: Path, program: str) -> Launch:
+    """A program that does nothing for long."""
+    sockets = (Socket("PORTICO_BIND_A", "127.0.0.1", find_free_port()),)
+    control = {"CONTROL": f"{program}.sock"}
+    return Launch("amphora-1", program, 1, directory, ("/usr/bin/sleep", "300"), sockets, control)
+
+
+def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: SupervisorClient) -> None:
+    """Each is started, found, stopped and started again by itself, and has files and sockets of its own."""
+    pids = {}
+    for program in ("haproxy", "other"):
+        pids[program] = supervisor.start(launch(tmp_path, program))
+        supervisor.order("promote", "amphora-1", program)
+    assert supervisor.survey().instances.keys() == {("amphora-1", "haproxy"), ("amphora-1", "other")}
+    for program, pid in pids.items():
+        assert (tmp_path / f"{program}.pid").read_text().split()[0] == str(pid)
+        assert (tmp_path / f"{program}.log").exists()
+        wait_until((tmp_path / f"{program}.sock").is_socket, "its socket is there")
+    os.kill(pids["other"], signal.SIGKILL)
+    wait_until(lambda: supervisor.instance("amphora-1", "other").restarts == 1, "it is started again")
+    assert supervisor.order("stop", "amphora-1", "other").wanted is None
+    running = supervisor.instance("amphora-1", "haproxy").running
+    assert (running.pid if running else None, is_alive(pids["haproxy"])) == (pids["haproxy"], True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"program": "../haproxy"}, "no plain word"),
+        ({"program": ""}, "no plain word"),
+        ({"unix_sockets": {"CONTROL": "../a"}}, "no plain word"),
+        ({"sockets": (Socket("A", "127.0.0.1", 1, namespace="blue"),)}, "namespaces are not supported"),
+        ({"sockets": (Socket("A", "127.0.0.1", 1, transport="udp"),)}, "sockets of udp are not supported"),
+    ],
+)
+def test_what_a_supervisor_cannot_do_it_refuses(
+    tmp_path: Path, supervisor: SupervisorClient, changes: dict[str, object], complaint: str
+) -> None:
+    """It is not done otherwise than it was asked, and nothing is made elsewhere than in the directory."""
+    with pytest.raises(Unavailable, match=complaint):
+        supervisor.start(replace(launch(tmp_path, "haproxy"), **changes))  # type: ignore[arg-type]  # as the names say
+    assert supervisor.survey().instances == {}
 
 
 # Versions

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from portico_agent.runtime_changes import adds_unknown_shape
+from portico_agent.programs.haproxy.runtime_changes import adds_unknown_shape
 from tests.agent.bundles import Member, Recipe
 from tests.agent.rig import AgentRig
+from tests.support.bundles import haproxy_of
 
 CHECKED = "check inter 200 fall 2 rise 1"
 ALPHA, RESTING = Member("alpha", 9001, options=CHECKED), Member("resting", 9002, options="backup", state="maint")
-BEFORE = Recipe(8080, (ALPHA, RESTING)).at(1)
+BEFORE = haproxy_of(Recipe(8080, (ALPHA, RESTING)).at(1))
 
 
 @pytest.mark.parametrize(
@@ -23,28 +24,29 @@ BEFORE = Recipe(8080, (ALPHA, RESTING)).at(1)
 )
 def test_another_server_of_a_known_shape_is_known(member: Member) -> None:
     """Name, address, weight and state are the wire's to check; the rest of the line HAProxy has read before."""
-    assert not adds_unknown_shape(BEFORE, Recipe(8080, (ALPHA, RESTING, member)).at(2))
+    assert not adds_unknown_shape(BEFORE, haproxy_of(Recipe(8080, (ALPHA, RESTING, member)).at(2)))
 
 
 @pytest.mark.parametrize("options", ["", "check inter 200 fall 2", f"{CHECKED} backup", "no-such-word"])
 def test_a_line_unlike_all_others_is_unknown(options: str) -> None:
     """One word more, less or other is enough."""
-    assert adds_unknown_shape(BEFORE, Recipe(8080, (ALPHA, RESTING, Member("gamma", 9003, options=options))).at(2))
+    after = Recipe(8080, (ALPHA, RESTING, Member("gamma", 9003, options=options))).at(2)
+    assert adds_unknown_shape(BEFORE, haproxy_of(after))
 
 
 def test_cookies_differ_as_names_do() -> None:
     """The value of a server's cookie is its name; another member's cookie is not."""
-    before = Recipe(8080, (Member("alpha", 9001, options="cookie alpha"),)).at(1)
+    before = haproxy_of(Recipe(8080, (Member("alpha", 9001, options="cookie alpha"),)).at(1))
     known = Member("gamma", 9003, options="cookie gamma")
     unknown = Member("gamma", 9003, options="cookie alpha")
     alpha = Member("alpha", 9001, options="cookie alpha")
-    assert not adds_unknown_shape(before, Recipe(8080, (alpha, known)).at(2))
-    assert adds_unknown_shape(before, Recipe(8080, (alpha, unknown)).at(2))
+    assert not adds_unknown_shape(before, haproxy_of(Recipe(8080, (alpha, known)).at(2)))
+    assert adds_unknown_shape(before, haproxy_of(Recipe(8080, (alpha, unknown)).at(2)))
 
 
 def test_nothing_added_is_nothing_unknown() -> None:
     """What stays or leaves was read when it came."""
-    assert not adds_unknown_shape(BEFORE, Recipe(8080, (RESTING,)).at(2))
+    assert not adds_unknown_shape(BEFORE, haproxy_of(Recipe(8080, (RESTING,)).at(2)))
 
 
 def test_a_line_that_haproxy_would_refuse_is_refused(agent: AgentRig, recipe: Recipe) -> None:

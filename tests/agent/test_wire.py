@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico_wire import (
+    WIRE_VERSION,
     AgentInfo,
     AmphoraState,
     Bundle,
@@ -21,10 +22,15 @@ from portico_wire import (
     ServerStatistics,
     Statistics,
     WireError,
+    WireVersionError,
 )
 from tests.agent.bundles import Member, Recipe
+from tests.support.bundles import haproxy_of, text_of, with_haproxy
 
 RECIPE = Recipe(8080, (Member("alpha", 9001), Member("beta", 9002, weight=5, state="maint")))
+
+BUNDLE = RECIPE.at(1)
+HAPROXY = "programs.haproxy"
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -41,7 +47,7 @@ def test_bundle_survives_the_wire() -> None:
 
 def test_empty_bundle_is_one() -> None:
     """A configuration that serves nothing is a configuration."""
-    empty = Bundle("amphora-1", "load-balancer-1", 1, "", (), (), ())
+    empty = Bundle("amphora-1", "load-balancer-1", 1)
     assert Bundle.from_dict(empty.to_dict()) == empty
 
 
@@ -56,8 +62,8 @@ def test_empty_bundle_is_one() -> None:
         (
             Statistics(
                 *("a", 3, 42, 1.5),
-                (ListenerStatistics("f", "OPEN", 1, 2, 3, 4, 5, 6),),
-                (ServerStatistics("b", "s", "UP", "L4OK", 1, 2, 3, 4, 5, 6, 7),),
+                (ListenerStatistics("l", "f", "OPEN", 1, 2, 3, 4, 5, 6),),
+                (ServerStatistics("p", "m", True, "b", "s", "UP", "L4OK", 1, 2, 3, 4, 5, 6, 7),),
             ),
             Statistics.from_dict,
         ),
@@ -78,6 +84,15 @@ def test_no_value_gets_past_the_readers(value: object) -> None:
             read(value)
 
 
+@given(st.sampled_from(sorted(haproxy_of(BUNDLE).to_dict())), JSON)
+def test_one_other_field_of_a_program_is_taken_or_refused(field: str, value: object) -> None:
+    """The same within what HAProxy is to run."""
+    content = BUNDLE.to_dict() | {"programs": {"haproxy": haproxy_of(BUNDLE).to_dict() | {field: value}}}
+    with contextlib.suppress(WireError):
+        taken = Bundle.from_dict(content)
+        assert json.loads(json.dumps(haproxy_of(taken).to_dict()))[field] == value
+
+
 @given(st.sampled_from(sorted(RECIPE.at(1).to_dict())), JSON)
 def test_one_other_field_is_taken_or_refused(field: str, value: object) -> None:
     """A bundle with one field replaced is refused, or holds what was sent: nothing is bent into shape."""
@@ -86,7 +101,7 @@ def test_one_other_field_is_taken_or_refused(field: str, value: object) -> None:
         assert json.loads(json.dumps(taken.to_dict()))[field] == value
 
 
-@pytest.mark.parametrize("field", sorted(RECIPE.at(1).to_dict()))
+@pytest.mark.parametrize("field", sorted(RECIPE.at(1).to_dict().keys() - {"wire"}))
 def test_every_field_has_to_be_there(field: str) -> None:
     """A bundle that lacks a field is refused, and the field is named."""
     content = RECIPE.at(1).to_dict()
@@ -114,14 +129,14 @@ def refuse(bundle: Bundle, field: str) -> None:
 def test_sections_of_the_agent_are_refused(section: str) -> None:
     """No configuration may open the sections that are the agent's."""
     bundle = RECIPE.at(1)
-    refuse(replace(bundle, haproxy=f"{bundle.haproxy}{section}\n"), "haproxy")
+    refuse(with_haproxy(bundle, configuration=f"{text_of(bundle)}{section}\n"), f"{HAPROXY}.configuration")
 
 
 @pytest.mark.parametrize("character", ["\0", "\r", "\x1b", "\x7f", "\ud800"])
 def test_control_characters_are_refused(character: str) -> None:
     """Characters that belong into no configuration are refused."""
     bundle = RECIPE.at(1)
-    refuse(replace(bundle, haproxy=f"# {character}\n{bundle.haproxy}"), "haproxy")
+    refuse(with_haproxy(bundle, configuration=f"# {character}\n{text_of(bundle)}"), f"{HAPROXY}.configuration")
 
 
 @pytest.mark.parametrize(
@@ -146,46 +161,105 @@ def test_control_characters_are_refused(character: str) -> None:
 def test_server_line_says_what_its_fields_say(line: str) -> None:
     """A server's line is one line of words, and agrees with name, address, port, weight and state."""
     bundle = RECIPE.at(1)
-    alpha = replace(bundle.servers[0], line=line)
-    text = f"{bundle.haproxy}    {line}\n"
-    refuse(replace(bundle, haproxy=text, servers=(alpha, bundle.servers[1])), "servers[0].line")
+    alpha = replace(haproxy_of(bundle).servers[0], line=line)
+    text = f"{text_of(bundle)}    {line}\n"
+    servers = (alpha, haproxy_of(bundle).servers[1])
+    refuse(with_haproxy(bundle, configuration=text, servers=servers), f"{HAPROXY}.servers[0].line")
 
 
 def test_server_line_is_a_line_of_the_text() -> None:
     """A server whose line is not in the configuration is refused."""
     bundle = RECIPE.at(1)
-    refuse(replace(bundle, haproxy=bundle.haproxy.replace("check", "check backup")), "servers[0].line")
+    text = text_of(bundle).replace("check", "check backup")
+    refuse(with_haproxy(bundle, configuration=text), f"{HAPROXY}.servers[0].line")
 
 
 def test_names_and_addresses_are_unique() -> None:
     """Two binds of one name or address, two servers of one name: refused."""
     bundle = RECIPE.at(1)
-    bind, backend, server = bundle.binds[0], bundle.backends[0], bundle.servers[0]
-    refuse(replace(bundle, binds=(bind, bind)), "binds")
-    refuse(replace(bundle, binds=(bind, replace(bind, name="PORTICO_BIND_OTHER"))), "binds")
-    refuse(replace(bundle, backends=(backend, backend)), "backends")
-    refuse(replace(bundle, servers=(server, server)), "servers")
-    refuse(replace(bundle, backends=(replace(backend, name="other"),)), "servers[0].backend")
+    socket, haproxy = bundle.sockets[0], haproxy_of(bundle)
+    frontend, backend, server = haproxy.frontends[0], haproxy.backends[0], haproxy.servers[0]
+    refuse(replace(bundle, sockets=(socket, socket)), "sockets")
+    refuse(replace(bundle, sockets=(socket, replace(socket, name="PORTICO_BIND_OTHER"))), "sockets")
+    refuse(with_haproxy(bundle, frontends=(frontend, frontend)), f"{HAPROXY}.frontends")
+    refuse(with_haproxy(bundle, backends=(backend, backend)), f"{HAPROXY}.backends")
+    refuse(with_haproxy(bundle, servers=(server, server)), f"{HAPROXY}.servers")
+    refuse(with_haproxy(bundle, backends=(replace(backend, name="other"),)), f"{HAPROXY}.servers[0].backend")
+
+
+def test_whose_a_name_is_is_said_of_every_name() -> None:
+    """A frontend or a backend of the configuration that the other fields do not speak of is nobody's: refused."""
+    bundle = RECIPE.at(1)
+    refuse(with_haproxy(bundle, frontends=()), f"{HAPROXY}.configuration")
+    refuse(with_haproxy(bundle, backends=(), servers=()), f"{HAPROXY}.configuration")
 
 
 @pytest.mark.parametrize(
-    ("name", "address", "port", "field"),
+    ("field", "value"),
     [
-        ("PATH", "127.0.0.1", 80, "binds[0].name"),
-        ("PORTICO_BIND_a", "127.0.0.1", 80, "binds[0].name"),
-        ("PORTICO_BIND_A\n", "127.0.0.1", 80, "binds[0].name"),
-        ("PORTICO_BIND_A", "localhost", 80, "binds[0].address"),
-        ("PORTICO_BIND_A", "127.0.0.1/8", 80, "binds[0].address"),
-        ("PORTICO_BIND_A", "fe80::1%eth0", 80, "binds[0].address"),
-        ("PORTICO_BIND_A", "127.0.0.1", 0, "binds[0].port"),
-        ("PORTICO_BIND_A", "127.0.0.1", 65536, "binds[0].port"),
-        ("PORTICO_BIND_A", "127.0.0.1", True, "binds[0].port"),
+        ("name", "PATH"),
+        ("name", "PORTICO_BIND_a"),
+        ("name", "PORTICO_BIND_A\n"),
+        ("address", "localhost"),
+        ("address", "127.0.0.1/8"),
+        ("address", "fe80::1%eth0"),
+        ("port", 0),
+        ("port", 65536),
+        ("port", True),
+        ("namespace", ""),
+        ("namespace", "../net"),
+        ("transport", "sctp"),
     ],
 )
-def test_bind_is_a_name_an_address_and_a_port(name: str, address: str, port: int, field: str) -> None:
-    """A bind cannot name another variable of the environment, nor anything but an address and a port."""
-    bundle = RECIPE.at(1)
-    refuse(replace(bundle, binds=(replace(bundle.binds[0], name=name, address=address, port=port),)), field)
+def test_a_socket_is_a_name_an_address_and_a_port(field: str, value: object) -> None:
+    """A socket cannot name another variable of the environment, nor anything but an address and a port."""
+    content = RECIPE.at(1).to_dict()
+    content["sockets"] = [RECIPE.at(1).sockets[0].to_dict() | {field: value}]
+    with pytest.raises(WireError) as caught:
+        Bundle.from_dict(content)
+    assert caught.value.field == f"sockets[0].{field}"
+
+
+@pytest.mark.parametrize(
+    ("bundle", "field"),
+    [
+        (replace(BUNDLE, sockets=(replace(BUNDLE.sockets[0], namespace="blue"),)), "sockets[0].namespace"),
+        (replace(BUNDLE, sockets=(replace(BUNDLE.sockets[0], transport="udp"),)), "sockets[0].transport"),
+        (replace(BUNDLE, secrets=("0" * 64,)), "secrets"),
+    ],
+)
+def test_what_is_not_built_yet_is_refused_by_name(bundle: Bundle, field: str) -> None:
+    """What has its place in a bundle, and nobody who does it, is not passed over in silence."""
+    with pytest.raises(WireError, match="not built yet") as caught:
+        Bundle.from_dict(json.loads(json.dumps(bundle.to_dict())))
+    assert caught.value.field == field
+
+
+# Versions of the wire
+
+
+@pytest.mark.parametrize("sent", [WIRE_VERSION - 1, WIRE_VERSION + 1])
+@pytest.mark.parametrize("read", [Bundle.from_dict, AgentInfo.from_dict])
+def test_another_version_of_the_wire_is_refused_before_all_else(read: Callable[[object], object], sent: int) -> None:
+    """Whatever else such a message says: it is told from one that is broken, and both versions are named."""
+    with pytest.raises(WireVersionError, match=f"{WIRE_VERSION}, .* not {sent}$") as caught:
+        read({"wire": sent, "programs": "of another shape"})
+    assert (caught.value.field, caught.value.spoken, caught.value.sent) == ("wire", WIRE_VERSION, sent)
+
+
+def test_what_says_no_version_of_the_wire_is_of_the_first() -> None:
+    """That one did not say it."""
+    with pytest.raises(WireVersionError) as caught:
+        Bundle.from_dict({"amphora_id": "amphora-1", "version": 7, "haproxy": ""})
+    assert caught.value.sent == 1
+
+
+@pytest.mark.parametrize("sent", [0, -1, 2**63, True, 1.5, "2", None])
+def test_a_version_of_the_wire_is_a_whole_number(sent: object) -> None:
+    """What is no version is no other version."""
+    with pytest.raises(WireError) as caught:
+        Bundle.from_dict(BUNDLE.to_dict() | {"wire": sent})
+    assert (caught.value.field, type(caught.value)) == ("wire", WireError)
 
 
 @pytest.mark.parametrize("amphora_id", ["", "..", "a/b", ".hidden", "a" * 65, "a\n", "ä"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from portico_wire import Backend, Bind, Bundle, Server
+from portico_wire import Backend, Bundle, Frontend, Haproxy, Programs, Server, Socket
 
 DEFAULTS = """defaults
     mode http
@@ -33,6 +33,7 @@ def make_bundle(
         Server(
             "pool",
             f"member-{index}",
+            f"id-{index}",
             f"server member-{index} 127.0.0.1:9 weight {weight}",
             "127.0.0.1",
             9,
@@ -56,13 +57,18 @@ def make_bundle(
         amphora_id=amphora_id,
         load_balancer_id=str(uuid.uuid5(uuid.NAMESPACE_OID, amphora_id)),
         version=version,
-        haproxy=DEFAULTS + "\n".join(lines) + "\n",
-        binds=(Bind("PORTICO_BIND_0", "127.0.0.1", port),),
-        backends=(Backend("pool", dynamic=True),),
-        servers=servers,
+        programs=Programs(
+            Haproxy(
+                configuration=DEFAULTS + "\n".join(lines) + "\n",
+                frontends=(Frontend("listener", "id-of-listener"),),
+                backends=(Backend("pool", "id-of-pool", serves=True, dynamic=True),),
+                servers=servers,
+            )
+        ),
+        sockets=(Socket("PORTICO_BIND_0", "127.0.0.1", port),),
     )
 
 
 def make_empty_bundle(amphora_id: str, version: int) -> Bundle:
     """Nothing to serve."""
-    return Bundle(amphora_id, str(uuid.uuid5(uuid.NAMESPACE_OID, amphora_id)), version, "", (), (), ())
+    return Bundle(amphora_id, str(uuid.uuid5(uuid.NAMESPACE_OID, amphora_id)), version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import ssl
 import threading
@@ -22,9 +23,10 @@ from portico.errors import (
     DriverError,
     DriverUnavailable,
     StaleVersion,
+    WireVersionMismatch,
 )
 from portico.settings import AmphoraSettings
-from portico_wire import AgentInfo
+from portico_wire import WIRE_VERSION, AgentInfo
 from tests.contracts.conftest import AgentHost, make_amphora_settings
 from tests.contracts.scripted_agent import Answer, Script, serve_script
 from tests.support.ports import find_free_port
@@ -207,9 +209,25 @@ def test_answer_of_no_agent(
 
 def test_answer_that_breaks_the_wire(client: AgentClient, scripted: tuple[str, Script]) -> None:
     """JSON of another shape than the wire's is a defect of one side, and trying again does not help."""
+    url, script = scripted
+    script.answers.append(Answer(200, json.dumps({"wire": WIRE_VERSION}).encode()))
     with pytest.raises(DriverError, match="agent_version") as refusal:
-        client.request("GET", scripted[0], "/v1/info", AgentInfo.from_dict)
+        client.request("GET", url, "/v1/info", AgentInfo.from_dict)
     assert not refusal.value.transient
+
+
+@pytest.mark.parametrize("spoken", [WIRE_VERSION - 1, WIRE_VERSION + 1])
+def test_agent_of_another_version_of_the_wire(client: AgentClient, scripted: tuple[str, Script], spoken: int) -> None:
+    """Whether it says so itself or refuses what it is sent: both versions are named, and it is as one that is away,
+    because whichever is older will be upgraded."""
+    url, script = scripted
+    script.answers.append(Answer(200, json.dumps({"wire": spoken, "of": "another shape"}).encode()))
+    with pytest.raises(WireVersionMismatch, match=f"version {spoken} .* version {WIRE_VERSION}$") as refusal:
+        client.request("GET", url, "/v1/info", AgentInfo.from_dict)
+    script.fail(400, code="wire-version", spoken=spoken, sent=WIRE_VERSION)
+    with pytest.raises(WireVersionMismatch, match="scripted"):
+        ask(client, url)
+    assert refusal.value.transient
 
 
 def test_nobody_listens(client: AgentClient) -> None:

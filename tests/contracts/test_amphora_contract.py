@@ -18,12 +18,20 @@ from portico.drivers.amphora_agent import AgentAmphorae
 from portico.drivers.amphora_noop import NoopAmphorae
 from portico.drivers.compute_local import LocalCompute
 from portico.drivers.compute_noop import NoopCompute
-from portico.errors import AddressInUse, AmphoraGone, ConfigurationRefused, DriverUnavailable, StaleVersion
+from portico.errors import (
+    AddressInUse,
+    AmphoraGone,
+    ConfigurationRefused,
+    DriverUnavailable,
+    StaleVersion,
+    WireVersionMismatch,
+)
 from portico.ports.amphora import Amphorae, Endpoint
 from portico.ports.compute import Compute
-from portico_wire import ListenerStatistics, ServerClients, ServerStatistics, Sessions, Statistics
+from portico_wire import WIRE_VERSION, ListenerStatistics, ServerClients, ServerStatistics, Sessions, Statistics
 from tests.contracts.bundles import make_bundle, make_empty_bundle
 from tests.contracts.conftest import AgentHost
+from tests.support.bundles import haproxy_of, text_of, with_haproxy
 from tests.support.ports import find_free_port
 from tests.support.waiting import PATIENCE
 
@@ -149,13 +157,25 @@ class AmphoraContract(ABC):
         good = make_bundle(endpoint.amphora_id, 1, port)
         amphorae.push(endpoint, good)
         for broken in (
-            replace(good, version=2, haproxy="global\n    daemon\n" + good.haproxy),
-            replace(good, version=2, servers=(replace(good.servers[0], name="unknown"),)),
+            with_haproxy(replace(good, version=2), configuration="global\n    daemon\n" + text_of(good)),
+            with_haproxy(replace(good, version=2), servers=(replace(haproxy_of(good).servers[0], name="unknown"),)),
             replace(good, version=2, amphora_id=str(uuid.uuid4())),
         ):
             with pytest.raises(ConfigurationRefused) as refusal:
                 amphorae.push(endpoint, broken)
             assert not refusal.value.transient
+        assert amphorae.state(endpoint).version == 1
+
+    @pytest.mark.parametrize("wire", [WIRE_VERSION - 1, WIRE_VERSION + 1])
+    def test_bundle_of_another_version_of_the_wire_is_refused(
+        self, amphorae: Amphorae, endpoint: Endpoint, port: int, wire: int
+    ) -> None:
+        """Both versions are named, what ran goes on, and it is worth trying again: one of the two sides is upgraded."""
+        good = make_bundle(endpoint.amphora_id, 1, port)
+        amphorae.push(endpoint, good)
+        with pytest.raises(WireVersionMismatch, match=f"version {WIRE_VERSION} .* version {wire}$") as refusal:
+            amphorae.push(endpoint, replace(good, version=2, wire=wire))
+        assert refusal.value.transient
         assert amphorae.state(endpoint).version == 1
 
     def test_amphora_without_a_place_is_gone(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
@@ -204,7 +224,7 @@ class AmphoraContract(ABC):
     ) -> None:
         """What is given to an amphora that does not serve yet, it knows when it begins to; what is given later is added
         to that, and changes none of it. What it has no server for is passed over."""
-        first = Sessions((ServerClients("pool", "member-1", ("10.0.0.1", "10.0.0.2")),))
+        first = Sessions((ServerClients("pool", "id-of-pool", "member-1", ("10.0.0.1", "10.0.0.2")),))
         amphorae.give_sessions(endpoint, first)
         assert amphorae.sessions(endpoint) == first
         table = ("stick-table type string len 40 size 100k expire 3600s", "stick on src")
@@ -212,9 +232,9 @@ class AmphoraContract(ABC):
         assert as_pairs(amphorae.sessions(endpoint)) == {("10.0.0.1", "member-1"), ("10.0.0.2", "member-1")}
 
         more = (
-            ServerClients("pool", "member-0", ("10.0.0.2", "10.0.0.3")),
-            ServerClients("pool", "of-another", ("10.0.0.4",)),
-            ServerClients("another", "member-0", ("10.0.0.5",)),
+            ServerClients("pool", "id-of-pool", "member-0", ("10.0.0.2", "10.0.0.3")),
+            ServerClients("pool", "id-of-pool", "of-another", ("10.0.0.4",)),
+            ServerClients("another", "id-of-another", "member-0", ("10.0.0.5",)),
         )
         amphorae.give_sessions(endpoint, Sessions(more))
         known = {("10.0.0.1", "member-1"), ("10.0.0.2", "member-1"), ("10.0.0.3", "member-0")}
@@ -237,10 +257,14 @@ class AmphoraContract(ABC):
         state, seen = amphorae.state(endpoint), amphorae.statistics(endpoint)
         assert (seen.amphora_id, seen.version, seen.pid) == (endpoint.amphora_id, 7, state.pid)
         assert seen.started_at is not None
-        assert seen.listeners == (ListenerStatistics("listener", "OPEN", 0, 0, 0, 0, 0, 0),)
+        assert seen.listeners == (ListenerStatistics("id-of-listener", "listener", "OPEN", 0, 0, 0, 0, 0, 0),)
         assert [(each.backend, each.name, each.status, each.check, each.weight) for each in seen.servers] == [
             ("pool", "member-0", "no check", "", 1),
             ("pool", "member-1", "no check", "", 0),
+        ]
+        assert [(each.pool_id, each.member_id, each.serves) for each in seen.servers] == [
+            ("id-of-pool", "id-0", True),
+            ("id-of-pool", "id-1", True),
         ]
         assert amphorae.statistics(endpoint) == seen
 
@@ -308,7 +332,7 @@ class AmphoraContract(ABC):
             pytest.skip("nothing listens")
         bundle = make_bundle(endpoint.amphora_id, 1, 8080)
         with pytest.raises(ConfigurationRefused):
-            amphorae.push(endpoint, replace(bundle, binds=(replace(bundle.binds[0], address="192.0.2.1"),)))
+            amphorae.push(endpoint, replace(bundle, sockets=(replace(bundle.sockets[0], address="192.0.2.1"),)))
 
 
 def ask(port: int) -> str:
@@ -360,7 +384,7 @@ def test_noop_amphorae_refuse_on_purpose() -> None:
     endpoint = Endpoint("amphora", "noop://amphora")
     good = make_bundle("amphora", 1, 8080, answer="good")
     amphorae.push(endpoint, good)
-    amphorae.refuse(lambda bundle: "bad" in bundle.haproxy)
+    amphorae.refuse(lambda bundle: "bad" in text_of(bundle))
     with pytest.raises(ConfigurationRefused, match="on purpose"):
         amphorae.push(endpoint, make_bundle("amphora", 2, 8080, answer="bad"))
     assert amphorae.bundle("amphora") == good
@@ -392,25 +416,26 @@ def test_noop_servers_fare_as_they_are_told() -> None:
     amphorae = NoopAmphorae()
     endpoint = Endpoint("amphora", "noop://amphora")
     bundle = make_bundle("amphora", 1, 8080, weights=(1, 1, 1))
-    lines = [f"{bundle.servers[0].line} check", f"{bundle.servers[1].line} track pool/member-0", bundle.servers[2].line]
-    servers = tuple(replace(server, line=line) for server, line in zip(bundle.servers, lines, strict=True))
-    text = bundle.haproxy
-    for before, after in zip(bundle.servers, servers, strict=True):
+    first, second, third = haproxy_of(bundle).servers
+    lines = [f"{first.line} check", f"{second.line} track pool/member-0", third.line]
+    servers = tuple(replace(server, line=line) for server, line in zip(haproxy_of(bundle).servers, lines, strict=True))
+    text = text_of(bundle)
+    for before, after in zip(haproxy_of(bundle).servers, servers, strict=True):
         text = text.replace(before.line, after.line)
-    amphorae.push(endpoint, replace(bundle, haproxy=text, servers=servers))
+    amphorae.push(endpoint, with_haproxy(bundle, configuration=text, servers=servers))
 
     assert [(each.status, each.check) for each in amphorae.statistics(endpoint).servers] == [
         ("UP", "L7OK"),
         ("UP", ""),
         ("no check", ""),
     ]
-    amphorae.traffic.hold_checks({"member-0"})
+    amphorae.traffic.hold_checks({"id-0"})
     assert _find(amphorae.statistics(endpoint), "member-0").check == "INI"
     amphorae.traffic.hold_checks(set())
-    for name in ("member-0", "member-1", "member-2"):
-        amphorae.traffic.take_down(name)
+    for member_id in ("id-0", "id-1", "id-2"):
+        amphorae.traffic.take_down(member_id)
     assert [each.status for each in amphorae.statistics(endpoint).servers] == ["DOWN", "DOWN", "no check"]
-    amphorae.traffic.bring_up("member-0")
+    amphorae.traffic.bring_up("id-0")
     assert _find(amphorae.statistics(endpoint), "member-0").status == "UP"
 
 
@@ -420,13 +445,13 @@ def test_noop_listeners_count_what_they_are_told() -> None:
     endpoint = Endpoint("amphora", "noop://amphora")
     amphorae.push(endpoint, make_bundle("amphora", 1, 8080))
     for _ in range(2):
-        amphorae.traffic.count("listener", bytes_in=5, total_connections=1)
+        amphorae.traffic.count("id-of-listener", bytes_in=5, total_connections=1)
     [before] = amphorae.statistics(endpoint).listeners
     assert (before.bytes_in, before.total_connections, before.bytes_out) == (10, 2, 0)
 
     amphorae.restart("amphora")
-    amphorae.traffic.report_listener("listener", "FULL")
+    amphorae.traffic.report_listener("id-of-listener", "FULL")
     [after] = amphorae.statistics(endpoint).listeners
     assert (after.bytes_in, after.status) == (0, "FULL")
     with pytest.raises(ValueError, match="bytes_lost"):
-        amphorae.traffic.count("listener", bytes_lost=1)
+        amphorae.traffic.count("id-of-listener", bytes_lost=1)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,7 +25,7 @@ from portico.drivers.amphora_agent import AgentAmphorae
 from portico.drivers.compute_local import LocalCompute
 from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import ensure_local_certificates
-from portico.errors import DriverError, DriverUnavailable
+from portico.errors import DriverError, DriverUnavailable, WireVersionMismatch
 from portico.ports.amphora import Endpoint
 from portico.settings import AmphoraSettings
 from portico_files import Untrusted
@@ -85,6 +86,30 @@ def test_agent_is_started_once_and_found_again(host: Host) -> None:
     assert first.started
     again = ensure_local_agent(host.directory, host.settings, host.client)
     assert (again.url, again.pid, again.started) == (first.url, first.pid, False)
+
+
+class UpgradedClient(AgentClient):
+    """Of a controller that was upgraded since the process ``old_pid``, an agent, was started."""
+
+    old_pid = 0
+
+    def request(self, *arguments: Any, **options: Any) -> Any:
+        """Ask; what the old one answers is not understood."""
+        if is_running(self.old_pid):
+            raise WireVersionMismatch("it speaks an older version of the wire")
+        return super().request(*arguments, **options)
+
+
+def test_an_agent_from_before_an_upgrade_is_replaced(host: Host) -> None:
+    """It ends, and one that speaks as this controller does takes its place, at the same address, and with pings where
+    the one before had them."""
+    before = ensure_local_agent(host.directory, host.settings, host.client, allow_ping=True)
+    client = UpgradedClient(host.settings)
+    client.old_pid = before.pid
+    after = ensure_local_agent(host.directory, host.settings, client)
+    client.close()
+    assert not is_running(before.pid)
+    assert (after.url, after.started, after.allows_ping) == (before.url, True, True)
 
 
 def test_callers_that_race_start_one_agent(host: Host) -> None:

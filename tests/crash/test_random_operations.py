@@ -23,6 +23,7 @@ from tests.crash.conftest import OpenStage
 from tests.crash.jobs import Stop
 from tests.crash.stage import Stage, make_settings
 from tests.crash.workers import WorkerProcess
+from tests.support.bundles import text_of
 from tests.support.services import DatabaseSource, Server
 
 PAUSE_LEASE_SECONDS = 1.0
@@ -59,7 +60,7 @@ class Deployment(RuleBasedStateMachine):
         self.things: dict[str, Thing] = {}
         self.accepted: list[tuple[Accepted, str]] = []
         self.refused: dict[str, str] = {}
-        stage.world.amphorae.refuse(lambda bundle: f"maxconn {REFUSED}\n" in bundle.haproxy)
+        stage.world.amphorae.refuse(lambda bundle: f"maxconn {REFUSED}\n" in text_of(bundle))
         self.paused: list[WorkerProcess] = []
         self.number = 0
         self.patient = make_settings(stage.settings.database.url, max_attempts=MANY)

@@ -24,6 +24,7 @@ from portico.errors import (
 from portico.ports.network import VipAllocation, VipRequest
 from portico.resources import Amphora, Lease, Operation, Vip
 from tests.flows.cases import CASES, Asked, Case, run
+from tests.support.bundles import text_of
 from tests.support.examples import CHANGES
 from tests.worker.world import World
 
@@ -460,7 +461,7 @@ def test_the_network_goes_back_to_what_the_load_balancer_had(quiet_world: World)
     assert (request.qos_policy_id, request.security_group_ids) == (before, (before,))
     assert world.catalog.show("load_balancer", ids["load_balancer"])["vip_sg_ids"] == [before]
 
-    world.amphorae.refuse(lambda bundle: "weight 7" in bundle.haproxy)
+    world.amphorae.refuse(lambda bundle: "weight 7" in text_of(bundle))
     world.ask("update", "load_balancer", ids["load_balancer"], changes)
     world.ask("update", "member", ids["member"], {"weight": 7})
     world.run_all()

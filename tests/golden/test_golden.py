@@ -12,6 +12,7 @@ from portico.render import render
 from portico_wire import Bundle
 from tests.render import haproxies
 from tests.render.trees import AMPHORA_ID, tree_from
+from tests.support.bundles import text_of
 
 CASES = sorted(Path(__file__).parent.glob("cases/*.golden"))
 _BETWEEN = "\n=== haproxy.cfg\n"
@@ -30,7 +31,7 @@ def _render(case: Path) -> Bundle:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_the_tree_renders_to_its_golden_file(case: Path, request: pytest.FixtureRequest) -> None:
     """A tree gives exactly the configuration that was reviewed."""
-    text = _render(case).haproxy
+    text = text_of(_render(case))
     if request.config.getoption("--regenerate"):
         case.write_text(f"{_parts(case)[0]}{_BETWEEN}{text}")
     assert text == _parts(case)[1]

@@ -15,14 +15,16 @@ from portico.status import OperatingStatus
 from portico_wire import ListenerStatistics, ServerStatistics, Statistics
 
 
-def server(backend: str, name: str, status: str, check: str, weight: int = 1) -> ServerStatistics:
-    """A row that has counted nothing."""
-    return ServerStatistics(backend, name, status, check, weight, 0, 0, 0, 0, 0, 0)
+def server(member: str, status: str, check: str, weight: int = 1, *, serves: bool = True) -> ServerStatistics:
+    """A row that has counted nothing. What HAProxy calls things means nothing."""
+    return ServerStatistics("pool", member, serves, "b", "s", status, check, weight, 0, 0, 0, 0, 0, 0)
 
 
 def report(*servers: ServerStatistics, version: int = 1) -> Statistics:
     """A report about these servers."""
-    return Statistics("amphora", version, 42, 1.5, (ListenerStatistics("listener", "OPEN", 0, 0, 0, 0, 0, 0),), servers)
+    return Statistics(
+        "amphora", version, 42, 1.5, (ListenerStatistics("listener", "f", "OPEN", 0, 0, 0, 0, 0, 0),), servers
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def report(*servers: ServerStatistics, version: int = 1) -> Statistics:
 def test_each_word_means_a_status(status: str, check: str, weight: int, found: str | None) -> None:
     """A check that is on its way down is still passing; a server that was not checked yet, or is in a state that nobody
     knows, is no finding; without a check there is no monitor, whatever the weight."""
-    findings = read_findings(report(server("pool", "member", status, check, weight), version=3))
+    findings = read_findings(report(server("member", status, check, weight), version=3))
 
     assert findings.version == 3
     assert findings.listeners == {"listener": "OPEN"}
@@ -71,7 +73,7 @@ def test_the_worst_server_of_a_member_counts(
     first: tuple[str, str], second: tuple[str, str], found: str | None
 ) -> None:
     """A pool that listeners use in two ways has two backends, which check by themselves."""
-    servers = [server(backend, "member", *words) for backend, words in (("pool", first), ("pool:listener", second))]
+    servers = [server("member", *words) for words in (first, second)]
 
     assert read_findings(report(*servers)).members == {"member": found}
 
@@ -81,7 +83,7 @@ def test_the_worst_server_of_a_member_counts(
 )
 def test_a_server_that_tracks_is_as_what_it_tracks(status: str, check: str, found: str | None) -> None:
     """A pinged member serves in one backend and is checked in another, which is not a server of its own."""
-    servers = [server("pool", "member", status, ""), server("pool:ping", "member", status, check)]
+    servers = [server("member", status, ""), server("member", status, check, serves=False)]
 
     assert read_findings(report(*servers)).members == {"member": found}
 

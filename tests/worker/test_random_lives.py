@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from portico.errors import ConfigurationRefused, DriverError, DriverUnavailable
 from portico.resources import L7Policy, Lease, Member, Pool
 from portico.resources.kinds import Replaceable
+from tests.support.bundles import text_of
 from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")
@@ -58,7 +59,7 @@ class Lives(RuleBasedStateMachine):
         self.balancers: dict[str, Balancer] = {}
         self.queued = False
         self.counter = 0
-        world.amphorae.refuse(lambda bundle: f"weight {BAD}" in bundle.haproxy)
+        world.amphorae.refuse(lambda bundle: f"weight {BAD}" in text_of(bundle))
 
     def teardown(self) -> None:
         """However a life went, deleting everything leaves nothing."""
@@ -215,7 +216,7 @@ class Lives(RuleBasedStateMachine):
                 assert (row["provisioning_status"], row["applied"]) == (thing.status, thing.applied)
                 assert thing.kind != "member" or row["weight"] == thing.value
             world.assert_in_step(balancer_id)
-            text = world.pushed(balancer_id).haproxy
+            text = text_of(world.pushed(balancer_id))
             seen = {thing_id for thing_id, thing in balancer.things.items() if thing_id in text}
             members = {thing_id for thing_id, thing in balancer.things.items() if thing.kind == "member"}
             assert seen & members == {one for one in members if balancer.things[one].applied}

@@ -24,6 +24,7 @@ from portico.store.sql.database import Database
 from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle
+from tests.support.bundles import text_of
 from tests.support.waiting import wait_until
 from tests.worker.held_amphorae import HeldAmphorae
 from tests.worker.world import World
@@ -214,7 +215,7 @@ def test_a_worker_whose_lease_ran_out_is_fenced(world: World, held: HeldAmphorae
 
     assert told == ["done"]
     assert (world.dump(), world.pushed(ids["load_balancer"])) == (before, pushed)
-    assert "weight 5" in pushed.haproxy
+    assert "weight 5" in text_of(pushed)
     operation = world.operations(ids["member"])[-1]
     assert (operation["state"], operation["attempts"]) == ("SUCCEEDED", 2)
 

@@ -19,9 +19,10 @@ from portico.errors import (
     DriverError,
     DriverUnavailable,
     StaleVersion,
+    WireVersionMismatch,
 )
 from portico.settings import AmphoraSettings
-from portico_wire import Failure
+from portico_wire import Failure, WireVersionError
 
 Answer = TypeVar("Answer")
 
@@ -39,6 +40,7 @@ _ERRORS: Mapping[tuple[str, str | None], type[DriverError]] = {
     # daemon says so.
     ("bind-failed", None): ConfigurationRefused,
     ("refused", None): ConfigurationRefused,
+    ("wire-version", None): WireVersionMismatch,
     ("invalid", None): ConfigurationRefused,
     ("too-large", None): ConfigurationRefused,
 }
@@ -103,6 +105,9 @@ class AgentClient:
                 raise _map_refusal(agent_url, exc.response) from exc
             except httpx.HTTPError as exc:
                 raise DriverUnavailable(f"agent {agent_url}: {str(exc) or type(exc).__name__}") from exc
+            except WireVersionError as exc:
+                said = f"it speaks version {exc.sent} of the wire, and this controller version {exc.spoken}"
+                raise WireVersionMismatch(f"agent {agent_url}: {said}") from exc
             except ValueError as exc:
                 raise DriverError(f"agent {agent_url} gave an answer that is none: {exc}") from exc
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from portico.drivers.noop_traffic import NoopTraffic
 from portico.drivers.planned_faults import PlannedFaults
-from portico.errors import AmphoraGone, ConfigurationRefused, DriverError, StaleVersion
+from portico.errors import AmphoraGone, ConfigurationRefused, DriverError, StaleVersion, WireVersionMismatch
 from portico.ports.amphora import Endpoint
 from portico.ports.compute import Compute
 from portico_wire import (
@@ -21,7 +21,9 @@ from portico_wire import (
     PushResult,
     Sessions,
     Statistics,
+    Table,
     WireError,
+    WireVersionError,
 )
 
 
@@ -60,7 +62,7 @@ class NoopAmphorae:
         self._check = check
         self._lock = threading.Lock()
         self._taken: dict[str, _Taken] = {}
-        self._clients: dict[str, dict[str, dict[str, str]]] = {}  # by amphora: backend to key to server
+        self._clients: dict[str, dict[Table, dict[str, str]]] = {}  # by amphora: table to key to server
         self._refuses: Callable[[Bundle], bool] | None = None
         self._last_pid = 0
 
@@ -82,7 +84,7 @@ class NoopAmphorae:
             self._require(endpoint.amphora_id)
             with self._lock:
                 taken = self._taken.get(endpoint.amphora_id)
-            serving = taken if taken and taken.bundle.haproxy else None
+            serving = taken if taken and not taken.bundle.is_empty else None
             return AmphoraState(
                 amphora_id=endpoint.amphora_id,
                 version=taken.bundle.version if taken else 0,
@@ -99,7 +101,7 @@ class NoopAmphorae:
             self._require(endpoint.amphora_id)
             with self._lock:
                 taken = self._taken.get(endpoint.amphora_id)
-            if taken is None or not taken.bundle.haproxy:
+            if taken is None or taken.bundle.is_empty:
                 return Statistics(endpoint.amphora_id, taken.bundle.version if taken else 0, None, None, (), ())
             listeners, servers = self.traffic.read(taken.bundle, taken.pid)
             return Statistics(
@@ -113,9 +115,10 @@ class NoopAmphorae:
             with self._lock:
                 taken = self._taken.get(endpoint.amphora_id)
                 sessions = Sessions.of(self._clients.get(endpoint.amphora_id, {}))
-            if taken is None or not taken.bundle.haproxy:
+            haproxy = taken.bundle.programs.haproxy if taken is not None else None
+            if haproxy is None:
                 return sessions
-            servers = {(server.backend, server.name) for server in taken.bundle.servers}
+            servers = {(server.backend, server.name) for server in haproxy.servers}
             return Sessions(tuple(group for group in sessions.servers if (group.backend, group.server) in servers))
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
@@ -124,8 +127,8 @@ class NoopAmphorae:
             self._require(endpoint.amphora_id)
             with self._lock:
                 known = self._clients.setdefault(endpoint.amphora_id, {})
-                for backend, clients in sessions.by_client().items():
-                    own = known.setdefault(backend, {})
+                for table, clients in sessions.by_client().items():
+                    own = known.setdefault(table, {})
                     own |= {key: server for key, server in clients.items() if key not in own}
 
     def restart(self, amphora_id: str) -> None:
@@ -181,14 +184,17 @@ def _examine(amphora_id: str, bundle: Bundle) -> None:
         raise ConfigurationRefused(f"the bundle is amphora {bundle.amphora_id}'s, not {amphora_id}'s")
     try:
         Bundle.from_dict(json.loads(json.dumps(bundle.to_dict())))
+    except WireVersionError as exc:
+        said = f"version {exc.spoken} of the wire is spoken here, and what was sent is of version {exc.sent}"
+        raise WireVersionMismatch(said) from exc
     except WireError as exc:
         raise ConfigurationRefused(str(exc)) from exc
 
 
 def _choose_method(before: Bundle | None, after: Bundle) -> PushMethod:
-    if not after.haproxy:
+    if after.is_empty:
         return "stop"
-    if before is None or not before.haproxy:
+    if before is None or before.is_empty:
         return "start"
     if replace(before, version=after.version) == after:
         return "unchanged"
@@ -198,8 +204,11 @@ def _choose_method(before: Bundle | None, after: Bundle) -> PushMethod:
 def _frame(bundle: Bundle) -> tuple[object, ...]:
     """All that the runtime API cannot change: everything but servers, and which servers a backend has that is not
     dynamic."""
-    lines = {server.line for server in bundle.servers}
-    rest = [line for line in bundle.haproxy.split("\n") if line.strip() not in lines]
-    fixed = {backend.name for backend in bundle.backends if not backend.dynamic}
-    names = {(server.backend, server.name) for server in bundle.servers if server.backend in fixed}
-    return rest, bundle.binds, bundle.backends, names
+    haproxy = bundle.programs.haproxy
+    if haproxy is None:
+        return ()
+    lines = {server.line for server in haproxy.servers}
+    rest = [line for line in haproxy.configuration.split("\n") if line.strip() not in lines]
+    fixed = {backend.name for backend in haproxy.backends if not backend.dynamic}
+    names = {(server.backend, server.name) for server in haproxy.servers if server.backend in fixed}
+    return rest, bundle.sockets, haproxy.frontends, haproxy.backends, names

@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 from portico.drivers.agent_client import AgentClient
 from portico.errors import AmphoraGone
 from portico.ports.compute import Placement
-from portico_wire import AmphoraState
-from portico_wire.decoding import Fields
+from portico_wire import AmphoraList, AmphoraState
 
 
 class LocalCompute:
@@ -63,10 +62,7 @@ def _path(amphora_id: str) -> str:
 
 
 def _read_ids(value: object) -> frozenset[str]:
-    fields = Fields(value)
-    states = fields.items("amphorae", AmphoraState.from_dict)
-    fields.finish()
-    return frozenset(state.amphora_id for state in states)
+    return frozenset(state.amphora_id for state in AmphoraList.from_dict(value).amphorae)
 
 
 def _read_nothing(value: object) -> None:

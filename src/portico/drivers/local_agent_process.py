@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from portico.drivers.agent_client import AgentClient
 from portico.drivers.local_ca import locked
-from portico.errors import DriverError, DriverUnavailable
+from portico.errors import DriverError, DriverUnavailable, WireVersionMismatch
 from portico.settings import AmphoraSettings
 from portico_files import make_private_directory
 from portico_wire import AgentInfo
@@ -91,7 +91,8 @@ def ensure_local_agent(
 
     An agent that runs without PING monitors is ended and started again where they are to be allowed: its amphorae serve
     meanwhile, and what it was asked it is asked again. One that runs with them is left alone, whatever is wanted here:
-    another process may have load balancers that need them.
+    another process may have load balancers that need them. One that speaks another version of the wire, because it was
+    started before an upgrade, is ended and started again, too.
 
     Args:
         directory: the data directory; made where it is missing.
@@ -113,11 +114,17 @@ def ensure_local_agent(
         before = _read_ready(home, settings)
         if before is not None:
             _reap(before.pid)  # where it was this process's child and has ended
-            if _answers(client, before.url):
-                if before.allows_ping or not allow_ping:
+            try:
+                answers = _answers(client, before.url)
+            except WireVersionMismatch:
+                before.stop()
+                allow_ping = allow_ping or before.allows_ping
+            else:
+                if answers and (before.allows_ping or not allow_ping):
                     before.reload_certificates()  # they may have been renewed while nobody looked after the agent
                     return before
-                before.stop()
+                if answers:
+                    before.stop()
         command = _command(home, settings, before, haproxy) + (["--allow-ping"] if allow_ping else [])
         pid = _spawn(directory / "agent.log", command)
         try:
@@ -193,6 +200,8 @@ def _find_host(settings: AmphoraSettings) -> str:
 def _answers(client: AgentClient, url: str) -> bool:
     try:
         client.request("GET", url, "/v1/info", AgentInfo.from_dict)
+    except WireVersionMismatch:
+        raise
     except DriverUnavailable:
         return False
     return True

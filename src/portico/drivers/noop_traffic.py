@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Set
 
-from portico_wire import Bundle, ListenerStatistics, Server, ServerStatistics
+from portico_wire import Backend, Bundle, Frontend, ListenerStatistics, Server, ServerStatistics
 from portico_wire.statistics import LISTENER_COUNTS
 
 _Counts = dict[str, Counter[str]]
@@ -16,8 +16,8 @@ _Counts = dict[str, Counter[str]]
 class NoopTraffic:
     """What a test or a benchmark says that happened. Safe between threads.
 
-    Listeners are open and servers up from the start. A server is told by its name alone, the member's id, and is as it
-    is on every amphora and in every backend; what a listener counts, every process counts that serves it.
+    Listeners are open and servers up from the start. A server is told by its member alone, and is as it is
+    on every amphora and in every backend; what a listener counts, every process counts that serves it.
     """
 
     def __init__(self) -> None:
@@ -66,27 +66,32 @@ class NoopTraffic:
 
     def read(self, bundle: Bundle, pid: int) -> tuple[tuple[ListenerStatistics, ...], tuple[ServerStatistics, ...]]:
         """What the process ``pid`` that runs ``bundle`` reports."""
-        words = [line.split() for line in bundle.haproxy.splitlines() if line.startswith("frontend ")]
+        haproxy = bundle.programs.haproxy
+        if haproxy is None:
+            return (), ()
+        backends = {backend.name: backend for backend in haproxy.backends}
         with self._lock:
-            listeners = tuple(self._read_listener(name, pid) for _, name, *_ in words)
-            servers = tuple(self._read_server(server) for server in bundle.servers)
+            listeners = tuple(self._read_listener(frontend, pid) for frontend in haproxy.frontends)
+            servers = tuple(self._read_server(server, backends[server.backend]) for server in haproxy.servers)
         return listeners, servers
 
-    def _read_listener(self, name: str, pid: int) -> ListenerStatistics:
-        counted, before = (of.get(name, Counter()) for of in (self._counted, self._before.get(pid, {})))
+    def _read_listener(self, frontend: Frontend, pid: int) -> ListenerStatistics:
+        id_ = frontend.listener_id
+        counted, before = (of.get(id_, Counter()) for of in (self._counted, self._before.get(pid, {})))
         since = {counter: max(0, counted[counter] - before[counter]) for counter in LISTENER_COUNTS}
-        return ListenerStatistics(name, self._listener_status.get(name, "OPEN"), **since)
+        return ListenerStatistics(id_, frontend.name, self._listener_status.get(id_, "OPEN"), **since)
 
-    def _read_server(self, server: Server) -> ServerStatistics:
+    def _read_server(self, server: Server, backend: Backend) -> ServerStatistics:
         words = server.line.split()
         is_checked = "check" in words
         status, check = ("UP", "L7OK") if is_checked else ("no check", "")
         if "track" in words:
             status = "UP"
-        if server.name in self._unchecked and is_checked:
+        if server.member_id in self._unchecked and is_checked:
             check = "INI"
-        elif server.name in self._down and status == "UP":
+        elif server.member_id in self._down and status == "UP":
             status, check = "DOWN", "L4CON" if is_checked else ""
         if server.state == "maint":
             status, check = "MAINT", ""
-        return ServerStatistics(server.backend, server.name, status, check, server.weight, 0, 0, 0, 0, 0, 0)
+        place = (backend.pool_id, server.member_id, backend.serves, server.backend, server.name)
+        return ServerStatistics(*place, status, check, server.weight, 0, 0, 0, 0, 0, 0)

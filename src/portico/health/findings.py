@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from portico.status import OperatingStatus
 from portico_wire import ServerStatistics, Statistics
 
-_PING = "ping"
-"""What follows the pool's id in the name of a backend where its members are pinged (``portico.render.ping``)."""
 _NOT_CHECKED_YET = "INI"
 """HAProxy's word for a check that has had no result in this process."""
 _WORST_FIRST = (
@@ -42,21 +40,16 @@ class Findings:
 def read_findings(report: Statistics) -> Findings:
     """A pool has several backends where listeners use it in different ways, and one more where its members are pinged;
     a member is as the worst of its servers."""
-    pinged: dict[tuple[str, str], str] = {}
-    serving: list[tuple[str, ServerStatistics]] = []
-    for server in report.servers:
-        pool_id, _, use = server.backend.partition(":")
-        if use == _PING:
-            pinged[pool_id, server.name] = server.check
-        else:
-            serving.append((pool_id, server))
+    pinged = {server.member_id: server.check for server in report.servers if not server.serves}
     members: dict[str, OperatingStatus | None] = {}
-    for pool_id, server in serving:
-        found = _read_server(server, server.check or pinged.get((pool_id, server.name), ""))
-        known = members.setdefault(server.name, found)
+    for server in report.servers:
+        if not server.serves:
+            continue
+        found = _read_server(server, server.check or pinged.get(server.member_id, ""))
+        known = members.setdefault(server.member_id, found)
         if known != found:
-            members[server.name] = worst([status for status in (known, found) if status is not None])
-    return Findings(report.version, {each.name: each.status for each in report.listeners}, members)
+            members[server.member_id] = worst([status for status in (known, found) if status is not None])
+    return Findings(report.version, {each.listener_id: each.status for each in report.listeners}, members)
 
 
 def _read_server(server: ServerStatistics, check: str) -> OperatingStatus | None:

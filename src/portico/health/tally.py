@@ -35,8 +35,8 @@ class Tally:
         if report.pid is not None:
             process = f"{report.pid}:{report.started_at}"
             for each in report.listeners:
-                present[each.name] = Counted(
-                    each.name,
+                present[each.listener_id] = Counted(
+                    each.listener_id,
                     report.amphora_id,
                     process,
                     each.bytes_in,
@@ -50,7 +50,7 @@ class Tally:
             for listener_id, counted in written.items()
             if listener_id not in present and counted.active_connections
         ]
-        return closed + [counted for name, counted in present.items() if written.get(name) != counted]
+        return closed + [counted for id_, counted in present.items() if written.get(id_) != counted]
 
     def note(self, written: Iterable[Counted]) -> None:
         """These have been written."""

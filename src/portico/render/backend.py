@@ -181,6 +181,7 @@ def _server(member: Member, backend_name: str, shared: Written, checks: Check, *
     return Server(
         backend=backend_name,
         name=name.word,
+        member_id=member.id,
         line=write_all(arguments),
         address=address.strip("[]"),
         port=port,

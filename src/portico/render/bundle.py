@@ -14,7 +14,7 @@ from portico.render.ping import ping_backend
 from portico.resources import Listener, Pool
 from portico.resources.health_monitor import MonitorType
 from portico.resources.tree import Tree
-from portico_wire import Backend, Bind, Bundle
+from portico_wire import Backend, Bundle, Frontend, Haproxy, Programs, Socket
 
 _DEFAULTS = Section(
     Directive("defaults"),
@@ -32,7 +32,7 @@ def render(tree: Tree, amphora_id: str, version: int) -> Bundle:
     """What one amphora of a load balancer has to run. Pure: equal trees give equal bundles, and all amphorae the same
     text.
 
-    A load balancer or listener that is down is not served; with none served the text is empty. A pool that nothing
+    A load balancer or listener that is down is not served; with none served the bundle is empty. A pool that nothing
     refers to has no backend. What refers to a pool that is not in the tree is treated as if it referred to none.
 
     Args:
@@ -47,7 +47,7 @@ def render(tree: Tree, amphora_id: str, version: int) -> Bundle:
     load_balancer_id = identifier("id", tree.load_balancer.id).word
     listeners = [listener for listener in tree.listeners if listener.admin_state_up]
     if not tree.load_balancer.admin_state_up or not listeners:
-        return Bundle(amphora_id, load_balancer_id, version, haproxy="", binds=(), backends=(), servers=())
+        return Bundle(amphora_id, load_balancer_id, version)
     if not tree.vips:
         raise InvalidInput("vip_address", "is needed: there is nothing to listen on")
     names = _BackendNames(tree, listeners)
@@ -56,29 +56,30 @@ def render(tree: Tree, amphora_id: str, version: int) -> Bundle:
     backends = [backend(each.pool, each.name, each.use, tree, default_host) for each in names.all]
     pings = _ping_backends([each.pool for each in names.all], tree)
     sections = [*(each.section.write() for each in frontends), *map(_backend_text, [*backends, *pings.values()])]
-    return Bundle(
-        amphora_id=amphora_id,
-        load_balancer_id=load_balancer_id,
-        version=version,
-        haproxy="\n".join([_DEFAULTS.write(), *sections]),
-        binds=_distinct([socket for each in frontends for socket in each.binds]),
+    haproxy = Haproxy(
+        configuration="\n".join([_DEFAULTS.write(), *sections]),
+        # A frontend is called like its listener.
+        frontends=tuple(Frontend(name=each.id, listener_id=each.id) for each in listeners),
         backends=(
-            *(Backend(name=each.name.word, dynamic=True) for each in names.all),
-            # HAProxy 2.6 dies of a server with such a check that is added at run time.
-            *(Backend(name=name, dynamic=False) for name in pings),
+            *(Backend(name=each.name.word, pool_id=each.pool.id, serves=True, dynamic=True) for each in names.all),
+            *pings,
         ),
         servers=tuple(server for each in [*backends, *pings.values()] for server in each.servers),
     )
+    sockets = _distinct([socket for each in frontends for socket in each.sockets])
+    return Bundle(amphora_id, load_balancer_id, version, Programs(haproxy), sockets)
 
 
-def _ping_backends(pools: list[Pool], tree: Tree) -> dict[str, PoolBackend]:
-    """By name: one for each pool that has a PING monitor, however many backends it has."""
+def _ping_backends(pools: list[Pool], tree: Tree) -> dict[Backend, PoolBackend]:
+    """One for each pool that has a PING monitor, however many backends it has."""
     backends = {}
     for pool in pools:
         monitor = tree.monitor_of.get(pool.id)
         if monitor is not None and monitor.admin_state_up and monitor.type == MonitorType.PING:
             members = tree.members_of.get(pool.id, []) if pool.admin_state_up else []
-            backends[ping_backend_name(monitor).word] = ping_backend(monitor, members)
+            # HAProxy 2.6 dies of a server with such a check that is added at run time.
+            place = Backend(name=ping_backend_name(monitor).word, pool_id=pool.id, serves=False, dynamic=False)
+            backends[place] = ping_backend(monitor, members)
     return backends
 
 
@@ -86,10 +87,10 @@ def _backend_text(each: PoolBackend) -> str:
     return each.section.write() + "".join([f"    {server.line}\n" for server in each.servers])
 
 
-def _distinct(binds: list[Bind]) -> tuple[Bind, ...]:
-    if len({each.name for each in binds}) < len(binds):
+def _distinct(sockets: list[Socket]) -> tuple[Socket, ...]:
+    if len({each.name for each in sockets}) < len(sockets):
         raise InvalidInput("protocol_port", "two listeners have the same port")
-    return tuple(binds)
+    return tuple(sockets)
 
 
 class _Rendered(NamedTuple):

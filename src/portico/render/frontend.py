@@ -12,7 +12,7 @@ from portico.resources import Listener, Pool, Vip
 from portico.resources.listener import ListenerProtocol
 from portico.resources.pool import BY_COOKIE, SHOWS_COOKIES, cookies_unseen
 from portico.resources.tree import Tree
-from portico_wire import Bind
+from portico_wire import Socket
 
 _MODES: dict[str, Keyword] = {
     ListenerProtocol.HTTP: Keyword("http"),
@@ -28,7 +28,7 @@ class Frontend(NamedTuple):
     """A listener's section and the sockets that it needs."""
 
     section: Section
-    binds: list[Bind]
+    sockets: list[Socket]
 
 
 def mode(listener: Listener) -> Keyword:
@@ -65,9 +65,9 @@ def frontend(listener: Listener, tree: Tree, backend: BackendName) -> Frontend:
         InvalidInput: an attribute breaks a rule of its spec.
         NotSupported: the protocol or a rule is not built.
     """
-    binds = [bind(vip, listener.protocol_port) for vip in tree.vips]
+    sockets = [listening_socket(vip, listener.protocol_port) for vip in tree.vips]
     body = [Directive("mode", mode(listener))]
-    body += [Directive("bind", InheritedSocket(each.name)) for each in binds]
+    body += [Directive("bind", InheritedSocket(each.name)) for each in sockets]
     body += _timeouts(listener, tree.pool_by_id.get(listener.default_pool_id or ""))
     body += _limits(listener)
     if listener.protocol == ListenerProtocol.HTTP:
@@ -78,10 +78,10 @@ def frontend(listener: Listener, tree: Tree, backend: BackendName) -> Frontend:
     default = backend(listener, listener.default_pool_id)
     if default is not None:
         body.append(Directive("default_backend", default))
-    return Frontend(Section(Directive("frontend", identifier("id", listener.id)), body), binds)
+    return Frontend(Section(Directive("frontend", identifier("id", listener.id)), body), sockets)
 
 
-def bind(vip: Vip, port: int) -> Bind:
+def listening_socket(vip: Vip, port: int) -> Socket:
     """The listening socket of an address and a port. Its name follows from these two alone, so that every amphora that
     serves the address calls it the same: ``PORTICO_BIND_127_64_0_1_8080``, IPv6 addresses as 32 hexadecimal digits.
 
@@ -93,7 +93,7 @@ def bind(vip: Vip, port: int) -> Bind:
     host("vip_address", vip.ip_address)
     address = ip_address(vip.ip_address)
     name = str(address).replace(".", "_") if address.version == 4 else address.packed.hex().upper()
-    return Bind(name=f"PORTICO_BIND_{name}_{port}", address=str(address), port=port)
+    return Socket(name=f"PORTICO_BIND_{name}_{port}", address=str(address), port=port)
 
 
 def _timeouts(listener: Listener, default_pool: Pool | None) -> list[Directive]:

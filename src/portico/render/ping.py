@@ -52,6 +52,7 @@ def _server(member: Member, backend: Text, shared: list[Argument]) -> Server:
     return Server(
         backend=backend.word,
         name=name.word,
+        member_id=member.id,
         line=write_all(arguments),
         address=address.strip("[]"),
         port=member.protocol_port,

@@ -1,4 +1,4 @@
-"""The HAProxy processes: started beside each other, promoted, stopped softly, reaped and started again."""
+"""The processes of programs: started beside each other, promoted, stopped softly, reaped and started again."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import sys
 import time
 
 from portico_agent.supervisor.orphans import note_process, stop_orphan
-from portico_agent.supervisor.sockets import Refusal, SocketKey, Sockets, bind_stats_socket
+from portico_agent.supervisor.sockets import Refusal, SocketKey, Sockets, bind_unix_socket
 
-PROTOCOL = 2
+PROTOCOL = 3
 """What agents say to supervisors; the number rises with each change that the other one would not understand."""
-
-STATS_VARIABLE = "PORTICO_STATS_SOCKET"
-"""HAProxy's environment says here which of its descriptors is to be its stats socket."""
 
 STABLE_SECONDS = 5.0
 """A process that lived so long did not die of its configuration: it is started again without any pause."""
@@ -23,26 +20,30 @@ LONGEST_PAUSE = 5.0
 """Seconds between two starts of a process that keeps dying."""
 
 
-class Files:
-    """What to start: a generation's directory, the command line, and the sockets by their variables."""
+Key = tuple[str, str]
+"""Of an instance: the amphora's id, the program's name."""
 
-    __slots__ = ("binds", "command", "directory", "generation")
+
+class Files:
+    """What to start: a program, a generation's directory, the command line, the listening sockets by their variables,
+    and so the names of the UNIX sockets that the program is to have in the directory."""
+
+    __slots__ = ("command", "directory", "generation", "program", "sockets", "unix_sockets")
 
     def __init__(self, request: dict[str, object]) -> None:
+        self.program = _plain(request["program"])
         self.generation = int(str(request["generation"]))
         self.directory = str(request["directory"])
         self.command = [str(word) for word in _as_list(request["command_line"])]
-        self.binds: dict[str, SocketKey] = {}
-        for bind in _as_list(request["binds"]):
-            if not isinstance(bind, dict):
-                raise Refusal("invalid", "a bind is no object")
-            if bind.get("namespace"):
-                raise Refusal("invalid", "network namespaces are not supported")
-            self.binds[str(bind["name"])] = ("", str(bind["address"]), int(bind["port"]))
+        self.sockets = dict(_read_socket(value) for value in _as_list(request["sockets"]))
+        unix_sockets = request["unix_sockets"]
+        if not isinstance(unix_sockets, dict):
+            raise Refusal("invalid", "unix_sockets is no object")
+        self.unix_sockets = {str(variable): _plain(name) for variable, name in unix_sockets.items()}
 
 
 class Process:
-    """A HAProxy that was started."""
+    """A program that was started."""
 
     __slots__ = ("generation", "pid", "started_at")
 
@@ -61,8 +62,8 @@ class Process:
 
 
 class Instance:
-    """One amphora: at most one process that runs, at most one candidate, and those that still drain. ``verdict``: the
-    exit code of the last candidate, where it ended by itself."""
+    """A program of an amphora: at most one process that runs, at most one candidate, and those that still drain.
+    ``verdict``: the exit code of the last candidate, where it ended by itself."""
 
     __slots__ = (
         *("candidate", "candidate_files", "deaths", "draining", "files", "respawn_at", "restarts", "running"),
@@ -111,8 +112,8 @@ class Supervisor:
     """Instances and their processes; every method runs on the one thread."""
 
     def __init__(self, become: list[str], uid: int) -> None:
-        """``become``: what is before HAProxy's command line for it to be user ``uid``'s."""
-        self.instances: dict[str, Instance] = {}
+        """``become``: what is before a program's command line for it to be user ``uid``'s."""
+        self.instances: dict[Key, Instance] = {}
         self._sockets = Sockets()
         self._become = become
         self._uid = uid
@@ -124,12 +125,14 @@ class Supervisor:
             return {
                 "protocol": PROTOCOL,
                 "pid": os.getpid(),
-                "instances": {name: instance.describe() for name, instance in self.instances.items()},
+                "instances": [
+                    {"amphora": amphora, "program": program, **instance.describe()}
+                    for (amphora, program), instance in self.instances.items()
+                ],
             }
         if command == "stop-orphan":
             return {"stopped": stop_orphan(str(request.get("note")), self._uid)}
-        name = str(request.get("instance"))
-        instance = self.instances.setdefault(name, Instance())
+        instance = self.instances.setdefault((str(request["amphora"]), _plain(request["program"])), Instance())
         try:
             self._command(instance, command, request)
         finally:
@@ -147,7 +150,7 @@ class Supervisor:
             self._abandon(instance, signal.SIGKILL)
         elif command == "adopt-files":
             files = Files(request)
-            self._sockets.listen(list(files.binds.values()))
+            self._sockets.listen(list(files.sockets.values()))
             instance.files = files
         elif command == "stop":
             self._abandon(instance)
@@ -162,7 +165,7 @@ class Supervisor:
 
     def _start_candidate(self, instance: Instance, files: Files) -> None:
         self._abandon(instance)
-        self._sockets.listen(list(files.binds.values()))
+        self._sockets.listen(list(files.sockets.values()))
         instance.verdict = None
         instance.candidate = self._spawn(files)
         instance.candidate_files = files
@@ -183,11 +186,11 @@ class Supervisor:
         instance.candidate = instance.candidate_files = None
 
     def _spawn(self, files: Files) -> Process:
-        environment = {name: str(self._sockets.descriptor(key)) for name, key in files.binds.items()}
-        # The rest of our environment is kept from HAProxy: a configuration can read variables.
+        environment = {name: str(self._sockets.descriptor(key)) for name, key in files.sockets.items()}
+        # The rest of our environment is kept from programs: a configuration can read variables.
         if test_run := os.environ.get("PORTICOTEST_RUN"):
             environment["PORTICOTEST_RUN"] = test_run
-        inherited = [self._sockets.descriptor(key) for key in files.binds.values()]
+        inherited = [self._sockets.descriptor(key) for key in files.sockets.values()]
         pid = os.fork()
         if pid == 0:
             _become(files, [*self._become, *files.command], environment, inherited)
@@ -195,12 +198,12 @@ class Supervisor:
 
     def tidy(self) -> None:
         """Close sockets that nobody names any more; forget instances of which nothing is left."""
-        for name in [name for name, instance in self.instances.items() if instance.is_empty()]:
-            del self.instances[name]
+        for key in [key for key, instance in self.instances.items() if instance.is_empty()]:
+            del self.instances[key]
         keys: set[SocketKey] = set()
         for instance in self.instances.values():
             for files in (instance.files, instance.candidate_files):
-                keys.update(files.binds.values() if files else ())
+                keys.update(files.sockets.values() if files else ())
         self._sockets.keep(keys)
 
     def reap(self) -> None:
@@ -212,12 +215,12 @@ class Supervisor:
                 break
             if pid == 0:
                 break
-            for name, instance in self.instances.items():
-                self._note_end(name, instance, pid, os.waitstatus_to_exitcode(status))
+            for key, instance in self.instances.items():
+                self._note_end(key, instance, pid, os.waitstatus_to_exitcode(status))
         self.respawn()
         self.tidy()
 
-    def _note_end(self, name: str, instance: Instance, pid: int, exit_code: int) -> None:
+    def _note_end(self, key: Key, instance: Instance, pid: int, exit_code: int) -> None:
         instance.draining = [process for process in instance.draining if process.pid != pid]
         if instance.candidate is not None and instance.candidate.pid == pid:
             instance.candidate = instance.candidate_files = None
@@ -231,7 +234,8 @@ class Supervisor:
         instance.deaths = 0 if lived >= STABLE_SECONDS else instance.deaths + 1
         pause = 0.0 if instance.deaths <= 1 else min(0.1 * 2.0 ** min(instance.deaths, 10), LONGEST_PAUSE)
         instance.respawn_at = time.monotonic() + pause
-        log_line(f"haproxy of {name} ended by itself: pid={pid} exit={exit_code} lived={lived:.1f} pause={pause:.1f}")
+        how = f"pid={pid} exit={exit_code} lived={lived:.1f} pause={pause:.1f}"
+        log_line(f"{key[1]} of {key[0]} ended by itself: {how}")
 
     def respawn(self) -> None:
         """Start again what is due."""
@@ -267,21 +271,40 @@ def _as_list(value: object) -> list[object]:
     return value
 
 
-def _become(files: Files, command: list[str], environment: dict[str, str], inherited: list[int]) -> None:
-    """In the child: turn into HAProxy, its log and its sockets' numbers in place. Never returns.
+def _plain(value: object) -> str:
+    """A word that is also safe as the name of a file."""
+    word = str(value)
+    if not word.replace(".", "").replace("-", "").isalnum() or not word[0].isalpha():
+        raise Refusal("invalid", f"{word!r} is no plain word")
+    return word
 
-    What is made here is the agent's: HAProxy, where it is another user's, has no file that it could write.
+
+def _read_socket(value: object) -> tuple[str, SocketKey]:
+    if not isinstance(value, dict):
+        raise Refusal("invalid", "a socket is no object")
+    if value["namespace"] is not None:
+        raise Refusal("invalid", "network namespaces are not supported")
+    if value["transport"] != "tcp":
+        raise Refusal("invalid", f"sockets of {value['transport']} are not supported")
+    return str(value["name"]), ("", "tcp", str(value["address"]), int(value["port"]))
+
+
+def _become(files: Files, command: list[str], environment: dict[str, str], inherited: list[int]) -> None:
+    """In the child: turn into the program, its log and its sockets' numbers in place. Never returns.
+
+    What is made here is the agent's: a program that is another user's has no file that it could write.
     """
     try:
         os.chdir(files.directory)
-        log = os.open("haproxy.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(f"{files.program}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        note_process()
-        stats = bind_stats_socket()
-        environment[STATS_VARIABLE] = str(stats)
-        for descriptor in [*inherited, stats]:
+        note_process(files.program)
+        for variable, name in files.unix_sockets.items():
+            inherited.append(bind_unix_socket(name))
+            environment[variable] = str(inherited[-1])
+        for descriptor in inherited:
             os.set_inheritable(descriptor, True)
         os.execve(command[0], command, environment)  # noqa: S606 - no shell is the point
     except OSError as exc:

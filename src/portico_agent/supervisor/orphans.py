@@ -1,7 +1,7 @@
-"""HAProxy processes whose supervisor is gone: each is noted where it was started, so that the next one can stop it.
+"""Programs whose supervisor is gone: each is noted where it was started, so that the next one can stop it.
 
 It takes more than a number to mean a process: another one may have it by now. A note also says when it was started, and
-nothing is stopped that is not HAProxy's user's.
+nothing is stopped that is not the user's whom programs belong to.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import signal
 _DIGITS = 9  # a process id has seven at most
 _PARENT, _START = 1, 19  # words of /proc/PID/stat, from the state on
 
-NOTE_NAME = "haproxy.pid"
-"""In the directory that HAProxy is started in."""
+NOTE_SUFFIX = ".pid"
+"""After the program's name, in the directory that it is started in."""
 
 
-def note_process() -> None:
-    """Note this process, which will be HAProxy, in the working directory."""
+def note_process(program: str) -> None:
+    """Note this process, which will be the program, in the working directory."""
     pid = os.getpid()
-    note = os.open(NOTE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    note = os.open(f"{program}{NOTE_SUFFIX}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.write(note, f"{pid} {_read_stat(pid)[_START]}\n".encode())
     os.close(note)
 

@@ -9,11 +9,8 @@ import socket
 BACKLOG = 4096
 """Connections that may wait in a socket while no HAProxy runs; the kernel cuts it to net.core.somaxconn."""
 
-STATS_SOCKET_NAME = "haproxy.sock"
-"""In the directory that HAProxy is started in."""
-
-SocketKey = tuple[str, str, int]
-"""Namespace ("" for the supervisor's own), address, port."""
+SocketKey = tuple[str, str, str, int]
+"""Namespace ("" for the supervisor's own), transport, address, port."""
 
 
 class Refusal(Exception):
@@ -26,7 +23,7 @@ class Refusal(Exception):
 
 
 class Sockets:
-    """The listening sockets, one per address and port."""
+    """The listening sockets, one for each key."""
 
     def __init__(self) -> None:
         self._open: dict[SocketKey, socket.socket] = {}
@@ -40,13 +37,13 @@ class Sockets:
         try:
             for key in keys:
                 if key not in self._open:
-                    self._open[key] = _listen(key[1], key[2])
+                    self._open[key] = _listen(address=key[2], port=key[3])
                     opened.append(key)
         except OSError as exc:
             for undone in opened:
                 self._open.pop(undone).close()
             reason = errno.errorcode.get(exc.errno or 0, "")
-            raise Refusal("bind-failed", f"cannot listen on {key[1]} port {key[2]}: {exc.strerror}", reason) from exc
+            raise Refusal("bind-failed", f"cannot listen on {key[2]} port {key[3]}: {exc.strerror}", reason) from exc
 
     def keep(self, keys: set[SocketKey]) -> None:
         """Close all others."""
@@ -58,12 +55,12 @@ class Sockets:
         return self._open[key].fileno()
 
 
-def bind_stats_socket() -> int:
-    """The descriptor of HAProxy's stats socket, made in the working directory, on which HAProxy has yet to listen."""
-    if os.path.lexists(STATS_SOCKET_NAME):
-        os.unlink(STATS_SOCKET_NAME)  # noqa: PTH108 - pathlib would be a tenth of this process's memory
+def bind_unix_socket(name: str) -> int:
+    """The descriptor of a UNIX socket, made in the working directory, on which the program has yet to listen."""
+    if os.path.lexists(name):
+        os.unlink(name)  # noqa: PTH108 - pathlib would be a tenth of this process's memory
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    bound.bind(STATS_SOCKET_NAME)
+    bound.bind(name)
     return bound.detach()
 
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from portico_agent.logs import log
-from portico_agent.supervisor.sockets import STATS_SOCKET_NAME
 from portico_agent.unix_socket import connect_unix
+
+STATS_SOCKET_NAME = "haproxy.sock"
+"""In the directory that HAProxy is started in."""
 
 ANSWER_SECONDS = 5.0
 

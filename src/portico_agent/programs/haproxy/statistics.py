@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import csv
 
-from portico_wire import ListenerStatistics, ServerStatistics
+from portico_agent.programs.haproxy.names import Names
+from portico_wire import Backend, ListenerStatistics, ServerStatistics
 
 
-def parse_statistics(text: str) -> tuple[tuple[ListenerStatistics, ...], tuple[ServerStatistics, ...]]:
-    """Listeners and servers in the order of the configuration."""
+def parse_statistics(text: str, names: Names) -> tuple[tuple[ListenerStatistics, ...], tuple[ServerStatistics, ...]]:
+    """Listeners and servers in the order of the configuration, as far as ``names`` knows them: a process that was told
+    a change that came to nothing may have others."""
     listeners: list[ListenerStatistics] = []
     servers: list[ServerStatistics] = []
     for row in csv.DictReader(text.removeprefix("# ").splitlines()):
-        if row["svname"] == "FRONTEND":
-            listeners.append(_read_listener(row))
-        elif row["svname"] != "BACKEND":
-            servers.append(_read_server(row))
+        proxy, name = row["pxname"], row["svname"]
+        if name == "FRONTEND" and proxy in names.listeners:
+            listeners.append(_read_listener(row, names.listeners[proxy]))
+        elif (proxy, name) in names.members:
+            servers.append(_read_server(row, names.backends[proxy], names.members[proxy, name]))
     return tuple(listeners), tuple(servers)
 
 
-def _read_listener(row: dict[str, str]) -> ListenerStatistics:
+def _read_listener(row: dict[str, str], listener_id: str) -> ListenerStatistics:
     return ListenerStatistics(
+        listener_id=listener_id,
         name=row["pxname"],
         status=row["status"],
         active_connections=_count(row, "scur"),
@@ -32,10 +36,13 @@ def _read_listener(row: dict[str, str]) -> ListenerStatistics:
     )
 
 
-def _read_server(row: dict[str, str]) -> ServerStatistics:
+def _read_server(row: dict[str, str], backend: Backend, member_id: str) -> ServerStatistics:
     # "UP 1/2" is up and on its way down, "* L7OK" a check under way: the progress is not part of the word.
     status = row["status"]
     return ServerStatistics(
+        pool_id=backend.pool_id,
+        member_id=member_id,
+        serves=backend.serves,
         backend=row["pxname"],
         name=row["svname"],
         status=status if status == "no check" else status.split(" ")[0],

@@ -21,60 +21,45 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
+from portico_agent.amphora_files import read_bundle
 from portico_agent.logs import log
-from portico_agent.server_state import COLUMNS
-from portico_agent.stats_socket import StatsSocket
-from portico_wire import Sessions, map_file
+from portico_agent.programs.haproxy.names import NO_PROXIES, Proxies, proxies_of
+from portico_agent.programs.haproxy.server_state import COLUMNS
+from portico_agent.programs.haproxy.stats_socket import StatsSocket
+from portico_wire import Haproxy, Sessions, Table, map_file
 
-Clients = Mapping[str, Mapping[str, str]]
-"""By table, which is called like its backend: a client's key to the name of its server, who came last first."""
+Clients = Mapping[Table, Mapping[str, str]]
+"""By table: a client's key to the name of its server, who came last first."""
 
-_NAMED = re.compile(r"^(?:(frontend|backend) (\S+)|    stick-table )", re.MULTILINE)
 _ENTRY = re.compile(r"0x[0-9a-f]+: key=(\S+) .*\bexp=(\d+) .*\bserver_id=(\d+)(?: server_key=(\S+))?")
 
 
-class Names(NamedTuple):
-    """Of a configuration: the frontends, and the backends that have a stick table."""
-
-    frontends: tuple[str, ...]
-    tables: tuple[str, ...]
-
-
-def read_names(configuration: str) -> Names:
-    """The names in the text of a configuration; none where no table is."""
-    frontends: list[str] = []
-    tables: list[str] = []
-    name = ""
-    if "\n    stick-table " in configuration:
-        for section, named in _NAMED.findall(configuration):
-            name = named or name
-            if section == "frontend":
-                frontends.append(name)
-            elif not section:
-                tables.append(name)
-    return Names(tuple(frontends), tuple(tables))
-
-
-def _read_names_in(directory: Path) -> Names:
-    return read_names((directory / "haproxy.cfg").read_text())
+def _proxies_in(directory: Path) -> Proxies:
+    """Those of a generation. None where another version of the agent has written it: what its process knows is lost."""
+    try:
+        haproxy = read_bundle(directory).programs.haproxy
+    except ValueError as exc:
+        log("sessions not read", directory=directory, error=exc)
+        haproxy = None
+    return proxies_of(haproxy) if haproxy is not None else NO_PROXIES
 
 
 class Handover:
     """What a new process of an amphora is to know of its clients before it serves them.
 
     Args:
-        directory: of its generation, with its configuration.
-        former: of the generation that runs; None where nothing does.
+        directory: of its generation.
+        wanted: what it runs.
+        former: the directory of the process that runs; None where none does.
         given: what another amphora knew, which this one replaces.
     """
 
-    def __init__(self, directory: Path, former: Path | None, given: Sessions) -> None:
+    def __init__(self, directory: Path, wanted: Haproxy, former: Path | None, given: Sessions) -> None:
         self._directory = directory
-        self._names = _read_names_in(directory)
+        self._names = proxies_of(wanted)
         self._new = StatsSocket(directory)
-        self._old_names = _read_names_in(former) if former is not None and self._names.tables else Names((), ())
+        self._old_names = _proxies_in(former) if former is not None and self._names.tables else NO_PROXIES
         self._old = StatsSocket(former) if former is not None and self._old_names.tables else None
         self._clients = given.by_client()
 
@@ -90,14 +75,14 @@ class Handover:
                 self._old = None
         for table in self._names.tables:
             lines = [f"{_in_a_map(key)} {server}\n" for key, server in _of_table(table, self._clients).items()]
-            (self._directory / map_file(table)).write_text("".join(lines))
+            (self._directory / map_file(table.backend)).write_text("".join(lines))
         return _pause_commands(self._names) if self._is_needed() else []
 
     def give(self) -> None:
         """Let the process know its clients. Raises OSError; ``resume`` comes next all the same."""
         # They have been read; a process that is started again later must not go by them.
         for table in self._names.tables:
-            (self._directory / map_file(table)).write_text("")
+            (self._directory / map_file(table.backend)).write_text("")
         if not self._is_needed():
             return
         _set_tables(self._new, self._names, self._clients)
@@ -112,7 +97,7 @@ class Handover:
     def resume(self) -> None:
         """Have the process serve. Raises OSError."""
         if self._is_needed():
-            clearing = [f"clear map {map_file(table)}" for table in self._names.tables]
+            clearing = [f"clear map {map_file(table.backend)}" for table in self._names.tables]
             self._new.tell([*clearing, *_resume_commands(self._names)])
 
     def undo(self) -> None:
@@ -123,9 +108,9 @@ class Handover:
     def _is_needed(self) -> bool:
         return bool(self._names.tables) and (self._old is not None or bool(self._clients))
 
-    def _learn(self, clients: Clients) -> dict[str, dict[str, str]]:
+    def _learn(self, clients: Clients) -> dict[Table, dict[str, str]]:
         """Remember them; returns what is new."""
-        new: dict[str, dict[str, str]] = {}
+        new: dict[Table, dict[str, str]] = {}
         for table, of_table in clients.items():
             known = self._clients.setdefault(table, {})
             new[table] = {key: server for key, server in of_table.items() if known.get(key) != server}
@@ -135,12 +120,12 @@ class Handover:
 
 def read_sessions(directory: Path) -> Sessions:
     """What the process of a generation knows of its clients; of too many, those that came last. Raises OSError."""
-    return Sessions.of(read_clients(StatsSocket(directory), _read_names_in(directory)))
+    return Sessions.of(read_clients(StatsSocket(directory), _proxies_in(directory)))
 
 
 def give_sessions(directory: Path, sessions: Sessions) -> None:
     """Let the process of a generation, which serves, know more clients; what it knows itself stays. Raises OSError."""
-    process, names = StatsSocket(directory), _read_names_in(directory)
+    process, names = StatsSocket(directory), _proxies_in(directory)
     known = read_clients(process, names)
     more = {
         table: {key: server for key, server in clients.items() if key not in known.get(table, {})}
@@ -149,17 +134,19 @@ def give_sessions(directory: Path, sessions: Sessions) -> None:
     _set_tables(process, names, more)
 
 
-def read_clients(process: StatsSocket, names: Names) -> dict[str, dict[str, str]]:
+def read_clients(process: StatsSocket, names: Proxies) -> dict[Table, dict[str, str]]:
     """What a process knows of its clients. Raises OSError."""
     if not names.tables:
         return {}
-    servers = {table: {number: name for name, number in known.items()} for table, known in _servers(process).items()}
-    return {table: _read_table(process, table, servers.get(table, {})) for table in names.tables}
+    servers = {
+        backend: {number: name for name, number in known.items()} for backend, known in _servers(process).items()
+    }
+    return {table: _read_table(process, table.backend, servers.get(table.backend, {})) for table in names.tables}
 
 
-def _read_table(process: StatsSocket, table: str, servers: Mapping[str, str]) -> dict[str, str]:
+def _read_table(process: StatsSocket, backend: str, servers: Mapping[str, str]) -> dict[str, str]:
     found: list[tuple[int, str, str]] = []
-    for line in process.ask(f"show table {table}").split("\n"):
+    for line in process.ask(f"show table {backend}").split("\n"):
         if entry := _ENTRY.match(line):
             key, milliseconds_left, number, name = entry.groups()
             # An entry that was given to it has the number only; the name says more where the number went to another.
@@ -170,46 +157,45 @@ def _read_table(process: StatsSocket, table: str, servers: Mapping[str, str]) ->
     return {key: server for _, key, server in found}
 
 
-def _set_tables(process: StatsSocket, names: Names, clients: Clients) -> None:
+def _set_tables(process: StatsSocket, names: Proxies, clients: Clients) -> None:
     """Have a process send these clients to these servers, those that it has. Raises OSError."""
     if not any(clients.values()):
         return
     servers = _servers(process)
     for table in names.tables:
-        numbers = servers.get(table, {})
+        numbers = servers.get(table.backend, {})
         process.tell(
             [
-                f"set table {table} key {key} data.server_id {numbers[server]}"
+                f"set table {table.backend} key {key} data.server_id {numbers[server]}"
                 for key, server in _of_table(table, clients).items()
                 if server in numbers
             ]
         )
 
 
-def _fill_maps(process: StatsSocket, names: Names, clients: Clients) -> None:
+def _fill_maps(process: StatsSocket, names: Proxies, clients: Clients) -> None:
     """Have a process send these clients to these servers whatever becomes of its tables. Raises OSError."""
     for table in names.tables:
-        path, known = map_file(table), clients.get(table, {})
+        path, known = map_file(table.backend), clients.get(table, {})
         process.tell([f"clear map {path}", *(f"add map {path} {_in_a_map(key)} {known[key]}" for key in known)])
 
 
-def _change_maps(process: StatsSocket, names: Names, clients: Clients) -> None:
+def _change_maps(process: StatsSocket, names: Proxies, clients: Clients) -> None:
     """The same for a few that have come since. (To find what is to be replaced, HAProxy reads the whole map.) Raises
     OSError."""
     for table in names.tables:
-        path, known = map_file(table), clients.get(table, {})
+        path, known = map_file(table.backend), clients.get(table, {})
         for key in known:
             process.ask(f"del map {path} {_in_a_map(key)}")  # most are not there, which it says
         process.tell([f"add map {path} {_in_a_map(key)} {known[key]}" for key in known])
 
 
-def _of_table(table: str, clients: Clients) -> Mapping[str, str]:
+def _of_table(table: Table, clients: Clients) -> Mapping[str, str]:
     """The clients of a table, or else of another one of the same pool: its name changes where listeners come to use
     the pool in other ways."""
     if table in clients:
         return clients[table]
-    pool = table.partition(":")[0]
-    return next((of_table for other, of_table in clients.items() if other.partition(":")[0] == pool), {})
+    return next((of_table for other, of_table in clients.items() if other.pool_id == table.pool_id), {})
 
 
 def _in_a_map(key: str) -> str:
@@ -227,10 +213,10 @@ def _servers(process: StatsSocket) -> dict[str, dict[str, str]]:
     return backends
 
 
-def _pause_commands(names: Names) -> list[str]:
+def _pause_commands(names: Proxies) -> list[str]:
     """What makes a process take no connections. It goes on with those that it has."""
     return [f"disable frontend {name}" for name in names.frontends]
 
 
-def _resume_commands(names: Names) -> list[str]:
+def _resume_commands(names: Proxies) -> list[str]:
     return [f"enable frontend {name}" for name in names.frontends]

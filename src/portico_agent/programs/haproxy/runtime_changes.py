@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from portico_wire import Bundle, Server
+from portico_wire import Haproxy, Server
 
 SILENCE = re.compile("")
 REGISTERED = re.compile("New server registered.")
@@ -25,9 +25,10 @@ class RuntimeCommand:
     may_wait: bool = False
 
 
-def plan_runtime_changes(old: Bundle, new: Bundle) -> list[RuntimeCommand] | None:
-    """The commands that lead from the old configuration to the new one; None where only a new process can."""
-    if old.binds != new.binds or old.backends != new.backends:
+def plan_runtime_changes(old: Haproxy, new: Haproxy) -> list[RuntimeCommand] | None:
+    """The commands that lead from the old configuration to the new one, on the same sockets; None where only a new
+    process can."""
+    if old.frontends != new.frontends or old.backends != new.backends:
         return None
     rest = _text_without_servers(old)
     if rest is None or rest != _text_without_servers(new):
@@ -53,7 +54,7 @@ def plan_runtime_changes(old: Bundle, new: Bundle) -> list[RuntimeCommand] | Non
     return commands
 
 
-def adds_unknown_shape(old: Bundle, new: Bundle) -> bool:
+def adds_unknown_shape(old: Haproxy, new: Haproxy) -> bool:
     """Whether a server comes whose line HAProxy has to judge: it differs from every line of its backend so far in more
     than name, address, weight and state, which the wire has checked."""
     names = {(server.backend, server.name) for server in old.servers}
@@ -74,11 +75,11 @@ def shape_of(server: Server) -> list[str]:
     return [word for index, word in enumerate(words) if index not in (2, weight, weight + 1) and word != "disabled"]
 
 
-def _text_without_servers(bundle: Bundle) -> list[str] | None:
+def _text_without_servers(haproxy: Haproxy) -> list[str] | None:
     """The other lines; None where lines and servers do not correspond one to one."""
-    lines = {server.line for server in bundle.servers}
-    rest = [line for line in bundle.haproxy.split("\n") if line.strip() not in lines]
-    if bundle.haproxy.count("\n") + 1 - len(rest) != len(bundle.servers):
+    lines = {server.line for server in haproxy.servers}
+    rest = [line for line in haproxy.configuration.split("\n") if line.strip() not in lines]
+    if haproxy.configuration.count("\n") + 1 - len(rest) != len(haproxy.servers):
         return None
     return rest
 

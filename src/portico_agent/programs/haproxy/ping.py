@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from portico_agent.failures import Refused
-from portico_wire import PING_PATH_VARIABLE, PING_VARIABLE, Bundle
+from portico_wire import PING_PATH_VARIABLE, PING_VARIABLE, Haproxy
 
 PROGRAM = Path(__file__).with_name("ping-check")
 
@@ -59,13 +59,13 @@ def prepare_ping() -> str:
     )
 
 
-def refuse_ping(bundle: Bundle) -> None:
-    """Refuse a bundle with PING monitors, for a host that does not allow them.
+def refuse_ping(haproxy: Haproxy) -> None:
+    """Refuse a configuration with PING monitors, for a host that does not allow them.
 
     Raises:
         Refused.
     """
-    if any(line.strip() == "option external-check" for line in bundle.haproxy.split("\n")):
+    if any(line.strip() == "option external-check" for line in haproxy.configuration.split("\n")):
         raise Refused("PING monitors are not allowed on this host: its agent runs without --allow-ping", log="")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from portico_wire import Bundle, Server
+from portico_wire import Haproxy, Server
 
 COLUMNS = (
     *("be_id", "be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state", "srv_uweight"),
@@ -28,15 +28,15 @@ HEADER = f"1\n# {' '.join(COLUMNS)}\n"
 """A state without servers; without it HAProxy complains of the file."""
 
 
-def carry_server_state(dump: str, bundle: Bundle) -> str:
-    """Make the state file of a new process that runs ``bundle`` from what its predecessor dumped.
+def carry_server_state(dump: str, haproxy: Haproxy) -> str:
+    """Make the state file of a new process that runs ``haproxy`` from what its predecessor dumped.
 
     A dump that is not of version 1 carries nothing over: servers then start as their configuration says.
     """
     lines = dump.splitlines()
     if lines[:2] != HEADER.splitlines():
         return HEADER
-    servers = {(server.backend, server.name): server for server in bundle.servers}
+    servers = {(server.backend, server.name): server for server in haproxy.servers}
     kept = []
     for line in lines[2:]:
         values = dict(zip(COLUMNS, line.split(" "), strict=False))

@@ -1,0 +1,121 @@
+"""What HAProxy is to run, and what its names stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import ip_address
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from portico_wire.configuration import check_configuration, is_server
+from portico_wire.decoding import HAPROXY_NAME, ID, Message, WireError, address, integer, require_unique, text
+
+ServerState = Literal["ready", "maint"]
+
+MAXIMUM_WEIGHT = 256
+"""HAProxy's own limit."""
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""A carriage return or an escape in a configuration is an injection attempt or a defect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend(Message):
+    """A frontend, and the listener that it is."""
+
+    name: Annotated[str, text(HAPROXY_NAME)]
+    listener_id: Annotated[str, text(ID)]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend(Message):
+    """A backend, and the pool that it is of.
+
+    ``serves``: its servers serve clients; in one that does not, members are only checked, for servers of other backends
+    of the pool that track them. ``dynamic``: its algorithm and its check let servers be added and removed at run time.
+    """
+
+    name: Annotated[str, text(HAPROXY_NAME)]
+    pool_id: Annotated[str, text(ID)]
+    serves: bool
+    dynamic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Server(Message):
+    """One server of a backend, and the member that it is. ``line`` is its exact line of the configuration, without
+    indentation."""
+
+    backend: Annotated[str, text(HAPROXY_NAME)]
+    name: Annotated[str, text(HAPROXY_NAME)]
+    member_id: Annotated[str, text(ID)]
+    line: str
+    address: Annotated[str, address]
+    port: Annotated[int, integer(1, 65535)]
+    weight: Annotated[int, integer(0, MAXIMUM_WEIGHT)]
+    state: ServerState
+
+    def require_consistency(self) -> None:
+        """The line says what the other fields say."""
+        if self.line.split() != self.line.split(" ") or CONTROL_CHARACTERS.search(self.line):
+            raise WireError("line", "words with single blanks between them")
+        words = self.line.split(" ")
+        if words[:2] != ["server", self.name] or len(words) < 3 or not self._is_at(words[2]):
+            raise WireError("line", "server NAME ADDRESS:PORT, as the other fields say")
+        if ("disabled" in words) != (self.state == "maint"):
+            raise WireError("line", "disabled exactly where the state is maint")
+        weights = [after for before, after in pairwise(words) if before == "weight"]
+        if weights != [str(self.weight)]:
+            raise WireError("line", "of the weight that the field weight says")
+        if not is_server(self.line):
+            raise WireError("line", "a server with options that agents know")
+
+    def _is_at(self, place: str) -> bool:
+        host, _, port = place.rpartition(":")
+        if port != str(self.port):
+            return False
+        if host == self.address:  # which is one: spelled alike, they need not be parsed to be told equal
+            return True
+        try:
+            return ip_address(host.strip("[]")) == ip_address(self.address)
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Haproxy(Message):
+    """``configuration`` is the text of defaults, frontends and backends; the other fields say what is in it."""
+
+    configuration: str
+    frontends: tuple[Frontend, ...]
+    backends: tuple[Backend, ...]
+    servers: tuple[Server, ...]
+
+    def require_consistency(self) -> None:
+        """The text is one, and the other fields speak of what is in it."""
+        if CONTROL_CHARACTERS.search(self.configuration):
+            raise WireError("configuration", "free of control characters")
+        if not self.configuration.endswith("\n"):
+            raise WireError("configuration", "ended by a line end")
+        require_unique("frontends", [frontend.name for frontend in self.frontends])
+        require_unique("backends", [backend.name for backend in self.backends])
+        require_unique("servers", [(server.backend, server.name) for server in self.servers])
+        known = {backend.name for backend in self.backends}
+        lines = {line.strip() for line in self.configuration.split("\n")}
+        for index, server in enumerate(self.servers):
+            if server.backend not in known:
+                raise WireError(f"servers[{index}].backend", "one of the backends")
+            if server.line not in lines:
+                raise WireError(f"servers[{index}].line", "a line of the configuration")
+
+    def check_configuration(self, sockets: Collection[str]) -> None:
+        """The text is of the grammar. ``sockets``: the names of those that it may listen on. Raises WireError."""
+        check_configuration(
+            self.configuration,
+            sockets,
+            {server.line for server in self.servers},
+            {f"frontend {frontend.name}" for frontend in self.frontends}
+            | {f"backend {backend.name}" for backend in self.backends},
+        )
