@@ -20,10 +20,10 @@ from portico.errors import Unauthenticated
 from portico.intake.requests import Requests
 from portico.ports.network import Network
 from portico.settings import (
-    AmphoraSettings,
-    ComputeSettings,
     DatabaseSettings,
-    NetworkSettings,
+    NoopAmphoraSettings,
+    NoopComputeSettings,
+    NoopNetworkSettings,
     QuotaSettings,
     Settings,
     WorkerSettings,
@@ -65,9 +65,9 @@ class Service:
         self.settings = Settings(
             database=DatabaseSettings(url=url),
             worker=WorkerSettings(executor_threads=8, poll_seconds=0.05, retry_seconds=0.001, batch_seconds=0.0),
-            compute=ComputeSettings(driver="noop"),
-            network=NetworkSettings(driver="noop"),
-            amphora=AmphoraSettings(driver="noop", drain_seconds=0.0),
+            compute=NoopComputeSettings(),
+            network=NoopNetworkSettings(),
+            amphora=NoopAmphoraSettings(drain_seconds=0.0),
             quotas=quotas or QuotaSettings(),
         )
         self.compute = NoopCompute()

@@ -10,7 +10,7 @@ import pytest
 from portico.drivers.network_loopback import LoopbackNetwork
 from portico.drivers.network_noop import NoopNetwork
 from portico.ports.network import Network
-from portico.settings import NetworkSettings
+from portico.settings import LoopbackNetworkSettings
 from tests.api.service import COLLECTION, SUBNET, Service, any_id
 
 pytestmark = pytest.mark.database("sqlite")
@@ -32,7 +32,7 @@ def any_service(request: pytest.FixtureRequest, database_url: str) -> Iterator[S
 @pytest.fixture
 def on_loopback(database_url: str) -> Iterator[Service]:
     """The API, in the network of this host."""
-    service = Service(database_url, network=LoopbackNetwork(NetworkSettings().vip_range))
+    service = Service(database_url, network=LoopbackNetwork(LoopbackNetworkSettings().vip_range))
     yield service
     service.close()
 

@@ -223,7 +223,7 @@ def _try_fault(world: World, case: Case, touch: Touch, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-@pytest.mark.parametrize("method", [("network", "allocate_vip"), ("compute", "ensure"), ("network", "plug_vips")])
+@pytest.mark.parametrize("method", [("network", "allocate_vip"), ("compute", "ensure"), ("network", "plug")])
 def test_a_creation_that_failed_can_be_deleted_to_the_last_bit(
     method: tuple[str, str], fault: Fault, quiet_world: World
 ) -> None:
@@ -247,7 +247,7 @@ def test_a_revert_that_fails_too_leaves_a_row_that_a_delete_finds(quiet_world: W
     load balancer."""
     world = quiet_world
     load_balancer_id = world.describe()["load_balancer"]
-    world.network.fail_next("plug_vips", DriverError("the first failure"))
+    world.network.fail_next("plug", DriverError("the first failure"))
     for _ in range(world.settings.worker.task_retries + 1):
         world.compute.fail_next("delete", DriverUnavailable("the second failure"))
 

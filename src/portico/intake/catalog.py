@@ -18,6 +18,7 @@ from portico.intake.acceptance import Request, accept_in, transact_unmoved
 from portico.intake.ancestors import with_ancestors
 from portico.intake.positions import make_room
 from portico.intake.vips import NewVips
+from portico.ports.caller import NOBODY
 from portico.ports.network import Network
 from portico.resources import (
     Lease,
@@ -80,7 +81,7 @@ class Catalog:
             additional_vips: further addresses, a dict of ``ip_address`` and ``subnet_id`` for each.
             provider: "amphora" or "octavia", which are the same; default amphora.
             flavor_id, availability_zone: where it is made, and like what; each names its provider.
-            vip_qos_policy_id, vip_sg_ids: for networks that have policies and security groups, which loopback has not.
+            vip_qos_policy_id, vip_sg_ids: for networks that have policies and security groups.
             name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``.
 
         Raises:
@@ -282,6 +283,8 @@ class Catalog:
         values = dict(values)
         object_id = values.pop("id", None) or new_id()
         vips = NewVips(self._network)
+        if kind == "load_balancer":
+            vips.check(object_id, values, self._rules, NOBODY)
 
         def work(connection: Connection) -> str:
             return add_object(

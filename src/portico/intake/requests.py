@@ -19,8 +19,9 @@ from portico.intake import quotas, rules
 from portico.intake.acceptance import Request, accept_in, transact_unmoved
 from portico.intake.catalog import add_object, hold
 from portico.intake.member_batch import replace_members
-from portico.intake.vips import NewVips, check_features
-from portico.ports.network import Network
+from portico.intake.vips import NewVips, check_changes
+from portico.ports.caller import NOBODY, Caller
+from portico.ports.network import Network, NetworkTraits
 from portico.ports.notifier import Notice, Notifier
 from portico.resources import Operation
 from portico.resources.kinds import PARTS, Described, Kind, Replaceable, check_id, subject_of
@@ -87,6 +88,11 @@ class Requests:
         self._quotas = quota_defaults or QuotaSettings()
         self._network = network
 
+    @property
+    def network(self) -> NetworkTraits:
+        """What the network is like that VIPs are in."""
+        return self._network.traits
+
     def create(
         self,
         kind: Described,
@@ -95,6 +101,7 @@ class Requests:
         listener_id: str | None = None,
         request_id: str | None = None,
         parts: Sequence[Part] = (),
+        caller: Caller = NOBODY,
         **values: Any,
     ) -> Accepted:
         """Describe an object and have it built.
@@ -106,13 +113,17 @@ class Requests:
             listener_id: makes a pool this listener's default.
             request_id: kept on the operation.
             parts: what a new load balancer begins with, parents before their children; one operation builds it all.
+            caller: on whose behalf the network of a load balancer looks up what is named.
             values: what ``Catalog.add_<kind>`` takes.
         """
         object_id = values.pop("id", None) or new_id()
         _check_parts(kind, object_id, parts)
         request = Request(Action.CREATE, kind, object_id, request_id=_check_request_id(request_id))
         settings = self._settings
-        add = partial(add_object, settings=settings, vips=NewVips(self._network))
+        vips = NewVips(self._network)
+        if kind == "load_balancer":
+            vips.check(object_id, values, settings, caller)
+        add = partial(add_object, settings=settings, vips=vips)
 
         def write(connection: Connection, operation_id: str) -> None:
             add(connection, kind, object_id, parent_id, values, listener_id=listener_id)
@@ -128,13 +139,19 @@ class Requests:
         return self._transact(request, write, finish)
 
     def update(
-        self, kind: Described, object_id: str, changes: Mapping[str, Any], *, request_id: str | None = None
+        self,
+        kind: Described,
+        object_id: str,
+        changes: Mapping[str, Any],
+        *,
+        request_id: str | None = None,
+        caller: Caller = NOBODY,
     ) -> Accepted:
         """Have attributes changed: those of ``<Kind>Updates`` in ``portico.resources.fields``. None resets one to its
-        default."""
+        default. ``caller`` is as in ``create``."""
         wanted = subject_of(kind).check_changes(changes)
         if kind == "load_balancer":
-            check_features(self._network, wanted)
+            check_changes(self._network, wanted, caller)
         return self._accept(Request(Action.UPDATE, kind, object_id, wanted, request_id))
 
     def delete(self, kind: Kind, object_id: str, *, cascade: bool = True, request_id: str | None = None) -> Accepted:

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, union_all
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from portico.errors import AddressInUse, Conflict, Duplicate, NotSupported
+from portico.errors import AddressInUse, Conflict, Duplicate
 from portico.intake.acceptance import Moved
-from portico.ports.network import Network, NetworkFeature, VipRequest
-from portico.resources import Vip
+from portico.ports.caller import Caller
+from portico.ports.network import ATTRIBUTES, CheckRequest, Network, VipRequest
+from portico.resources import LoadBalancerSpec, Vip
 from portico.resources.address import canonical_address
 from portico.resources.load_balancer import vip_address_columns
+from portico.settings import ValidationSettings
 
 PROPOSALS = 256
 """Addresses that the network proposes for each VIP before we give up: where 98 % of a range are taken, one load
@@ -23,16 +25,19 @@ _RACES = 32
 """How often another load balancer may take the address that we saw to be free."""
 _ADD = insert(Vip)
 
-_Key = tuple[str | None, str]
-"""What no two VIPs share: a subnet and an address, or None and an address of the host's own."""
+_Key = tuple[str, str]
+"""What no two VIPs share: a scope and an address."""
 
 
-def check_features(network: Network, values: Mapping[str, Any]) -> None:
-    """Raises NotSupported where the attributes of a load balancer ask for what its network cannot do: what was taken
-    would be ignored."""
-    for feature in NetworkFeature:
-        if values.get(feature) and feature not in network.features:
-            raise NotSupported(feature.value, "cannot be done by the network that VIPs are in here")
+def check_changes(network: Network, changes: Mapping[str, Any], caller: Caller) -> None:
+    """Ask the network whether a load balancer may have these changed attributes (those of its network's among them).
+
+    Raises:
+        InvalidInput, NotSupported, DriverUnavailable: as ``Network.check``.
+    """
+    policy, groups = (changes.get(name) for name in ATTRIBUTES)
+    if policy or groups:
+        network.check(CheckRequest((), policy, tuple(groups or ())), caller)
 
 
 class NewVips:
@@ -47,23 +52,36 @@ class NewVips:
         self._network = network
         self._lost = 0
 
+    def check(
+        self, load_balancer_id: str, values: Mapping[str, Any], rules: ValidationSettings, caller: Caller
+    ) -> None:
+        """Ask the network whether its VIPs may be had, before the transaction: it may have to look things up.
+        ``values`` are what a ``LoadBalancerSpec`` is made of.
+
+        Raises:
+            InvalidInput, NotSupported, DriverUnavailable: a value is against a rule, or as ``Network.check``.
+        """
+        fields = LoadBalancerSpec.parse(dict(values), rules).model_dump()
+        wanted = _requests(load_balancer_id, fields)
+        primary, _ = wanted[0]
+        vips = tuple(request for request, _ in wanted)
+        self._network.check(CheckRequest(vips, primary.qos_policy_id, primary.security_group_ids), caller)
+
     def write(self, connection: Connection, load_balancer_id: str, fields: Mapping[str, Any]) -> None:
         """Write the rows. ``fields`` are those of a ``LoadBalancerSpec``.
 
         Raises:
             InvalidInput: an address is not one of this network's.
-            NotSupported: see ``check_features``.
             Duplicate: an address that was asked for is taken.
             Conflict: all that could be chosen are taken.
             Moved: somebody has one of these addresses: the transaction must be started again.
         """
-        check_features(self._network, fields)
         wanted = _requests(load_balancer_id, fields)
         taken = self._look(connection, wanted) if self._lost else set()
         rows = []
         for request, spelled in wanted:
             rows.append(self._choose(request, spelled, taken))
-            taken |= _keys(rows[-1])
+            taken |= {_key(rows[-1])} - {None}
         try:
             connection.execute(_ADD, rows)
         except IntegrityError as error:
@@ -72,10 +90,10 @@ class NewVips:
                 raise Conflict("vip_address: others took each address that was free; try again") from error
             raise Moved(f"an address of load balancer {load_balancer_id} is taken") from error
 
-    def _choose(self, request: VipRequest, spelled: str | None, taken: set[_Key]) -> dict[str, Any]:
+    def _choose(self, request: VipRequest, spelled: str | None, taken: set[_Key | None]) -> dict[str, Any]:
         tried = 0
         for row in self._proposals(request, spelled):
-            if not _keys(row) & taken:
+            if _key(row) not in taken:
                 return row
             tried += 1
         if request.address is not None:
@@ -96,23 +114,21 @@ class NewVips:
                 "subnet_id": source.subnet_id,
                 "network_id": source.network_id,
                 "port_id": source.port_id,
+                "address_scope": offer.scope if offer else request.subnet_id,
                 **vip_address_columns(spelled or (offer.ip_address if offer else None)),
             }
             if offer is None:
                 return
 
-    def _look(self, connection: Connection, wanted: Sequence[tuple[VipRequest, str | None]]) -> set[_Key]:
+    def _look(self, connection: Connection, wanted: Sequence[tuple[VipRequest, str | None]]) -> set[_Key | None]:
         """Which of all that could be proposed are taken."""
         proposed = [row for request, spelled in wanted for row in self._proposals(request, spelled)]
-        columns = (Vip.subnet_id, Vip.canonical_address, Vip.host_address)
-        asked = []
-        # Each by the unique index that it has.
-        for names in (("subnet_id", "canonical_address"), ("host_address",)):
-            values = {name: {row[name] for row in proposed} - {None} for name in names}
-            conditions = (getattr(Vip, name).in_(values[name]) for name in names)
-            asked.append(select(*columns).where(*conditions))
-        found = connection.execute(union_all(*asked)).mappings()
-        return {key for row in found for key in _keys(dict(row))}
+        scopes, addresses = (
+            {row[name] for row in proposed} - {None} for name in ("address_scope", "canonical_address")
+        )
+        columns = (Vip.address_scope, Vip.canonical_address)
+        statement = select(*columns).where(columns[0].in_(scopes), columns[1].in_(addresses))
+        return {_key(dict(found)) for found in connection.execute(statement).mappings()}
 
 
 def _requests(load_balancer_id: str, fields: Mapping[str, Any]) -> list[tuple[VipRequest, str | None]]:
@@ -138,10 +154,7 @@ def _requests(load_balancer_id: str, fields: Mapping[str, Any]) -> list[tuple[Vi
     return requests
 
 
-def _keys(row: Mapping[str, Any]) -> set[_Key]:
-    keys: set[_Key] = set()
-    if row["canonical_address"] is not None and row["subnet_id"] is not None:
-        keys.add((row["subnet_id"], row["canonical_address"]))
-    if row["host_address"] is not None:
-        keys.add((None, row["host_address"]))
-    return keys
+def _key(row: Mapping[str, Any]) -> _Key | None:
+    """None where nobody else can have the same: it is not known yet."""
+    scope, address = row["address_scope"], row["canonical_address"]
+    return (scope, address) if scope is not None and address is not None else None
