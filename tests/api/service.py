@@ -43,7 +43,7 @@ COLLECTION = {
 
 class ByHeader:
     """Believes what the headers say, so that a test can be anybody: ``X-Project-Id`` (empty: of no project),
-    ``X-Roles``, ``X-Domain-Id`` and ``X-System-Scope``.
+    ``X-Roles``, ``X-Domain-Id``, ``X-System-Scope`` and ``X-Auth-Token``.
 
     Behaves as an authenticator must: a request that says nothing is refused.
     """
@@ -55,7 +55,8 @@ class ByHeader:
         if project_id is None:
             raise Unauthenticated
         roles = frozenset(headers.get("x-roles", "").split(",")) - {""}
-        return Identity("tester", project_id or None, roles, headers.get("x-domain-id"), headers.get("x-system-scope"))
+        scopes = headers.get("x-domain-id"), headers.get("x-system-scope")
+        return Identity("tester", project_id or None, roles, *scopes, headers.get("x-auth-token"))
 
 
 class Service:
