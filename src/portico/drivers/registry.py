@@ -17,14 +17,14 @@ from portico.ports.amphora import Amphorae
 from portico.ports.compute import Compute
 from portico.ports.network import Network
 from portico.ports.notifier import Notifier
-from portico.settings import (
+from portico.settings import Settings
+from portico.settings.drivers import (
     AgentAmphoraSettings,
     LocalComputeSettings,
     LoopbackNetworkSettings,
     NoopAmphoraSettings,
     NoopComputeSettings,
     NoopNetworkSettings,
-    Settings,
 )
 
 if TYPE_CHECKING:
