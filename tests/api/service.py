@@ -21,10 +21,10 @@ from portico.intake.requests import Requests
 from portico.ports.network import Network
 from portico.resources.kinds import DESCRIBED, PARTS
 from portico.settings import (
-    AmphoraSettings,
-    ComputeSettings,
     DatabaseSettings,
-    NetworkSettings,
+    NoopAmphoraSettings,
+    NoopComputeSettings,
+    NoopNetworkSettings,
     QuotaSettings,
     Settings,
     WorkerSettings,
@@ -40,7 +40,7 @@ COLLECTION = {kind.view.root: path_of(kind, "") for kind in DESCRIBED if not is_
 
 class ByHeader:
     """Believes what the headers say, so that a test can be anybody: ``X-Project-Id`` (empty: of no project),
-    ``X-Roles``, ``X-Domain-Id`` and ``X-System-Scope``.
+    ``X-Roles``, ``X-Domain-Id``, ``X-System-Scope`` and ``X-Auth-Token``.
 
     Behaves as an authenticator must: a request that says nothing is refused.
     """
@@ -52,7 +52,8 @@ class ByHeader:
         if project_id is None:
             raise Unauthenticated
         roles = frozenset(headers.get("x-roles", "").split(",")) - {""}
-        return Identity("tester", project_id or None, roles, headers.get("x-domain-id"), headers.get("x-system-scope"))
+        scopes = headers.get("x-domain-id"), headers.get("x-system-scope")
+        return Identity("tester", project_id or None, roles, *scopes, headers.get("x-auth-token"))
 
 
 class Service:
@@ -62,9 +63,9 @@ class Service:
         self.settings = Settings(
             database=DatabaseSettings(url=url),
             worker=WorkerSettings(executor_threads=8, poll_seconds=0.05, retry_seconds=0.001, batch_seconds=0.0),
-            compute=ComputeSettings(driver="noop"),
-            network=NetworkSettings(driver="noop"),
-            amphora=AmphoraSettings(driver="noop", drain_seconds=0.0),
+            compute=NoopComputeSettings(),
+            network=NoopNetworkSettings(),
+            amphora=NoopAmphoraSettings(drain_seconds=0.0),
             quotas=quotas or QuotaSettings(),
         )
         self.compute = NoopCompute()

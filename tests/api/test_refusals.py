@@ -181,27 +181,6 @@ def test_pools_in_use_and_second_defaults_conflict(service: Service) -> None:
     assert service.request("POST", POOLS, {"pool": both}).status_code == 400
 
 
-def test_an_address_of_the_host_is_one_load_balancer_s_whatever_subnet_is_named(service: Service) -> None:
-    """409 at once: there is one 127.0.0.0/8, while other addresses may be in several subnets. Free again, it may be
-    had again."""
-    first = service.load_balancer(vip_address="127.64.0.9")
-    service.load_balancer(vip_address="10.0.0.9")
-    service.load_balancer(vip_address="10.0.0.9", vip_subnet_id=any_id())
-    again: list[dict[str, Any]] = [{name: any_id()} for name in ("vip_subnet_id", "vip_network_id", "vip_port_id")]
-    again.append({"additional_vips": [{"subnet_id": any_id(), "ip_address": "127.64.0.9"}], "vip_subnet_id": SUBNET})
-    for values in again:
-        body = {"loadbalancer": {"vip_address": "127.64.0.9", **values}}
-        if "additional_vips" in values:
-            del body["loadbalancer"]["vip_address"]
-        refused = service.request("POST", COLLECTION["loadbalancer"], body)
-        field = "additional_vips.ip_address" if "additional_vips" in values else "vip_address"
-        assert (refused.status_code, field in refused.text) == (409, True), refused.text
-    service.settle()
-    service.request("DELETE", f"{COLLECTION['loadbalancer']}/{first['id']}")
-    service.settle()
-    service.load_balancer(vip_address="127.64.0.9", vip_subnet_id=any_id())
-
-
 def test_nothing_is_added_to_what_is_being_deleted(service: Service) -> None:
     """409, and the delete goes on."""
     made = service.one_of_each()

@@ -19,7 +19,7 @@ ZERO = dict.fromkeys(("bytes_in", "bytes_out", "active_connections", "total_conn
 @pytest.fixture
 def health(service: Service) -> Iterator[HealthManager]:
     """Polls when it is told."""
-    manager = HealthManager(HealthSettings(poll_seconds=10), service.database, service.amphorae)
+    manager = HealthManager(HealthSettings(poll_seconds=10), service.database, service.amphorae, service.compute)
     yield manager
     manager.stop()
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from portico.api.identity import Identity
 from portico.drivers.network_loopback import LoopbackNetwork
 from portico.drivers.network_noop import NoopNetwork
+from portico.errors import DriverUnavailable
+from portico.ports.caller import Caller
 from portico.ports.network import Network
-from portico.settings import NetworkSettings
+from portico.settings import LoopbackNetworkSettings
 from tests.api.service import COLLECTION, SUBNET, Service, any_id
 
 pytestmark = pytest.mark.database("sqlite")
@@ -32,7 +35,7 @@ def any_service(request: pytest.FixtureRequest, database_url: str) -> Iterator[S
 @pytest.fixture
 def on_loopback(database_url: str) -> Iterator[Service]:
     """The API, in the network of this host."""
-    service = Service(database_url, network=LoopbackNetwork(NetworkSettings().vip_range))
+    service = Service(database_url, network=LoopbackNetwork(LoopbackNetworkSettings().vip_range))
     yield service
     service.close()
 
@@ -155,3 +158,50 @@ def test_a_load_balancer_has_so_many_vips_and_no_more(any_service: Service) -> N
     refused = any_service.request("POST", LBS, {"loadbalancer": {"vip_subnet_id": SUBNET, "additional_vips": further}})
     assert (refused.status_code, "additional_vips" in refused.text) == (400, True), refused.text
     assert len(any_service.load_balancer(additional_vips=further[1:])["additional_vips"]) == 31
+
+
+def test_an_address_may_be_there_in_each_subnet(service: Service) -> None:
+    """Where subnets have addresses of their own, one that is taken in the one is free in the other."""
+    service.load_balancer(vip_address="10.0.0.9")
+    service.load_balancer(vip_address="10.0.0.9", vip_subnet_id=any_id())
+    refused = service.request("POST", LBS, {"loadbalancer": {"vip_subnet_id": SUBNET, "vip_address": "10.0.0.9"}})
+    assert (refused.status_code, "vip_address" in refused.text) == (409, True), refused.text
+
+
+def test_an_address_of_the_host_is_one_load_balancer_s_whatever_subnet_is_named(on_loopback: Service) -> None:
+    """409 at once: there is one 127.0.0.0/8. Free again, it may be had again."""
+    service = on_loopback
+    first = service.load_balancer(vip_address="127.64.0.9")
+    again: list[dict[str, Any]] = [{name: any_id()} for name in ("vip_subnet_id", "vip_network_id", "vip_port_id")]
+    again.append({"additional_vips": [{"subnet_id": any_id(), "ip_address": "127.64.0.9"}], "vip_subnet_id": SUBNET})
+    for values in again:
+        body = {"loadbalancer": {"vip_address": "127.64.0.9", **values}}
+        if "additional_vips" in values:
+            del body["loadbalancer"]["vip_address"]
+        refused = service.request("POST", LBS, body)
+        field = "additional_vips.ip_address" if "additional_vips" in values else "vip_address"
+        assert (refused.status_code, field in refused.text) == (409, True), refused.text
+    service.settle()
+    service.request("DELETE", f"{LBS}/{first['id']}")
+    service.settle()
+    service.load_balancer(vip_address="127.64.0.9", vip_subnet_id=any_id())
+
+
+def test_the_network_looks_things_up_as_who_calls(service: Service) -> None:
+    """Project and token of the caller reach it with what he asks for, on POST and PUT; where it does not answer, 503,
+    and nothing is accepted."""
+    assert isinstance(service.network, NoopNetwork)
+    token = {"x-auth-token": "secret-token"}
+    body = {"loadbalancer": {"vip_subnet_id": SUBNET}}
+    made = service.request("POST", LBS, body, project="p7", headers=token).json()["loadbalancer"]
+    changes = {"loadbalancer": {"vip_sg_ids": [any_id()]}}
+    assert service.request("PUT", f"{LBS}/{made['id']}", changes, project="p7").status_code == 200
+    assert service.network.callers == [Caller("p7", "secret-token"), Caller("p7")]
+    assert "secret" not in repr(Identity("u", "p7", token="secret-token"))
+
+    before = service.get(LBS)
+    for method, path, asked in (("POST", LBS, body), ("PUT", f"{LBS}/{made['id']}", changes)):
+        service.network.fail_next("check", DriverUnavailable("the network is away"))
+        refused = service.request(method, path, asked)
+        assert (refused.status_code, "network is away" in refused.text) == (503, True), refused.text
+    assert service.get(LBS) == before

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from portico.settings import Settings
+from portico.settings.reading import find_groups
+
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = sorted(path.parent.relative_to(_ROOT) for path in (_ROOT / "src").rglob("__init__.py"))
 
@@ -66,3 +69,79 @@ def test_every_package_is_a_package() -> None:
     folders = {path.parent for path in (_ROOT / "src").rglob("*.py") if "versions" not in path.parts}
 
     assert not [str(folder.relative_to(_ROOT)) for folder in folders if not (folder / "__init__.py").exists()]
+
+
+_ABOVE_DRIVERS = ("cli", "bootstrap", "api", "worker", "health", "flows", "tasks", "intake")
+_OF_ONE_DRIVER = "bootstrap/embedded.py"
+"""An embedded Portico is by definition one with an agent of its own on this machine."""
+_WORDS = ("agent",)
+"""Names of drivers that are also what other things are called: they count where something is compared with them."""
+
+
+def read_driver_names() -> set[str]:
+    """Everything that ``driver`` may be in the settings."""
+    models = [model for models in find_groups(Settings).values() for model in models if "driver" in model.model_fields]
+    return {str(model.model_fields["driver"].default) for model in models}
+
+
+def find_named_drivers(source: str, names: set[str]) -> list[str]:
+    """The names of drivers, their modules and their groups of settings that a module's code mentions. Docstrings are
+    not code."""
+    tree = ast.parse(source)
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    compared = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Compare) for inner in ast.walk(node)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in names and id(node) not in documents:
+            is_word = node.value in _WORDS and id(node) not in compared
+            found += [] if is_word else [f"{node.value!r}"]
+        imported = []
+        if isinstance(node, ast.ImportFrom):
+            imported = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            imported = [alias.name for alias in node.names]
+        found += [name for name in imported if _is_of_a_driver(name)]
+    return found
+
+
+def _is_of_a_driver(imported: str) -> bool:
+    if imported.startswith("portico.drivers."):
+        return not imported.startswith("portico.drivers.registry")
+    groups = {group.__name__ for model in ("network", "compute", "amphora") for group in find_groups(Settings)[model]}
+    return imported.rpartition(".")[2] in groups
+
+
+def test_no_driver_is_named_above_the_drivers() -> None:
+    """What a driver can do, it declares: nobody above asks which one it is, loads its module or reads its own settings.
+    Adding one changes nothing there."""
+    names = read_driver_names()
+    assert names >= {"loopback", "noop", "local", "agent"}
+    portico = _ROOT / "src" / "portico"
+    modules = [path for layer in _ABOVE_DRIVERS for path in (portico / layer).rglob("*.py")]
+    found = {
+        str(path.relative_to(portico)): named
+        for path in modules
+        if (named := find_named_drivers(path.read_text(), names))
+    }
+
+    assert found.pop(_OF_ONE_DRIVER), "the exception is none any more"
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ('if settings.network.driver == "loopback":\n    pass', ["'loopback'"]),
+        ('_OWN = ("noop", "elsewhere")', ["'noop'"]),
+        ('log.info("agent", agent="agent")', []),
+        ('if driver in ("agent",):\n    pass', ["'agent'"]),
+        ("from portico.drivers.network_noop import NoopNetwork", ["portico.drivers.network_noop.NoopNetwork"]),
+        ("from portico.settings import LocalComputeSettings", ["portico.settings.LocalComputeSettings"]),
+        ("from portico.drivers.registry import build_network", []),
+        ("from portico.settings import ComputeSettings, Settings", []),
+        ('def work():\n    """noop"""', []),
+    ],
+)
+def test_what_names_a_driver_is_seen(source: str, named: list[str]) -> None:
+    """What the test above looks for."""
+    assert find_named_drivers(source, read_driver_names()) == named

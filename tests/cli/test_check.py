@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from portico.drivers.agent_client import AgentClient
+from portico.drivers.agent_client import Agent, AgentClient
 from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import LocalCertificateAuthority, ensure_local_certificates
-from portico.settings import AmphoraSettings
+from portico.settings import AgentAmphoraSettings, LocalComputeSettings
 from portico.store.sql.database import migration_engine
 from portico.store.sql.schema import downgrade, upgrade
 from tests.cli.test_commands import run
@@ -49,10 +49,11 @@ class AgentHost:
 def agent_host(run_directory: Path) -> Iterator[AgentHost]:
     """One for all tests here."""
     directory = run_directory / "check-agent"
-    settings = AmphoraSettings(certificates=directory / "certificates", agent_url="https://127.0.0.1:0")
-    ensure_local_certificates(settings.certificates, settings.agent_name, settings.controller_name)
+    settings = AgentAmphoraSettings(certificates=directory / "certificates")
+    wanted = Agent("https://127.0.0.1:0", LocalComputeSettings().agent_name)
+    ensure_local_certificates(settings.certificates, wanted.name, settings.controller_name)
     client = AgentClient(settings)
-    agent = ensure_local_agent(directory, settings, client, start_seconds=90)
+    agent = ensure_local_agent(directory, wanted, settings, client, start_seconds=90)
     yield AgentHost(agent, settings.certificates)
     agent.stop()
     client.close()
@@ -73,7 +74,8 @@ class Deployment:
         self.certificates = shutil.copytree(host.certificates, directory / "certificates")
         self.values: dict[str, dict[str, Any]] = {
             "database": {"url": database_url, "retries": 1},
-            "amphora": {"agent_url": host.agent.url, "certificates": str(self.certificates), "connect_seconds": 5},
+            "compute": {"agent_url": host.agent.url},
+            "amphora": {"certificates": str(self.certificates), "connect_seconds": 5},
             "api": {"auth": "noauth"},
         }
 
@@ -249,12 +251,12 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "another name": (lambda one: one.issue("somebody"), "certificates", "made out to ['somebody'], not to portico"),
     "signed by another": (_foreign, "certificates", "is not signed by an authority in"),
     "no agent": (
-        lambda one: one.values["amphora"].update(agent_url=f"https://127.0.0.1:{_closed()}"),
+        lambda one: one.values["compute"].update(agent_url=f"https://127.0.0.1:{_closed()}"),
         "agent",
         "Connection refused",
     ),
     "agent of another authority": (_other_authority, "agent", "certificate verify failed"),
-    "agent of another name": (_put("amphora", "agent_name", "another"), "agent", "Hostname mismatch"),
+    "agent of another name": (_put("compute", "agent_name", "another"), "agent", "Hostname mismatch"),
     "VIPs elsewhere": (_put("network", "vip_range", "10.0.0.0/8"), "network", "vip_range"),
     "no broker": (
         lambda one: one.use_broker(f"rabbit://u:s3cret@127.0.0.1:{_closed()}//"),
@@ -313,7 +315,7 @@ def test_what_is_broken_is_said(deployment: Deployment, kind: str) -> None:
         ("database", "url", "mysql://u:s3cret@db/portico", "must be mariadb+pymysql://"),
         ("database", "url", "foo", "must be sqlite:///PATH"),
         ("database", "url", "postgresql+psycopg://u:s3cret@/@db/portico", "@ is %40"),
-        ("amphora", "agent_url", "10.0.0.5:9443", "agents are talked to by HTTPS only"),
+        ("compute", "agent_url", "10.0.0.5:9443", "agents are talked to by HTTPS only"),
         ("api", "auth", "keystone", "keystone.auth_url"),
     ],
 )

@@ -24,6 +24,7 @@ from portico.cli.demo_remains import find_processes, kill_processes
 from portico.cli.demo_traffic import Backend, ask_once
 from portico.ports.network import SUBNET_ID
 from portico.settings import Settings
+from portico.settings.reading import find_groups
 from tests.agent.units import USERS, Unit, find_python, installed, why_not
 from tests.cli.test_serve import await_active, await_answer
 from tests.support.ports import find_free_port
@@ -61,11 +62,10 @@ def read_shown_defaults() -> dict[str, dict[str, Any]]:
 
 
 def group_class(name: str) -> type[BaseModel]:
-    """The settings of a group; also of one that is not there by default (``Group | None``)."""
-    annotation: Any = Settings.model_fields[name].annotation
-    options = getattr(annotation, "__args__", (annotation,))
-    [found] = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
-    return found
+    """The settings of a group, with the default driver where each has its own; also of one that is not there by default
+    (``Group | None``)."""
+    default = Settings.model_fields[name].default
+    return type(default) if isinstance(default, BaseModel) else find_groups(Settings)[name][0]
 
 
 def test_the_example_configuration_is_valid() -> None:
@@ -76,7 +76,8 @@ def test_the_example_configuration_is_valid() -> None:
 def test_the_example_configuration_shows_every_setting_and_no_other() -> None:
     """A setting that is added or removed has to be in deploy/portico.toml, or not to be there."""
     shown = {f"{group}.{name}" for group, values in read_shown_defaults().items() for name in values}
-    known = {f"{group}.{name}" for group in Settings.model_fields for name in group_class(group).model_fields}
+    groups = find_groups(Settings)
+    known = {f"{group}.{name}" for group, models in groups.items() for model in models for name in model.model_fields}
 
     missing, unknown = sorted(known - shown), sorted(shown - known)
     assert not missing, f"add to deploy/portico.toml a comment and a line '#name = default' for each of {missing}"
@@ -87,7 +88,8 @@ def test_the_example_configuration_shows_every_setting_and_no_other() -> None:
 def test_the_example_configuration_shows_the_real_defaults(group: str) -> None:
     """A ``#name = value`` line says what holds without it; where nothing does, the value is an example."""
     settings = group_class(group)
-    shown = settings(**read_shown_defaults().get(group, {}))
+    said = read_shown_defaults().get(group, {})
+    shown = settings(**{name: value for name, value in said.items() if name in settings.model_fields})
 
     for name, field in settings.model_fields.items():
         if field.is_required() or field.get_default(call_default_factory=True) is None:

@@ -87,13 +87,13 @@ def test_the_environment_says_where_it_listens_and_where_its_database_is(tmp_pat
     command = [*_PORTICO, "up", "--data-dir", str(tmp_path / "data")]
     refused = subprocess.run(
         command,
-        env=os.environ | said | {"PORTICO_AMPHORA__AGENT_URL": "https://10.0.0.5:9443"},
+        env=os.environ | said | {"PORTICO_COMPUTE__AGENT_URL": "https://10.0.0.5:9443"},
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
-    assert (refused.returncode, "amphora.agent_url" in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, "compute.agent_url" in refused.stderr) == (1, True), refused.stderr
 
     try:
         with subprocess.Popen(command, env=os.environ | said, stdout=subprocess.PIPE, text=True) as process:

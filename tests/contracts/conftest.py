@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from portico.drivers.agent_client import AgentClient
+from portico.drivers.agent_client import Agent, AgentClient
 from portico.drivers.compute_local import LocalCompute
 from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import ensure_local_certificates
-from portico.settings import AmphoraSettings
+from portico.settings import AgentAmphoraSettings, LocalComputeSettings
+
+AGENT_NAME = LocalComputeSettings().agent_name
+ANY_PORT = Agent("https://127.0.0.1:0", AGENT_NAME)
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class AgentHost:
     """A running agent on a free port, and how to talk to it."""
 
     directory: Path
-    settings: AmphoraSettings
+    settings: AgentAmphoraSettings
     client: AgentClient
     agent: LocalAgent
 
@@ -30,12 +33,12 @@ def agent_host(run_directory: Path) -> Iterator[AgentHost]:
     """One agent for all contract tests; in the end its amphorae go, and it with them."""
     directory = run_directory / "contracts"
     settings = make_amphora_settings(directory / "certificates")
-    ensure_local_certificates(settings.certificates, settings.agent_name, settings.controller_name)
+    ensure_local_certificates(settings.certificates, AGENT_NAME, settings.controller_name)
     client = AgentClient(settings)
-    agent = ensure_local_agent(directory, settings, client)
+    agent = ensure_local_agent(directory, ANY_PORT, settings, client)
     try:
         yield AgentHost(directory, settings, client, agent)
-        compute = LocalCompute(client, agent.url)
+        compute = LocalCompute(client, agent.identity)
         for amphora_id in compute.owned():
             compute.delete(amphora_id)
     finally:
@@ -43,8 +46,6 @@ def agent_host(run_directory: Path) -> Iterator[AgentHost]:
         agent.stop()
 
 
-def make_amphora_settings(certificates: Path) -> AmphoraSettings:
-    """Settings for an agent on a free port, with bounds that suit a test."""
-    return AmphoraSettings(
-        agent_url="https://127.0.0.1:0", certificates=certificates, connect_seconds=5, request_seconds=30
-    )
+def make_amphora_settings(certificates: Path) -> AgentAmphoraSettings:
+    """Settings with bounds that suit a test."""
+    return AgentAmphoraSettings(certificates=certificates, connect_seconds=5, request_seconds=30)

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from cryptography import x509
 
-from portico.drivers.agent_client import AgentClient
+from portico.drivers.agent_client import Agent, AgentClient
 from portico.drivers.local_ca import LocalCertificateAuthority, ensure_local_certificates
 from portico.errors import (
     AddressInUse,
@@ -25,9 +25,9 @@ from portico.errors import (
     StaleVersion,
     WireVersionMismatch,
 )
-from portico.settings import AmphoraSettings
+from portico.settings import AgentAmphoraSettings
 from portico_wire import WIRE_VERSION, AgentInfo
-from tests.contracts.conftest import AgentHost, make_amphora_settings
+from tests.contracts.conftest import AGENT_NAME, AgentHost, make_amphora_settings
 from tests.contracts.scripted_agent import Answer, Script, serve_script
 from tests.support.ports import find_free_port
 
@@ -37,21 +37,21 @@ def keep(value: object) -> object:
     return value
 
 
-def ask(client: AgentClient, url: str) -> object:
+def ask(client: AgentClient, url: str, name: str = AGENT_NAME) -> object:
     """The smallest request."""
-    return client.request("GET", url, "/v1/info", keep)
+    return client.request("GET", Agent(url, name), "/v1/info", keep)
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> AmphoraSettings:
+def settings(tmp_path: Path) -> AgentAmphoraSettings:
     """Settings with certificates of their own."""
     settings = make_amphora_settings(tmp_path / "certificates")
-    ensure_local_certificates(settings.certificates, settings.agent_name, settings.controller_name)
+    ensure_local_certificates(settings.certificates, AGENT_NAME, settings.controller_name)
     return settings
 
 
 @pytest.fixture
-def client(settings: AmphoraSettings) -> Iterator[AgentClient]:
+def client(settings: AgentAmphoraSettings) -> Iterator[AgentClient]:
     """The client under test."""
     client = AgentClient(settings)
     yield client
@@ -59,7 +59,7 @@ def client(settings: AmphoraSettings) -> Iterator[AgentClient]:
 
 
 @pytest.fixture
-def scripted(settings: AmphoraSettings) -> Iterator[tuple[str, Script]]:
+def scripted(settings: AgentAmphoraSettings) -> Iterator[tuple[str, Script]]:
     """A server that the client trusts and that answers as the test says."""
     with serve_script(settings.certificates) as (url, script):
         yield url, script
@@ -68,8 +68,8 @@ def scripted(settings: AmphoraSettings) -> Iterator[tuple[str, Script]]:
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
     """Certificates for the same names by an authority that nobody here trusts."""
-    settings = AmphoraSettings()
-    ensure_local_certificates(tmp_path / "foreign", settings.agent_name, settings.controller_name)
+    settings = AgentAmphoraSettings()
+    ensure_local_certificates(tmp_path / "foreign", AGENT_NAME, settings.controller_name)
     return tmp_path / "foreign"
 
 
@@ -83,7 +83,7 @@ def test_foreign_server_is_refused(client: AgentClient, foreign: Path) -> None:
     assert script.requests == []
 
 
-def test_server_with_another_name_is_refused(settings: AmphoraSettings, client: AgentClient) -> None:
+def test_server_with_another_name_is_refused(settings: AgentAmphoraSettings, client: AgentClient) -> None:
     """A certificate of the right authority for another name (the controller's own, say) is no agent's."""
     with (
         serve_script(settings.certificates, stem="controller") as (url, script),
@@ -95,12 +95,46 @@ def test_server_with_another_name_is_refused(settings: AmphoraSettings, client: 
 
 def test_real_agent_is_asked_for_its_name(agent_host: AgentHost) -> None:
     """The agent's name decides, not its address: under another name the same agent is refused."""
-    info = agent_host.client.request("GET", agent_host.agent.url, "/v1/info", AgentInfo.from_dict)
+    info = agent_host.client.request("GET", agent_host.agent.identity, "/v1/info", AgentInfo.from_dict)
     assert info.haproxy_version
-    other = AgentClient(agent_host.settings.model_copy(update={"agent_name": "another-agent"}))
     with pytest.raises(DriverUnavailable, match="Hostname mismatch"):
-        ask(other, agent_host.agent.url)
-    other.close()
+        ask(agent_host.client, agent_host.agent.url, "another-agent")
+
+
+def issue_agent(settings: AgentAmphoraSettings, stem: str, name: str) -> None:
+    """A certificate of the same authority for another agent."""
+    made = LocalCertificateAuthority(settings.certificates).issue(name, (name,), 9)
+    (settings.certificates / f"{stem}.pem").write_text(made.certificate)
+    (settings.certificates / f"{stem}.key").write_text(made.key)
+
+
+def test_no_agent_can_pose_as_another(settings: AgentAmphoraSettings, client: AgentClient) -> None:
+    """Where one is asked for and another one answers, with a valid certificate of its own, it gets no request: neither
+    at first, nor over a connection that was kept since it was asked for by its own name, nor afterwards."""
+    issue_agent(settings, "second", "second.agents.example")
+    with serve_script(settings.certificates, stem="second") as (url, script):
+        with pytest.raises(DriverUnavailable, match="Hostname mismatch"):
+            ask(client, url, "first.agents.example")
+        assert script.requests == []
+        for _ in range(2):
+            assert ask(client, url, "second.agents.example") == {}
+            with pytest.raises(DriverUnavailable, match="Hostname mismatch"):
+                ask(client, url, "first.agents.example")
+    assert script.requests == ["GET /v1/info"] * 2
+
+
+def test_a_kept_connection_carries_requests_for_its_own_agent_only(
+    settings: AgentAmphoraSettings, client: AgentClient
+) -> None:
+    """The name that is asked for first at an address is not the only one that is looked at."""
+    issue_agent(settings, "second", "second.agents.example")
+    with serve_script(settings.certificates, stem="second") as (address, script):
+        url = address.replace("127.0.0.1", "localhost")
+        assert ask(client, url, "second.agents.example") == {}
+        for spelled in (url, url.replace("localhost", "LOCALHOST"), url.replace("https", "HTTPS")):
+            with pytest.raises(DriverUnavailable, match="Hostname mismatch"):
+                ask(client, spelled, "first.agents.example")
+    assert script.requests == ["GET /v1/info"]
 
 
 def test_agent_lets_only_the_controller_in(agent_host: AgentHost, foreign: Path, tmp_path: Path) -> None:
@@ -142,7 +176,7 @@ def test_environment_does_not_divert_requests(
         ask(client, foreign_url)
 
 
-def test_older_tls_is_refused(settings: AmphoraSettings, client: AgentClient) -> None:
+def test_older_tls_is_refused(settings: AgentAmphoraSettings, client: AgentClient) -> None:
     """TLS 1.3 or nothing."""
     with serve_script(settings.certificates, newest=ssl.TLSVersion.TLSv1_2) as (url, script):
         with pytest.raises(DriverUnavailable):
@@ -212,7 +246,7 @@ def test_answer_that_breaks_the_wire(client: AgentClient, scripted: tuple[str, S
     url, script = scripted
     script.answers.append(Answer(200, json.dumps({"wire": WIRE_VERSION}).encode()))
     with pytest.raises(DriverError, match="agent_version") as refusal:
-        client.request("GET", url, "/v1/info", AgentInfo.from_dict)
+        client.request("GET", Agent(url, AGENT_NAME), "/v1/info", AgentInfo.from_dict)
     assert not refusal.value.transient
 
 
@@ -223,7 +257,7 @@ def test_agent_of_another_version_of_the_wire(client: AgentClient, scripted: tup
     url, script = scripted
     script.answers.append(Answer(200, json.dumps({"wire": spoken, "of": "another shape"}).encode()))
     with pytest.raises(WireVersionMismatch, match=f"version {spoken} .* version {WIRE_VERSION}$") as refusal:
-        client.request("GET", url, "/v1/info", AgentInfo.from_dict)
+        client.request("GET", Agent(url, AGENT_NAME), "/v1/info", AgentInfo.from_dict)
     script.fail(400, code="wire-version", spoken=spoken, sent=WIRE_VERSION)
     with pytest.raises(WireVersionMismatch, match="scripted"):
         ask(client, url)
@@ -238,7 +272,7 @@ def test_nobody_listens(client: AgentClient) -> None:
     assert isinstance(refusal.value.__cause__, httpx.ConnectError)
 
 
-def test_agent_that_does_not_answer_in_time(settings: AmphoraSettings, scripted: tuple[str, Script]) -> None:
+def test_agent_that_does_not_answer_in_time(settings: AgentAmphoraSettings, scripted: tuple[str, Script]) -> None:
     """A hanging agent costs the time that is set and no more, and the time may be prolonged for one request."""
     url, script = scripted
     client = AgentClient(settings.model_copy(update={"request_seconds": 0.05}))
@@ -251,7 +285,7 @@ def test_agent_that_does_not_answer_in_time(settings: AmphoraSettings, scripted:
     script.answers.append(Answer(delay=released))
     timer = threading.Timer(0.2, released.set)
     timer.start()
-    assert client.request("GET", url, "/v1/info", keep, extra_seconds=30) == {}
+    assert client.request("GET", Agent(url, AGENT_NAME), "/v1/info", keep, extra_seconds=30) == {}
     timer.join()
     client.close()
 
@@ -284,14 +318,14 @@ def read_serial(directory: Path) -> int:
     return x509.load_pem_x509_certificate((directory / "controller.pem").read_bytes()).serial_number
 
 
-def renew_controller(settings: AmphoraSettings) -> None:
+def renew_controller(settings: AgentAmphoraSettings) -> None:
     """Issue the controller's certificate anew, by the same authority."""
     (settings.certificates / "controller.pem").unlink()
-    ensure_local_certificates(settings.certificates, settings.agent_name, settings.controller_name)
+    ensure_local_certificates(settings.certificates, AGENT_NAME, settings.controller_name)
 
 
 def test_renewed_certificate_is_taken_up(
-    settings: AmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
+    settings: AgentAmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
 ) -> None:
     """The request after a renewal shows the new certificate, on a new connection; nothing has to be restarted."""
     url, script = scripted
@@ -305,14 +339,14 @@ def test_renewed_certificate_is_taken_up(
 
 
 def test_new_authority_replaces_the_old(
-    settings: AmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
+    settings: AgentAmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
 ) -> None:
     """Where ``ca.pem`` was replaced, servers of the former authority are trusted no more, and those of the new are."""
     url, _ = scripted
     ask(client, url)
     for name in ("ca.pem", "ca.key"):
         (settings.certificates / name).unlink()
-    ensure_local_certificates(settings.certificates, settings.agent_name, settings.controller_name)
+    ensure_local_certificates(settings.certificates, AGENT_NAME, settings.controller_name)
     with pytest.raises(DriverUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
         ask(client, url)
     with serve_script(settings.certificates) as (new_url, _):
@@ -320,7 +354,7 @@ def test_new_authority_replaces_the_old(
 
 
 def test_half_replaced_pair_leaves_the_old_one_in_use(
-    settings: AmphoraSettings, client: AgentClient, scripted: tuple[str, Script], caplog: pytest.LogCaptureFixture
+    settings: AgentAmphoraSettings, client: AgentClient, scripted: tuple[str, Script], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Between the new key and its certificate requests go on with the old pair, and a warning says so; once the pair is
     whole it is used."""
@@ -338,7 +372,7 @@ def test_half_replaced_pair_leaves_the_old_one_in_use(
     assert script.serials == [old, old, old, read_serial(directory)]
 
 
-def test_a_key_that_others_can_read_is_not_used(settings: AmphoraSettings, client: AgentClient) -> None:
+def test_a_key_that_others_can_read_is_not_used(settings: AgentAmphoraSettings, client: AgentClient) -> None:
     """Whoever has it commands every agent: the error says which file it is and what to do."""
     key = settings.certificates / "controller.key"
     key.chmod(0o644)
@@ -349,7 +383,7 @@ def test_a_key_that_others_can_read_is_not_used(settings: AmphoraSettings, clien
         assert ask(client, url) == {}
 
 
-def test_an_authority_that_others_can_exchange_is_not_used(settings: AmphoraSettings, client: AgentClient) -> None:
+def test_an_authority_that_others_can_exchange_is_not_used(settings: AgentAmphoraSettings, client: AgentClient) -> None:
     """It decides whom configurations are sent to."""
     authority = settings.certificates / "ca.pem"
     authority.chmod(0o666)
@@ -357,7 +391,7 @@ def test_an_authority_that_others_can_exchange_is_not_used(settings: AmphoraSett
         ask(client, "https://127.0.0.1:1")
 
 
-def test_missing_certificates_are_worth_trying_again(settings: AmphoraSettings, client: AgentClient) -> None:
+def test_missing_certificates_are_worth_trying_again(settings: AgentAmphoraSettings, client: AgentClient) -> None:
     """A client that never had certificates says which are missing, and works once they are there."""
     hidden = settings.certificates.with_name("hidden")
     settings.certificates.rename(hidden)
@@ -369,7 +403,7 @@ def test_missing_certificates_are_worth_trying_again(settings: AmphoraSettings, 
 
 
 def test_renewal_does_not_cut_requests_off(
-    settings: AmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
+    settings: AgentAmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
 ) -> None:
     """A request that is under way when the certificate is renewed gets its answer over the old connection."""
     url, script = scripted

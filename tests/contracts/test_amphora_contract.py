@@ -27,7 +27,7 @@ from portico.errors import (
     WireVersionMismatch,
 )
 from portico.ports.amphora import Amphorae, Endpoint
-from portico.ports.compute import Compute
+from portico.ports.compute import Compute, Placement, PlacementRequest
 from portico_wire import WIRE_VERSION, ListenerStatistics, ServerClients, ServerStatistics, Sessions, Statistics
 from tests.contracts.bundles import make_bundle, make_empty_bundle
 from tests.contracts.conftest import AgentHost
@@ -68,8 +68,9 @@ class AmphoraContract(ABC):
     @pytest.fixture
     def endpoint(self, world: World) -> Iterator[Endpoint]:
         """An amphora that has a place and no configuration yet; gone after the test."""
-        place = world.compute.ensure(str(uuid.uuid4()))
-        yield Endpoint(place.amphora_id, place.agent_url)
+        place = world.compute.ensure(PlacementRequest(str(uuid.uuid4())))
+        assert isinstance(place, Placement)
+        yield Endpoint(place.amphora_id, place.agent_url, place.agent_name)
         world.compute.delete(place.amphora_id)
 
     @pytest.fixture
@@ -346,7 +347,7 @@ class TestAgentAmphorae(AmphoraContract):
     @pytest.fixture
     def world(self, agent_host: AgentHost) -> World:
         """A running agent is needed."""
-        return World(AgentAmphorae(agent_host.client), LocalCompute(agent_host.client, agent_host.agent.url))
+        return World(AgentAmphorae(agent_host.client), LocalCompute(agent_host.client, agent_host.agent.identity))
 
     def make_unreachable(self, world: World) -> Amphorae:
         """Nobody listens where the agent is said to be."""
@@ -381,7 +382,7 @@ class TestNoopAmphorae(AmphoraContract):
 def test_noop_amphorae_refuse_on_purpose() -> None:
     """A predicate plays the daemon that finds an alert: what it is true for is refused, what ran before stays."""
     amphorae = NoopAmphorae()
-    endpoint = Endpoint("amphora", "noop://amphora")
+    endpoint = Endpoint("amphora", "noop://amphora", "amphora.noop")
     good = make_bundle("amphora", 1, 8080, answer="good")
     amphorae.push(endpoint, good)
     amphorae.refuse(lambda bundle: "bad" in text_of(bundle))
@@ -397,7 +398,7 @@ def test_noop_amphorae_refuse_on_purpose() -> None:
 def test_lost_reply_of_a_push() -> None:
     """The planned fault comes after the work: the caller sees an error, the amphora has the configuration."""
     amphorae = NoopAmphorae()
-    endpoint = Endpoint("amphora", "noop://amphora")
+    endpoint = Endpoint("amphora", "noop://amphora", "amphora.noop")
     bundle = make_bundle("amphora", 1, 8080)
     amphorae.fail_next("push", DriverUnavailable("lost"), lost_reply=True)
     with pytest.raises(DriverUnavailable, match="lost"):
@@ -414,7 +415,7 @@ def test_noop_servers_fare_as_they_are_told() -> None:
     """A checked server goes down and comes back, one without a check is never noticed, one that tracks follows; before
     its first check a server says so."""
     amphorae = NoopAmphorae()
-    endpoint = Endpoint("amphora", "noop://amphora")
+    endpoint = Endpoint("amphora", "noop://amphora", "amphora.noop")
     bundle = make_bundle("amphora", 1, 8080, weights=(1, 1, 1))
     first, second, third = haproxy_of(bundle).servers
     lines = [f"{first.line} check", f"{second.line} track pool/member-0", third.line]
@@ -442,7 +443,7 @@ def test_noop_servers_fare_as_they_are_told() -> None:
 def test_noop_listeners_count_what_they_are_told() -> None:
     """Counts add up in the process that runs, and start at zero in the next one; there is no other counter."""
     amphorae = NoopAmphorae()
-    endpoint = Endpoint("amphora", "noop://amphora")
+    endpoint = Endpoint("amphora", "noop://amphora", "amphora.noop")
     amphorae.push(endpoint, make_bundle("amphora", 1, 8080))
     for _ in range(2):
         amphorae.traffic.count("id-of-listener", bytes_in=5, total_connections=1)

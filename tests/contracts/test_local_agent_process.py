@@ -20,17 +20,18 @@ import httpx
 import pytest
 from cryptography import x509
 
-from portico.drivers.agent_client import AgentClient
+from portico.drivers.agent_client import Agent, AgentClient
 from portico.drivers.amphora_agent import AgentAmphorae
 from portico.drivers.compute_local import LocalCompute
 from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import ensure_local_certificates
 from portico.errors import DriverError, DriverUnavailable, WireVersionMismatch
 from portico.ports.amphora import Endpoint
-from portico.settings import AmphoraSettings
+from portico.ports.compute import PlacementRequest
+from portico.settings import AgentAmphoraSettings
 from portico_files import Untrusted
 from tests.contracts.bundles import make_bundle
-from tests.contracts.conftest import make_amphora_settings
+from tests.contracts.conftest import AGENT_NAME, ANY_PORT, make_amphora_settings
 from tests.support.ports import find_free_port
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -47,17 +48,17 @@ class Host:
 
     def issue(self) -> tuple[str, ...]:
         """Make sure of the certificates."""
-        names = self.settings.agent_name, self.settings.controller_name
+        names = AGENT_NAME, self.settings.controller_name
         return ensure_local_certificates(self.settings.certificates, *names)
 
     def ensure(self) -> LocalAgent:
         """Find or start the agent."""
-        return ensure_local_agent(self.directory, self.settings, self.client)
+        return ensure_local_agent(self.directory, ANY_PORT, self.settings, self.client)
 
     def finish(self) -> None:
         """End every amphora and the agent."""
         agent = self.ensure()
-        compute = LocalCompute(self.client, agent.url)
+        compute = LocalCompute(self.client, agent.identity)
         for amphora_id in compute.owned():
             compute.delete(amphora_id)
         self.client.close()
@@ -84,7 +85,7 @@ def test_agent_is_started_once_and_found_again(host: Host) -> None:
     """The first call starts it, each later one finds the same, also from another client."""
     first = host.ensure()
     assert first.started
-    again = ensure_local_agent(host.directory, host.settings, host.client)
+    again = ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client)
     assert (again.url, again.pid, again.started) == (first.url, first.pid, False)
 
 
@@ -103,10 +104,10 @@ class UpgradedClient(AgentClient):
 def test_an_agent_from_before_an_upgrade_is_replaced(host: Host) -> None:
     """It ends, and one that speaks as this controller does takes its place, at the same address, and with pings where
     the one before had them."""
-    before = ensure_local_agent(host.directory, host.settings, host.client, allow_ping=True)
+    before = ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, allow_ping=True)
     client = UpgradedClient(host.settings)
     client.old_pid = before.pid
-    after = ensure_local_agent(host.directory, host.settings, client)
+    after = ensure_local_agent(host.directory, ANY_PORT, host.settings, client)
     client.close()
     assert not is_running(before.pid)
     assert (after.url, after.started, after.allows_ping) == (before.url, True, True)
@@ -124,8 +125,8 @@ def test_amphorae_outlive_the_agent(host: Host) -> None:
     """Stopped or killed, the agent takes no listener with it; the next has the same address, which is what rows in
     the database say, and the same amphorae."""
     agent = host.ensure()
-    endpoint = Endpoint(str(uuid.uuid4()), agent.url)
-    LocalCompute(host.client, agent.url).ensure(endpoint.amphora_id)
+    endpoint = Endpoint(str(uuid.uuid4()), agent.url, AGENT_NAME)
+    LocalCompute(host.client, agent.identity).ensure(PlacementRequest(endpoint.amphora_id))
     port = find_free_port()
     host.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
     pid = host.amphorae.state(endpoint).pid
@@ -153,11 +154,11 @@ def test_pings_are_allowed_by_another_start(host: Host) -> None:
     """An agent that runs no PING monitors is replaced, at the same address, where they are to be allowed; one that runs
     them is left alone, and known for it by later callers."""
     first = host.ensure()
-    allowing = ensure_local_agent(host.directory, host.settings, host.client, allow_ping=True)
+    allowing = ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, allow_ping=True)
     assert (first.allows_ping, allowing.allows_ping, allowing.started) == (False, True, True)
     assert (allowing.url, is_running(first.pid)) == (first.url, False)
     for allow_ping in (False, True):
-        again = ensure_local_agent(host.directory, host.settings, host.client, allow_ping=allow_ping)
+        again = ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, allow_ping=allow_ping)
         assert (again.pid, again.allows_ping, again.started) == (allowing.pid, True, False)
 
 
@@ -174,8 +175,8 @@ def test_stop_touches_no_other_process(host: Host) -> None:
     """Where the agent's process id has become another program's, that one is left alone."""
     agent = host.ensure()
     with subprocess.Popen(["sleep", "60"]) as other:
-        LocalAgent(agent.url, other.pid, agent.directory, started=False).stop()
-        LocalAgent(agent.url, agent.pid, host.directory / "elsewhere", started=False).stop()
+        LocalAgent(agent.identity, other.pid, agent.directory, started=False).stop()
+        LocalAgent(agent.identity, agent.pid, host.directory / "elsewhere", started=False).stop()
         assert other.poll() is None
         assert is_running(agent.pid)
         other.kill()
@@ -184,7 +185,7 @@ def test_stop_touches_no_other_process(host: Host) -> None:
 def test_agent_that_does_not_come_up_says_why(host: Host) -> None:
     """The error carries the agent's own words, and nothing stays running; without the fault it starts."""
     with pytest.raises(DriverUnavailable, match=r"no-such-haproxy"):
-        ensure_local_agent(host.directory, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
+        ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
     assert not (host.directory / "agent" / "agent.json").exists()
     assert host.ensure().started
 
@@ -194,7 +195,7 @@ def test_failed_start_is_told_where_children_are_not_waited_for(host: Host) -> N
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         with pytest.raises(DriverUnavailable, match=r"no-such-haproxy"):
-            ensure_local_agent(host.directory, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
+            ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
     finally:
         signal.signal(signal.SIGCHLD, before)
 
@@ -215,16 +216,15 @@ def test_agent_json_that_somebody_else_may_have_written_is_not_read(host: Host, 
 def test_taken_port_is_in_the_error(host: Host) -> None:
     """Where another program has the port that the settings name, the error says so."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        url = f"https://127.0.0.1:{other.getsockname()[1]}"
-        settings = host.settings.model_copy(update={"agent_url": url})
+        wanted = Agent(f"https://127.0.0.1:{other.getsockname()[1]}", AGENT_NAME)
         with pytest.raises(DriverUnavailable, match="in use"):
-            ensure_local_agent(host.directory, settings, host.client)
+            ensure_local_agent(host.directory, wanted, host.settings, host.client)
 
 
 def test_start_is_bounded(host: Host) -> None:
     """An agent that is not ready in time is ended, and does not come up behind the caller's back."""
     with pytest.raises(DriverUnavailable, match="does not come up"):
-        ensure_local_agent(host.directory, host.settings, host.client, start_seconds=0.0)
+        ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, start_seconds=0.0)
     assert not (host.directory / "agent" / "agent.json").exists()
 
 
@@ -232,9 +232,9 @@ def test_agent_that_does_not_know_this_controller_is_an_error(host: Host) -> Non
     """A running agent that was set up for another controller is not replaced unasked, and not ended."""
     agent = host.ensure()
     settings = host.settings.model_copy(update={"controller_name": "another-controller"})
-    ensure_local_certificates(settings.certificates, settings.agent_name, settings.controller_name)
+    ensure_local_certificates(settings.certificates, AGENT_NAME, settings.controller_name)
     with pytest.raises(DriverError) as refusal:
-        ensure_local_agent(host.directory, settings, host.client)
+        ensure_local_agent(host.directory, ANY_PORT, settings, host.client)
     assert not refusal.value.transient
     assert is_running(agent.pid)
     host.issue()
@@ -274,12 +274,12 @@ def test_agent_takes_up_its_renewed_certificate(host: Host) -> None:
     wait_until(lambda: read_shown_serial(host.settings, agent) == renewed, "the agent shows its new certificate")
 
 
-def read_shown_serial(settings: AmphoraSettings, agent: LocalAgent) -> int:
+def read_shown_serial(settings: AgentAmphoraSettings, agent: LocalAgent) -> int:
     """Serial number of the certificate that the agent shows to a new connection."""
     context = ssl.create_default_context(cafile=settings.certificates / "ca.pem")
     context.load_cert_chain(settings.certificates / "controller.pem", settings.certificates / "controller.key")
     with ExitStack() as stack:
         address = ("127.0.0.1", urlsplit(agent.url).port or 0)
         plain = stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
-        secure = stack.enter_context(context.wrap_socket(plain, server_hostname=settings.agent_name))
+        secure = stack.enter_context(context.wrap_socket(plain, server_hostname=AGENT_NAME))
         return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"").serial_number

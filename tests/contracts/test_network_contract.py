@@ -13,8 +13,9 @@ import pytest
 
 from portico.drivers.network_loopback import LoopbackNetwork
 from portico.drivers.network_noop import NoopNetwork
-from portico.errors import AddressInUse, DriverUnavailable, InvalidInput
-from portico.ports.network import Network, NetworkFeature, VipAllocation, VipRequest
+from portico.errors import AddressInUse, DriverUnavailable, InvalidInput, NotSupported
+from portico.ports.caller import Caller
+from portico.ports.network import CheckRequest, Network, PlugRequest, VipAllocation, VipRequest
 
 
 def make_id() -> str:
@@ -69,11 +70,11 @@ class NetworkContract(ABC):
         first, last = make_id(), make_id()
         request = VipRequest(make_id())
         vip = network.allocate_vip(request)
-        if NetworkFeature.QOS_POLICIES in network.features:
+        if network.traits.qos_policies:
             for policy in (first, last, None):
                 assert network.allocate_vip(replace(request, qos_policy_id=policy)) == vip
                 assert self.properties(network, vip)[0] == policy
-        if NetworkFeature.SECURITY_GROUPS in network.features:
+        if network.traits.security_groups:
             for groups in ((first,), (last, first), ()):
                 assert network.allocate_vip(replace(request, security_group_ids=groups)) == vip
                 assert self.properties(network, vip)[1] == groups
@@ -151,15 +152,82 @@ class NetworkContract(ABC):
         assert network.owned() == owned
         assert network.allocate_vip(replace(request, attempt=1)) == second
 
+    def test_what_was_plugged_is_said_and_is_the_same_the_second_time(self, network: Network) -> None:
+        """Who is told what an amphora has can write it down: interfaces that serve its VIPs, each of them once, with
+        addresses and ids in the spelling by which they are compared; or none, where it serves without."""
+        owner = make_id()
+        vips = tuple(network.allocate_vip(VipRequest(owner, position)) for position in range(2))
+        request = PlugRequest(make_id(), "place", vips)
+        plugged = network.plug(request)
+        assert network.plug(request) == plugged
+        assert plugged.amphora_id == request.amphora_id
+        positions = [position for interface in plugged.interfaces for position in interface.positions]
+        assert sorted(positions) == ([0, 1] if plugged.interfaces else [])
+        for interface in plugged.interfaces:
+            assert plugged.serving(interface.positions[0]) == interface
+            assert all(str(ip_address(address)) == address for address in interface.addresses)
+            for identifier in (interface.port_id, interface.network_id, interface.subnet_id):
+                assert identifier is None or str(uuid.UUID(identifier)) == identifier
+        network.unplug(request.amphora_id)
+        for vip in vips:
+            network.release_vip(vip)
+        assert network.owned() == frozenset()
+
+    def test_what_it_is_without_is_refused_by_name(self, network: Network) -> None:
+        """A policy or a group that would be ignored; what it can do, and nothing at all, are in order."""
+        caller, asked = Caller("project"), make_id()
+        for field, can, request in (
+            ("vip_qos_policy_id", network.traits.qos_policies, CheckRequest(qos_policy_id=asked)),
+            ("vip_sg_ids", network.traits.security_groups, CheckRequest(security_group_ids=(asked,))),
+        ):
+            if can:
+                network.check(request, caller)
+                continue
+            with pytest.raises(NotSupported) as refusal:
+                network.check(request, caller)
+            assert refusal.value.field == field
+        network.check(CheckRequest(), caller)
+        network.check(CheckRequest((VipRequest(make_id()),)), caller)
+        assert network.owned() == frozenset()
+
+    def test_a_foreign_address_is_refused_before_anything_is_accepted(self, network: Network) -> None:
+        """Where a network knows its addresses, it says so when it is asked."""
+        if not self.foreign_addresses:
+            pytest.skip("any address is its own")
+        for position, field in ((0, "vip_address"), (1, "additional_vips.ip_address")):
+            with pytest.raises(InvalidInput) as refusal:
+                network.check(CheckRequest((VipRequest(make_id(), position, self.foreign_addresses[0]),)), Caller())
+            assert refusal.value.field == field
+
+    def test_an_address_is_there_once_in_its_scope(self, network: Network) -> None:
+        """Two that get one address have two scopes, and whoever asks again has the same one."""
+        vips = [
+            network.allocate_vip(VipRequest(make_id(), address=self.own_address, subnet_id=make_id()))
+            for _ in range(2 if self.keeps_vips else 1)
+        ]
+        assert len({vip.scope for vip in vips}) == len(vips)
+        assert all(0 < len(vip.scope) <= 64 for vip in vips)
+        if self.offers:
+            first = vips[0]
+            request = VipRequest(first.load_balancer_id, address=self.own_address, subnet_id=first.subnet_id)
+            offer = network.offer_vip(request)
+            assert offer is not None
+            assert offer.scope == first.scope
+
+    def test_what_can_be_said_of_it_is_a_line(self, network: Network) -> None:
+        """Operators are told what VIPs are made in."""
+        assert network.probe()
+        assert "\n" not in network.probe()
+
     def test_plugging_may_be_repeated(self, network: Network) -> None:
         """Plug and unplug twice each, and unplug what was never plugged: no error, nothing left."""
         amphora_id = make_id()
         vip = network.allocate_vip(VipRequest(make_id()))
         for _ in range(2):
-            network.plug_vips(amphora_id, (vip,))
+            network.plug(PlugRequest(amphora_id, "place", (vip,)))
         for _ in range(2):
-            network.unplug_vips(amphora_id)
-        network.unplug_vips(make_id())
+            network.unplug(amphora_id)
+        network.unplug(make_id())
         network.release_vip(vip)
         assert network.owned() == frozenset()
 
@@ -185,11 +253,11 @@ class NetworkContract(ABC):
             pytest.skip("VIPs live in the caller's database")
         vip = network.allocate_vip(VipRequest(make_id()))
         amphora_id = make_id()
-        network.plug_vips(amphora_id, (vip,))
+        network.plug(PlugRequest(amphora_id, "place", (vip,)))
         assert network.owned() == {vip.load_balancer_id}
         network.release_vip(vip)
         assert network.owned() == {vip.load_balancer_id}
-        network.unplug_vips(amphora_id)
+        network.unplug(amphora_id)
         assert network.owned() == frozenset()
 
 
@@ -236,6 +304,15 @@ class TestNoopNetworkThatMustBeAsked(TestNoopNetwork):
     def network(self) -> Network:
         """Nothing is needed."""
         return NoopNetwork(offers=False)
+
+
+class TestNoopNetworkWithPorts(TestNoopNetwork):
+    """In memory, as a network behaves whose amphorae get interfaces."""
+
+    @pytest.fixture
+    def network(self) -> Network:
+        """Nothing is needed."""
+        return NoopNetwork(plugs=True)
 
 
 @pytest.mark.parametrize("vip_range", ["127.64.0.0/10", "127.5.0.0/24", "127.5.6.248/29", "127.5.6.7/32"])
@@ -308,8 +385,8 @@ def test_plugs_can_be_looked_at() -> None:
     """Tests see what an amphora has plugged: what was plugged last."""
     network = NoopNetwork()
     first, second = (network.allocate_vip(VipRequest(make_id())) for _ in range(2))
-    network.plug_vips("amphora", (first, second))
-    network.plug_vips("amphora", (first,))
+    network.plug(PlugRequest("amphora", "place", (first, second)))
+    network.plug(PlugRequest("amphora", "place", (first,)))
     assert network.plugged("amphora") == (first,)
     assert network.plugged("another") == ()
 

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from portico.bootstrap.notifier import build_notifier
 from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.drivers.registry import build_notifier
 from portico.ports.notifier import Notice, Notifier
 from portico.settings import Settings
 from tests.queue.broker import messaging

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from portico.bootstrap.embedded import Embedded, open_embedded
-from portico.settings import AmphoraSettings, WorkerSettings
+from portico.settings import AgentAmphoraSettings, WorkerSettings
 from tests.agent.origins import Origin
 from tests.crash.audit import let_time_pass
 from tests.crash.jobs import Job, Report, Stop
@@ -58,7 +58,7 @@ def host(run_directory: Path, workers: Workers) -> Iterator[Host]:
     portico = open_embedded(
         directory,
         worker=WorkerSettings(lease_seconds=LEASE_SECONDS, batch_seconds=0.0),
-        amphora=AmphoraSettings(drain_seconds=0.2),
+        amphora=AgentAmphoraSettings(drain_seconds=0.2),
     )
     try:
         yield Host(portico, directory, workers)
@@ -100,8 +100,8 @@ def describe(portico: Embedded, origin: Origin) -> tuple[str, str, str]:
 
 
 CREATE = ["CreateLoadBalancer.AllocateVips SUCCESS", "compute.ensure", "amphorae.push"]
-FAIL_OVER = ["compute.ensure", "amphorae.push", "network.unplug_vips", "compute.delete"]
-DELETE = ["network.unplug_vips", "compute.delete", "DeleteLoadBalancer.ReleaseVips RUNNING"]
+FAIL_OVER = ["compute.ensure", "amphorae.push", "network.unplug", "compute.delete"]
+DELETE = ["network.unplug", "compute.delete", "DeleteLoadBalancer.ReleaseVips RUNNING"]
 
 
 def kill_at(host: Host, boundary: str, method: str, subject_id: str, boundaries: list[str]) -> None:

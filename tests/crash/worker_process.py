@@ -22,11 +22,8 @@ from typing import Any, Self, cast
 from taskflow import engines
 from taskflow.patterns import linear_flow
 
-from portico.drivers.agent_client import AgentClient
-from portico.drivers.amphora_agent import AgentAmphorae
-from portico.drivers.compute_local import LocalCompute
 from portico.drivers.in_process_notifier import InProcessNotifier
-from portico.drivers.network_loopback import LoopbackNetwork
+from portico.drivers.registry import build_carriers, build_network
 from portico.errors import PorticoError
 from portico.resources import row
 from portico.store.claims.leases import next_due_ms
@@ -139,11 +136,11 @@ def build_worker(job: Job, watch: Watch) -> ControllerWorker:
     database = Database(job.settings.database)
     drivers: dict[str, Any]
     if Path(job.world).is_dir():
-        client = AgentClient(job.settings.amphora)
+        carriers = build_carriers(job.settings)
         drivers = {
-            "compute": LocalCompute(client, job.settings.amphora.agent_url),
-            "network": LoopbackNetwork(job.settings.network.vip_range),
-            "amphorae": AgentAmphorae(client),
+            "compute": carriers.compute,
+            "network": build_network(job.settings),
+            "amphorae": carriers.amphorae,
         }
     else:
         drivers = {name: RemoteDriver(job.world, name) for name in ("compute", "network", "amphorae")}

@@ -92,7 +92,8 @@ class Web:
     def state(self) -> AmphoraState:
         """What its amphora's agent says."""
         amphora = self.amphora()
-        endpoint = Endpoint(amphora, self.portico.catalog.show("amphora", amphora)["agent_url"])
+        row = self.portico.catalog.show("amphora", amphora)
+        endpoint = Endpoint(amphora, row["agent_url"], row["agent_name"])
         return self.portico.worker.services.amphorae.state(endpoint)
 
 

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from portico import Embedded
 from portico.resources import Slot
 from portico.resources.kinds import AnyKind
-from portico.settings import HealthSettings
+from portico.settings import AgentAmphoraSettings, HealthSettings, LocalComputeSettings
 from portico.store.reads.counters import read_amphora_stats, read_load_balancer_stats
 from portico.store.reads.status_tree import read_status_tree
 from tests.e2e.conftest import running_portico
@@ -201,10 +201,13 @@ def _asking(portico: Embedded) -> int | None:
 def _write_config(portico: Embedded, directory: Path) -> str:
     """Settings for processes that share what an embedded Portico has."""
     settings = portico.settings
+    assert isinstance(settings.compute, LocalComputeSettings)
+    assert isinstance(settings.amphora, AgentAmphoraSettings)
     config = directory / "portico.toml"
     config.write_text(
         f'[database]\nurl = "{settings.database.url}"\n'
-        f'[amphora]\nagent_url = "{settings.amphora.agent_url}"\ncertificates = "{settings.amphora.certificates}"\n'
+        f'[compute]\nagent_url = "{settings.compute.agent_url}"\n'
+        f'[amphora]\ncertificates = "{settings.amphora.certificates}"\n'
         f"[health]\npoll_seconds = {QUICK.poll_seconds}\nlease_seconds = {QUICK.lease_seconds}\n"
     )
     return str(config)

@@ -38,6 +38,6 @@ def world(database_url: str) -> Iterator[World]:
 @pytest.fixture
 def manager(world: World) -> Iterator[HealthManager]:
     """A health manager whose thread is not started: ``turn`` polls once."""
-    manager = HealthManager(HealthSettings(poll_seconds=10), world.database, world.amphorae)
+    manager = HealthManager(HealthSettings(poll_seconds=10), world.database, world.amphorae, world.compute)
     yield manager
     manager.stop()

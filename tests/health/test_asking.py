@@ -11,7 +11,7 @@ from structlog.typing import EventDict
 
 from portico.errors import AmphoraGone, DriverUnavailable
 from portico.health.asking import Asker
-from portico.ports.amphora import Endpoint
+from portico.ports.amphora import AmphoraTraits, Endpoint
 from portico.settings import HealthSettings
 from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 from tests.support.waiting import wait_until
@@ -21,6 +21,8 @@ QUICK = HealthSettings(poll_seconds=0.05, threads=2, misses=2)
 
 class Host:
     """Agents that answer, refuse, or keep the caller waiting until ``release``."""
+
+    traits = AmphoraTraits(needs_agents=True, shared=True)
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -91,7 +93,7 @@ def ask_until(asker: Asker, endpoints: list[Endpoint], wanted: set[str]) -> dict
 
 def amphorae(agent: str, count: int) -> list[Endpoint]:
     """So many on one agent: ``agent-0``, ``agent-1``..."""
-    return [Endpoint(f"{agent}-{number}", agent) for number in range(count)]
+    return [Endpoint(f"{agent}-{number}", agent, agent) for number in range(count)]
 
 
 def test_everybody_answers(asker: Asker, host: Host) -> None:

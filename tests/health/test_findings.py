@@ -112,7 +112,7 @@ def test_names_are_those_that_are_rendered() -> None:
             )
         ],
     )
-    amphorae, endpoint = NoopAmphorae(), Endpoint("amphora", "noop://amphora")
+    amphorae, endpoint = NoopAmphorae(), Endpoint("amphora", "noop://amphora", "amphora.noop")
     amphorae.push(endpoint, render(tree, "amphora", 1))
     amphorae.traffic.take_down(members[2].id)
 

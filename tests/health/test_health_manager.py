@@ -122,7 +122,7 @@ def test_counters_rise_over_processes_and_amphorae(world: World, manager: Health
     world.worker.failover_load_balancer(ids["load_balancer"])
     serve(1000)
     manager.stop()
-    manager = HealthManager(HealthSettings(poll_seconds=10), world.database, world.amphorae)
+    manager = HealthManager(HealthSettings(poll_seconds=10), world.database, world.amphorae, world.compute)
     serve(5)
     manager.stop()
 
@@ -285,7 +285,7 @@ def test_of_two_one_polls_and_the_other_takes_over(world: World, manager: Health
     any more and becomes the second."""
     ids = world.build()
     with counted(world.database) as statements:
-        other = HealthManager(HealthSettings(poll_seconds=10), world.database, world.amphorae)
+        other = HealthManager(HealthSettings(poll_seconds=10), world.database, world.amphorae, world.compute)
         assert manager.turn()
         statements.clear()
         assert not other.turn()
@@ -313,7 +313,7 @@ def test_its_thread_outlives_an_outage_of_the_database(world: World, logged: lis
     ids = world.build()
     world.amphorae.traffic.take_down(ids["member"])
     database = Outage(world)
-    manager = HealthManager(HealthSettings(poll_seconds=0.02), database, world.amphorae)
+    manager = HealthManager(HealthSettings(poll_seconds=0.02), database, world.amphorae, world.compute)
     manager.start()
     try:
         database.wait_for_reads(5)
@@ -324,7 +324,7 @@ def test_its_thread_outlives_an_outage_of_the_database(world: World, logged: lis
     assert statuses(world, ids)["member"] == "ERROR"
     complaints = [each for each in logged if "does not answer" in each["event"]]
     assert len(complaints) == 1
-    assert HealthManager(HealthSettings(), world.database, world.amphorae).turn()
+    assert HealthManager(HealthSettings(), world.database, world.amphorae, world.compute).turn()
 
 
 class Outage(Database):

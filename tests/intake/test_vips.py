@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import uuid4
@@ -167,7 +168,7 @@ def test_a_network_that_always_proposes_what_is_taken_is_given_up(database: Data
                 self.address = vip["ip_address"]
             offer = super().offer_vip(request)
             assert offer is not None
-            return VipAllocation(offer.load_balancer_id, 0, self.address, SUBNET_ID, offer.network_id, offer.port_id)
+            return replace(offer, position=0, ip_address=self.address, subnet_id=SUBNET_ID, scope=SUBNET_ID)
 
     with pytest.raises(Conflict, match=r"^vip_address: others took"):
         Catalog(database, RULES, Deceived()).add_load_balancer(vip_subnet_id=SUBNET_ID)

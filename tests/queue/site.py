@@ -10,7 +10,7 @@ from typing import Any
 
 from kombu.connection import Connection
 
-from portico.bootstrap.notifier import build_notifier
+from portico.drivers.registry import build_notifier
 from portico.intake.requests import Requests
 from portico.ports.notifier import Notifier
 from portico.settings import MessagingSettings

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from portico.bootstrap.notifier import build_notifier
+from portico.drivers.registry import build_notifier
 from portico.errors import InvalidInput
 from portico.ports.network import SUBNET_ID
 from portico.ports.notifier import Notice
@@ -98,7 +98,7 @@ def test_a_wrong_url_is_named_and_not_repeated(url: str) -> None:
 def test_nobody_pays_for_a_broker_that_is_not_there() -> None:
     """Without a broker in the settings, oslo.messaging is not loaded."""
     program = (
-        "import sys; from portico.bootstrap.notifier import build_notifier; from portico.settings import Settings\n"
+        "import sys; from portico.drivers.registry import build_notifier; from portico.settings import Settings\n"
         "build_notifier(Settings()).close(); assert 'oslo_messaging' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=100)

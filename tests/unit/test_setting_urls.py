@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from portico.errors import InvalidSettings
-from portico.settings import AmphoraSettings, DatabaseSettings
+from portico.settings import DatabaseSettings, LocalComputeSettings
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_a_database_url_that_works_is_kept_as_it_is(url: str) -> None:
 def test_an_agent_url_has_a_scheme_a_host_and_a_port(url: str) -> None:
     """What no agent listens at is refused when it is read, not when the first load balancer is built."""
     with pytest.raises(InvalidSettings, match="must be like https://10"):
-        AmphoraSettings(agent_url=url)
-    assert AmphoraSettings(agent_url="https://[fd00::5]:9443").agent_url == "https://[fd00::5]:9443"
+        LocalComputeSettings(agent_url=url)
+    assert LocalComputeSettings(agent_url="https://[fd00::5]:9443").agent_url == "https://[fd00::5]:9443"

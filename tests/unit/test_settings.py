@@ -11,13 +11,19 @@ from pydantic import SecretStr, ValidationError
 
 from portico.errors import InvalidSettings, PorticoError
 from portico.settings import (
+    AgentAmphoraSettings,
     DatabaseSettings,
     KeystoneSettings,
     LimitSettings,
+    LocalComputeSettings,
+    LoopbackNetworkSettings,
+    NoopComputeSettings,
+    NoopNetworkSettings,
     Settings,
     SettingsGroups,
     WorkerSettings,
 )
+from portico.settings.reading import find_groups
 
 _EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "portico.toml"
 
@@ -70,11 +76,9 @@ def test_the_defaults_are_the_promised_ones() -> None:
             "max_regular_expressions": 100,
         },
         "network": {"driver": "loopback", "vip_range": "127.64.0.0/10"},
-        "compute": {"driver": "local"},
+        "compute": {"driver": "local", "agent_url": "https://127.0.0.1:9443", "agent_name": "portico-agent"},
         "amphora": {
             "driver": "agent",
-            "agent_url": "https://127.0.0.1:9443",
-            "agent_name": "portico-agent",
             "controller_name": "portico-controller",
             "certificates": Path("certificates"),
             "connect_seconds": 5.0,
@@ -198,6 +202,8 @@ def test_the_environment_can_say_everything(monkeypatch: pytest.MonkeyPatch) -> 
         "PORTICO_VALIDATION__ALLOW_LOOPBACK_MEMBERS": "true",
         "PORTICO_VALIDATION__RESERVED_NETWORKS": '["10.0.0.0/8"]',
         "PORTICO_AMPHORA__CERTIFICATES": "/etc/portico/certificates",
+        "PORTICO_COMPUTE__AGENT_URL": "https://10.0.0.5:9443",
+        "PORTICO_NETWORK__DRIVER": "noop",
         "PORTICO_WORKER__RETRY_SECONDS": "0.75",
     }.items():
         monkeypatch.setenv(name, text)
@@ -207,7 +213,9 @@ def test_the_environment_can_say_everything(monkeypatch: pytest.MonkeyPatch) -> 
         True,
         ("10.0.0.0/8",),
     )
-    assert (settings.amphora.certificates, settings.worker.retry_seconds) == (Path("/etc/portico/certificates"), 0.75)
+    assert settings.amphora == AgentAmphoraSettings(certificates=Path("/etc/portico/certificates"))
+    assert settings.compute == LocalComputeSettings(agent_url="https://10.0.0.5:9443")
+    assert (settings.network, settings.worker.retry_seconds) == (NoopNetworkSettings(), 0.75)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +227,10 @@ def test_the_environment_can_say_everything(monkeypatch: pytest.MonkeyPatch) -> 
         ("PORTICO_WORKER", '{"threads": 3}', "there is no such setting"),
         ("PORTICO_ZYX", "3", "there is no such setting"),
         ("PORTICO_WORKER__THREADS", "many", "integer"),
+        ("PORTICO_AMPHORA__AGENT_URL", "https://10.0.0.5:9443", "did you mean PORTICO_COMPUTE__AGENT_URL?"),
+        ("PORTICO_AMPHORA__AGENT_NAME", "agent", "did you mean PORTICO_COMPUTE__AGENT_NAME?"),
+        ("PORTICO_COMPUTE__DRIVER", "magic", "must be one of local, noop"),
+        ("PORTICO_COMPUTE__AGENT_URL", "10.0.0.5:9443", "must be like https://10"),
         ("PORTICO_API__ALLOWED_HOSTS", "one,two", 'a list in JSON, like ["one", "two"]'),
         ("PORTICO_API__ALLOWED_HOSTS", '"one"', "tuple"),
     ],
@@ -248,6 +260,12 @@ def test_a_variable_that_is_unknown_or_wrong_is_refused_by_name(
         ("[limits]\n[worker]\nthreads = 0\n", 3, "greater than 0"),
         ("[validation]\nreserved_networks = [\n  '10.0.0.1/8',\n]\n", 2, "has host bits set"),
         ("[keystone]\nauth_url = 'https://k'\nusername = 'p'\n", 1, "is needed"),
+        ("[amphora]\n\nagent_url = 'https://10.0.0.5:9443'\n", 3, "did you mean compute.agent_url?"),
+        ("[amphora]\n\nagent_name = 'agent'\n", 3, "did you mean compute.agent_name?"),
+        ("[amphora]\ncertificate = 'x'\n", 2, "did you mean amphora.certificates?"),
+        ("[network]\n\ndriver = 'magic'\n", 3, "must be one of loopback, noop"),
+        ("[network]\ndriver = 'noop'\nvip_range = '127.64.0.0/10'\n", 3, "is a setting of network.driver loopback"),
+        ("[compute]\n# where\nagent_url = '10.0.0.5:9443'\n", 3, "must be like https://10"),
     ],
 )
 def test_a_fault_in_a_file_is_found_by_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
@@ -313,10 +331,10 @@ def test_settings_cannot_be_changed_under_a_running_worker() -> None:
 
 def test_every_setting_says_what_it_means() -> None:
     """A group has a docstring; nobody has to guess what it is about."""
-    groups = [field.annotation for field in Settings.model_fields.values()]
+    groups = [model for models in find_groups(Settings).values() for model in models]
 
-    assert KeystoneSettings | None in groups
-    assert all(group.__doc__ for group in [KeystoneSettings, *groups])
+    assert {KeystoneSettings, LocalComputeSettings, NoopComputeSettings} <= set(groups)
+    assert all("__doc__" in vars(group) and group.__doc__ for group in groups)
 
 
 @pytest.mark.parametrize(
@@ -395,6 +413,16 @@ def test_a_password_comes_from_the_environment_and_is_never_shown(
     with pytest.raises(InvalidSettings) as refusal:
         Settings.read(file)
     assert "very-secret" not in f"{refusal.value} {refusal.value!r}"
+
+
+def test_a_group_of_a_driver_is_given_as_it_is() -> None:
+    """A program names the driver by the group; a driver that is not named is the default one."""
+    settings = Settings.read(network=NoopNetworkSettings(), compute=LocalComputeSettings(agent_name="host-7"))
+
+    assert settings.network == NoopNetworkSettings()
+    assert settings.compute == LocalComputeSettings(agent_name="host-7")
+    values: dict[str, Any] = {"vip_range": "127.5.6.0/24"}
+    assert Settings(network=values).network == LoopbackNetworkSettings(vip_range="127.5.6.0/24")
 
 
 def test_the_guides_example_is_right(tmp_path: Path) -> None:

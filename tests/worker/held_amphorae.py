@@ -15,6 +15,8 @@ class HeldAmphorae:
     ``reached`` is set when the push has arrived here.
     """
 
+    traits = NoopAmphorae.traits
+
     def __init__(self, behind: NoopAmphorae) -> None:
         self._behind = behind
         self._released = threading.Event()

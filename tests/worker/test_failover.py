@@ -53,7 +53,7 @@ def test_the_new_one_serves_before_the_old_one_goes(world: World, diary: list[st
     world.worker.failover_amphora(old)
 
     carried = ["sessions", "give_sessions"]
-    assert diary == ["ensure", "plug_vips", *carried, "push", *carried, "unplug_vips", "delete"]
+    assert diary == ["ensure", "plug", *carried, "push", *carried, "unplug", "delete"]
     new = world.amphora_of(ids["load_balancer"])
     assert new != old
     assert world.compute.owned() == {new}
@@ -68,7 +68,7 @@ def test_the_new_one_serves_before_the_old_one_goes(world: World, diary: list[st
 def test_the_new_one_knows_the_clients_of_the_old_one(world: World) -> None:
     """Those that the old one knew before, and those that came to it while the new one was configured."""
     ids = world.build()
-    old = Endpoint(world.amphora_of(ids["load_balancer"]), "")
+    old = Endpoint(world.amphora_of(ids["load_balancer"]), "", "")
     pool, member = ids["pool"], ids["member"]
     world.amphorae.give_sessions(old, Sessions((ServerClients(pool, pool, member, ("10.0.0.1",)),)))
 
@@ -79,7 +79,7 @@ def test_the_new_one_knows_the_clients_of_the_old_one(world: World) -> None:
     world.on_task = on_task
     world.worker.failover_amphora(old.amphora_id)
 
-    new = Endpoint(world.amphora_of(ids["load_balancer"]), "")
+    new = Endpoint(world.amphora_of(ids["load_balancer"]), "", "")
     assert new != old
     assert world.amphorae.sessions(new) == Sessions((ServerClients(pool, pool, member, ("10.0.0.1", "10.0.0.2")),))
 
@@ -145,7 +145,7 @@ def test_a_spare_is_replaced_by_a_spare(world: World, diary: list[str]) -> None:
 
     world.worker.failover_amphora(old)
 
-    assert diary == ["ensure", "unplug_vips", "delete"]
+    assert diary == ["ensure", "unplug", "delete"]
     [row] = world.rows(Amphora)
     assert (row["status"], row["load_balancer_id"]) == ("READY", None)
     assert row["id"] != old
@@ -163,7 +163,7 @@ def test_failing_over_a_whole_load_balancer(world: World, diary: list[str]) -> N
     world.worker.failover_load_balancer(ids["load_balancer"])
 
     carried = ["sessions", "give_sessions"]
-    assert diary == ["ensure", "plug_vips", *carried, "push", *carried, "unplug_vips", "delete"]
+    assert diary == ["ensure", "plug", *carried, "push", *carried, "unplug", "delete"]
     assert world.amphora_of(ids["load_balancer"]) != old
     assert world.status("load_balancer", ids["load_balancer"]) == "ACTIVE"
     world.assert_in_step(ids["load_balancer"])

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from portico import ControllerWorker
 from portico.drivers.compute_noop import NoopCompute
 from portico.errors import LBNotFound, NoSuitableAmphora, OperationFailed, StoreUnavailable
-from portico.ports.compute import Placement
+from portico.ports.compute import Pending, Placement, PlacementRequest
 from portico.resources import Amphora, Lease, Operation
 from portico.settings import DatabaseSettings, LimitSettings
 from portico.store.claims.leases import Claim
@@ -77,12 +77,12 @@ def test_many_threads_create_load_balancers_under_a_tight_limit(database_url: st
     running, most, lock = [0], [0], threading.Lock()
 
     class CountedCompute(NoopCompute):
-        def ensure(self, amphora_id: str) -> Placement:
+        def ensure(self, request: PlacementRequest) -> Placement | Pending:
             with lock:
                 running[0] += 1
                 most[0] = max(most[0], running[0])
             try:
-                return super().ensure(amphora_id)
+                return super().ensure(request)
             finally:
                 with lock:
                     running[0] -= 1
@@ -245,13 +245,15 @@ def test_a_fenced_creation_leaves_the_other_workers_amphora_alone(world: World) 
     reached, released = threading.Event(), threading.Event()
 
     class SlowCompute:
+        traits = NoopCompute.traits
+
         def __init__(self) -> None:
             self.delete, self.find, self.owned = world.compute.delete, world.compute.find, world.compute.owned
 
-        def ensure(self, amphora_id: str) -> Placement:
+        def ensure(self, request: PlacementRequest) -> Placement | Pending:
             reached.set()
             assert released.wait(120)
-            return world.compute.ensure(amphora_id)
+            return world.compute.ensure(request)
 
     slow = world.add_worker(compute=SlowCompute())
     load_balancer_id = world.describe()["load_balancer"]

@@ -21,11 +21,11 @@ from portico.render import render
 from portico.resources import Lease, Operation, Row, kinds
 from portico.resources.operation import Action
 from portico.settings import (
-    AmphoraSettings,
-    ComputeSettings,
     DatabaseSettings,
     LimitSettings,
-    NetworkSettings,
+    NoopAmphoraSettings,
+    NoopComputeSettings,
+    NoopNetworkSettings,
     Settings,
     ValidationSettings,
     WorkerSettings,
@@ -56,9 +56,9 @@ class World:
             worker=QUICK.model_copy(update=worker),
             limits=limits or LimitSettings(),
             validation=ValidationSettings(),
-            compute=ComputeSettings(driver="noop"),
-            network=NetworkSettings(driver="noop"),
-            amphora=AmphoraSettings(driver="noop", drain_seconds=0.0),
+            compute=NoopComputeSettings(),
+            network=NoopNetworkSettings(),
+            amphora=NoopAmphoraSettings(drain_seconds=0.0),
         )
         self.compute = NoopCompute()
         self.network = NoopNetwork()

@@ -48,9 +48,6 @@ _ROUTERS = (
     page.router,
 )
 
-_WITHOUT_NEUTRON = ("loopback", "noop")
-"""The network drivers that hand out addresses themselves."""
-
 
 def create_app(
     settings: Settings, *, database: Database, requests: Requests, authenticator: Authenticator | None = None
@@ -86,7 +83,7 @@ def create_app(
     app.state.context = Context(settings, database, requests, authenticator or _authenticator(settings), policy)
     for router in _ROUTERS:
         app.include_router(router)
-    if settings.network.driver in _WITHOUT_NEUTRON:
+    if requests.network.hands_out_addresses:
         app.include_router(networks.router)
     answer_errors(app)
     document(app, settings.api.path_prefix)

@@ -18,6 +18,7 @@ from portico.api.policy import Policy
 from portico.api.queries import cut, page_links, parse_fields, parse_query
 from portico.errors import Forbidden, InvalidInput
 from portico.intake.requests import Requests
+from portico.ports.caller import Caller
 from portico.resources.kinds import Kind, Replaceable, kind_of
 from portico.resources.view import View
 from portico.settings import Settings
@@ -53,6 +54,11 @@ class Call:
     def request_id(self) -> str:
         """The id that the gate gave the request."""
         return str(state_of(self.request.scope)["request_id"])
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls, as drivers look things up for him."""
+        return Caller(self.identity.project_id, self.identity.token)
 
     # Authority
 
@@ -176,7 +182,9 @@ class Call:
         self.authorize(f"{kind.policy}:put", shown["project_id"])
         changes = self.values(kind, self.object(kind.view.root))
         if changes:
-            accepted = self.context.requests.update(kind.name, object_id, changes, request_id=self.request_id)
+            accepted = self.context.requests.update(
+                kind.name, object_id, changes, request_id=self.request_id, caller=self.caller
+            )
             shown = accepted.shown
         return answer({kind.view.root: shown})
 

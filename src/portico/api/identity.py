@@ -28,6 +28,8 @@ class Identity:
         roles: what he is there.
         domain_id: the domain that he acts in instead of a project.
         system_scope: ``all`` where he acts in the system as a whole.
+        token: what the authenticator knew him by and other services would too: with Keystone the ``X-Auth-Token`` of
+            his request, which nothing may log; None with ``noauth``, whatever was sent.
     """
 
     user_id: str
@@ -35,6 +37,7 @@ class Identity:
     roles: frozenset[str] = field(default_factory=frozenset)
     domain_id: str | None = None
     system_scope: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 class Authenticator(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -97,7 +98,8 @@ class Keystone:
             **{f"HTTP_{name.upper().replace('-', '_')}": token for name, token in tokens.items() if token},
         }
         setup_testing_defaults(environment)
-        return await anyio.to_thread.run_sync(self._ask, environment, limiter=self._limiter)
+        identity = await anyio.to_thread.run_sync(self._ask, environment, limiter=self._limiter)
+        return replace(identity, token=tokens["x-auth-token"])
 
     def _ask(self, environment: _Environment) -> Identity:
         statuses: list[str] = []

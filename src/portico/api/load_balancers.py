@@ -53,7 +53,12 @@ def create_load_balancer(call: Received) -> Response:
     plan.add(body)
     values = _own_values(call, body)
     accepted = call.context.requests.create(
-        LOAD_BALANCER.name, request_id=call.request_id, parts=plan.parts, id=load_balancer_id, **values
+        LOAD_BALANCER.name,
+        request_id=call.request_id,
+        parts=plan.parts,
+        caller=call.caller,
+        id=load_balancer_id,
+        **values,
     )
     shown = accepted.shown
     if plan.parts:

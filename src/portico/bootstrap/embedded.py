@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack
 
-from portico.bootstrap.health import build_health_client
+from portico.bootstrap.health import build_health_carriers, build_health_manager
 from portico.bootstrap.worker import build_worker
-from portico.drivers.agent_client import AgentClient
-from portico.drivers.amphora_agent import AgentAmphorae
+from portico.drivers.agent_client import Agent, AgentClient
 from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import ensure_local_certificates
+from portico.drivers.registry import Carriers, build_carriers
 from portico.errors import InvalidSettings, SettingFault
 from portico.health import HealthManager
 from portico.intake.catalog import Catalog
 from portico.intake.requests import Requests
-from portico.settings import Settings, SettingsGroups
+from portico.settings import (
+    AgentAmphoraSettings,
+    LocalComputeSettings,
+    LoopbackNetworkSettings,
+    Settings,
+    SettingsGroups,
+)
 from portico.store.sql.schema import upgrade
 from portico.worker import ControllerWorker
 from portico.worker.flow_engine import TaskEvent
@@ -46,7 +53,14 @@ class Embedded:
     agent: LocalAgent
     client: AgentClient
     health: HealthManager
-    health_client: AgentClient
+    health_carriers: Carriers
+
+    @property
+    def first_vip(self) -> str:
+        """An address that load balancers may have here: the first."""
+        network = self.settings.network
+        vip_range = network.vip_range if isinstance(network, LoopbackNetworkSettings) else "198.18.0.0/15"
+        return str(next(iter(ip_network(vip_range).hosts())))
 
     def __enter__(self) -> Embedded:
         return self
@@ -60,7 +74,7 @@ class Embedded:
         """Close the worker, the catalog and the requests; whatever they are asked for afterwards is refused (Closed).
         ``stop_agent`` ends the agent too; what its amphorae serve, they go on serving."""
         self.health.stop()
-        self.health_client.close()
+        self.health_carriers.close()
         self.worker.close()
         self.worker.services.notifier.close()
         self.worker.services.database.close()
@@ -69,28 +83,41 @@ class Embedded:
             self.agent.stop()
 
 
-def _fit_this_machine(settings: Settings, root: Path) -> Settings:
+_OWN = {"compute": ("agent_url",), "amphora": ("certificates",)}
+"""What an embedded Portico says itself."""
+
+
+def _fit_this_machine(settings: Settings, root: Path) -> tuple[Settings, LocalComputeSettings, AgentAmphoraSettings]:
     """On one machine members are on it, too, and listeners have the ports that this user may use; unless the settings
     say themselves what is allowed. The database is in the directory, unless they name one; the agent always is.
 
     Raises:
-        InvalidSettings: they name an agent.
+        InvalidSettings: they name an agent, or drivers that do without.
     """
-    own = ("agent_url", "certificates")
     rule = "an embedded Portico has an agent of its own in its data directory: leave this out"
-    faults = [SettingFault("", f"amphora.{name}", rule) for name in own if name in settings.amphora.model_fields_set]
+    compute, amphora = settings.compute, settings.amphora
+    if not isinstance(compute, LocalComputeSettings) or not isinstance(amphora, AgentAmphoraSettings):
+        raise InvalidSettings([SettingFault("", "compute.driver or amphora.driver", rule)])
+    faults = [
+        SettingFault("", f"{group}.{name}", rule)
+        for group, names in _OWN.items()
+        for name in names
+        if name in getattr(settings, group).model_fields_set
+    ]
     if faults:
         raise InvalidSettings(faults)
+    compute = compute.model_copy(update={"agent_url": "https://127.0.0.1:0"})
+    amphora = amphora.model_copy(update={"certificates": root / "certificates"})
+    settings = settings.model_copy(update={"compute": compute, "amphora": amphora})
     found: dict[str, dict[str, Any]] = {
         "database": {"url": f"sqlite:///{root / 'portico.db'}"},
         "validation": {"allow_loopback_members": True, "lowest_listener_port": find_lowest_port()},
-        "amphora": {"certificates": root / "certificates", "agent_url": "https://127.0.0.1:0"},
     }
     for group, values in found.items():
         said = getattr(settings, group)
         update = {name: value for name, value in values.items() if name not in said.model_fields_set}
         settings = settings.model_copy(update={group: said.model_copy(update=update)})
-    return settings
+    return settings, compute, amphora
 
 
 def find_lowest_port() -> int:
@@ -136,21 +163,18 @@ def open_embedded(
     """
     root = Path(directory).expanduser().absolute()
     make_private_directory(root)
-    settings = _fit_this_machine(Settings.read(**groups), root)
-    amphora = settings.amphora
-    ensure_local_certificates(amphora.certificates, amphora.agent_name, amphora.controller_name)
+    settings, compute, amphora = _fit_this_machine(Settings.read(**groups), root)
+    ensure_local_certificates(amphora.certificates, compute.agent_name, amphora.controller_name)
     client = AgentClient(amphora)
+    wanted = Agent(compute.agent_url, compute.agent_name)
     allow_ping = settings.validation.allow_ping_monitors
-    agent = ensure_local_agent(root, amphora, client, haproxy=haproxy, allow_ping=allow_ping)
-    settings = settings.model_copy(update={"amphora": amphora.model_copy(update={"agent_url": agent.url})})
+    agent = ensure_local_agent(root, wanted, amphora, client, haproxy=haproxy, allow_ping=allow_ping)
+    settings = settings.model_copy(update={"compute": compute.model_copy(update={"agent_url": agent.url})})
     upgrade(settings.database.url)
-    worker = build_worker(settings, on_task, client=client)
-    database = worker.services.database
-    health_client = build_health_client(settings)
-    amphorae, network = worker.services.amphorae, worker.services.network
-    if isinstance(amphorae, AgentAmphorae):
-        amphorae = AgentAmphorae(health_client)
-    health = HealthManager(settings.health, database, amphorae)
+    worker = build_worker(settings, on_task, carriers=build_carriers(settings, client=client))
+    database, network = worker.services.database, worker.services.network
+    health_carriers = build_health_carriers(settings)
+    health = build_health_manager(settings, database, health_carriers)
     health.start()
     return Embedded(
         catalog=Catalog(database, settings.validation, network),
@@ -160,5 +184,5 @@ def open_embedded(
         agent=agent,
         client=client,
         health=health,
-        health_client=health_client,
+        health_carriers=health_carriers,
     )

@@ -9,11 +9,10 @@ import structlog
 
 from portico.api import create_app
 from portico.bootstrap.logs import log_plainly
-from portico.bootstrap.network import build_network
-from portico.bootstrap.notifier import build_notifier
 from portico.cli.configuration import fail, read_settings
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.stop_signals import StopSignals
+from portico.drivers.registry import build_network, build_notifier
 from portico.errors import PorticoError
 from portico.intake.requests import Requests
 from portico.settings import Settings

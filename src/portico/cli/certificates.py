@@ -7,18 +7,17 @@ from pathlib import Path
 import typer
 
 from portico.cli.configuration import fail, read_settings
-from portico.drivers.local_ca import ensure_local_certificates
-from portico.errors import DriverError
+from portico.drivers import registry
+from portico.errors import PorticoError
 
 
 def ensure_certificates(config: Path | None, days: int) -> None:
     """Make what is missing in ``amphora.certificates``, renew what has less than a third of its life left, and say
     so."""
-    settings = read_settings(config).amphora
-    directory = settings.certificates.absolute()
+    settings = read_settings(config)
     try:
-        issued = ensure_local_certificates(directory, settings.agent_name, settings.controller_name, days)
-    except (DriverError, OSError) as error:
+        directory, issued = registry.ensure_certificates(settings, days)
+    except (PorticoError, OSError) as error:
         fail(str(error))
     if issued:
         typer.echo(f"Issued for {days} days in {directory}: {' and '.join(issued)}.")

@@ -71,48 +71,39 @@ def _check_database(settings: Settings) -> str:
 
 
 def _check_certificates(settings: Settings) -> str:
-    from portico.drivers.certificate_files import CertificateFiles  # noqa: PLC0415
+    from portico.drivers.registry import examine_certificates  # noqa: PLC0415
 
-    _need_agents(settings)
-    now = datetime.now(UTC)
-    amphora = settings.amphora
-    end = CertificateFiles.in_directory(amphora.certificates.absolute()).examine(amphora.controller_name, now)
-    if end < now + SOON:
-        raise DriverUnavailable(f"in {amphora.certificates} end at {end:%Y-%m-%d %H:%M} UTC: run portico certificates")
-    return f"{amphora.certificates}, until {end:%Y-%m-%d}"
+    found = examine_certificates(settings)
+    if found is None:
+        raise _NotUsed("amphora.driver talks to no agents")
+    directory, end = found
+    if end < datetime.now(UTC) + SOON:
+        raise DriverUnavailable(f"in {directory} end at {end:%Y-%m-%d %H:%M} UTC: run portico certificates")
+    return f"{directory}, until {end:%Y-%m-%d}"
 
 
 def _check_agent(settings: Settings) -> str:
-    from portico.drivers.agent_client import AgentClient  # noqa: PLC0415
-    from portico_wire import AgentInfo  # noqa: PLC0415
+    from portico.drivers.registry import build_carriers  # noqa: PLC0415
 
-    _need_agents(settings)
-    client = AgentClient(settings.amphora)
+    carriers = build_carriers(settings)
     try:
-        info = client.request("GET", settings.amphora.agent_url, "/v1/info", AgentInfo.from_dict)
+        if not carriers.compute.traits.has_agents:
+            raise _NotUsed("compute.driver puts amphorae where no agents are")
+        return carriers.compute.probe()
     finally:
-        client.close()
-    what = f"{info.agent_version} with HAProxy {info.haproxy_version} ({info.haproxy_path})"
-    return f"{settings.amphora.agent_url}: {what}, {info.amphorae} amphorae"
-
-
-def _need_agents(settings: Settings) -> None:
-    if not settings.has_agents:
-        raise _NotUsed("amphora.driver or compute.driver is noop")
+        carriers.close()
 
 
 def _check_network(settings: Settings) -> str:
-    from portico.bootstrap.network import build_network  # noqa: PLC0415
+    from portico.drivers.registry import build_network  # noqa: PLC0415
 
-    build_network(settings)
-    is_loopback = settings.network.driver == "loopback"
-    return f"loopback, VIPs in {settings.network.vip_range}" if is_loopback else settings.network.driver
+    return f"{settings.network.driver}, {build_network(settings).probe()}"
 
 
 def _check_broker(settings: Settings) -> str:
     if not settings.messaging.url.get_secret_value():
         raise _NotUsed("messaging.url names none: workers find their work by polling")
-    from portico.bootstrap.notifier import try_broker  # noqa: PLC0415
+    from portico.drivers.registry import try_broker  # noqa: PLC0415
 
     try_broker(settings)
     return f"takes messages for {settings.messaging.topic}"

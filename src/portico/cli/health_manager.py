@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import structlog
 
-from portico.bootstrap.health import build_health_client, build_health_manager
+from portico.bootstrap.health import build_health_carriers, build_health_manager
 from portico.cli.configuration import fail, read_settings
 from portico.cli.stop_signals import stop_on_signals
 from portico.errors import PorticoError
@@ -18,18 +19,19 @@ def run_health_manager(config: Path | None) -> None:
     """Watch until SIGTERM or Ctrl-C; then finish what is under way and let another health manager take over."""
     settings = read_settings(config)
     stopping = stop_on_signals()
-    database, client = Database(settings.database), build_health_client(settings)
-    try:
-        require_newest(settings.database.url)
-        manager = build_health_manager(settings, database, client)
+    database = Database(settings.database)
+    with ExitStack() as ending:
+        ending.callback(database.close)
+        try:
+            require_newest(settings.database.url)
+            carriers = build_health_carriers(settings)
+        except PorticoError as error:
+            fail(str(error))
+        ending.callback(carriers.close)
+        manager = build_health_manager(settings, database, carriers)
         manager.start()
         structlog.get_logger().info(
             "health manager runs", owner=manager.owner, database=describe_database(settings.database.url)
         )
         stopping.wait()
         manager.stop()
-    except PorticoError as error:
-        fail(str(error))
-    finally:
-        client.close()
-        database.close()

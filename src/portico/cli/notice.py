@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import sys
-from ipaddress import ip_network
 from pathlib import Path
 
 import typer
@@ -71,11 +70,10 @@ def write_trial(directory: Path, vip: str) -> Path:
     return trial
 
 
-def welcome(directory: Path, url: str, running: int, *, keep: bool, vip_range: str) -> None:
-    """Say all that a newcomer needs. ``running``: load balancers that are there from before. ``vip_range``: where their
-    addresses are."""
+def welcome(directory: Path, url: str, running: int, *, keep: bool, vip: str) -> None:
+    """Say all that a newcomer needs. ``running``: load balancers that are there from before. ``vip``: an address
+    that the first one may have."""
     clouds_file = write_clouds(directory, url)
-    vip = str(next(iter(ip_network(vip_range).hosts())))
     quoted = shlex.quote(str(clouds_file))
     openstack = Path(sys.executable).with_name("openstack")
     commands = _OPENSTACK.format(clouds_file=quoted, cloud=CLOUD, command=shlex.quote(str(openstack)))

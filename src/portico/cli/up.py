@@ -59,7 +59,7 @@ def _serve_everything(
     settings = embedded.settings.model_copy(update={"api": api})
     app = create_app(settings, database=embedded.worker.services.database, requests=embedded.requests)
     running = len(embedded.catalog.list_ids("load_balancer"))
-    welcome(directory, url_of(listening), running, keep=keep, vip_range=settings.network.vip_range)
+    welcome(directory, url_of(listening), running, keep=keep, vip=embedded.first_vip)
     which = describe_database(settings.database.url)
     structlog.get_logger().info("API serves", url=url_of(listening), database=which)
     serve(app, api, listening, signals)

@@ -1,4 +1,4 @@
-"""Drivers: the ports' implementations, one module each.
+"""Drivers: the ports' implementations, one module each, and the ``registry`` that builds what the settings name.
 
 Belongs here: whatever talks to the outside (agents, networks, certificate stores, processes), and the ``noop`` drivers
 that behave like the others without an outside. Does I/O. Does not belong here: the database, flows, or a decision

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
@@ -21,10 +22,12 @@ from portico.errors import (
     StaleVersion,
     WireVersionMismatch,
 )
-from portico.settings import AmphoraSettings
+from portico.settings import AgentAmphoraSettings
 from portico_wire import Failure, WireVersionError
 
 Answer = TypeVar("Answer")
+_Place = tuple[str, int | None]
+"""Host and port, as connections are found by them."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,16 +49,26 @@ _ERRORS: Mapping[tuple[str, str | None], type[DriverError]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Whom to talk to: where it listens (``https://127.0.0.1:9443``), and the DNS name that its certificate must have:
+    whoever listens there with another one, valid as it may be, gets no request."""
+
+    url: str
+    name: str
+
+
 class AgentClient:
     """Talks to any number of agents. Safe between threads; connections are kept alive and shared.
 
     Only the certificate files of the settings decide whom it trusts: neither the system's authorities nor an
     environment variable (SSL_CERT_FILE, HTTPS_PROXY) takes part. An agent is known by the name in its certificate,
-    not by its address. Certificates that change on disk are taken up with the next request; while they cannot be
-    loaded (a pair that is half replaced, a key that others can read), the ones before stay in use.
+    not by its address: a connection that was made to one name carries no request for another. Certificates that change
+    on disk are taken up with the next request; while they cannot be loaded (a pair that is half replaced, a key that
+    others can read), the ones before stay in use.
     """
 
-    def __init__(self, settings: AmphoraSettings) -> None:
+    def __init__(self, settings: AgentAmphoraSettings) -> None:
         self._settings = settings
         self._files = CertificateFiles.in_directory(settings.certificates)
         self._lock = threading.Lock()
@@ -64,7 +77,7 @@ class AgentClient:
     def request(
         self,
         method: str,
-        agent_url: str,
+        agent: Agent,
         path: str,
         read: Callable[[object], Answer],
         *,
@@ -76,7 +89,7 @@ class AgentClient:
 
         Args:
             method: GET, PUT or DELETE.
-            agent_url: where the agent listens, for example ``https://127.0.0.1:9443``.
+            agent: whom.
             path: from ``/v1`` on.
             read: decodes the answer's JSON (None where it is empty); raises ValueError, as the wire's readers do.
             content: the body before its encoding as JSON.
@@ -88,28 +101,28 @@ class AgentClient:
             DriverError: one of its kinds, as the table says.
         """
         timeout = httpx.Timeout(self._settings.request_seconds + extra_seconds, connect=self._settings.connect_seconds)
-        with self._borrow() as client:
+        with self._borrow(agent) as client:
             try:
                 response = _send(
                     client,
                     method,
-                    agent_url + path,
+                    agent.url + path,
                     json=content,
                     params=parameters,
                     timeout=timeout,
-                    extensions={"sni_hostname": self._settings.agent_name},
+                    extensions={"sni_hostname": agent.name},
                 )
                 response.raise_for_status()
                 return read(response.json() if response.content else None)
             except httpx.HTTPStatusError as exc:
-                raise _map_refusal(agent_url, exc.response) from exc
+                raise _map_refusal(agent.url, exc.response) from exc
             except httpx.HTTPError as exc:
-                raise DriverUnavailable(f"agent {agent_url}: {str(exc) or type(exc).__name__}") from exc
+                raise DriverUnavailable(f"agent {agent.url}: {str(exc) or type(exc).__name__}") from exc
             except WireVersionError as exc:
                 said = f"it speaks version {exc.sent} of the wire, and this controller version {exc.spoken}"
-                raise WireVersionMismatch(f"agent {agent_url}: {said}") from exc
+                raise WireVersionMismatch(f"agent {agent.url}: {said}") from exc
             except ValueError as exc:
-                raise DriverError(f"agent {agent_url} gave an answer that is none: {exc}") from exc
+                raise DriverError(f"agent {agent.url} gave an answer that is none: {exc}") from exc
 
     def load_certificates(self) -> None:
         """Load the certificates now, and not with the first request.
@@ -131,8 +144,8 @@ class AgentClient:
             session.retire()
 
     @contextmanager
-    def _borrow(self) -> Iterator[httpx.Client]:
-        """The client with the certificates as they are on disk now."""
+    def _borrow(self, agent: Agent) -> Iterator[httpx.Client]:
+        """The client for an agent, with the certificates as they are on disk now."""
         with self._lock:
             try:
                 retired = self._renew()
@@ -141,11 +154,11 @@ class AgentClient:
             session = self._session
             if session is None:
                 raise AssertionError("renewing gave no session and no error")
-            session.enter()
+            client = session.enter(agent)
         if retired:
             retired.retire()
         try:
-            yield session.client
+            yield client
         finally:
             session.leave()
 
@@ -169,34 +182,56 @@ class AgentClient:
 
 
 class _Session:
-    """An HTTP client made with one set of certificates; closes once it is retired and nobody uses it."""
+    """HTTP clients made with one set of certificates; they close once it is retired and nobody uses it."""
 
     def __init__(self, context: ssl.SSLContext, stamp: Stamp) -> None:
-        # trust_env=False: without it an environment variable overrides the authority and diverts requests to a proxy.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
-        self.client = httpx.Client(verify=context, trust_env=False, follow_redirects=False, limits=limits)
         self.stamp = stamp
+        self._context = context
         self._lock = threading.Lock()
         self._users = 0
         self._retired = False
+        self._client = self._make_client()
+        self._names: dict[_Place, str] = {}
+        self._others: dict[tuple[_Place, str], httpx.Client] = {}
 
-    def enter(self) -> None:
+    def enter(self, agent: Agent) -> httpx.Client:
+        """Begin to use it, with the client whose connections are to that agent and no other.
+
+        One client serves all agents, and finds the connections that it keeps by host and port alone. Where two names
+        are asked for at one of these, each but the first has a client of its own.
+        """
+        url = httpx.URL(agent.url)
+        place = url.host, url.port
         with self._lock:
             self._users += 1
+            if self._names.setdefault(place, agent.name) == agent.name:
+                return self._client
+            if (place, agent.name) not in self._others:
+                self._others[place, agent.name] = self._make_client()
+            return self._others[place, agent.name]
 
     def leave(self) -> None:
         with self._lock:
             self._users -= 1
             done = self._retired and not self._users
         if done:
-            self.client.close()
+            self._close()
 
     def retire(self) -> None:
         with self._lock:
             self._retired = True
             done = not self._users
         if done:
-            self.client.close()
+            self._close()
+
+    def _make_client(self) -> httpx.Client:
+        # trust_env=False: without it an environment variable overrides the authority and diverts requests to a proxy.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
+        return httpx.Client(verify=self._context, trust_env=False, follow_redirects=False, limits=limits)
+
+    def _close(self) -> None:
+        for client in (self._client, *self._others.values()):
+            client.close()
 
 
 def _send(client: httpx.Client, method: str, url: str, **options: Any) -> httpx.Response:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from portico.drivers.agent_client import AgentClient
-from portico.ports.amphora import Endpoint
+from portico.drivers.agent_client import Agent, AgentClient
+from portico.ports.amphora import AmphoraTraits, Endpoint
 from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 
 
 class AgentAmphorae:
     """Pushes over mutual TLS. Everything that is to know about an amphora, its agent knows."""
+
+    traits = AmphoraTraits(needs_agents=True, shared=True)
 
     def __init__(self, client: AgentClient) -> None:
         self._client = client
@@ -17,7 +19,7 @@ class AgentAmphorae:
         """Send the whole configuration."""
         return self._client.request(
             "PUT",
-            endpoint.agent_url,
+            _agent(endpoint),
             f"{_path(endpoint)}/configuration",
             PushResult.from_dict,
             content=bundle.to_dict(),
@@ -25,21 +27,21 @@ class AgentAmphorae:
 
     def state(self, endpoint: Endpoint) -> AmphoraState:
         """Ask what runs."""
-        return self._client.request("GET", endpoint.agent_url, _path(endpoint), AmphoraState.from_dict)
+        return self._client.request("GET", _agent(endpoint), _path(endpoint), AmphoraState.from_dict)
 
     def statistics(self, endpoint: Endpoint) -> Statistics:
         """Ask what was counted."""
-        return self._client.request("GET", endpoint.agent_url, f"{_path(endpoint)}/stats", Statistics.from_dict)
+        return self._client.request("GET", _agent(endpoint), f"{_path(endpoint)}/stats", Statistics.from_dict)
 
     def sessions(self, endpoint: Endpoint) -> Sessions:
         """Ask what its stick tables hold."""
-        return self._client.request("GET", endpoint.agent_url, f"{_path(endpoint)}/sessions", Sessions.from_dict)
+        return self._client.request("GET", _agent(endpoint), f"{_path(endpoint)}/sessions", Sessions.from_dict)
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
         """Send what another one's stick tables hold."""
         self._client.request(
             "PUT",
-            endpoint.agent_url,
+            _agent(endpoint),
             f"{_path(endpoint)}/sessions",
             lambda _nothing: None,
             content=sessions.to_dict(),
@@ -48,3 +50,7 @@ class AgentAmphorae:
 
 def _path(endpoint: Endpoint) -> str:
     return f"/v1/amphorae/{endpoint.amphora_id}"
+
+
+def _agent(endpoint: Endpoint) -> Agent:
+    return Agent(endpoint.agent_url, endpoint.agent_name)

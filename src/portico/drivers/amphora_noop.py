@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from portico.drivers.noop_traffic import NoopTraffic
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import AmphoraGone, ConfigurationRefused, DriverError, StaleVersion, WireVersionMismatch
-from portico.ports.amphora import Endpoint
+from portico.ports.amphora import AmphoraTraits, Endpoint
 from portico.ports.compute import Compute
 from portico_wire import (
     AmphoraState,
@@ -51,6 +51,8 @@ class NoopAmphorae:
         check: refuse bundles that break a rule of the wire, as agents do. It costs what sending and reading them
             costs; benchmarks of the controller alone go without.
     """
+
+    traits = AmphoraTraits(needs_agents=False, shared=False)
 
     def __init__(self, compute: Compute | None = None, delay: float = 0.0, *, check: bool = True) -> None:
         self.faults = PlannedFaults(("push", "state", "statistics", "sessions", "give_sessions"), delay)

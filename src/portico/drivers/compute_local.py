@@ -5,35 +5,39 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
-from portico.drivers.agent_client import AgentClient
+from portico.drivers.agent_client import Agent, AgentClient
 from portico.errors import AmphoraGone
-from portico.ports.compute import Placement
-from portico_wire import AmphoraList, AmphoraState
+from portico.ports.compute import ComputeTraits, Placement, PlacementRequest
+from portico_wire import AgentInfo, AmphoraList, AmphoraState
 
 
 class LocalCompute:
     """This host. It takes any number of amphorae; the agent keeps them apart and remembers deleted ids.
 
+    There is one place, and no choice: flavors, zones and ``apart_from`` change nothing, and no place takes time.
+
     Args:
         client: how the agent is talked to.
-        agent_url: where it listens.
+        agent: the host's.
     """
 
-    def __init__(self, client: AgentClient, agent_url: str) -> None:
-        self._client = client
-        self._agent_url = agent_url
-        self._host = socket.gethostname()
-        self._ip = urlsplit(agent_url).hostname or ""
+    traits = ComputeTraits(has_agents=True, takes_time=False)
 
-    def ensure(self, amphora_id: str) -> Placement:
+    def __init__(self, client: AgentClient, agent: Agent) -> None:
+        self._client = client
+        self._agent = agent
+        self._host = socket.gethostname()
+        self._ip = urlsplit(agent.url).hostname or ""
+
+    def ensure(self, request: PlacementRequest) -> Placement:
         """Let the agent make the amphora, or find it."""
-        self._client.request("PUT", self._agent_url, _path(amphora_id), AmphoraState.from_dict)
-        return self._place(amphora_id)
+        self._client.request("PUT", self._agent, _path(request.amphora_id), AmphoraState.from_dict)
+        return self._place(request.amphora_id)
 
     def find(self, amphora_id: str) -> Placement | None:
         """Ask the agent for the amphora."""
         try:
-            self._client.request("GET", self._agent_url, _path(amphora_id), AmphoraState.from_dict)
+            self._client.request("GET", self._agent, _path(amphora_id), AmphoraState.from_dict)
         except AmphoraGone:
             return None
         return self._place(amphora_id)
@@ -42,7 +46,7 @@ class LocalCompute:
         """Let the agent drain, stop and remove the amphora."""
         self._client.request(
             "DELETE",
-            self._agent_url,
+            self._agent,
             _path(amphora_id),
             _read_nothing,
             parameters={"drain": drain_seconds},
@@ -51,10 +55,16 @@ class LocalCompute:
 
     def owned(self) -> frozenset[str]:
         """Ask the agent for all it has."""
-        return self._client.request("GET", self._agent_url, "/v1/amphorae", _read_ids)
+        return self._client.request("GET", self._agent, "/v1/amphorae", _read_ids)
+
+    def probe(self) -> str:
+        """Ask the agent who it is."""
+        info = self._client.request("GET", self._agent, "/v1/info", AgentInfo.from_dict)
+        what = f"{info.agent_version} with HAProxy {info.haproxy_version} ({info.haproxy_path})"
+        return f"{self._agent.url}: {what}, {info.amphorae} amphorae"
 
     def _place(self, amphora_id: str) -> Placement:
-        return Placement(amphora_id, self._host, self._agent_url, self._ip)
+        return Placement(amphora_id, self._host, self._agent.url, self._agent.name, self._ip)
 
 
 def _path(amphora_id: str) -> str:

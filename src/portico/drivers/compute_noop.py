@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import AmphoraGone, DriverError, NoCapacity
-from portico.ports.compute import Placement
+from portico.ports.compute import ComputeTraits, Pending, Placement, PlacementRequest
 
 _COMPUTE = UUID("c0b00000-0000-4000-8000-000000000001")
 """Names the ids of its places."""
@@ -17,50 +17,86 @@ class NoopCompute:
     """Compute that places, finds, refuses and forgets as a real one does, in memory.
 
     It starts nothing: no process and no agent, so that ``agent_url`` leads nowhere and ``drain_seconds`` has nothing
-    to wait for. Each instance is a compute of its own, forgotten with its process, its memory of deleted ids too.
-    Safe between threads.
+    to wait for. Every zone exists in it, and every place is apart from every other. Each instance is a compute of its
+    own, forgotten with its process, its memory of deleted ids too. Safe between threads.
 
     Args:
         delay: seconds that every call takes.
         capacity: amphorae that have a place at once at most; None is without end.
+        looks: how often ``ensure`` says that a new place is on its way, as a VM's is that boots.
+        look_again_seconds: what it says then.
     """
 
-    def __init__(self, delay: float = 0.0, capacity: int | None = None) -> None:
+    traits = ComputeTraits(has_agents=False, takes_time=True)
+
+    def __init__(
+        self, delay: float = 0.0, capacity: int | None = None, looks: int = 0, look_again_seconds: float = 0.01
+    ) -> None:
         self.faults = PlannedFaults(("ensure", "find", "delete", "owned"), delay)
         self.capacity = capacity
+        self.looks = looks
+        self.look_again_seconds = look_again_seconds
         self._lock = threading.Lock()
         self._placements: dict[str, Placement] = {}
+        self._requests: dict[str, PlacementRequest] = {}
+        self._booting: dict[str, int] = {}
+        """Places on their way, and how many looks they take still."""
         self._deleted: set[str] = set()
 
-    def ensure(self, amphora_id: str) -> Placement:
+    def ensure(self, request: PlacementRequest) -> Placement | Pending:
         """Find the amphora's place, or remember one."""
+        amphora_id = request.amphora_id
         with self.faults.around("ensure"), self._lock:
             if amphora_id in self._deleted:
                 raise AmphoraGone(f"amphora {amphora_id} was deleted")
             if found := self._placements.get(amphora_id):
                 return found
-            if self.capacity is not None and len(self._placements) >= self.capacity:
-                raise NoCapacity(f"all {self.capacity} places are taken")
-            made = Placement(amphora_id, str(uuid5(_COMPUTE, amphora_id)), f"noop://{amphora_id}", "198.18.0.1")
+            if amphora_id not in self._booting:
+                if self.capacity is not None and len(self._placements) + len(self._booting) >= self.capacity:
+                    raise NoCapacity(f"all {self.capacity} places are taken")
+                self._booting[amphora_id] = self.looks
+                self._requests[amphora_id] = request
+            if self._booting[amphora_id] > 0:
+                self._booting[amphora_id] -= 1
+                return self._pending(amphora_id)
+            del self._booting[amphora_id]
+            compute_id, url, name = str(uuid5(_COMPUTE, amphora_id)), f"noop://{amphora_id}", f"{amphora_id}.noop"
+            made = Placement(amphora_id, compute_id, url, name, "198.18.0.1", request.zone)
             self._placements[amphora_id] = made
             return made
 
-    def find(self, amphora_id: str) -> Placement | None:
+    def find(self, amphora_id: str) -> Placement | Pending | None:
         """The place that is remembered."""
         with self.faults.around("find"), self._lock:
+            if amphora_id in self._booting:
+                return self._pending(amphora_id)
             return self._placements.get(amphora_id)
 
     def delete(self, amphora_id: str, drain_seconds: float = 0.0) -> None:  # noqa: ARG002 - nothing to drain
         """Forget the place, and remember that this id is used up."""
         with self.faults.around("delete"), self._lock:
             self._placements.pop(amphora_id, None)
+            self._booting.pop(amphora_id, None)
+            self._requests.pop(amphora_id, None)
             self._deleted.add(amphora_id)
 
     def owned(self) -> frozenset[str]:
         """Everything that is remembered."""
         with self.faults.around("owned"), self._lock:
-            return frozenset(self._placements)
+            return frozenset([*self._placements, *self._booting])
+
+    def probe(self) -> str:
+        """There is nothing to ask."""
+        return "none: places are in memory"
 
     def fail_next(self, method: str, error: DriverError, *, lost_reply: bool = False) -> None:
         """Let the next call of ``method`` fail; with ``lost_reply`` after it has done its work."""
         self.faults.plan(method, error, lost_reply=lost_reply)
+
+    def request_of(self, amphora_id: str) -> PlacementRequest:
+        """What a place that there is was asked for with first."""
+        with self._lock:
+            return self._requests[amphora_id]
+
+    def _pending(self, amphora_id: str) -> Pending:
+        return Pending(amphora_id, "the place is on its way", self.look_again_seconds)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from portico.drivers.agent_client import AgentClient
+from portico.drivers.agent_client import Agent, AgentClient
 from portico.drivers.local_ca import locked
 from portico.errors import DriverError, DriverUnavailable, WireVersionMismatch
-from portico.settings import AmphoraSettings
+from portico.settings import AgentAmphoraSettings
 from portico_files import make_private_directory
 from portico_wire import AgentInfo
 
@@ -34,11 +34,16 @@ class LocalAgent:
     """A running agent. ``started`` tells whether this call started it; else it ran already. ``allows_ping``: whether it
     runs PING monitors."""
 
-    url: str
+    identity: Agent
     pid: int
     directory: Path
     started: bool
     allows_ping: bool = False
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self.identity.url
 
     def stop(self, seconds: float = 10.0) -> None:
         """End the agent; what its amphorae serve is not touched. Stopping it twice is no error.
@@ -77,7 +82,8 @@ class LocalAgent:
 
 def ensure_local_agent(
     directory: Path,
-    settings: AmphoraSettings,
+    wanted: Agent,
+    settings: AgentAmphoraSettings,
     client: AgentClient,
     *,
     haproxy: Path | None = None,
@@ -96,8 +102,10 @@ def ensure_local_agent(
 
     Args:
         directory: the data directory; made where it is missing.
-        settings: ``agent_url`` says where to listen (port 0: a free one, the same again at each later start),
-            ``certificates`` where ``ca.pem``, ``agent.pem`` and ``agent.key`` are.
+        wanted: where to listen (port 0: a free one, the same again at each later start), and the name in its
+            certificate.
+        settings: ``controller_name`` says whom it lets in, ``certificates`` where ``ca.pem``, ``agent.pem`` and
+            ``agent.key`` are.
         client: asks the agent whether it is there.
         haproxy: the HAProxy to use; None leaves the choice to the agent.
         allow_ping: whether the agent is to run PING monitors, for which HAProxy starts programs.
@@ -111,11 +119,11 @@ def ensure_local_agent(
     make_private_directory(directory)
     make_private_directory(home)
     with locked(directory):
-        before = _read_ready(home, settings)
+        before = _read_ready(home, wanted)
         if before is not None:
             _reap(before.pid)  # where it was this process's child and has ended
             try:
-                answers = _answers(client, before.url)
+                answers = _answers(client, before.identity)
             except WireVersionMismatch:
                 before.stop()
                 allow_ping = allow_ping or before.allows_ping
@@ -125,38 +133,40 @@ def ensure_local_agent(
                     return before
                 if answers:
                     before.stop()
-        command = _command(home, settings, before, haproxy) + (["--allow-ping"] if allow_ping else [])
+        command = _command(home, wanted, settings, before, haproxy) + (["--allow-ping"] if allow_ping else [])
         pid = _spawn(directory / "agent.log", command)
         try:
-            url = _await_ready(home, settings, client, pid, start_seconds)
+            identity = _await_ready(home, wanted, client, pid, start_seconds)
         except BaseException:
             if not _has_ended(pid):
                 os.kill(pid, signal.SIGKILL)  # this process's own child, not yet waited for: the id is still its
             _reap(pid, 0)
             raise
-    return LocalAgent(url, pid, home, started=True, allows_ping=allow_ping)
+    return LocalAgent(identity, pid, home, started=True, allows_ping=allow_ping)
 
 
-def _await_ready(home: Path, settings: AmphoraSettings, client: AgentClient, pid: int, seconds: float) -> str:
-    """The URL of the agent that was started as ``pid``, once it answers."""
+def _await_ready(home: Path, wanted: Agent, client: AgentClient, pid: int, seconds: float) -> Agent:
+    """The agent that was started as ``pid``, once it answers."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         ended = _has_ended(pid)
-        ready = _read_ready(home, settings)
-        if ready is not None and ready.pid == pid and _answers(client, ready.url):
-            return ready.url
+        ready = _read_ready(home, wanted)
+        if ready is not None and ready.pid == pid and _answers(client, ready.identity):
+            return ready.identity
         if ended:
             break
         time.sleep(_POLL_SECONDS)
     raise DriverUnavailable(f"the agent of this host does not come up: {_read_tail(home.parent / 'agent.log')}")
 
 
-def _command(home: Path, settings: AmphoraSettings, before: LocalAgent | None, haproxy: Path | None) -> list[str]:
-    port = urlsplit(settings.agent_url).port or (urlsplit(before.url).port if before else None) or 0
+def _command(
+    home: Path, wanted: Agent, settings: AgentAmphoraSettings, before: LocalAgent | None, haproxy: Path | None
+) -> list[str]:
+    port = urlsplit(wanted.url).port or (urlsplit(before.url).port if before else None) or 0
     certificates = settings.certificates.absolute()
     # -P: a file of the working directory must not pass for one of the agent's modules.
     command = [sys.executable, "-P", "-m", "portico_agent", "--directory", str(home.absolute())]
-    command += ["--listen", f"{_find_host(settings)}:{port}", "--controller-name", settings.controller_name]
+    command += ["--listen", f"{_find_host(wanted)}:{port}", "--controller-name", settings.controller_name]
     command += ["--ca", str(certificates / "ca.pem")]
     command += ["--certificate", str(certificates / "agent.pem"), "--key", str(certificates / "agent.key")]
     if haproxy is not None:
@@ -180,26 +190,26 @@ def _spawn(log: Path, command: list[str]) -> int:
     return os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsid=True)
 
 
-def _read_ready(home: Path, settings: AmphoraSettings) -> LocalAgent | None:
+def _read_ready(home: Path, wanted: Agent) -> LocalAgent | None:
     """What the agent wrote when it was last ready, if it ever was."""
     try:
         ready = json.loads((home / "agent.json").read_text())
-        url = f"https://{_find_host(settings)}:{int(ready['port'])}"
-        return LocalAgent(url, int(ready["pid"]), home, started=False, allows_ping=ready.get("allow_ping") is True)
+        identity = Agent(f"https://{_find_host(wanted)}:{int(ready['port'])}", wanted.name)
+        return LocalAgent(identity, int(ready["pid"]), home, started=False, allows_ping=ready.get("allow_ping") is True)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as exc:
         raise DriverError(f"{home / 'agent.json'} is not the agent's: {exc}") from exc
 
 
-def _find_host(settings: AmphoraSettings) -> str:
-    host = urlsplit(settings.agent_url).hostname or ""
+def _find_host(agent: Agent) -> str:
+    host = urlsplit(agent.url).hostname or ""
     return f"[{host}]" if ":" in host else host
 
 
-def _answers(client: AgentClient, url: str) -> bool:
+def _answers(client: AgentClient, agent: Agent) -> bool:
     try:
-        client.request("GET", url, "/v1/info", AgentInfo.from_dict)
+        client.request("GET", agent, "/v1/info", AgentInfo.from_dict)
     except WireVersionMismatch:
         raise
     except DriverUnavailable:

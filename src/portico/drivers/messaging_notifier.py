@@ -2,7 +2,7 @@
 
 Everything here may be late or lost without harm, so nothing here waits: whoever announces leaves a notice behind, and a
 thread sends it. While the broker is away, one notice is kept in place of all: the worker that gets it finds whatever is
-due in the database. Importing this module takes a second; ``portico.bootstrap.notifier`` does it where there is a
+due in the database. Importing this module takes a second; ``portico.drivers.registry`` does it where there is a
 broker.
 """
 

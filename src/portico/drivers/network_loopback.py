@@ -7,9 +7,21 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from portico.drivers.address_range import AddressRange
 from portico.errors import InvalidInput
-from portico.ports.network import NETWORK_ID, SUBNET_ID, NetworkFeature, VipAllocation, VipRequest
+from portico.ports.caller import Caller
+from portico.ports.network import (
+    NETWORK_ID,
+    SUBNET_ID,
+    CheckRequest,
+    NetworkTraits,
+    Plugged,
+    PlugRequest,
+    VipAllocation,
+    VipRequest,
+)
 
 _LOOPBACK = IPv4Network("127.0.0.0/8")
+SCOPE = "host"
+"""All addresses are the host's own, of which there is each one once, whatever subnet is named with it."""
 
 
 class LoopbackNetwork:
@@ -31,7 +43,7 @@ class LoopbackNetwork:
         InvalidInput: the range is not one in 127.0.0.0/8 (field ``vip_range``).
     """
 
-    features: frozenset[NetworkFeature] = frozenset()
+    traits = NetworkTraits(hands_out_addresses=True)
 
     def __init__(self, vip_range: str = "127.64.0.0/10") -> None:
         try:
@@ -40,6 +52,13 @@ class LoopbackNetwork:
             raise InvalidInput("vip_range", f"must be an IPv4 network: {exc}") from exc
         if not self._range.network.subnet_of(_LOOPBACK):
             raise InvalidInput("vip_range", f"must be within {_LOOPBACK}")
+
+    def check(self, request: CheckRequest, caller: Caller) -> None:  # noqa: ARG002 - everybody may have all of it
+        """Check the addresses; there is nothing else that could be wrong."""
+        request.require(self.traits)
+        for vip in request.vips:
+            if vip.address is not None:
+                self._check(vip.address, vip.address_field)
 
     def offer_vip(self, request: VipRequest) -> VipAllocation:
         """Check the address that was asked for, or choose one."""
@@ -55,6 +74,7 @@ class LoopbackNetwork:
             subnet_id=request.subnet_id or SUBNET_ID,
             network_id=request.network_id or NETWORK_ID,
             port_id=request.port_id or str(uuid.uuid5(uuid.UUID(NETWORK_ID), identity)),
+            scope=SCOPE,
         )
 
     def allocate_vip(self, request: VipRequest) -> VipAllocation:
@@ -64,15 +84,20 @@ class LoopbackNetwork:
     def release_vip(self, allocation: VipAllocation) -> None:
         """Nothing: there is nothing but the caller's row."""
 
-    def plug_vips(self, amphora_id: str, allocations: tuple[VipAllocation, ...]) -> None:
-        """Nothing: every process of this host can serve these addresses."""
+    def plug(self, request: PlugRequest) -> Plugged:
+        """Nothing: every process of this host can serve these addresses, on the interface that they all share."""
+        return Plugged(request.amphora_id)
 
-    def unplug_vips(self, amphora_id: str) -> None:
+    def unplug(self, amphora_id: str) -> None:
         """Nothing: nothing was plugged."""
 
     def owned(self) -> frozenset[str]:
         """Always empty: VIPs here live in the caller's database only."""
         return frozenset()
+
+    def probe(self) -> str:
+        """The range: it answers by itself."""
+        return f"VIPs in {self._range.network}"
 
     def _check(self, address: str, field: str) -> str:
         within = self._range.network

@@ -9,7 +9,18 @@ from dataclasses import replace
 from portico.drivers.address_range import AddressRange
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import AddressInUse, DriverError, InvalidInput
-from portico.ports.network import NETWORK_ID, SUBNET_ID, NetworkFeature, VipAllocation, VipRequest
+from portico.ports.caller import Caller
+from portico.ports.network import (
+    NETWORK_ID,
+    SUBNET_ID,
+    CheckRequest,
+    Interface,
+    NetworkTraits,
+    Plugged,
+    PlugRequest,
+    VipAllocation,
+    VipRequest,
+)
 from portico.resources.address import canonical_address
 
 VIP_RANGE = "198.18.0.0/15"
@@ -29,18 +40,30 @@ class NoopNetwork:
         delay: seconds that every call takes that a real network would have to be asked for.
         offers: whether it can say beforehand which VIP it would make; without it, it behaves as a network does that
             is asked over the wire.
+        plugs: whether it says of amphorae that they get interfaces, as a network does that has ports.
+
+    Attributes:
+        callers: who was asked for in ``check``, first to last.
     """
 
-    features = frozenset(NetworkFeature)
+    traits = NetworkTraits(hands_out_addresses=True, qos_policies=True, security_groups=True)
 
-    def __init__(self, delay: float = 0.0, *, offers: bool = True) -> None:
+    def __init__(self, delay: float = 0.0, *, offers: bool = True, plugs: bool = False) -> None:
         self.offers = offers
-        self.faults = PlannedFaults(("allocate_vip", "release_vip", "plug_vips", "unplug_vips", "owned"), delay)
+        self.plugs = plugs
+        self.callers: list[Caller] = []
+        self.faults = PlannedFaults(("check", "allocate_vip", "release_vip", "plug", "unplug", "owned"), delay)
         self._lock = threading.Lock()
         self._range = AddressRange(VIP_RANGE)
         self._allocations: dict[_Key, tuple[VipRequest, VipAllocation]] = {}  # with the request that came last
         self._keys: dict[tuple[str, str], _Key] = {}  # by subnet and address
-        self._plugged: dict[str, tuple[VipAllocation, ...]] = {}
+        self._plugged: dict[str, PlugRequest] = {}
+
+    def check(self, request: CheckRequest, caller: Caller) -> None:
+        """Remember who asks; everything that is named exists and is his."""
+        with self.faults.around("check"), self._lock:
+            request.require(self.traits)
+            self.callers.append(caller)
 
     def offer_vip(self, request: VipRequest) -> VipAllocation | None:
         """The address that was asked for, or the one of this attempt, whoever has it."""
@@ -74,21 +97,27 @@ class NoopNetwork:
                 del self._allocations[key]
                 del self._keys[found.subnet_id, found.ip_address]
 
-    def plug_vips(self, amphora_id: str, allocations: tuple[VipAllocation, ...]) -> None:
+    def plug(self, request: PlugRequest) -> Plugged:
         """Remember what the amphora has plugged: exactly these."""
-        with self.faults.around("plug_vips"), self._lock:
-            self._plugged[amphora_id] = allocations
+        with self.faults.around("plug"), self._lock:
+            self._plugged[request.amphora_id] = request
+        interfaces = [_interface(request, number, vip) for number, vip in enumerate(request.vips)] if self.plugs else ()
+        return Plugged(request.amphora_id, tuple(interfaces))
 
-    def unplug_vips(self, amphora_id: str) -> None:
+    def unplug(self, amphora_id: str) -> None:
         """Forget what the amphora has plugged."""
-        with self.faults.around("unplug_vips"), self._lock:
+        with self.faults.around("unplug"), self._lock:
             self._plugged.pop(amphora_id, None)
 
     def owned(self) -> frozenset[str]:
         """Load balancers that have a VIP here or an amphora with one of theirs plugged."""
         with self.faults.around("owned"), self._lock:
-            plugged = {vip.load_balancer_id for vips in self._plugged.values() for vip in vips}
+            plugged = {vip.load_balancer_id for request in self._plugged.values() for vip in request.vips}
             return frozenset(plugged.union(load_balancer_id for load_balancer_id, _ in self._allocations))
+
+    def probe(self) -> str:
+        """There is nothing to ask."""
+        return "VIPs in memory"
 
     def fail_next(self, method: str, error: DriverError, *, lost_reply: bool = False) -> None:
         """Let the next call of ``method`` fail; with ``lost_reply`` after it has done its work."""
@@ -108,7 +137,8 @@ class NoopNetwork:
     def plugged(self, amphora_id: str) -> tuple[VipAllocation, ...]:
         """What the amphora has plugged."""
         with self._lock:
-            return self._plugged.get(amphora_id, ())
+            request = self._plugged.get(amphora_id)
+            return request.vips if request else ()
 
     def _choose(self, key: _Key, request: VipRequest) -> str:
         subnet_id = request.subnet_id or SUBNET_ID
@@ -142,4 +172,20 @@ def _describe(request: VipRequest, address: str) -> VipAllocation:
         subnet_id=request.subnet_id or SUBNET_ID,
         network_id=request.network_id or NETWORK_ID,
         port_id=request.port_id or str(uuid.uuid5(uuid.UUID(NETWORK_ID), identity)),
+        scope=request.subnet_id or SUBNET_ID,
+    )
+
+
+def _interface(request: PlugRequest, number: int, vip: VipAllocation) -> Interface:
+    """One for each VIP, with an address, a port and a hardware address that its amphora's id decides."""
+    identity = uuid.uuid5(uuid.UUID(NETWORK_ID), f"{request.amphora_id}/{vip.position}")
+    low = identity.bytes
+    return Interface(
+        name=f"eth{number + 1}",
+        mac="02:" + ":".join(f"{byte:02x}" for byte in low[:5]),
+        port_id=str(identity),
+        network_id=vip.network_id,
+        subnet_id=vip.subnet_id,
+        addresses=(f"198.18.{low[5]}.{low[6]}",),
+        positions=(vip.position,),
     )

@@ -9,7 +9,7 @@ from taskflow.task import Task
 
 from portico.flows.amphora import replace_amphora
 from portico.flows.operation_flow import ConfigurationChange, OperationFlow
-from portico.ports.network import NetworkFeature
+from portico.ports.network import ATTRIBUTES
 from portico.resources import Operation
 from portico.status import AmphoraStatus
 from portico.store.claims.priorities import Priority
@@ -49,7 +49,7 @@ class UpdateLoadBalancer(ConfigurationChange):
     @classmethod
     def prepare(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:
         """What the VIPs are to have."""
-        if any(feature in (operation.changes or {}) for operation in operations for feature in NetworkFeature):
+        if any(name in (operation.changes or {}) for operation in operations for name in ATTRIBUTES):
             yield ConfigureVips(work)
 
 

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, select
 
 from portico.errors import InvalidInput
 from portico.intake.acceptance import transact_unmoved
-from portico.intake.descriptions import add_object, describe
-from portico.intake.vips import NewVips
+from portico.intake.descriptions import add_object, describe, vips_of
+from portico.ports.caller import NOBODY
 from portico.ports.network import Network
 from portico.resources import (
     Lease,
@@ -253,7 +253,9 @@ class Catalog:
         self, kind: Kind, parent_id: str | None, values: Mapping[str, object], listener_id: str | None = None
     ) -> str:
         description = describe(kind, parent_id, values, self._rules, listener_id=listener_id)
-        vips = NewVips(self._network)
+        vips = vips_of(description, self._network)
+        if vips is not None:
+            vips.check(NOBODY)
 
         def work(connection: Connection) -> str:
             add_object(connection, description, self._rules, vips)

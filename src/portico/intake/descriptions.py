@@ -16,6 +16,7 @@ from portico.intake.acceptance import Request, accept_in
 from portico.intake.ancestors import with_ancestors
 from portico.intake.positions import make_room
 from portico.intake.vips import NewVips
+from portico.ports.network import Network
 from portico.resources import (
     L7PolicySpec,
     L7RuleSpec,
@@ -100,9 +101,18 @@ def describe(
     )
 
 
-def add_object(connection: Connection, description: Description, settings: ValidationSettings, vips: NewVips) -> None:
-    """Write the rows of one new object in the caller's transaction (``transact_unmoved``). ``vips`` is the same for all
-    tries.
+def vips_of(description: Description, network: Network) -> NewVips | None:
+    """The VIPs that come with a new object; None for all but load balancers."""
+    if not isinstance(description.spec, LoadBalancerSpec):
+        return None
+    return NewVips(network, description.object_id, description.spec)
+
+
+def add_object(
+    connection: Connection, description: Description, settings: ValidationSettings, vips: NewVips | None = None
+) -> None:
+    """Write the rows of one new object in the caller's transaction (``transact_unmoved``). ``vips``, those of a
+    load balancer (``vips_of``), are the same for all tries.
 
     Raises:
         NotFound: what it is to be part of is not there.
@@ -111,7 +121,7 @@ def add_object(connection: Connection, description: Description, settings: Valid
     """
     kind, spec, object_id = description.kind, description.spec, description.object_id
     try:
-        if isinstance(spec, LoadBalancerSpec):
+        if isinstance(spec, LoadBalancerSpec) and vips is not None:
             _add_load_balancer(connection, description, spec, vips)
         else:
             columns = kind.columns(spec.model_dump())
@@ -130,7 +140,7 @@ def _add_load_balancer(connection: Connection, description: Description, spec: L
     chosen = rules.choose_provider(connection, named, spec.flavor_id, spec.availability_zone)
     columns = description.kind.columns(spec.model_dump()) | {"provider": chosen or spec.provider}
     _insert(connection, LoadBalancer, {"id": description.object_id, **columns})
-    vips.write(connection, description.object_id, spec.model_dump())
+    vips.write(connection)
     _insert(connection, Lease, {"key": description.object_id})
 
 

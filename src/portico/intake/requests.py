@@ -16,10 +16,11 @@ from sqlalchemy import Connection, select
 from portico.errors import InvalidInput
 from portico.intake import quotas, rules
 from portico.intake.acceptance import Request, accept_in, transact_unmoved
-from portico.intake.descriptions import add_object, describe, hold
+from portico.intake.descriptions import add_object, describe, hold, vips_of
 from portico.intake.member_batch import replace_members
-from portico.intake.vips import NewVips, check_features
-from portico.ports.network import Network
+from portico.intake.vips import check_changes
+from portico.ports.caller import NOBODY, Caller
+from portico.ports.network import Network, NetworkTraits
 from portico.ports.notifier import Notice, Notifier
 from portico.resources import Operation
 from portico.resources.kinds import PARTS, AnyKind, Described, Replaceable, check_id, kind_of
@@ -87,6 +88,11 @@ class Requests:
         self._quotas = quota_defaults or QuotaSettings()
         self._network = network
 
+    @property
+    def network(self) -> NetworkTraits:
+        """What the network is like that VIPs are in."""
+        return self._network.traits
+
     def create(
         self,
         kind: Described,
@@ -95,6 +101,7 @@ class Requests:
         listener_id: str | None = None,
         request_id: str | None = None,
         parts: Sequence[Part] = (),
+        caller: Caller = NOBODY,
         **values: Any,
     ) -> Accepted:
         """Describe an object and have it built.
@@ -106,6 +113,7 @@ class Requests:
             listener_id: makes a pool this listener's default.
             request_id: kept on the operation.
             parts: what a new load balancer begins with, parents before their children; one operation builds it all.
+            caller: on whose behalf the network of a load balancer looks up what is named.
             values: what ``Catalog.add_<kind>`` takes.
         """
         settings = self._settings
@@ -116,11 +124,14 @@ class Requests:
             describe(part.kind, part.parent_id, part.values, settings, object_id=part.object_id) for part in parts
         ]
         request = Request(Action.CREATE, kind, object_id, request_id=_check_request_id(request_id))
-        vips = NewVips(self._network)
+        vips = vips_of(described[0], self._network)
+        if vips is not None:
+            vips.check(caller)
 
         def write(connection: Connection, operation_id: str) -> None:
-            for description in described:
-                add_object(connection, description, settings, vips)
+            add_object(connection, described[0], settings, vips)
+            for description in described[1:]:
+                add_object(connection, description, settings)
             accept_in(connection, request, operation_id, settings)
 
         def finish(connection: Connection, accepted: Accepted) -> Accepted:
@@ -131,13 +142,19 @@ class Requests:
         return self._transact(request, write, finish)
 
     def update(
-        self, kind: Described, object_id: str, changes: Mapping[str, Any], *, request_id: str | None = None
+        self,
+        kind: Described,
+        object_id: str,
+        changes: Mapping[str, Any],
+        *,
+        request_id: str | None = None,
+        caller: Caller = NOBODY,
     ) -> Accepted:
         """Have attributes changed: those of ``<Kind>Updates`` in ``portico.resources``. None resets one to its
-        default."""
+        default. ``caller`` is as in ``create``."""
         wanted = kind_of(kind).check_changes(changes)
         if kind == "load_balancer":
-            check_features(self._network, wanted)
+            check_changes(self._network, wanted, self._settings, caller)
         return self._accept(Request(Action.UPDATE, kind, object_id, wanted, request_id))
 
     def delete(self, kind: AnyKind, object_id: str, *, cascade: bool = True, request_id: str | None = None) -> Accepted:

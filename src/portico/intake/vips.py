@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import Connection, insert, select, union_all
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from portico.errors import AddressInUse, Conflict, Duplicate, NotSupported
+from portico.errors import AddressInUse, Conflict, Duplicate
 from portico.intake.acceptance import Moved
-from portico.ports.network import Network, NetworkFeature, VipRequest
-from portico.resources import Vip
+from portico.ports.caller import Caller
+from portico.ports.network import ATTRIBUTES, CheckRequest, Network, VipRequest
+from portico.resources import LoadBalancerSpec, Vip
 from portico.resources.address import canonical_address
 from portico.resources.load_balancer import vip_address_columns
+from portico.settings import ValidationSettings
 
 PROPOSALS = 256
 """Addresses that the network proposes for each VIP before we give up: where 98 % of a range are taken, one load
@@ -23,16 +24,50 @@ _RACES = 32
 """How often another load balancer may take the address that we saw to be free."""
 _ADD = insert(Vip)
 
-_Key = tuple[str | None, str]
-"""What no two VIPs share: a subnet and an address, or None and an address of the host's own."""
+_Key = tuple[str, str]
+"""What no two VIPs share: a scope and an address."""
 
 
-def check_features(network: Network, values: Mapping[str, Any]) -> None:
-    """Raises NotSupported where the attributes of a load balancer ask for what its network cannot do: what was taken
-    would be ignored."""
-    for feature in NetworkFeature:
-        if values.get(feature) and feature not in network.features:
-            raise NotSupported(feature.value, "cannot be done by the network that VIPs are in here")
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is asked for at one position, and its address as it was spelled."""
+
+    request: VipRequest
+    spelled: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The columns of a new VIP."""
+
+    load_balancer_id: str
+    position: int
+    subnet_id: str | None
+    network_id: str | None
+    port_id: str | None
+    address_scope: str | None
+    ip_address: str | None
+    canonical_address: str | None
+
+    @property
+    def key(self) -> _Key | None:
+        """None where nobody else can have the same: it is not known yet."""
+        return _key(self.address_scope, self.canonical_address)
+
+
+def check_changes(
+    network: Network, changes: Mapping[str, object], settings: ValidationSettings, caller: Caller
+) -> None:
+    """Ask the network whether a load balancer may have these changed attributes (those of its network's among them).
+
+    Raises:
+        InvalidInput: a value is against a rule.
+        InvalidInput, NotSupported, DriverUnavailable: as ``Network.check``.
+    """
+    named = {name: changes[name] for name in ATTRIBUTES if changes.get(name)}
+    if named:
+        spec = LoadBalancerSpec.parse(named, settings)
+        network.check(CheckRequest((), spec.vip_qos_policy_id, tuple(spec.vip_sg_ids or ())), caller)
 
 
 class NewVips:
@@ -43,105 +78,117 @@ class NewVips:
     more.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, load_balancer_id: str, spec: LoadBalancerSpec) -> None:
         self._network = network
+        self._load_balancer_id = load_balancer_id
+        self._spec = spec
+        self._wanted = _requests(load_balancer_id, spec)
         self._lost = 0
 
-    def write(self, connection: Connection, load_balancer_id: str, fields: Mapping[str, Any]) -> None:
-        """Write the rows. ``fields`` are those of a ``LoadBalancerSpec``.
+    def check(self, caller: Caller) -> None:
+        """Ask the network whether they may be had, before the transaction: it may have to look things up.
+
+        Raises:
+            InvalidInput, NotSupported, DriverUnavailable: as ``Network.check``.
+        """
+        vips = tuple(wanted.request for wanted in self._wanted)
+        groups = tuple(self._spec.vip_sg_ids or ())
+        self._network.check(CheckRequest(vips, self._spec.vip_qos_policy_id, groups), caller)
+
+    def write(self, connection: Connection) -> None:
+        """Write the rows.
 
         Raises:
             InvalidInput: an address is not one of this network's.
-            NotSupported: see ``check_features``.
             Duplicate: an address that was asked for is taken.
             Conflict: all that could be chosen are taken.
             Moved: somebody has one of these addresses: the transaction must be started again.
         """
-        check_features(self._network, fields)
-        wanted = _requests(load_balancer_id, fields)
-        taken = self._look(connection, wanted) if self._lost else set()
+        taken = self._look(connection) if self._lost else set()
         rows = []
-        for request, spelled in wanted:
-            rows.append(self._choose(request, spelled, taken))
-            taken |= _keys(rows[-1])
+        for wanted in self._wanted:
+            rows.append(self._choose(wanted, taken))
+            taken |= {rows[-1].key} - {None}
         try:
-            connection.execute(_ADD, rows)
+            connection.execute(_ADD, [asdict(row) for row in rows])
         except IntegrityError as error:
             self._lost += 1
             if self._lost > _RACES:
                 raise Conflict("vip_address: others took each address that was free; try again") from error
-            raise Moved(f"an address of load balancer {load_balancer_id} is taken") from error
+            raise Moved(f"an address of load balancer {self._load_balancer_id} is taken") from error
 
-    def _choose(self, request: VipRequest, spelled: str | None, taken: set[_Key]) -> dict[str, Any]:
+    def _choose(self, wanted: _Wanted, taken: set[_Key | None]) -> _Row:
         tried = 0
-        for row in self._proposals(request, spelled):
-            if not _keys(row) & taken:
+        for row in self._proposals(wanted):
+            if row.key not in taken:
                 return row
             tried += 1
-        if request.address is not None:
-            raise Duplicate(f"{request.address_field}: this address is already used by another load balancer")
-        raise Conflict(f"{request.address_field}: no address is free: the network proposed {tried}, and all are taken")
+        field = wanted.request.address_field
+        if wanted.request.address is not None:
+            raise Duplicate(f"{field}: this address is already used by another load balancer")
+        raise Conflict(f"{field}: no address is free: the network proposed {tried}, and all are taken")
 
-    def _proposals(self, request: VipRequest, spelled: str | None) -> Iterator[dict[str, Any]]:
+    def _proposals(self, wanted: _Wanted) -> Iterator[_Row]:
         """The row as it could be: what the network offers, or what is asked for where only the network can say."""
+        request = wanted.request
         for attempt in range(PROPOSALS if request.address is None else 1):
             try:
                 offer = self._network.offer_vip(replace(request, attempt=attempt))
             except AddressInUse:  # these were all that there are
                 return
             source = offer or request
-            yield {
-                "load_balancer_id": request.load_balancer_id,
-                "position": request.position,
-                "subnet_id": source.subnet_id,
-                "network_id": source.network_id,
-                "port_id": source.port_id,
-                **vip_address_columns(spelled or (offer.ip_address if offer else None)),
-            }
+            yield _Row(
+                request.load_balancer_id,
+                request.position,
+                subnet_id=source.subnet_id,
+                network_id=source.network_id,
+                port_id=source.port_id,
+                address_scope=offer.scope if offer else request.subnet_id,
+                **vip_address_columns(wanted.spelled or (offer.ip_address if offer else None)),
+            )
             if offer is None:
                 return
 
-    def _look(self, connection: Connection, wanted: Sequence[tuple[VipRequest, str | None]]) -> set[_Key]:
+    def _look(self, connection: Connection) -> set[_Key | None]:
         """Which of all that could be proposed are taken."""
-        proposed = [row for request, spelled in wanted for row in self._proposals(request, spelled)]
-        columns = (Vip.subnet_id, Vip.canonical_address, Vip.host_address)
-        asked = []
-        # Each by the unique index that it has.
-        for names in (("subnet_id", "canonical_address"), ("host_address",)):
-            values = {name: {row[name] for row in proposed} - {None} for name in names}
-            conditions = (getattr(Vip, name).in_(values[name]) for name in names)
-            asked.append(select(*columns).where(*conditions))
-        found = connection.execute(union_all(*asked)).mappings()
-        return {key for row in found for key in _keys(dict(row))}
+        proposed = [row for wanted in self._wanted for row in self._proposals(wanted)]
+        scopes = {row.address_scope for row in proposed} - {None}
+        addresses = {row.canonical_address for row in proposed} - {None}
+        statement = select(Vip.address_scope, Vip.canonical_address)
+        statement = statement.where(Vip.address_scope.in_(scopes), Vip.canonical_address.in_(addresses))
+        return {_key(scope, address) for scope, address in connection.execute(statement)}
 
 
-def _requests(load_balancer_id: str, fields: Mapping[str, Any]) -> list[tuple[VipRequest, str | None]]:
-    """What is asked for at each position, and the address as it was spelled."""
-    policy = fields["vip_qos_policy_id"]
-    groups = tuple(fields["vip_sg_ids"] or ())
-    primary = {"ip_address": fields["vip_address"], "subnet_id": fields["vip_subnet_id"]}
-    others = {"network_id": fields["vip_network_id"], "port_id": fields["vip_port_id"]}
-    requests = []
-    for position, vip in enumerate([{**primary, **others}, *fields["additional_vips"]]):
-        spelled = vip["ip_address"]
-        request = VipRequest(
-            load_balancer_id,
-            position,
-            canonical_address(spelled) if spelled is not None else None,
-            subnet_id=vip["subnet_id"],
-            network_id=vip.get("network_id"),
-            port_id=vip.get("port_id"),
-            qos_policy_id=policy,
-            security_group_ids=groups,
+def _requests(load_balancer_id: str, spec: LoadBalancerSpec) -> list[_Wanted]:
+    first = VipRequest(
+        load_balancer_id,
+        address=_canonical(spec.vip_address),
+        subnet_id=spec.vip_subnet_id,
+        network_id=spec.vip_network_id,
+        port_id=spec.vip_port_id,
+        qos_policy_id=spec.vip_qos_policy_id,
+        security_group_ids=tuple(spec.vip_sg_ids or ()),
+    )
+    others = [
+        _Wanted(
+            VipRequest(
+                load_balancer_id,
+                position,
+                _canonical(vip.ip_address),
+                vip.subnet_id,
+                qos_policy_id=first.qos_policy_id,
+                security_group_ids=first.security_group_ids,
+            ),
+            vip.ip_address,
         )
-        requests.append((request, spelled))
-    return requests
+        for position, vip in enumerate(spec.additional_vips, start=1)
+    ]
+    return [_Wanted(first, spec.vip_address), *others]
 
 
-def _keys(row: Mapping[str, Any]) -> set[_Key]:
-    keys: set[_Key] = set()
-    if row["canonical_address"] is not None and row["subnet_id"] is not None:
-        keys.add((row["subnet_id"], row["canonical_address"]))
-    if row["host_address"] is not None:
-        keys.add((None, row["host_address"]))
-    return keys
+def _canonical(address: str | None) -> str | None:
+    return canonical_address(address) if address is not None else None
+
+
+def _key(scope: str | None, address: str | None) -> _Key | None:
+    return (scope, address) if scope is not None and address is not None else None

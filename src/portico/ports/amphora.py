@@ -9,15 +9,34 @@ from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 
 
 @dataclass(frozen=True, slots=True)
+class AmphoraTraits:
+    """What a way of talking to amphorae is like.
+
+    Attributes:
+        needs_agents: it talks to agents: amphorae are to be in a compute that has them.
+        shared: every process that talks to an amphora talks to the same one. Where not, what one process pushed no
+            other can ask about.
+    """
+
+    needs_agents: bool
+    shared: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Which amphora, and where its agent listens."""
+    """Which amphora, where its agent listens, and the name in that agent's certificate."""
 
     amphora_id: str
     agent_url: str
+    agent_name: str
 
 
 class Amphorae(Protocol):
     """Pushes configurations to amphorae and asks them how they are."""
+
+    @property
+    def traits(self) -> AmphoraTraits:
+        """What it is like."""
 
     def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
         """Make the amphora run this configuration. Pushing the same bundle again changes nothing.

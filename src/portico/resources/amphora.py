@@ -30,6 +30,9 @@ class Amphora(Row):
     role: Mapped[str | None] = mapped_column(exact_text(16), default=AmphoraRole.STANDALONE)
     compute_id: Mapped[str | None] = mapped_column(exact_text(255), default=None)
     agent_url: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    agent_name: Mapped[str | None] = mapped_column(exact_text(255), default=None)
+    """The DNS name in its agent's certificate. Rows from before it was recorded have none: whoever talks to the agent
+    asks compute for it first, and records it."""
     lb_network_ip: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     vrrp_ip: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     ha_ip: Mapped[str | None] = mapped_column(exact_text(64), default=None)

@@ -17,11 +17,11 @@ from portico.status import SHOWN_AS_UPDATING, ProvisioningStatus
 
 
 def vip_address_columns(address: str | None) -> dict[str, str | None]:
-    """The columns of a ``Vip`` that hold its address: as it was sent, in the form by which it is compared, and once
-    more where it is in 127.0.0.0/8: what the loopback network gives, and no other."""
-    canonical = canonical_address(address) if address is not None else None
-    of_host = canonical if canonical is not None and canonical.startswith("127.") else None
-    return {"ip_address": address, "canonical_address": canonical, "host_address": of_host}
+    """The columns of a ``Vip`` that hold its address: as it was sent, and in the form by which it is compared."""
+    return {
+        "ip_address": address,
+        "canonical_address": canonical_address(address) if address is not None else None,
+    }
 
 
 class LoadBalancer(ApiObject, Row):
@@ -42,12 +42,11 @@ class Vip(Row):
     """One virtual address. Position 0 is the one that the API calls the VIP, the others are the additional VIPs.
 
     The row is written before the VIP exists outside, with what its user was told of it; ``ip_address`` is None where
-    only the network can say, until it has. The unique constraints are what keeps two load balancers from one address:
-    one in a subnet, or the host's own of which there is one, whatever subnet is named with it.
+    only the network can say, until it has. The unique constraint is what keeps two load balancers from one address.
     """
 
     __tablename__ = "vip"
-    __table_args__ = (UniqueConstraint("subnet_id", "canonical_address"),)
+    __table_args__ = (UniqueConstraint("address_scope", "canonical_address"),)
 
     load_balancer_id: Mapped[str] = mapped_column(ForeignKey("load_balancer.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -55,8 +54,8 @@ class Vip(Row):
     """As its user spelled it, where he asked for it."""
     canonical_address: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     """The address in the form by which it is compared."""
-    host_address: Mapped[str | None] = mapped_column(exact_text(64), unique=True, default=None)
-    """And again, where it is the host's own: whoever writes one of the three writes all (``vip_address_columns``)."""
+    address_scope: Mapped[str | None] = mapped_column(exact_text(64), default=None)
+    """Where there is this address once (``VipAllocation.scope``); what was only asked for is so in its subnet."""
     subnet_id: Mapped[str | None] = mapped_column(UUID, default=None)
     network_id: Mapped[str | None] = mapped_column(UUID, default=None)
     port_id: Mapped[str | None] = mapped_column(UUID, default=None)

@@ -5,16 +5,24 @@ Belongs here: what can be set, what it means, and where values come from: argume
 something wins. Does not: finding out whether what a setting names is there (``portico check``). I/O: the file.
 """
 
-from portico.settings.groups import (
+from portico.settings.drivers import (
+    AgentAmphoraSettings,
     AmphoraSettings,
-    ApiSettings,
     ComputeSettings,
+    LocalComputeSettings,
+    LoopbackNetworkSettings,
+    NetworkSettings,
+    NoopAmphoraSettings,
+    NoopComputeSettings,
+    NoopNetworkSettings,
+)
+from portico.settings.groups import (
+    ApiSettings,
     DatabaseSettings,
     HealthSettings,
     KeystoneSettings,
     LimitSettings,
     MessagingSettings,
-    NetworkSettings,
     QuotaSettings,
     ValidationSettings,
     WorkerSettings,
@@ -22,6 +30,7 @@ from portico.settings.groups import (
 from portico.settings.settings import Settings, SettingsGroups
 
 __all__ = [
+    "AgentAmphoraSettings",
     "AmphoraSettings",
     "ApiSettings",
     "ComputeSettings",
@@ -29,8 +38,13 @@ __all__ = [
     "HealthSettings",
     "KeystoneSettings",
     "LimitSettings",
+    "LocalComputeSettings",
+    "LoopbackNetworkSettings",
     "MessagingSettings",
     "NetworkSettings",
+    "NoopAmphoraSettings",
+    "NoopComputeSettings",
+    "NoopNetworkSettings",
     "QuotaSettings",
     "Settings",
     "SettingsGroups",

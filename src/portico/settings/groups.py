@@ -1,44 +1,16 @@
-"""The groups of settings, each with what it means. ``tests/unit/test_settings.py`` pins the defaults."""
+"""The groups of settings that are not a driver's, each with what it means. ``tests/unit/test_settings.py`` pins the
+defaults."""
 
 from __future__ import annotations
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    SecretStr,
-    ValidationError,
-)
-from pydantic._internal._model_construction import ModelMetaclass
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr
 
-from portico.errors import InvalidSettings
-from portico.settings.reading import explain, find_groups
-from portico.settings.urls import check_agent_url, check_database_url, check_web_url
-
-
-class _Checked(ModelMetaclass):
-    """What constructors refuse is a ``PorticoError``, as everything else is that Portico refuses."""
-
-    if not TYPE_CHECKING:  # constructors keep their types
-
-        def __call__(cls, **values: Any) -> Any:  # noqa: N805 - it is a metaclass
-            try:
-                return super().__call__(**values)
-            except ValidationError as error:
-                raise InvalidSettings(explain(error, find_groups(cls))) from None
-
-
-class Group(BaseModel, metaclass=_Checked):
-    """Values that belong together. Unknown names are refused, so that a typing error is not a silent default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # there are passwords in it
+from portico.settings.group import Group
+from portico.settings.urls import check_database_url, check_web_url
 
 
 class DatabaseSettings(Group):
@@ -149,39 +121,6 @@ class ValidationSettings(Group):
     max_regular_expressions: PositiveInt = 100
     """L7 rules of one listener that compare by REGEX. Each may take HAProxy up to 2.5 ms for every text that it looks
     at, and a request that keeps HAProxy busy for more than a second ends its process."""
-
-
-class NetworkSettings(Group):
-    """Where VIPs come from."""
-
-    driver: Literal["loopback", "noop"] = "loopback"
-    vip_range: str = "127.64.0.0/10"
-    """The part of 127.0.0.0/8 that the loopback driver's VIPs are in, chosen or asked for. This host's own services
-    should not be in it: a VIP at the address of one gets what is meant for it while it is away."""
-
-
-class ComputeSettings(Group):
-    """Where amphorae run."""
-
-    driver: Literal["local", "noop"] = "local"
-
-
-class AmphoraSettings(Group):
-    """How amphorae are talked to."""
-
-    driver: Literal["agent", "noop"] = "agent"
-    agent_url: Annotated[str, AfterValidator(check_agent_url)] = "https://127.0.0.1:9443"
-    """The agent of this host."""
-    agent_name: str = "portico-agent"
-    """DNS name in the agent's certificate."""
-    controller_name: str = "portico-controller"
-    """Common name of the controller's certificate, the only one that agents let in."""
-    certificates: Path = Path("certificates")
-    """Directory with ``ca.pem``, ``controller.pem`` and ``controller.key``."""
-    connect_seconds: PositiveFloat = 5.0
-    request_seconds: PositiveFloat = 60.0
-    drain_seconds: float = Field(default=5.0, ge=0, le=3600)
-    """How long an amphora that is taken away may finish the connections it has."""
 
 
 class HealthSettings(Group):

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from portico.errors import InvalidSettings, SettingFault
 
 PREFIX = "PORTICO_"
 _ENVIRONMENT = "the environment"
+_DRIVER = "driver"
+"""The setting by which a group is chosen that each driver has its own of."""
 
-Groups = Mapping[str, type[BaseModel]]
-"""The groups of settings by name."""
+Groups = Mapping[str, tuple[type[BaseModel], ...]]
+"""The groups of settings by name; several for one where each driver has a group of its own."""
 Values = dict[str, Any]
 """Groups by name, each with its values by name, as they were written."""
 
@@ -28,26 +31,30 @@ def find_groups(settings: type[BaseModel]) -> Groups:
     """The groups of all settings; also those that are not there by default (``Group | None``). A group has none."""
     found = {}
     for name, field in settings.model_fields.items():
-        for option in typing.get_args(field.annotation) or (field.annotation,):
-            if isinstance(option, type) and issubclass(option, BaseModel):
-                found[name] = option
+        options = typing.get_args(field.annotation) or (field.annotation,)
+        models = tuple(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+        if models:
+            found[name] = models
     return found
 
 
 def read_environment(groups: Groups, environment: Mapping[str, str]) -> tuple[Values, list[SettingFault]]:
     """What ``PORTICO_GROUP__NAME`` variables say; values that are lists are written in JSON. And a fault for each
     variable that begins with ``PORTICO_`` and names no setting."""
-    known = {_variable(group, name): (group, name) for group in groups for name in groups[group].model_fields}
+    known = {_variable(group, name): (group, name) for group in groups for name in _fields(groups, group)}
     values: Values = {}
     faults = []
     for variable, text in environment.items():
         if not variable.startswith(PREFIX):
             continue
         if variable not in known:
-            faults.append(SettingFault(_ENVIRONMENT, variable, _unknown(_nearest(variable, known))))
+            name = variable.removeprefix(PREFIX).lower().partition("__")[2]
+            moved = [_variable(group, name) for group in groups if name in _fields(groups, group)]
+            meant = moved[0] if len(moved) == 1 else _nearest(variable, known)
+            faults.append(SettingFault(_ENVIRONMENT, variable, _unknown(meant)))
             continue
         group, name = known[variable]
-        is_list = typing.get_origin(groups[group].model_fields[name].annotation) is tuple
+        is_list = typing.get_origin(_fields(groups, group)[name].annotation) is tuple
         try:
             values.setdefault(group, {})[name] = json.loads(text) if is_list else text
         except ValueError:
@@ -92,10 +99,13 @@ def explain(
     """
     faults = []
     for each in error.errors(include_url=False, include_input=False, include_context=False):
-        path = tuple(map(str, each["loc"]))
+        path = _without_driver(tuple(map(str, each["loc"])), groups)
         rule = each["msg"].removeprefix("Value error, ")
         if each["type"] == "extra_forbidden":
-            rule = _unknown(_find_nearest(path, groups))
+            rule = _of_other_drivers(path, groups) or _unknown(_find_nearest(path, groups))
+        elif each["type"] == "union_tag_invalid":
+            path = (*path, _DRIVER)
+            rule = f"must be one of {', '.join(_driver_of(model) for model in groups[path[0]])}"
         elif each["type"] == "missing":
             rule = "is needed"
         if len(path) > 1 and path[1] in (environment or {}).get(path[0], {}):
@@ -105,6 +115,28 @@ def explain(
             place = "" if file is None else f"{file[0]}, line {line}" if line else str(file[0])
             faults.append(SettingFault(place, ".".join(path), rule))
     return faults
+
+
+def _fields(groups: Groups, group: str) -> dict[str, FieldInfo]:
+    """What may be set in a group, by whatever driver."""
+    return {name: field for model in groups[group] for name, field in model.model_fields.items()}
+
+
+def _driver_of(model: type[BaseModel]) -> str:
+    return str(model.model_fields[_DRIVER].default)
+
+
+def _without_driver(path: tuple[str, ...], groups: Groups) -> tuple[str, ...]:
+    """Where pydantic has chosen a group by its driver, the driver's name comes second."""
+    is_chosen = len(path) > 1 and len(groups.get(path[0], ())) > 1
+    return (path[0], *path[2:]) if is_chosen else path
+
+
+def _of_other_drivers(path: tuple[str, ...], groups: Groups) -> str:
+    """What is said of a setting that this group has with other drivers only; empty where it has it with none."""
+    models = groups.get(path[0], ()) if len(path) > 1 else ()
+    drivers = [_driver_of(model) for model in models if path[1] in model.model_fields]
+    return f"is a setting of {path[0]}.{_DRIVER} {' and '.join(drivers)}" if drivers else ""
 
 
 def _variable(group: str, name: str) -> str:
@@ -117,7 +149,7 @@ def _unknown(meant: str) -> str:
 
 def _find_nearest(path: tuple[str, ...], groups: Groups) -> str:
     """The setting, or group, that was perhaps meant; empty where nothing is near."""
-    known = [f"{group}.{name}" for group in groups for name in groups[group].model_fields]
+    known = [f"{group}.{name}" for group in groups for name in _fields(groups, group)]
     elsewhere = [setting for setting in known if setting.partition(".")[2] == path[-1]]
     if path[-1] not in groups and len(elsewhere) == 1:
         return elsewhere[0]  # the right name in another group, or in none

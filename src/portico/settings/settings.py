@@ -6,20 +6,25 @@ import os
 from pathlib import Path
 from typing import Self, TypedDict, Unpack
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from portico.errors import InvalidSettings
-from portico.settings.groups import (
+from portico.settings.drivers import (
+    AgentAmphoraSettings,
     AmphoraSettings,
-    ApiSettings,
     ComputeSettings,
+    LocalComputeSettings,
+    LoopbackNetworkSettings,
+    NetworkSettings,
+)
+from portico.settings.group import Group
+from portico.settings.groups import (
+    ApiSettings,
     DatabaseSettings,
-    Group,
     HealthSettings,
     KeystoneSettings,
     LimitSettings,
     MessagingSettings,
-    NetworkSettings,
     QuotaSettings,
     ValidationSettings,
     WorkerSettings,
@@ -56,24 +61,27 @@ class Settings(Group):
     messaging: MessagingSettings = MessagingSettings()
     limits: LimitSettings = LimitSettings()
     validation: ValidationSettings = ValidationSettings()
-    network: NetworkSettings = NetworkSettings()
-    compute: ComputeSettings = ComputeSettings()
-    amphora: AmphoraSettings = AmphoraSettings()
+    network: NetworkSettings = Field(default=LoopbackNetworkSettings(), discriminator="driver")
+    compute: ComputeSettings = Field(default=LocalComputeSettings(), discriminator="driver")
+    amphora: AmphoraSettings = Field(default=AgentAmphoraSettings(), discriminator="driver")
     health: HealthSettings = HealthSettings()
     api: ApiSettings = ApiSettings()
     keystone: KeystoneSettings | None = None
     quotas: QuotaSettings = QuotaSettings()
+
+    @field_validator("network", "compute", "amphora", mode="before")
+    @classmethod
+    def _name_default_driver(cls, value: object, info: ValidationInfo) -> object:
+        """Who says something of a group without naming a driver means that of the default."""
+        if isinstance(value, dict) and "driver" not in value and info.field_name is not None:
+            return {**value, "driver": cls.model_fields[info.field_name].default.driver}
+        return value
 
     @model_validator(mode="after")
     def _keystone_is_there(self) -> Self:
         if self.api.auth == "keystone" and self.keystone is None:
             raise ValueError("api.auth is 'keystone': keystone.auth_url, .username and .password are needed")
         return self
-
-    @property
-    def has_agents(self) -> bool:
-        """Whether amphorae are carried by agents; no-op ones live in the memory of their worker."""
-        return "noop" not in (self.compute.driver, self.amphora.driver)
 
     @classmethod
     def read(cls, file: Path | None = None, **groups: Unpack[SettingsGroups]) -> Settings:

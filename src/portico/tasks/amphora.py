@@ -7,9 +7,10 @@ from typing import Any
 import structlog
 
 from portico.errors import DriverError, NoCapacity, NoSuitableAmphora
-from portico.ports.compute import Placement
+from portico.ports.compute import Pending, PlacementRequest
 from portico.resources import Amphora
 from portico.status import AmphoraStatus
+from portico.store.reads.offers import read_flavor_data
 from portico.tasks.work import Work, WorkTask
 
 log = structlog.get_logger()
@@ -68,7 +69,12 @@ class ObtainReplacement(WorkTask):
 
 
 class BuildAmphora(WorkTask):
-    """The amphora on record runs and its agent answers."""
+    """The amphora on record runs and its agent answers.
+
+    Where its place takes time, the flow ends with ``NotYet`` and the amphora stays BOOTING; the flow's next run finds
+    it and asks again. Meanwhile its place among ``amphora_builds`` is free for others, and other changes of its load
+    balancer wait with this one: neither is meant to stay so.
+    """
 
     def __init__(self, work: Work, priority: int, finally_status: AmphoraStatus, subject: str | None = None) -> None:
         super().__init__(work, subject)
@@ -83,19 +89,41 @@ class BuildAmphora(WorkTask):
         """
         work = self.work
         hold = work.services.slots.hold("amphora_builds", self._priority, work.on_wait, work.check)
+        request = _describe_place(work, amphora_id)
         try:
             with hold:
-                placement: Placement = work.patiently(work.services.compute.ensure, amphora_id)
+                placement = work.patiently(work.services.compute.ensure, request)
         except NoCapacity as error:
             raise NoSuitableAmphora(f"no amphora could be built: {error}") from error
+        if isinstance(placement, Pending):
+            work.wait_for(placement)
         work.rows.write(
             amphora_id,
             self._status,
             compute_id=placement.compute_id,
             agent_url=placement.agent_url,
+            agent_name=placement.agent_name,
+            cached_zone=placement.zone,
             lb_network_ip=placement.lb_network_ip,
         )
         work.refresh()
+
+
+def _describe_place(work: Work, amphora_id: str) -> PlacementRequest:
+    """What its place is to be like. The snapshot is the last that was read, and not read anew for this: what is asked
+    for of a load balancer's places never changes, and an amphora that came since is the one that is built."""
+    tree = work.snapshot.tree
+    if tree is None:
+        return PlacementRequest(amphora_id)
+    owner = tree.load_balancer
+    others = [amphora.compute_id for amphora in tree.amphorae if amphora.id != amphora_id and amphora.compute_id]
+    return PlacementRequest(
+        amphora_id,
+        owner.id,
+        flavor=read_flavor_data(work.services.database, owner.flavor_id) if owner.flavor_id else None,
+        zone=owner.availability_zone,
+        apart_from=tuple(others),
+    )
 
 
 class MarkBooting(WorkTask):
@@ -178,5 +206,5 @@ def vacate(work: Work, amphora_id: str, drain_seconds: float) -> None:
     """Unplug an amphora and delete its place; connections get ``drain_seconds`` to finish. Its row says so first, which
     is fenced: nobody gives a place back that is another worker's by now."""
     work.rows.write(amphora_id, AmphoraStatus.PENDING_DELETE)
-    work.patiently(work.services.network.unplug_vips, amphora_id)
+    work.patiently(work.services.network.unplug, amphora_id)
     work.patiently(work.services.compute.delete, amphora_id, drain_seconds)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from portico.errors import AddressInUse, ConfigurationRefused, NoSuitableAmphora
-from portico.ports.amphora import Endpoint
 from portico.render import render
 from portico.resources.operation import Action
 from portico.tasks.work import Work, WorkTask
@@ -43,7 +42,8 @@ def push(work: Work, call: Callable[..., Any]) -> None:
     for amphora in amphorae:
         bundle = render(tree, amphora.id, version)
         try:
-            call(work.services.amphorae.push, Endpoint(amphora.id, amphora.agent_url or ""), bundle)
+            endpoint = call(work.endpoint_of, amphora)
+            call(work.services.amphorae.push, endpoint, bundle)
         except (ConfigurationRefused, AddressInUse):
             work.in_doubt |= amphora is not amphorae[0]  # the one before runs it
             raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import structlog
 
 from portico.errors import DriverError
-from portico.ports.amphora import Endpoint
 from portico.resources import Amphora
 from portico.resources.pool import PersistenceType
 from portico.tasks.work import Work, WorkTask
@@ -19,7 +18,7 @@ def carry_sessions(work: Work, replaced: Amphora, subject: str) -> tuple[list[Wo
     """The tasks around the first push of an amphora that replaces another one: none where nothing is remembered."""
     if not replaced.agent_url or not any(pool.persistence_type in _REMEMBERED for pool in work.tree.pools):
         return [], []
-    carry = CarrySessions(work, Endpoint(replaced.id, replaced.agent_url), subject)
+    carry = CarrySessions(work, replaced, subject)
     return [carry], [CarryLaterSessions(work, carry, subject)]
 
 
@@ -29,7 +28,7 @@ class CarrySessions(WorkTask):
     It is not worth failing for: often the old one is broken, and then its clients are moved. Asked once, not again.
     """
 
-    def __init__(self, work: Work, replaced: Endpoint, subject: str | None = None) -> None:
+    def __init__(self, work: Work, replaced: Amphora, subject: str | None = None) -> None:
         super().__init__(work, subject)
         self._replaced = replaced
         self._is_lost = False
@@ -43,13 +42,14 @@ class CarrySessions(WorkTask):
         if self._is_lost:
             return
         work, amphorae = self.work, self.work.services.amphorae
-        [url] = [amphora.agent_url for amphora in work.stored.amphorae if amphora.id == amphora_id]
+        [replacement] = [amphora for amphora in work.stored.amphorae if amphora.id == amphora_id]
         work.check()
         try:
-            amphorae.give_sessions(Endpoint(amphora_id, url or ""), amphorae.sessions(self._replaced))
+            sessions = amphorae.sessions(work.endpoint_of(self._replaced))
+            amphorae.give_sessions(work.endpoint_of(replacement), sessions)
         except DriverError as error:
             self._is_lost = True
-            replaced = self._replaced.amphora_id
+            replaced = self._replaced.id
             log.warning("sessions are lost", amphora=replaced, replacement=amphora_id, reason=str(error))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from portico.errors import AddressInUse, InvalidInput
-from portico.ports.network import VipAllocation, VipRequest
+from portico.ports.network import Plugged, PlugRequest, VipAllocation, VipRequest
 from portico.resources import LoadBalancer, Vip
 from portico.resources.address import canonical_address
 from portico.resources.tree import Tree
@@ -14,6 +14,9 @@ from portico.tasks.work import Work, WorkTask
 TRIES = 16
 """Addresses that a driver may choose while a load balancer is built before we give up: in a range that is half full,
 one in 65,536 fails."""
+
+_CHOSEN = ("ip_address", "subnet_id", "network_id", "port_id", "address_scope")
+"""The columns that a network fills."""
 
 
 def allocation_of(vip: Vip) -> VipAllocation | None:
@@ -27,6 +30,7 @@ def allocation_of(vip: Vip) -> VipAllocation | None:
         vip.subnet_id or "",
         vip.network_id or "",
         vip.port_id,
+        vip.address_scope or "",
     )
 
 
@@ -80,6 +84,7 @@ class AllocateVips(WorkTask):
                     subnet_id=allocation.subnet_id,
                     network_id=allocation.network_id,
                     port_id=allocation.port_id,
+                    address_scope=allocation.scope,
                     allocated=True,
                 )
                 return
@@ -101,7 +106,7 @@ class AllocateVips(WorkTask):
             before = self._before.get(vip.position)
             if before is not None:
                 _release(work, vip)
-                wanted = {name: getattr(before, name) for name in ("ip_address", "subnet_id", "network_id", "port_id")}
+                wanted = {name: getattr(before, name) for name in _CHOSEN}
                 work.rows.write_vip(vip.load_balancer_id, vip.position, allocated=False, **wanted)
         work.refresh()
 
@@ -148,10 +153,30 @@ def _find_unrecorded(work: Work, vip: Vip) -> VipAllocation | None:
 
 
 class PlugVips(WorkTask):
-    """Every amphora of the load balancer can serve its VIPs."""
+    """Every amphora of the load balancer can serve its VIPs, and its row says by which interface."""
 
     def execute(self) -> None:
-        """Plug them all: plugging twice changes nothing."""
-        allocations = tuple(found for vip in self.work.tree.vips if (found := allocation_of(vip)) is not None)
-        for amphora in self.work.serving():
-            self.work.patiently(self.work.services.network.plug_vips, amphora.id, allocations)
+        """Plug them all: plugging twice changes nothing. What the rows say already is not written again."""
+        work = self.work
+        vips = tuple(found for vip in work.tree.vips if (found := allocation_of(vip)) is not None)
+        for amphora in work.serving():
+            request = PlugRequest(amphora.id, amphora.compute_id or "", vips)
+            columns = _columns(work.patiently(work.services.network.plug, request), vips)
+            if any(getattr(amphora, name) != value for name, value in columns.items()):
+                work.rows.describe(amphora.id, **columns)
+                work.refresh()
+
+
+def _columns(plugged: Plugged, vips: tuple[VipAllocation, ...]) -> dict[str, str | None]:
+    """What the row of an amphora says of the interface that the primary VIP is on: its own address and port on it, and
+    those of the VIP. Nothing where it has none of its own."""
+    interface, primary = plugged.serving(0), next((vip for vip in vips if vip.position == 0), None)
+    if interface is None or primary is None:
+        return dict.fromkeys(("vrrp_ip", "vrrp_port_id", "ha_ip", "ha_port_id", "vrrp_interface"))
+    return {
+        "vrrp_ip": next(iter(interface.addresses), None),
+        "vrrp_port_id": interface.port_id,
+        "ha_ip": primary.ip_address,
+        "ha_port_id": primary.port_id,
+        "vrrp_interface": interface.name,
+    }

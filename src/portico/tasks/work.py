@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 from taskflow import task
@@ -12,8 +12,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 
 from portico.errors import LBNotFound, LeaseLost, PorticoError
 from portico.intake.wanted import wanted_tree
-from portico.ports.amphora import Amphorae
-from portico.ports.compute import Compute
+from portico.ports.amphora import Amphorae, Endpoint
+from portico.ports.compute import Compute, Pending
 from portico.ports.network import Network
 from portico.ports.notifier import Notifier
 from portico.resources import Amphora, Operation
@@ -25,11 +25,24 @@ from portico.store.claims.slots import Slots
 from portico.store.runs.amphorae import AmphoraRows
 from portico.store.runs.snapshot import Snapshot, read_snapshot
 from portico.store.sql.database import Database
+from portico.tasks.endpoint import find_endpoint
 
 T = TypeVar("T")
 log = structlog.get_logger()
 PUSHES_PER_LEASE = 1 << 16
 """A version is the lease's epoch and a push number below this: what an older lease pushes is older by construction."""
+
+
+class NotYet(Exception):
+    """The flow ends here for now: a place is on its way, and no thread is to wait for it.
+
+    Nothing is given back: the flow is run again later, and finds what it has got. It is not an error, and no operation
+    fails by it.
+    """
+
+    def __init__(self, pending: Pending) -> None:
+        super().__init__(f"amphora {pending.amphora_id}: {pending.reason}")
+        self.pending = pending
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ class Work:
         in_doubt: whether a push failed since then of which it is not known whether it came true.
         leaving: ids of amphorae that are being replaced and get no more configurations.
         unreverted: names of tasks that could not give back what they had.
+        pending: whether the flow ends with ``NotYet``: what it has got it keeps.
         events: (task, state) as they happen, see ``portico.worker.flow_engine``.
     """
 
@@ -73,6 +87,7 @@ class Work:
     in_doubt: bool = False
     leaving: set[str] = field(default_factory=set)
     unreverted: set[str] = field(default_factory=set)
+    pending: bool = False
     on_wait: Callable[[str], None] = lambda _message: None
     _pushes: int = 0
     _stale: bool = False
@@ -138,6 +153,16 @@ class Work:
             if amphora.status == AmphoraStatus.ALLOCATED and amphora.id not in self.leaving
         ]
 
+    def wait_for(self, pending: Pending) -> NoReturn:
+        """End the flow, for its next run to go on."""
+        self.pending = True
+        raise NotYet(pending)
+
+    def endpoint_of(self, amphora: Amphora) -> Endpoint:
+        """How to reach an amphora. Raises AmphoraGone or DriverUnavailable, as ``find_endpoint``."""
+        services = self.services
+        return find_endpoint(services.database, services.compute, amphora.id, amphora.agent_url, amphora.agent_name)
+
     def next_version(self) -> int:
         """The version for another push: higher than any that this or an older lease has used."""
         self._pushes += 1
@@ -185,11 +210,14 @@ class WorkTask(task.Task):
         self.work = work
 
     def reverting(self, action: Callable[[], None]) -> None:
-        """Give something back after a failure, unless the lease is lost: then it is the next worker's to use.
+        """Give something back after a failure, unless the lease is lost: then it is the next worker's to use; or it is
+        none, and the flow only waits: then it is its next run's.
 
         What cannot be given back is logged and stays on record in its row, where a delete or the ownership audit
         finds it; the first failure is what reaches the caller.
         """
+        if self.work.pending:
+            return
         self.work.unreverted.add(self.name)
         try:
             self.work.confirm()

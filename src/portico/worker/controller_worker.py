@@ -12,8 +12,9 @@ from uuid import uuid4
 from portico import errors
 from portico.errors import Closed, OperationFailed, PorticoError
 from portico.intake.acceptance import Receipt, Request, accept, accept_spare
-from portico.intake.vips import check_features
+from portico.intake.vips import check_changes
 from portico.ports.amphora import Amphorae
+from portico.ports.caller import NOBODY
 from portico.ports.compute import Compute
 from portico.ports.network import Network
 from portico.ports.notifier import Notifier
@@ -56,7 +57,8 @@ class ControllerWorker(FlowEngine):
 
     Each method accepts an operation (one transaction), leases the load balancer, runs the operation's flow in TaskFlow
     engines, and records the result. Where another worker has the load balancer, the operation is queued behind what
-    that one does and the call waits for it. Methods may be called from many threads at once.
+    that one does and the call waits for it; so it does where a place is on its way. Methods may be called from many
+    threads at once.
 
     Every method raises, besides what it names itself:
         InvalidInput: an argument of the wrong type or a value against a rule; names the field; nothing was changed.
@@ -286,7 +288,7 @@ class ControllerWorker(FlowEngine):
         self._require_open()
         changes = kind.check_changes(updates) if action == Action.UPDATE else None
         if kind is LOAD_BALANCER and changes:
-            check_features(self.services.network, changes)
+            check_changes(self.services.network, changes, self.services.settings.validation, NOBODY)
         taken_at = time.monotonic()
         request = Request(action, kind.name, subject_id, changes, claimant=(self.owner, self._lease_ms))
         receipt = accept(self.services.database, request, self.services.settings.validation)
@@ -300,15 +302,16 @@ class ControllerWorker(FlowEngine):
         fresh_id: str | None = receipt.operation_id
         settings = self.services.settings.worker
         deadline = time.monotonic() + settings.wait_seconds
-        pause = 0.01
+        pause, not_before = 0.01, 0.0
         while True:
             if claim is not None:
-                ended = self._runner.run(claim, taken_at, fresh_id)
-                if receipt.operation_id in ended:
-                    error = ended[receipt.operation_id]
+                ran = self._runner.run(claim, taken_at, fresh_id)
+                if receipt.operation_id in ran.ended:
+                    error = ran.ended[receipt.operation_id]
                     if error is not None:
                         raise error
                     return
+                not_before = time.monotonic() + ran.look_again_seconds
             seen = self.services.notifier.generation()
             outcome = read_outcome(self.services.database, receipt.operation_id)
             if outcome is not None and outcome.finished:
@@ -316,7 +319,7 @@ class ControllerWorker(FlowEngine):
                 return
             fresh_id = None
             claim = None
-            if outcome is not None and outcome.lease_epoch is not None:
+            if outcome is not None and outcome.lease_epoch is not None and time.monotonic() >= not_before:
                 taken_at = time.monotonic()
                 claim = try_claim(
                     self.services.database, outcome.lease_key, self.owner, outcome.lease_epoch, self._lease_ms
@@ -326,7 +329,7 @@ class ControllerWorker(FlowEngine):
                     raise OperationFailed(
                         receipt.operation_id,
                         f"not done after {settings.wait_seconds:g} s of waiting for the worker that has its load "
-                        "balancer; it stays queued and will be run",
+                        "balancer, or for a place that is on its way; it stays queued and will be run",
                     )
                 self.services.notifier.wait(seen, pause)
                 pause = min(pause * 1.5, settings.poll_seconds)

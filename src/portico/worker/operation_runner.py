@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextvars import copy_context
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -27,7 +29,7 @@ from portico.store.runs.results import Results, record
 from portico.store.runs.snapshot import Snapshot
 from portico.store.runs.starting import start, take_back
 from portico.tasks.configuration import push
-from portico.tasks.work import Services, Work
+from portico.tasks.work import NotYet, Services, Work
 from portico.worker.batch import Batch, choose, split
 from portico.worker.flow_engine import FlowEngine
 from portico.worker.lease_keeper import LeaseKeeper
@@ -43,6 +45,20 @@ _LOST = (LeaseLost, StaleVersion, StoreUnavailable)
 again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a run went.
+
+    Attributes:
+        ended: id of each operation that ended to its error, or None where it succeeded.
+        look_again_seconds: where something is on its way that the others wait for, how long looking is of no use; 0
+            where nothing is.
+    """
+
+    ended: Mapping[str, BaseException | None] = field(default_factory=dict)
+    look_again_seconds: float = 0.0
+
+
 class OperationRunner:
     """Runs what is queued under a lease that was just taken."""
 
@@ -52,7 +68,7 @@ class OperationRunner:
         self._keeper = keeper
         self._lease_ms = int(services.settings.worker.lease_seconds * 1000)
 
-    def run(self, claim: Claim, taken_at: float, fresh_id: str | None = None) -> dict[str, BaseException | None]:
+    def run(self, claim: Claim, taken_at: float, fresh_id: str | None = None) -> Ran:
         """Run one batch and give the lease back.
 
         Args:
@@ -60,13 +76,12 @@ class OperationRunner:
             taken_at: ``time.monotonic()`` before it was taken.
             fresh_id: the operation that was accepted and started together with the taking of the lease.
 
-        Returns: id of each operation that ended to its error, or None where it succeeded. Empty where the lease
-            was lost: then another worker carries on.
+        Returns: how it went. Nothing has ended where the lease was lost: then another worker carries on.
         """
         # The ids that are bound for the log on the way go with the context.
         return copy_context().run(self._run_bound, claim, taken_at, fresh_id)
 
-    def _run_bound(self, claim: Claim, taken_at: float, fresh_id: str | None) -> dict[str, BaseException | None]:
+    def _run_bound(self, claim: Claim, taken_at: float, fresh_id: str | None) -> Ran:
         self._keeper.add(claim, taken_at)
         work = Work(self._services, claim, Snapshot(), is_mine=lambda: self._keeper.is_mine(claim))
         started = [fresh_id] if fresh_id is not None else []
@@ -76,7 +91,7 @@ class OperationRunner:
             log.warning("lease lost or database gone: left to the next worker", lease=claim.key, reason=str(error))
             if isinstance(error, StoreUnavailable):
                 self._take_attempts_back(claim, started)
-            return {}
+            return Ran()
         except Exception as error:
             error.add_note(f"while running {structlog.contextvars.get_contextvars()}")  # whoever logs it is outside
             raise
@@ -84,7 +99,8 @@ class OperationRunner:
             self._keeper.remove(claim)
             self._services.notifier.notify()
         ended: dict[str, BaseException | None] = {operation.id: None for operation in results.succeeded}
-        return ended | {operation.id: error for operation, error in results.failed}
+        ended |= {operation.id: error for operation, error in results.failed}
+        return Ran(ended, results.pause_ms / 1000 if work.pending else 0.0)
 
     def _take_attempts_back(self, claim: Claim, started: list[str]) -> None:
         """An outage of the database is no operation's fault. Best effort: where it still says nothing, or the lease is
@@ -112,11 +128,15 @@ class OperationRunner:
             priority = max(operation.priority for operation in batch.operations)
             with self._services.slots.hold(name, priority, work.on_wait, work.check):
                 self._start(work, batch, started)
-                self._apply(work, batch.operations, results)
+                try:
+                    self._apply(work, batch.operations, results)
+                except NotYet as not_yet:
+                    _hand_back(batch.operations, results, not_yet)
                 _take_push_back(work)
         _complete(work, snapshot, batch, results)
         if len(batch.operations) > 1:
-            results.pause_ms = int(_pace(settings.batch_seconds, time.monotonic() - began) * 1000)
+            pace_ms = int(_pace(settings.batch_seconds, time.monotonic() - began) * 1000)
+            results.pause_ms = max(results.pause_ms, pace_ms)
         work.check()
         record(self._services.database, work.claim, results)
         return results
@@ -133,7 +153,7 @@ class OperationRunner:
         work.operations = operations
         try:
             self._engine.run_flow(build_flow(work), results.timeline)
-        except _LOST:
+        except (*_LOST, NotYet):
             raise
         except Exception as error:  # whatever it was, it is recorded and reaches the caller
             if len(operations) > 1 and not isinstance(error, _OF_ALL):
@@ -147,6 +167,14 @@ class OperationRunner:
             return
         work.accepted += operations
         results.succeeded += operations
+
+
+def _hand_back(operations: list[Operation], results: Results, not_yet: NotYet) -> None:
+    """What has not ended waits, for a place that is on its way: it goes back to the queue, and this was no attempt."""
+    log.info("waits", reason=str(not_yet))
+    ended = {operation.id for operation in results.operations}
+    results.handed_back += [operation.id for operation in operations if operation.id not in ended]
+    results.pause_ms = max(1, int(not_yet.pending.look_again_seconds * 1000))
 
 
 def _ids(operations: list[Operation]) -> dict[str, str]:
@@ -187,7 +215,7 @@ def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) ->
     first = next(iter(batch.operations), None)
     if results.succeeded and results.version and results.succeeded[0].action == Action.FAILOVER:
         results.applied.setdefault("load_balancer", []).append(work.claim.key)
-    if first is None or first.subject_type not in ("amphora", "load_balancer"):
+    if first is None or first.subject_type not in ("amphora", "load_balancer") or work.pending:
         return
     if snapshot.spare is not None:
         # A spare that was deleted, replaced, or never came to be leaves nothing to hold a lease on.

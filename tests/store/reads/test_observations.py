@@ -82,7 +82,7 @@ def test_targets_are_what_serves(database: Database, ids: dict[str, str]) -> Non
 
     with counted(database) as statements:
         assert read_targets(database) == [
-            Target(ids["amphora"], "https://agent", ids["load_balancer"], (7, 3, 0, None)),
+            Target(ids["amphora"], "https://agent", None, ids["load_balancer"], (7, 3, 0, None)),
         ]
     assert len(statements) == 1
 

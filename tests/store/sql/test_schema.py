@@ -160,11 +160,25 @@ def test_addresses_of_the_host_are_taken_over_but_not_those_that_two_have(databa
             vip = {"load_balancer_id": key["id"], "position": 0, "ip_address": address, "requested": True}
             connection.execute(tables.tables["vip"].insert().values(**vip, subnet_id=f"subnet-{number}"))
 
-    upgrade(database_url)
-
-    with engine.connect() as connection:
-        query = "SELECT host_address FROM vip ORDER BY load_balancer_id"
-        assert connection.exec_driver_sql(query).scalars().all() == ["127.64.0.1", None, None, None, None]
+    for _ in range(2):
+        upgrade(database_url, "0005")
+        with engine.connect() as connection:
+            query = "SELECT host_address FROM vip ORDER BY load_balancer_id"
+            assert connection.exec_driver_sql(query).scalars().all() == ["127.64.0.1", None, None, None, None]
+        upgrade(database_url)
+        with engine.connect() as connection:
+            query = "SELECT address_scope FROM vip ORDER BY load_balancer_id"
+            scopes = connection.exec_driver_sql(query).scalars().all()
+        assert scopes == ["host", "subnet-1", "subnet-2", "subnet-3", "subnet-4"]
+        with engine.begin() as connection:
+            _insert(connection, "load_balancer", id="new")
+            for scope, position in (("host", 0), ("subnet-1", 1)):
+                taken = {"ip_address": addresses[position], "canonical_address": addresses[position]}
+                row = {"load_balancer_id": "new", "position": position, "address_scope": scope, "allocated": False}
+                with pytest.raises(sa.exc.IntegrityError), connection.begin_nested():
+                    _insert(connection, "vip", **row, **taken)
+            connection.exec_driver_sql("DELETE FROM load_balancer WHERE id = 'new'")
+        downgrade(database_url, "0005")
     engine.dispose()
 
 

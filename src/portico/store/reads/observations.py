@@ -56,10 +56,12 @@ anything about its load balancer."""
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An amphora that serves, where its agent listens, and how the lease of its load balancer stands."""
+    """An amphora that serves, where its agent listens and what it is called (None in rows from before that was
+    recorded), and how the lease of its load balancer stands."""
 
     amphora_id: str
     agent_url: str
+    agent_name: str | None
     load_balancer_id: str
     standing: Standing
 
@@ -111,8 +113,8 @@ def read_targets(database: Database) -> list[Target]:
     """Every amphora that serves a load balancer. One statement."""
     rows = database.read(lambda connection: connection.execute(_TARGETS).all())
     return [
-        Target(amphora_id, agent_url, load_balancer_id, (version, epoch, pending, owner))
-        for amphora_id, agent_url, load_balancer_id, version, epoch, pending, owner in rows
+        Target(amphora_id, agent_url, agent_name, load_balancer_id, (version, epoch, pending, owner))
+        for amphora_id, agent_url, agent_name, load_balancer_id, version, epoch, pending, owner in rows
         if agent_url is not None and load_balancer_id is not None
     ]
 
@@ -121,6 +123,7 @@ _TARGETS = (
     select(
         Amphora.id,
         Amphora.agent_url,
+        Amphora.agent_name,
         Amphora.load_balancer_id,
         Lease.config_version,
         Lease.epoch,

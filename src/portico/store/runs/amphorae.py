@@ -26,6 +26,7 @@ _ADD = insert(Amphora)
 _WRITE = update(Amphora).where(
     Amphora.id == bindparam("this_id"), Amphora.status.in_(bindparam("from_statuses", expanding=True))
 )
+_DESCRIBE = update(Amphora).where(Amphora.id == bindparam("this_id"))
 _REMOVE = delete(Amphora).where(Amphora.id == bindparam("this_id"))
 _WRITE_VIP = update(Vip).where(Vip.load_balancer_id == bindparam("this_id"), Vip.position == bindparam("this_position"))
 
@@ -106,6 +107,15 @@ class AmphoraRows:
 
         self._database.transact(work)
 
+    def describe(self, amphora_id: str, **values: object) -> None:
+        """Write columns of an amphora that say what was found of it, whatever its status."""
+
+        def work(connection: Connection) -> None:
+            fence(connection, self._claim, self._lease_ms)
+            connection.execute(_DESCRIBE, {"this_id": amphora_id, "updated_at": utc_now(), **values})
+
+        self._database.transact(work)
+
     def remove(self, amphora_id: str) -> None:
         """Delete the row of an amphora that is no more, and its own lease if it has one that is not this flow's."""
 
@@ -137,3 +147,11 @@ class AmphoraRows:
             raise AddressInUse(
                 f"vip_address: {values.get('ip_address')} is already used by another load balancer"
             ) from error
+
+
+def record_agent(database: Database, amphora_id: str, agent_url: str, agent_name: str) -> None:
+    """Write the name of an amphora's agent where the row has none yet, and still says that it is this agent. Under no
+    lease: it is how things are, and whoever writes it writes the same."""
+    is_that = and_(Amphora.id == amphora_id, Amphora.agent_url == agent_url, Amphora.agent_name.is_(None))
+    statement = update(Amphora).where(is_that).values(agent_name=agent_name)
+    database.transact(lambda connection: connection.execute(statement))

@@ -1,0 +1,87 @@
+"""The drivers that can be named, each with a group of settings of its own. ``driver`` says which one holds.
+
+``portico.drivers.registry`` says what is built from each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveFloat
+
+from portico.settings.group import Group
+from portico.settings.urls import check_agent_url
+
+# Where VIPs come from
+
+
+class LoopbackNetworkSettings(Group):
+    """VIPs in this host's own 127.0.0.0/8."""
+
+    driver: Literal["loopback"] = "loopback"
+    vip_range: str = "127.64.0.0/10"
+    """The part of 127.0.0.0/8 that VIPs are in, chosen or asked for. This host's own services should not be in it: a
+    VIP at the address of one gets what is meant for it while it is away."""
+
+
+class NoopNetworkSettings(Group):
+    """VIPs that nothing answers at, in the memory of one process."""
+
+    driver: Literal["noop"] = "noop"
+
+
+NetworkSettings = LoopbackNetworkSettings | NoopNetworkSettings
+
+
+# Where amphorae run
+
+
+class LocalComputeSettings(Group):
+    """Amphorae are processes on the agent's host."""
+
+    driver: Literal["local"] = "local"
+    agent_url: Annotated[str, AfterValidator(check_agent_url)] = "https://127.0.0.1:9443"
+    """Where the agent listens."""
+    agent_name: str = "portico-agent"
+    """DNS name in the agent's certificate, whatever its host is called."""
+
+
+class NoopComputeSettings(Group):
+    """Amphorae are nowhere but in the memory of one process."""
+
+    driver: Literal["noop"] = "noop"
+
+
+ComputeSettings = LocalComputeSettings | NoopComputeSettings
+
+
+# How amphorae are talked to
+
+
+class _Amphorae(Group):
+    """What holds however they are talked to."""
+
+    drain_seconds: float = Field(default=5.0, ge=0, le=3600)
+    """How long an amphora that is taken away may finish the connections it has."""
+
+
+class AgentAmphoraSettings(_Amphorae):
+    """Through their agents, over mutual TLS."""
+
+    driver: Literal["agent"] = "agent"
+    controller_name: str = "portico-controller"
+    """Common name of the controller's certificate, the only one that agents let in."""
+    certificates: Path = Path("certificates")
+    """Directory with ``ca.pem``, ``controller.pem`` and ``controller.key``."""
+    connect_seconds: PositiveFloat = 5.0
+    request_seconds: PositiveFloat = 60.0
+
+
+class NoopAmphoraSettings(_Amphorae):
+    """Nobody is talked to."""
+
+    driver: Literal["noop"] = "noop"
+
+
+AmphoraSettings = AgentAmphoraSettings | NoopAmphoraSettings

@@ -1,0 +1,118 @@
+"""What the registry makes of settings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from portico.bootstrap.health import build_health_carriers
+from portico.bootstrap.worker import build_worker
+from portico.drivers import registry
+from portico.drivers.agent_client import AgentClient
+from portico.drivers.local_ca import ensure_local_certificates
+from portico.errors import DriverError, InvalidInput
+from portico.settings import (
+    AgentAmphoraSettings,
+    HealthSettings,
+    LocalComputeSettings,
+    NoopAmphoraSettings,
+    NoopComputeSettings,
+    NoopNetworkSettings,
+    Settings,
+)
+from portico.settings.reading import find_groups
+from tests.contracts.conftest import AGENT_NAME
+from tests.contracts.scripted_agent import Answer, serve_script
+
+NOOP = Settings(compute=NoopComputeSettings(), network=NoopNetworkSettings(), amphora=NoopAmphoraSettings())
+
+
+@pytest.mark.parametrize(
+    ("group", "table"),
+    [("network", registry.NETWORKS), ("compute", registry.COMPUTES), ("amphora", registry.AMPHORAE)],
+)
+def test_every_driver_that_can_be_named_can_be_built(group: str, table: dict[type, object]) -> None:
+    """A group of settings and a line in the table belong to each other, and names are not given twice."""
+    models = find_groups(Settings)[group]
+    assert set(table) == set(models)
+    assert len({model.model_fields["driver"].default for model in models}) == len(models)
+
+
+def test_drivers_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> None:
+    """Whoever talks to agents needs a compute that has some, and the other way round."""
+    agents = AgentAmphoraSettings(certificates=tmp_path)
+    ensure_local_certificates(tmp_path, AGENT_NAME, agents.controller_name)
+    for settings in (
+        Settings(compute=NoopComputeSettings(), amphora=agents),
+        Settings(compute=LocalComputeSettings(), amphora=NoopAmphoraSettings()),
+    ):
+        with pytest.raises(InvalidInput) as refusal:
+            registry.build_carriers(settings)
+        assert refusal.value.field == "amphora.driver"
+
+
+def test_missing_certificates_are_told_when_drivers_are_built(tmp_path: Path) -> None:
+    """Not with the first load balancer."""
+    settings = Settings(amphora=AgentAmphoraSettings(certificates=tmp_path / "none"))
+    for build in (registry.build_carriers, build_worker, build_health_carriers):
+        with pytest.raises(DriverError, match=r"ca\.pem"):
+            build(settings)
+
+
+def test_amphorae_of_one_process_have_no_health_manager() -> None:
+    """It would ask others than those that the worker has."""
+    with pytest.raises(InvalidInput, match="nobody to ask") as refusal:
+        build_health_carriers(NOOP)
+    assert refusal.value.field == "amphora.driver"
+
+
+def test_a_health_manager_waits_for_agents_as_long_as_it_may(tmp_path: Path) -> None:
+    """Its own bound holds, for whatever of its drivers talks to an agent."""
+    agents = AgentAmphoraSettings(certificates=tmp_path, request_seconds=600)
+    ensure_local_certificates(tmp_path, AGENT_NAME, agents.controller_name)
+    with serve_script(tmp_path) as (url, script):
+        compute = LocalComputeSettings(agent_url=url)
+        settings = Settings(compute=compute, amphora=agents, health=HealthSettings(request_seconds=0.05))
+        carriers = build_health_carriers(settings)
+        never = threading.Event()
+        script.answers += [Answer(delay=never)] * 2
+        with pytest.raises(DriverError, match="timed out"):
+            carriers.compute.find("amphora")
+        never.set()
+        carriers.close()
+
+
+def test_a_client_that_is_given_is_shared_and_left_open(tmp_path: Path) -> None:
+    """Compute and amphorae talk to agents through one client, which its giver closes."""
+    agents = AgentAmphoraSettings(certificates=tmp_path)
+    ensure_local_certificates(tmp_path, AGENT_NAME, agents.controller_name)
+    with serve_script(tmp_path) as (url, script):
+        settings = Settings(compute=LocalComputeSettings(agent_url=url), amphora=agents)
+        client = AgentClient(agents)
+        carriers = registry.build_carriers(settings, client=client)
+        for _ in range(2):
+            with pytest.raises(DriverError):
+                carriers.compute.owned()
+            carriers.close()
+        assert script.connections == 1
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("build", "settings"),
+    [("build_network", "Settings()"), ("build_notifier", "Settings()"), ("build_carriers", "noop")],
+)
+def test_a_driver_is_loaded_when_it_is_built(build: str, settings: str) -> None:
+    """An API has no client of agents, and who has no broker none of what that takes."""
+    program = (
+        "import sys; from portico.drivers.registry import *; from portico.settings import *\n"
+        "noop = Settings(compute=NoopComputeSettings(), amphora=NoopAmphoraSettings())\n"
+        f"{build}({settings}); print(*[one for one in ('httpx', 'oslo_messaging', 'cryptography') "
+        "if one in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,269 @@
+"""Places that take time: a flow ends where it would have to wait, and its next run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from portico.errors import ConfigurationRefused, DriverError, NoCapacity, NoSuitableAmphora, OperationFailed
+from portico.resources import Amphora, Lease
+from portico.settings import LimitSettings
+from tests.support.bundles import haproxy_of
+from tests.worker.world import World
+
+pytestmark = pytest.mark.database("sqlite")
+LATER = 3600.0
+"""Seconds in which no test comes back."""
+
+
+@pytest.fixture
+def world(database_url: str) -> Any:
+    """A world whose places take two looks."""
+    with World(database_url) as world:
+        world.compute.looks = 2
+        yield world
+
+
+def look_now(world: World) -> None:
+    """Let the time pass after which looking is of use."""
+    world.database.transact(lambda connection: connection.execute(update(Lease).values(not_before=0)))
+
+
+def count_placed(world: World) -> int:
+    """How many amphorae ever had a place, or have one on its way."""
+    return len(world.compute.owned()) + len(world.compute._deleted)
+
+
+def _create_load_balancer(world: World) -> Callable[[], Any]:
+    load_balancer_id = world.describe()["load_balancer"]
+    return lambda: world.worker.create_load_balancer(load_balancer_id)
+
+
+def _failover(kind: str) -> Callable[[World], Callable[[], Any]]:
+    def prepare(world: World) -> Callable[[], Any]:
+        load_balancer_id = world.build()["load_balancer"]
+        if kind == "load_balancer":
+            return lambda: world.worker.failover_load_balancer(load_balancer_id)
+        amphora_id = world.amphora_of(load_balancer_id)
+        return lambda: world.worker.failover_amphora(amphora_id)
+
+    return prepare
+
+
+def _failover_spare(world: World) -> Callable[[], Any]:
+    spare = world.worker.create_amphora()
+    return lambda: world.worker.failover_amphora(spare)
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        _create_load_balancer,
+        lambda world: world.worker.create_amphora,
+        _failover("load_balancer"),
+        _failover("amphora"),
+        _failover_spare,
+    ],
+    ids=["create load balancer", "create amphora", "fail load balancer over", "fail amphora over", "fail spare over"],
+)
+def test_a_direct_call_waits_until_the_place_is_there(
+    world: World, prepare: Callable[[World], Callable[[], Any]]
+) -> None:
+    """It returns when all is done; one place was made, for one amphora, and its operation was tried once."""
+    call = prepare(world)
+    before = count_placed(world)
+
+    call()
+
+    operation = world.operations()[-1]
+    assert (operation["state"], operation["attempts"]) == ("SUCCEEDED", 1)
+    assert count_placed(world) == before + 1
+    assert len(world.compute.owned()) == len(world.rows(Amphora)) == 1
+    for load_balancer_id in world.catalog.list_ids("load_balancer"):
+        world.assert_in_step(load_balancer_id)
+
+
+def test_an_operation_waits_in_the_queue_and_keeps_what_it_has_got(world: World) -> None:
+    """The amphora is BOOTING on record, the VIP is made; the operation is QUEUED and has made no attempt, its lease is
+    free, and no run loop looks before it is of use. Then the same amphora is there."""
+    world.compute.look_again_seconds = LATER
+    ids = world.describe()
+    world.ask("create", "load_balancer", ids["load_balancer"])
+
+    assert world.run_all() == 1
+    [amphora] = world.rows(Amphora)
+    assert amphora["status"] == "BOOTING"
+    assert world.compute.owned() == {amphora["id"]}
+    [operation] = world.operations()
+    assert (operation["state"], operation["attempts"], operation["started_at"]) == ("QUEUED", 0, None)
+    [lease] = world.rows(Lease)
+    assert (lease["owner"], lease["pending"], lease["not_before"] > 0) == (None, 1, True)
+    assert world.status("load_balancer", ids["load_balancer"]) == "PENDING_CREATE"
+    [vip] = world.network.allocations()
+
+    look_now(world)
+    assert world.run_all() == 1
+    look_now(world)
+    assert world.run_all() == 1
+
+    assert world.amphora_of(ids["load_balancer"]) == amphora["id"]
+    assert world.network.allocations() == (vip,)
+    assert count_placed(world) == 1
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_all_that_was_to_be_done_with_it_waits_too(world: World) -> None:
+    """A new load balancer and changes of it are one batch: none of them fails, none has made an attempt."""
+    world.compute.look_again_seconds = LATER
+    ids = world.describe()
+    world.ask("create", "load_balancer", ids["load_balancer"])
+    world.ask("update", "member", ids["member"], {"weight": 7})
+    world.run_all()
+    assert [(row["state"], row["attempts"]) for row in world.operations()] == [("QUEUED", 0)] * 2
+
+    for _ in range(10):
+        look_now(world)
+        world.run_all()
+
+    assert {row["state"] for row in world.operations()} == {"SUCCEEDED"}
+    assert [server.weight for server in haproxy_of(world.pushed(ids["load_balancer"])).servers] == [7]
+    assert count_placed(world) == 1
+    world.assert_in_step(ids["load_balancer"])
+
+
+def test_after_more_looks_than_attempts_nothing_is_set_aside(world: World) -> None:
+    """Waiting is no sign of an operation that kills its workers."""
+    world.compute.looks = world.settings.worker.max_attempts * 3
+    load_balancer_id = world.describe()["load_balancer"]
+
+    world.worker.create_load_balancer(load_balancer_id)
+
+    assert [(row["state"], row["attempts"]) for row in world.operations()] == [("SUCCEEDED", 1)]
+
+
+def _ensure_fails(world: World) -> type[Exception]:
+    world.compute.fail_next("ensure", DriverError("it does not boot"))
+    return DriverError
+
+
+def _compute_is_full(world: World) -> type[Exception]:
+    world.compute.fail_next("ensure", NoCapacity("no host is left"))
+    return NoSuitableAmphora
+
+
+def _push_refused(world: World) -> type[Exception]:
+    world.amphorae.refuse(lambda _bundle: True)
+    return ConfigurationRefused
+
+
+@pytest.mark.parametrize("fail", [_ensure_fails, _compute_is_full, _push_refused])
+def test_what_fails_after_waiting_gives_the_amphora_back(
+    world: World, fail: Callable[[World], type[Exception]]
+) -> None:
+    """As where it had not waited: the load balancer says ERROR, no amphora is left, and a failover builds it."""
+    world.compute.look_again_seconds = LATER
+    load_balancer_id = world.describe()["load_balancer"]
+    world.ask("create", "load_balancer", load_balancer_id)
+    world.run_all()
+    world.compute.look_again_seconds = 0.01
+    kind = fail(world)
+    for _ in range(3):
+        look_now(world)
+        world.run_all()
+
+    [operation] = world.operations()
+    assert (operation["state"], operation["error"], operation["attempts"]) == ("FAILED", kind.__name__, 1)
+    assert world.rows(Amphora) == []
+    assert world.compute.owned() == frozenset()
+    assert world.status("load_balancer", load_balancer_id) == "ERROR"
+    world.assert_no_orphans()
+    world.amphorae.refuse(lambda _bundle: False)
+    world.worker.failover_load_balancer(load_balancer_id)
+    assert world.status("load_balancer", load_balancer_id) == "ACTIVE"
+    world.assert_in_step(load_balancer_id)
+
+
+def test_an_old_amphora_serves_while_its_replacement_is_waited_for(world: World) -> None:
+    """Failing over waits with one place more; where it fails in the end, the old one has not been touched."""
+    ids = world.build()
+    old, pushed = world.amphora_of(ids["load_balancer"]), world.pushed(ids["load_balancer"])
+    world.compute.look_again_seconds = LATER
+    world.ask("failover", "amphora", old)
+    world.run_all()
+    assert world.amphora_of(ids["load_balancer"]) == old
+    assert sorted(row["status"] for row in world.rows(Amphora)) == ["ALLOCATED", "BOOTING"]
+
+    world.compute.fail_next("ensure", DriverError("it does not boot"))
+    look_now(world)
+    world.run_all()
+
+    assert world.operations()[-1]["state"] == "FAILED"
+    assert world.compute.owned() == {old}
+    assert world.pushed(ids["load_balancer"]) == pushed
+    world.compute.look_again_seconds = 0.01
+    world.worker.failover_amphora(old)
+    assert world.compute.owned() == {world.amphora_of(ids["load_balancer"])}
+    assert old not in world.compute.owned()
+
+
+def test_what_is_waited_for_can_be_deleted(world: World) -> None:
+    """A place that is on its way goes as any other, to the last bit."""
+    world.compute.look_again_seconds = LATER
+    load_balancer_id = world.describe()["load_balancer"]
+    world.ask("create", "load_balancer", load_balancer_id)
+    world.run_all()
+
+    world.worker.delete_load_balancer(load_balancer_id)
+
+    world.assert_empty()
+
+
+def test_a_spare_that_replaces_another_one_keeps_it_until_it_is_there(world: World) -> None:
+    """While the new one boots, the old spare and its lease are where they were: nothing has ended."""
+    spare = world.worker.create_amphora()
+    world.compute.look_again_seconds = LATER
+    world.ask("failover", "amphora", spare)
+    world.run_all()
+
+    assert spare in world.compute.owned()
+    assert {row["status"] for row in world.rows(Amphora)} == {"READY", "BOOTING"}
+    assert [row["key"] for row in world.rows(Lease) if row["pending"]] == [spare]
+    for _ in range(2):
+        look_now(world)
+        world.run_all()
+    [new] = world.rows(Amphora)
+    assert (new["status"], new["id"] == spare) == ("READY", False)
+    assert world.compute.owned() == {new["id"]}
+
+
+def test_no_thread_waits_for_a_place(database_url: str) -> None:
+    """With room for one build and one operation at a time, a load balancer whose place takes for ever keeps nobody
+    from being built."""
+    with World(database_url, limits=LimitSettings(operations=1, amphora_builds=1, failovers=1)) as world:
+        world.compute.looks, world.compute.look_again_seconds = 1_000_000, LATER
+        slow = world.describe()["load_balancer"]
+        world.ask("create", "load_balancer", slow)
+        world.run_all()
+        world.compute.looks = 0
+
+        other = world.build()["load_balancer"]
+
+        assert world.status("load_balancer", other) == "ACTIVE"
+        assert world.status("load_balancer", slow) == "PENDING_CREATE"
+
+
+def test_a_caller_hears_in_the_end_that_it_goes_on(database_url: str) -> None:
+    """A direct call waits ``worker.wait_seconds``, without asking again before it is of use, and no longer."""
+    with World(database_url, wait_seconds=0.2) as world:
+        world.compute.looks, world.compute.look_again_seconds = 1_000_000, LATER
+        load_balancer_id = world.describe()["load_balancer"]
+
+        with pytest.raises(OperationFailed, match="place that is on its way; it stays queued"):
+            world.worker.create_load_balancer(load_balancer_id)
+
+        [amphora_id] = world.compute.owned()
+        assert world.compute._booting[amphora_id] == 1_000_000 - 1
+        assert world.operations()[-1]["state"] == "QUEUED"
