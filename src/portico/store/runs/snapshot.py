@@ -67,8 +67,9 @@ def read_snapshot(database: Database, key: str) -> Snapshot:
     """Read everything about the lease ``key``. One statement."""
     rows = database.read(lambda connection: connection.execute(_statement(database.dialect), {"key": key}).all())
     found: _Found = {model: [] for model, _ in _BRANCHES}
+    decoders = _decoders()
     for kind, body in rows:
-        make_row, converters = _decoders()[kind]
+        make_row, converters = decoders[kind]
         values: dict[str, object] = json.loads(body)
         for name, convert in converters:
             values[name] = convert(values[name])
