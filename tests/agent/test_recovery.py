@@ -158,6 +158,21 @@ def test_what_runs_of_another_version_goes_on(agent: AgentRig, recipe: Recipe) -
     assert {server.member_id for server in agent.statistics().servers} == {"id-of-alpha", "id-of-beta"}
 
 
+def test_a_push_that_fails_leaves_what_runs_of_another_version(agent: AgentRig, recipe: Recipe) -> None:
+    """It could not be started again, so it is not stopped either, as what a failed push has left would be."""
+    agent.ensure()
+    agent.push(recipe.at(7))
+    pid = agent.haproxy_pid()
+    agent.end()
+    leave_bundle_of_another_version(agent, OLD_BUNDLE)
+    agent.start()
+    os.kill(agent.supervisor_pid(), signal.SIGSTOP)
+    assert agent.try_push(recipe.but(marker="second").at(8)).status_code == 503
+    os.kill(agent.supervisor_pid(), signal.SIGCONT)
+    assert (agent.haproxy_pid(), fetch(recipe.port)[2]) == (pid, "first")
+    assert agent.push(recipe.but(marker="second").at(8)).method == "reload"
+
+
 def test_an_amphora_of_another_version_can_be_deleted(agent: AgentRig, recipe: Recipe) -> None:
     """It takes no understanding."""
     agent.ensure()

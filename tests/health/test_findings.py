@@ -88,6 +88,11 @@ def test_a_server_that_tracks_is_as_what_it_tracks(status: str, check: str, foun
     assert read_findings(report(*servers)).members == {"member": found}
 
 
+def test_what_only_checks_is_no_server_of_a_member() -> None:
+    """However it fares: nobody is served there."""
+    assert read_findings(report(server("member", "UP", "PROCOK", serves=False))).members == {}
+
+
 def test_names_are_those_that_are_rendered() -> None:
     """Of a rendered configuration each listener and each member is found once, a pinged one by what pings find."""
     lb, pool, pinged, listener, other = (new_id() for _ in range(5))
