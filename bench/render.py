@@ -11,7 +11,7 @@ import time
 
 from portico.cli.stop_signals import reset_signals
 from portico.render import render
-from portico.resources.tree import Tree
+from portico.resources.kinds import Tree
 from tests.render.trees import AMPHORA_ID, tree_from
 from tests.support.bundles import haproxy_of
 

@@ -12,9 +12,8 @@ from portico.intake.wanted import wanted_tree
 from portico.render import render
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Slot, SlotWaiter
 from portico.resources.amphora import AmphoraHealth
-from portico.resources.kinds import KINDS
+from portico.resources.kinds import KINDS, Tree
 from portico.resources.row import table_of
-from portico.resources.tree import Tree
 from portico.status import AmphoraStatus, OperationState, ProvisioningStatus
 from portico.store.runs.snapshot import Snapshot, read_snapshot
 from portico.store.sql.database import Database

@@ -9,8 +9,8 @@ from portico.health.findings import read_findings
 from portico.ports.amphora import Endpoint
 from portico.render import render
 from portico.resources import HealthMonitor, Listener, LoadBalancer, Member, Pool, Vip
+from portico.resources.kinds import Tree
 from portico.resources.row import new_id
-from portico.resources.tree import Tree
 from portico.status import OperatingStatus
 from portico_wire import ListenerStatistics, ServerStatistics, Statistics
 

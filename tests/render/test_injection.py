@@ -20,10 +20,10 @@ from sqlalchemy import JSON, String
 from portico.errors import PorticoError
 from portico.render import render
 from portico.resources import Row
+from portico.resources.kinds import Tree
 from portico.resources.l7rule_value import compared
 from portico.resources.regular_expression import InvalidExpression
 from portico.resources.regular_expression_cost import engine_spelling
-from portico.resources.tree import Tree
 from portico_wire import Bundle
 from tests.render import haproxies
 from tests.render.trees import AMPHORA_ID, Document, tree_from

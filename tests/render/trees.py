@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from portico.resources import HealthMonitor, L7Policy, L7Rule, Listener, LoadBalancer, Member, Pool, Row, Vip
-from portico.resources.tree import Tree
+from portico.resources.kinds import Tree
 
 R = TypeVar("R", bound=Row)
 Document = Mapping[str, Any]

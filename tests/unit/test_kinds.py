@@ -27,13 +27,13 @@ from portico.resources.kinds import (
     Kind,
     KindName,
     Replaceable,
+    Tree,
     kind_of,
     kind_of_model,
 )
 from portico.resources.operation import Action
 from portico.resources.quota import QUOTA_KINDS, QUOTA_VIEW, QuotaSpec
 from portico.resources.row import table_of
-from portico.resources.tree import Tree
 from portico.settings import QuotaSettings
 
 

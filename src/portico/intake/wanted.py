@@ -6,9 +6,8 @@ from collections.abc import Collection
 from typing import Any
 
 from portico.resources import Operation
-from portico.resources.kinds import PARTS, Kind
+from portico.resources.kinds import PARTS, Kind, Tree
 from portico.resources.operation import Action
-from portico.resources.tree import Tree
 from portico.status import ProvisioningStatus
 from portico.store.runs.snapshot import Snapshot
 

@@ -24,8 +24,8 @@ from portico.render.model import (
 )
 from portico.render.monitor import Check, check
 from portico.resources import Member, Pool
+from portico.resources.kinds import Tree
 from portico.resources.pool import Algorithm, PersistenceType, PoolProtocol
-from portico.resources.tree import Tree
 from portico_wire import Server, map_file
 
 _ALGORITHMS: dict[str, list[Directive]] = {

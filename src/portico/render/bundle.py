@@ -13,7 +13,7 @@ from portico.render.monitor import ping_backend_name
 from portico.render.ping import ping_backend
 from portico.resources import Listener, Pool
 from portico.resources.health_monitor import MonitorType
-from portico.resources.tree import Tree
+from portico.resources.kinds import Tree
 from portico_wire import Backend, Bundle, Frontend, Haproxy, Programs, Socket
 
 _DEFAULTS = Section(

@@ -9,9 +9,9 @@ from portico.errors import InvalidInput, NotSupported
 from portico.render.l7 import BackendName, policy_directives
 from portico.render.model import Directive, InheritedSocket, Keyword, Section, Text, host, identifier
 from portico.resources import Listener, Pool, Vip
+from portico.resources.kinds import Tree
 from portico.resources.listener import ListenerProtocol
 from portico.resources.pool import BY_COOKIE, SHOWS_COOKIES, cookies_unseen
-from portico.resources.tree import Tree
 from portico_wire import Socket
 
 _MODES: dict[str, Keyword] = {

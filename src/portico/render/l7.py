@@ -34,12 +34,12 @@ from typing import TypeAlias
 from portico.errors import InvalidInput, NotSupported
 from portico.render.model import Argument, Directive, Keyword, Text, fetch, identifier, template
 from portico.resources import L7Policy, L7Rule, Listener
+from portico.resources.kinds import Tree
 from portico.resources.l7policy import PolicyAction
 from portico.resources.l7rule import Comparison, RuleType
 from portico.resources.l7rule_value import compared
 from portico.resources.regular_expression import InvalidExpression
 from portico.resources.regular_expression_cost import engine_spelling
-from portico.resources.tree import Tree
 
 BackendName: TypeAlias = Callable[[Listener, str | None], Text | None]
 """The backend that serves a listener from the pool of this id; None where that pool is not rendered."""

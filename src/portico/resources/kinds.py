@@ -1,4 +1,5 @@
-"""The kinds of object that operations are about: one table of all that differs between them.
+"""The kinds of object that operations are about: one table of all that differs between them, and the tree that those
+of one load balancer make.
 
 Whatever needs to know something of each kind looks it up here, and asks what it looked up once, not in every call.
 """
@@ -6,9 +7,10 @@ Whatever needs to know something of each kind looks it up here, and asks what it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, TypeVar
 
 from portico.errors import (
     AmphoraNotFound,
@@ -30,13 +32,15 @@ from portico.resources.health_monitor import HEALTH_MONITOR_VIEW, HealthMonitor,
 from portico.resources.l7policy import L7POLICY_VIEW, L7Policy, L7PolicySpec
 from portico.resources.l7rule import L7RULE_VIEW, L7Rule, L7RuleSpec
 from portico.resources.listener import LISTENER_VIEW, Listener, ListenerSpec
-from portico.resources.load_balancer import LOAD_BALANCER_VIEW, LoadBalancer, LoadBalancerSpec
+from portico.resources.load_balancer import LOAD_BALANCER_VIEW, LoadBalancer, LoadBalancerSpec, Vip
 from portico.resources.member import MEMBER_VIEW, Member, MemberSpec
 from portico.resources.pool import POOL_VIEW, Pool, PoolSpec
 from portico.resources.row import ApiObject, Part, Row, Spec, table_of
 from portico.resources.spelling import did_you_mean
 from portico.resources.view import View
 from portico.status import OperatingStatus
+
+R = TypeVar("R", bound=Row)
 
 
 class KindName(StrEnum):
@@ -275,3 +279,54 @@ def kind_of(name: object) -> Kind:
 def kind_of_model(model: type[Row]) -> Kind:
     """The kind whose rows these are. Raises KeyError where they are none's."""
     return _OF_MODEL[model]
+
+
+@dataclass
+class Tree:
+    """One load balancer and its parts: everything that its configuration is made of, as it is wanted at one moment.
+    Each list is in order of creation (policies by position).
+
+    The objects are not attached to any session: reading them never touches the database, changing them changes nothing.
+    """
+
+    load_balancer: LoadBalancer
+    vips: list[Vip] = field(default_factory=list)
+    amphorae: list[Amphora] = field(default_factory=list)
+    listeners: list[Listener] = field(default_factory=list)
+    pools: list[Pool] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
+    health_monitors: list[HealthMonitor] = field(default_factory=list)
+    l7policies: list[L7Policy] = field(default_factory=list)
+    l7rules: list[L7Rule] = field(default_factory=list)
+
+    @cached_property
+    def members_of(self) -> dict[str, list[Member]]:
+        """Pool id to its members."""
+        return _group(self.members, "pool_id")
+
+    @cached_property
+    def monitor_of(self) -> dict[str, HealthMonitor]:
+        """Pool id to its health monitor."""
+        return {monitor.pool_id: monitor for monitor in self.health_monitors}
+
+    @cached_property
+    def policies_of(self) -> dict[str, list[L7Policy]]:
+        """Listener id to its policies, first position first."""
+        return _group(sorted(self.l7policies, key=lambda policy: (policy.position, policy.id)), "listener_id")
+
+    @cached_property
+    def rules_of(self) -> dict[str, list[L7Rule]]:
+        """Policy id to its rules."""
+        return _group(self.l7rules, "l7policy_id")
+
+    @cached_property
+    def pool_by_id(self) -> dict[str, Pool]:
+        """Pool id to pool."""
+        return {pool.id: pool for pool in self.pools}
+
+
+def _group(rows: list[R], key: str) -> dict[str, list[R]]:
+    groups: dict[str, list[R]] = {}
+    for row in rows:
+        groups.setdefault(getattr(row, key), []).append(row)
+    return groups

@@ -8,7 +8,7 @@ from portico.errors import AddressInUse, InvalidInput
 from portico.ports.network import Plugged, PlugRequest, VipAllocation, VipRequest
 from portico.resources import LoadBalancer, Vip
 from portico.resources.address import canonical_address
-from portico.resources.tree import Tree
+from portico.resources.kinds import Tree
 from portico.tasks.work import Work, WorkTask
 
 TRIES = 16

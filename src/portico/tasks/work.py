@@ -17,7 +17,7 @@ from portico.ports.compute import Compute, Pending
 from portico.ports.network import Network
 from portico.ports.notifier import Notifier
 from portico.resources import Amphora, Operation
-from portico.resources.tree import Tree
+from portico.resources.kinds import Tree
 from portico.settings import Settings
 from portico.status import AmphoraStatus
 from portico.store.claims.leases import Claim, fence

@@ -18,9 +18,8 @@ from sqlalchemy import JSON, Boolean, DateTime, String, TextClause, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from portico.resources import Amphora, Lease, LoadBalancer, Operation, Row, Vip
-from portico.resources.kinds import PARTS
+from portico.resources.kinds import PARTS, Tree
 from portico.resources.row import Part, table_of
-from portico.resources.tree import Tree
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import JSON_OBJECT, TEXT_IN_JSON
 
