@@ -49,7 +49,7 @@ class World:
 
     def built(self) -> list[str]:
         """Ids of all amphorae that were ever asked for, each once, in order."""
-        ensured = (argument for _, method, argument in self.calls if method == "ensure")
+        ensured = (request.amphora_id for _, method, request in self.calls if method == "ensure")
         return list(dict.fromkeys(ensured))
 
     def dump(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class World:
             "places": dict(self.compute._placements),
             "deleted": set(self.compute._deleted),
             "vips": set(self.network.allocations()),
-            "plugged": dict(self.network._plugged),
+            "plugged": {amphora_id: request.vips for amphora_id, request in self.network._plugged.items()},
             "bundles": {amphora_id: taken.bundle for amphora_id, taken in self.amphorae._taken.items()},
         }
 

@@ -19,6 +19,7 @@ from portico.errors import InvalidSettings, SettingFault
 from portico.health import HealthManager
 from portico.intake.catalog import Catalog
 from portico.intake.requests import Requests
+from portico.ports.network import VipRequest
 from portico.settings import (
     AgentAmphoraSettings,
     LocalComputeSettings,
@@ -57,10 +58,12 @@ class Embedded:
 
     @property
     def first_vip(self) -> str:
-        """An address that load balancers may have here: the first."""
+        """An address that load balancers may have here: the first, or any that their network would offer."""
         network = self.settings.network
-        vip_range = network.vip_range if isinstance(network, LoopbackNetworkSettings) else "198.18.0.0/15"
-        return str(next(iter(ip_network(vip_range).hosts())))
+        if isinstance(network, LoopbackNetworkSettings):
+            return str(next(iter(ip_network(network.vip_range).hosts())))
+        offer = self.worker.services.network.offer_vip(VipRequest("first"))
+        return offer.ip_address if offer is not None else ""
 
     def __enter__(self) -> Embedded:
         return self
