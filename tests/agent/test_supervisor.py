@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,11 @@ def launch(directory: Path, program: str) -> Launch:
     return Launch("amphora-1", program, 1, directory, ("/usr/bin/sleep", "300"), sockets, control)
 
 
+def has_noted(note: Path, pid: int) -> bool:
+    """A program writes it itself, before it becomes what it is to run."""
+    return note.read_text().split()[:1] == [str(pid)]
+
+
 def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: SupervisorClient) -> None:
     """Each is started, found, stopped and started again by itself, and has files and sockets of its own."""
     pids = {}
@@ -154,7 +160,7 @@ def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: S
         supervisor.order("promote", "amphora-1", program)
     assert supervisor.survey().instances.keys() == {("amphora-1", "haproxy"), ("amphora-1", "other")}
     for program, pid in pids.items():
-        assert (tmp_path / f"{program}.pid").read_text().split()[0] == str(pid)
+        wait_until(partial(has_noted, tmp_path / f"{program}.pid", pid), "it has noted its pid")
         assert (tmp_path / f"{program}.log").exists()
         wait_until((tmp_path / f"{program}.sock").is_socket, "its socket is there")
     os.kill(pids["other"], signal.SIGKILL)
