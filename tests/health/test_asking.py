@@ -71,15 +71,15 @@ def host() -> Host:
 
 
 @pytest.fixture
-def asker(host: Host) -> Iterator[Asker]:
+def asker(host: Host) -> Iterator[Asker[Endpoint]]:
     """Asks it."""
-    asker = Asker(host, QUICK)
+    asker = Asker(lambda endpoint: endpoint, host, QUICK)
     yield asker
     host.release()
     asker.close()
 
 
-def ask_until(asker: Asker, endpoints: list[Endpoint], wanted: set[str]) -> dict[str, Statistics]:
+def ask_until(asker: Asker[Endpoint], endpoints: list[Endpoint], wanted: set[str]) -> dict[str, Statistics]:
     """Ask again until all of these have answered in the course of it."""
     found: dict[str, Statistics] = {}
 
@@ -96,7 +96,7 @@ def amphorae(agent: str, count: int) -> list[Endpoint]:
     return [Endpoint(f"{agent}-{number}", agent, agent) for number in range(count)]
 
 
-def test_everybody_answers(asker: Asker, host: Host) -> None:
+def test_everybody_answers(asker: Asker[Endpoint], host: Host) -> None:
     """Each is asked once in a round."""
     everybody = [*amphorae("a", 3), *amphorae("b", 2), *amphorae("c", 1)]
 
@@ -106,7 +106,7 @@ def test_everybody_answers(asker: Asker, host: Host) -> None:
     assert asker.ask([]) == {}
 
 
-def test_an_agent_that_hangs_keeps_nobody_waiting(asker: Asker, host: Host) -> None:
+def test_an_agent_that_hangs_keeps_nobody_waiting(asker: Asker[Endpoint], host: Host) -> None:
     """The others are asked again and again meanwhile; its own answer counts when it comes, and it is never asked by two
     threads."""
     host.slow.add("a")
@@ -121,7 +121,7 @@ def test_an_agent_that_hangs_keeps_nobody_waiting(asker: Asker, host: Host) -> N
 
 
 def test_a_dead_agent_is_not_asked_about_each_of_its_amphorae(
-    asker: Asker, host: Host, logged: list[EventDict]
+    asker: Asker[Endpoint], host: Host, logged: list[EventDict]
 ) -> None:
     """After two of them it is clear; it is asked less and less often, logged once, and welcome back."""
     host.unreachable.add("a")
@@ -140,7 +140,7 @@ def test_a_dead_agent_is_not_asked_about_each_of_its_amphorae(
 
 @pytest.mark.parametrize("kind", ["gone", "unreachable"])
 def test_an_amphora_that_cannot_be_asked_leaves_the_others_alone(
-    asker: Asker, host: Host, kind: str, logged: list[EventDict]
+    asker: Asker[Endpoint], host: Host, kind: str, logged: list[EventDict]
 ) -> None:
     """The agent answers for the others of its host; this one is asked less often, and logged once."""
     getattr(host, kind).add("a-1")
@@ -155,7 +155,7 @@ def test_an_amphora_that_cannot_be_asked_leaves_the_others_alone(
     ask_until(asker, everybody, {"a-0", "a-1", "a-2"})
 
 
-def test_an_answer_about_an_amphora_that_is_gone_by_now_is_dropped(asker: Asker, host: Host) -> None:
+def test_an_answer_about_an_amphora_that_is_gone_by_now_is_dropped(asker: Asker[Endpoint], host: Host) -> None:
     """It was taken away while its agent thought about it."""
     host.slow.add("a")
     asker.ask([*amphorae("a", 1), *amphorae("b", 1)])

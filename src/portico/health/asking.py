@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from queue import Empty, SimpleQueue
 from threading import Event
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -22,6 +23,21 @@ LONGEST_PAUSE = 5
 _SUSPECT_THREADS = 2
 _FAILURES_OF_AN_AGENT = 2
 """So many amphorae in a row that cannot be asked, and it is the agent that does not answer."""
+
+
+class Asked(Protocol):
+    """An amphora that is to be asked, and where its agent listens."""
+
+    @property
+    def amphora_id(self) -> str:
+        """Which."""
+
+    @property
+    def agent_url(self) -> str:
+        """Where."""
+
+
+A = TypeVar("A", bound=Asked)
 
 
 class _Patience:
@@ -59,14 +75,20 @@ class _Patience:
             log.warning("does not answer: statuses stay as it said last", reason=str(error), **{self._what: self._name})
 
 
-class Asker:
+class Asker(Generic[A]):
     """Asks amphorae what they have counted and found.
 
     One thread at a time talks to an agent, about one of its amphorae after the other. An agent that did not answer is
     asked by threads that serve nobody else, and less and less often.
+
+    Args:
+        find: how to reach one of those that are to be asked; raises DriverError, which is as if it had not answered.
+        amphorae: answers within ``settings.request_seconds``, or raises.
+        settings: how patiently.
     """
 
-    def __init__(self, amphorae: Amphorae, settings: HealthSettings) -> None:
+    def __init__(self, find: Callable[[A], Endpoint], amphorae: Amphorae, settings: HealthSettings) -> None:
+        self._find = find
         self._amphorae = amphorae
         self._settings = settings
         self._agents: dict[str, _Patience] = {}
@@ -76,14 +98,14 @@ class Asker:
         self._threads = ThreadPoolExecutor(settings.threads, "health")
         self._suspect_threads = ThreadPoolExecutor(_SUSPECT_THREADS, "health-suspects")
 
-    def ask(self, endpoints: Iterable[Endpoint]) -> dict[str, Statistics]:
+    def ask(self, askeds: Iterable[A]) -> dict[str, Statistics]:
         """The answers that have come by now, by amphora; those of slow agents come with a later call. Takes as long as
         the agents that answered the last time, ``poll_seconds`` at most."""
-        due: dict[str, list[Endpoint]] = defaultdict(list)
+        due: dict[str, list[A]] = defaultdict(list)
         known: set[str] = set()
-        for endpoint in endpoints:
-            known.add(endpoint.amphora_id)
-            due[endpoint.agent_url].append(endpoint)
+        for asked in askeds:
+            known.add(asked.amphora_id)
+            due[asked.agent_url].append(asked)
         self._forget(set(due), known)
         awaited = []
         for agent_url, of_agent in due.items():
@@ -120,27 +142,27 @@ class Asker:
         for amphora_id in set(self._each) - amphorae:  # a copy: threads write to it
             self._each.pop(amphora_id, None)
 
-    def _ask_agent(self, agent: _Patience, endpoints: list[Endpoint]) -> None:
+    def _ask_agent(self, agent: _Patience, askeds: list[A]) -> None:
         missed: list[tuple[str, DriverError]] = []
         failures, has_answered = 0, False
         try:
-            for endpoint in endpoints:
-                patience = self._each.get(endpoint.amphora_id)
+            for asked in askeds:
+                patience = self._each.get(asked.amphora_id)
                 if self._closing.is_set() or failures >= _FAILURES_OF_AN_AGENT:
                     break
                 if patience is not None and not patience.is_due():
                     continue
                 try:
-                    self._answers.put(self._amphorae.statistics(endpoint))
+                    self._answers.put(self._amphorae.statistics(self._find(asked)))
                 except DriverError as error:
-                    missed.append((endpoint.amphora_id, error))
+                    missed.append((asked.amphora_id, error))
                     failures = failures + 1 if error.transient else 0
                     has_answered = has_answered or not error.transient
                 else:
                     failures, has_answered = 0, True
                     if patience is not None:
                         patience.note_answer()
-                        self._each.pop(endpoint.amphora_id, None)
+                        self._each.pop(asked.amphora_id, None)
             self._judge(agent, missed, has_answered=has_answered)
         except Exception:  # a defect costs this agent's answers, not a thread
             log.exception("an agent could not be asked")

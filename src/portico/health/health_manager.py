@@ -6,9 +6,6 @@ import os
 import socket
 from collections import defaultdict
 
-import structlog
-
-from portico.errors import DriverError
 from portico.health.asking import Asker
 from portico.health.findings import Findings, read_findings
 from portico.health.statuses import derive_changes
@@ -32,7 +29,6 @@ from portico.store.sql.database import Database
 from portico.tasks.endpoint import find_endpoint
 from portico_wire import Statistics
 
-log = structlog.get_logger()
 _Situation = tuple[Standing, dict[str, Findings]]
 """All that the statuses of a load balancer follow from: how its lease stands, and what each of its amphorae says."""
 
@@ -49,14 +45,14 @@ class HealthManager:
         settings: how often, how patiently.
         database: the store.
         amphorae: answers within ``settings.request_seconds``, or raises.
-        compute: is asked once for agents whose names are not on record yet, and answers as fast.
+        compute: is asked for agents whose names are not on record yet, and answers as fast.
     """
 
     def __init__(self, settings: HealthSettings, database: Database, amphorae: Amphorae, compute: Compute) -> None:
         self.owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{new_id()[:12]}"
         self._settings = settings
         self._database = database
-        self._asker = Asker(amphorae, settings)
+        self._asker = Asker(self._find_endpoint, amphorae, settings)
         self._compute = compute
         self._duty = Duty(database, HEALTH, self.owner, settings.lease_seconds)
         self._loop = DutyLoop(self._duty, settings.poll_seconds, self)
@@ -92,7 +88,7 @@ class HealthManager:
     def go_round(self, duty: Duty) -> None:
         """Poll. Raises as ``portico.store.claims.duties.Rounds`` says."""
         targets = read_targets(self._database)
-        answers = self._asker.ask(self._find_endpoints(targets))
+        answers = self._asker.ask(targets)
         situations = _describe(targets, answers)
         changes, settled = self._find_changes(situations)
         counted = self._count(answers)
@@ -103,21 +99,8 @@ class HealthManager:
         self._settled = {id_: situation for id_, situation in self._settled.items() if id_ in present}
         self._tally.keep_only({target.amphora_id for target in targets})
 
-    def _find_endpoints(self, targets: list[Target]) -> list[Endpoint]:
-        """How to reach the amphorae. One whose agent's name has to be found out first is left out where that fails, and
-        so are, for this poll, the others of that agent."""
-        endpoints, silent = [], set()
-        for target in targets:
-            if target.agent_name is None and target.agent_url in silent:
-                continue
-            try:
-                endpoints.append(
-                    find_endpoint(self._database, self._compute, target.amphora_id, target.agent_url, target.agent_name)
-                )
-            except DriverError as error:
-                log.warning("its agent's name is not known", amphora=target.amphora_id, reason=str(error))
-                silent.add(target.agent_url)
-        return endpoints
+    def _find_endpoint(self, target: Target) -> Endpoint:
+        return find_endpoint(self._database, self._compute, target.amphora_id, target.agent_url, target.agent_name)
 
     def _find_changes(self, situations: dict[str, _Situation]) -> tuple[list[StatusChange], dict[str, _Situation]]:
         """What is to be written, and the load balancers that need not be looked at while their situation stays the

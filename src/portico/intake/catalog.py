@@ -43,12 +43,11 @@ from portico.resources.pool import PoolFields
 from portico.resources.row import table_of
 from portico.resources.spelling import did_you_mean
 from portico.settings import ValidationSettings
-from portico.status import ProvisioningStatus, shown_status
+from portico.status import shown_status
 from portico.store.sql.database import Database
 from portico.store.sql.tags import read_tags
 
 F = TypeVar("F", bound=Callable[..., str])
-_DELETED = ProvisioningStatus.PENDING_DELETE
 _OF_EVERY_OBJECT = "name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``."
 
 
@@ -60,8 +59,11 @@ def _telling(fields: type[Any]) -> Callable[[F], F]:
         if method.__doc__ and fields.__doc__:  # Python may have been told to drop them
             words = getdoc(fields) or ""
             _, _, each = words.partition("\n\n")
-            told = indent(f"{each}\n{_OF_EVERY_OBJECT}", " " * 12)
-            method.__doc__ = method.__doc__.replace(f"            **fields: those of ``{fields.__name__}``.", told)
+            marker = f"    **fields: those of ``{fields.__name__}``."
+            before, found, after = (getdoc(method) or "").partition(marker)
+            if not found:
+                raise ValueError(f"the docstring of {method.__name__} does not say {marker.strip()!r}")
+            method.__doc__ = before + indent(f"{each}\n{_OF_EVERY_OBJECT}", " " * 4) + after
         return method
 
     return tell

@@ -88,8 +88,8 @@ def describe(
         if described is not POOL:
             raise InvalidInput("listener_id", f"is for pools: a {described.name} is no listener's default")
         check_id("listener_id", listener_id)
-    fields = {name: value for name, value in values.items() if name != "id"}
-    chosen_id = described.check_id(object_id or values.get("id") or new_id())
+    fields = dict(values)
+    chosen_id = described.check_id(object_id or fields.pop("id", None) or new_id())
     _check_new_id(chosen_id)
     return Description(
         described,
@@ -121,7 +121,9 @@ def add_object(
     """
     kind, spec, object_id = description.kind, description.spec, description.object_id
     try:
-        if isinstance(spec, LoadBalancerSpec) and vips is not None:
+        if isinstance(spec, LoadBalancerSpec):
+            if vips is None:
+                raise TypeError("a load balancer comes with its VIPs")
             _add_load_balancer(connection, description, spec, vips)
         else:
             columns = kind.columns(spec.model_dump())
@@ -167,7 +169,9 @@ def _place(connection: Connection, description: Description, settings: Validatio
     """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it belongs,
     and how it fares to begin with."""
     kind, spec = description.kind, description.spec
-    parent = kind.parent or LOAD_BALANCER
+    parent = kind.parent
+    if parent is None:
+        raise TypeError(f"{kind} is part of nothing")
     this = {"this_id": parent.check_id(description.parent_id)}
     found = connection.execute(_reading(parent.model), this).mappings().one_or_none()
     if found is None:

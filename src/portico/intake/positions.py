@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from sqlalchemy import Connection, and_, select, update
 
 from portico.intake.rules import check_policy_count
 from portico.resources import L7Policy, Operation
 from portico.resources.l7policy import LAST_POSITION
+from portico.resources.operation import UNFINISHED
 from portico.settings import ValidationSettings
-from portico.status import OperationState
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,13 @@ class _Moving:
     """An operation that waits, and gives its policy another position."""
 
     operation_id: str
-    changes: Mapping[str, int]
-    previous: Mapping[str, int]
+    changes: Mapping[str, object]
+    previous: Mapping[str, object]
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Where it moves its policy to, and where that would be put back to."""
+        return _position(self.changes), _position(self.previous)
 
 
 def make_room(
@@ -43,9 +49,7 @@ def make_room(
     there may be only so many (Conflict).
     """
     mine = L7Policy.listener_id == listener_id
-    waiting = and_(
-        Operation.subject_id == L7Policy.id, Operation.state.in_((OperationState.QUEUED, OperationState.RUNNING))
-    )
+    waiting = and_(Operation.subject_id == L7Policy.id, Operation.state.in_(UNFINISHED))
     order = select(L7Policy.id, L7Policy.position, Operation.id, Operation.changes, Operation.previous)
     order = order.outerjoin(Operation, waiting).where(mine).order_by(L7Policy.position, L7Policy.id)
     stored = connection.execute(order).all()
@@ -58,7 +62,7 @@ def make_room(
         if changes is not None and "position" in changes
     ]
     if position > len(others):
-        said: list[int] = [values["position"] for one in moving for values in (one.changes, one.previous)]
+        said = [place for one in moving for place in one.places]
         return min(max([*(place for _, place, *_ in stored), *said], default=0) + 1, LAST_POSITION)
     free = others[position - 1]
     connection.execute(update(L7Policy).where(mine, L7Policy.position >= free).values(position=L7Policy.position + 1))
@@ -68,10 +72,11 @@ def make_room(
 
 def _shift_operations(connection: Connection, moving: Iterable[_Moving], free: int) -> None:
     for one in moving:
-        changes, previous = (
-            {**values, "position": values["position"] + (values["position"] >= free)}
-            for values in (one.changes, one.previous)
-        )
-        if (changes, previous) != (one.changes, one.previous):
-            shifted = update(Operation).where(Operation.id == one.operation_id)
-            connection.execute(shifted.values(changes=changes, previous=previous))
+        to, back = (place + (place >= free) for place in one.places)
+        if (to, back) != one.places:
+            values = {"changes": {**one.changes, "position": to}, "previous": {**one.previous, "position": back}}
+            connection.execute(update(Operation).where(Operation.id == one.operation_id).values(**values))
+
+
+def _position(values: Mapping[str, object]) -> int:
+    return cast(int, values["position"])

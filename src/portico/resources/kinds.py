@@ -58,7 +58,7 @@ class KindName(StrEnum):
 
 _Word = Literal["load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule"]
 Described = KindName | _Word
-"""A kind that users describe, as callers may name it."""
+"""A kind that users describe, as callers may name it: not an amphora, which is refused when it is asked for."""
 AnyKind = KindName | Literal[_Word, "amphora"]
 """Any kind, as callers may name it."""
 Replaceable = Literal["load_balancer", "amphora", KindName.LOAD_BALANCER, KindName.AMPHORA]

@@ -152,8 +152,10 @@ class L7RuleSpec(Spec):
         also: frozenset[str] = frozenset(),
     ) -> tuple[Self, dict[str, Any]]:
         """As everywhere; but a condition that older rules accepted may stay as it is when other things change."""
-        kept = _CONDITION if _CONDITION.keys().isdisjoint(changes) else {}
-        return super().parse_changes({**present, **kept}, changes, rules, also=also)
+        if not _CONDITION.keys().isdisjoint(changes):
+            return super().parse_changes(present, changes, rules, also=also)
+        spec, changed = super().parse_changes({**present, **_CONDITION}, changes, rules, also=also)
+        return spec.model_copy(update={name: present[name] for name in _CONDITION}), changed
 
 
 _CONDITION: dict[str, Any] = {"type": "PATH", "compare_type": "EQUAL_TO", "key": None, "value": "/"}

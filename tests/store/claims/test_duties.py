@@ -57,12 +57,15 @@ class Rounds:
 
     def __init__(self, act: Callable[[Duty], object] = lambda _duty: None) -> None:
         self.begun = 0
+        self.failing = 0
         self.done = 0
         self.act = act
 
     def begin(self) -> None:
-        """Count it."""
+        """Count it, and fail as often as planned."""
         self.begun += 1
+        if self.begun <= self.failing:
+            raise StoreError("not now")
 
     def go_round(self, duty: Duty) -> None:
         """Do it, and count it."""
@@ -136,6 +139,22 @@ def test_who_writes_renews(database: Database) -> None:
     expire(database)
     duty.transact(write_one)
     assert not Duty(database, HEALTH, "other", LEASE).take()
+
+
+@pytest.mark.database("sqlite")
+def test_no_round_is_done_before_it_has_begun(database: Database, loops: Callable[..., DutyLoop]) -> None:
+    """Beginning that failed is tried again with the next turn; once it is done it is done, until the duty is taken
+    anew."""
+    rounds = Rounds()
+    rounds.failing = 1
+    loop = loops(database, rounds)
+    with pytest.raises(StoreError):
+        loop.turn()
+    assert (rounds.begun, rounds.done) == (1, 0)
+
+    loop.turn()
+    loop.turn()
+    assert (rounds.begun, rounds.done) == (2, 2)
 
 
 @pytest.mark.database("sqlite")

@@ -173,6 +173,7 @@ class DutyLoop:
         self._seconds = seconds
         self._rounds = rounds
         self._stood_by = False
+        self._has_begun = False
         self._complained = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=duty.name.replace("_", "-"), daemon=True)
@@ -203,6 +204,7 @@ class DutyLoop:
             else:
                 self._try_to_take()
             if self._duty.is_mine:
+                self._begin()
                 self._rounds.go_round(self._duty)
         except LeaseLost:
             log.warning("another process has taken over", duty=self._duty.name, owner=self._duty.owner)
@@ -215,8 +217,13 @@ class DutyLoop:
             return
         if self._stood_by:
             log.info("took over from another process", duty=self._duty.name, owner=self._duty.owner)
-        self._stood_by = False
-        self._rounds.begin()
+        self._stood_by = self._has_begun = False
+
+    def _begin(self) -> None:
+        """Once for each taking, and again where that failed."""
+        if not self._has_begun:
+            self._rounds.begin()
+            self._has_begun = True
 
     def _run(self) -> None:
         while not self._stopping.is_set():

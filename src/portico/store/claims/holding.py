@@ -72,10 +72,10 @@ class Holding:
         """Locks the row of what is mine, and changes nothing."""
         return self._of_mine().values(expires_at=self.model.expires_at)
 
-    def give_back(self, *more: Assignment, first: Sequence[Assignment] = ()) -> Update:
-        """Gives back what is mine. ``first`` and ``more``: what else is written before and after, as for ``take``."""
+    def give_back(self, first: Sequence[Assignment] = ()) -> Update:
+        """Gives back what is mine. ``first``: what else is written before, as for ``take``."""
         given: tuple[Assignment, ...] = ((self.model.owner, None), *self.unmarked, (self.model.expires_at, 0))
-        return self._of_mine().ordered_values(*first, *given, *more)
+        return self._of_mine().ordered_values(*first, *given)
 
     def remove(self) -> Delete:
         """Deletes the row of what is mine."""

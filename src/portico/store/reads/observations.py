@@ -1,7 +1,7 @@
 """Observations: what is to be asked, what an answer has to be compared with, and writing what it changes.
 
-The one place that writes operating statuses because of what amphorae say (``store.results`` writes those that follow
-from a change being applied). A row's ``updated_at`` stays as it is: nothing that a user asked for has changed, and
+The one place that writes operating statuses because of what amphorae say (``store.runs.results`` writes those that
+follow from a change being applied). A row's ``updated_at`` stays as it is: nothing that a user asked for has changed, and
 changes that are accepted at the same time go by it.
 """
 

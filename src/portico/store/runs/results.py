@@ -222,8 +222,8 @@ def _applying(name: str) -> Update:
 
 def _operating(model: type[ApiObject]) -> ColumnElement[str]:
     """What is down by its user is OFFLINE. What is up comes online from there; how it fares beyond that is not for an
-    applied change to say, and stays as it was observed (``store.observations``), as does all that members say. A pool
-    that nothing sends to serves nobody: it stays OFFLINE."""
+    applied change to say, and stays as it was observed (``store.reads.observations``), as does all that members say. A
+    pool that nothing sends to serves nobody: it stays OFFLINE."""
     is_started = model.operating_status == OperatingStatus.OFFLINE
     if model is Pool:
         sending = (Listener.default_pool_id == Pool.id, L7Policy.redirect_pool_id == Pool.id)
