@@ -228,6 +228,7 @@ def test_a_whole_tree_comes_back_as_it_was_sent(service: Service) -> None:
             "l7policy": shown_policy,
             "rule": shown_policy["rules"][0],
         }
+        assert set(parts) == {kind.view.root for kind in DESCRIBED}
         for root, part in parts.items():
             sent = SENT[root]
             assert _said(part, sent) == sent, root

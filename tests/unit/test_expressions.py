@@ -40,7 +40,9 @@ def test_an_older_value_does_not_stand_in_the_way_of_other_changes(value: str) -
     """A rule with an expression that is refused now can be inverted, renamed and mended; it cannot be written again."""
     present = {**_RULE, "value": value, "key": None, "invert": False}
 
-    assert L7RuleSpec.parse_changes(present, {"invert": True}, RULES)[1] == {"invert": True}
+    inverted, changed = L7RuleSpec.parse_changes(present, {"invert": True}, RULES)
+    assert changed == {"invert": True}
+    assert (inverted.type, inverted.compare_type, inverted.value, inverted.invert) == ("PATH", "REGEX", value, True)
     assert L7RuleSpec.parse_changes(present, {"value": "^/a+$"}, RULES)[1] == {"value": "^/a+$"}
     with pytest.raises(InvalidInput, match="value"):
         L7RuleSpec.parse_changes(present, {"value": value}, RULES)

@@ -76,6 +76,13 @@ MISTAKES: list[tuple[str, str, Case]] = [
     ("members", "list of dicts", lambda w, ids: w.requests.replace_members(ids["pool"], "abc")),
     ("members", "list of dicts", lambda w, ids: w.requests.replace_members(ids["pool"], [5])),
     # Parts that no operation would build.
+    (
+        "id",
+        "is not an attribute",
+        lambda w, _: w.requests.create(
+            "load_balancer", id=NEW, parts=[Part("pool", str(uuid4()), NEW, {"id": NEW, **POOL})]
+        ),
+    ),
     ("parts", "list of", lambda w, _: w.requests.create("load_balancer", parts="abc")),
     ("parts", "list of", lambda w, _: w.requests.create("load_balancer", parts=[{"kind": "pool"}])),
     ("parts", "neither", lambda w, ids: w.requests.create("load_balancer", parts=[Part("pool", NEW, ids["pool"])])),

@@ -79,6 +79,7 @@ class Catalog:
 
     What raises has written nothing. Each says what it raises; all raise, besides:
         NotSupported: an InvalidInput: legal, and not done by this version or by this network.
+        DriverUnavailable: the network does not say whether a load balancer's addresses can be had.
         StoreError: the database refused or is gone (StoreUnavailable).
         Closed: this was closed, or is of the process that this one was forked from.
     """

@@ -148,7 +148,7 @@ def _change(
         fields = member.fields.items()
         changes = {name: value for name, value in fields if value != before[name] and name != "project_id"}
         if changes:
-            request = Request(Action.UPDATE, "member", member_id, changes, request_id, also=_ALSO)
+            request = Request(Action.UPDATE, MEMBER.name, member_id, changes, request_id, also=_ALSO)
             accept_in(connection, request, new_id(), settings)
             changed += 1
     return changed
@@ -176,7 +176,7 @@ def _insert_operations(
 ) -> None:
     shared = {
         "action": action,
-        "subject_type": "member",
+        "subject_type": MEMBER.name,
         "lease_key": pool["load_balancer_id"],
         "load_balancer_id": pool["load_balancer_id"],
         "priority": Priority.USER,

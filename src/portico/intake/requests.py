@@ -23,7 +23,7 @@ from portico.ports.caller import NOBODY, Caller
 from portico.ports.network import Network, NetworkTraits
 from portico.ports.notifier import Notice, Notifier
 from portico.resources import Operation
-from portico.resources.kinds import PARTS, AnyKind, Described, Replaceable, check_id, kind_of
+from portico.resources.kinds import PARTS, AnyKind, Described, KindName, Replaceable, check_id, kind_of
 from portico.resources.operation import Action
 from portico.resources.row import new_id
 from portico.settings import QuotaSettings, ValidationSettings
@@ -68,6 +68,7 @@ class Requests:
         InvalidInput: no such kind, a value against a rule, an argument of the wrong type: names it.
         NotFound, NoSuitableLB, NoSuitablePool: an object that is named does not exist.
         Conflict, Duplicate: as the catalog and the worker do.
+        DriverUnavailable: the network does not say whether it can be had.
         QuotaExceeded: the project has as many as it may.
         StoreError: the database refused or is gone (StoreUnavailable).
         Closed: this was closed, or is of the process that this one was forked from.
@@ -153,7 +154,7 @@ class Requests:
         """Have attributes changed: those of ``<Kind>Updates`` in ``portico.resources``. None resets one to its
         default. ``caller`` is as in ``create``."""
         wanted = kind_of(kind).check_changes(changes)
-        if kind == "load_balancer":
+        if kind == KindName.LOAD_BALANCER:
             check_changes(self._network, wanted, self._settings, caller)
         return self._accept(Request(Action.UPDATE, kind, object_id, wanted, request_id))
 
@@ -161,7 +162,7 @@ class Requests:
         """Have an object deleted, with everything below it. Without ``cascade``, a load balancer that has listeners or
         pools is refused (InvalidInput)."""
         request = Request(Action.DELETE, kind, object_id, request_id=request_id)
-        return self._accept(request, childless=kind == "load_balancer" and not cascade)
+        return self._accept(request, childless=kind == KindName.LOAD_BALANCER and not cascade)
 
     def failover(self, kind: Replaceable, object_id: str, *, request_id: str | None = None) -> Accepted:
         """Have an amphora, or all of a load balancer's, replaced."""
@@ -169,7 +170,9 @@ class Requests:
 
     def configure(self, load_balancer_id: str, *, request_id: str | None = None) -> Accepted:
         """Have a load balancer's amphorae take their configuration once more."""
-        return self._accept(Request(Action.UPDATE, "load_balancer", load_balancer_id, None, request_id, anew=True))
+        return self._accept(
+            Request(Action.UPDATE, KindName.LOAD_BALANCER, load_balancer_id, None, request_id, anew=True)
+        )
 
     def replace_members(
         self,
@@ -191,12 +194,12 @@ class Requests:
             batch = replace_members(
                 connection, pool_id, members, self._settings, additive_only=additive_only, request_id=request_id
             )
-            added = {"member": batch.added}
+            added: dict[str, int] = {KindName.MEMBER: batch.added}
             quotas.enforce(connection, batch.project_id, added, self._quotas, freed=batch.deleted)
 
         # Asked for again after a lost answer, there is nothing left to change.
         transact_unmoved(self._database, work, lambda _connection: None)
-        self._notifier.announce(Notice("batch_update_members", "pool", pool_id, request_id=request_id))
+        self._notifier.announce(Notice("batch_update_members", KindName.POOL, pool_id, request_id=request_id))
 
     def outcome(self, operation_id: str) -> Outcome | None:
         """How an operation stands; None for one that is not known."""
@@ -243,7 +246,7 @@ def _check_parts(kind: str, object_id: str, parts: Sequence[Part]) -> None:
     """Parts are of the new load balancer, whose operation builds them: of another they would never be built."""
     if not isinstance(parts, list | tuple) or not all(isinstance(part, Part) for part in parts):
         raise InvalidInput("parts", "must be a list of portico.intake.requests.Part")
-    if parts and kind != "load_balancer":
+    if parts and kind != KindName.LOAD_BALANCER:
         raise InvalidInput("parts", f"are what a load balancer begins with: a {kind} has none")
     known = {object_id}
     for part in parts:

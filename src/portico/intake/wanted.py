@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from portico.resources import Operation
-from portico.resources.kinds import PARTS, Kind, Tree
+from portico.resources.kinds import PARTS, Kind, KindName, Tree
 from portico.resources.operation import Action
 from portico.status import ProvisioningStatus
 from portico.store.runs.snapshot import Snapshot
@@ -19,7 +19,7 @@ def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict
     """Parts without an operation of their own that are built along with their new load balancer: ids by kind. While
     it never had a configuration, those that failed along with it are among them."""
     if snapshot.tree is None or not any(
-        operation.subject_type == "load_balancer" and operation.action in (Action.CREATE, Action.FAILOVER)
+        operation.subject_type == KindName.LOAD_BALANCER and operation.action in (Action.CREATE, Action.FAILOVER)
         for operation in operations
     ):
         return {}

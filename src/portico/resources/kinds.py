@@ -119,7 +119,7 @@ class Kind:
         """What people call it: "L7 policy"."""
         return self.missing.kind
 
-    @property
+    @cached_property
     def ancestors(self) -> tuple[Kind, ...]:
         """What one is part of within its load balancer, the nearest first."""
         if self.parent is None or self.parent is LOAD_BALANCER:

@@ -63,6 +63,7 @@ class ControllerWorker(FlowEngine):
     Every method raises, besides what it names itself:
         InvalidInput: an argument of the wrong type or a value against a rule; names the field; nothing was changed.
         Conflict: the object's status does not permit it; nothing was changed.
+        DriverUnavailable: the network does not say whether a load balancer's changes can be had; nothing was changed.
         NoSuitableAmphora: nothing carries the load balancer (its creation failed, say).
         ConfigurationRefused, DriverError: the world said no. The object is in ERROR, the reason is on the operation,
             and amphorae that were made for it are given back. After an update its previous values are back, and serve.

@@ -79,7 +79,7 @@ def accept_spare(database: Database, owner: str, lease_ms: int) -> Receipt:
     """
     amphora_id, operation_id = new_id(), new_id()
     claim = Claim(amphora_id, owner, 1)
-    request = Request(Action.CREATE, "amphora", amphora_id)
+    request = Request(Action.CREATE, AMPHORA.name, amphora_id)
     operation = describe_operation(
         request, operation_id, amphora_id, load_balancer_id=None, priority=Priority.SPARE, claim=claim
     )

@@ -1,8 +1,8 @@
 """Observations: what is to be asked, what an answer has to be compared with, and writing what it changes.
 
 The one place that writes operating statuses because of what amphorae say (``store.runs.results`` writes those that
-follow from a change being applied). A row's ``updated_at`` stays as it is: nothing that a user asked for has changed, and
-changes that are accepted at the same time go by it.
+follow from a change being applied). A row's ``updated_at`` stays as it is: nothing that a user asked for has changed,
+and changes that are accepted at the same time go by it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,18 @@ from sqlalchemy.exc import IntegrityError
 
 from portico.errors import StoreUnavailable
 from portico.resources import Amphora, HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool
-from portico.resources.kinds import LISTENER, LOAD_BALANCER, MEMBER, POOL, kind_of
-from portico.resources.row import ApiObject, table_of
+from portico.resources.kinds import (
+    HEALTH_MONITOR,
+    L7POLICY,
+    LISTENER,
+    LOAD_BALANCER,
+    MEMBER,
+    POOL,
+    Kind,
+    KindName,
+    kind_of,
+)
+from portico.resources.row import table_of
 from portico.status import AmphoraStatus
 from portico.store.claims.duties import Duty
 from portico.store.reads.counters import Counted, read_reported, write_counters
@@ -146,7 +156,7 @@ def read_trees(database: Database, load_balancer_ids: Iterable[str]) -> Iterator
         rows = _read_rows(database, some)
         trees: dict[str, StatusTree] = {}
         for row in rows:
-            if row.kind == "load_balancer":
+            if row.kind == KindName.LOAD_BALANCER:
                 known = Known(row.kind, row.id, row.operating_status, row.admin_state_up)
                 trees[row.id] = StatusTree(known, row.version or 0, is_settled=row.pending == 0)
         for row in rows:
@@ -179,15 +189,15 @@ def _read_rows(database: Database, load_balancer_ids: Sequence[str]) -> list[_No
 def _plant(tree: StatusTree, row: _Node) -> None:
     known = Known(row.kind, row.id, row.operating_status, row.admin_state_up, row.parent)
     match row.kind:
-        case "listener":
+        case KindName.LISTENER:
             tree.listeners.append(known)
-        case "pool":
+        case KindName.POOL:
             tree.pools.append(known)
-        case "member":
+        case KindName.MEMBER:
             tree.members.append(known)
-        case "health_monitor" if row.admin_state_up and row.parent is not None:
+        case KindName.HEALTH_MONITOR if row.admin_state_up and row.parent is not None:
             tree.monitored.add(row.parent)
-        case "l7policy" if row.admin_state_up and row.parent is not None and row.detail is not None:
+        case KindName.L7POLICY if row.admin_state_up and row.parent is not None and row.detail is not None:
             tree.redirects[row.parent].append(row.detail)
 
 
@@ -199,33 +209,35 @@ _Number = SQLColumnExpression[int]
 def _reading() -> Select[*tuple[object, ...]]:
     owners: BindParameter[list[str]] = bindparam("owners", expanding=True)
     no_text, no_number = cast(null(), String(255)), cast(null(), BigInteger)
+    of_top = (no_text, no_text, Lease.config_version, Lease.pending)
     top = (
-        _branch("load_balancer", LoadBalancer, LoadBalancer.id, (no_text, no_text, Lease.config_version, Lease.pending))
+        _branch(LOAD_BALANCER, LoadBalancer.id, of_top)
         .join(Lease, Lease.key == LoadBalancer.id)
         .where(LoadBalancer.id.in_(owners))
     )
     parts = (
-        ("listener", Listener, Listener.default_pool_id, no_text),
-        ("pool", Pool, no_text, no_text),
-        ("member", Member, Member.pool_id, no_text),
-        ("health_monitor", HealthMonitor, HealthMonitor.pool_id, no_text),
-        ("l7policy", L7Policy, L7Policy.listener_id, L7Policy.redirect_pool_id),
+        (LISTENER, Listener.load_balancer_id, Listener.applied, Listener.default_pool_id, no_text),
+        (POOL, Pool.load_balancer_id, Pool.applied, no_text, no_text),
+        (MEMBER, Member.load_balancer_id, Member.applied, Member.pool_id, no_text),
+        (HEALTH_MONITOR, HealthMonitor.load_balancer_id, HealthMonitor.applied, HealthMonitor.pool_id, no_text),
+        (L7POLICY, L7Policy.load_balancer_id, L7Policy.applied, L7Policy.listener_id, L7Policy.redirect_pool_id),
     )
     branches = []
-    for kind, model, parent, detail in parts:
-        branch = _branch(kind, model, model.load_balancer_id, (parent, detail, no_number, no_number))
-        branches.append(branch.where(model.load_balancer_id.in_(owners), model.applied == true()))
+    for kind, of_owner, applied, parent, detail in parts:
+        branch = _branch(kind, of_owner, (parent, detail, no_number, no_number))
+        branches.append(branch.where(of_owner.in_(owners), applied == true()))
     branches[-1] = branches[-1].where(L7Policy.redirect_pool_id.is_not(None))
     return select(union_all(top, *branches).subquery())
 
 
 def _branch(
-    kind: str, model: type[ApiObject], owner: SQLColumnExpression[str], more: tuple[_Text, _Text, _Number, _Number]
+    kind: Kind, owner: SQLColumnExpression[str], more: tuple[_Text, _Text, _Number, _Number]
 ) -> Select[*tuple[object, ...]]:
     """The columns of ``_Node``; ``more`` are the last four."""
+    model = kind.described_model
     parent, detail, version, pending = more
     return select(
-        literal(kind).label("kind"),
+        literal(kind.name.value).label("kind"),
         owner.label("owner"),
         model.id,
         model.operating_status,

@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from portico.errors import PorticoError
 from portico.resources import Amphora, L7Policy, Listener, LoadBalancer, Operation, Pool, Tag
-from portico.resources.kinds import MEMBER, PARTS, kind_of
+from portico.resources.kinds import MEMBER, PARTS, KindName, kind_of
 from portico.resources.operation import UNFINISHED, Action
 from portico.resources.row import ApiObject, table_of, utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
@@ -124,7 +124,7 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
     for kind, applied in results.applied.items():
         ids["apply", kind] += applied
     for operation in results.succeeded:
-        if operation.subject_type != "amphora":
+        if operation.subject_type != KindName.AMPHORA:
             ids["delete" if operation.action == Action.DELETE else "apply", operation.subject_type].append(
                 operation.subject_id
             )
@@ -135,7 +135,7 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
         else:
             _delete_rows(connection, kind, subject_ids, results.below)
     for operation, _ in results.failed:
-        if operation.subject_type != "amphora":
+        if operation.subject_type != KindName.AMPHORA:
             values = restored.get(operation.subject_id, {})
             _mark_failed(connection, operation, values, operation.subject_id in failed_last)
     _mark_abandoned(connection, results.abandoned)

@@ -149,4 +149,4 @@ def _decode_json(value: object) -> object:
 
 
 def _decode_time(value: object) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) else None
+    return datetime.fromisoformat(cast(str, value)) if value is not None else None
