@@ -62,8 +62,9 @@ What HAProxy's configuration must say
 =====================================
 
 - ``configuration`` holds defaults, frontends and backends, and no other section: ``global`` is the agent's. Each line
-  is one of ``portico_wire.configuration``, in the spelling that is written there. Each frontend and backend of it has
-  an entry in ``frontends`` or ``backends``.
+  is one of ``portico_wire.configuration``, in the spelling that is written there. It has the frontends and backends
+  that have an entry in ``frontends`` or ``backends``, and no others; and a stick table in those backends that say
+  ``sticks``, and nowhere else.
 - A frontend listens by ``bind "fd@${NAME}"`` where NAME is the ``name`` of one of the bundle's sockets.
 - ``defaults`` says ``load-server-state-from-file global``, so that a reload keeps what health checks have found out,
   and ``option idle-close-on-response``, so that a reload resets no idle connection.
