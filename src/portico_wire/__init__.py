@@ -82,7 +82,7 @@ from portico_wire.bundle import Bundle, Programs, Socket, read_bundle_version
 from portico_wire.decoding import ID, WireError
 from portico_wire.haproxy import Backend, Frontend, Haproxy, Server
 from portico_wire.replies import AgentInfo, AmphoraList, AmphoraState, Failure, PushMethod, PushResult
-from portico_wire.sessions import ServerClients, Sessions, Table, map_file
+from portico_wire.sessions import ServerClients, Sessions, Table, clients_of_pool, map_file
 from portico_wire.statistics import ListenerStatistics, ServerStatistics, Statistics
 from portico_wire.versions import WIRE_VERSION, WireVersionError
 
@@ -120,6 +120,7 @@ __all__ = [
     "Table",
     "WireError",
     "WireVersionError",
+    "clients_of_pool",
     "map_file",
     "read_bundle_version",
 ]
