@@ -153,9 +153,10 @@ def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: S
         supervisor.order("promote", "amphora-1", program)
     assert supervisor.survey().instances.keys() == {("amphora-1", "haproxy"), ("amphora-1", "other")}
     for program, pid in pids.items():
+        wait_until((tmp_path / f"{program}.sock").is_socket, "its socket is there")
+        # The process made the others before that.
         assert (tmp_path / f"{program}.pid").read_text().split()[0] == str(pid)
         assert (tmp_path / f"{program}.log").exists()
-        wait_until((tmp_path / f"{program}.sock").is_socket, "its socket is there")
     os.kill(pids["other"], signal.SIGKILL)
     wait_until(lambda: supervisor.instance("amphora-1", "other").restarts == 1, "it is started again")
     assert supervisor.order("stop", "amphora-1", "other").wanted is None
