@@ -31,11 +31,12 @@ through the directories above (0710) and see nothing there::
     amphorae/ID/current -> gen-N         what runs, and what a dead HAProxy is started from
     amphorae/ID/pushing                  a push is going on; found later, the last good configuration is restored
     amphorae/ID/sessions.json            of the amphora that this one replaces, until HAProxy is started
-    amphorae/ID/gen-N/                g  bundle.json haproxy.sock haproxy.log haproxy.pid (PROGRAM.log, PROGRAM.pid)
+    amphorae/ID/gen-N/                g  bundle.json launch.json haproxy.sock PROGRAM.log PROGRAM.pid
                                       g  global.cfg haproxy.cfg server-state *.map
 
-A bundle of another version of the wire, which an agent before this one has left, is not understood: what still runs of
-it goes on, what does not is started by the next push, and what is older than it is refused as ever.
+A bundle of another version of the wire, which an agent before this one has left, is not understood. What it describes
+goes on all the same, or is started again as that agent did it: launch.json says how (for what version 1 has left,
+``programs.haproxy.first_wire`` does). What is older is refused as ever, and the next push takes over.
 """
 
 __version__ = "0.1.0"

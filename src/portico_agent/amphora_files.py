@@ -1,7 +1,8 @@
 """One amphora's files: its generations, which of them is current, and the mark of a push that is going on.
 
 What must survive a power cut is ``bundle.json`` and ``current``: both are flushed to the disk. Everything else is made
-from them again.
+from them again; where another version of the agent has written the bundle, what it has left is started from
+``launch.json`` and the files that it speaks of.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from portico_agent.launches import Launches, read_launches, write_launches
 from portico_files import PASSABLE, open_to_group
-from portico_wire import Bundle, Sessions, WireVersionError, read_bundle_version
+from portico_wire import Bundle, Sessions, WireError, read_bundle_version
 
 MARK = "pushing"
 CURRENT = "current"
 SESSIONS = "sessions.json"
 BUNDLE = "bundle.json"
+LAUNCHES = "launch.json"
 
 
 class Kept(NamedTuple):
     """The generation that runs. ``bundle`` is None where it cannot be read any more, because another version of the
-    agent has written it, in other words: what it means is lost, but not what is older than it."""
+    agent has written it, in other words: what it means is lost, but neither what is older than it nor what starts
+    it."""
 
     generation: int
     version: int
@@ -69,18 +73,25 @@ class AmphoraFiles:
 
     def current(self) -> Kept | None:
         """The generation that runs; None where nothing was ever pushed. Raises OSError, and ValueError where its
-        bundle is none of any version."""
+        bundle does not even say which version it is."""
         generation = self.current_generation()
         if generation is None:
             return None
         value = _read_json(self.generation_path(generation))
         try:
             bundle = Bundle.from_dict(value, is_taken=True)
-        except WireVersionError:
+        except WireError:
             return Kept(generation, read_bundle_version(value), None)
         return Kept(generation, bundle.version, bundle)
 
-    def write_generation(self, bundle: Bundle, texts: Mapping[str, str]) -> int:
+    def launches(self, generation: int) -> Launches | None:
+        """What starts its programs; None where the agent that wrote it did not say. Raises OSError and ValueError."""
+        try:
+            return read_launches((self.generation_path(generation) / LAUNCHES).read_text())
+        except FileNotFoundError:
+            return None
+
+    def write_generation(self, bundle: Bundle, texts: Mapping[str, str], launches: Launches) -> int:
         """Write the next generation, of these files, beside the current one. Its number."""
         generation = max(self._generations(), default=0) + 1
         directory = self.generation_path(generation)
@@ -91,6 +102,7 @@ class AmphoraFiles:
                 self._open(directory / name, 0o640)
             self._open(directory, 0o750)
             self._open(self.path, PASSABLE)
+            (directory / LAUNCHES).write_text(write_launches(launches))
             # json.dump takes ten times as long as json.dumps: it never uses the C encoder.
             write_flushed(directory / BUNDLE, json.dumps(bundle.to_dict()))
         except OSError:

@@ -16,6 +16,7 @@ from portico_agent.failures import AgentFailure, Deleted, NotFound, StaleVersion
 from portico_agent.logs import log
 from portico_agent.orphans import stop_orphans
 from portico_agent.programs.haproxy import HaproxyProgram
+from portico_agent.programs.haproxy.first_wire import read_first_wire
 from portico_agent.programs.haproxy.names import Names
 from portico_agent.programs.haproxy.sessions import give_sessions, read_sessions
 from portico_agent.programs.haproxy.statistics import parse_statistics
@@ -112,7 +113,7 @@ class Amphorae:
             return self._pusher.push(files, bundle)
         is_newer = bundle.version > current.version
         if current.bundle is None:
-            # What runs cannot be compared nor restored. Of its own version there is but one content.
+            # What runs cannot be compared, nor be had back by a push. Of its own version there is but one content.
             if bundle.version < current.version:
                 raise _stale(current)
             return self._pusher.push(files, bundle, restore=True)
@@ -134,7 +135,7 @@ class Amphorae:
             raise _stale(current)
         if current is None or bundle != current.bundle:
             raise VersionConflict(f"version {bundle.version} runs with other content", current=bundle.version)
-        if not self._pusher.is_as_wanted(files.amphora_id, current.generation, bundle):
+        if not self._pusher.is_as_wanted(files.amphora_id, current.generation, self._pusher.programs_of(bundle)):
             return self._pusher.push(files, bundle, restore=True)
         return "unchanged"
 
@@ -272,16 +273,27 @@ class Amphorae:
             return
         amphora.version, amphora.names = current.version, None
         if current.bundle is None:
-            # What runs of it goes on; what does not is started by the next push.
-            log("of another version", amphora=files.amphora_id, version=current.version)
+            self._revive(files, current)
             return
         amphora.names = Names.of(current.bundle.programs.haproxy)
-        is_as_wanted = self._pusher.is_as_wanted(files.amphora_id, current.generation, current.bundle)
+        wanted = self._pusher.programs_of(current.bundle)
+        is_as_wanted = self._pusher.is_as_wanted(files.amphora_id, current.generation, wanted)
         if not files.is_marked() and is_as_wanted:
             log("adopted", amphora=files.amphora_id, version=current.version)
             return
         method = self._pusher.push(files, current.bundle, restore=True)
         log("restored", amphora=files.amphora_id, version=current.version, method=method)
+
+    def _revive(self, files: AmphoraFiles, current: Kept) -> None:
+        """What is not understood goes on, or is started as the agent did that wrote it; the next push replaces it."""
+        launches = files.launches(current.generation)
+        if launches is None:
+            launches = read_first_wire(files.generation_path(current.generation))
+        how = "adopted"
+        if files.is_marked() or not self._pusher.is_as_wanted(files.amphora_id, current.generation, launches):
+            self._pusher.revive(files, current.generation, launches)
+            how = "revived"
+        log(f"of another version, {how}", amphora=files.amphora_id, version=current.version)
 
     def _enter(self, amphora_id: str) -> _Amphora:
         return self._amphorae.setdefault(amphora_id, _Amphora(AmphoraFiles(self._home / amphora_id, self._group)))

@@ -36,9 +36,10 @@ class Invalid(AgentFailure):
 
 
 class OtherWireVersion(AgentFailure):
-    """The bundle is of another version of the wire."""
+    """The bundle is of another version of the wire. Worth trying again: whichever is older will be upgraded. The status
+    says so, also to a controller that does not know the code yet."""
 
-    status, code = 400, "wire-version"
+    status, code = 503, "wire-version"
 
 
 class Forbidden(AgentFailure):

@@ -7,24 +7,24 @@ names. A push that fails, be it by a full disk, is undone at once; where that fa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from portico_agent import stop_points
 from portico_agent.amphora_files import AmphoraFiles
 from portico_agent.failures import AgentFailure, Unavailable
+from portico_agent.launches import Launch, Launches
 from portico_agent.logs import log
-from portico_agent.programs.haproxy.runtime_changes import RuntimeCommand
 from portico_agent.programs.program import Change, Program, Progress
-from portico_agent.supervisor_client import InstanceState, SupervisorClient
-from portico_wire import Bundle, Haproxy, PushMethod
+from portico_agent.supervisor_client import InstanceState, Place, SupervisorClient
+from portico_wire import Bundle, PushMethod
 
 Wanted = TypeVar("Wanted")
 Step = TypeVar("Step")
 
-AnyProgram = Program[Haproxy, RuntimeCommand]
-"""One of those that there are."""
+AnyProgram = Program[Any, Any]
+"""One of those that there are: what it wants and by which steps it gets there, nobody else looks at."""
 
 _MOST_FIRST: tuple[PushMethod, ...] = ("start", "reload", "runtime", "unchanged", "stop")
 """Of what several programs did, the push is called by what comes first."""
@@ -66,9 +66,13 @@ class Pusher:
             Refused, BindFailed, Unavailable, OSError.
         """
         texts: dict[str, str] = {}
+        launches: dict[str, Launch] = {}
         for program in self._programs:
-            texts |= _compose(program, bundle)
-        generation = files.write_generation(bundle, texts)
+            wanted = program.wanted(bundle)
+            if wanted is not None:
+                texts |= program.compose(wanted, bundle.sockets)
+                launches[program.name] = program.launch(bundle.sockets)
+        generation = files.write_generation(bundle, texts, launches)
         push = _Push(files, generation, bundle, None if restore else previous)
         files.mark()
         stop_points.reach("prepared")
@@ -99,9 +103,28 @@ class Pusher:
         """Give each program of an amphora this order. How each is after it. Raises Unavailable."""
         return [self._supervisor.order(command, amphora_id, program.name) for program in self._programs]
 
-    def is_as_wanted(self, amphora_id: str, generation: int, bundle: Bundle) -> bool:
-        """Whether the supervisor keeps each program at what a generation wants of it. Raises Unavailable."""
-        wanted = [generation if program.wanted(bundle) is not None else None for program in self._programs]
+    def revive(self, files: AmphoraFiles, generation: int, launches: Launches) -> None:
+        """Make programs run what another version of the agent has left, in new processes. Where it raises and there was
+        a mark, that stays.
+
+        Raises:
+            Refused, BindFailed, Unavailable, OSError.
+        """
+        for program in self._programs:
+            if program.name in launches:
+                place = Place(files.amphora_id, program.name, generation, files.generation_path(generation))
+                program.revive(place, launches[program.name])
+            else:
+                self._supervisor.order("stop", files.amphora_id, program.name)
+        self._settle(files)
+
+    def programs_of(self, bundle: Bundle) -> set[str]:
+        """Those that it wants to run."""
+        return {program.name for program in self._programs if program.wanted(bundle) is not None}
+
+    def is_as_wanted(self, amphora_id: str, generation: int, programs: Collection[str]) -> bool:
+        """Whether the supervisor keeps these programs at a generation, and no others. Raises Unavailable."""
+        wanted = [generation if program.name in programs else None for program in self._programs]
         return [instance.wanted for instance in self.instances(amphora_id)] == wanted
 
     def has_program(self, name: str) -> bool:
@@ -119,8 +142,9 @@ class Pusher:
         amphora_id = push.files.amphora_id
         wanted = program.wanted(push.bundle)
         if wanted is None:
-            push.progress.is_told = True
-            self._supervisor.order("stop", amphora_id, program.name)
+            if not self._supervisor.instance(amphora_id, program.name).is_idle:
+                push.progress.is_told = True
+                self._supervisor.order("stop", amphora_id, program.name)
             return "stop"
         change = Change(
             files=push.files,
@@ -149,8 +173,3 @@ class Pusher:
         used = {process.generation for each in self.instances(files.amphora_id) for process in each.processes()}
         current = files.current_generation()
         files.keep_generations(used | ({current} if current is not None else set()))
-
-
-def _compose(program: Program[Wanted, Step], bundle: Bundle) -> dict[str, str]:
-    wanted = program.wanted(bundle)
-    return program.compose(wanted, bundle.sockets) if wanted is not None else {}

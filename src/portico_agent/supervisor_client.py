@@ -22,7 +22,7 @@ from portico_agent.unix_socket import connect_unix
 if TYPE_CHECKING:
     import socket
 
-    from portico_wire import Socket
+    from portico_agent.launches import Launch
 
 SOCKET_NAME = "supervisor.sock"
 
@@ -51,6 +51,11 @@ class InstanceState:
     restarts: int = 0
     verdict: int | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs that could be stopped, and nothing is to."""
+        return self.wanted is None and self.running is None and self.candidate is None
+
     def processes(self) -> list[RunningProcess]:
         """Every process of it that is alive."""
         return [process for process in (self.running, self.candidate, *self.draining) if process is not None]
@@ -66,17 +71,13 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
-    """What to start for an amphora: a program by a generation in its directory, on these sockets. ``unix_sockets``:
-    by variable, the names of those that it is to have in the directory."""
+class Place:
+    """Where a program is started: for an amphora, by a generation, in its directory."""
 
     amphora_id: str
     program: str
     generation: int
     directory: Path
-    command: tuple[str, ...]
-    sockets: tuple[Socket, ...]
-    unix_sockets: dict[str, str]
 
     def to_dict(self) -> dict[str, object]:
         """Say it in the supervisor's words."""
@@ -85,9 +86,6 @@ class Launch:
             "program": self.program,
             "generation": self.generation,
             "directory": str(self.directory),
-            "command_line": self.command,
-            "sockets": [socket.to_dict() for socket in self.sockets],
-            "unix_sockets": self.unix_sockets,
         }
 
 
@@ -155,16 +153,16 @@ class SupervisorClient:
         """One instance; all of it empty where the supervisor has none."""
         return self.order("show", amphora_id, program)
 
-    def start(self, launch: Launch) -> int:
+    def start(self, place: Place, launch: Launch) -> int:
         """Start a candidate beside what runs. Its pid. Raises BindFailed."""
-        candidate = _read_instance(self._ask({"command": "start", **launch.to_dict()})).candidate
+        candidate = _read_instance(self._ask({"command": "start", **place.to_dict(), **launch.to_dict()})).candidate
         if candidate is None:
             raise Unavailable("the supervisor started nothing")
         return candidate.pid
 
-    def adopt_files(self, launch: Launch) -> InstanceState:
+    def adopt_files(self, place: Place, launch: Launch) -> InstanceState:
         """Have a dead process started from these files from now on."""
-        return _read_instance(self._ask({"command": "adopt-files", **launch.to_dict()}))
+        return _read_instance(self._ask({"command": "adopt-files", **place.to_dict(), **launch.to_dict()}))
 
     def order(self, command: str, amphora_id: str, program: str) -> InstanceState:
         """One of show, promote, abandon, stop, kill. What the instance is after it."""

@@ -11,7 +11,9 @@ HTTP/1.1 with JSON over mutual TLS 1.3. Only a client certificate signed by the 
 controller's name (subject CN or DNS name) is let in. A body is at most ``MAXIMUM_BODY_BYTES``.
 
 Two programs understand each other where they speak one ``WIRE_VERSION``, which ``AgentInfo`` and ``Bundle`` say. It is
-looked at before everything else, so that what another version means is not guessed at.
+looked at before everything else, so that what another version means is not guessed at. Version 1 said nothing of it and
+knew no refusal of another: who is answered "invalid", or does not understand an answer, asks for ``AgentInfo`` before
+making anything of it.
 
 ======  ================================  ==============================================================================
 GET     /v1/info                          200 ``AgentInfo``
@@ -31,7 +33,6 @@ Every other answer is a ``Failure``: ``{"code", "error", ...}`` with one of thes
 
 ====================  ======  ==========================================================================================
 invalid               400     the request or a field of it (``field``) breaks a rule
-wire-version          400     the bundle is of another version of the wire (``sent``) than the agent's (``spoken``)
 forbidden             403     the certificate is not the controller's
 not-found             404     no such path, or no such amphora
 method-not-allowed    405     the path exists, the method does not
@@ -42,6 +43,7 @@ deleted               410     the amphora was deleted on this host before
 too-large             413     the body is longer than ``MAXIMUM_BODY_BYTES``
 refused               422     HAProxy refuses the configuration; ``log`` has its alerts; what ran before still runs
 internal              500     a defect of the agent
+wire-version          503     the bundle is of another version of the wire (``sent``) than the agent's (``spoken``)
 unavailable           503     the supervisor or HAProxy does not answer now: worth trying again
 ====================  ======  ==========================================================================================
 
@@ -60,8 +62,9 @@ What HAProxy's configuration must say
 =====================================
 
 - ``configuration`` holds defaults, frontends and backends, and no other section: ``global`` is the agent's. Each line
-  is one of ``portico_wire.configuration``, in the spelling that is written there. Each frontend and backend of it has
-  an entry in ``frontends`` or ``backends``.
+  is one of ``portico_wire.configuration``, in the spelling that is written there. It has the frontends and backends
+  that have an entry in ``frontends`` or ``backends``, and no others; and a stick table in those backends that say
+  ``sticks``, and nowhere else.
 - A frontend listens by ``bind "fd@${NAME}"`` where NAME is the ``name`` of one of the bundle's sockets.
 - ``defaults`` says ``load-server-state-from-file global``, so that a reload keeps what health checks have found out,
   and ``option idle-close-on-response``, so that a reload resets no idle connection.
@@ -79,7 +82,7 @@ from portico_wire.bundle import Bundle, Programs, Socket, read_bundle_version
 from portico_wire.decoding import ID, WireError
 from portico_wire.haproxy import Backend, Frontend, Haproxy, Server
 from portico_wire.replies import AgentInfo, AmphoraList, AmphoraState, Failure, PushMethod, PushResult
-from portico_wire.sessions import ServerClients, Sessions, Table, map_file
+from portico_wire.sessions import ServerClients, Sessions, Table, clients_of_pool, map_file
 from portico_wire.statistics import ListenerStatistics, ServerStatistics, Statistics
 from portico_wire.versions import WIRE_VERSION, WireVersionError
 
@@ -117,6 +120,7 @@ __all__ = [
     "Table",
     "WireError",
     "WireVersionError",
+    "clients_of_pool",
     "map_file",
     "read_bundle_version",
 ]

@@ -99,20 +99,21 @@ _SERVER = re.compile(
     f"{_compiled('server NAME BARE weight NUMBER').pattern}(?: (?:{_compiled(*SERVER_OPTIONS).pattern}))*"
 )
 _INDENT = "    "
+_OPENING_OR_TABLE = re.compile(r"^(?:defaults$|frontend .*|backend .*|    stick-table .*)", re.MULTILINE)
 _LONGEST_QUOTE = 80
 
 
 def check_configuration(
-    text: str, sockets: Collection[str], servers: Collection[str], proxies: Collection[str]
+    text: str, sockets: Collection[str], servers: Collection[str], proxies: Mapping[str, bool]
 ) -> None:
-    """A configuration has lines of this grammar only, listens at nothing but the bundle's sockets, and has no frontend
-    or backend that the bundle does not speak of.
+    """A configuration has lines of this grammar only, listens at nothing but the bundle's sockets, and has the
+    frontends and backends that the bundle speaks of, no others, and stick tables where it says so.
 
     Args:
         text: of defaults, frontends and backends.
         sockets: names of the variables for the listening sockets.
         servers: lines that have been found right; no other line is a server's.
-        proxies: lines that open a frontend or a backend: ``backend NAME``.
+        proxies: lines that open a frontend or a backend (``backend NAME``): whether it has a stick table.
 
     Raises:
         WireError: naming the first line that is none, a socket, or a frontend or backend.
@@ -129,9 +130,28 @@ def check_configuration(
     for name in re.findall(r'^    bind "fd@\$\{(\w+)\}"$', text, re.MULTILINE):
         if name not in sockets:
             raise WireError("configuration", f"without {name}, which is none of the sockets")
-    for line in re.findall(r"^(?:frontend|backend) .*$", text, re.MULTILINE):
+    _check_proxies(text, proxies)
+
+
+def _check_proxies(text: str, proxies: Mapping[str, bool]) -> None:
+    found: dict[str, bool] = {}
+    section = ""
+    for line in _OPENING_OR_TABLE.findall(text):
+        if not line.startswith(_INDENT):
+            section = line
+        if section != "defaults":
+            found[section] = found.get(section, False) or line != section
+        elif line != section:
+            raise WireError("configuration", "without a stick table in defaults")
+    for line in found:
         if line not in proxies:
             raise WireError("configuration", f"without {line}, which is none that the other fields speak of")
+    for line, sticks in proxies.items():
+        if line not in found:
+            raise WireError("configuration", f"with {line}, which the other fields speak of")
+        if found[line] != sticks:
+            with_or_without = "with" if sticks else "without"
+            raise WireError("configuration", f"{with_or_without} a stick table in {line}, as the other fields say")
 
 
 def is_server(line: str) -> bool:

@@ -8,8 +8,8 @@ the readers of this module. There is no other decoder to keep in step with the f
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
+import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
@@ -145,7 +145,8 @@ def address(value: object) -> object:
 
 def _read_number(value: object) -> object:
     """A finite number that is not negative; True is none."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+    # Bounded first: JSON has whole numbers that no float can be. What is no number at all (NaN) is not within bounds.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
         raise WireError("", "a number, and not negative")
     return float(value)
 
@@ -230,6 +231,8 @@ def _reader_of(hint: object) -> Reader:
     if origin is Literal:
         return _choice(arguments)
     if origin is tuple:
+        if len(arguments) != 2 or arguments[1] is not Ellipsis:
+            raise TypeError(f"{hint}: of tuples, messages have those of any length and one type")
         return _items(_reader_of(arguments[0]))
     if origin in _UNIONS:
         [of_value] = [argument for argument in arguments if argument is not NoneType]

@@ -35,12 +35,14 @@ class Backend(Message):
 
     ``serves``: its servers serve clients; in one that does not, members are only checked, for servers of other backends
     of the pool that track them. ``dynamic``: its algorithm and its check let servers be added and removed at run time.
+    ``sticks``: it has a stick table.
     """
 
     name: Annotated[str, text(HAPROXY_NAME)]
     pool_id: Annotated[str, text(ID)]
     serves: bool
     dynamic: bool
+    sticks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +113,12 @@ class Haproxy(Message):
                 raise WireError(f"servers[{index}].line", "a line of the configuration")
 
     def check_configuration(self, sockets: Collection[str]) -> None:
-        """The text is of the grammar. ``sockets``: the names of those that it may listen on. Raises WireError."""
+        """The text is of the grammar, and has what the fields speak of. ``sockets``: the names of those that it may
+        listen on. Raises WireError."""
         check_configuration(
             self.configuration,
             sockets,
             {server.line for server in self.servers},
-            {f"frontend {frontend.name}" for frontend in self.frontends}
-            | {f"backend {backend.name}" for backend in self.backends},
+            {f"frontend {frontend.name}": False for frontend in self.frontends}
+            | {f"backend {backend.name}": backend.sticks for backend in self.backends},
         )

@@ -27,6 +27,17 @@ class Table(NamedTuple):
     pool_id: str
 
 
+def clients_of_pool(table: Table, clients: Mapping[Table, Mapping[str, str]]) -> dict[str, str]:
+    """What all tables of a table's pool know, key to server: the pool's name is what two amphorae have in common, while
+    its backends are called as listeners come to use it. First what the table itself knows, which counts where they
+    differ."""
+    known = dict(clients.get(table, {}))
+    for other, of_table in clients.items():
+        if other.pool_id == table.pool_id and other != table:
+            known |= {key: server for key, server in of_table.items() if key not in known}
+    return known
+
+
 @dataclass(frozen=True, slots=True)
 class ServerClients(Message):
     """The clients of one server: their keys in the stick table of ``backend``."""

@@ -43,6 +43,11 @@ class Recipe:
         """The same with changes."""
         return replace(self, **changes)  # type: ignore[arg-type]  # the fields' own names and types
 
+    @property
+    def sticks(self) -> bool:
+        """Whether the pool has a stick table."""
+        return any(line.startswith("stick-table ") for line in self.extra)
+
     def at(self, version: int) -> Bundle:
         """The bundle of a version."""
         servers = tuple(member.to_server() for member in self.members)
@@ -71,7 +76,7 @@ class Recipe:
                 Haproxy(
                     configuration="".join(f"{line}\n" for line in lines),
                     frontends=(Frontend("listener", "id-of-listener"),),
-                    backends=(Backend("pool", "id-of-pool", serves=True, dynamic=self.is_dynamic),),
+                    backends=(Backend("pool", "id-of-pool", True, self.is_dynamic, self.sticks),),
                     servers=servers,
                 )
             ),

@@ -66,7 +66,11 @@ def judge(line: str) -> bool:
         more = (Frontend(opened[2], "listener"),) if opened[1] == "frontend" else ()
         others = () if more else (Backend(opened[2], "pool", serves=True, dynamic=True),)
         haproxy = replace(haproxy, frontends=haproxy.frontends + more, backends=haproxy.backends + others)
-    text = text_of(bundle).replace("    default_backend pool\n", f"    default_backend pool\n{line}\n")
+    before = "    default_backend pool\n"
+    if line.startswith("    stick-table "):
+        before = "    balance roundrobin\n"
+        haproxy = replace(haproxy, backends=(replace(haproxy.backends[0], sticks=True),))
+    text = text_of(bundle).replace(before, f"{before}{line}\n")
     try:
         Bundle.from_dict(replace(bundle, programs=Programs(replace(haproxy, configuration=text))).to_dict())
     except WireError:

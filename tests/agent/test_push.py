@@ -9,14 +9,16 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from portico_agent.amphora_files import AmphoraFiles
-from portico_agent.failures import Unavailable
+from portico_agent.failures import Refused, Unavailable
+from portico_agent.launches import Launch
 from portico_agent.programs.haproxy import HaproxyProgram
-from portico_agent.pusher import Pusher
-from portico_agent.supervisor_client import InstanceState, Launch, SupervisorClient
+from portico_agent.pusher import AnyProgram, Pusher
+from portico_agent.supervisor_client import InstanceState, Place, SupervisorClient
 from portico_wire import Bundle
 from tests.agent.bundles import Member, Recipe
 from tests.agent.origins import Load, Origin, fetch, is_listening
@@ -169,9 +171,9 @@ class LossyClient(SupervisorClient):
             self.loses = ""
             raise Unavailable("the answer is lost")
 
-    def start(self, launch: Launch) -> int:
+    def start(self, place: Place, launch: Launch) -> int:
         """Start a candidate."""
-        pid = super().start(launch)
+        pid = super().start(place, launch)
         self._meet("start")
         return pid
 
@@ -228,6 +230,32 @@ def test_push_that_meets_a_full_disk_is_undone(files_and_pusher: tuple[FailingFi
         current = files.current()
         assert current is not None
         assert (current.bundle, files.is_marked()) == (recipe.at(2), False)
+
+
+class IdleProgram:
+    """A program that no bundle wants."""
+
+    name = "idle"
+
+    def wanted(self, bundle: Bundle) -> None:
+        """Nothing."""
+
+
+def test_a_program_that_does_not_run_leaves_nothing_to_be_undone(
+    agent: AgentRig, haproxy_binary: str, recipe: Recipe
+) -> None:
+    """A configuration that HAProxy refuses costs what runs nothing, whichever programs would have been stopped."""
+    agent.ensure()
+    supervisor = SupervisorClient(agent.directory)
+    idle = cast(AnyProgram, IdleProgram())
+    pusher = Pusher(supervisor, [idle, HaproxyProgram(supervisor, haproxy_binary, 60, None)])
+    files = AmphoraFiles(agent.directory / "amphorae" / "amphora-1")
+    pusher.push(files, recipe.at(1))
+    pid = agent.haproxy_pid()
+    with pytest.raises(Refused):
+        pusher.push(files, recipe.but(extra=(NONSENSE,)).at(2), recipe.at(1))
+    supervisor.close()
+    assert (agent.haproxy_pid(), files.is_marked()) == (pid, False)
 
 
 def test_push_that_came_true_is_not_said_to_have_failed(

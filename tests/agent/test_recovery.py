@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -16,29 +15,11 @@ import pytest
 from portico_agent.unix_socket import connect_unix
 from tests.agent.bundles import Member, Recipe
 from tests.agent.certificates import Authority, Pair
+from tests.agent.files import check_that_files_are_what_runs
 from tests.agent.origins import Load, Origin, fetch, is_listening
 from tests.agent.rig import AgentRig, is_alive
-from tests.support.bundles import haproxy_of, text_of
 from tests.support.ports import find_free_port
 from tests.support.waiting import wait_until
-
-
-def check_that_files_are_what_runs(agent: AgentRig, recipe: Recipe) -> None:
-    """The current bundle's servers, weights and marker are those of the process, and no push is half done."""
-    bundle = agent.current_bundle()
-    assert {(server.name, server.weight) for server in haproxy_of(bundle).servers} == {
-        (server.name, server.weight) for server in agent.statistics().servers
-    }
-
-    def is_current() -> bool:
-        status, _, marker = fetch(recipe.port)
-        assert status == 200
-        return f"set-header X-Marker {marker}\n" in text_of(bundle)
-
-    # The process before may take a connection yet while it is told to stop.
-    wait_until(is_current, "the process is the one of the current bundle")
-    assert agent.state().version == bundle.version
-    assert not (agent.directory / "amphorae" / "amphora-1" / "pushing").exists()
 
 
 def test_killed_haproxy_is_started_again(agent: AgentRig, recipe: Recipe) -> None:
@@ -93,95 +74,7 @@ def test_haproxy_killed_after_a_runtime_change_starts_from_the_new_files(
     assert {server.name for server in agent.statistics().servers} == {"alpha", "beta", "gamma"}
 
 
-# What another version has left
-
-
-def leave_bundle_of_another_version(agent: AgentRig, bundle: dict[str, object]) -> None:
-    """As if the agent that was before this one had written what is current."""
-    (agent.directory / "amphorae" / "amphora-1" / "current" / "bundle.json").write_text(json.dumps(bundle))
-
-
-OLD_BUNDLE: dict[str, object] = {
-    "amphora_id": "amphora-1",
-    "load_balancer_id": "load-balancer-1",
-    "version": 7,
-    "haproxy": "defaults\n    mode http\n",
-    "binds": [{"name": "PORTICO_BIND_LISTENER", "address": "127.0.0.1", "port": 8080}],
-    "backends": [],
-    "servers": [],
-}
-"""Of the wire's version 1."""
-
-
-@pytest.mark.parametrize("bundle", [OLD_BUNDLE, {"wire": 99, "version": 7, "all": {"else": "is otherwise"}}])
-def test_a_bundle_of_another_version_still_fences(agent: AgentRig, recipe: Recipe, bundle: dict[str, object]) -> None:
-    """An agent that was upgraded, and whose HAProxys are gone, cannot start what it does not understand; it knows what
-    is older than it, refuses that as ever, and serves with the next push."""
-    agent.ensure()
-    agent.push(recipe.at(7))
-    agent.end()
-    os.kill(agent.supervisor_pid(), signal.SIGTERM)
-    wait_until(lambda: not is_listening(recipe.port), "nothing runs")
-    leave_bundle_of_another_version(agent, bundle)
-    agent.start()
-    assert (agent.state().version, agent.state().running) == (7, False)
-    assert (agent.statistics().version, agent.statistics().pid) == (7, None)
-    refused = agent.try_push(recipe.at(6))
-    assert (refused.status_code, refused.json()["code"], refused.json()["current"]) == (409, "stale-version", 7)
-    assert agent.push(recipe.at(8)).method == "start"
-    assert fetch(recipe.port)[0] == 200
-    check_that_files_are_what_runs(agent, recipe)
-    assert agent.try_push(recipe.at(7)).status_code == 409
-
-
-def test_what_runs_of_another_version_goes_on(agent: AgentRig, recipe: Recipe) -> None:
-    """Where its HAProxy still runs, it serves until the next push, which takes over from it without a failure; what it
-    counts is not told meanwhile, for it is not known whose it is."""
-    agent.ensure()
-    agent.push(recipe.at(7))
-    pid = agent.haproxy_pid()
-    with Load(recipe.port) as load:
-        load.wait_for(20)
-        agent.end()
-        leave_bundle_of_another_version(agent, OLD_BUNDLE)
-        agent.start()
-        assert (agent.state().version, agent.haproxy_pid()) == (7, pid)
-        assert agent.request("GET", "/v1/amphorae/amphora-1/stats").json()["code"] == "unavailable"
-        assert agent.try_push(recipe.at(6)).json()["code"] == "stale-version"
-        refused = agent.try_push(recipe.but(extra=("acl nonsense path -m reg -- (",)).at(8))
-        assert (refused.status_code, refused.json()["code"]) == (422, "refused")
-        load.wait_for(20)
-        assert agent.haproxy_pid() == pid
-        assert agent.push(recipe.at(7)).method == "reload"
-        load.wait_for(20)
-    assert load.failures == []
-    assert {server.member_id for server in agent.statistics().servers} == {"id-of-alpha", "id-of-beta"}
-
-
-def test_a_push_that_fails_leaves_what_runs_of_another_version(agent: AgentRig, recipe: Recipe) -> None:
-    """It could not be started again, so it is not stopped either, as what a failed push has left would be."""
-    agent.ensure()
-    agent.push(recipe.at(7))
-    pid = agent.haproxy_pid()
-    agent.end()
-    leave_bundle_of_another_version(agent, OLD_BUNDLE)
-    agent.start()
-    os.kill(agent.supervisor_pid(), signal.SIGSTOP)
-    assert agent.try_push(recipe.but(marker="second").at(8)).status_code == 503
-    os.kill(agent.supervisor_pid(), signal.SIGCONT)
-    assert (agent.haproxy_pid(), fetch(recipe.port)[2]) == (pid, "first")
-    assert agent.push(recipe.but(marker="second").at(8)).method == "reload"
-
-
-def test_an_amphora_of_another_version_can_be_deleted(agent: AgentRig, recipe: Recipe) -> None:
-    """It takes no understanding."""
-    agent.ensure()
-    agent.push(recipe.at(7))
-    agent.end()
-    leave_bundle_of_another_version(agent, OLD_BUNDLE)
-    agent.start()
-    agent.delete()
-    assert (agent.haproxies(), list((agent.directory / "amphorae").iterdir())) == ([], [])
+# Agents that end
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

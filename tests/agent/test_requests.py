@@ -29,11 +29,12 @@ def send_raw(agent: AgentRig, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("sent", [WIRE_VERSION - 1, WIRE_VERSION + 1])
 def test_another_version_of_the_wire_is_refused_as_such(agent: AgentRig, recipe: Recipe, sent: int) -> None:
-    """Whatever is in it, with a code of its own that names both versions; what runs is left alone."""
+    """Whatever is in it, with a code of its own that names both versions; what runs is left alone.
+    It is worth trying again, which a controller that does not know the code tells by the status."""
     agent.ensure()
     answer = agent.request("PUT", "/v1/amphorae/amphora-1/configuration", {"wire": sent, "something": "else"})
     assert (answer.status_code, answer.json()) == (
-        400,
+        503,
         {
             "code": "wire-version",
             "error": f"this agent speaks version {WIRE_VERSION} of the wire, and was sent version {sent}",

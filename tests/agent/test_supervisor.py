@@ -7,17 +7,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from portico_agent.failures import Unavailable
+from portico_agent.launches import Launch, ListeningSocket
 from portico_agent.supervisor.orphans import stop_orphan
-from portico_agent.supervisor_client import Launch, SupervisorClient
+from portico_agent.supervisor_client import Place, SupervisorClient
 from portico_agent.supervisor_command import supervisor_command
-from portico_wire import Socket
 from tests.agent.certificates import Authority, Pair
 from tests.agent.rig import AgentRig, is_alive
 from tests.agent.units import find_python, python, why_not
@@ -140,11 +139,11 @@ def supervisor(tmp_path: Path) -> Iterator[SupervisorClient]:
     client.close()
 
 
-def launch(directory: Path, program: str) -> Launch:
+def launch(directory: Path, program: str) -> tuple[Place, Launch]:
     """A program that does nothing for long."""
-    sockets = (Socket("PORTICO_BIND_A", "127.0.0.1", find_free_port()),)
+    sockets = (ListeningSocket("PORTICO_BIND_A", "127.0.0.1", find_free_port()),)
     control = {"CONTROL": f"{program}.sock"}
-    return Launch("amphora-1", program, 1, directory, ("/usr/bin/sleep", "300"), sockets, control)
+    return Place("amphora-1", program, 1, directory), Launch(("/usr/bin/sleep", "300"), sockets, control)
 
 
 def has_noted(note: Path, pid: int) -> bool:
@@ -156,13 +155,13 @@ def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: S
     """Each is started, found, stopped and started again by itself, and has files and sockets of its own."""
     pids = {}
     for program in ("haproxy", "other"):
-        pids[program] = supervisor.start(launch(tmp_path, program))
+        pids[program] = supervisor.start(*launch(tmp_path, program))
         supervisor.order("promote", "amphora-1", program)
     assert supervisor.survey().instances.keys() == {("amphora-1", "haproxy"), ("amphora-1", "other")}
     for program, pid in pids.items():
         wait_until(partial(has_noted, tmp_path / f"{program}.pid", pid), "it has noted its pid")
-        assert (tmp_path / f"{program}.log").exists()
         wait_until((tmp_path / f"{program}.sock").is_socket, "its socket is there")
+        assert (tmp_path / f"{program}.log").exists()
     os.kill(pids["other"], signal.SIGKILL)
     wait_until(lambda: supervisor.instance("amphora-1", "other").restarts == 1, "it is started again")
     assert supervisor.order("stop", "amphora-1", "other").wanted is None
@@ -171,21 +170,28 @@ def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: S
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("program", "sockets", "unix_sockets", "complaint"),
     [
-        ({"program": "../haproxy"}, "no plain word"),
-        ({"program": ""}, "no plain word"),
-        ({"unix_sockets": {"CONTROL": "../a"}}, "no plain word"),
-        ({"sockets": (Socket("A", "127.0.0.1", 1, namespace="blue"),)}, "namespaces are not supported"),
-        ({"sockets": (Socket("A", "127.0.0.1", 1, transport="udp"),)}, "sockets of udp are not supported"),
+        ("../haproxy", (), {}, "no plain word"),
+        ("", (), {}, "no plain word"),
+        ("haproxy", (), {"CONTROL": "../a"}, "no plain word"),
+        ("haproxy", (ListeningSocket("A", "127.0.0.1", 1, "blue"),), {}, "namespaces are not supported"),
+        ("haproxy", (ListeningSocket("A", "127.0.0.1", 1, None, "udp"),), {}, "sockets of udp are not supported"),
     ],
 )
 def test_what_a_supervisor_cannot_do_it_refuses(
-    tmp_path: Path, supervisor: SupervisorClient, changes: dict[str, object], complaint: str
+    *,
+    tmp_path: Path,
+    supervisor: SupervisorClient,
+    program: str,
+    sockets: tuple[ListeningSocket, ...],
+    unix_sockets: dict[str, str],
+    complaint: str,
 ) -> None:
     """It is not done otherwise than it was asked, and nothing is made elsewhere than in the directory."""
+    place = Place("amphora-1", program, 1, tmp_path)
     with pytest.raises(Unavailable, match=complaint):
-        supervisor.start(replace(launch(tmp_path, "haproxy"), **changes))  # type: ignore[arg-type]  # as the names say
+        supervisor.start(place, Launch(("/usr/bin/sleep", "300"), sockets, unix_sockets))
     assert supervisor.survey().instances == {}
 
 

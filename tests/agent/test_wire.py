@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -14,16 +15,22 @@ from hypothesis import strategies as st
 from portico_wire import (
     WIRE_VERSION,
     AgentInfo,
+    AmphoraList,
     AmphoraState,
+    Backend,
     Bundle,
     Failure,
+    Frontend,
     ListenerStatistics,
     PushResult,
+    ServerClients,
     ServerStatistics,
+    Sessions,
     Statistics,
     WireError,
     WireVersionError,
 )
+from portico_wire.decoding import Message
 from tests.agent.bundles import Member, Recipe
 from tests.support.bundles import haproxy_of, text_of, with_haproxy
 
@@ -31,6 +38,8 @@ RECIPE = Recipe(8080, (Member("alpha", 9001), Member("beta", 9002, weight=5, sta
 
 BUNDLE = RECIPE.at(1)
 HAPROXY = "programs.haproxy"
+
+SESSIONS = Sessions((ServerClients("pool", "id-of-pool", "alpha", ("10.0.0.1", "::1")),))
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -59,6 +68,10 @@ def test_empty_bundle_is_one() -> None:
         (AmphoraState("a", 0, False, None, None, 0, 0), AmphoraState.from_dict),
         (AgentInfo("0.1", "2.8", "/usr/sbin/haproxy", 3, "x"), AgentInfo.from_dict),
         (Failure("stale-version", "no", {"current": 4}), Failure.from_dict),
+        (AmphoraList((AmphoraState("a", 3, True, 42, 1.5, 1, 0),)), AmphoraList.from_dict),
+        (AmphoraList(()), AmphoraList.from_dict),
+        (SESSIONS, Sessions.from_dict),
+        (Sessions(), Sessions.from_dict),
         (
             Statistics(
                 *("a", 3, 42, 1.5),
@@ -69,17 +82,21 @@ def test_empty_bundle_is_one() -> None:
         ),
     ],
 )
-def test_replies_survive_the_wire(
-    message: PushResult | AmphoraState | AgentInfo | Failure | Statistics, read: Callable[[object], object]
-) -> None:
+def test_replies_survive_the_wire(message: Message | Failure, read: Callable[[object], object]) -> None:
     """What an agent answers arrives as it was meant."""
     assert read(json.loads(json.dumps(message.to_dict()))) == message
+
+
+READERS: tuple[Callable[[object], object], ...] = (
+    *(Bundle.from_dict, PushResult.from_dict, AmphoraState.from_dict, AmphoraList.from_dict, AgentInfo.from_dict),
+    *(Statistics.from_dict, Sessions.from_dict, Failure.from_dict),
+)
 
 
 @given(JSON)
 def test_no_value_gets_past_the_readers(value: object) -> None:
     """Whatever JSON somebody sends: a WireError, and never another exception."""
-    for read in (Bundle.from_dict, PushResult.from_dict, AmphoraState.from_dict, Statistics.from_dict):
+    for read in READERS:
         with pytest.raises(WireError):
             read(value)
 
@@ -91,6 +108,14 @@ def test_one_other_field_of_a_program_is_taken_or_refused(field: str, value: obj
     with contextlib.suppress(WireError):
         taken = Bundle.from_dict(content)
         assert json.loads(json.dumps(haproxy_of(taken).to_dict()))[field] == value
+
+
+@given(st.sampled_from(sorted(SESSIONS.servers[0].to_dict())), JSON)
+def test_one_other_field_of_sessions_is_taken_or_refused(field: str, value: object) -> None:
+    """The same of what an amphora knows of its clients."""
+    with contextlib.suppress(WireError):
+        taken = Sessions.from_dict({"servers": [SESSIONS.servers[0].to_dict() | {field: value}]})
+        assert json.loads(json.dumps(taken.servers[0].to_dict()))[field] == value
 
 
 @given(st.sampled_from(sorted(RECIPE.at(1).to_dict())), JSON)
@@ -118,11 +143,12 @@ def test_unknown_field_is_refused() -> None:
     assert caught.value.field == "keepalived"
 
 
-def refuse(bundle: Bundle, field: str) -> None:
-    """The bundle must be refused because of the field."""
+def refuse(bundle: Bundle, field: str, rule: str = "") -> None:
+    """The bundle must be refused because of the field, and by the rule that begins so."""
     with pytest.raises(WireError) as caught:
         Bundle.from_dict(json.loads(json.dumps(bundle.to_dict())))
     assert caught.value.field == field
+    assert caught.value.rule.startswith(rule)
 
 
 @pytest.mark.parametrize("section", ["global", "peers other", "  global", "\tglobal", "program x", "userlist u"])
@@ -190,8 +216,60 @@ def test_names_and_addresses_are_unique() -> None:
 def test_whose_a_name_is_is_said_of_every_name() -> None:
     """A frontend or a backend of the configuration that the other fields do not speak of is nobody's: refused."""
     bundle = RECIPE.at(1)
-    refuse(with_haproxy(bundle, frontends=()), f"{HAPROXY}.configuration")
-    refuse(with_haproxy(bundle, backends=(), servers=()), f"{HAPROXY}.configuration")
+    refuse(with_haproxy(bundle, frontends=()), f"{HAPROXY}.configuration", "without frontend listener")
+    text = "".join(line for line in text_of(bundle).splitlines(keepends=True) if " server " not in line)
+    nobodys = with_haproxy(bundle, configuration=text, backends=(), servers=())
+    refuse(nobodys, f"{HAPROXY}.configuration", "without backend pool")
+
+
+def test_what_the_fields_speak_of_is_in_the_configuration() -> None:
+    """A frontend or a backend that HAProxy would not have is refused: nobody waits for what it never counts."""
+    bundle, haproxy = RECIPE.at(1), haproxy_of(RECIPE.at(1))
+    more = (*haproxy.frontends, Frontend("other", "id"))
+    refuse(with_haproxy(bundle, frontends=more), f"{HAPROXY}.configuration", "with frontend other")
+    others = (*haproxy.backends, Backend("other", "id", serves=True, dynamic=True))
+    refuse(with_haproxy(bundle, backends=others), f"{HAPROXY}.configuration", "with backend other")
+
+
+TABLE = "    stick-table type ipv6 size 100k expire 1800s\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "sticks", "rule"),
+    [
+        ("    default_backend pool\n", False, "without a stick table in frontend listener"),
+        ("    timeout connect 2s\n", False, "without a stick table in defaults"),
+        ("    balance roundrobin\n", False, "without a stick table in backend pool"),
+        ("no such line", True, "with a stick table in backend pool"),
+    ],
+)
+def test_stick_tables_are_where_the_fields_say(before: str, sticks: bool, rule: str) -> None:
+    """In backends that say so, and in no other section: whose clients they are is known of backends alone."""
+    bundle = RECIPE.at(1)
+    backends = (replace(haproxy_of(bundle).backends[0], sticks=sticks),)
+    text = text_of(bundle).replace(before, before + TABLE)
+    refuse(with_haproxy(bundle, configuration=text, backends=backends), f"{HAPROXY}.configuration", rule)
+
+
+def test_a_number_that_no_float_can_be_is_refused() -> None:
+    """As any other that is no number."""
+    for value in (10**400, -(10**400), math.inf, math.nan, -0.5, True):
+        with pytest.raises(WireError) as caught:
+            PushResult.from_dict({"version": 1, "method": "start", "milliseconds": value})
+        assert caught.value.field == "milliseconds"
+
+
+@dataclass(frozen=True)
+class Pair(Message):
+    """What no message has: a tuple of two types."""
+
+    both: tuple[str, int]
+
+
+def test_a_message_with_a_type_that_is_not_read_is_a_defect() -> None:
+    """It is found with the first message, and not in what the second of a pair turns out to be."""
+    with pytest.raises(TypeError, match="of any length and one type"):
+        Pair.from_dict({"both": ["a", 1]})
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,11 @@ DEFAULTS = """defaults
 """
 
 
+def has_table(lines: tuple[str, ...]) -> bool:
+    """Whether one of the lines of a backend is a stick table."""
+    return any(line.startswith("stick-table ") for line in lines)
+
+
 def make_bundle(
     amphora_id: str,
     version: int,
@@ -61,7 +66,7 @@ def make_bundle(
             Haproxy(
                 configuration=DEFAULTS + "\n".join(lines) + "\n",
                 frontends=(Frontend("listener", "id-of-listener"),),
-                backends=(Backend("pool", "id-of-pool", serves=True, dynamic=True),),
+                backends=(Backend("pool", "id-of-pool", serves=True, dynamic=True, sticks=has_table(backend)),),
                 servers=servers,
             )
         ),

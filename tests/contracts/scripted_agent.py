@@ -34,6 +34,10 @@ class Script:
     serials: list[int] = field(default_factory=list)
     """Serial number of the client's certificate, for each request."""
 
+    def say(self, **body: object) -> None:
+        """Answer the next request with this."""
+        self.answers.append(Answer(200, json.dumps(body).encode()))
+
     def fail(self, status: int, **body: object) -> None:
         """Answer the next request with a failure of the wire."""
         self.answers.append(Answer(status, json.dumps({"error": "scripted", **body}).encode()))

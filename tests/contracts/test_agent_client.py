@@ -6,7 +6,7 @@ import json
 import shutil
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,10 +26,26 @@ from portico.errors import (
     WireVersionMismatch,
 )
 from portico.settings import AgentAmphoraSettings
-from portico_wire import WIRE_VERSION, AgentInfo
+from portico_wire import WIRE_VERSION, AgentInfo, PushResult, Sessions, Statistics
 from tests.contracts.conftest import AGENT_NAME, AgentHost, make_amphora_settings
 from tests.contracts.scripted_agent import Answer, Script, serve_script
 from tests.support.ports import find_free_port
+
+OLD_INFO = {
+    "agent_version": "0.1.0",
+    "haproxy_version": "2.8.5",
+    "haproxy_path": "/usr/sbin/haproxy",
+    "amphorae": 1,
+    "boot_id": "5e1d6a0e-27f7-4a85-a8a3-0a26f7f20e57",
+}
+"""What an agent of the wire's version 1 says of itself."""
+
+OLD_ROW: dict[str, object] = dict.fromkeys(
+    ("weight", "active_connections", "total_connections", "connection_errors", "response_errors"), 0
+) | {"backend": "pool", "name": "alpha", "status": "UP", "check": "L4OK", "bytes_in": 0, "bytes_out": 0}
+"""Of a server in its statistics."""
+
+INFO = OLD_INFO | {"wire": WIRE_VERSION}
 
 
 def keep(value: object) -> object:
@@ -212,6 +228,7 @@ def test_failures_of_the_agent_are_portico_errors(
     """Each code of the wire has one error, with the agent's words, and the answer as its cause."""
     url, script = scripted
     script.fail(status, **body)
+    script.say(**INFO)
     with pytest.raises(DriverError) as refusal:
         ask(client, url)
     assert type(refusal.value) is kind
@@ -235,7 +252,7 @@ def test_answer_of_no_agent(
 ) -> None:
     """Something that is no agent answers: only what its status calls passing is tried again."""
     url, script = scripted
-    script.answers.append(answer)
+    script.answers.extend([answer] * 2)
     with pytest.raises(DriverError) as refusal:
         ask(client, url)
     assert type(refusal.value) is kind
@@ -244,7 +261,7 @@ def test_answer_of_no_agent(
 def test_answer_that_breaks_the_wire(client: AgentClient, scripted: tuple[str, Script]) -> None:
     """JSON of another shape than the wire's is a defect of one side, and trying again does not help."""
     url, script = scripted
-    script.answers.append(Answer(200, json.dumps({"wire": WIRE_VERSION}).encode()))
+    script.answers.extend([Answer(200, json.dumps({"wire": WIRE_VERSION}).encode())] * 2)
     with pytest.raises(DriverError, match="agent_version") as refusal:
         client.request("GET", Agent(url, AGENT_NAME), "/v1/info", AgentInfo.from_dict)
     assert not refusal.value.transient
@@ -258,10 +275,55 @@ def test_agent_of_another_version_of_the_wire(client: AgentClient, scripted: tup
     script.answers.append(Answer(200, json.dumps({"wire": spoken, "of": "another shape"}).encode()))
     with pytest.raises(WireVersionMismatch, match=f"version {spoken} .* version {WIRE_VERSION}$") as refusal:
         client.request("GET", Agent(url, AGENT_NAME), "/v1/info", AgentInfo.from_dict)
-    script.fail(400, code="wire-version", spoken=spoken, sent=WIRE_VERSION)
+    script.fail(503, code="wire-version", spoken=spoken, sent=WIRE_VERSION)
     with pytest.raises(WireVersionMismatch, match="scripted"):
         ask(client, url)
     assert refusal.value.transient
+
+
+@pytest.mark.parametrize(
+    ("answer", "read"),
+    [
+        ((400, {"code": "invalid", "error": "haproxy: must be present", "field": "haproxy"}), PushResult.from_dict),
+        (
+            (
+                200,
+                {"amphora_id": "a", "version": 7, "pid": 42, "started_at": 1.5, "listeners": [], "servers": [OLD_ROW]},
+            ),
+            Statistics.from_dict,
+        ),
+        (
+            (200, {"servers": [{"backend": "pool", "server": "alpha", "clients": ["10.0.0.1"]}]}),
+            Sessions.from_dict,
+        ),
+    ],
+)
+def test_agent_that_does_not_say_which_version_it_speaks(
+    client: AgentClient,
+    scripted: tuple[str, Script],
+    answer: tuple[int, dict[str, object]],
+    read: Callable[[object], object],
+) -> None:
+    """One of the first version knows no code for another version: it finds the bundle invalid, and its own answers are
+    none. It is asked what it speaks before anything is given up, and is as one that is away; no change is refused."""
+    url, script = scripted
+    script.answers.append(Answer(answer[0], json.dumps(answer[1]).encode()))
+    script.say(**OLD_INFO)
+    with pytest.raises(WireVersionMismatch, match=f"version 1 .* version {WIRE_VERSION}$") as refusal:
+        client.request("PUT", Agent(url, AGENT_NAME), "/v1/amphorae/a", read, content={})
+    assert refusal.value.transient
+    assert script.requests == ["PUT /v1/amphorae/a", "GET /v1/info"]
+
+
+def test_agent_that_ends_before_it_says_which_version_it_speaks(
+    client: AgentClient, scripted: tuple[str, Script]
+) -> None:
+    """It may be about to be upgraded."""
+    url, script = scripted
+    script.fail(400, code="invalid", field="haproxy")
+    script.answers.extend([Answer(None)] * 2)
+    with pytest.raises(DriverUnavailable):
+        ask(client, url)
 
 
 def test_nobody_listens(client: AgentClient) -> None:

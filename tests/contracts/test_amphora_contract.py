@@ -28,7 +28,7 @@ from portico.errors import (
 )
 from portico.ports.amphora import Amphorae, Endpoint
 from portico.ports.compute import Compute, Placement, PlacementRequest
-from portico_wire import WIRE_VERSION, ListenerStatistics, ServerClients, ServerStatistics, Sessions, Statistics
+from portico_wire import WIRE_VERSION, ListenerStatistics, ServerClients, ServerStatistics, Sessions, Statistics, Table
 from tests.contracts.bundles import make_bundle, make_empty_bundle
 from tests.contracts.conftest import AgentHost
 from tests.support.bundles import haproxy_of, text_of, with_haproxy
@@ -239,6 +239,34 @@ class AmphoraContract(ABC):
         )
         amphorae.give_sessions(endpoint, Sessions(more))
         known = {("10.0.0.1", "member-1"), ("10.0.0.2", "member-1"), ("10.0.0.3", "member-0")}
+        assert as_pairs(amphorae.sessions(endpoint)) == known
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port, answer="two", weights=(1, 1), backend=table))
+        assert as_pairs(amphorae.sessions(endpoint)) == known
+
+    def test_sessions_belong_to_pools_whatever_backends_are_called(
+        self, amphorae: Amphorae, endpoint: Endpoint, port: int
+    ) -> None:
+        """Two amphorae may call the backends of a pool differently: the clients of all of them are known, before the
+        first push and after it; what is known of the same name counts first, and what an amphora knows itself stays."""
+        before = (
+            ServerClients("pool", "id-of-pool", "member-1", ()),
+            ServerClients("one", "id-of-pool", "member-1", ("10.0.0.1", "10.0.0.2")),
+            ServerClients("two", "id-of-pool", "member-0", ("10.0.0.3",)),
+            ServerClients("pool", "id-of-pool", "member-0", ("10.0.0.2",)),
+        )
+        amphorae.give_sessions(endpoint, Sessions(before))
+        table = ("stick-table type string len 40 size 100k expire 3600s", "stick on src")
+        amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port, weights=(1, 1), backend=table))
+        known = {("10.0.0.1", "member-1"), ("10.0.0.2", "member-0"), ("10.0.0.3", "member-0")}
+        assert amphorae.sessions(endpoint).by_client() == {Table("pool", "id-of-pool"): dict(known)}
+
+        more = (
+            ServerClients("one", "id-of-pool", "member-0", ("10.0.0.1", "10.0.0.4")),
+            ServerClients("two", "id-of-pool", "member-1", ("10.0.0.3", "10.0.0.5")),
+            ServerClients("pool", "id-of-another", "member-1", ("10.0.0.6",)),
+        )
+        amphorae.give_sessions(endpoint, Sessions(more))
+        known |= {("10.0.0.4", "member-0"), ("10.0.0.5", "member-1")}
         assert as_pairs(amphorae.sessions(endpoint)) == known
         amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port, answer="two", weights=(1, 1), backend=table))
         assert as_pairs(amphorae.sessions(endpoint)) == known

@@ -23,7 +23,7 @@ from portico.errors import (
     WireVersionMismatch,
 )
 from portico.settings import AgentAmphoraSettings
-from portico_wire import Failure, WireVersionError
+from portico_wire import AgentInfo, Failure, WireVersionError
 
 Answer = TypeVar("Answer")
 _Place = tuple[str, int | None]
@@ -98,31 +98,17 @@ class AgentClient:
 
         Raises:
             DriverUnavailable: no answer in time, no connection, no trust, or the agent said that it cannot now.
+            WireVersionMismatch: it speaks another version of the wire. Where it does not understand what it is sent, or
+                is not understood, it is asked for that before anything else is made of it.
             DriverError: one of its kinds, as the table says.
         """
         timeout = httpx.Timeout(self._settings.request_seconds + extra_seconds, connect=self._settings.connect_seconds)
         with self._borrow(agent) as client:
             try:
-                response = _send(
-                    client,
-                    method,
-                    agent.url + path,
-                    json=content,
-                    params=parameters,
-                    timeout=timeout,
-                    extensions={"sni_hostname": agent.name},
-                )
-                response.raise_for_status()
-                return read(response.json() if response.content else None)
-            except httpx.HTTPStatusError as exc:
-                raise _map_refusal(agent.url, exc.response) from exc
-            except httpx.HTTPError as exc:
-                raise DriverUnavailable(f"agent {agent.url}: {str(exc) or type(exc).__name__}") from exc
-            except WireVersionError as exc:
-                said = f"it speaks version {exc.sent} of the wire, and this controller version {exc.spoken}"
-                raise WireVersionMismatch(f"agent {agent.url}: {said}") from exc
-            except ValueError as exc:
-                raise DriverError(f"agent {agent.url} gave an answer that is none: {exc}") from exc
+                return _exchange(client, agent, method, path, read, timeout=timeout, json=content, params=parameters)
+            except _NotUnderstood as exc:
+                _require_wire(client, agent, timeout)
+                raise exc.error from exc.__cause__
 
     def load_certificates(self) -> None:
         """Load the certificates now, and not with the first request.
@@ -234,6 +220,54 @@ class _Session:
             client.close()
 
 
+class _NotUnderstood(Exception):
+    """One of the two did not understand the other: ``error``, if both speak the same version of the wire."""
+
+    def __init__(self, error: DriverError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _exchange(
+    client: httpx.Client,
+    agent: Agent,
+    method: str,
+    path: str,
+    read: Callable[[object], Answer],
+    **options: Any,
+) -> Answer:
+    """Ask and read the answer. Raises DriverError and _NotUnderstood."""
+    extensions = {"sni_hostname": agent.name}
+    try:
+        response = _send(client, method, agent.url + path, extensions=extensions, **options)
+        response.raise_for_status()
+        return read(response.json() if response.content else None)
+    except httpx.HTTPStatusError as exc:
+        failure = _read_failure(exc.response)
+        error = _map_failure(agent.url, failure, exc.response.status_code)
+        if failure.code == "invalid":
+            raise _NotUnderstood(error) from exc
+        raise error from exc
+    except httpx.HTTPError as exc:
+        raise DriverUnavailable(f"agent {agent.url}: {str(exc) or type(exc).__name__}") from exc
+    except WireVersionError as exc:
+        said = f"it speaks version {exc.sent} of the wire, and this controller version {exc.spoken}"
+        raise WireVersionMismatch(f"agent {agent.url}: {said}") from exc
+    except ValueError as exc:
+        raise _NotUnderstood(DriverError(f"agent {agent.url} gave an answer that is none: {exc}")) from exc
+
+
+def _require_wire(client: httpx.Client, agent: Agent, timeout: httpx.Timeout) -> None:
+    """Ask an agent which version of the wire it speaks: version 1 knew no code for another one, and no version of its
+    own. Raises WireVersionMismatch, and DriverUnavailable where it does not answer now."""
+    try:
+        _exchange(client, agent, "GET", "/v1/info", AgentInfo.from_dict, timeout=timeout)
+    except DriverUnavailable:  # a mismatch is one
+        raise
+    except (DriverError, _NotUnderstood):
+        return  # it does not say: then what it answered first counts
+
+
 def _send(client: httpx.Client, method: str, url: str, **options: Any) -> httpx.Response:
     try:
         return client.request(method, url, **options)
@@ -242,14 +276,18 @@ def _send(client: httpx.Client, method: str, url: str, **options: Any) -> httpx.
         return client.request(method, url, **options)
 
 
-def _map_refusal(agent_url: str, response: httpx.Response) -> DriverError:
-    """The error for an answer of status 300 or more, with the agent's own words."""
+def _read_failure(response: httpx.Response) -> Failure:
+    """What an answer of status 300 or more says."""
     try:
-        failure = Failure.from_dict(response.json())
+        return Failure.from_dict(response.json())
     except ValueError:  # whoever answered is no agent; its status still tells whether to try again
-        failure = Failure(code="", error=f"HTTP {response.status_code}")
+        return Failure(code="", error=f"HTTP {response.status_code}")
+
+
+def _map_failure(agent_url: str, failure: Failure, status: int) -> DriverError:
+    """The error for it, with the agent's own words."""
     message = f"agent {agent_url}: {failure.error}"
-    default = DriverUnavailable if response.status_code >= 500 else DriverError
+    default = DriverUnavailable if status >= 500 else DriverError
     by_code = _ERRORS.get((failure.code, None), default)
     kind = _ERRORS.get((failure.code, str(failure.details.get("reason"))), by_code)
     if issubclass(kind, ConfigurationRefused):

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from portico.drivers.noop_traffic import NoopTraffic
@@ -17,6 +17,7 @@ from portico.ports.compute import Compute
 from portico_wire import (
     AmphoraState,
     Bundle,
+    Haproxy,
     PushMethod,
     PushResult,
     Sessions,
@@ -24,6 +25,7 @@ from portico_wire import (
     Table,
     WireError,
     WireVersionError,
+    clients_of_pool,
 )
 
 
@@ -118,10 +120,7 @@ class NoopAmphorae:
                 taken = self._taken.get(endpoint.amphora_id)
                 sessions = Sessions.of(self._clients.get(endpoint.amphora_id, {}))
             haproxy = taken.bundle.programs.haproxy if taken is not None else None
-            if haproxy is None:
-                return sessions
-            servers = {(server.backend, server.name) for server in haproxy.servers}
-            return Sessions(tuple(group for group in sessions.servers if (group.backend, group.server) in servers))
+            return sessions if haproxy is None else Sessions.of(_clients_in(haproxy, sessions.by_client()))
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
         """Remember clients that it does not know."""
@@ -129,7 +128,14 @@ class NoopAmphorae:
             self._require(endpoint.amphora_id)
             with self._lock:
                 known = self._clients.setdefault(endpoint.amphora_id, {})
-                for table, clients in sessions.by_client().items():
+                taken = self._taken.get(endpoint.amphora_id)
+                haproxy = taken.bundle.programs.haproxy if taken else None
+                given = sessions.by_client()
+                if haproxy is not None:
+                    for table, clients in _clients_in(haproxy, known).items():
+                        known.setdefault(table, {}).update(clients)
+                    given = _clients_in(haproxy, given)
+                for table, clients in given.items():
                     own = known.setdefault(table, {})
                     own |= {key: server for key, server in clients.items() if key not in own}
 
@@ -178,6 +184,18 @@ class NoopAmphorae:
         self._last_pid += 1
         self.traffic.begin(self._last_pid)
         return _Taken(bundle, time.time(), self._last_pid)
+
+
+def _clients_in(haproxy: Haproxy, clients: Mapping[Table, Mapping[str, str]]) -> dict[Table, dict[str, str]]:
+    """What the stick tables of a configuration know of these clients, of servers that they have."""
+    servers = {(server.backend, server.name) for server in haproxy.servers}
+    tables = [Table(backend.name, backend.pool_id) for backend in haproxy.backends if backend.sticks]
+    return {
+        table: {
+            key: server for key, server in clients_of_pool(table, clients).items() if (table.backend, server) in servers
+        }
+        for table in tables
+    }
 
 
 def _examine(amphora_id: str, bundle: Bundle) -> None:

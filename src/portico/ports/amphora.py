@@ -62,5 +62,7 @@ class Amphorae(Protocol):
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
         """Let an amphora know the clients of the one that it replaces: before its first push, so that it knows them
-        when it begins to serve, and after it, which adds those that it does not know. Servers and backends that it does
-        not have are passed over. Raises AmphoraGone or DriverUnavailable."""
+        when it begins to serve, and after it, which adds those that it does not know. A client belongs to a pool: each
+        backend of it with a stick table knows him, whatever the backends are called that he is told of; where these
+        differ about him, the one that is called alike counts. What a backend knows itself stays. Servers and pools that
+        it does not have are passed over. Raises AmphoraGone or DriverUnavailable."""

@@ -104,6 +104,11 @@ def backend(pool: Pool, name: Text, use: Use, tree: Tree, default_host: str) -> 
     return PoolBackend(Section(Directive("backend", name), body), servers)
 
 
+def has_stick_table(pool: Pool) -> bool:
+    """Whether HAProxy remembers which client belongs to which server, in a table of each backend of the pool."""
+    return pool.persistence_type in {PersistenceType.SOURCE_IP, PersistenceType.APP_COOKIE}
+
+
 def _persistence(pool: Pool, name: Text) -> list[Directive]:
     """Session persistence, and when a request goes to another server than the one first chosen.
 

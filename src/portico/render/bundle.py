@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from portico.errors import InvalidInput
-from portico.render.backend import PoolBackend, Use, backend
+from portico.render.backend import PoolBackend, Use, backend, has_stick_table
 from portico.render.frontend import frontend, mode_before
 from portico.render.l7 import policies_in_force
 from portico.render.model import Directive, Section, Text, host, identifier
@@ -61,7 +61,7 @@ def render(tree: Tree, amphora_id: str, version: int) -> Bundle:
         # A frontend is called like its listener.
         frontends=tuple(Frontend(name=each.id, listener_id=each.id) for each in listeners),
         backends=(
-            *(Backend(name=each.name.word, pool_id=each.pool.id, serves=True, dynamic=True) for each in names.all),
+            *(_serving(each) for each in names.all),
             *pings,
         ),
         servers=tuple(server for each in [*backends, *pings.values()] for server in each.servers),
@@ -81,6 +81,11 @@ def _ping_backends(pools: list[Pool], tree: Tree) -> dict[Backend, PoolBackend]:
             place = Backend(name=ping_backend_name(monitor).word, pool_id=pool.id, serves=False, dynamic=False)
             backends[place] = ping_backend(monitor, members)
     return backends
+
+
+def _serving(each: _Rendered) -> Backend:
+    pool = each.pool
+    return Backend(each.name.word, pool.id, serves=True, dynamic=True, sticks=has_stick_table(pool))
 
 
 def _backend_text(each: PoolBackend) -> str:

@@ -1,4 +1,4 @@
-"""Programs: what the agent runs for an amphora, each behind the four verbs of ``program.Program``.
+"""Programs: what the agent runs for an amphora, each behind the verbs of ``program.Program``.
 
 Belongs here: for each program a package that knows it (its files, its words, how it is told a change and taken over
 from), and what they have in common. Does not: versions, generations, the order of a push and its undoing (``pusher``),

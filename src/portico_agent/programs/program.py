@@ -1,4 +1,4 @@
-"""What every program of an amphora can be asked: plan, check, start, tell."""
+"""What every program of an amphora can be asked: plan, check, start, tell, revive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from portico_agent.amphora_files import AmphoraFiles
-from portico_agent.supervisor_client import RunningProcess
+from portico_agent.launches import Launch
+from portico_agent.supervisor_client import Place, RunningProcess
 from portico_wire import Bundle, PushMethod, Socket
 
 Wanted = TypeVar("Wanted")
@@ -69,7 +70,7 @@ class Program(Protocol[Wanted, Step]):
     """One program. Its methods block; those of one amphora are never called at the same time.
 
     Whoever is asked to stop is not asked here: that is the same for all, and the supervisor's. Every method but
-    ``wanted``, ``compose`` and ``plan``, which have no effects, may raise Unavailable and OSError.
+    ``wanted``, ``compose``, ``launch`` and ``plan``, which have no effects, may raise Unavailable and OSError.
     """
 
     name: str
@@ -81,6 +82,9 @@ class Program(Protocol[Wanted, Step]):
     def compose(self, wanted: Wanted, sockets: tuple[Socket, ...]) -> dict[str, str]:
         """The files of a generation that it is started from, by name. Raises Refused where this host does not allow
         what is wanted."""
+
+    def launch(self, sockets: tuple[Socket, ...]) -> Launch:
+        """What starts it from these files, on these sockets."""
 
     def plan(self, change: Change[Wanted]) -> Plan[Step]:
         """What differs between what runs and what is wanted, and by which method the one becomes the other: the one
@@ -96,3 +100,7 @@ class Program(Protocol[Wanted, Step]):
     def tell(self, change: Change[Wanted], steps: tuple[Step, ...]) -> bool:
         """Have the process that runs do the steps, and be started from the new files where it dies. False where it did
         not do them all: then only a new process will do."""
+
+    def revive(self, place: Place, launch: Launch) -> None:
+        """Have a new process run what another version of the agent has left in a directory, and once it serves, the
+        former one, where there is one, end softly. Raises Refused, BindFailed."""

@@ -1,29 +1,34 @@
-"""HAProxy behind the four verbs: told at run time where it can be, else taken over by a new process beside the old
-one."""
+"""HAProxy behind the verbs of a program: told at run time where it can be, else taken over by a new process."""
 
 from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from portico_agent import stop_points
 from portico_agent.failures import Refused
+from portico_agent.launches import Launch, listening_sockets
 from portico_agent.logs import log
 from portico_agent.programs.haproxy.names import proxies_of
-from portico_agent.programs.haproxy.ping import refuse_ping
+from portico_agent.programs.haproxy.ping import PING_BEGIN, refuse_ping
 from portico_agent.programs.haproxy.runtime_changes import RuntimeCommand, adds_unknown_shape, plan_runtime_changes
 from portico_agent.programs.haproxy.server_state import HEADER, carry_server_state
 from portico_agent.programs.haproxy.sessions import Handover
 from portico_agent.programs.haproxy.stats_socket import STATS_SOCKET_NAME, StatsSocket
 from portico_agent.programs.program import Change, Plan
-from portico_agent.supervisor_client import Launch, SupervisorClient
+from portico_agent.supervisor_client import Place, SupervisorClient
 from portico_wire import Bundle, Haproxy, Socket, map_file
 
 STATS_VARIABLE = "PORTICO_STATS_SOCKET"
 """HAProxy's environment says here which of its descriptors is to be its stats socket."""
+
+UNIX_SOCKETS: Mapping[str, str] = {STATS_VARIABLE: STATS_SOCKET_NAME}
+
+ARGUMENTS = ("-db", "-f", "global.cfg", "-f", "haproxy.cfg")
 
 START_SECONDS = 15.0
 """How long a new process may take until it answers; 5,000 servers take 0.2 s."""
@@ -75,6 +80,10 @@ class HaproxyProgram:
             **{map_file(table.backend): "" for table in proxies_of(wanted).tables},
         }
 
+    def launch(self, sockets: tuple[Socket, ...]) -> Launch:
+        """The two files, and its stats socket."""
+        return Launch((self._path, *ARGUMENTS), listening_sockets(sockets), UNIX_SOCKETS)
+
     def plan(self, change: Change[Haproxy]) -> Plan[RuntimeCommand]:
         """By the runtime API where only servers differ."""
         if change.running is None:
@@ -94,8 +103,8 @@ class HaproxyProgram:
         runs.
         """
         amphora_id = change.files.amphora_id
-        launch = self._launch(change)
-        self._supervisor.start(replace(launch, command=(*launch.command, "-c")))
+        launch = self.launch(change.sockets)
+        self._supervisor.start(self._place(change), replace(launch, command=(*launch.command, "-c")))
         deadline = time.monotonic() + START_SECONDS
         while (state := self._supervisor.instance(amphora_id, self.name)).candidate is not None:
             if time.monotonic() > deadline:
@@ -110,16 +119,7 @@ class HaproxyProgram:
         amphora_id, directory = change.files.amphora_id, change.directory
         (directory / "server-state").write_text(_carry_over(change))
         handover = Handover(directory, change.wanted, change.running_directory, change.files.kept_sessions())
-        pausing = handover.prepare()
-        pid = self._supervisor.start(self._launch(change))
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(directory, pid, pausing):
-            if self._supervisor.instance(amphora_id, self.name).candidate is None:
-                raise Refused("HAProxy refuses the configuration", log=_read_alerts(directory))
-            if time.monotonic() > deadline:
-                self._supervisor.order("abandon", amphora_id, self.name)
-                raise Refused(f"HAProxy does not answer within {START_SECONDS:g} s", log=_read_alerts(directory))
-            time.sleep(0.002)
+        self._start_beside(self._place(change), self.launch(change.sockets), handover.prepare())
         stop_points.reach("started")
         change.progress.is_told = True
         self._hand_over(amphora_id, handover, directory)
@@ -133,9 +133,28 @@ class HaproxyProgram:
         if change.running is None or not self._do(change, steps):
             return False
         change.progress.is_told = True
-        state = self._supervisor.adopt_files(self._launch(change))
+        state = self._supervisor.adopt_files(self._place(change), self.launch(change.sockets))
         # One that died meanwhile was started again from the former files: it has not been told everything.
         return state.running is not None and state.running.pid == change.running.pid
+
+    def revive(self, place: Place, launch: Launch) -> None:
+        """By the HAProxy that there is now, and the ping program that there is now."""
+        _renew_ping(place.directory / "global.cfg", self._ping_lines)
+        self._start_beside(place, replace(launch, command=(self._path, *launch.command[1:])), [])
+        self._supervisor.order("promote", place.amphora_id, self.name)
+
+    def _start_beside(self, place: Place, launch: Launch, first: list[str]) -> None:
+        """Have a candidate answer, which does ``first`` before anything else. Raises Refused, BindFailed."""
+        amphora_id, directory = place.amphora_id, place.directory
+        pid = self._supervisor.start(place, launch)
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(directory, pid, first):
+            if self._supervisor.instance(amphora_id, self.name).candidate is None:
+                raise Refused("HAProxy refuses the configuration", log=_read_alerts(directory))
+            if time.monotonic() > deadline:
+                self._supervisor.order("abandon", amphora_id, self.name)
+                raise Refused(f"HAProxy does not answer within {START_SECONDS:g} s", log=_read_alerts(directory))
+            time.sleep(0.002)
 
     def _hand_over(self, amphora_id: str, handover: Handover, directory: Path) -> None:
         """Raises Refused where the new process does not answer any more."""
@@ -172,16 +191,8 @@ class HaproxyProgram:
             stop_points.reach("told")
         return True
 
-    def _launch(self, change: Change[Haproxy]) -> Launch:
-        return Launch(
-            amphora_id=change.files.amphora_id,
-            program=self.name,
-            generation=change.generation,
-            directory=change.directory,
-            command=(self._path, "-db", "-f", "global.cfg", "-f", "haproxy.cfg"),
-            sockets=change.sockets,
-            unix_sockets={STATS_VARIABLE: STATS_SOCKET_NAME},
-        )
+    def _place(self, change: Change[Haproxy]) -> Place:
+        return Place(change.files.amphora_id, self.name, change.generation, change.directory)
 
     def _global_section(self, wanted: Haproxy, sockets: tuple[Socket, ...]) -> str:
         """Paths are relative to the generation's directory, where HAProxy is started: UNIX paths are short."""
@@ -206,6 +217,13 @@ def _carry_over(change: Change[Haproxy]) -> str:
     except OSError:
         return HEADER
     return carry_server_state(dump, change.wanted)
+
+
+def _renew_ping(path: Path, ping_lines: str | None) -> None:
+    """What a global section ends with: where the ping program is may have changed with the agent. Raises OSError."""
+    before, begin, _ = path.read_text().partition(PING_BEGIN)
+    if begin:
+        path.write_text(before + (ping_lines or ""))
 
 
 def _answers(directory: Path, pid: int, first: list[str]) -> bool:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from portico_wire import Backend, Haproxy, Table
-
-_BACKEND = re.compile(r"^(?:(?:frontend|backend) (\S+)|    stick-table )", re.MULTILINE)
 
 
 class Proxies(NamedTuple):
@@ -24,17 +21,8 @@ NO_PROXIES = Proxies((), ())
 
 def proxies_of(haproxy: Haproxy) -> Proxies:
     """Those of a configuration; none where no table is."""
-    if "\n    stick-table " not in haproxy.configuration:
-        return NO_PROXIES
-    pools = {backend.name: backend.pool_id for backend in haproxy.backends}
-    tables: list[Table] = []
-    name = ""
-    for named in _BACKEND.findall(haproxy.configuration):
-        if named:
-            name = named
-        else:
-            tables.append(Table(name, pools[name]))
-    return Proxies(tuple(frontend.name for frontend in haproxy.frontends), tuple(tables))
+    tables = tuple(Table(backend.name, backend.pool_id) for backend in haproxy.backends if backend.sticks)
+    return Proxies(tuple(frontend.name for frontend in haproxy.frontends), tables) if tables else NO_PROXIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ PROGRAM = Path(__file__).with_name("ping-check")
 
 TRY_SECONDS = 10
 
+PING_BEGIN = "    external-check\n"
+"""With this begins what the global section says of pings, which is the last in it."""
+
 
 class PingNotPossible(Exception):
     """This host cannot ping. The message says what is missing."""
@@ -52,7 +55,7 @@ def prepare_ping() -> str:
     # user can ping by that capability alone, HAProxy must leave it to him. Measured with 2.6 and 2.8.
     setuid = "" if os.geteuid() == 0 else "    insecure-setuid-wanted\n"
     return (
-        "    external-check\n"
+        f"{PING_BEGIN}"
         f"    insecure-fork-wanted\n{setuid}"
         f"    setenv {PING_VARIABLE} {_quote(PROGRAM)}\n"
         f"    setenv {PING_PATH_VARIABLE} {_quote(Path(ping).parent.absolute())}\n"

@@ -27,7 +27,7 @@ from portico_agent.logs import log
 from portico_agent.programs.haproxy.names import NO_PROXIES, Proxies, proxies_of
 from portico_agent.programs.haproxy.server_state import COLUMNS
 from portico_agent.programs.haproxy.stats_socket import StatsSocket
-from portico_wire import Haproxy, Sessions, Table, map_file
+from portico_wire import Haproxy, Sessions, Table, clients_of_pool, map_file
 
 Clients = Mapping[Table, Mapping[str, str]]
 """By table: a client's key to the name of its server, who came last first."""
@@ -74,7 +74,7 @@ class Handover:
                 log("sessions not read", directory=self._directory, error=exc)
                 self._old = None
         for table in self._names.tables:
-            lines = [f"{_in_a_map(key)} {server}\n" for key, server in _of_table(table, self._clients).items()]
+            lines = [f"{_in_a_map(key)} {server}\n" for key, server in clients_of_pool(table, self._clients).items()]
             (self._directory / map_file(table.backend)).write_text("".join(lines))
         return _pause_commands(self._names) if self._is_needed() else []
 
@@ -85,13 +85,14 @@ class Handover:
             (self._directory / map_file(table.backend)).write_text("")
         if not self._is_needed():
             return
-        _set_tables(self._new, self._names, self._clients)
+        told = self._of_tables()
+        _set_tables(self._new, told)
         if self._old is None:
             return
         _fill_maps(self._old, self._old_names, self._clients)
         self._old.tell(_pause_commands(self._old_names))
         later = self._learn(read_clients(self._old, self._old_names))
-        _set_tables(self._new, self._names, later)
+        _set_tables(self._new, {table: _changed(told[table], known) for table, known in self._of_tables().items()})
         _change_maps(self._old, self._old_names, later)
 
     def resume(self) -> None:
@@ -108,12 +109,16 @@ class Handover:
     def _is_needed(self) -> bool:
         return bool(self._names.tables) and (self._old is not None or bool(self._clients))
 
+    def _of_tables(self) -> dict[Table, dict[str, str]]:
+        """What each table of the new process is to know."""
+        return {table: clients_of_pool(table, self._clients) for table in self._names.tables}
+
     def _learn(self, clients: Clients) -> dict[Table, dict[str, str]]:
         """Remember them; returns what is new."""
         new: dict[Table, dict[str, str]] = {}
         for table, of_table in clients.items():
             known = self._clients.setdefault(table, {})
-            new[table] = {key: server for key, server in of_table.items() if known.get(key) != server}
+            new[table] = _changed(known, of_table)
             known |= new[table]
         return new
 
@@ -124,14 +129,15 @@ def read_sessions(directory: Path) -> Sessions:
 
 
 def give_sessions(directory: Path, sessions: Sessions) -> None:
-    """Let the process of a generation, which serves, know more clients; what it knows itself stays. Raises OSError."""
+    """Let the process of a generation, which serves, know more clients, whatever the backends of their pools are
+    called; what each of its own tables knows itself stays. Raises OSError."""
     process, names = StatsSocket(directory), _proxies_in(directory)
-    known = read_clients(process, names)
-    more = {
-        table: {key: server for key, server in clients.items() if key not in known.get(table, {})}
-        for table, clients in sessions.by_client().items()
-    }
-    _set_tables(process, names, more)
+    given = sessions.by_client()
+    more: dict[Table, dict[str, str]] = {}
+    for table, known in read_clients(process, names).items():
+        of_pool = clients_of_pool(table, given)
+        more[table] = {key: server for key, server in of_pool.items() if key not in known}
+    _set_tables(process, more)
 
 
 def read_clients(process: StatsSocket, names: Proxies) -> dict[Table, dict[str, str]]:
@@ -157,17 +163,17 @@ def _read_table(process: StatsSocket, backend: str, servers: Mapping[str, str]) 
     return {key: server for _, key, server in found}
 
 
-def _set_tables(process: StatsSocket, names: Proxies, clients: Clients) -> None:
-    """Have a process send these clients to these servers, those that it has. Raises OSError."""
+def _set_tables(process: StatsSocket, clients: Clients) -> None:
+    """Have a process send these clients, by its own tables, to these servers, those that it has. Raises OSError."""
     if not any(clients.values()):
         return
     servers = _servers(process)
-    for table in names.tables:
+    for table, of_table in clients.items():
         numbers = servers.get(table.backend, {})
         process.tell(
             [
                 f"set table {table.backend} key {key} data.server_id {numbers[server]}"
-                for key, server in _of_table(table, clients).items()
+                for key, server in of_table.items()
                 if server in numbers
             ]
         )
@@ -190,12 +196,9 @@ def _change_maps(process: StatsSocket, names: Proxies, clients: Clients) -> None
         process.tell([f"add map {path} {_in_a_map(key)} {known[key]}" for key in known])
 
 
-def _of_table(table: Table, clients: Clients) -> Mapping[str, str]:
-    """The clients of a table, or else of another one of the same pool: its name changes where listeners come to use
-    the pool in other ways."""
-    if table in clients:
-        return clients[table]
-    return next((of_table for other, of_table in clients.items() if other.pool_id == table.pool_id), {})
+def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """Who is new in ``after``, or elsewhere than before."""
+    return {key: server for key, server in after.items() if before.get(key) != server}
 
 
 def _in_a_map(key: str) -> str:

@@ -1,0 +1,27 @@
+"""What the files of an agent say, held against what runs."""
+
+from __future__ import annotations
+
+from tests.agent.bundles import Recipe
+from tests.agent.origins import fetch
+from tests.agent.rig import AgentRig
+from tests.support.bundles import haproxy_of, text_of
+from tests.support.waiting import wait_until
+
+
+def check_that_files_are_what_runs(agent: AgentRig, recipe: Recipe) -> None:
+    """The current bundle's servers, weights and marker are those of the process, and no push is half done."""
+    bundle = agent.current_bundle()
+    assert {(server.name, server.weight) for server in haproxy_of(bundle).servers} == {
+        (server.name, server.weight) for server in agent.statistics().servers
+    }
+
+    def is_current() -> bool:
+        status, _, marker = fetch(recipe.port)
+        assert status == 200
+        return f"set-header X-Marker {marker}\n" in text_of(bundle)
+
+    # The process before may take a connection yet while it is told to stop.
+    wait_until(is_current, "the process is the one of the current bundle")
+    assert agent.state().version == bundle.version
+    assert not (agent.directory / "amphorae" / "amphora-1" / "pushing").exists()
