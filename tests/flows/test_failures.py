@@ -477,6 +477,27 @@ def test_an_address_that_was_told_is_never_another_one_in_silence(quiet_world: W
     assert [vip.ip_address for vip in world.network.allocations()] == [told]
 
 
+def test_one_of_two_gets_an_address_that_only_the_network_can_judge(quiet_world: World) -> None:
+    """Both are accepted; the second fails by name where the network is asked, and the first keeps it."""
+    world = quiet_world
+    world.network.offers = False
+    first, second = (world.describe(vip_address="192.0.2.9")["load_balancer"] for _ in range(2))
+    world.worker.create_load_balancer(first)
+
+    with pytest.raises(AddressInUse, match=r"192\.0\.2\.9"):
+        world.worker.create_load_balancer(second)
+
+    [vip] = world.network.allocations()
+    assert vip.load_balancer_id == first
+    assert {row["load_balancer_id"]: row["address_scope"] for row in world.rows(Vip)} == {
+        first: vip.scope,
+        second: None,
+    }
+    world.worker.delete_load_balancer(first)
+    world.worker.failover_load_balancer(second)
+    world.assert_in_step(second)
+
+
 def test_a_refused_address_is_kept_from_nobody_once_its_load_balancer_is_gone(quiet_world: World) -> None:
     """Deleting what was never built takes nothing away from whoever has the address."""
     world = quiet_world

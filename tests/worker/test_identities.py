@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -219,6 +220,7 @@ def count_records(statements: list[str]) -> int:
 def test_a_network_is_asked_before_anything_is_written(world: World) -> None:
     """On behalf of the caller, if there is one; where it does not answer, there has not been a statement."""
     assert isinstance(world.network, NoopNetwork)
+    world.network.traits = replace(world.network.traits, needs_token=True)
     caller = Caller("p1", "secret-token")
     accepted = world.requests.create("load_balancer", caller=caller)
     world.requests.update("load_balancer", accepted.object_id, {"vip_sg_ids": [new_id()]}, caller=caller)
