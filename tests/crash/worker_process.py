@@ -30,8 +30,10 @@ from portico.store.claims.leases import next_due_ms
 from portico.store.sql.database import Database
 from portico.worker import ControllerWorker
 from portico.worker.run_loop import RunLoop
+from portico_wire import Bundle
 from tests.crash.jobs import Job, Report, Stop
 from tests.crash.world import RemoteDriver, Watched
+from tests.support.bundles import text_of
 
 _LONGEST_TRANSACTION = 50.0
 """Seconds that other threads get to end theirs: on SQLite, one that is stopped in it blocks all others for good."""
@@ -68,7 +70,8 @@ class Watch:
     def look(self, *arguments: Any) -> None:
         """Look at what is about to be pushed."""
         text = self._stop.text if self._stop is not None else None
-        if text is not None and any(text in getattr(argument, "haproxy", "") for argument in arguments):
+        pushed = [text_of(argument) for argument in arguments if isinstance(argument, Bundle)]
+        if text is not None and any(text in configuration for configuration in pushed):
             self._act(f"push of {text}")
 
     def follow_transactions(self, database: Database) -> None:

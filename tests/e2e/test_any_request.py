@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -53,6 +53,8 @@ COUNTS = {
 }
 """How many of each kind are asked for, parents before their children; some are refused."""
 CHANGES = (12, 24)
+_ROUNDS = 8
+"""Of four load balancers each, at most."""
 _TARGETS = {"REDIRECT_TO_POOL": "redirect_pool_id", "REDIRECT_TO_URL": "redirect_url"}
 _TARGETS["REDIRECT_PREFIX"] = "redirect_prefix"
 _PLACED = ("position", "redirect_http_code", *_TARGETS.values())
@@ -161,11 +163,12 @@ def test_what_is_accepted_becomes_active_and_is_shown_as_it_was_sent(site: Site)
     """Load balancers with parts of all kinds, made one by one and changed and partly deleted while they are built, then
     the same parts once more as one tree."""
     answers: Counter[tuple[str, bool]] = Counter()
+    wanted = [(f"{verb} {kind}", True) for verb in ("create", "update") for kind in PATHS]
+    wanted.append(("replace members", True))
     ports = [*(find_free_port() for _ in range(8)), 1, 65535]
 
     @settings(
-        max_examples=8,
-        derandomize=True,
+        max_examples=4,
         database=None,
         phases=[Phase.generate],
         verbosity=Verbosity.quiet,
@@ -191,9 +194,11 @@ def test_what_is_accepted_becomes_active_and_is_shown_as_it_was_sent(site: Site)
         for done in (load_balancer, made["loadbalancer"]["id"]):
             author.ask("delete tree", "DELETE", f"loadbalancers/{done}?cascade=true")
 
-    run()
-    wanted = [f"{verb} {kind}" for verb in ("create", "update") for kind in PATHS]
-    assert all(answers[what, True] for what in [*wanted, "replace members"]), answers
+    # What is drawn changes with every field that there is more: two rounds, and more where they left something out.
+    for number in range(_ROUNDS):
+        if number < 2 or not all(answers[one] for one in wanted):
+            seed(number)(run)()
+    assert all(answers[one] for one in wanted), answers
 
 
 def _describe(author: Author, ports: list[int]) -> None:
