@@ -17,6 +17,7 @@ from portico.drivers.network_noop import NoopNetwork
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import (
     AddressInUse,
+    ConfigurationRefused,
     DriverError,
     DriverUnavailable,
     NoSuitableAmphora,
@@ -304,6 +305,30 @@ def test_a_revert_that_fails_too_leaves_a_row_that_a_delete_finds(quiet_world: W
     assert world.compute.owned() == {amphora["id"]}
     world.worker.delete_load_balancer(load_balancer_id)
     world.assert_empty()
+
+
+def test_a_failover_that_waited_and_failed_leaves_what_was_never_built_as_it_was(quiet_world: World) -> None:
+    """A load balancer whose creation failed has nothing at the network; so it is after each failover that fails, and
+    its address stays."""
+    world = quiet_world
+    world.compute.looks, world.compute.capacity = 2, 0
+    load_balancer_id = world.describe()["load_balancer"]
+    with pytest.raises(NoSuitableAmphora):
+        world.worker.create_load_balancer(load_balancer_id)
+    told = world.catalog.show("load_balancer", load_balancer_id)["vip_address"]
+    world.compute.capacity = None
+    world.amphorae.refuse(lambda _bundle: True)
+
+    for _ in range(2):
+        with pytest.raises(ConfigurationRefused):
+            world.worker.failover_load_balancer(load_balancer_id)
+        assert world.network.allocations() == ()
+        assert world.compute.owned() == frozenset()
+    world.amphorae.refuse(lambda _bundle: False)
+    world.worker.failover_load_balancer(load_balancer_id)
+
+    assert [vip.ip_address for vip in world.network.allocations()] == [told]
+    world.assert_in_step(load_balancer_id)
 
 
 def test_what_serves_survives_the_failure_of_a_second_creation(quiet_world: World) -> None:

@@ -107,6 +107,7 @@ class ControllerWorker(FlowEngine):
         self._keeper = LeaseKeeper(database, slots, self.owner, settings.worker.lease_seconds)
         self._runner = OperationRunner(self.services, self, self._keeper)
         self._closed = False
+        self._process = os.getpid()
         self._runs = 0
         self._ended = threading.Condition()
 
@@ -284,7 +285,8 @@ class ControllerWorker(FlowEngine):
         with self._ended:
             self._closed = True
             self.services.notifier.notify()  # calls that wait give up
-            self._ended.wait_for(lambda: not self._runs)
+            if self._process == os.getpid():  # after a fork, nothing of what ran then runs here
+                self._ended.wait_for(lambda: not self._runs)
         super().close()
         self._keeper.close()
 
