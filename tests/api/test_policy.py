@@ -3,12 +3,14 @@ little."""
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import pytest
 from structlog.testing import capture_logs
@@ -177,6 +179,29 @@ def test_an_answer_is_worked_out_once(file: Path) -> None:
         assert not policy.allows(MEMBER, "quota:put", "x" * 65)
     after = policy._answer.cache_info()  # type: ignore[attr-defined]
     assert (after.misses - answered.misses, after.currsize) == (1, 2)
+
+
+def test_a_token_outlives_no_request_in_what_is_remembered(file: Path) -> None:
+    """A caller is the same with each of his tokens: one answer, and none of them is reachable from it."""
+    policy = Policy(file)
+    tokens = [f"token-{number}" for number in range(3)]
+    for token in tokens:
+        assert policy.allows(replace(MEMBER, token=token), "pool:get_all", "p1")
+
+    assert policy._answer.cache_info().currsize == 1  # type: ignore[attr-defined]
+    assert not reachable_text(policy._answer) & set(tokens)
+
+
+def reachable_text(root: object) -> set[str]:
+    """Every string that an object refers to, however indirectly; not by way of modules and classes."""
+    seen: dict[int, object] = {}
+    waiting = [root]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in seen and not isinstance(one, type | ModuleType | FunctionType):
+            seen[id(one)] = one
+            waiting += gc.get_referents(one)
+    return {one for one in seen.values() if isinstance(one, str)}
 
 
 def test_rules_that_ask_somebody_else_are_asked_each_time(file: Path) -> None:

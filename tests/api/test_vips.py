@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -189,14 +190,18 @@ def test_an_address_of_the_host_is_one_load_balancer_s_whatever_subnet_is_named(
 
 def test_the_network_looks_things_up_as_who_calls(service: Service) -> None:
     """Project and token of the caller reach it with what he asks for, on POST and PUT; where it does not answer, 503,
-    and nothing is accepted."""
+    and nothing is accepted. A network that needs no token gets none."""
     assert isinstance(service.network, NoopNetwork)
+    service.network.traits = replace(service.network.traits, needs_token=True)
     token = {"x-auth-token": "secret-token"}
     body = {"loadbalancer": {"vip_subnet_id": SUBNET}}
     made = service.request("POST", LBS, body, project="p7", headers=token).json()["loadbalancer"]
     changes = {"loadbalancer": {"vip_sg_ids": [any_id()]}}
     assert service.request("PUT", f"{LBS}/{made['id']}", changes, project="p7").status_code == 200
-    assert service.network.callers == [Caller("p7", "secret-token"), Caller("p7")]
+    service.network.traits = replace(service.network.traits, needs_token=False)
+    service.request("POST", LBS, body, project="p7", headers=token)
+    service.request("PUT", f"{LBS}/{made['id']}", changes, project="p7", headers=token)
+    assert service.network.callers == [Caller("p7", "secret-token"), *[Caller("p7")] * 3]
     assert "secret" not in repr(Identity("u", "p7", token="secret-token"))
 
     before = service.get(LBS)

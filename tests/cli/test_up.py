@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pytest
 from portico.cli.demo_portico import PorticoUp
 from portico.cli.demo_remains import await_end, find_processes, kill_processes
 from portico.cli.demo_traffic import Backend, ask_once
+from portico.settings import LoopbackNetworkSettings
 from tests.cli.test_commands import _PORTICO, run
 from tests.cli.test_deployment import tree
 from tests.cli.test_serve import await_active
@@ -144,7 +146,9 @@ def test_the_commands_that_it_prints_work(up: PorticoUp, tmp_path: Path) -> None
         described.write_text(described.read_text().replace(port, here))
     said = run_shell(script, tmp_path, path="/usr/bin:/bin")
     assert "hello from behind the load balancer" in said
-    assert re.search(r"\| first .*127\.64\.0\.1 ", said)
+    vip = json.loads(described.read_text())["loadbalancer"]["vip_address"]
+    assert ip_address(vip) in ip_network(LoopbackNetworkSettings().vip_range)
+    assert re.search(rf"\| first .*{re.escape(vip)} ", said)
 
 
 def test_its_pages_are_where_it_says(up: PorticoUp) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import ssl
@@ -30,6 +31,7 @@ from portico_wire import WIRE_VERSION, AgentInfo, PushResult, Sessions, Statisti
 from tests.contracts.conftest import AGENT_NAME, AgentHost, make_amphora_settings
 from tests.contracts.scripted_agent import Answer, Script, serve_script
 from tests.support.ports import find_free_port
+from tests.support.waiting import wait_until
 
 OLD_INFO = {
     "agent_version": "0.1.0",
@@ -151,6 +153,54 @@ def test_a_kept_connection_carries_requests_for_its_own_agent_only(
             with pytest.raises(DriverUnavailable, match="Hostname mismatch"):
                 ask(client, spelled, "first.agents.example")
     assert script.requests == ["GET /v1/info"]
+
+
+def test_an_agent_without_a_name_gets_no_request(client: AgentClient, scripted: tuple[str, Script]) -> None:
+    """TLS would hold its certificate against the host of its URL, which anybody may have who listens there."""
+    url, script = scripted
+    with pytest.raises(DriverError, match="has no name"):
+        ask(client, url, "")
+    assert script.requests == []
+
+
+@pytest.mark.parametrize("url", ["https://[::1:9443", "https://127.0.0.1:port"])
+def test_an_agent_at_no_url_is_a_portico_error(client: AgentClient, url: str) -> None:
+    """It is no use trying again."""
+    with pytest.raises(DriverError, match="is at no URL") as refusal:
+        ask(client, url)
+    assert not refusal.value.transient
+
+
+def test_names_that_are_used_no_more_are_given_up(settings: AgentAmphoraSettings, scripted: tuple[str, Script]) -> None:
+    """An address that one amphora after the other has, each with a name of its own, costs no memory but for the names
+    that were used last; their connections are kept, and what is under way on one that is given up ends."""
+    url, script = scripted
+    before = count_clients()
+    client = AgentClient(settings, most_names=3)
+    released = threading.Event()
+    script.answers.append(Answer(delay=released))
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(ask, client, url)
+        wait_until(lambda: bool(script.requests), "the slow request has come")
+        for number in range(20):
+            with pytest.raises(DriverUnavailable, match="Hostname mismatch"):
+                ask(client, url, f"agent-{number}")
+        assert count_clients() - before == 4
+        released.set()
+        assert slow.result(30) == {}
+    assert count_clients() - before == 3
+    connections = script.connections
+    for _ in range(3):
+        assert ask(client, url) == {}
+    assert script.connections == connections + 1
+    client.close()
+    assert count_clients() == before
+
+
+def count_clients() -> int:
+    """HTTP clients that are open."""
+    gc.collect()
+    return sum(isinstance(one, httpx.Client) and not one.is_closed for one in gc.get_objects())
 
 
 def test_agent_lets_only_the_controller_in(agent_host: AgentHost, foreign: Path, tmp_path: Path) -> None:

@@ -44,8 +44,7 @@ def test_every_driver_that_can_be_named_can_be_built(group: str, table: dict[typ
 
 def test_drivers_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> None:
     """Whoever talks to agents needs a compute that has some, and the other way round."""
-    agents = AgentAmphoraSettings(certificates=tmp_path)
-    ensure_local_certificates(tmp_path, AGENT_NAME, agents.controller_name)
+    agents = AgentAmphoraSettings(certificates=tmp_path / "none")  # it is told before they are looked for
     for settings in (
         Settings(compute=NoopComputeSettings(), amphora=agents),
         Settings(compute=LocalComputeSettings(), amphora=NoopAmphoraSettings()),

@@ -17,6 +17,7 @@ from portico.drivers.network_noop import NoopNetwork
 from portico.drivers.planned_faults import PlannedFaults
 from portico.errors import (
     AddressInUse,
+    ConfigurationRefused,
     DriverError,
     DriverUnavailable,
     NoSuitableAmphora,
@@ -34,13 +35,13 @@ pytestmark = pytest.mark.database("sqlite")
 _DRIVERS = ("compute", "network", "amphorae")
 WAITING = {
     "CreateLoadBalancer",
+    "CreateLoadBalancer where the network chooses",
     "FailoverLoadBalancer",
     "FailoverAmphora",
     "FailoverAmphora of a spare",
     "CreateAmphora",
 }
-"""The cases that need a place. Not the one where the network chooses an address: what it chose in a run that waited has
-been shown to the user by then, and stays his."""
+"""The cases that need a place."""
 _VOLATILE = ("provisioning_status", "operating_status", "updated_at")
 
 
@@ -149,16 +150,25 @@ def values_of(world: World, asked: Asked) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name not in (*_VOLATILE, "applied")}
 
 
-def assert_failed(world: World, asked: Asked, error: PorticoError, before: dict[str, Any]) -> None:
+def told_since(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What a network has chosen by itself in a run that waited: the user has been shown it, and it stays his."""
+    return {name: value for name, value in after.items() if name.startswith("vip_") and before[name] is None}
+
+
+def assert_failed(world: World, asked: Asked, error: PorticoError, before: dict[str, Any], *, has_waited: bool) -> None:
     """The object says ERROR with its last known good values, the operation says why, and nothing is left over."""
     operation = world.operations()[-1]
     assert (operation["state"], operation["reason"]) == ("FAILED", str(error))
     assert operation["error"] == type(error).__name__
-    assert values_of(world, asked) == before
+    after = values_of(world, asked)
+    assert after == before | (told_since(before, after) if has_waited else {})
     if asked.kind != "amphora":
         assert world.status(asked.kind, asked.subject_id) == "ERROR"
     world.assert_no_orphans()
     world.assert_vips_as_wanted()
+    if (asked.action, asked.kind) == ("create", "load_balancer"):
+        assert world.network.allocations() == ()
+        assert not any(row["allocated"] for row in world.rows(Vip))
     assert {row["status"] for row in world.rows(Amphora)} <= {"READY", "ALLOCATED", "ERROR"}
 
 
@@ -227,13 +237,13 @@ def test_a_flow_that_waits_for_a_place_fails_anywhere(case: Case, look: int, qui
     """What fails at the first look, at a later one, or in what comes when the place is there: it ends as where nothing
     was waited for."""
     world = quiet_world
-    touches = [touch for touch in discover(world, case) if not touch.task.startswith("AllocateVips")]
+    touches = discover(world, case)
     assert "ensure" in {touch.method for touch in touches}
     world.compute.looks = 2
     for touch in touches:
         is_building = touch.method == "ensure"
         if look > 1 and not is_building:
-            continue  # these run once, when the place is there
+            continue  # these have one turn: before the place is asked for first, or when it is there
         for fault in FAULTS:
             try:
                 _try_fault(world, case, touch, fault, look if is_building else 1)
@@ -249,7 +259,8 @@ def _try_fault(world: World, case: Case, touch: Touch, fault: Fault, run_number:
     if fault.for_good and not touch.task.startswith(("Retire", "Carry")):
         assert error is not None, "a lasting failure did not reach the caller"
         assert str(error).endswith("failed on purpose")
-        assert_failed(world, asked, error, before)
+        has_waited = world.compute.looks > 0 and (touch.method, run_number) != ("ensure", 1)
+        assert_failed(world, asked, error, before, has_waited=has_waited)
         try_again(world, asked)
     else:
         assert error is None, f"a fault that is not worth failing for reached the caller: {error}"
@@ -294,6 +305,30 @@ def test_a_revert_that_fails_too_leaves_a_row_that_a_delete_finds(quiet_world: W
     assert world.compute.owned() == {amphora["id"]}
     world.worker.delete_load_balancer(load_balancer_id)
     world.assert_empty()
+
+
+def test_a_failover_that_waited_and_failed_leaves_what_was_never_built_as_it_was(quiet_world: World) -> None:
+    """A load balancer whose creation failed has nothing at the network; so it is after each failover that fails, and
+    its address stays."""
+    world = quiet_world
+    world.compute.looks, world.compute.capacity = 2, 0
+    load_balancer_id = world.describe()["load_balancer"]
+    with pytest.raises(NoSuitableAmphora):
+        world.worker.create_load_balancer(load_balancer_id)
+    told = world.catalog.show("load_balancer", load_balancer_id)["vip_address"]
+    world.compute.capacity = None
+    world.amphorae.refuse(lambda _bundle: True)
+
+    for _ in range(2):
+        with pytest.raises(ConfigurationRefused):
+            world.worker.failover_load_balancer(load_balancer_id)
+        assert world.network.allocations() == ()
+        assert world.compute.owned() == frozenset()
+    world.amphorae.refuse(lambda _bundle: False)
+    world.worker.failover_load_balancer(load_balancer_id)
+
+    assert [vip.ip_address for vip in world.network.allocations()] == [told]
+    world.assert_in_step(load_balancer_id)
 
 
 def test_what_serves_survives_the_failure_of_a_second_creation(quiet_world: World) -> None:
@@ -465,6 +500,27 @@ def test_an_address_that_was_told_is_never_another_one_in_silence(quiet_world: W
     world.worker.failover_load_balancer(load_balancer_id)
     assert world.catalog.show("load_balancer", load_balancer_id)["vip_address"] == told
     assert [vip.ip_address for vip in world.network.allocations()] == [told]
+
+
+def test_one_of_two_gets_an_address_that_only_the_network_can_judge(quiet_world: World) -> None:
+    """Both are accepted; the second fails by name where the network is asked, and the first keeps it."""
+    world = quiet_world
+    world.network.offers = False
+    first, second = (world.describe(vip_address="192.0.2.9")["load_balancer"] for _ in range(2))
+    world.worker.create_load_balancer(first)
+
+    with pytest.raises(AddressInUse, match=r"192\.0\.2\.9"):
+        world.worker.create_load_balancer(second)
+
+    [vip] = world.network.allocations()
+    assert vip.load_balancer_id == first
+    assert {row["load_balancer_id"]: row["address_scope"] for row in world.rows(Vip)} == {
+        first: vip.scope,
+        second: None,
+    }
+    world.worker.delete_load_balancer(first)
+    world.worker.failover_load_balancer(second)
+    world.assert_in_step(second)
 
 
 def test_a_refused_address_is_kept_from_nobody_once_its_load_balancer_is_gone(quiet_world: World) -> None:

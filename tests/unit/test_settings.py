@@ -152,6 +152,7 @@ def test_a_file_gives_values_and_arguments_win_over_it(tmp_path: Path) -> None:
         ("[validation]\nmax_members = 'many'\n", "validation.max_members"),
         ("[keystone]\nauth_url = 'http://k'\nusername = 'portico'\n", "keystone.password"),
         ("[messaging]\ntopic = 'two words'\n", "messaging.topic"),
+        ("[compute]\nagent_name = ''\n", "compute.agent_name"),
         ("[validation]\nreserved_networks = ['10.0.0.1/8']\n", "validation.reserved_networks.0"),
     ],
 )

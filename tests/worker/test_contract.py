@@ -31,14 +31,30 @@ CONTRACT: dict[str, tuple[str, ...]] = {
     "create_amphora": (),
     "delete_amphora": ("amphora_id",),
     "failover_amphora": ("amphora_id",),
-    **{
-        f"{action}_{name}": (f"{name}_id", f"{name}_updates") if action == "update" else (f"{name}_id",)
-        for name in KINDS
-        for action in ("create", "update", "delete")
-    },
+    "create_load_balancer": ("load_balancer_id",),
+    "update_load_balancer": ("load_balancer_id", "load_balancer_updates"),
+    "delete_load_balancer": ("load_balancer_id",),
     "failover_load_balancer": ("load_balancer_id",),
+    "create_listener": ("listener_id",),
+    "update_listener": ("listener_id", "listener_updates"),
+    "delete_listener": ("listener_id",),
+    "create_pool": ("pool_id",),
+    "update_pool": ("pool_id", "pool_updates"),
+    "delete_pool": ("pool_id",),
+    "create_health_monitor": ("health_monitor_id",),
+    "update_health_monitor": ("health_monitor_id", "health_monitor_updates"),
+    "delete_health_monitor": ("health_monitor_id",),
+    "create_member": ("member_id",),
+    "update_member": ("member_id", "member_updates"),
+    "delete_member": ("member_id",),
+    "create_l7policy": ("l7policy_id",),
+    "update_l7policy": ("l7policy_id", "l7policy_updates"),
+    "delete_l7policy": ("l7policy_id",),
+    "create_l7rule": ("l7rule_id",),
+    "update_l7rule": ("l7rule_id", "l7rule_updates"),
+    "delete_l7rule": ("l7rule_id",),
 }
-"""The table of the design: each kind that users describe can be created, updated and deleted."""
+"""The table of the design, written out: users' programs are written against it, whatever the code derives."""
 OTHERS = {"run_pending", "claim_pending", "run_claimed", "hand_over", "close", "run_flow"}
 """Public methods that are not about objects: running what is queued, stopping, and the base class's engine."""
 

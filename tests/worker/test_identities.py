@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,10 @@ from portico.resources.availability_zone import AvailabilityZone, AvailabilityZo
 from portico.resources.flavor import Flavor, FlavorProfile
 from portico.resources.row import new_id
 from portico.settings import HealthSettings
+from portico.store.reads.observations import read_targets
+from portico.store.runs.amphorae import record_agent
 from tests.store.rows import counted
+from tests.support.waiting import wait_until
 from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")
@@ -104,16 +108,24 @@ def test_a_row_without_a_name_gets_it_with_the_next_change(world: World) -> None
     world.assert_in_step(ids["load_balancer"])
 
 
-def test_a_name_is_recorded_for_the_agent_that_the_row_names_only(world: World) -> None:
-    """Where compute says meanwhile that the amphora is elsewhere, it is talked to there, and the row is left as it
-    is: one half of an identity is not put beside another's."""
+def test_the_two_halves_of_an_identity_are_recorded_together(world: World) -> None:
+    """Where compute says that the amphora is elsewhere than its row does, the row gets URL and name, and compute is not
+    asked again; but not where the row says yet another URL by then: one half is not put beside another's."""
     ids = world.build()
+    [amphora] = world.rows(Amphora)
     forget_names(world, agent_url="https://elsewhere:1")
 
+    record_agent(world.database, amphora["id"], "https://seen-before:1", "https://moved:1", "moved")
+    [row] = world.rows(Amphora)
+    assert (row["agent_url"], row["agent_name"]) == ("https://elsewhere:1", None)
     world.worker.update_member(ids["member"], {"weight": 2})
 
-    [amphora] = world.rows(Amphora)
-    assert (amphora["agent_url"], amphora["agent_name"]) == ("https://elsewhere:1", None)
+    [row] = world.rows(Amphora)
+    assert (row["agent_url"], row["agent_name"]) == (amphora["agent_url"], amphora["agent_name"])
+    world.compute.fail_next("find", DriverUnavailable("nobody asks"))
+    with statements_of(world) as statements:
+        world.worker.update_member(ids["member"], {"weight": 3})
+    assert not [statement for statement in statements if statement.startswith("UPDATE amphora")]
 
 
 def test_health_is_asked_for_by_the_name_too(world: World) -> None:
@@ -124,21 +136,42 @@ def test_health_is_asked_for_by_the_name_too(world: World) -> None:
     manager = HealthManager(HealthSettings(poll_seconds=10), world.database, world.amphorae, world.compute)
     world.compute.fail_next("find", DriverUnavailable("for a moment"))
     manager.turn()
-    assert [row["agent_name"] is None for row in sorted(world.rows(Amphora), key=lambda row: row["agent_url"])] == [
-        True,
-        False,
-    ]
+    assert sorted(row["agent_name"] is None for row in world.rows(Amphora)) == [False, True]
     world.amphorae.traffic.take_down(first["member"])
     world.amphorae.traffic.take_down(second["member"])
-    manager.turn()
+
+    def all_were_asked() -> bool:
+        manager.turn()  # the answer of the one that was away comes with a later one
+        found = [world.catalog.show("member", ids["member"])["operating_status"] for ids in (first, second)]
+        return found == ["ERROR", "ERROR"]
+
+    wait_until(all_were_asked, "both members are found to be down")
     assert None not in {row["agent_name"] for row in world.rows(Amphora)}
-    for ids in (first, second):
-        assert world.catalog.show("member", ids["member"])["operating_status"] == "ERROR"
     with counted(world.database) as statements:
         manager.turn()
         manager.turn()
     assert not [statement for statement in statements if statement.startswith("UPDATE amphora")]
     manager.stop()
+
+
+def test_amphorae_that_are_gone_keep_no_other_at_their_agent_from_being_asked(world: World) -> None:
+    """However many: that there is no such place is an answer, and not the silence of an agent."""
+    builds = [world.build() for _ in range(4)]
+    amphorae = [world.amphora_of(ids["load_balancer"]) for ids in builds]
+    forget_names(world, agent_url="https://one:1")
+    order = [target.amphora_id for target in read_targets(world.database)]
+    for amphora_id in order[:3]:
+        world.compute.delete(amphora_id)
+    alive = builds[amphorae.index(order[3])]
+    world.amphorae.traffic.take_down(alive["member"])
+    manager = HealthManager(HealthSettings(poll_seconds=10), world.database, world.amphorae, world.compute)
+
+    manager.turn()
+
+    manager.stop()
+    assert world.catalog.show("member", alive["member"])["operating_status"] == "ERROR"
+    names = {row["id"]: row["agent_name"] for row in world.rows(Amphora)}
+    assert names == {**dict.fromkeys(order[:3]), order[3]: f"{order[3]}.noop"}
 
 
 def test_what_was_plugged_is_recorded(world: World) -> None:
@@ -187,6 +220,7 @@ def count_records(statements: list[str]) -> int:
 def test_a_network_is_asked_before_anything_is_written(world: World) -> None:
     """On behalf of the caller, if there is one; where it does not answer, there has not been a statement."""
     assert isinstance(world.network, NoopNetwork)
+    world.network.traits = replace(world.network.traits, needs_token=True)
     caller = Caller("p1", "secret-token")
     accepted = world.requests.create("load_balancer", caller=caller)
     world.requests.update("load_balancer", accepted.object_id, {"vip_sg_ids": [new_id()]}, caller=caller)

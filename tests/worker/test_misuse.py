@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any
@@ -149,6 +152,30 @@ def test_what_was_closed_takes_nothing_more(world: World) -> None:
         with pytest.raises(Closed, match="database was closed"):
             ask()
     world.close()
+
+
+def test_a_forked_process_closes_what_runs_in_the_other_one(world: World) -> None:
+    """It waits for nothing: what runs does so where it was begun, and is not disturbed."""
+    ids, worker = world.build(), world.worker
+    running, closed = threading.Event(), threading.Event()
+
+    def on_task(_flow: str, _task: str, _state: str) -> None:
+        running.set()
+        closed.wait(60)
+
+    world.on_task = on_task
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(worker.update_member, ids["member"], {"weight": 5})
+        running.wait(60)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            worker.close()
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        closed.set()
+        call.result(60)
+    assert status == 0
 
 
 def test_a_forked_process_is_told_to_open_its_own(world: World) -> None:

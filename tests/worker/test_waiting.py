@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from portico.errors import ConfigurationRefused, DriverError, NoCapacity, NoSuitableAmphora, OperationFailed
+from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.errors import (
+    Closed,
+    ConfigurationRefused,
+    DriverError,
+    DriverUnavailable,
+    NoCapacity,
+    NoSuitableAmphora,
+    OperationFailed,
+)
+from portico.intake.acceptance import accept_spare
 from portico.resources import Amphora, Lease
 from portico.settings import LimitSettings
+from portico.store.reads.overview import read_overview
 from tests.support.bundles import haproxy_of
+from tests.support.waiting import wait_until
 from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")
@@ -99,6 +114,8 @@ def test_an_operation_waits_in_the_queue_and_keeps_what_it_has_got(world: World)
     assert world.compute.owned() == {amphora["id"]}
     [operation] = world.operations()
     assert (operation["state"], operation["attempts"], operation["started_at"]) == ("QUEUED", 0, None)
+    assert operation["reason"] == f"waits for amphora {amphora['id']}: the place is on its way"
+    assert operation["reason"] in {line.reason for line in read_overview(world.database).operations}
     [lease] = world.rows(Lease)
     assert (lease["owner"], lease["pending"], lease["not_before"] > 0) == (None, 1, True)
     assert world.status("load_balancer", ids["load_balancer"]) == "PENDING_CREATE"
@@ -112,6 +129,7 @@ def test_an_operation_waits_in_the_queue_and_keeps_what_it_has_got(world: World)
     assert world.amphora_of(ids["load_balancer"]) == amphora["id"]
     assert world.network.allocations() == (vip,)
     assert count_placed(world) == 1
+    assert world.operations()[0]["reason"] is None
     world.assert_in_step(ids["load_balancer"])
 
 
@@ -132,6 +150,61 @@ def test_all_that_was_to_be_done_with_it_waits_too(world: World) -> None:
     assert [server.weight for server in haproxy_of(world.pushed(ids["load_balancer"])).servers] == [7]
     assert count_placed(world) == 1
     world.assert_in_step(ids["load_balancer"])
+
+
+@pytest.mark.parametrize("looks", [0, 2])
+def test_a_bad_change_costs_its_new_load_balancer_no_second_place(world: World, looks: int) -> None:
+    """The batch is refused with the place at hand: it is halved, and the new load balancer keeps the place."""
+    world.compute.looks = looks
+    ids = world.describe()
+    world.ask("create", "load_balancer", ids["load_balancer"])
+    world.ask("update", "member", ids["member"], {"weight": 7})
+    world.amphorae.refuse(lambda bundle: [server.weight for server in haproxy_of(bundle).servers] == [7])
+
+    for _ in range(10):
+        look_now(world)
+        world.run_all()
+
+    assert [(row["state"], row["attempts"]) for row in world.operations()] == [("SUCCEEDED", 1), ("FAILED", 1)]
+    assert count_placed(world) == 1
+    assert len(world.network.allocations()) == 1
+    world.assert_in_step(ids["load_balancer"])
+
+
+@pytest.mark.parametrize("is_agent_away", [False, True])
+def test_where_all_of_a_batch_fails_the_place_goes(world: World, is_agent_away: bool) -> None:
+    """Whether it is halved first, down to the new load balancer alone, or its amphora fails all of it."""
+    ids = world.describe()
+    world.ask("create", "load_balancer", ids["load_balancer"])
+    world.ask("update", "member", ids["member"], {"weight": 7})
+    if is_agent_away:
+        for _ in range(world.settings.worker.task_retries + 1):
+            world.amphorae.fail_next("push", DriverUnavailable("it is away"))
+    else:
+        world.amphorae.refuse(lambda _bundle: True)
+
+    for _ in range(10):
+        look_now(world)
+        world.run_all()
+
+    assert {row["state"] for row in world.operations()} == {"FAILED"}
+    assert (count_placed(world), world.compute.owned(), world.rows(Amphora)) == (1, frozenset(), [])
+    assert world.network.allocations() == ()
+
+
+def test_a_change_that_was_asked_for_first_is_not_pushed_without_its_load_balancer(world: World) -> None:
+    """In a batch that is halved, what builds the load balancer goes first, whenever it was asked for."""
+    ids = world.describe()
+    world.compute.looks = 0
+    world.ask("create", "member", ids["member"])
+    world.ask("create", "load_balancer", ids["load_balancer"])
+    world.amphorae.refuse(lambda _bundle: True)
+
+    world.run_all()
+
+    errors = [(row["subject_type"], row["error"]) for row in world.operations()]
+    assert errors == [("member", "NoSuitableAmphora"), ("load_balancer", "ConfigurationRefused")]
+    assert (count_placed(world), world.compute.owned(), world.rows(Amphora)) == (1, frozenset(), [])
 
 
 def test_after_more_looks_than_attempts_nothing_is_set_aside(world: World) -> None:
@@ -221,6 +294,41 @@ def test_what_is_waited_for_can_be_deleted(world: World) -> None:
     world.assert_empty()
 
 
+def test_a_spare_that_is_waited_for_can_be_deleted(world: World) -> None:
+    """So can the one that is to be replaced while its replacement is on its way: that goes with it."""
+    world.compute.look_again_seconds = LATER
+    for is_replaced in (False, True):
+        if is_replaced:
+            world.compute.looks = 0
+            spare = world.worker.create_amphora()
+            world.compute.looks = 2
+            world.ask("failover", "amphora", spare)
+        else:
+            spare = accept_spare(world.database, "nobody", 0).lease_key
+        world.run_all()
+        assert len(world.rows(Amphora)) == 1 + is_replaced
+
+        world.worker.delete_amphora(spare)
+
+        world.assert_empty()
+        assert [row["state"] for row in world.operations(spare)][-2:] == ["FAILED", "SUCCEEDED"]
+        assert world.operations(spare)[-2]["reason"] == "deleted meanwhile"
+
+
+def test_a_spare_that_has_replaced_another_one_stays(world: World) -> None:
+    """Where only the old one could not be taken away: deleting that one touches nothing else."""
+    spare = world.worker.create_amphora()
+    for _ in range(world.settings.worker.task_retries + 1):
+        world.compute.fail_next("delete", DriverUnavailable("it is away"))
+    with pytest.raises(DriverUnavailable):
+        world.worker.failover_amphora(spare)
+    new = {row["id"] for row in world.rows(Amphora) if row["status"] == "READY"} - {spare}
+
+    world.worker.delete_amphora(spare)
+
+    assert {row["id"] for row in world.rows(Amphora)} == world.compute.owned() == new
+
+
 def test_a_spare_that_replaces_another_one_keeps_it_until_it_is_there(world: World) -> None:
     """While the new one boots, the old spare and its lease are where they were: nothing has ended."""
     spare = world.worker.create_amphora()
@@ -267,3 +375,66 @@ def test_a_caller_hears_in_the_end_that_it_goes_on(database_url: str) -> None:
         [amphora_id] = world.compute.owned()
         assert world.compute._booting[amphora_id] == 1_000_000 - 1
         assert world.operations()[-1]["state"] == "QUEUED"
+
+
+def test_a_caller_that_never_has_to_wait_for_the_lease_hears_it_too(database_url: str) -> None:
+    """Where looking is of use at once, each look takes the lease: it ends all the same."""
+
+    class Slow(InProcessNotifier):
+        def generation(self) -> int:
+            time.sleep(0.01)  # for as long as that, looking is of no use; asked between two looks
+            return super().generation()
+
+    with World(database_url, wait_seconds=0.2) as world:
+        world.compute.looks, world.compute.look_again_seconds = 50, 0.0
+        worker = world.add_worker(notifier=Slow())
+
+        with pytest.raises(OperationFailed, match="place that is on its way; it stays queued"):
+            worker.create_load_balancer(world.describe()["load_balancer"])
+
+        assert world.operations()[-1]["state"] == "QUEUED"
+
+
+@pytest.mark.parametrize("look_again_seconds", [0.0, LATER])
+def test_a_caller_that_waits_hears_that_the_worker_was_closed(world: World, look_again_seconds: float) -> None:
+    """Its operation has not failed: it goes on elsewhere, with the same amphora."""
+    world.compute.looks, world.compute.look_again_seconds = 1_000_000, look_again_seconds
+    load_balancer_id = world.describe()["load_balancer"]
+    worker = world.worker
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(worker.create_load_balancer, load_balancer_id)
+        wait_until(lambda: bool(world.compute.owned()), "a place was asked for")
+        worker.close()
+        with pytest.raises(Closed, match="stays queued and will be run"):
+            call.result(10)
+
+    [operation] = world.operations()
+    assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
+    world.compute.looks, world.compute.look_again_seconds = 0, 0.01
+    world.compute._booting = dict.fromkeys(world.compute._booting, 0)
+    look_now(world)
+    assert world.add_worker().run_pending() == 1
+    assert world.status("load_balancer", load_balancer_id) == "ACTIVE"
+    assert count_placed(world) == 1
+
+
+def test_a_worker_is_closed_when_what_runs_has_ended(world: World) -> None:
+    """Between two tasks of a flow, too: nothing fails by it."""
+    world.compute.looks = 0
+    ids, worker = world.build(), world.worker
+    running, closing = threading.Event(), threading.Event()
+
+    def on_task(_flow: str, _task: str, state: str) -> None:
+        if state == "SUCCESS" and not running.is_set():
+            running.set()
+            closing.wait(10)
+            time.sleep(0.1)  # close has begun by then, or this test shows nothing
+
+    world.on_task = on_task
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(worker.failover_load_balancer, ids["load_balancer"])
+        running.wait(10)
+        closing.set()
+        worker.close()
+        call.result(10)
+    assert world.operations()[-1]["state"] == "SUCCEEDED"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -65,7 +66,9 @@ class Policy:
             self._look_at_file()
         if target_project is not None and len(target_project) > _LONGEST_PROJECT:
             target_project = None
-        return self._answer(identity, rule, target_project)
+        # What was answered is remembered, with who asked: his token is not part of that, and outlives no request here.
+        caller = replace(identity, token=None) if identity.token is not None else identity
+        return self._answer(caller, rule, target_project)
 
     def authorize(self, identity: Identity, rule: str, target_project: str | None) -> None:
         """Raises Forbidden unless the policy ``allows`` it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack
@@ -23,7 +22,6 @@ from portico.ports.network import VipRequest
 from portico.settings import (
     AgentAmphoraSettings,
     LocalComputeSettings,
-    LoopbackNetworkSettings,
     Settings,
     SettingsGroups,
 )
@@ -58,10 +56,8 @@ class Embedded:
 
     @property
     def first_vip(self) -> str:
-        """An address that load balancers may have here: the first, or any that their network would offer."""
-        network = self.settings.network
-        if isinstance(network, LoopbackNetworkSettings):
-            return str(next(iter(ip_network(network.vip_range).hosts())))
+        """An address that load balancers may have here, the same each time: one that their network would offer, or none
+        ("") where it says none beforehand."""
         offer = self.worker.services.network.offer_vip(VipRequest("first"))
         return offer.ip_address if offer is not None else ""
 

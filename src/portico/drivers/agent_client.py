@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -26,8 +26,6 @@ from portico.settings import AgentAmphoraSettings
 from portico_wire import AgentInfo, Failure, WireVersionError
 
 Answer = TypeVar("Answer")
-_Place = tuple[str, int | None]
-"""Host and port, as connections are found by them."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,9 +64,14 @@ class AgentClient:
     not by its address: a connection that was made to one name carries no request for another. Certificates that change
     on disk are taken up with the next request; while they cannot be loaded (a pair that is half replaced, a key that
     others can read), the ones before stay in use.
+
+    Args:
+        settings: certificates, and how long agents may take.
+        most_names: of so many agents connections are kept; each is some 10 kB.
     """
 
-    def __init__(self, settings: AgentAmphoraSettings) -> None:
+    def __init__(self, settings: AgentAmphoraSettings, most_names: int = 1000) -> None:
+        self._most_names = most_names
         self._settings = settings
         self._files = CertificateFiles.in_directory(settings.certificates)
         self._lock = threading.Lock()
@@ -102,6 +105,8 @@ class AgentClient:
                 is not understood, it is asked for that before anything else is made of it.
             DriverError: one of its kinds, as the table says.
         """
+        if not agent.name:  # then its certificate would be held against the URL's host
+            raise DriverError(f"agent {agent.url} has no name that its certificate could have")
         timeout = httpx.Timeout(self._settings.request_seconds + extra_seconds, connect=self._settings.connect_seconds)
         with self._borrow(agent) as client:
             try:
@@ -132,21 +137,24 @@ class AgentClient:
     @contextmanager
     def _borrow(self, agent: Agent) -> Iterator[httpx.Client]:
         """The client for an agent, with the certificates as they are on disk now."""
-        with self._lock:
-            try:
-                retired = self._renew()
-            except DriverError as exc:  # they may come
-                raise DriverUnavailable(str(exc)) from exc
-            session = self._session
-            if session is None:
-                raise AssertionError("renewing gave no session and no error")
-            client = session.enter(agent)
-        if retired:
-            retired.retire()
+        retired: _Session | None = None
         try:
-            yield client
+            with self._lock:
+                try:
+                    retired = self._renew()
+                except DriverError as exc:  # they may come
+                    raise DriverUnavailable(str(exc)) from exc
+                session = self._session
+                if session is None:
+                    raise AssertionError("renewing gave no session and no error")
+                borrowed = session.enter(agent.name)
         finally:
-            session.leave()
+            if retired:
+                retired.retire()
+        try:
+            yield borrowed.client
+        finally:
+            session.leave(borrowed)
 
     def _renew(self) -> _Session | None:
         """Make a session where there is none or its certificates changed on disk; returns the one that it replaces.
@@ -158,7 +166,7 @@ class AgentClient:
             stamp = self._files.stamp()  # taken before the files are read: a change in between is found next time
             if before and before.stamp == stamp:
                 return None
-            self._session = _Session(self._files.make_context(), stamp)
+            self._session = _Session(self._files.make_context(), stamp, self._most_names)
         except DriverError as exc:
             if before is None:
                 raise
@@ -167,57 +175,69 @@ class AgentClient:
         return before
 
 
-class _Session:
-    """HTTP clients made with one set of certificates; they close once it is retired and nobody uses it."""
+@dataclass(eq=False)
+class _NamedClient:
+    """The HTTP client for one name, and how many requests it carries now. One that is given up closes after the last
+    of them."""
 
-    def __init__(self, context: ssl.SSLContext, stamp: Stamp) -> None:
+    client: httpx.Client
+    users: int = 0
+    is_given_up: bool = False
+
+
+class _Session:
+    """HTTP clients made with one set of certificates, one for each name of an agent: a client finds the connections
+    that it keeps by host and port alone, and these are to that name and no other. The one that was used longest ago is
+    given up where there are too many, and all of them once the session is retired."""
+
+    def __init__(self, context: ssl.SSLContext, stamp: Stamp, most_names: int) -> None:
         self.stamp = stamp
+        self._most_names = most_names
         self._context = context
         self._lock = threading.Lock()
-        self._users = 0
-        self._retired = False
-        self._client = self._make_client()
-        self._names: dict[_Place, str] = {}
-        self._others: dict[tuple[_Place, str], httpx.Client] = {}
+        self._clients: dict[str, _NamedClient] = {}
+        """By name; the one that was used last is the last."""
 
-    def enter(self, agent: Agent) -> httpx.Client:
-        """Begin to use it, with the client whose connections are to that agent and no other.
-
-        One client serves all agents, and finds the connections that it keeps by host and port alone. Where two names
-        are asked for at one of these, each but the first has a client of its own.
-        """
-        url = httpx.URL(agent.url)
-        place = url.host, url.port
+    def enter(self, name: str) -> _NamedClient:
+        """Begin to use the client for this name."""
         with self._lock:
-            self._users += 1
-            if self._names.setdefault(place, agent.name) == agent.name:
-                return self._client
-            if (place, agent.name) not in self._others:
-                self._others[place, agent.name] = self._make_client()
-            return self._others[place, agent.name]
+            found = self._clients.pop(name, None) or _NamedClient(self._make_client())
+            self._clients[name] = found
+            found.users += 1
+            oldest = next(iter(self._clients))
+            unused = self._give_up([oldest] if len(self._clients) > self._most_names else [])
+        _close(unused)
+        return found
 
-    def leave(self) -> None:
+    def leave(self, borrowed: _NamedClient) -> None:
         with self._lock:
-            self._users -= 1
-            done = self._retired and not self._users
-        if done:
-            self._close()
+            borrowed.users -= 1
+            is_done = borrowed.is_given_up and not borrowed.users
+        if is_done:
+            borrowed.client.close()
 
     def retire(self) -> None:
+        """Give all of them up. Nobody begins to use it afterwards."""
         with self._lock:
-            self._retired = True
-            done = not self._users
-        if done:
-            self._close()
+            unused = self._give_up(list(self._clients))
+        _close(unused)
+
+    def _give_up(self, names: Iterable[str]) -> list[httpx.Client]:
+        """Returns those that nobody uses, for closing."""
+        given_up = [self._clients.pop(name) for name in names]
+        for one in given_up:
+            one.is_given_up = True
+        return [one.client for one in given_up if not one.users]
 
     def _make_client(self) -> httpx.Client:
         # trust_env=False: without it an environment variable overrides the authority and diverts requests to a proxy.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
         return httpx.Client(verify=self._context, trust_env=False, follow_redirects=False, limits=limits)
 
-    def _close(self) -> None:
-        for client in (self._client, *self._others.values()):
-            client.close()
+
+def _close(clients: Iterable[httpx.Client]) -> None:
+    for client in clients:
+        client.close()
 
 
 class _NotUnderstood(Exception):
@@ -248,6 +268,8 @@ def _exchange(
         if failure.code == "invalid":
             raise _NotUnderstood(error) from exc
         raise error from exc
+    except httpx.InvalidURL as exc:
+        raise DriverError(f"agent {agent.url} is at no URL: {exc}") from exc
     except httpx.HTTPError as exc:
         raise DriverUnavailable(f"agent {agent.url}: {str(exc) or type(exc).__name__}") from exc
     except WireVersionError as exc:

@@ -21,7 +21,7 @@ class LocalCompute:
         agent: the host's.
     """
 
-    traits = ComputeTraits(has_agents=True, takes_time=False)
+    traits = ComputeTraits(has_agents=True)
 
     def __init__(self, client: AgentClient, agent: Agent) -> None:
         self._client = client

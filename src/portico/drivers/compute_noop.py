@@ -27,7 +27,7 @@ class NoopCompute:
         look_again_seconds: what it says then.
     """
 
-    traits = ComputeTraits(has_agents=False, takes_time=True)
+    traits = ComputeTraits(has_agents=False)
 
     def __init__(
         self, delay: float = 0.0, capacity: int | None = None, looks: int = 0, look_again_seconds: float = 0.01

@@ -51,10 +51,9 @@ class Parts:
     _own: list[AgentClient] = field(default_factory=list)
 
     def agent_client(self) -> AgentClient:
-        """The client of agents, with its certificates loaded.
+        """The client of agents. Its certificates are yet to be loaded (``load_certificates``).
 
         Raises:
-            DriverError: certificates are missing or wrong.
             InvalidInput: the settings say that nobody talks to agents.
         """
         if self.client is None:
@@ -67,8 +66,16 @@ class Parts:
                 settings = settings.model_copy(update=values)
             self.client = AgentClient(settings)
             self._own.append(self.client)
-        self.client.load_certificates()
         return self.client
+
+    def load_certificates(self) -> None:
+        """Load those of the client of agents, where there is one.
+
+        Raises:
+            DriverError: certificates are missing or wrong.
+        """
+        if self.client is not None:
+            self.client.load_certificates()
 
     def close(self) -> None:
         """Close what was made."""
@@ -167,6 +174,7 @@ def build_carriers(
     amphorae = AMPHORAE[type(settings.amphora)](settings.amphora, parts)
     if amphorae.traits.needs_agents and not parts.compute.traits.has_agents:
         raise InvalidInput("amphora.driver", "talks to agents, and there are none where compute.driver puts amphorae")
+    parts.load_certificates()
     return Carriers(parts.compute, amphorae, parts.close)
 
 

@@ -11,11 +11,13 @@ from taskflow.task import Task
 from portico.errors import AmphoraInUse
 from portico.flows.operation_flow import OperationFlow
 from portico.resources import Amphora
+from portico.resources.operation import Action
 from portico.status import AmphoraStatus
 from portico.store.claims.priorities import Priority
 from portico.tasks.amphora import (
     BuildAmphora,
     DeleteAmphorae,
+    DeleteReplacement,
     MarkBooting,
     ObtainReplacement,
     RetireAmphora,
@@ -42,7 +44,9 @@ class DeleteAmphora(OperationFlow):
     ends_lease: ClassVar[bool] = True
 
     def story(self, work: Work) -> Iterable[Task]:
-        """Nothing else depends on it."""
+        """Nothing else depends on it, but what a failover that waits has begun."""
+        if any(operation.action == Action.FAILOVER for operation in work.current().operations):
+            yield DeleteReplacement(work)
         yield DeleteAmphorae(work)
 
 

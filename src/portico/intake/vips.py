@@ -67,7 +67,11 @@ def check_changes(
     named = {name: changes[name] for name in ATTRIBUTES if changes.get(name)}
     if named:
         spec = LoadBalancerSpec.parse(named, settings)
-        network.check(CheckRequest((), spec.vip_qos_policy_id, tuple(spec.vip_sg_ids or ())), caller)
+        _ask(network, CheckRequest((), spec.vip_qos_policy_id, tuple(spec.vip_sg_ids or ())), caller)
+
+
+def _ask(network: Network, request: CheckRequest, caller: Caller) -> None:
+    network.check(request, caller.shown(needs_token=network.traits.needs_token))
 
 
 class NewVips:
@@ -93,7 +97,7 @@ class NewVips:
         """
         vips = tuple(wanted.request for wanted in self._wanted)
         groups = tuple(self._spec.vip_sg_ids or ())
-        self._network.check(CheckRequest(vips, self._spec.vip_qos_policy_id, groups), caller)
+        _ask(self._network, CheckRequest(vips, self._spec.vip_qos_policy_id, groups), caller)
 
     def write(self, connection: Connection) -> None:
         """Write the rows.
@@ -143,7 +147,7 @@ class NewVips:
                 subnet_id=source.subnet_id,
                 network_id=source.network_id,
                 port_id=source.port_id,
-                address_scope=offer.scope if offer else request.subnet_id,
+                address_scope=offer.scope if offer else None,
                 **vip_address_columns(wanted.spelled or (offer.ip_address if offer else None)),
             )
             if offer is None:

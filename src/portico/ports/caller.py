@@ -18,6 +18,10 @@ class Caller:
     project_id: str | None = None
     token: str | None = field(default=None, repr=False)
 
+    def shown(self, *, needs_token: bool) -> Caller:
+        """The caller, without his token for whom it is none of his business."""
+        return self if needs_token or self.token is None else Caller(self.project_id)
+
 
 NOBODY = Caller()
 """A program that embeds Portico, and everything that Portico asks for by itself."""

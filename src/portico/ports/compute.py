@@ -13,11 +13,9 @@ class ComputeTraits:
 
     Attributes:
         has_agents: in each of its places an agent listens at ``agent_url``. Without them there is nobody to talk to.
-        takes_time: it may say ``Pending``; else what ``ensure`` returns is a ``Placement``.
     """
 
     has_agents: bool
-    takes_time: bool
 
 
 @dataclass(frozen=True, slots=True)

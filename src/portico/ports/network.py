@@ -29,8 +29,8 @@ class NetworkTraits:
             a load balancer could name, so that the API answers for them.
         qos_policies: VIPs may have a policy (``vip_qos_policy_id``).
         security_groups: VIPs may have security groups (``vip_sg_ids``).
-        pairs: two amphorae may share a VIP.
-        needs_token: ``check`` looks things up that only the caller's own token shows.
+        pairs: two amphorae may share a VIP. Asked where a topology of two amphorae is accepted, once there is one.
+        needs_token: ``check`` looks things up that only the caller's own token shows. Others are not given it.
     """
 
     hands_out_addresses: bool

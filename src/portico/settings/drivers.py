@@ -43,8 +43,9 @@ class LocalComputeSettings(Group):
     driver: Literal["local"] = "local"
     agent_url: Annotated[str, AfterValidator(check_agent_url)] = "https://127.0.0.1:9443"
     """Where the agent listens."""
-    agent_name: str = "portico-agent"
-    """DNS name in the agent's certificate, whatever its host is called."""
+    agent_name: str = Field(default="portico-agent", min_length=1)
+    """DNS name in the agent's certificate, whatever its host is called. Amphorae keep the one that they were made with:
+    see the deployment guide before changing it."""
 
 
 class NoopComputeSettings(Group):

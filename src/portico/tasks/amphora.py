@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from taskflow.types.failure import Failure
 
 from portico.errors import DriverError, NoCapacity, NoSuitableAmphora
 from portico.ports.compute import Pending, PlacementRequest
@@ -34,9 +36,9 @@ class ObtainAmphora(WorkTask):
         work.refresh()
         return amphora_id
 
-    def revert(self, result: Any, **_context: Any) -> None:
-        """Take the amphora away again, unless it carried the load balancer before this run."""
-        if isinstance(result, str) and not self._serves:
+    def revert(self, result: Any, flow_failures: Mapping[str, Failure], **_context: Any) -> None:
+        """Take the amphora away again, unless it carried the load balancer before this run, or is tried again."""
+        if isinstance(result, str) and not self._serves and not self.is_tried_again(flow_failures):
             self.reverting(lambda: take_away(self.work, result, drain_seconds=0.0))
 
 
@@ -167,6 +169,20 @@ class RetireLeftovers(WorkTask):
         for amphora in self.work.stored.amphorae:
             if amphora.status != AmphoraStatus.ALLOCATED:
                 retire(self.work, amphora.id, 0.0)
+
+
+class DeleteReplacement(WorkTask):
+    """What was being built in place of a spare that goes, by a failover that is overtaken, goes with it."""
+
+    def execute(self) -> None:
+        """Take it away. Once it was there it is a spare of its own, and stays.
+
+        Raises:
+            DriverUnavailable: it could not be taken away.
+        """
+        found = self.work.rows.find_replacement(self.work.claim.key, (AmphoraStatus.BOOTING,))
+        if found is not None:
+            take_away(self.work, found, 0.0)
 
 
 class DeleteAmphorae(WorkTask):

@@ -13,7 +13,7 @@ def find_endpoint(
     database: Database, compute: Compute, amphora_id: str, agent_url: str | None, agent_name: str | None
 ) -> Endpoint:
     """How to reach an amphora, as its row says it. A row from before names were recorded has none: then compute is
-    asked, and what it says is recorded for the next time.
+    asked, and where its agent is and what it is called is recorded for the next time.
 
     Raises:
         AmphoraGone: it has no place.
@@ -26,6 +26,5 @@ def find_endpoint(
         raise AmphoraGone(f"amphora {amphora_id} has no place")
     if not isinstance(found, Placement):
         raise DriverUnavailable(f"amphora {amphora_id}: {found.reason}")
-    if found.agent_url == agent_url:
-        record_agent(database, amphora_id, found.agent_url, found.agent_name)
+    record_agent(database, amphora_id, agent_url, found.agent_url, found.agent_name)
     return Endpoint(amphora_id, found.agent_url, found.agent_name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from taskflow.types.failure import Failure
 
 from portico.errors import AddressInUse, InvalidInput
 from portico.ports.network import Plugged, PlugRequest, VipAllocation, VipRequest
@@ -61,14 +64,15 @@ class AllocateVips(WorkTask):
 
     def __init__(self, work: Work, subject: str | None = None) -> None:
         super().__init__(work, subject)
-        self._before: dict[int, Vip] = {}  # by position; a task that fails has no result that names them
+        self._before: dict[int, Vip] = {}
+        """Those that this run has asked for, by position: a task that fails has no result that names them."""
 
     def execute(self) -> None:
         """Ask the network for those that it has not made."""
         for vip in self.work.tree.vips:
             if allocation_of(vip) is None:
-                self._allocate(vip)
                 self._before[vip.position] = vip
+                self._allocate(vip)
                 self.work.refresh()
 
     def _allocate(self, vip: Vip) -> None:
@@ -94,21 +98,23 @@ class AllocateVips(WorkTask):
                     raise
         raise AddressInUse(f"vip_address: {TRIES} addresses that the network chose were all taken")
 
-    def revert(self, **_context: Any) -> None:
-        """Give back what this run allocated."""
-        if self._before:
+    def revert(self, flow_failures: Mapping[str, Failure], **_context: Any) -> None:
+        """Give back what this run asked for; and what earlier ones did, which waited, where the load balancer has never
+        served. Unless it is tried again."""
+        if not self.is_tried_again(flow_failures):
             self.reverting(self._give_back)
 
     def _give_back(self) -> None:
-        """The rows say again what they said before: what a user was told stays, what the network chose goes."""
-        work = self.work
+        """The rows say again what they said before this run: what a user was told stays, what the network chose since
+        goes."""
+        work, never_served = self.work, not self.work.was_applied
         for vip in work.stored.vips:
             before = self._before.get(vip.position)
-            if before is not None:
+            if before is not None or (never_served and vip.allocated):
                 _release(work, vip)
-                wanted = {name: getattr(before, name) for name in _CHOSEN}
+                wanted = {name: getattr(before or vip, name) for name in _CHOSEN}
                 work.rows.write_vip(vip.load_balancer_id, vip.position, allocated=False, **wanted)
-        work.refresh()
+                work.refresh()
 
 
 class ConfigureVips(WorkTask):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 import structlog
 from taskflow import task
+from taskflow.types.failure import Failure
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
-from portico.errors import LBNotFound, LeaseLost, PorticoError
+from portico.errors import (
+    AmphoraGone,
+    DriverUnavailable,
+    LBNotFound,
+    LeaseLost,
+    PorticoError,
+    StaleVersion,
+    StoreUnavailable,
+    Unsuitable,
+)
 from portico.intake.wanted import wanted_tree
 from portico.ports.amphora import Amphorae, Endpoint
 from portico.ports.compute import Compute, Pending
@@ -31,6 +41,12 @@ T = TypeVar("T")
 log = structlog.get_logger()
 PUSHES_PER_LEASE = 1 << 16
 """A version is the lease's epoch and a push number below this: what an older lease pushes is older by construction."""
+LOST = (LeaseLost, StaleVersion, StoreUnavailable)
+"""Failures after which this worker must record nothing: the lease runs out, and whoever takes it runs the flow
+again."""
+_OF_ALL = (DriverUnavailable, AmphoraGone, Unsuitable)
+"""Failures that no operation of a batch has brought upon the others: it is the amphora that fails. After any other
+failure the batch is halved."""
 
 
 class NotYet(Exception):
@@ -158,6 +174,11 @@ class Work:
         self.pending = True
         raise NotYet(pending)
 
+    def is_halved_after(self, error: BaseException) -> bool:
+        """Whether the operations that are being tried are not at their end with this failure: the batch is halved, and
+        each half is tried at once, by this same run."""
+        return len(self.operations) > 1 and not isinstance(error, (*LOST, *_OF_ALL))
+
     def endpoint_of(self, amphora: Amphora) -> Endpoint:
         """How to reach an amphora. Raises AmphoraGone or DriverUnavailable, as ``find_endpoint``."""
         services = self.services
@@ -208,6 +229,12 @@ class WorkTask(task.Task):
         name = type(self).__name__ if subject is None else f"{type(self).__name__}[{subject}]"
         super().__init__(name=name, **options)
         self.work = work
+
+    def is_tried_again(self, failures: Mapping[str, Failure]) -> bool:
+        """Whether what this task has got is used again at once, in a half of the batch, which begins with what has to
+        be built: so it is kept, and given back only where that half fails too. ``failures`` are by task, as TaskFlow
+        gives them to a revert."""
+        return any(self.work.is_halved_after(failure.exception) for failure in failures.values())
 
     def reverting(self, action: Callable[[], None]) -> None:
         """Give something back after a failure, unless the lease is lost: then it is the next worker's to use; or it is

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from portico.flows.dispatch import flow_of
-from portico.flows.load_balancer import DeleteLoadBalancer
 from portico.resources import Operation
+from portico.resources.operation import Action
 from portico.settings import WorkerSettings
 from portico.store.claims.priorities import Priority
 
@@ -22,9 +22,9 @@ class Batch:
 def choose(unfinished: list[Operation], settings: WorkerSettings, fresh_id: str | None = None) -> Batch:
     """Choose from the unfinished operations of one lease, in the order of their acceptance.
 
-    A delete of the load balancer overtakes everything; a failover goes before changes; changes are applied together. An
-    operation that was started before and never finished is suspected of killing its worker: its last try is made alone,
-    so that it takes nobody with it, and then it is set aside.
+    What ends the lease (a delete of the load balancer, or of the spare) overtakes everything; a failover goes before
+    changes; changes are applied together. An operation that was started before and never finished is suspected of
+    killing its worker: its last try is made alone, so that it takes nobody with it, and then it is set aside.
 
     Args:
         unfinished: the snapshot's operations.
@@ -36,7 +36,7 @@ def choose(unfinished: list[Operation], settings: WorkerSettings, fresh_id: str 
     if poisoned:
         return Batch(poisoned=poisoned)
     for operation in unfinished:
-        if flow_of(operation) is DeleteLoadBalancer:
+        if flow_of(operation).ends_lease:
             return Batch([operation])
     suspects = [one for one in unfinished if starts[one.id] and starts[one.id] >= settings.max_attempts - 1]
     if suspects:
@@ -50,8 +50,9 @@ def choose(unfinished: list[Operation], settings: WorkerSettings, fresh_id: str 
 
 def split(operations: list[Operation]) -> tuple[list[Operation], list[Operation]]:
     """Two halves of a batch that was refused, in order. What has to be built first (the load balancer itself) is a
-    half of its own: it is not built again with each try of the rest."""
-    if operations[0].subject_type == "load_balancer":
-        return operations[:1], operations[1:]
+    half of its own, and the first, whenever it was asked for: its amphora is there already."""
+    for builds in operations:
+        if (builds.subject_type, builds.action) == ("load_balancer", Action.CREATE):
+            return [builds], [operation for operation in operations if operation is not builds]
     middle = len(operations) // 2
     return operations[:middle], operations[middle:]

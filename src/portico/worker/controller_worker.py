@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +47,7 @@ from portico.store.sql.database import Database
 from portico.tasks.work import Services
 from portico.worker.flow_engine import FlowEngine, TaskEvent
 from portico.worker.lease_keeper import LeaseKeeper
-from portico.worker.operation_runner import OperationRunner
+from portico.worker.operation_runner import OperationRunner, Ran
 
 _CANDIDATES = 8
 """Leases that are looked at in one search: others may be faster with the first ones."""
@@ -72,7 +73,8 @@ class ControllerWorker(FlowEngine):
             balancer. After a delete, delete it again.
         OperationFailed: it ended in FAILED elsewhere, for a reason of another type.
         StoreUnavailable: the database is gone; an accepted operation will still be run.
-        Closed: this was closed, or is of the process that this one was forked from; nothing was changed.
+        Closed: this was closed, or is of the process that this one was forked from; nothing was changed. Where it was
+            closed while the call waited, the operation stays queued and will be run.
 
     ``*_updates`` are dicts of changed attributes (names and types: the ``*Updates`` of each kind, in
     ``portico.resources``); None resets one to its default.
@@ -105,6 +107,9 @@ class ControllerWorker(FlowEngine):
         self._keeper = LeaseKeeper(database, slots, self.owner, settings.worker.lease_seconds)
         self._runner = OperationRunner(self.services, self, self._keeper)
         self._closed = False
+        self._process = os.getpid()
+        self._runs = 0
+        self._ended = threading.Condition()
 
     # Amphorae
 
@@ -258,7 +263,7 @@ class ControllerWorker(FlowEngine):
 
     def run_claimed(self, claim: Claim, taken_at: float) -> None:
         """Run what is queued under a lease that ``claim_pending`` took, and give the lease back."""
-        self._runner.run(claim, taken_at)
+        self._run(claim, taken_at)
 
     def run_pending(self, limit: int = 1) -> int:
         """Run what is queued, in this thread: at most ``limit`` leases' worth. Returns how many were worked on."""
@@ -275,9 +280,13 @@ class ControllerWorker(FlowEngine):
         self._keeper.hand_over()
 
     def close(self) -> None:
-        """Stop the engines and the renewal of leases, when running calls have ended. What is asked for afterwards is
-        refused."""
-        self._closed = True
+        """Stop the engines and the renewal of leases, when what runs has ended; calls that wait, for other workers or
+        for a place, do so no more. What is asked for afterwards is refused."""
+        with self._ended:
+            self._closed = True
+            self.services.notifier.notify()  # calls that wait give up
+            if self._process == os.getpid():  # after a fork, nothing of what ran then runs here
+                self._ended.wait_for(lambda: not self._runs)
         super().close()
         self._keeper.close()
 
@@ -297,6 +306,18 @@ class ControllerWorker(FlowEngine):
             self.services.notifier.announce(request.notice(receipt.operation_id))
         self._see_through(receipt, taken_at)
 
+    def _run(self, claim: Claim, taken_at: float, fresh_id: str | None = None) -> Ran:
+        """Run what is queued under a lease. Raises Closed: then the lease runs out."""
+        with self._ended:
+            self._require_open()
+            self._runs += 1
+        try:
+            return self._runner.run(claim, taken_at, fresh_id)
+        finally:
+            with self._ended:
+                self._runs -= 1
+                self._ended.notify_all()
+
     def _see_through(self, receipt: Receipt, taken_at: float) -> None:
         """Run the operation, or wait until whoever has the load balancer has run it."""
         claim: Claim | None = receipt.claim
@@ -306,7 +327,7 @@ class ControllerWorker(FlowEngine):
         pause, not_before = 0.01, 0.0
         while True:
             if claim is not None:
-                ran = self._runner.run(claim, taken_at, fresh_id)
+                ran = self._run(claim, taken_at, fresh_id)
                 if receipt.operation_id in ran.ended:
                     error = ran.ended[receipt.operation_id]
                     if error is not None:
@@ -320,20 +341,25 @@ class ControllerWorker(FlowEngine):
                 return
             fresh_id = None
             claim = None
+            self._require_waiting(receipt.operation_id, deadline)
             if outcome is not None and outcome.lease_epoch is not None and time.monotonic() >= not_before:
                 taken_at = time.monotonic()
                 claim = try_claim(
                     self.services.database, outcome.lease_key, self.owner, outcome.lease_epoch, self._lease_ms
                 )
             if claim is None:
-                if time.monotonic() > deadline:
-                    raise OperationFailed(
-                        receipt.operation_id,
-                        f"not done after {settings.wait_seconds:g} s of waiting for the worker that has its load "
-                        "balancer, or for a place that is on its way; it stays queued and will be run",
-                    )
                 self.services.notifier.wait(seen, pause)
                 pause = min(pause * 1.5, settings.poll_seconds)
+
+    def _require_waiting(self, operation_id: str, deadline: float) -> None:
+        """Raises where a call has waited for long enough, or this was closed: the next to run it is somebody else."""
+        what_next = "it stays queued and will be run"
+        if self._closed:
+            raise Closed(f"the worker was closed while operation {operation_id} waited; {what_next}")
+        if time.monotonic() > deadline:
+            waited = f"not done after {self.services.settings.worker.wait_seconds:g} s of waiting"
+            whom = "for the worker that has its load balancer, or for a place that is on its way"
+            raise OperationFailed(operation_id, f"{waited} {whom}; {what_next}")
 
 
 def _conclude(outcome: Outcome) -> None:

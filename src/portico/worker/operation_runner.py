@@ -10,15 +10,11 @@ from dataclasses import dataclass, field
 import structlog
 
 from portico.errors import (
-    AmphoraGone,
-    DriverUnavailable,
     LeaseLost,
     OperationFailed,
     PorticoError,
-    StaleVersion,
     StoreError,
     StoreUnavailable,
-    Unsuitable,
 )
 from portico.flows.dispatch import build_flow, flow_of
 from portico.intake.wanted import adopted_parts, parts_below
@@ -29,20 +25,15 @@ from portico.store.runs.results import Results, record
 from portico.store.runs.snapshot import Snapshot
 from portico.store.runs.starting import start, take_back
 from portico.tasks.configuration import push
-from portico.tasks.work import NotYet, Services, Work
+from portico.tasks.work import LOST, NotYet, Services, Work
 from portico.worker.batch import Batch, choose, split
 from portico.worker.flow_engine import FlowEngine
 from portico.worker.lease_keeper import LeaseKeeper
 
 log = structlog.get_logger()
-_OF_ALL = (DriverUnavailable, AmphoraGone, Unsuitable)
-"""Failures that no operation of a batch has brought upon the others: it is the amphora that fails. After any other
-failure the batch is halved."""
+_LONGEST_REASON = 4000
 _IDS_IN_LOG = 20
 """How many ids of a batch are in each line of the log."""
-_LOST = (LeaseLost, StaleVersion, StoreUnavailable)
-"""Failures after which this worker must record nothing: the lease runs out, and whoever takes it runs the flow
-again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +78,7 @@ class OperationRunner:
         started = [fresh_id] if fresh_id is not None else []
         try:
             results = self._run(work, fresh_id, started)
-        except _LOST as error:
+        except LOST as error:
             log.warning("lease lost or database gone: left to the next worker", lease=claim.key, reason=str(error))
             if isinstance(error, StoreUnavailable):
                 self._take_attempts_back(claim, started)
@@ -153,10 +144,10 @@ class OperationRunner:
         work.operations = operations
         try:
             self._engine.run_flow(build_flow(work), results.timeline)
-        except (*_LOST, NotYet):
+        except (*LOST, NotYet):
             raise
         except Exception as error:  # whatever it was, it is recorded and reaches the caller
-            if len(operations) > 1 and not isinstance(error, _OF_ALL):
+            if work.is_halved_after(error):
                 for half in split(operations):
                     with structlog.contextvars.bound_contextvars(**_ids(half)):
                         self._apply(work, half, results)
@@ -174,6 +165,7 @@ def _hand_back(operations: list[Operation], results: Results, not_yet: NotYet) -
     log.info("waits", reason=str(not_yet))
     ended = {operation.id for operation in results.operations}
     results.handed_back += [operation.id for operation in operations if operation.id not in ended]
+    results.waits_for = f"waits for {not_yet}"[:_LONGEST_REASON]
     results.pause_ms = max(1, int(not_yet.pending.look_again_seconds * 1000))
 
 
@@ -197,7 +189,7 @@ def _take_push_back(work: Work) -> None:
     try:
         work.check()
         push(work, lambda method, *arguments: method(*arguments))
-    except _LOST:
+    except LOST:
         raise
     except Exception as error:  # noqa: BLE001 - what failed is recorded whatever happens here
         log.warning("a push may have come true that is recorded as failed", lease=work.claim.key, reason=str(error))

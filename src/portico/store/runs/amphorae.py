@@ -15,6 +15,7 @@ from portico.store.sql.database import Database
 
 _SPARE_TRIES = 3
 _COMING = (AmphoraStatus.BOOTING, AmphoraStatus.ALLOCATED)
+_BUILT = (*_COMING, AmphoraStatus.READY)
 # What every flow sends is built once: building a statement costs SQLAlchemy twenty times what sending it does.
 _IS_SPARE = (
     Amphora.status == AmphoraStatus.READY,
@@ -89,12 +90,9 @@ class AmphoraRows:
 
         return self._database.transact(work, already_done)
 
-    def find_replacement(self, amphora_id: str) -> str | None:
-        """The amphora that an earlier try began to build in place of this one."""
-        statement = select(Amphora.id).where(
-            Amphora.replaces_id == amphora_id,
-            Amphora.status.in_((AmphoraStatus.BOOTING, AmphoraStatus.ALLOCATED, AmphoraStatus.READY)),
-        )
+    def find_replacement(self, amphora_id: str, statuses: tuple[AmphoraStatus, ...] = _BUILT) -> str | None:
+        """The amphora that an earlier try began to build in place of this one, and that is in one of these statuses."""
+        statement = select(Amphora.id).where(Amphora.replaces_id == amphora_id, Amphora.status.in_(statuses))
         return self._database.read(lambda connection: connection.scalar(statement))
 
     def write(self, amphora_id: str, status: AmphoraStatus, **values: object) -> None:
@@ -149,9 +147,11 @@ class AmphoraRows:
             ) from error
 
 
-def record_agent(database: Database, amphora_id: str, agent_url: str, agent_name: str) -> None:
-    """Write the name of an amphora's agent where the row has none yet, and still says that it is this agent. Under no
-    lease: it is how things are, and whoever writes it writes the same."""
-    is_that = and_(Amphora.id == amphora_id, Amphora.agent_url == agent_url, Amphora.agent_name.is_(None))
-    statement = update(Amphora).where(is_that).values(agent_name=agent_name)
+def record_agent(database: Database, amphora_id: str, seen_url: str | None, agent_url: str, agent_name: str) -> None:
+    """Write where an amphora's agent is and what it is called, both or neither, where the row has no name yet and its
+    URL is still the one that was seen. Under no lease: it is how things are, and whoever writes it writes the same."""
+    is_that = and_(
+        Amphora.id == amphora_id, Amphora.agent_url.is_not_distinct_from(seen_url), Amphora.agent_name.is_(None)
+    )
+    statement = update(Amphora).where(is_that).values(agent_url=agent_url, agent_name=agent_name)
     database.transact(lambda connection: connection.execute(statement))

@@ -67,8 +67,8 @@ class Results:
         gone: whether what the lease covers was deleted as a whole; whatever still waits for it is overtaken.
         timeline: task, state, milliseconds. Of a long one only the beginning and the end are recorded.
         pause_ms: no run loop takes the lease again before this time.
-        handed_back: ids of operations that were started with the taking of the lease and then had to wait for others:
-        that was no attempt.
+        handed_back: ids of operations that were started and then had to wait, for others or for what is on its way:
+        that was no attempt. waits_for: what is on its way, for people; it is the reason that they give meanwhile.
     """
 
     succeeded: list[Operation] = field(default_factory=list)
@@ -81,6 +81,7 @@ class Results:
     timeline: list[Entry] = field(default_factory=list)
     pause_ms: int = 0
     handed_back: list[str] = field(default_factory=list)
+    waits_for: str | None = None
 
     @property
     def operations(self) -> list[Operation]:
@@ -114,7 +115,7 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
     finished = [operation.id for operation in results.operations]
     release(connection, claim, finished=finished, version=results.version, pause_ms=results.pause_ms)
     if results.handed_back:
-        untry(connection, Operation.id.in_(results.handed_back))
+        untry(connection, Operation.id.in_(results.handed_back), results.waits_for)
     restored = find_restorations(connection, results.succeeded, [operation for operation, _ in results.failed])
     _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
     for operation, error in results.failed:

@@ -23,7 +23,7 @@ def start(database: Database, claim: Claim, operation_ids: list[str], lease_ms: 
         connection.execute(
             update(Operation)
             .where(Operation.id.in_(operation_ids), Operation.state.in_(sources(OperationState.RUNNING)))
-            .values(state=OperationState.RUNNING, attempts=Operation.attempts + 1, started_at=utc_now())
+            .values(state=OperationState.RUNNING, attempts=Operation.attempts + 1, started_at=utc_now(), reason=None)
         )
 
     database.transact(work)
@@ -54,7 +54,8 @@ def hand_over(database: Database, owner: str) -> None:
     database.transact(work)
 
 
-def untry(connection: Connection, which: ColumnElement[bool]) -> None:
-    """Of these operations the running ones wait again, as if they had not been started."""
-    values = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None}
+def untry(connection: Connection, which: ColumnElement[bool], reason: str | None = None) -> None:
+    """Of these operations the running ones wait again, as if they had not been started. ``reason`` is what for, where
+    that is known."""
+    values = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None, "reason": reason}
     connection.execute(update(Operation).where(which, Operation.state == OperationState.RUNNING).values(**values))
