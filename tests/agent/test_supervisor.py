@@ -148,7 +148,7 @@ def launch(directory: Path, program: str) -> tuple[Place, Launch]:
 
 def has_noted(note: Path, pid: int) -> bool:
     """A program writes it itself, before it becomes what it is to run."""
-    return note.read_text().split()[:1] == [str(pid)]
+    return note.exists() and note.read_text().split()[:1] == [str(pid)]
 
 
 def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: SupervisorClient) -> None:

@@ -29,6 +29,7 @@ class MariaDB(Server, DatabaseSource):
                 find_program("mariadb-install-db", "mariadb-server"),
                 "--no-defaults",
                 f"--datadir={self.data}",
+                f"--tmpdir={self.directory}",
                 "--auth-root-authentication-method=normal",
                 "--skip-name-resolve",
                 "--skip-test-db",
@@ -42,6 +43,7 @@ class MariaDB(Server, DatabaseSource):
             str(find_program("mariadbd", "mariadb-server")),
             "--no-defaults",
             f"--datadir={self.data}",
+            f"--tmpdir={self.directory}",  # each that starts removes temporary tables there, whoever's they are
             f"--socket={self._socket}",
             f"--pid-file={self.directory / 'pid'}",
             "--skip-networking",
