@@ -48,7 +48,7 @@ class Parts:
     client: AgentClient | None = None
     longest_seconds: float | None = None
     compute: Compute | None = None
-    _own: list[AgentClient] = field(default_factory=list)
+    _made: AgentClient | None = None
 
     def agent_client(self) -> AgentClient:
         """The client of agents. Its certificates are yet to be loaded (``load_certificates``).
@@ -64,8 +64,7 @@ class Parts:
                 connect = min(self.longest_seconds, settings.connect_seconds)
                 values = {"request_seconds": self.longest_seconds, "connect_seconds": connect}
                 settings = settings.model_copy(update=values)
-            self.client = AgentClient(settings)
-            self._own.append(self.client)
+            self.client = self._made = AgentClient(settings)
         return self.client
 
     def load_certificates(self) -> None:
@@ -79,8 +78,8 @@ class Parts:
 
     def close(self) -> None:
         """Close what was made."""
-        for client in self._own:
-            client.close()
+        if self._made is not None:
+            self._made.close()
 
 
 # Drivers. One takes a group of settings (``portico.settings.drivers``), a function and a line in a table.

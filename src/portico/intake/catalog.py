@@ -17,10 +17,7 @@ from portico.intake.acceptance import transact_unmoved
 from portico.intake.descriptions import add_object, describe, vips_of
 from portico.ports.caller import NOBODY
 from portico.ports.network import Network
-from portico.resources import (
-    Lease,
-    Vip,
-)
+from portico.resources import Lease, Vip
 from portico.resources.health_monitor import HealthMonitorFields
 from portico.resources.kinds import (
     HEALTH_MONITOR,
@@ -255,10 +252,8 @@ class Catalog:
     def _add(
         self, kind: Kind, parent_id: str | None, values: Mapping[str, object], listener_id: str | None = None
     ) -> str:
-        description = describe(kind, parent_id, values, self._rules, listener_id=listener_id)
-        vips = vips_of(description, self._network)
-        if vips is not None:
-            vips.check(NOBODY)
+        description = describe(kind.name, parent_id, values, self._rules, listener_id=listener_id)
+        vips = vips_of(description, self._network, NOBODY)
 
         def work(connection: Connection) -> str:
             add_object(connection, description, self._rules, vips)

@@ -16,6 +16,7 @@ from portico.intake.acceptance import Request, accept_in
 from portico.intake.ancestors import with_ancestors
 from portico.intake.positions import make_room
 from portico.intake.vips import NewVips
+from portico.ports.caller import Caller
 from portico.ports.network import Network
 from portico.resources import (
     L7PolicySpec,
@@ -65,7 +66,7 @@ class Description:
 
 
 def describe(
-    kind: Kind | AnyKind,
+    kind: AnyKind,
     parent_id: str | None,
     values: Mapping[str, object],
     settings: ValidationSettings,
@@ -79,7 +80,7 @@ def describe(
     Raises:
         InvalidInput: a value against a rule, or an argument that makes no sense for this kind: names it.
     """
-    described = kind if isinstance(kind, Kind) else kind_of(kind)
+    described = kind_of(kind)
     if described not in DESCRIBED:
         raise InvalidInput("kind", "an amphora is not described: ControllerWorker.create_amphora makes one")
     if described.parent is None and parent_id is not None:
@@ -101,11 +102,17 @@ def describe(
     )
 
 
-def vips_of(description: Description, network: Network) -> NewVips | None:
-    """The VIPs that come with a new object; None for all but load balancers."""
+def vips_of(description: Description, network: Network, caller: Caller) -> NewVips | None:
+    """The VIPs that come with a new object, which the network was asked about; None for all but load balancers.
+
+    Raises:
+        InvalidInput, NotSupported, DriverUnavailable: as ``Network.check``.
+    """
     if not isinstance(description.spec, LoadBalancerSpec):
         return None
-    return NewVips(network, description.object_id, description.spec)
+    vips = NewVips(network, description.object_id, description.spec)
+    vips.check(caller)
+    return vips
 
 
 def add_object(

@@ -125,9 +125,7 @@ class Requests:
             describe(part.kind, part.parent_id, part.values, settings, object_id=part.object_id) for part in parts
         ]
         request = Request(Action.CREATE, kind, object_id, request_id=_check_request_id(request_id))
-        vips = vips_of(described[0], self._network)
-        if vips is not None:
-            vips.check(caller)
+        vips = vips_of(described[0], self._network, caller)
 
         def write(connection: Connection, operation_id: str) -> None:
             add_object(connection, described[0], settings, vips)

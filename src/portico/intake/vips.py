@@ -13,7 +13,7 @@ from portico.intake.acceptance import Moved
 from portico.ports.caller import Caller
 from portico.ports.network import ATTRIBUTES, CheckRequest, Network, VipRequest
 from portico.resources import LoadBalancerSpec, Vip
-from portico.resources.address import canonical_address
+from portico.resources.address import canonical_or_none
 from portico.resources.load_balancer import vip_address_columns
 from portico.settings import ValidationSettings
 
@@ -166,7 +166,7 @@ class NewVips:
 def _requests(load_balancer_id: str, spec: LoadBalancerSpec) -> list[_Wanted]:
     first = VipRequest(
         load_balancer_id,
-        address=_canonical(spec.vip_address),
+        address=canonical_or_none(spec.vip_address),
         subnet_id=spec.vip_subnet_id,
         network_id=spec.vip_network_id,
         port_id=spec.vip_port_id,
@@ -178,7 +178,7 @@ def _requests(load_balancer_id: str, spec: LoadBalancerSpec) -> list[_Wanted]:
             VipRequest(
                 load_balancer_id,
                 position,
-                _canonical(vip.ip_address),
+                canonical_or_none(vip.ip_address),
                 vip.subnet_id,
                 qos_policy_id=first.qos_policy_id,
                 security_group_ids=first.security_group_ids,
@@ -188,10 +188,6 @@ def _requests(load_balancer_id: str, spec: LoadBalancerSpec) -> list[_Wanted]:
         for position, vip in enumerate(spec.additional_vips, start=1)
     ]
     return [_Wanted(first, spec.vip_address), *others]
-
-
-def _canonical(address: str | None) -> str | None:
-    return canonical_address(address) if address is not None else None
 
 
 def _key(scope: str | None, address: str | None) -> _Key | None:

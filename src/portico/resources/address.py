@@ -20,6 +20,11 @@ def canonical_address(value: str) -> str:
     return str(address)
 
 
+def canonical_or_none(value: str | None) -> str | None:
+    """The canonical form of an address that may not be said."""
+    return canonical_address(value) if value is not None else None
+
+
 def in_canonical_form(value: str) -> str:
     """What to look for among canonical addresses: any other text as it is, which will not be found."""
     try:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ForeignKey, String, UniqueConstraint, and_, case, cast, func, or_
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.address import Address, canonical_address, in_canonical_form
+from portico.resources.address import Address, canonical_or_none, in_canonical_form
 from portico.resources.operation import Lease
 from portico.resources.row import UUID, ApiObject, Id, Name, NewObject, ObjectUpdates, Row, Spec, exact_text, table_of
 from portico.resources.view import ENABLED, Related, Shown, Sought, View, own_fields
@@ -20,7 +20,7 @@ def vip_address_columns(address: str | None) -> dict[str, str | None]:
     """The columns of a ``Vip`` that hold its address: as it was sent, and in the form by which it is compared."""
     return {
         "ip_address": address,
-        "canonical_address": canonical_address(address) if address is not None else None,
+        "canonical_address": canonical_or_none(address),
     }
 
 

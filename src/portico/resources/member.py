@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, model_validator
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.address import Address, canonical_address, in_canonical_form
+from portico.resources.address import Address, canonical_or_none, in_canonical_form
 from portico.resources.member_addresses import check_reachable
 from portico.resources.row import UUID, Id, NewObject, ObjectUpdates, Part, Row, Spec, exact_text, rules_of
 from portico.resources.view import OF_PART, Shown, Sought, View, own_fields
@@ -89,7 +89,7 @@ class MemberSpec(Spec):
     def columns_elsewhere(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The canonical forms of those addresses that ``fields`` has."""
         return {
-            f"canonical_{name}": canonical_address(fields[name]) if fields[name] is not None else None
+            f"canonical_{name}": canonical_or_none(fields[name])
             for name in ("address", "monitor_address")
             if name in fields
         }

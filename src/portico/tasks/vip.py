@@ -10,7 +10,7 @@ from taskflow.types.failure import Failure
 from portico.errors import AddressInUse, InvalidInput
 from portico.ports.network import Plugged, PlugRequest, VipAllocation, VipRequest
 from portico.resources import LoadBalancer, Vip
-from portico.resources.address import canonical_address
+from portico.resources.address import canonical_address, canonical_or_none
 from portico.resources.kinds import Tree
 from portico.tasks.work import Work, WorkTask
 
@@ -41,7 +41,7 @@ def _request(vip: Vip, load_balancer: LoadBalancer, attempt: int = 0) -> VipRequ
     return VipRequest(
         vip.load_balancer_id,
         vip.position,
-        canonical_address(vip.ip_address) if vip.ip_address is not None else None,
+        canonical_or_none(vip.ip_address),
         vip.subnet_id,
         vip.network_id,
         vip.port_id,

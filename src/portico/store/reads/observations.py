@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import StoreUnavailable
-from portico.resources import Amphora, HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member, Pool
+from portico.resources import Amphora, HealthMonitor, L7Policy, Lease, Listener, LoadBalancer, Member
 from portico.resources.kinds import (
     HEALTH_MONITOR,
     L7POLICY,
@@ -216,16 +216,17 @@ def _reading() -> Select[*tuple[object, ...]]:
         .where(LoadBalancer.id.in_(owners))
     )
     parts = (
-        (LISTENER, Listener.load_balancer_id, Listener.applied, Listener.default_pool_id, no_text),
-        (POOL, Pool.load_balancer_id, Pool.applied, no_text, no_text),
-        (MEMBER, Member.load_balancer_id, Member.applied, Member.pool_id, no_text),
-        (HEALTH_MONITOR, HealthMonitor.load_balancer_id, HealthMonitor.applied, HealthMonitor.pool_id, no_text),
-        (L7POLICY, L7Policy.load_balancer_id, L7Policy.applied, L7Policy.listener_id, L7Policy.redirect_pool_id),
+        (LISTENER, Listener.default_pool_id, no_text),
+        (POOL, no_text, no_text),
+        (MEMBER, Member.pool_id, no_text),
+        (HEALTH_MONITOR, HealthMonitor.pool_id, no_text),
+        (L7POLICY, L7Policy.listener_id, L7Policy.redirect_pool_id),
     )
     branches = []
-    for kind, of_owner, applied, parent, detail in parts:
-        branch = _branch(kind, of_owner, (parent, detail, no_number, no_number))
-        branches.append(branch.where(of_owner.in_(owners), applied == true()))
+    for kind, parent, detail in parts:
+        columns = table_of(kind.model).c
+        branch = _branch(kind, columns.load_balancer_id, (parent, detail, no_number, no_number))
+        branches.append(branch.where(columns.load_balancer_id.in_(owners), columns.applied == true()))
     branches[-1] = branches[-1].where(L7Policy.redirect_pool_id.is_not(None))
     return select(union_all(top, *branches).subquery())
 
