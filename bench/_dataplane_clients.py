@@ -84,10 +84,10 @@ class _Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         self.is_over = True
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         self.is_over = True
         if self._answer is not None and not self._answer.done():
-            how = "reset" if exc else "closed"
+            how = "reset" if error else "closed"
             rest = f"after {len(self._buffer)} bytes of an answer" if self._buffer else "without an answer"
             self._answer.set_exception(ConnectionError(f"{how} {rest}"))
 
@@ -153,8 +153,8 @@ class Clients:
             status, body = await connection.ask(_KEPT if keeps else _SINGLE)
             if status != 200:
                 raise ConnectionError(f"status {status}")
-        except (OSError, TimeoutError) as exc:
-            reason = str(exc) or type(exc).__name__
+        except (OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
             self.report.failures.append((sent, time.monotonic(), "kept" if keeps else "new", before, reason))
             if connection is not None:
                 connection.close()

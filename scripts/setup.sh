@@ -3,7 +3,7 @@
 #
 #   prepare_programs PACKAGE...   installs Debian packages that are missing, without starting any service
 #   prepare_environment [GROUP]   makes .tools (uv, pinned) and .venv: what uv.lock names for Portico and this group of
-#                                 dependencies in pyproject.toml (clients: the demo; dev, the default: the tests too)
+#                                 dependencies in pyproject.toml (demo; dev, the default: the tests too)
 #   prepare_audit                 makes .tools and .tools/audit: pip-audit, pinned, apart from what it audits
 #   keep_within_checkout          for what the caller runs next: uv and pip keep their caches inside the checkout
 #
@@ -84,7 +84,7 @@ install_packages() (
 prepare_environment() (
     group=${1:-dev}
     require_debian
-    stamp="$PWD $(cat uv.lock pyproject.toml scripts/setup.sh | sha256sum)"
+    stamp="$PWD $(cat uv.lock pyproject.toml packages/*/pyproject.toml scripts/setup.sh | sha256sum)"
     if environment_is_ready "$group" "$stamp"; then exit; fi
     keep_within_checkout
     exec 9>.tools/lock
@@ -99,7 +99,7 @@ prepare_environment() (
     if [[ $group == dev ]]; then keep=(); fi
     .tools/bin/uv sync --frozen --quiet --no-progress --no-default-groups --group "$group" "${keep[@]}" --compile-bytecode --python "$python"
     # Portico itself is not copied there. Uncompiled, each of its processes would begin by compiling it.
-    .venv/bin/python -m compileall -q src
+    .venv/bin/python -m compileall -q packages
     printf '%s\n' "$stamp" >".venv/ready-$group"
 )
 

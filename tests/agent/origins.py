@@ -118,8 +118,8 @@ class Load:
                 connection.request("GET", "/")
                 response = connection.getresponse()
                 result = f"{response.status} {response.read().decode()}"
-            except (OSError, http.client.HTTPException) as exc:
-                result = repr(exc)
+            except (OSError, http.client.HTTPException) as error:
+                result = repr(error)
             with self._progress:
                 if result.startswith("200 "):
                     self.answers[result.removeprefix("200 ")] += 1

@@ -79,8 +79,8 @@ def start_slow_request(recipe: Recipe, origin: Origin, results: list[object]) ->
     def ask() -> None:
         try:
             results.append(fetch(recipe.port, "/slow")[0])
-        except OSError as exc:
-            results.append(exc)
+        except OSError as error:
+            results.append(error)
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -131,8 +131,8 @@ def test_agent_that_dies_in_a_deletion_finishes_it(agent: AgentRig, recipe: Reci
     def delete() -> None:
         try:
             agent.delete(drain=60)
-        except httpx.TransportError as exc:
-            errors.append(exc)
+        except httpx.TransportError as error:
+            errors.append(error)
 
     deletion = threading.Thread(target=delete)
     deletion.start()

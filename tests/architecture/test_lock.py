@@ -15,6 +15,7 @@ def test_the_lock_names_only_the_public_registry() -> None:
     packages = tomllib.loads(text)["package"]
 
     sources = {package["source"].get("registry") or package["source"]["editable"] for package in packages}
-    assert sources == {"https://pypi.org/simple", "."}
+    ours = {"packages/portico", "packages/portico-agent", "packages/portico-wire"}
+    assert sources == {"https://pypi.org/simple", *ours}
     assert set(re.findall(r"\w+://[^/\"]+", text)) == {"https://pypi.org", "https://files.pythonhosted.org"}
     assert "path = " not in text

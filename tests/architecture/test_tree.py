@@ -16,7 +16,7 @@ from portico.settings import Settings
 from portico.settings.reading import find_groups
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PACKAGES = sorted(path.parent.relative_to(_ROOT) for path in (_ROOT / "src").rglob("__init__.py"))
+_PACKAGES = sorted(path.parent.relative_to(_ROOT) for path in (_ROOT / "packages").rglob("__init__.py"))
 
 # Names that say nothing, so that everything ends up there.
 _EMPTY_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "constants", "misc"}
@@ -56,7 +56,7 @@ def test_a_package_opens_with_its_charter(package: Path) -> None:
     assert not missing, f"the charter in {package}/__init__.py does not say: {missing}"
 
 
-@pytest.mark.parametrize("folder", ["src", "tests", "bench"])
+@pytest.mark.parametrize("folder", ["packages", "demo", "tests", "bench"])
 def test_no_module_has_an_empty_name(folder: str) -> None:
     """No module or package is called after nothing in particular."""
     paths = [*(_ROOT / folder).rglob("*.py"), *(path.parent for path in (_ROOT / folder).rglob("__init__.py"))]
@@ -66,7 +66,7 @@ def test_no_module_has_an_empty_name(folder: str) -> None:
 
 def test_every_package_is_a_package() -> None:
     """A folder of modules without ``__init__.py`` would escape the import contracts."""
-    folders = {path.parent for path in (_ROOT / "src").rglob("*.py") if "versions" not in path.parts}
+    folders = {path.parent for path in (_ROOT / "packages").rglob("*.py") if "versions" not in path.parts}
 
     assert not [str(folder.relative_to(_ROOT)) for folder in folders if not (folder / "__init__.py").exists()]
 
@@ -116,7 +116,7 @@ def test_no_driver_is_named_above_the_drivers() -> None:
     Adding one changes nothing there."""
     names = read_driver_names()
     assert names >= {"loopback", "noop", "local", "agent"}
-    portico = _ROOT / "src" / "portico"
+    portico = _ROOT / "packages/portico/src/portico"
     modules = [path for layer in _ABOVE_DRIVERS for path in (portico / layer).rglob("*.py")]
     found = {
         str(path.relative_to(portico)): named

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from portico.cli.demo_remains import await_end, find_newest_process, find_processes, find_sockets, kill_processes
-from portico.cli.demo_report import Report
-from portico.cli.demo_traffic import Backend, Traffic, ask_once
+from demo.remains import await_end, find_newest_process, find_processes, find_sockets, kill_processes
+from demo.report import Report
+from demo.traffic import Backend, Traffic, ask_once
 
 
 @contextmanager

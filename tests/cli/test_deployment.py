@@ -19,9 +19,9 @@ import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
+from demo.remains import find_processes, kill_processes
+from demo.traffic import Backend, ask_once
 from portico.cli.commands import app
-from portico.cli.demo_remains import find_processes, kill_processes
-from portico.cli.demo_traffic import Backend, ask_once
 from portico.ports.network import SUBNET_ID
 from portico.settings import Settings
 from portico.settings.reading import find_groups

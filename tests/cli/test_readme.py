@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from portico.cli.demo_remains import await_end, kill_processes
+from demo.remains import await_end, kill_processes
 
 _README = Path(__file__).resolve().parents[2] / "README.md"
 

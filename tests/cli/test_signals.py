@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.cli.demo_remains import await_end, find_processes, kill_processes
+from demo.remains import await_end, find_processes, kill_processes
 from tests.cli.test_commands import _NOOP, _PORTICO, run
 
 _IGNORING = ["env", "--ignore-signal=INT,HUP,QUIT,TERM,CHLD", "--block-signal=INT,HUP,TERM,CHLD,USR1"]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from demo.portico_up import PorticoUp
+from demo.remains import await_end, find_processes, kill_processes
 from portico import open_embedded
-from portico.cli.demo_portico import PorticoUp
-from portico.cli.demo_remains import await_end, find_processes, kill_processes
 from portico.drivers.local_ca import LocalCertificateAuthority
 from portico_files import Untrusted
 from tests.cli.test_commands import _PORTICO, run

@@ -20,9 +20,9 @@ import httpx
 import openstack
 import pytest
 
-from portico.cli.demo_portico import PorticoUp
-from portico.cli.demo_remains import await_end, find_processes, kill_processes
-from portico.cli.demo_traffic import Backend, ask_once
+from demo.portico_up import PorticoUp
+from demo.remains import await_end, find_processes, kill_processes
+from demo.traffic import Backend, ask_once
 from portico.settings import LoopbackNetworkSettings
 from tests.cli.test_commands import _PORTICO, run
 from tests.cli.test_deployment import tree

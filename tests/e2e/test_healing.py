@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from demo.traffic import Traffic
 from portico import Embedded
-from portico.cli.demo_traffic import Traffic
 from portico.errors import AddressInUse, ConfigurationRefused
 from portico.resources import L7Rule
 from tests.e2e.servers import Origin

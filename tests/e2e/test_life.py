@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from demo.remains import await_end, find_processes, find_sockets
 from portico import open_embedded
-from portico.cli.demo_remains import await_end, find_processes, find_sockets
 from portico.errors import LBNotFound
 from portico.resources.kinds import AnyKind
 from tests.e2e.conftest import running_portico
@@ -98,7 +98,7 @@ def test_the_demo_ends_well(haproxy: Path, tmp_path: Path) -> None:
     """What scripts/demo runs: every step is as it should be, no request failed by a change, and nothing is left behind:
     no process (the end of this run looks, too), no socket, no file."""
     demo = subprocess.run(
-        [sys.executable, "-m", "portico.cli.demo", "--haproxy", str(haproxy)],
+        [sys.executable, "-m", "demo", "--haproxy", str(haproxy)],
         env={**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "150"},
         capture_output=True,
         text=True,
@@ -117,7 +117,7 @@ def test_a_demo_that_is_interrupted_cleans_up(haproxy: Path, tmp_path: Path) -> 
     """Ctrl-C half way ends the demo with nothing left behind."""
     demo = subprocess.Popen(
         # As a script's background job, by nohup, would be started.
-        ["env", "--ignore-signal=INT", sys.executable, "-u", "-m", "portico.cli.demo", "--haproxy", str(haproxy)],
+        ["env", "--ignore-signal=INT", sys.executable, "-u", "-m", "demo", "--haproxy", str(haproxy)],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

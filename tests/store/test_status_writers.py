@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-_SOURCES = Path(__file__).resolve().parents[2] / "src" / "portico"
+_SOURCES = Path(__file__).resolve().parents[2] / "packages/portico/src/portico"
 _COLUMNS = {"provisioning_status", "status", "state"}
 _WRITERS = {
     *("intake/acceptance/objects.py", "intake/acceptance/amphorae.py", "intake/acceptance/queueing.py"),

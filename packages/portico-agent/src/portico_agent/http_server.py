@@ -1,0 +1,219 @@
+"""Serving HTTP/1.1 over TLS on asyncio: who is let in, how many, and until when. What paths mean is not known here."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import h11
+
+from portico_agent.connection import Connection, Request, Response
+from portico_agent.failures import AgentFailure, Invalid
+from portico_agent.logs import log
+from portico_agent.tls import is_made_out_to
+from portico_http import Doors, Room, Tally, connections_within_limit
+
+STRANGERS = 64
+"""Connections whose clients have not shown yet, or not at all, that they are the controller."""
+
+CONTROLLERS = 512
+"""Connections of the controller's processes, which keep up to a hundred each: fewer where descriptors are few."""
+
+RESERVED_DESCRIPTORS = 128
+"""Kept from connections, for what amphorae are looked after with: a few for each of 16 threads, and some rest."""
+
+HANDSHAKE_SECONDS = 10.0
+
+CLOSE_SECONDS = 10.0
+"""How long a client may take for the end of TLS, before its connection is just cut."""
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class HttpServer:
+    """Serves the controller, and nobody else. Strangers get a handshake, and push out each other at most.
+
+    ``context``: the certificates to begin with, see ``renew``.
+    """
+
+    def __init__(self, handler: Handler, controller_name: str, context: ssl.SSLContext) -> None:
+        self._handler = handler
+        self._controller_name = controller_name
+        self._context = context
+        self._tally = Tally(_say)
+        self._strangers: Room[_Client] = Room(STRANGERS)
+        self._controllers: Room[_Client] = Room(CONTROLLERS)
+        self._clients: set[_Client] = set()
+        self._listening: socket.socket | None = None
+        self._doors: Doors | None = None
+        self._busy: set[asyncio.Task[None]] = set()
+
+    async def listen(self, address: str, port: int) -> int:
+        """Start to serve. The port, which is chosen by the system for 0. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        [family, _, _, _, where], *_ = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        self._listening = socket.create_server(where[:2], family=family, backlog=512)
+        self._controllers.capacity = connections_within_limit(CONTROLLERS, STRANGERS + RESERVED_DESCRIPTORS)
+        self._doors = Doors(self._strangers, self._admit, self._tally)
+        self._doors.open(self._listening)
+        return int(self._listening.getsockname()[1])
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Use other certificates. Who was let in by the ones before is cut off: at once, or, where a request of his is
+        being worked on, with its answer."""
+        self._context = context
+        for client in self._clients:
+            client.retire()
+
+    async def close(self, seconds: float) -> None:
+        """Take no more, and let requests that are being handled finish for so long."""
+        if self._doors is not None:
+            self._doors.close()
+        if self._listening is not None:
+            self._listening.close()
+        if self._busy:
+            await asyncio.wait(self._busy, timeout=seconds)
+        for client in self._clients:
+            client.give_way()
+        self._tally.close()
+
+    def _admit(self, accepted: socket.socket, address: str) -> None:
+        client = _Client(address)
+        self._clients.add(client)
+        self._strangers.enter(client, address)
+        self._strangers.wait(client)
+        client.task = asyncio.create_task(self._serve(client, accepted))
+        client.task.add_done_callback(lambda _: self._forget(client, accepted))
+
+    def _forget(self, client: _Client, accepted: socket.socket) -> None:
+        self._clients.discard(client)
+        self._strangers.leave(client)
+        self._controllers.leave(client)
+        accepted.close()  # where it was cancelled before it began
+
+    async def _serve(self, client: _Client, accepted: socket.socket) -> None:
+        try:
+            async with _encrypt(accepted, self._context) as (reader, writer):
+                client.transport = writer.transport
+                if client.is_retired:
+                    return
+                is_allowed = is_made_out_to(writer.get_extra_info("peercert") or {}, self._controller_name)
+                if is_allowed:
+                    self._let_in(client)
+                connection = Connection(reader, writer)
+                while await self._serve_one(client, connection, is_allowed):
+                    pass
+        except h11.LocalProtocolError:
+            pass  # it went away before it was answered
+        except OSError as error:  # ssl.SSLError, ConnectionError and TimeoutError are some
+            what = "no handshake" if client.transport is None else "a client stalled or went away"
+            self._tally.add(what, client=client.address, error=str(error) or type(error).__name__)
+
+    def _let_in(self, client: _Client) -> None:
+        """It is the controller's, and no stranger's any more. Raises OSError where there are too many of them."""
+        self._strangers.leave(client)
+        if not self._controllers.make():
+            raise OSError("too many requests of controllers are being worked on")
+        self._controllers.enter(client, client.address)
+        self._controllers.wait(client)
+
+    async def _serve_one(self, client: _Client, connection: Connection, is_allowed: bool) -> bool:
+        """One request and its answer. False where the connection ends."""
+        try:
+            request = await connection.read_request(is_allowed)
+            if request is None:
+                return False
+            await self._work(client, connection, request)
+        except AgentFailure as error:
+            self._tally.add("a client was refused", client=client.address, error=str(error))
+            await connection.send_last(_refuse(error))
+            return False
+        except h11.RemoteProtocolError as error:
+            self._tally.add("no HTTP request", client=client.address, error=str(error))
+            await connection.send_last(_refuse(Invalid(f"no HTTP request: {error}", field="")))
+            return False
+        return not client.is_retired and connection.next_request()
+
+    async def _work(self, client: _Client, connection: Connection, request: Request) -> None:
+        client.is_busy = True
+        self._controllers.work(client)
+        # A task of its own: ``close`` waits for it.
+        task = asyncio.create_task(self._answer(client, connection, request))
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+        await task
+        client.is_busy = False
+        self._controllers.wait(client)
+
+    async def _answer(self, client: _Client, connection: Connection, request: Request) -> None:
+        try:
+            response = await self._handler(request)
+        except AgentFailure as error:
+            response = _refuse(error)
+        except Exception as error:  # noqa: BLE001 - the last resort: one request's defect must not end the agent
+            log("request failed", method=request.method, path=request.path, error=repr(error))
+            response = _refuse(AgentFailure(f"the agent failed: {error!r}"))
+        await connection.send(response, is_last=client.is_retired)
+
+
+class _Client:
+    """Who is at the other end of a connection."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.task: asyncio.Task[None] | None = None
+        self.transport: asyncio.WriteTransport | None = None
+        """None until the handshake is done."""
+        self.is_busy = False
+        """Whether a request of it is being worked on."""
+        self.is_retired = False
+        """Whether it was let in by certificates that were replaced since."""
+
+    def give_way(self) -> None:
+        """Cut the connection."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.task is not None:
+            self.task.cancel()
+
+    def retire(self) -> None:
+        """Close the connection, once it is not busy, or its handshake is done: cut off in a handshake, the controller
+        would take us for unreachable."""
+        self.is_retired = True
+        if not self.is_busy and self.transport is not None and self.task is not None:
+            self.task.cancel()
+
+
+@asynccontextmanager
+async def _encrypt(
+    accepted: socket.socket, context: ssl.SSLContext
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Serve TLS on a connection, until the end of the block and of TLS. Raises OSError: no handshake in time."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    transport, protocol = await loop.connect_accepted_socket(
+        lambda: asyncio.StreamReaderProtocol(reader),
+        accepted,
+        ssl=context,
+        ssl_handshake_timeout=HANDSHAKE_SECONDS,
+        ssl_shutdown_timeout=CLOSE_SECONDS,
+    )
+    transport.set_write_buffer_limits(high=1, low=0)  # so that what was drained was taken by the system, or nearly
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+def _refuse(failure: AgentFailure) -> Response:
+    return Response(failure.status, failure.to_failure().to_dict())
+
+
+def _say(kind: str, count: int, example: dict[str, object]) -> None:
+    log(kind, count=count, **example)
