@@ -6,6 +6,7 @@
     ├── InvalidInput                 bad input: names the field and the rule; nothing was changed
     │   └── NotSupported             valid in the API, not built or not allowed here
     ├── InvalidSettings              settings that are unknown or wrong: names each, and where it was said
+    ├── MissingExtra                 a setting needs packages that are not installed: names the extra that has them
     ├── NotFound                     the id names nothing
     │   ├── AmphoraNotFound  LBNotFound  ListenerNotFound  PoolNotFound
     │   ├── HMNotFound  MemberNotFound  L7PolicyNotFound  L7RuleNotFound
@@ -94,6 +95,21 @@ class InvalidSettings(PorticoError, ValueError):
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.faults))
+
+
+class MissingExtra(PorticoError, ImportError):
+    """A setting names something that needs packages which are not installed.
+
+    Attributes:
+        setting: the setting, as in ``messaging.url``.
+        extra: the extra of the distribution ``portico`` that installs them.
+    """
+
+    def __init__(self, setting: str, extra: str, module: str | None) -> None:
+        missing = f"the module {module} is missing" if module else "its packages are missing"
+        super().__init__(f"{setting}: {missing}; install the extra {extra}: pip install 'portico[{extra}]'")
+        self.setting = setting
+        self.extra = extra
 
 
 class NotFound(PorticoError, LookupError):

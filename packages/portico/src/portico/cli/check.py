@@ -13,6 +13,7 @@ import typer
 from portico.cli.configuration import read_settings
 from portico.errors import DriverUnavailable, PorticoError
 from portico.settings import Settings
+from portico.settings.extras import needs_extra
 
 SOON = timedelta(days=7)
 """Certificates that end within this time are a fault: their renewal, due when a third of their life is left, did not
@@ -121,16 +122,21 @@ def _check_api(settings: Settings) -> str:
 
 
 def _check_policy(settings: Settings) -> str:
-    from portico.api.policy import Policy  # noqa: PLC0415
+    file = settings.api.policy_file
+    if file is None and settings.api.auth == "noauth":
+        raise _NotUsed("api.auth is noauth: every caller may do everything")
+    with needs_extra("keystone", "api.auth" if file is None else "api.policy_file"):
+        from portico.api.oslo_policy import OsloPolicy  # noqa: PLC0415
 
-    Policy(settings.api.policy_file)
-    return str(settings.api.policy_file or "the defaults")
+    OsloPolicy(file)
+    return str(file or "the defaults")
 
 
 def _check_keystone(settings: Settings) -> str:
     if settings.keystone is None or settings.api.auth != "keystone":
         raise _NotUsed("api.auth is noauth: whoever reaches the API is an administrator")
-    from portico.api.keystone import try_service_user  # noqa: PLC0415
+    with needs_extra("keystone", "api.auth"):
+        from portico.api.keystone import try_service_user  # noqa: PLC0415
 
     roles = try_service_user(settings.keystone)
     return f"{settings.keystone.auth_url}: {settings.keystone.username} has the roles {', '.join(sorted(roles))}"

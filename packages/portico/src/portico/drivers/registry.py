@@ -6,7 +6,8 @@ Each driver's module is loaded when it is built: a process that talks to no agen
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from portico.settings.drivers import (
     NoopComputeSettings,
     NoopNetworkSettings,
 )
+from portico.settings.extras import needs_extra
 
 if TYPE_CHECKING:
     from portico.drivers.agent_client import AgentClient
@@ -183,13 +185,13 @@ def build_notifier(settings: Settings) -> Notifier:
 
     Raises:
         InvalidInput: ``messaging.url`` is no such URL.
+        MissingExtra: ``rabbitmq`` is not installed.
     """
     if not settings.messaging.url.get_secret_value():
         from portico.drivers.in_process_notifier import InProcessNotifier
 
         return InProcessNotifier()
-    # Importing it takes a second, which is not for those who need no broker. Its own dependencies warn of each other.
-    with warnings.catch_warnings(action="ignore"):
+    with _loading_messaging():
         from portico.drivers.messaging_notifier import MessagingNotifier
     return MessagingNotifier(settings.messaging)
 
@@ -200,10 +202,19 @@ def try_broker(settings: Settings) -> None:
     Raises:
         DriverUnavailable: it cannot be reached, or refuses.
         InvalidInput: ``messaging.url`` is no such URL.
+        MissingExtra: ``rabbitmq`` is not installed.
     """
-    with warnings.catch_warnings(action="ignore"):  # as above
+    with _loading_messaging():
         from portico.drivers import messaging_notifier
     messaging_notifier.try_broker(settings.messaging)
+
+
+@contextmanager
+def _loading_messaging() -> Iterator[None]:
+    """Importing oslo.messaging takes a second, which only those wait for who have a broker. Its dependencies warn of
+    each other."""
+    with warnings.catch_warnings(action="ignore"), needs_extra("rabbitmq", "messaging.url"):
+        yield
 
 
 def ensure_certificates(settings: Settings, days: int) -> tuple[Path, tuple[str, ...]]:

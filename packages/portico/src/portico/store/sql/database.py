@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoneFree
 from sqlalchemy.pool import NullPool, QueuePool
 
 from portico.errors import Closed, StoreError, StoreUnavailable
 from portico.settings import DatabaseSettings
+from portico.settings.extras import needs_extra
 from portico.store.sql.dialects import is_worth_retrying
 
 T = TypeVar("T")
@@ -25,6 +26,10 @@ _NONE_FREE = "all database connections of this process are in use (database.pool
 IDLE_SECONDS = 10
 """A transaction whose client says nothing for so long is undone by the server: a process that was paused in the middle
 of one would hold its locks for ever, and nobody could take over from it."""
+
+
+_EXTRAS = {"mysql": "mariadb"}
+"""Extras whose names are not that of the backend."""
 
 
 class Database:
@@ -58,8 +63,8 @@ class Database:
             theirs = url.query.get("options", "")
             idle = f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
             options["connect_args"] = {"options": f"{idle} {theirs}"}
-        self.engine = create_engine(url, **options)
-        self._reader = create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
+        self.engine = _create_engine(url, **options)
+        self._reader = _create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
         if self.dialect == "sqlite":
             _prepare_sqlite(self.engine, self._reader)
 
@@ -154,7 +159,14 @@ def describe_database(url: str) -> str:
 
 def migration_engine(url: str) -> Engine:
     """An engine for migrations: no pool, plain settings."""
-    return create_engine(url, poolclass=NullPool)
+    return _create_engine(make_url(url), poolclass=NullPool)
+
+
+def _create_engine(url: URL, **options: Any) -> Engine:
+    """An engine. Raises MissingExtra where the database's driver is not installed."""
+    backend = url.get_backend_name()
+    with needs_extra(_EXTRAS.get(backend, backend), "database.url"):
+        return create_engine(url, **options)
 
 
 def _prepare_sqlite(writer: Engine, reader: Engine) -> None:
