@@ -51,6 +51,15 @@ def test_configured_haproxy_is_taken(tmp_path: Path) -> None:
     assert haproxy.describe() == f"HAProxy 3.0.1-abc as configured, {path}"
 
 
+def test_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HAProxy is started elsewhere than the agent; on PATH, too, there may be such a directory."""
+    path = write_program(tmp_path / "bin" / "haproxy", version("3.0.1"))
+    monkeypatch.chdir(tmp_path)
+    assert locate_haproxy("bin/haproxy").path == path
+    monkeypatch.setenv("PATH", "bin")
+    assert locate_haproxy(None).path == path
+
+
 def test_systems_haproxy_goes_before_the_packaged_one() -> None:
     """Without a configured path, the distribution's is taken, on a machine that has both."""
     haproxy = locate_haproxy(None)

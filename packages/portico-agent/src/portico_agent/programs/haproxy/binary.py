@@ -38,7 +38,7 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HAProxyBinary:
-    """An executable, its version, as in "2.8.25", and where it comes from. ``rejected``: what came before it in the
+    """An executable, by its absolute path, its version, as in "2.8.25", and where it comes from. ``rejected``: what came before it in the
     order and did not work, each with the reason."""
 
     path: str
@@ -82,6 +82,7 @@ def locate_haproxy(configured: str | None, candidates: Candidates | None = None)
         HAProxyNotFound: the configured one does not work, or none does.
     """
     if configured is not None:
+        configured = str(Path(configured).absolute())  # HAProxy is started in another directory than this one
         if not Path(configured).is_file():
             raise HAProxyNotFound(f"the configured HAProxy, {configured}, is not there")
         return HAProxyBinary(configured, _read_version(configured), Source.CONFIGURED)
@@ -101,7 +102,7 @@ def find_candidates() -> Candidates:
     on_path = shutil.which("haproxy")
     if on_path is None or Path(on_path).resolve() == Path(SYSTEM_PATH).resolve():
         return Candidates((SYSTEM_PATH,), _find_packaged())
-    return Candidates((on_path, SYSTEM_PATH), _find_packaged())
+    return Candidates((str(Path(on_path).absolute()), SYSTEM_PATH), _find_packaged())
 
 
 def _find_packaged() -> str | None:
