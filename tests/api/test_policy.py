@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from portico.api.identity import Identity
 from portico.api.policy import Policy
-from portico.api.rules import PREFIX, describe_rules, list_rules
+from portico.api.policy_rules import PREFIX, describe_rules, list_rules
 from portico.errors import InvalidInput
 from tests.api.routes import UNGUARDED, WITHOUT_RULE, World, open_world, routes_of
 from tests.support.services import Services

@@ -1,6 +1,6 @@
 """What callers may do: the one place that is asked, by oslo.policy.
 
-The rules are ``portico.api.rules``, and those of the operator's file where there is one. The file is looked at in each
+The rules are ``portico.api.policy_rules``, and those of the operator's file where there is one. The file is looked at in each
 question, and read again when it is another one than before. What it says then holds as a whole or not at all: a file
 that is wrong, or is missing for a moment, leaves the rules as they were.
 
@@ -25,7 +25,7 @@ from oslo_config import cfg
 from oslo_policy.policy import Enforcer, InvalidDefinitionError, parse_file_contents
 
 from portico.api.identity import Identity
-from portico.api.rules import PREFIX, list_rules
+from portico.api.policy_rules import PREFIX, list_rules
 from portico.errors import Forbidden, InvalidInput
 
 log = structlog.get_logger()
