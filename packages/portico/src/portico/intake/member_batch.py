@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from portico.errors import Conflict, InvalidInput, PoolNotFound
-from portico.intake import rules
+from portico.intake import constraints
 from portico.intake.acceptance import Moved, Request, accept_in
 from portico.intake.descriptions import check_staying, hold
 from portico.resources import Member, MemberSpec, Operation, Pool, Tag
@@ -83,7 +83,7 @@ def replace_members(
     changed = _change(connection, pool_id, kept, settings, request_id)
     surplus = [] if additive_only else [row for key, row in present.items() if key not in kept]
     deleted = _mark_deleted(connection, pool, surplus, request_id)
-    if added and rules.count_members(connection, load_balancer_id) - len(surplus) > settings.max_members:
+    if added and constraints.count_members(connection, load_balancer_id) - len(surplus) > settings.max_members:
         raise Conflict(f"a load balancer has {settings.max_members} members at most (validation.max_members)")
     arriving = len(added) + deleted
     if arriving and not arrive(connection, load_balancer_id, Priority.USER, arriving):

@@ -12,7 +12,7 @@ from typing import cast
 
 from sqlalchemy import Connection, and_, select, update
 
-from portico.intake.rules import check_policy_count
+from portico.intake.constraints import check_policy_count
 from portico.resources import L7Policy, Operation
 from portico.resources.l7policy import LAST_POSITION
 from portico.resources.operation import UNFINISHED

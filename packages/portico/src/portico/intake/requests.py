@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from portico.errors import InvalidInput
-from portico.intake import quotas, rules
+from portico.intake import constraints, quotas
 from portico.intake.acceptance import Request, accept_in, transact_unmoved
 from portico.intake.descriptions import add_object, describe, hold, vips_of
 from portico.intake.member_batch import replace_members
@@ -209,7 +209,7 @@ class Requests:
         def write(connection: Connection, operation_id: str) -> str:
             if childless:
                 hold(connection, request.subject_id)
-                rules.check_childless(connection, request.subject_id)
+                constraints.check_childless(connection, request.subject_id)
             return accept_in(connection, request, operation_id, self._settings).operation_id
 
         return self._transact(request, write)
