@@ -14,7 +14,7 @@ from portico_agent.connection import Connection, Request, Response
 from portico_agent.failures import AgentFailure, Invalid
 from portico_agent.logs import log
 from portico_agent.tls import is_made_out_to
-from portico_http import Doors, Room, Tally, connections_within_limit
+from portico_http import Doors, LogThrottle, Room, connections_within_limit
 
 STRANGERS = 64
 """Connections whose clients have not shown yet, or not at all, that they are the controller."""
@@ -43,7 +43,7 @@ class HttpServer:
         self._handler = handler
         self._controller_name = controller_name
         self._context = context
-        self._tally = Tally(_say)
+        self._throttle = LogThrottle(_say)
         self._strangers: Room[_Client] = Room(STRANGERS)
         self._controllers: Room[_Client] = Room(CONTROLLERS)
         self._clients: set[_Client] = set()
@@ -57,7 +57,7 @@ class HttpServer:
         [family, _, _, _, where], *_ = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
         self._listening = socket.create_server(where[:2], family=family, backlog=512)
         self._controllers.capacity = connections_within_limit(CONTROLLERS, STRANGERS + RESERVED_DESCRIPTORS)
-        self._doors = Doors(self._strangers, self._admit, self._tally)
+        self._doors = Doors(self._strangers, self._admit, self._throttle)
         self._doors.open(self._listening)
         return int(self._listening.getsockname()[1])
 
@@ -78,7 +78,7 @@ class HttpServer:
             await asyncio.wait(self._busy, timeout=seconds)
         for client in self._clients:
             client.give_way()
-        self._tally.close()
+        self._throttle.close()
 
     def _admit(self, accepted: socket.socket, address: str) -> None:
         client = _Client(address)
@@ -110,7 +110,7 @@ class HttpServer:
             pass  # it went away before it was answered
         except OSError as error:  # ssl.SSLError, ConnectionError and TimeoutError are some
             what = "no handshake" if client.transport is None else "a client stalled or went away"
-            self._tally.add(what, client=client.address, error=str(error) or type(error).__name__)
+            self._throttle.log(what, client=client.address, error=str(error) or type(error).__name__)
 
     def _let_in(self, client: _Client) -> None:
         """It is the controller's, and no stranger's any more. Raises OSError where there are too many of them."""
@@ -128,11 +128,11 @@ class HttpServer:
                 return False
             await self._work(client, connection, request)
         except AgentFailure as error:
-            self._tally.add("a client was refused", client=client.address, error=str(error))
+            self._throttle.log("a client was refused", client=client.address, error=str(error))
             await connection.send_last(_refuse(error))
             return False
         except h11.RemoteProtocolError as error:
-            self._tally.add("no HTTP request", client=client.address, error=str(error))
+            self._throttle.log("no HTTP request", client=client.address, error=str(error))
             await connection.send_last(_refuse(Invalid(f"no HTTP request: {error}", field="")))
             return False
         return not client.is_retired and connection.next_request()

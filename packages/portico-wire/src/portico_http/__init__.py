@@ -8,7 +8,7 @@ imports nothing beyond the standard library.
 
 from portico_http.doors import Doors, connections_within_limit
 from portico_http.framing import Framing
+from portico_http.log_throttle import LogThrottle
 from portico_http.room import Room
-from portico_http.tally import Tally
 
-__all__ = ["Doors", "Framing", "Room", "Tally", "connections_within_limit"]
+__all__ = ["Doors", "Framing", "Room", "LogThrottle", "connections_within_limit"]

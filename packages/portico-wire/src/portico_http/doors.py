@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from portico_http.log_throttle import LogThrottle
 from portico_http.room import Room
-from portico_http.tally import Tally
 
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -37,13 +37,13 @@ class Doors:
     Args:
         room: where connections are counted; ``admit`` has them enter.
         admit: takes an accepted socket, which does not block, and the IP address of its other end.
-        tally: told of connections that were closed, and of accepting that failed.
+        throttle: told of connections that were closed, and of accepting that failed.
     """
 
-    def __init__(self, room: Room[Any], admit: Callable[[socket.socket, str], None], tally: Tally) -> None:
+    def __init__(self, room: Room[Any], admit: Callable[[socket.socket, str], None], throttle: LogThrottle) -> None:
         self._room = room
         self._admit = admit
-        self._tally = tally
+        self._throttle = throttle
         self._loop = asyncio.get_running_loop()
         self._open: set[socket.socket] = set()
 
@@ -74,16 +74,16 @@ class Doors:
         client = str(address[0])
         if len(self._room) >= self._room.capacity:
             if not self._room.make():
-                self._tally.add("connection turned away, there are too many", client=client)
+                self._throttle.log("connection turned away, there are too many", client=client)
                 accepted.close()
                 return
-            self._tally.add("connection closed to make room", for_client=client)
+            self._throttle.log("connection closed to make room", for_client=client)
         accepted.setblocking(False)
         self._admit(accepted, client)
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """Let whoever wants a connection wait a little; where descriptors or memory are short, close another one."""
-        self._tally.add("connections cannot be accepted", error=str(error))
+        self._throttle.log("connections cannot be accepted", error=str(error))
         if error.errno in _SHORT:
             self._room.close_one()
         self._loop.remove_reader(listening)

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from portico.settings import ApiSettings
-from portico_http import Framing, Room, Tally
+from portico_http import Framing, LogThrottle, Room
 
 LINGER_SECONDS = 1.0
 """How long what a refused client still sends is read and thrown away: closing at once would reset the connection, and
@@ -41,7 +41,7 @@ class House:
 
     settings: ApiSettings
     room: Room[Connection]
-    tally: Tally
+    throttle: LogThrottle
 
 
 class Connection(H11Protocol):
@@ -175,7 +175,7 @@ class Connection(H11Protocol):
         if wait is Wait.END:
             self.transport.abort()
             return
-        self._house.tally.add("a client was too late", waited_for=wait.value, client=self._client())
+        self._house.throttle.log("a client was too late", waited_for=wait.value, client=self._client())
         if wait is Wait.READER or (wait is Wait.HEAD and self._framing.is_at_rest):
             self.transport.abort()
         else:
@@ -196,7 +196,7 @@ class Connection(H11Protocol):
         if self._wait is Wait.END or self.transport.is_closing():
             return
         if status is HTTPStatus.BAD_REQUEST:
-            self._house.tally.add("no HTTP request", reason=reason, client=self._client())
+            self._house.throttle.log("no HTTP request", reason=reason, client=self._client())
         self._unset_keepalive_if_required()
         self._begin(Wait.END)
         if (cycle := self._last_cycle) is not None and not cycle.response_complete:

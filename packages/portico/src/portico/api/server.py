@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from portico.api.connection import Connection, House, quieten_uvicorn
 from portico.api.identity import is_loopback
 from portico.settings import ApiSettings
-from portico_http import Doors, Room, Tally, connections_within_limit
+from portico_http import Doors, LogThrottle, Room, connections_within_limit
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._settings = settings
         self._doors: Doors | None = None
-        self._tally = Tally(_say)
+        self._throttle = LogThrottle(_say)
         self._admitting: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -38,8 +38,8 @@ class Server(uvicorn.Server):
         if not sockets:
             raise ValueError("sockets must be given: those to listen at")
         await super().startup(sockets=[])  # all but the listening
-        self._house = House(self._settings, Room(_capacity(self._settings)), self._tally)
-        self._doors = Doors(self._house.room, self._admit, self._tally)
+        self._house = House(self._settings, Room(_capacity(self._settings)), self._throttle)
+        self._doors = Doors(self._house.room, self._admit, self._throttle)
         for listening in sockets:
             self._doors.open(listening)
 
@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
         if self._doors is not None:
             self._doors.close()
         await super().shutdown(sockets)
-        self._tally.close()
+        self._throttle.close()
 
     def _admit(self, accepted: socket.socket, address: str) -> None:
         connection = Connection(self.config, self.server_state, self.lifespan.state, self._house)
