@@ -1,6 +1,6 @@
 """Duties: what one process does at a time, of however many that could.
 
-A duty is a slot of which there is only one (``portico.store.claims.holding``): when its holder dies, another process
+A duty is a slot of which there is only one (``portico.store.claims.statements``): when its holder dies, another process
 takes it when its time has run out. What the holder writes is fenced: a holder that was paused for too long writes
 nothing any more.
 """
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 from portico.errors import LeaseLost, StoreError
 from portico.resources import Slot
 from portico.resources.row import new_id, table_of
-from portico.store.claims.holding import SLOTS, Parameters, is_done, require_mine
+from portico.store.claims.statements import SLOTS, Parameters, is_done, require_mine
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import insert_if_missing
 
