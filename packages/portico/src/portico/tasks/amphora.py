@@ -90,10 +90,10 @@ class BuildAmphora(WorkTask):
             NoSuitableAmphora: there is no place to be had.
         """
         work = self.work
-        hold = work.services.slots.hold("amphora_builds", self._priority, work.on_wait, work.check)
+        slot = work.services.slots.acquire("amphora_builds", self._priority, work.on_wait, work.check)
         request = _describe_place(work, amphora_id)
         try:
-            with hold:
+            with slot:
                 placement = work.patiently(work.services.compute.ensure, request)
         except NoCapacity as error:
             raise NoSuitableAmphora(f"no amphora could be built: {error}") from error

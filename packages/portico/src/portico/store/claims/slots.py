@@ -125,7 +125,7 @@ class Slots:
         return self._database.read(work)
 
     @contextmanager
-    def hold(
+    def acquire(
         self,
         name: str,
         priority: int,
@@ -140,7 +140,7 @@ class Slots:
             on_wait: told once, in words, where there is a wait.
             check: called between tries; raises to give up.
         """
-        taken = self._reuse(name) or self._acquire(name, priority, on_wait, check)
+        taken = self._reuse(name) or self._wait_for_slot(name, priority, on_wait, check)
         if taken is not None:
             with self._lock:
                 self._held.add(taken.holder)
@@ -198,7 +198,7 @@ class Slots:
         else:
             self._release(slot)
 
-    def _acquire(
+    def _wait_for_slot(
         self, name: str, priority: int, on_wait: Callable[[str], None], check: Callable[[], None]
     ) -> _Taken | None:
         taken_at = time.monotonic()
