@@ -184,7 +184,7 @@ def _place(connection: Connection, description: Description, settings: Validatio
     if found is None:
         raise parent.missing(str(description.parent_id))
     load_balancer_id = found["id"] if parent is LOAD_BALANCER else found["load_balancer_id"]
-    hold(connection, load_balancer_id)
+    lock_load_balancer(connection, load_balancer_id)
     # Asked again now that nothing moves: a delete may have been accepted since.
     check_staying(connection, parent, found["id"])
     place = {"operating_status": kind.starts_as, parent.id_field: found["id"], "load_balancer_id": load_balancer_id}
@@ -241,13 +241,13 @@ def _reading_statuses(model: type[Row]) -> Select[*tuple[object, ...]]:
     return with_ancestors(statuses, model).where(table.c.id == bindparam("this_id"))
 
 
-_HOLD = update(Lease).where(Lease.key == bindparam("this_key")).values(pending=Lease.pending)
+_LOCK = update(Lease).where(Lease.key == bindparam("this_key")).values(pending=Lease.pending)
 
 
-def hold(connection: Connection, load_balancer_id: str) -> None:
+def lock_load_balancer(connection: Connection, load_balancer_id: str) -> None:
     """Take the row lock that every transaction about this load balancer takes first, so that what is checked stays
     true."""
-    connection.execute(_HOLD, {"this_key": load_balancer_id})
+    connection.execute(_LOCK, {"this_key": load_balancer_id})
 
 
 def _make_default(connection: Connection, listener_id: str, pool_id: str, settings: ValidationSettings) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 from portico.errors import Conflict, InvalidInput, PoolNotFound
 from portico.intake import constraints
 from portico.intake.acceptance import Moved, Request, accept_in
-from portico.intake.descriptions import check_staying, hold
+from portico.intake.descriptions import check_staying, lock_load_balancer
 from portico.resources import Member, MemberSpec, Operation, Pool, Tag
 from portico.resources.address import canonical_address
 from portico.resources.kinds import MEMBER, POOL
@@ -74,7 +74,7 @@ def replace_members(
     if pool is None:
         raise PoolNotFound(pool_id)
     load_balancer_id = pool["load_balancer_id"]
-    hold(connection, load_balancer_id)
+    lock_load_balancer(connection, load_balancer_id)
     check_staying(connection, POOL, pool["id"])
     rows = connection.execute(select(table_of(Member)).where(Member.pool_id == pool_id)).mappings()
     present = {(row["canonical_address"], row["protocol_port"]): row for row in rows}

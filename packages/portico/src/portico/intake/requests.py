@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 from portico.errors import InvalidInput
 from portico.intake import constraints, quotas
 from portico.intake.acceptance import Request, accept_in, transact_unmoved
-from portico.intake.descriptions import add_object, describe, hold, vips_of
+from portico.intake.descriptions import add_object, describe, lock_load_balancer, vips_of
 from portico.intake.member_batch import replace_members
 from portico.intake.vips import check_changes
 from portico.ports.caller import NOBODY, Caller
@@ -208,7 +208,7 @@ class Requests:
 
         def write(connection: Connection, operation_id: str) -> str:
             if childless:
-                hold(connection, request.subject_id)
+                lock_load_balancer(connection, request.subject_id)
                 constraints.check_childless(connection, request.subject_id)
             return accept_in(connection, request, operation_id, self._settings).operation_id
 
