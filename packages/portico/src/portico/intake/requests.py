@@ -169,7 +169,7 @@ class Requests:
     def configure(self, load_balancer_id: str, *, request_id: str | None = None) -> Accepted:
         """Have a load balancer's amphorae take their configuration once more."""
         return self._accept(
-            Request(Action.UPDATE, KindName.LOAD_BALANCER, load_balancer_id, None, request_id, anew=True)
+            Request(Action.UPDATE, KindName.LOAD_BALANCER, load_balancer_id, None, request_id, reapply=True)
         )
 
     def replace_members(

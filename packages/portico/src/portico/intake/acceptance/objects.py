@@ -181,8 +181,10 @@ def _check_possible(kind: Kind, request: Request) -> None:
 
 
 def _missing(kind: Kind, request: Request) -> PorticoError:
-    if request.action == Action.CREATE and kind.homeless is not None:
-        return kind.homeless(f"{kind.missing.kind} {request.subject_id} not found: there is nothing to build it on")
+    if request.action == Action.CREATE and kind.no_suitable_parent is not None:
+        return kind.no_suitable_parent(
+            f"{kind.missing.kind} {request.subject_id} not found: there is nothing to build it on"
+        )
     return kind.missing(request.subject_id)
 
 
@@ -204,7 +206,7 @@ def _check_status(kind: Kind, request: Request, found: _Found) -> None:
 def _parse_changes(kind: Kind, request: Request, found: _Found, settings: ValidationSettings) -> _Wish | None:
     if request.action != Action.UPDATE:
         return None
-    given = {} if request.anew else kind.check_changes(request.changes)
+    given = {} if request.reapply else kind.check_changes(request.changes)
     present = kind.writable(dict(found.row))
     return _Wish(*kind.spec.parse_changes(present, given, settings, also=request.also))
 
