@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from portico.render.bundle import render
 from portico_wire import Bundle
 from tests.agent.rig import AgentRig

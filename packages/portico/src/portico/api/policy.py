@@ -1,8 +1,8 @@
 """What callers may do: the one place that is asked, by oslo.policy.
 
-The rules are ``portico.api.policy_rules``, and those of the operator's file where there is one. The file is looked at in each
-question, and read again when it is another one than before. What it says then holds as a whole or not at all: a file
-that is wrong, or is missing for a moment, leaves the rules as they were.
+The rules are ``portico.api.policy_rules``, and those of the operator's file where there is one. Each question looks at
+the file, and reads it again when it is another one than before. What it says then holds as a whole or not at all: a
+file that is wrong, or is missing for a moment, leaves the rules as they were.
 
 oslo.policy takes 0.1-0.3 ms for an answer, and the same few questions come again and again. An answer depends on
 nothing but caller, rule and project, so it is remembered until the rules change; unless they ask somebody outside

