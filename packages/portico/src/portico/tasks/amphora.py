@@ -94,7 +94,7 @@ class BuildAmphora(WorkTask):
         request = _describe_place(work, amphora_id)
         try:
             with slot:
-                placement = work.patiently(work.services.compute.ensure, request)
+                placement = work.with_retries(work.services.compute.ensure, request)
         except NoCapacity as error:
             raise NoSuitableAmphora(f"no amphora could be built: {error}") from error
         if isinstance(placement, Pending):
@@ -222,5 +222,5 @@ def vacate(work: Work, amphora_id: str, drain_seconds: float) -> None:
     """Unplug an amphora and delete its place; connections get ``drain_seconds`` to finish. Its row says so first, which
     is fenced: nobody gives a place back that is another worker's by now."""
     work.rows.write(amphora_id, AmphoraStatus.PENDING_DELETE)
-    work.patiently(work.services.network.unplug, amphora_id)
-    work.patiently(work.services.compute.delete, amphora_id, drain_seconds)
+    work.with_retries(work.services.network.unplug, amphora_id)
+    work.with_retries(work.services.compute.delete, amphora_id, drain_seconds)

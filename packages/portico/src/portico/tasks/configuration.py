@@ -25,7 +25,7 @@ class PushConfiguration(WorkTask):
             NoSuitableAmphora: nothing carries the load balancer, and something is to be carried.
             ConfigurationRefused, AddressInUse, InvalidInput: it cannot be configured like this.
         """
-        push(self.work, self.work.patiently)
+        push(self.work, self.work.with_retries)
 
 
 def push(work: Work, call: Callable[..., Any]) -> None:
