@@ -85,7 +85,7 @@ class HealthManager:
         """Forget what was known before another health manager had the duty."""
         self._settled, self._written = {}, WrittenCounters()
 
-    def go_round(self, duty: Duty) -> None:
+    def run_round(self, duty: Duty) -> None:
         """Poll. Raises as ``portico.store.claims.duties.Rounds`` says."""
         targets = read_targets(self._database)
         answers = self._asker.ask(targets)

@@ -117,7 +117,7 @@ class Duty:
         if time.monotonic() - self._renewed > self._lease_seconds / _RENEWALS_PER_LEASE:
             self.renew()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give it back, for others to take at once; nothing happens where this process does not have it.
 
         Raises:
@@ -147,7 +147,7 @@ class Rounds(Protocol):
     def begin(self) -> None:
         """The duty was just taken: what this process knows is from before another one had it."""
 
-    def go_round(self, duty: Duty) -> None:
+    def run_round(self, duty: Duty) -> None:
         """Do it once; what is written goes through ``duty.transact``.
 
         Raises:
@@ -188,7 +188,7 @@ class DutyLoop:
         if self._thread.is_alive():
             self._thread.join()
         try:
-            self._duty.leave()
+            self._duty.release()
         except StoreError as error:
             log.warning("a duty could not be given back; it runs out", duty=self._duty.name, reason=str(error))
 
@@ -205,7 +205,7 @@ class DutyLoop:
                 self._try_to_take()
             if self._duty.is_mine:
                 self._begin()
-                self._rounds.go_round(self._duty)
+                self._rounds.run_round(self._duty)
         except LeaseLost:
             log.warning("another process has taken over", duty=self._duty.name, owner=self._duty.owner)
             self._stood_by = True
