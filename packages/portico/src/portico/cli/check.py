@@ -29,14 +29,15 @@ def check_everything(config: Path | None) -> None:
     """Try each part, print a line for each, and leave with status 1 where one is at fault. Nothing is changed."""
     settings = read_settings(config)
     typer.echo(f"ok    configuration  {config or 'the environment'}")
-    faults = sum(_report(part, check, settings) for part, check in _CHECKS.items())
+    results = [_report(part, check, settings) for part, check in _CHECKS.items()]
+    faults = results.count(False)
     if faults:
         typer.echo(f"Error: {faults} of these {'is' if faults == 1 else 'are'} at fault.", err=True)
         raise typer.Exit(1)
 
 
 def _report(part: str, check: Callable[[Settings], str], settings: Settings) -> bool:
-    """Print what was found. Whether it is at fault."""
+    """Print what was found. False where it is at fault."""
     try:
         mark, found = "ok", _in_time(lambda: check(settings))
     except _NotUsed as reason:
@@ -44,7 +45,7 @@ def _report(part: str, check: Callable[[Settings], str], settings: Settings) -> 
     except PorticoError as error:
         mark, found = "FAULT", " ".join(str(error).split())
     typer.echo(f"{mark:5} {part:13}  {found}")
-    return mark == "FAULT"
+    return mark != "FAULT"
 
 
 def _in_time(work: Callable[[], str]) -> str:

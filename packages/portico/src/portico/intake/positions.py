@@ -72,7 +72,7 @@ def make_room(
 
 def _shift_operations(connection: Connection, moving: Iterable[_Moving], free: int) -> None:
     for one in moving:
-        to, back = (place + (place >= free) for place in one.places)
+        to, back = (place + 1 if place >= free else place for place in one.places)
         if (to, back) != one.places:
             values = {"changes": {**one.changes, "position": to}, "previous": {**one.previous, "position": back}}
             connection.execute(update(Operation).where(Operation.id == one.operation_id).values(**values))

@@ -368,8 +368,6 @@ def _conclude(outcome: Outcome) -> None:
         return
     kind = getattr(errors, outcome.error or "", None)
     reason = outcome.reason or "no reason was recorded"
-    if isinstance(kind, type) and issubclass(kind, PorticoError) and kind.__init__ is PorticoError.__init__:
+    if isinstance(kind, type) and issubclass(kind, PorticoError) and kind.made_of_message:
         raise kind(reason)
-    if kind is errors.ConfigurationRefused:
-        raise errors.ConfigurationRefused(reason)
     raise OperationFailed(outcome.operation_id, reason)

@@ -248,7 +248,8 @@ def _change(connection: Connection, kind: Kind, row: RowMapping, wish: _Wish) ->
         place = make_room(connection, row["listener_id"], wish.spec.position, row["id"])
         changes["position"] = place
         # Where it stood after making room: what a rollback puts it back to.
-        previous["position"] += previous["position"] >= place
+        if previous["position"] >= place:
+            previous["position"] += 1
     return _Change(changes, previous)
 
 
