@@ -58,7 +58,7 @@ class Embedded:
     def first_vip(self) -> str:
         """An address that load balancers may have here, the same each time: one that their network would offer, or none
         ("") where it says none beforehand."""
-        offer = self.worker.services.network.offer_vip(VipRequest("first"))
+        offer = self.worker.services.network.propose_vip(VipRequest("first"))
         return offer.ip_address if offer is not None else ""
 
     def __enter__(self) -> Embedded:
