@@ -84,15 +84,15 @@ def _check_certificates(settings: Settings) -> str:
 
 
 def _check_agent(settings: Settings) -> str:
-    from portico.drivers.registry import build_carriers  # noqa: PLC0415
+    from portico.drivers.registry import build_amphora_drivers  # noqa: PLC0415
 
-    carriers = build_carriers(settings)
+    drivers = build_amphora_drivers(settings)
     try:
-        if not carriers.compute.traits.has_agents:
+        if not drivers.compute.traits.has_agents:
             raise _NotUsed("compute.driver puts amphorae where no agents are")
-        return carriers.compute.probe()
+        return drivers.compute.probe()
     finally:
-        carriers.close()
+        drivers.close()
 
 
 def _check_network(settings: Settings) -> str:
