@@ -173,7 +173,7 @@ def _adding(model: type[Row]) -> Insert:
 
 
 def _place(connection: Connection, description: Description, settings: ValidationSettings) -> dict[str, object]:
-    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it belongs,
+    """Find the parent, lock its load balancer, check the constraints, and return the columns that say where it belongs,
     and how it fares to begin with."""
     kind, spec = description.kind, description.spec
     parent = kind.parent

@@ -112,7 +112,7 @@ class BuildAmphora(WorkTask):
 
 
 def _describe_place(work: Work, amphora_id: str) -> PlacementRequest:
-    """What its place is to be like. The snapshot is the last that was read, and not read anew for this: what is asked
+    """What its place is to be like. The snapshot is the last that was read, and not read again for this: what is asked
     for of a load balancer's places never changes, and an amphora that came since is the one that is built."""
     tree = work.snapshot.tree
     if tree is None:

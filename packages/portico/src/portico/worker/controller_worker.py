@@ -69,7 +69,7 @@ class ControllerWorker(FlowEngine):
         ConfigurationRefused, DriverError: the world said no. The object is in ERROR, the reason is on the operation,
             and amphorae that were made for it are given back. After an update its previous values are back, and serve.
             After a create it serves nothing, keeps its row and with it its address, port or place, and cannot be
-            created again: ``delete_...`` it; or try anew: ``update_...`` a part, ``failover_load_balancer`` a load
+            created again: ``delete_...`` it; or try again: ``update_...`` a part, ``failover_load_balancer`` a load
             balancer. After a delete, delete it again.
         OperationFailed: it ended in FAILED elsewhere, for a reason of another type.
         StoreUnavailable: the database is gone; an accepted operation will still be run.
