@@ -139,11 +139,11 @@ def build_worker(job: Job, watch: Watch) -> ControllerWorker:
     database = Database(job.settings.database)
     drivers: dict[str, Any]
     if Path(job.world).is_dir():
-        drivers = build_amphora_drivers(job.settings)
+        chosen = build_amphora_drivers(job.settings)
         drivers = {
-            "compute": drivers.compute,
+            "compute": chosen.compute,
             "network": build_network(job.settings),
-            "amphorae": drivers.amphorae,
+            "amphorae": chosen.amphorae,
         }
     else:
         drivers = {name: RemoteDriver(job.world, name) for name in ("compute", "network", "amphorae")}
