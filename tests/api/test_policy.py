@@ -20,7 +20,7 @@ from portico.api.application import build_policy
 from portico.api.identity import Identity, NoAuth
 from portico.api.oslo_policy import OsloPolicy
 from portico.api.policy import AllowEverything
-from portico.api.rules import PREFIX, describe_rules, list_rules
+from portico.api.policy_rules import PREFIX, describe_rules, list_rules
 from portico.errors import InvalidInput
 from portico.settings import ApiSettings, Settings
 from tests.api.routes import UNGUARDED, WITHOUT_RULE, World, open_world, routes_of

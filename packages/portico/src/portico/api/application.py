@@ -1,4 +1,4 @@
-"""The application: all routes behind the gate."""
+"""The application: all routes behind the middleware."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from portico.api import (
 from portico.api.call import Context
 from portico.api.documentation import document
 from portico.api.faults import answer_errors
-from portico.api.gate import Gate
 from portico.api.identity import Authenticator, NoAuth
 from portico.api.policy import AllowEverything, Policy
+from portico.api.request_middleware import RequestMiddleware
 from portico.intake.requests import Requests
 from portico.settings import Settings
 from portico.settings.extras import needs_extra
@@ -89,7 +89,7 @@ def create_app(
         app.include_router(networks.router)
     answer_errors(app)
     document(app, settings.api.path_prefix)
-    app.add_middleware(Gate, prefix=settings.api.path_prefix)
+    app.add_middleware(RequestMiddleware, prefix=settings.api.path_prefix)
     return app
 
 

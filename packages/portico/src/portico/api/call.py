@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from portico.api.bodies import own_values, parse_root, read_body
 from portico.api.faults import answer
-from portico.api.gate import state_of
 from portico.api.identity import Authenticator, Identity
 from portico.api.policy import Policy
 from portico.api.queries import cut, page_links, parse_fields, parse_query
+from portico.api.request_middleware import state_of
 from portico.errors import Forbidden, InvalidInput
 from portico.intake.requests import Requests
 from portico.ports.caller import Caller
@@ -52,7 +52,7 @@ class Call:
 
     @property
     def request_id(self) -> str:
-        """The id that the gate gave the request."""
+        """The id that the middleware gave the request."""
         return str(state_of(self.request.scope)["request_id"])
 
     @property

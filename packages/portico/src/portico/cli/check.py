@@ -30,14 +30,15 @@ def check_everything(config: Path | None) -> None:
     """Try each part, print a line for each, and leave with status 1 where one is at fault. Nothing is changed."""
     settings = read_settings(config)
     typer.echo(f"ok    configuration  {config or 'the environment'}")
-    faults = sum(_report(part, check, settings) for part, check in _CHECKS.items())
+    results = [_report(part, check, settings) for part, check in _CHECKS.items()]
+    faults = results.count(False)
     if faults:
         typer.echo(f"Error: {faults} of these {'is' if faults == 1 else 'are'} at fault.", err=True)
         raise typer.Exit(1)
 
 
 def _report(part: str, check: Callable[[Settings], str], settings: Settings) -> bool:
-    """Print what was found. Whether it is at fault."""
+    """Print what was found. False where it is at fault."""
     try:
         mark, found = "ok", _in_time(lambda: check(settings))
     except _NotUsed as reason:
@@ -45,7 +46,7 @@ def _report(part: str, check: Callable[[Settings], str], settings: Settings) -> 
     except PorticoError as error:
         mark, found = "FAULT", " ".join(str(error).split())
     typer.echo(f"{mark:5} {part:13}  {found}")
-    return mark == "FAULT"
+    return mark != "FAULT"
 
 
 def _in_time(work: Callable[[], str]) -> str:
@@ -84,15 +85,15 @@ def _check_certificates(settings: Settings) -> str:
 
 
 def _check_agent(settings: Settings) -> str:
-    from portico.drivers.registry import build_carriers  # noqa: PLC0415
+    from portico.drivers.registry import build_amphora_drivers  # noqa: PLC0415
 
-    carriers = build_carriers(settings)
+    drivers = build_amphora_drivers(settings)
     try:
-        if not carriers.compute.traits.has_agents:
+        if not drivers.compute.traits.has_agents:
             raise _NotUsed("compute.driver puts amphorae where no agents are")
-        return carriers.compute.probe()
+        return drivers.compute.probe()
     finally:
-        carriers.close()
+        drivers.close()
 
 
 def _check_network(settings: Settings) -> str:

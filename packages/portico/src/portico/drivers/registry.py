@@ -139,7 +139,7 @@ AMPHORAE: dict[type, Callable[[Any, Parts], Amphorae]] = {
 
 
 @dataclass(frozen=True)
-class Carriers:
+class AmphoraDrivers:
     """What amphorae run in and what talks to them. ``close`` ends connections to agents."""
 
     compute: Compute
@@ -156,9 +156,9 @@ def build_network(settings: Settings) -> Network:
     return NETWORKS[type(settings.network)](settings.network, Parts(settings))
 
 
-def build_carriers(
+def build_amphora_drivers(
     settings: Settings, *, client: AgentClient | None = None, longest_seconds: float | None = None
-) -> Carriers:
+) -> AmphoraDrivers:
     """What amphorae run in and what talks to them, with one client of agents between them where they need one.
 
     Args:
@@ -176,7 +176,7 @@ def build_carriers(
     if amphorae.traits.needs_agents and not parts.compute.traits.has_agents:
         raise InvalidInput("amphora.driver", "talks to agents, and there are none where compute.driver puts amphorae")
     parts.load_certificates()
-    return Carriers(parts.compute, amphorae, parts.close)
+    return AmphoraDrivers(parts.compute, amphorae, parts.close)
 
 
 def build_notifier(settings: Settings) -> Notifier:

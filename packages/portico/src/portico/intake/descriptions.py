@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Insert, RowMapping, Select, bindparam, exists
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import Conflict, Duplicate, InvalidInput, PorticoError
-from portico.intake import rules
+from portico.intake import constraints
 from portico.intake.acceptance import Request, accept_in
 from portico.intake.ancestors import with_ancestors
 from portico.intake.positions import make_room
@@ -146,7 +146,7 @@ def add_object(
 
 def _add_load_balancer(connection: Connection, description: Description, spec: LoadBalancerSpec, vips: NewVips) -> None:
     named = spec.provider if description.names_provider else None
-    chosen = rules.choose_provider(connection, named, spec.flavor_id, spec.availability_zone)
+    chosen = constraints.choose_provider(connection, named, spec.flavor_id, spec.availability_zone)
     columns = description.kind.columns(spec.model_dump()) | {"provider": chosen or spec.provider}
     _insert(connection, LoadBalancer, {"id": description.object_id, **columns})
     vips.write(connection)
@@ -173,7 +173,7 @@ def _adding(model: type[Row]) -> Insert:
 
 
 def _place(connection: Connection, description: Description, settings: ValidationSettings) -> dict[str, object]:
-    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it belongs,
+    """Find the parent, lock its load balancer, check the constraints, and return the columns that say where it belongs,
     and how it fares to begin with."""
     kind, spec = description.kind, description.spec
     parent = kind.parent
@@ -184,7 +184,7 @@ def _place(connection: Connection, description: Description, settings: Validatio
     if found is None:
         raise parent.missing(str(description.parent_id))
     load_balancer_id = found["id"] if parent is LOAD_BALANCER else found["load_balancer_id"]
-    hold(connection, load_balancer_id)
+    lock_load_balancer(connection, load_balancer_id)
     # Asked again now that nothing moves: a delete may have been accepted since.
     check_staying(connection, parent, found["id"])
     place = {"operating_status": kind.starts_as, parent.id_field: found["id"], "load_balancer_id": load_balancer_id}
@@ -199,19 +199,21 @@ def _place(connection: Connection, description: Description, settings: Validatio
 def _check_neighbours(
     connection: Connection, parent: RowMapping, load_balancer_id: str, spec: Spec, settings: ValidationSettings
 ) -> None:
-    """The rules between objects that concern a new one."""
+    """The constraints between objects that concern a new one."""
     if isinstance(spec, ListenerSpec):
-        rules.check_new_listener(connection, load_balancer_id, spec.protocol_port, spec.protocol, settings)
-        rules.check_listener(connection, load_balancer_id, spec.protocol, spec.default_pool_id, spec.allowed_cidrs)
+        constraints.check_new_listener(connection, load_balancer_id, spec.protocol_port, spec.protocol, settings)
+        constraints.check_listener(
+            connection, load_balancer_id, spec.protocol, spec.default_pool_id, spec.allowed_cidrs
+        )
     elif isinstance(spec, PoolSpec):
-        rules.check_pool_count(connection, load_balancer_id, settings)
+        constraints.check_pool_count(connection, load_balancer_id, settings)
     elif isinstance(spec, MemberSpec):
-        rules.check_member_count(connection, load_balancer_id, settings)
+        constraints.check_member_count(connection, load_balancer_id, settings)
     elif isinstance(spec, L7PolicySpec):
-        rules.check_policy(connection, parent["id"], spec.redirect_pool_id)
+        constraints.check_policy(connection, parent["id"], spec.redirect_pool_id)
     elif isinstance(spec, L7RuleSpec):
-        rules.check_rule_count(connection, parent["id"])
-        rules.check_expression_count(connection, parent["id"], spec.compare_type, settings)
+        constraints.check_rule_count(connection, parent["id"])
+        constraints.check_expression_count(connection, parent["id"], spec.compare_type, settings)
 
 
 @cache
@@ -239,13 +241,13 @@ def _reading_statuses(model: type[Row]) -> Select[*tuple[object, ...]]:
     return with_ancestors(statuses, model).where(table.c.id == bindparam("this_id"))
 
 
-_HOLD = update(Lease).where(Lease.key == bindparam("this_key")).values(pending=Lease.pending)
+_LOCK = update(Lease).where(Lease.key == bindparam("this_key")).values(pending=Lease.pending)
 
 
-def hold(connection: Connection, load_balancer_id: str) -> None:
+def lock_load_balancer(connection: Connection, load_balancer_id: str) -> None:
     """Take the row lock that every transaction about this load balancer takes first, so that what is checked stays
     true."""
-    connection.execute(_HOLD, {"this_key": load_balancer_id})
+    connection.execute(_LOCK, {"this_key": load_balancer_id})
 
 
 def _make_default(connection: Connection, listener_id: str, pool_id: str, settings: ValidationSettings) -> None:
@@ -267,7 +269,7 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str, settin
     if listener["_is_changing"]:
         accept_in(connection, Request(Action.UPDATE, LISTENER.name, listener_id, values), new_id(), settings)
         return
-    rules.check_listener(connection, listener["load_balancer_id"], listener["protocol"], pool_id, None)
+    constraints.check_listener(connection, listener["load_balancer_id"], listener["protocol"], pool_id, None)
     connection.execute(update(Listener).where(Listener.id == listener_id).values(**values))
 
 

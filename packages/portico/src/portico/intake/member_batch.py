@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from portico.errors import Conflict, InvalidInput, PoolNotFound
-from portico.intake import rules
+from portico.intake import constraints
 from portico.intake.acceptance import Moved, Request, accept_in
-from portico.intake.descriptions import check_staying, hold
+from portico.intake.descriptions import check_staying, lock_load_balancer
 from portico.resources import Member, MemberSpec, Operation, Pool, Tag
 from portico.resources.address import canonical_address
 from portico.resources.kinds import MEMBER, POOL
@@ -74,7 +74,7 @@ def replace_members(
     if pool is None:
         raise PoolNotFound(pool_id)
     load_balancer_id = pool["load_balancer_id"]
-    hold(connection, load_balancer_id)
+    lock_load_balancer(connection, load_balancer_id)
     check_staying(connection, POOL, pool["id"])
     rows = connection.execute(select(table_of(Member)).where(Member.pool_id == pool_id)).mappings()
     present = {(row["canonical_address"], row["protocol_port"]): row for row in rows}
@@ -83,7 +83,7 @@ def replace_members(
     changed = _change(connection, pool_id, kept, settings, request_id)
     surplus = [] if additive_only else [row for key, row in present.items() if key not in kept]
     deleted = _mark_deleted(connection, pool, surplus, request_id)
-    if added and rules.count_members(connection, load_balancer_id) - len(surplus) > settings.max_members:
+    if added and constraints.count_members(connection, load_balancer_id) - len(surplus) > settings.max_members:
         raise Conflict(f"a load balancer has {settings.max_members} members at most (validation.max_members)")
     arriving = len(added) + deleted
     if arriving and not arrive(connection, load_balancer_id, Priority.USER, arriving):

@@ -12,7 +12,7 @@ from typing import cast
 
 from sqlalchemy import Connection, and_, select, update
 
-from portico.intake.rules import check_policy_count
+from portico.intake.constraints import check_policy_count
 from portico.resources import L7Policy, Operation
 from portico.resources.l7policy import LAST_POSITION
 from portico.resources.operation import UNFINISHED
@@ -72,7 +72,7 @@ def make_room(
 
 def _shift_operations(connection: Connection, moving: Iterable[_Moving], free: int) -> None:
     for one in moving:
-        to, back = (place + (place >= free) for place in one.places)
+        to, back = (place + 1 if place >= free else place for place in one.places)
         if (to, back) != one.places:
             values = {"changes": {**one.changes, "position": to}, "previous": {**one.previous, "position": back}}
             connection.execute(update(Operation).where(Operation.id == one.operation_id).values(**values))

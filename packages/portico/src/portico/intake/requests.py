@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from portico.errors import InvalidInput
-from portico.intake import quotas, rules
+from portico.intake import constraints, quotas
 from portico.intake.acceptance import Request, accept_in, transact_unmoved
-from portico.intake.descriptions import add_object, describe, hold, vips_of
+from portico.intake.descriptions import add_object, describe, lock_load_balancer, vips_of
 from portico.intake.member_batch import replace_members
 from portico.intake.vips import check_changes
 from portico.ports.caller import NOBODY, Caller
@@ -169,7 +169,7 @@ class Requests:
     def configure(self, load_balancer_id: str, *, request_id: str | None = None) -> Accepted:
         """Have a load balancer's amphorae take their configuration once more."""
         return self._accept(
-            Request(Action.UPDATE, KindName.LOAD_BALANCER, load_balancer_id, None, request_id, anew=True)
+            Request(Action.UPDATE, KindName.LOAD_BALANCER, load_balancer_id, None, request_id, reapply=True)
         )
 
     def replace_members(
@@ -208,8 +208,8 @@ class Requests:
 
         def write(connection: Connection, operation_id: str) -> str:
             if childless:
-                hold(connection, request.subject_id)
-                rules.check_childless(connection, request.subject_id)
+                lock_load_balancer(connection, request.subject_id)
+                constraints.check_childless(connection, request.subject_id)
             return accept_in(connection, request, operation_id, self._settings).operation_id
 
         return self._transact(request, write)

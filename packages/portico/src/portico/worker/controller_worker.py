@@ -69,7 +69,7 @@ class ControllerWorker(FlowEngine):
         ConfigurationRefused, DriverError: the world said no. The object is in ERROR, the reason is on the operation,
             and amphorae that were made for it are given back. After an update its previous values are back, and serve.
             After a create it serves nothing, keeps its row and with it its address, port or place, and cannot be
-            created again: ``delete_...`` it; or try anew: ``update_...`` a part, ``failover_load_balancer`` a load
+            created again: ``delete_...`` it; or try again: ``update_...`` a part, ``failover_load_balancer`` a load
             balancer. After a delete, delete it again.
         OperationFailed: it ended in FAILED elsewhere, for a reason of another type.
         StoreUnavailable: the database is gone; an accepted operation will still be run.
@@ -368,8 +368,6 @@ def _conclude(outcome: Outcome) -> None:
         return
     kind = getattr(errors, outcome.error or "", None)
     reason = outcome.reason or "no reason was recorded"
-    if isinstance(kind, type) and issubclass(kind, PorticoError) and kind.__init__ is PorticoError.__init__:
+    if isinstance(kind, type) and issubclass(kind, PorticoError) and kind.made_of_message:
         raise kind(reason)
-    if kind is errors.ConfigurationRefused:
-        raise errors.ConfigurationRefused(reason)
     raise OperationFailed(outcome.operation_id, reason)

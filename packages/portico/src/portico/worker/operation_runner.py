@@ -117,7 +117,7 @@ class OperationRunner:
         elif batch.operations:
             name = "failovers" if batch.operations[0].action == Action.FAILOVER else "operations"
             priority = max(operation.priority for operation in batch.operations)
-            with self._services.slots.hold(name, priority, work.on_wait, work.check):
+            with self._services.slots.acquire(name, priority, work.on_wait, work.check):
                 self._start(work, batch, started)
                 try:
                     self._apply(work, batch.operations, results)

@@ -3,7 +3,7 @@
 ``accept`` and ``accept_in`` are for whatever a request is about; what users describe (``objects``) and amphorae
 (``amphorae``) are accepted by rules of their own.
 Belongs here: what may be asked of an object as it is, its status, the operation. Does not: what a description may say
-(``portico.resources``), rules between objects (``portico.intake.rules``). I/O: the database.
+(``portico.resources``), constraints between objects (``portico.intake.constraints``). I/O: the database.
 """
 
 from portico.intake.acceptance.accepting import accept, accept_in, transact_unmoved

@@ -11,8 +11,8 @@ from sqlalchemy import BindParameter, Connection, Update, bindparam, case, func,
 
 from portico.resources import Lease, Operation
 from portico.resources.operation import UNFINISHED
-from portico.store.claims.holding import LEASES, Assignment, is_done, require_mine
 from portico.store.claims.priorities import HEAD_START_MS, Priority
+from portico.store.claims.statements import LEASES, Assignment, is_done, require_mine
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import now_ms
 
@@ -27,7 +27,7 @@ class Claim:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What names it in the statements of ``portico.store.claims.holding``."""
+        """What names it in the statements of ``portico.store.claims.statements``."""
         return {"this_key": self.key, "this_owner": self.owner, "this_epoch": self.epoch}
 
     def __str__(self) -> str:

@@ -37,7 +37,7 @@ from portico.resources.row import ApiObject, table_of, utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
 from portico.store.claims.leases import Claim, release, remove
 from portico.store.runs.restoring import Values, find_restorations
-from portico.store.runs.starting import untry
+from portico.store.runs.starting import requeue
 from portico.store.sql.database import Database
 from portico.store.sql.tags import replace_tags
 
@@ -115,7 +115,7 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
     finished = [operation.id for operation in results.operations]
     release(connection, claim, finished=finished, version=results.version, pause_ms=results.pause_ms)
     if results.handed_back:
-        untry(connection, Operation.id.in_(results.handed_back), results.waits_for)
+        requeue(connection, Operation.id.in_(results.handed_back), results.waits_for)
     restored = find_restorations(connection, results.succeeded, [operation for operation, _ in results.failed])
     _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
     for operation, error in results.failed:

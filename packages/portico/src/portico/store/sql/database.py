@@ -139,9 +139,11 @@ class Database:
     def _require_open(self) -> None:
         """Connections that two processes share mix up what they are told."""
         if self._closed:
-            raise Closed("the database was closed: open it anew")
+            raise Closed("the database was closed: open it again")
         if os.getpid() != self._process:
-            raise Closed(f"the database was opened by process {self._process}, before a fork: open it anew in this one")
+            raise Closed(
+                f"the database was opened by process {self._process}, before a fork: open it again in this one"
+            )
 
     def engines(self) -> tuple[Engine, Engine]:
         """The engine of transactions and that of single reads: for counting statements."""

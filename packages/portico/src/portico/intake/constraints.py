@@ -1,4 +1,4 @@
-"""Rules between objects: those that one object alone cannot answer. Each is asked inside the transaction that
+"""Constraints between objects: what one object alone cannot answer. Each is checked inside the transaction that
 writes."""
 
 from __future__ import annotations
