@@ -1,4 +1,5 @@
-"""New objects while others change what they go into: everything that decides is read under the lease's row lock."""
+"""New objects while others change what they go into: everything that decides is read under the lease's row lock, or the
+quota's."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from sqlalchemy import Connection, delete, event, insert, update
 
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.network_noop import NoopNetwork
-from portico.errors import Conflict, PoolNotFound, PorticoError
+from portico.errors import Conflict, PoolNotFound, PorticoError, QuotaExceeded
 from portico.intake.catalog import Catalog
+from portico.intake.quotas import enforce, read_limits, write_quota
 from portico.intake.requests import Requests
 from portico.resources import Lease, LoadBalancer, Member, Operation, Pool
-from portico.settings import DatabaseSettings, ValidationSettings
+from portico.settings import DatabaseSettings, QuotaSettings, ValidationSettings
 from portico.store.claims.leases import hold
 from portico.store.sql.database import Database
 from tests.store.rows import rows
@@ -63,6 +65,35 @@ def full(connection: Connection, lb_id: str, pool_id: str) -> None:
     connection.execute(insert(Member).values(**place, **address))
 
 
+def refusal_of(
+    ask: Callable[[], object],
+    database: Database,
+    other: Database,
+    first: Callable[[Connection], object],
+    *,
+    waits_at: str,
+) -> BaseException | None:
+    """What ``ask`` raises where, by the time that it sends ``waits_at``, a transaction of another process has done
+    something first, which it commits then."""
+    waits = threading.Event()
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith(("BEGIN", waits_at)):  # SQLite's writers wait as they begin
+            waits.set()
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    with ThreadPoolExecutor(1) as thread:
+
+        def be_first(connection: Connection) -> Future[object]:
+            first(connection)
+            asked = thread.submit(ask)
+            asked.add_done_callback(lambda _asked: waits.set())
+            assert waits.wait(PATIENCE)
+            return asked
+
+        return other.transact(be_first).exception(PATIENCE)
+
+
 @pytest.mark.parametrize(
     ("change", "refusal"),
     [(going, Conflict), (balancer_going, Conflict), (gone, PoolNotFound), (all_gone, PoolNotFound), (full, Conflict)],
@@ -78,24 +109,36 @@ def test_a_new_member_sees_what_was_changed_while_it_waited_for_the_lease(
     lb_id = catalog.add_load_balancer(project_id="p")
     pool_id = catalog.add_pool(lb_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
     requests = Requests(database, ONE, InProcessNotifier(), network=NoopNetwork())
-    waits = threading.Event()
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.startswith(("BEGIN", "UPDATE lease")):  # SQLite's writers wait as they begin
-            waits.set()
+    def ask() -> object:
+        return requests.create("member", pool_id, address="192.0.2.2", protocol_port=80)
 
-    event.listen(database.engine, "before_cursor_execute", note)
-    with ThreadPoolExecutor(1) as thread:
+    def first(connection: Connection) -> None:
+        assert hold(connection, LoadBalancer, lb_id)
+        change(connection, lb_id, pool_id)
 
-        def be_first(connection: Connection) -> Future[Any]:
-            assert hold(connection, LoadBalancer, lb_id)
-            change(connection, lb_id, pool_id)
-            asked = thread.submit(requests.create, "member", pool_id, address="192.0.2.2", protocol_port=80)
-            asked.add_done_callback(lambda _asked: waits.set())
-            assert waits.wait(PATIENCE)
-            return asked
-
-        raised = other.transact(be_first).exception(PATIENCE)
-    assert type(raised) is refusal
+    assert type(refusal_of(ask, database, other, first, waits_at="UPDATE lease")) is refusal
     assert rows(database, Operation) == []
     assert all(row["pending"] == 0 for row in rows(database, Lease))
+
+
+@pytest.mark.parametrize("has_row", [True, False])
+def test_a_quota_counts_what_was_added_while_one_waited_for_it(
+    database: Database, other: Database, has_row: bool
+) -> None:
+    """Of two load balancers that are added at once the project may have one: the second to count sees the first,
+    whether or not the project's quota was ever written."""
+    limit = QuotaSettings(load_balancer=1)
+    if has_row:
+        write_quota(database, "p", {"load_balancer": 1})
+    requests = Requests(database, ONE, InProcessNotifier(), limit, network=NoopNetwork())
+
+    def ask() -> object:
+        return requests.create("load_balancer", project_id="p")
+
+    def first(connection: Connection) -> None:
+        connection.execute(insert(LoadBalancer).values(project_id="p"))
+        enforce(connection, "p", {"load_balancer": 1}, read_limits(connection, "p", limit), limit)
+
+    assert type(refusal_of(ask, database, other, first, waits_at="INSERT INTO quota")) is QuotaExceeded
+    assert len(rows(database, LoadBalancer)) == 1
