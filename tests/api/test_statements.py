@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from portico.resources.kinds import DESCRIBED, KINDS, LOAD_BALANCER, POOL
+from portico.resources.kinds import DESCRIBED, LOAD_BALANCER, MEMBER, POOL
 from tests.api.service import COLLECTION, SUBNET, Service, address_of
 from tests.store.rows import counted
 from tests.support.examples import VALID, path_of, place_of
@@ -78,7 +78,7 @@ def test_a_limited_project_pays_for_its_limit(service: Service) -> None:
     limits = {"quota": {"member": 100}}
     assert service.request("PUT", "/v2.0/lbaas/quotas/p1", limits).status_code == 202
     body = {"member": {"address": "192.0.2.9", "protocol_port": 80}}
-    path = path_of(KINDS["member"], made["pool"]["id"])
+    path = path_of(MEMBER, made["pool"]["id"])
     assert _cost(service, "POST", path, body) == POSTS["member"] + 3
 
 
@@ -102,6 +102,6 @@ def test_a_put_or_delete_sends_so_many_statements(service: Service) -> None:
 def test_a_batch_of_members_sends_so_many_statements(service: Service) -> None:
     """The policy, the lease, the pool, its members, the new rows, their operations, the lease's count, the limits."""
     made = service.one_of_each()
-    path = path_of(KINDS["member"], made["pool"]["id"])
+    path = path_of(MEMBER, made["pool"]["id"])
     members = [{"address": "192.0.2.9", "protocol_port": 80 + number} for number in range(20)]
     assert _cost(service, "PUT", f"{path}?additive_only=true", {"members": members}) == 8
