@@ -1,8 +1,8 @@
 """What callers may do, by oslo.policy.
 
-The rules are ``portico.api.policy_rules``, and those of the operator's file if there is one. Each question checks whether
-the file has changed, and reads it again if so. A file takes effect as a whole or not at all: one that is wrong, or is
-missing for a moment, leaves the rules as they were.
+The rules are ``portico.api.policy_rules``, and those of the operator's file if there is one. Each question checks
+whether the file has changed, and reads it again if so. A file takes effect as a whole or not at all: one that is wrong,
+or is missing for a moment, leaves the rules as they were.
 
 oslo.policy takes 0.1-0.3 ms for an answer, and the same few questions come again and again. An answer depends on
 nothing but caller, rule and project, so it is remembered until the rules change; unless they ask somebody outside

@@ -29,6 +29,7 @@ from portico.resources import (
     L7PolicySpec,
     L7RuleSpec,
     Lease,
+    Listener,
     ListenerSpec,
     LoadBalancer,
     Operation,
@@ -298,6 +299,9 @@ def _check_neighbours(connection: Connection, row: RowMapping, wish: _Wish, sett
             constraints.check_persistence(connection, row["id"], spec.session_persistence.type)
     elif isinstance(spec, L7PolicySpec):
         if changed.get("redirect_pool_id") is not None:
-            constraints.check_policy(connection, row["listener_id"], spec.redirect_pool_id)
+            protocol = connection.execute(
+                select(Listener.protocol).where(Listener.id == row["listener_id"])
+            ).scalar_one()
+            constraints.check_policy(connection, row["load_balancer_id"], protocol, spec.redirect_pool_id)
     elif isinstance(spec, L7RuleSpec) and changed.get("compare_type", row["compare_type"]) != row["compare_type"]:
         constraints.check_expression_count(connection, row["l7policy_id"], spec.compare_type, settings)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from sqlalchemy import BindParameter, Connection, Update, bindparam, case, func, or_, select, update
+from sqlalchemy import BindParameter, Connection, Update, bindparam, case, func, insert, or_, select, update
 
-from portico.resources import Lease, Operation
+from portico.resources import Lease, LoadBalancer, Operation, Row
 from portico.resources.operation import UNFINISHED
+from portico.resources.row import table_of
 from portico.store.claims.priorities import HEAD_START_MS, Priority
 from portico.store.claims.statements import LEASES, Assignment, is_done, require_mine
 from portico.store.sql.database import Database
@@ -54,6 +55,7 @@ _HEAD_START = case(HEAD_START_MS, value=_MOST_URGENT, else_=0)
 _TAKE = LEASES.take(_IS_NEXT)
 _ARRIVE_AND_TAKE = LEASES.take(_IS_NEXT, first=_ARRIVAL)
 _ARRIVE = update(Lease).where(*LEASES.row).ordered_values(*_ARRIVAL)
+_ADD = insert(Lease).values(pending=bindparam("arriving"), due=_DUE)
 _RENEW = LEASES.renew()
 _RENEW_ALL = LEASES.renew_those(Lease.key)
 _LOCK = LEASES.lock()
@@ -77,6 +79,51 @@ def arrive(connection: Connection, key: str, priority: int, count: int = 1) -> b
     """Add unfinished operations to a lease that somebody else has; its row stays locked until the transaction ends.
     False where there is no such lease."""
     return is_done(connection, _ARRIVE, {"this_key": key, "arriving": count, "head_start_ms": HEAD_START_MS[priority]})
+
+
+def lock_lease(
+    connection: Connection,
+    model: type[Row],
+    object_id: str,
+    *,
+    arriving: int = 0,
+    priority: int = Priority.USER,
+) -> bool:
+    """Lock the row of the lease that an object is under, which every transaction about its load balancer locks first:
+    what is read after this stays true until the transaction ends.
+
+    Args:
+        connection: in a transaction that has written nothing yet.
+        model: what the object is: a load balancer, or a part of one.
+        object_id: the object.
+        arriving: how many unfinished operations to add to the lease in the same statement.
+        priority: theirs.
+
+    Returns: False where there is no such object.
+    """
+    values: dict[str, object] = {"this_id": object_id}
+    if arriving:
+        values |= {"arriving": arriving, "head_start_ms": HEAD_START_MS[priority]}
+    return is_done(connection, _locking(model, arriving=arriving > 0), values)
+
+
+@cache
+def _locking(model: type[Row], *, arriving: bool) -> Update:
+    lease = update(Lease)
+    if model is LoadBalancer:
+        lease = lease.where(Lease.key == bindparam("this_id"))
+    else:
+        # Which load balancer a part is of never changes: that needs no lock to be read.
+        part = table_of(model)
+        key = select(part.c.load_balancer_id).where(part.c.id == bindparam("this_id"))
+        lease = lease.where(Lease.key == key.scalar_subquery())
+    return lease.ordered_values(*_ARRIVAL) if arriving else lease.values(pending=Lease.pending)
+
+
+def add_lease(connection: Connection, key: str, *, arriving: int = 0, priority: int = Priority.USER) -> None:
+    """Write the lease on a new load balancer, with ``arriving`` unfinished operations. Raises IntegrityError where
+    there is one with this key."""
+    connection.execute(_ADD, {"key": key, "arriving": arriving, "head_start_ms": HEAD_START_MS[priority]})
 
 
 def try_claim(database: Database, key: str, owner: str, epoch: int, lease_ms: int) -> Claim | None:
