@@ -28,12 +28,13 @@ def build_worker(
     """
     log_plainly()
     carriers = carriers or build_carriers(settings)
+    notifier = build_notifier(settings)
     return ControllerWorker(
         settings,
-        database=Database(settings.database),
+        database=Database(settings.database, announces=notifier.traits.hears_commits),
         compute=carriers.compute,
         network=build_network(settings),
         amphorae=carriers.amphorae,
-        notifier=build_notifier(settings),
+        notifier=notifier,
         on_task=on_task,
     )

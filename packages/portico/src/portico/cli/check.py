@@ -101,10 +101,18 @@ def _check_network(settings: Settings) -> str:
 
 
 def _check_broker(settings: Settings) -> str:
-    if not settings.messaging.url.get_secret_value():
-        raise _NotUsed("messaging.url names none: workers find their work by polling")
-    from portico.drivers.registry import try_broker  # noqa: PLC0415
+    from portico.drivers.registry import try_broker, try_listening  # noqa: PLC0415
 
+    if not settings.messaging.url.get_secret_value():
+        is_direct = try_listening(settings)
+        if is_direct is None:
+            raise _NotUsed("messaging.url names none: workers find their work by polling")
+        if is_direct:
+            raise _NotUsed("messaging.url names none: workers are woken by the database")
+        raise _NotUsed(
+            "messaging.url names none, and a pooler is before the database: workers are woken by it where each client "
+            "has a connection of its own (session mode), and find their work by polling elsewhere"
+        )
     try_broker(settings)
     return f"takes messages for {settings.messaging.topic}"
 
