@@ -281,6 +281,8 @@ class _Listener:
             with self._lock:
                 missing = self._wanted - listened
                 has_to_send = self._has_to_send
+            if self._failing and not missing:
+                self._succeed()
             if missing:
                 for channel in missing:
                     connection.execute(f"LISTEN {channel}")
