@@ -304,6 +304,19 @@ class TestPostgresqlNotifier(NotifierContract):
         wait_until(lambda: stayer.looks > looks, "the one who stays has looked")
         assert leaver.looks == left
 
+    def test_whoever_closes_lets_the_others_look(self, notifier: Notifier, database_url: str) -> None:
+        """Something may be waiting that a worker which ends meant to do next."""
+        stayer = Recorder()
+        join(notifier, stayer)
+        leaving = build_notifier(Settings(database=DatabaseSettings(url=database_url)))
+        join(leaving, Recorder())
+        settle(notifier, stayer)
+        looks = stayer.looks
+
+        leaving.close()
+
+        wait_until(lambda: stayer.looks > looks, "the one who stays has looked")
+
 
 def say(connection: psycopg.Connection, channel: Channel) -> None:
     """Announce something within the transaction."""
