@@ -28,12 +28,13 @@ def build_worker(
     """
     log_plainly()
     drivers = drivers or build_amphora_drivers(settings)
+    notifier = build_notifier(settings)
     return ControllerWorker(
         settings,
-        database=Database(settings.database),
+        database=Database(settings.database, announces=notifier.traits.hears_commits),
         compute=drivers.compute,
         network=build_network(settings),
         amphorae=drivers.amphorae,
-        notifier=build_notifier(settings),
+        notifier=notifier,
         on_task=on_task,
     )

@@ -103,12 +103,27 @@ def _check_network(settings: Settings) -> str:
 
 
 def _check_broker(settings: Settings) -> str:
-    if not settings.messaging.url.get_secret_value():
-        raise _NotUsed("messaging.url names none: workers find their work by polling")
-    from portico.drivers.registry import try_broker  # noqa: PLC0415
+    from portico.drivers.registry import try_broker, try_listening  # noqa: PLC0415
 
+    if not settings.messaging.url.get_secret_value():
+        raise _NotUsed(f"messaging.url names none: {_say_what_wakes(lambda: try_listening(settings))}")
     try_broker(settings)
     return f"takes messages for {settings.messaging.topic}"
+
+
+def _say_what_wakes(listen: Callable[[], bool | None]) -> str:
+    """What workers do without a broker. Where the database should wake them and does not, that is no fault: they
+    poll, and what is wrong with the database has a line of its own."""
+    polling = "workers find their work by polling"
+    try:
+        is_direct = listen()
+    except DriverUnavailable as error:
+        return f"{polling}; {error}"
+    if is_direct is None:
+        return polling
+    if is_direct:
+        return "workers are woken by the database"
+    return f"{polling}, unless the pooler before the database keeps a connection for each client (session mode)"
 
 
 def _check_api(settings: Settings) -> str:

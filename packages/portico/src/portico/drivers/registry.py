@@ -180,14 +180,19 @@ def build_amphora_drivers(
 
 
 def build_notifier(settings: Settings) -> Notifier:
-    """What tells workers to look: through the broker that the settings name, else within this process. A broker need
-    not be there.
+    """What tells workers to look: through the broker that the settings name, else through PostgreSQL where that is the
+    database, else within this process. Broker and database need not be there.
 
     Raises:
-        InvalidInput: ``messaging.url`` is no such URL.
-        MissingExtra: ``rabbitmq`` is not installed.
+        InvalidInput: ``messaging.url`` is no such URL; ``database.url`` has options that PostgreSQL does not know.
+        MissingExtra: ``rabbitmq`` or ``postgresql`` is not installed.
     """
     if not settings.messaging.url.get_secret_value():
+        if _is_on_postgresql(settings):
+            with needs_extra("postgresql", "database.url"):
+                from portico.drivers.postgresql_notifier import PostgresqlNotifier
+
+            return PostgresqlNotifier(settings.database)
         from portico.drivers.in_process_notifier import InProcessNotifier
 
         return InProcessNotifier()
@@ -215,6 +220,26 @@ def _loading_messaging() -> Iterator[None]:
     each other."""
     with warnings.catch_warnings(action="ignore"), needs_extra("rabbitmq", "messaging.url"):
         yield
+
+
+def try_listening(settings: Settings) -> bool | None:
+    """Try whether the database wakes workers. Returns whether it is the database's own connection, and not a pooler's;
+    None where the database is one that wakes nobody.
+
+    Raises:
+        DriverUnavailable: it cannot be reached, or what is announced does not arrive.
+        InvalidInput: as for a notifier.
+    """
+    if not _is_on_postgresql(settings):
+        return None
+    with needs_extra("postgresql", "database.url"):
+        from portico.drivers import postgresql_notifier
+
+    return postgresql_notifier.try_listening(settings.database)
+
+
+def _is_on_postgresql(settings: Settings) -> bool:
+    return settings.database.url.startswith("postgresql+")
 
 
 def ensure_certificates(settings: Settings, days: int) -> tuple[Path, tuple[str, ...]]:

@@ -22,6 +22,8 @@ from portico.store.sql.dialects import is_worth_retrying
 
 T = TypeVar("T")
 LONGEST_PAUSE = 1.0
+_ANNOUNCES = "portico_announces"
+"""Execution option of the engine."""
 _NONE_FREE = "all database connections of this process are in use (database.pool_size)"
 IDLE_SECONDS = 10
 """A transaction whose client says nothing for so long is undone by the server: a process that was paused in the middle
@@ -36,9 +38,14 @@ class Database:
     """The database of one process: a pool of connections for transactions, one for single reads.
 
     Give each process its own: in one that was forked it is refused. Safe to share between threads.
+
+    Args:
+        settings: where it is.
+        announces: whether transactions announce what they have accepted, where the database can carry messages
+            (PostgreSQL). Leave it out only where something else does: nobody would be woken.
     """
 
-    def __init__(self, settings: DatabaseSettings) -> None:
+    def __init__(self, settings: DatabaseSettings, *, announces: bool = True) -> None:
         self._settings = settings
         self._process = os.getpid()
         self._closed = False
@@ -63,6 +70,7 @@ class Database:
             theirs = url.query.get("options", "")
             idle = f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
             options["connect_args"] = {"options": f"{idle} {theirs}"}
+            options["execution_options"] = {_ANNOUNCES: announces}
         self.engine = _create_engine(url, **options)
         self._reader = _create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
         if self.dialect == "sqlite":
@@ -148,6 +156,11 @@ class Database:
     def engines(self) -> tuple[Engine, Engine]:
         """The engine of transactions and that of single reads: for counting statements."""
         return self.engine, self._reader
+
+
+def announces(connection: Connection) -> bool:
+    """Whether transactions on this connection announce what they have accepted (``pg_notify``)."""
+    return bool(connection.get_execution_options().get(_ANNOUNCES, False))
 
 
 def describe_database(url: str) -> str:
