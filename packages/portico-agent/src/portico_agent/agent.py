@@ -50,13 +50,14 @@ async def run_agent(settings: AgentSettings) -> None:
         CannotStart.
     """
     try:
-        haproxy = _choose_haproxy(settings.haproxy)
+        haproxy = locate_haproxy(settings.haproxy)
         ping = prepare_ping() if settings.allow_ping else None
         certificates = Certificates(settings.ca, settings.certificate, settings.key)
         context = certificates.load()
     except (HAProxyNotFound, PingNotPossible, CertificatesUnusable) as error:
         raise CannotStart(str(error)) from error
     lock = _prepare_directory(settings.directory, settings.haproxy_group)
+    _log_choice(haproxy)
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     end = asyncio.Event()
@@ -88,13 +89,11 @@ async def run_agent(settings: AgentSettings) -> None:
     log("ends")
 
 
-def _choose_haproxy(configured: str | None) -> HAProxyBinary:
-    """Find HAProxy, and say which it is and what was passed over. Raises HAProxyNotFound."""
-    haproxy = locate_haproxy(configured)
+def _log_choice(haproxy: HAProxyBinary) -> None:
+    """Say which HAProxy was taken and why, and which came before it and do not work."""
     for reason in haproxy.rejected:
         log(f"warning: passes over an HAProxy that does not work: {reason}")
     log(haproxy.describe())
-    return haproxy
 
 
 def _prepare_directory(directory: Path, group: int | None) -> int:
