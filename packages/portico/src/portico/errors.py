@@ -116,6 +116,8 @@ class MissingExtra(PorticoError, ImportError):
         extra: the extra of the distribution ``portico`` that installs them.
     """
 
+    made_of_message = False
+
     def __init__(self, setting: str, extra: str, module: str | None) -> None:
         missing = f"the module {module} is missing" if module else "its packages are missing"
         super().__init__(f"{setting}: {missing}; install the extra {extra}: pip install 'portico[{extra}]'")
