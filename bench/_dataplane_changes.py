@@ -152,7 +152,7 @@ def _submit(bed: Bed, pool: str, numbers: range, accepted: list[Accepted]) -> No
 
 
 def _await_members(bed: Bed, pool: str, wanted: int) -> int:
-    """How many members of the pool are ACTIVE once all are, or the time is over."""
+    """How many members of the pool are ACTIVE once all are, or the time is over: then too it is the result."""
     deadline = time.monotonic() + FLOOD_SECONDS
     while True:
         active = len(bed.portico.catalog.list_ids("member", pool_id=pool, provisioning_status="ACTIVE"))

@@ -9,6 +9,8 @@ import threading
 from collections import Counter
 from types import TracebackType
 
+from tests.support.waiting import PATIENCE
+
 
 class Origin(http.server.ThreadingHTTPServer):
     """An HTTP server on loopback that answers its name, and the request's X-Marker; for /slow only once ``release`` is
@@ -44,7 +46,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/slow":
             self.server.entered.set()
-            self.server.release.wait(60)
+            self.server.release.wait(PATIENCE)
         body = self.server.name.encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -58,7 +60,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def fetch(port: int, path: str = "/", source: str = "127.0.0.1") -> tuple[int, str, str]:
     """One request on a connection of its own: status, body (the origin's name), and the header X-Marker."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(source, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE, source_address=(source, 0))
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -110,7 +112,7 @@ class Load:
             assert self._progress.wait_for(lambda: self.answers.total() >= goal or self.failures, 60), "no answers"
 
     def _run(self, keep: bool) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
         for _ in range(self.LONGEST):
             if self._end.is_set():
                 break

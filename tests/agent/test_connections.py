@@ -211,7 +211,7 @@ def test_who_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         async def dribble() -> None:
             while not writer.is_closing():
                 writer.write(drop)
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # a pace at which it never stops for long
 
         dribbling = asyncio.create_task(dribble())
         assert (await read_all(reader)).count(b"HTTP/1.1 ") == begin.count(GET)

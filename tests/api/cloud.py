@@ -15,7 +15,7 @@ import openstack
 
 from portico.store.sql.schema import upgrade
 from tests.support.keystone import Keystone, User
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 _PORTICO = [sys.executable, "-W", "ignore", "-c", "from portico.cli import main; main()"]
 _OPENSTACK = "import sys; from openstackclient.shell import main; sys.exit(main(sys.argv[1:]))"
@@ -62,7 +62,7 @@ class Cloud:
         self.log = directory / "log"
         with self.log.open("ab") as log:
             self._processes = [self._start(what, log) for what in ("api", "worker")]
-        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=60)
+        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=PATIENCE)
         wait_until(self._answers, "the API answers")
 
     def _write_settings(self, port: int) -> None:
@@ -89,7 +89,7 @@ class Cloud:
         self.client.close()
         for process in self._processes:
             process.terminate()
-        assert [process.wait(60) for process in self._processes] == [0, 0], self.log.read_text()
+        assert [process.wait(PATIENCE) for process in self._processes] == [0, 0], self.log.read_text()
 
     # Ways to come to it
 
@@ -122,7 +122,7 @@ class Cloud:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=PATIENCE,
             check=False,
         )
         return done.returncode, json.loads(done.stdout) if shows and done.returncode == 0 else done.stdout, done.stderr

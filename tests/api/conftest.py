@@ -15,6 +15,7 @@ from portico.store.sql.schema import upgrade
 from portico.worker.run_loop import RunLoop
 from tests.api.service import Service
 from tests.support.services import TemplateSetup
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def url(database_url: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(120)
+        thread.join(PATIENCE)
         assert loop.stop()
         service.close()
         listening.close()

@@ -21,9 +21,8 @@ from portico.api.gate import Gate
 from portico.api.server import build_server
 from portico.settings import ApiSettings
 from tests.http.shapes import AMBIGUOUS, CLEAR
+from tests.support.waiting import PATIENCE, wait_until
 
-PATIENT = 60.0
-"""Seconds that a test waits for what must come."""
 HEAD = b"Host: a\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n"
 LARGE = 64 * 1024 * 1024
@@ -41,7 +40,7 @@ class Site:
 
     def connect(self, host: str = "127.0.0.1") -> socket.socket:
         """A client at an address of loopback."""
-        return socket.create_connection(("127.0.0.1", self.port), PATIENT, source_address=(host, 0))
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE, source_address=(host, 0))
 
     def exchange(self, *pieces: bytes) -> bytes:
         """What is answered until the connection is closed; the client says nothing after the pieces."""
@@ -63,7 +62,7 @@ class Site:
         @app.get("/held")
         async def hold() -> Response:
             self.begun.release()
-            await asyncio.to_thread(self.go.wait, PATIENT)
+            await asyncio.to_thread(self.go.wait, PATIENCE)
             return Response("held")
 
         @app.post("/early")
@@ -73,7 +72,7 @@ class Site:
         @app.post("/late")
         async def read_late(request: Request) -> Response:
             self.begun.release()
-            await asyncio.to_thread(self.go.wait, PATIENT)
+            await asyncio.to_thread(self.go.wait, PATIENCE)
             return Response(f"{len(await request.body())} bytes")
 
         @app.get("/large")
@@ -109,7 +108,7 @@ def dribble(client: socket.socket, data: bytes, site: Site) -> bytes:
     """Send a byte of ``data`` again and again until the other end has had enough; what it has answered."""
     client.settimeout(0.05)
     answer = bytearray()
-    for _ in range(int(PATIENT / 0.05)):
+    for _ in range(int(PATIENCE / 0.05)):
         try:
             client.sendall(data)
             received = client.recv(65536)
@@ -139,7 +138,7 @@ def start() -> Iterator[Callable[..., Site]]:
             def stop() -> None:
                 site.go.set()
                 server.should_exit = True
-                thread.join(PATIENT)
+                thread.join(PATIENCE)
                 assert not thread.is_alive()
 
             stack.callback(stop)
@@ -159,7 +158,7 @@ HALVES = (
 def test_half_open_connections_of_one_client_do_not_keep_others_out(start: Callable[..., Site]) -> None:
     """Ten times as many as there may be, in every state before a request is whole: another client goes on with the
     connection that it has, and a third one gets a new one each time."""
-    site = start(max_connections=20, head_seconds=10 * PATIENT, body_seconds=10 * PATIENT)
+    site = start(max_connections=20, head_seconds=10 * PATIENCE, body_seconds=10 * PATIENCE)
     last = GET.replace(HEAD, HEAD + b"Connection: close\r\n")
     with ExitStack() as stack, site.connect("127.0.0.2") as kept:
         for number in range(200):
@@ -179,7 +178,7 @@ def test_a_request_that_is_worked_on_is_never_broken_off(start: Callable[..., Si
     with site.connect() as first, site.connect() as second:
         for client in (first, second):
             client.sendall(GET.replace(b" / ", b" /held ").replace(HEAD, HEAD + b"Connection: close\r\n"))
-            assert site.begun.acquire(timeout=PATIENT)
+            assert site.begun.acquire(timeout=PATIENCE)
         with site.connect("127.0.0.2") as third:
             assert read_all(third) == b""
         site.go.set()
@@ -219,7 +218,7 @@ def test_a_body_that_we_do_not_take_yet_is_not_late(start: Callable[..., Site]) 
     with site.connect() as client:
         head = b"POST /late HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 600000\r\n\r\n"
         client.sendall(head + b"x" * 600_000)
-        assert site.begun.acquire(timeout=PATIENT)
+        assert site.begun.acquire(timeout=PATIENCE)
         threading.Event().wait(5)  # more than twice the deadline
         site.go.set()
         assert read_all(client).endswith(b"600000 bytes")
@@ -264,7 +263,9 @@ def test_an_answer_that_nobody_reads_is_given_up(start: Callable[..., Site]) -> 
     site = start(answer_seconds=0.5)
     with capture_logs() as logs, site.connect() as client:
         client.sendall(GET.replace(b" / ", b" /large "))
-        wait_for(lambda: [one for one in logs if one.get("waited_for") == "its client to read an answer"])
+        wait_until(
+            lambda: [one for one in logs if one.get("waited_for") == "its client to read an answer"], "it is said"
+        )
         assert len(read_all(client)) < LARGE
 
 
@@ -274,7 +275,10 @@ def test_an_answer_that_nobody_reads_makes_room(start: Callable[..., Site]) -> N
     with site.connect() as client:
         client.sendall(GET.replace(b" / ", b" /large "))
         client.recv(1)
-        wait_for(lambda: site.exchange(GET.replace(HEAD, HEAD + b"Connection: close\r\n")).endswith(b"0 bytes"))
+        wait_until(
+            lambda: site.exchange(GET.replace(HEAD, HEAD + b"Connection: close\r\n")).endswith(b"0 bytes"),
+            "a request is answered",
+        )
         assert len(read_all(client)) < LARGE
 
 
@@ -303,7 +307,7 @@ def test_the_ambiguous_is_refused(start: Callable[..., Site], raw: bytes) -> Non
 
 def test_the_clear_is_answered(start: Callable[..., Site]) -> None:
     """Many of them on one connection."""
-    site = start(head_seconds=PATIENT)
+    site = start(head_seconds=PATIENCE)
     clear = [raw for name, raw in CLEAR.items() if name != "HTTP/1.0"]
     answer = site.exchange(*clear, *clear, CLEAR["HTTP/1.0"])
     assert answer.count(b"HTTP/1.1 200 ") == 2 * len(clear) + 1
@@ -333,7 +337,7 @@ def test_nonsense_does_not_fill_the_log(start: Callable[..., Site], caplog: pyte
 def test_a_client_may_send_on_after_its_refusal(start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
     """For a while it is read and thrown away: closing at once would reset the connection, and many systems then forget
     the answer that has not been read yet."""
-    monkeypatch.setattr(connection, "LINGER_SECONDS", PATIENT)
+    monkeypatch.setattr(connection, "LINGER_SECONDS", PATIENCE)
     site = start()
     with site.connect() as client:
         client.sendall(AMBIGUOUS["both lengths"])
@@ -352,13 +356,3 @@ def test_a_limit_on_descriptors_that_lowers_the_number_is_said(
     [line] = [one for one in logs if "max_connections" in one]
     assert line["max_connections"] == 10**9
     assert 0 < line["connections"] < 10**9
-
-
-def wait_for(holds: Callable[[], object]) -> None:
-    """Look again and again."""
-    pause = threading.Event()
-    for _ in range(int(PATIENT / 0.05)):
-        if holds():
-            return
-        pause.wait(0.05)
-    raise AssertionError("it did not come true")

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +17,7 @@ from portico import Requests, Settings
 from portico.bootstrap.worker import build_worker
 from portico.cli.commands import app
 from portico.store.sql.database import Database
+from tests.support.waiting import PATIENCE, wait_until
 
 _PORTICO = [sys.executable, "-c", "from portico.cli import main; main()"]
 _NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
@@ -146,7 +146,7 @@ def test_a_worker_runs_what_was_asked_for_until_it_is_told_to_stop(upgraded: Pat
             assert f"{accepted.object_id}" in shown.stdout
             assert "SUCCEEDED" in shown.stdout
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     assert process.returncode == 0, errors
@@ -156,13 +156,11 @@ def test_a_worker_runs_what_was_asked_for_until_it_is_told_to_stop(upgraded: Pat
 
 
 def _await_end(requests: Requests, operation_id: str) -> str:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    def state_at_the_end() -> str:
         outcome = requests.outcome(operation_id)
-        if outcome is not None and outcome.finished:
-            return outcome.state
-        time.sleep(0.05)
-    return "nothing happened in 60 s"
+        return outcome.state if outcome is not None and outcome.finished else ""
+
+    return wait_until(state_at_the_end, f"operation {operation_id} ends")
 
 
 def test_status_knows_the_directory_of_an_embedded_portico(tmp_path: Path) -> None:
@@ -189,7 +187,7 @@ def test_shells_complete_commands_and_options(shell: str) -> None:
         env=os.environ | asked,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert "status" in done.stdout, done.stderr
@@ -198,5 +196,5 @@ def test_shells_complete_commands_and_options(shell: str) -> None:
 def test_the_agent_is_run_with_its_own_options() -> None:
     """``portico agent`` becomes the agent's program: its complaints, its exit status."""
     command = [*_PORTICO, "agent", "--directory", "/nonexistent"]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (refused.returncode, "portico-agent: error" in refused.stderr) == (2, True)

@@ -29,6 +29,7 @@ from tests.agent.units import USERS, Unit, find_python, installed, why_not
 from tests.cli.test_serve import await_active, await_answer
 from tests.support.ports import find_free_port
 from tests.support.server import find_program
+from tests.support.waiting import PATIENCE
 
 _DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 _EXAMPLE = _DEPLOY / "portico.toml"
@@ -184,7 +185,7 @@ def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_
 
         for name, service in services.items():
             service.send_signal(signal.SIGINT if name == "supervisor" else signal.SIGTERM)
-            _, errors = service.communicate(timeout=60)
+            _, errors = service.communicate(timeout=PATIENCE)
             assert service.returncode == 0, (name, errors)
         assert ask_once(str(address), vip_port).by == "doric"
     assert not find_processes(tmp_path)
@@ -279,7 +280,7 @@ def test_the_agent_s_key_is_copied_for_the_agent_alone(run_directory: Path) -> N
     makes = [*unit.credentials(), *installed(make[:2], interpreter)]
     copies = [place(word, {name: str(path) for name, path in places.items()}) for word in copy]
     for command in (makes, copies, copies):
-        subprocess.run(command, env=environment, cwd=home, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        subprocess.run(command, env=environment, cwd=home, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
 
     assert set(log.read_text().split()) == {"600"}
     copied = {path.name: path for path in (home / "agent").iterdir()}

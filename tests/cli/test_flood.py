@@ -15,6 +15,7 @@ import httpx
 from tests.cli.test_commands import run
 from tests.cli.test_serve import await_answer
 from tests.support.ports import find_free_port
+from tests.support.waiting import PATIENCE
 
 LIMIT = 400
 HALF_OPEN = 450
@@ -22,7 +23,7 @@ HALF_OPEN = 450
 
 def ask(port: int) -> int:
     """The status of a new client's first request."""
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=("127.0.0.2", 0))
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE, source_address=("127.0.0.2", 0))
     client.request("GET", "/v2/lbaas/loadbalancers")
     status = client.getresponse().status
     client.close()
@@ -49,5 +50,5 @@ def test_half_open_connections_do_not_stop_the_api(tmp_path: Path) -> None:
                 assert ask(port) == 200
         assert len(list(Path(f"/proc/{process.pid}/fd").iterdir())) < LIMIT - 50
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE)
     assert len((tmp_path / "log").read_text().splitlines()) < 10

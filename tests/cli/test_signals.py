@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.remains import await_end, find_processes, kill_processes
+from demo.remains import find_processes, kill_processes
 from tests.cli.test_commands import _NOOP, _PORTICO, run
+from tests.support.remains import wait_until_ended
+from tests.support.waiting import PATIENCE
 
 _IGNORING = ["env", "--ignore-signal=INT,HUP,QUIT,TERM,CHLD", "--block-signal=INT,HUP,TERM,CHLD,USR1"]
 _AGENT = [sys.executable, "-P", "-m", "portico_agent"]
@@ -73,10 +75,10 @@ def test_a_command_that_runs_for_ever_ends_when_it_is_told_to(
             assert not signals(pid, "SigBlk") & {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}, pid
             assert signal.SIGCHLD not in signals(pid, "SigIgn"), pid
         process.send_signal(number)
-        rest, _ = process.communicate(timeout=120)
+        rest, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said + rest.decode()
         kill_processes(tmp_path)  # an agent leaves its supervisor
-        assert await_end(tmp_path) == []
+        wait_until_ended(tmp_path)
 
 
 def signals(pid: int, field: str) -> set[int]:
@@ -93,5 +95,5 @@ def test_what_looks_at_something_can_be_broken_off() -> None:
         with subprocess.Popen(command, env=os.environ | said, stderr=subprocess.DEVNULL) as waits:
             connection, _ = silent.accept()
             waits.send_signal(signal.SIGINT)
-            assert waits.wait(timeout=120) != 0
+            assert waits.wait(timeout=PATIENCE) != 0
             connection.close()

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address, ip_network
@@ -21,14 +20,16 @@ import openstack
 import pytest
 
 from demo.portico_up import PorticoUp
-from demo.remains import await_end, find_processes, kill_processes
+from demo.remains import find_processes, kill_processes
 from demo.traffic import Backend, ask_once
 from portico.settings import LoopbackNetworkSettings
 from tests.cli.test_commands import _PORTICO, run
 from tests.cli.test_deployment import tree
 from tests.cli.test_serve import await_active
 from tests.support.ports import find_free_port
+from tests.support.remains import wait_until_ended
 from tests.support.terminal import in_terminal
+from tests.support.waiting import PATIENCE, wait_until
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BIN = Path(sys.executable).parent
@@ -50,7 +51,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PorticoUp]:
         yield portico
         assert portico.stop() == 0, portico.last_words()
         assert portico.last_words().endswith("Stopped.")
-        assert await_end(directory) == []
+        wait_until_ended(directory)
     finally:
         portico.stop()
         kill_processes(directory)
@@ -58,11 +59,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PorticoUp]:
 
 def read_url(portico: PorticoUp) -> str:
     """Where it says that it is, once it has: its clouds.yaml is there a moment before."""
-    deadline = time.monotonic() + 60
-    while not (found := re.search(r"Portico is at (\S+),", portico.last_words())):
-        assert time.monotonic() < deadline, portico.last_words()
-        time.sleep(0.05)
-    return found[1]
+    said = re.compile(r"Portico is at (\S+),")
+    [url] = wait_until(lambda: said.findall(portico.last_words()), lambda: f"it says so: {portico.last_words()}")
+    return str(url)
 
 
 def run_shell(script: str, home: Path, path: str = f"{_BIN}:{os.environ['PATH']}") -> str:
@@ -76,7 +75,7 @@ def try_shell(script: str, home: Path, path: str = f"{_BIN}:{os.environ['PATH']}
     """What bash makes of these lines, up to the first that fails."""
     environment = {"PATH": path, "HOME": str(home), "PYTHONWARNINGS": "ignore"}
     return subprocess.run(
-        ["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, timeout=110, check=False
+        ["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 
@@ -92,7 +91,7 @@ def test_the_environment_says_where_it_listens_and_where_its_database_is(tmp_pat
         env=os.environ | said | {"PORTICO_COMPUTE__AGENT_URL": "https://10.0.0.5:9443"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
         check=False,
     )
     assert (refused.returncode, "compute.agent_url" in refused.stderr) == (1, True), refused.stderr
@@ -267,11 +266,8 @@ def test_a_wrong_value_in_the_environment_is_named(tmp_path: Path, monkeypatch: 
 
 def await_file(path: Path, process: subprocess.Popen[Any]) -> str:
     """What is in the file once it is there."""
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert process.poll() is None, "it ended"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: path.exists() or process.poll() is not None, f"{path} is there")
+    assert path.exists(), "the process ended before"
     return path.read_text()
 
 
@@ -288,7 +284,7 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
             url = re.findall(r"endpoint: (\S+)", await_file(clouds, process))[0]
             vip = create_load_balancer(url, backend.port)
             os.close(terminal)
-            assert process.wait(120) == 0
+            assert process.wait(PATIENCE) == 0
         assert ask_once(*vip).by == "doric"
 
         clouds.unlink()  # the next one writes it again
@@ -308,7 +304,7 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
         third = PorticoUp(tmp_path)
         assert third.stop() == 0, third.last_words()
         assert not ask_once(*vip).by
-        assert await_end(tmp_path) == []
+        wait_until_ended(tmp_path)
 
 
 def create_load_balancer(url: str, backend_port: int) -> tuple[str, int]:
@@ -334,9 +330,10 @@ def stopped(pid: int) -> Iterator[None]:
 
 def interrupt_until_it_ends(process: subprocess.Popen[Any]) -> int:
     """Press Ctrl-C again and again, as people do. Returns the exit status."""
-    deadline = time.monotonic() + 120
-    while process.poll() is None:
-        assert time.monotonic() < deadline
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+
+    def press() -> bool:
+        process.send_signal(signal.SIGINT)  # does nothing to one that has ended
+        return process.poll() is not None
+
+    wait_until(press, "it ends", pause=0.3)
     return int(process.returncode)

@@ -20,7 +20,7 @@ from tests.crash.jobs import Stop
 from tests.crash.scenarios import Site, build_site
 from tests.crash.stage import Stage, make_settings
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 LEASE_SECONDS = 2.0
 servers = pytest.mark.database("postgresql", "mariadb")
@@ -50,7 +50,7 @@ class Stream:
     def stop(self) -> None:
         """Ask for nothing more."""
         self._over.set()
-        self._thread.join(60)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -79,7 +79,7 @@ def pause_and_resume(stage: Stage, interruptions: list[Interruption], clock_runs
         workers.append(stage.start(each.trial.method, *each.trial.arguments, stop=stop, settings=settings))
     paused = [worker for worker in workers if worker.wait_until_paused() is None]
     if clock_runs:
-        time.sleep(LEASE_SECONDS)
+        time.sleep(LEASE_SECONDS)  # for the paused workers' own clocks, which show that the lease has run out
     stage.recover()
     for each in interruptions:
         each.verify()

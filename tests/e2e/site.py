@@ -19,7 +19,7 @@ from portico.api.server import build_server
 from portico.settings import ApiSettings
 from portico.worker.run_loop import RunLoop
 from tests.e2e.conftest import running_portico
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 LBAAS = "/v2.0/lbaas"
 
@@ -70,10 +70,10 @@ def running_site(directory: Path, haproxy: Path, **groups: Any) -> Iterator[Site
         loop.start()
         thread.start()
         try:
-            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+            with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client:
                 yield Site(url, client, portico, pushes)
         finally:
             server.should_exit = True
-            thread.join(120)
+            thread.join(PATIENCE)
             assert loop.stop()
             listening.close()

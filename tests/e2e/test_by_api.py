@@ -24,6 +24,7 @@ from portico.ports.network import SUBNET_ID
 from tests.e2e.many_origins import many_origins
 from tests.e2e.servers import Origin
 from tests.e2e.site import LBAAS, Site, running_site
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_500_members_added_by_8_clients_at_once_all_serve(site: Site) -> None:
     site.pushes.clear()
 
     def add(origins: list[tuple[str, int]]) -> list[int]:
-        with httpx.Client(base_url=site.url, trust_env=False, timeout=60) as client:
+        with httpx.Client(base_url=site.url, trust_env=False, timeout=PATIENCE) as client:
             bodies = [{"member": {"address": host, "protocol_port": number}} for host, number in origins]
             return [client.post(members, json=body).status_code for body in bodies]
 

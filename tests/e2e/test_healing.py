@@ -47,7 +47,7 @@ def test_a_member_that_dies_costs_no_request(portico: Embedded, origins: list[Or
         traffic.collect(30)
         mark = traffic.mark()
         origins[0].stop()
-        time.sleep(3.0)
+        time.sleep(3.0)  # requests go on, and must not fail: before the monitor looks, and after
         origins[0].well = False
         origins[0].start()
         seen = traffic.collect(60)

@@ -26,7 +26,7 @@ from portico.store.reads.status_tree import read_status_tree
 from tests.e2e.conftest import running_portico
 from tests.e2e.servers import Origin
 from tests.e2e.stage import Web, build_web
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 MONITOR = {"type": "HTTP", "url_path": "/health", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
 QUICK = HealthSettings(poll_seconds=0.2, lease_seconds=2.0)
@@ -59,7 +59,7 @@ def tree(web: Web) -> tuple[Any, ...]:
 
 def await_tree(web: Web, *wanted: str) -> None:
     """Wait until the statuses are these."""
-    wait_until(lambda: tree(web) == wanted, f"the statuses are {wanted}")
+    wait_until_equal(lambda: tree(web), wanted, "the statuses")
 
 
 def stats(web: Web) -> dict[str, int]:
@@ -106,9 +106,9 @@ def test_a_member_that_was_never_well_is_in_error(watched: Embedded, origins: li
     watched.worker.update_listener(web.listener, {"connection_limit": 500})
     assert web.state().pid != pid
     seen = set()
-    for _ in range(15):  # it is asked several times meanwhile
+    for _ in range(15):
         seen.add(tree(web))
-        time.sleep(0.05)
+        time.sleep(0.05)  # nothing must change in all that time, in which the agent is asked several times
     assert seen == {("ERROR",) * 4}
 
 
@@ -123,7 +123,7 @@ def test_counters_rise_and_never_fall(watched: Embedded, origins: list[Origin]) 
         for _ in range(5):
             assert web.ask().status == 200
         served += 5
-        wait_until(lambda: stats(web)["total_connections"] == served, f"{served} connections are counted")
+        wait_until_equal(lambda: stats(web)["total_connections"], served, f"{served} connections are counted")
         now = stats(web)
         assert all(now[name] > last[name] for name in ("bytes_in", "bytes_out"))
         last = now
@@ -142,7 +142,7 @@ def test_counters_rise_and_never_fall(watched: Embedded, origins: list[Origin]) 
     database, amphora = watched.worker.services.database, web.amphora()
     [own] = database.read(lambda connection: read_amphora_stats(connection, amphora))
     assert (own["total_connections"], own["listener_id"], own["loadbalancer_id"]) == (5, web.listener, web.id)
-    wait_until(lambda: stats(web)["active_connections"] == 0, "all connections are closed")
+    wait_until_equal(lambda: stats(web)["active_connections"], 0, "all connections are closed")
 
 
 def test_statuses_outlive_their_agent(own_directory: Path, origins: list[Origin]) -> None:
@@ -183,7 +183,7 @@ def test_health_managers_of_their_own_take_over_from_each_other(own_directory: P
             [second] = managers.keys() - {first}
             assert _asking(portico) == second
             managers[second].terminate()
-            assert managers[second].wait(120) == 0
+            assert managers[second].wait(PATIENCE) == 0
             assert _asking(portico) is None
         finally:
             for process in managers.values():

@@ -10,6 +10,7 @@ from portico.resources import Lease, Operation
 from tests.queue.broker import messaging
 from tests.queue.site import Site
 from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import PATIENCE
 from tests.worker.held_amphorae import HeldAmphorae
 
 pytestmark = pytest.mark.database("postgresql")
@@ -52,7 +53,7 @@ def test_a_busy_worker_keeps_no_message_to_itself(database_url: str, rabbitmq: R
     try:
         site.await_worker(site.start_worker(amphorae=held))
         first = site.create()
-        assert held.reached.wait(60)
+        assert held.reached.wait(PATIENCE)
         site.await_worker(site.start_worker())
 
         others = [site.create() for _ in range(10)]

@@ -11,7 +11,7 @@ from portico.resources import Operation
 from tests.queue.broker import messaging
 from tests.queue.site import Site, in_threads
 from tests.support.rabbitmq import RabbitMQ
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.database("postgresql")
 
@@ -29,21 +29,21 @@ def test_a_broker_that_is_killed_under_load_costs_nothing_but_time(site: Site, r
         while len(operations) < 150:
             operations.append(site.create())
         may_restart.set()
-        restarted.wait(RabbitMQ.patience)
+        restarted.wait(PATIENCE)
         while len(operations) < 300:
             operations.append(site.create())
 
     def disturb() -> None:
         wait_until(lambda: len(operations) > 50, "some requests were accepted")
         rabbitmq.kill()
-        may_restart.wait(RabbitMQ.patience)
+        may_restart.wait(PATIENCE)
         rabbitmq.start()
         restarted.set()
 
     disturbing = threading.Thread(target=disturb, daemon=True)
     disturbing.start()
     errors = in_threads(4, ask)
-    disturbing.join(RabbitMQ.patience)
+    disturbing.join(PATIENCE)
 
     assert errors == []
     assert len(operations) >= 300

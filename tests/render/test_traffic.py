@@ -10,7 +10,7 @@ import pytest
 
 from tests.render.clients import Start, ask, member
 from tests.render.trees import Document, http_listener
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_equal
 
 
 def test_members_see_the_inserted_headers(start: Start) -> None:
@@ -166,4 +166,4 @@ def test_a_member_that_fails_its_checks_is_left(start: Start) -> None:
         members = [{"address": "127.0.0.1", "protocol_port": port}]
         pools = {"web": {"protocol": "HTTP", "members": members, "health_monitor": monitor}}
         [address] = start({"listeners": [http_listener(default_pool="web")], "pools": pools})
-        wait_until(lambda: ask(address).status == 503, "the pool has no member left")
+        wait_until_equal(lambda: ask(address).status, 503, "the pool has no member left")

@@ -13,6 +13,7 @@ from sqlalchemy import event, select, update
 from portico.resources import Lease, Row
 from portico.resources.row import table_of
 from portico.store.sql.database import Database
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 
@@ -68,8 +69,8 @@ def at_once(count: int, act: Callable[[int], T]) -> list[T]:
     barrier = threading.Barrier(count)
 
     def run(number: int) -> T:
-        barrier.wait(120)
+        barrier.wait(PATIENCE)
         return act(number)
 
     with ThreadPoolExecutor(count) as pool:
-        return [future.result(60) for future in [pool.submit(run, number) for number in range(count)]]
+        return [future.result(PATIENCE) for future in [pool.submit(run, number) for number in range(count)]]

@@ -23,7 +23,8 @@ from tests.support.processes import describe, find_tagged, kill_all
 
 RUN_VARIABLE = "PORTICOTEST_RUN"
 
-# Seconds that processes get to end by themselves: the last test may have told one to stop a moment ago.
+# Seconds that processes get to end by themselves: the last test may have told one to stop a moment ago. What is still
+# there then was left behind, so this is no wait for something that is sure to come.
 _GRACE = 2.0
 _ROOT = Path(__file__).resolve().parents[2]
 

@@ -25,7 +25,7 @@ from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle
 from tests.support.bundles import text_of
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 from tests.worker.held_amphorae import HeldAmphorae
 from tests.worker.world import World
 
@@ -38,12 +38,12 @@ def at_once(count: int, act: Callable[[int], None]) -> None:
     barrier = threading.Barrier(count)
 
     def run(number: int) -> None:
-        barrier.wait(120)
+        barrier.wait(PATIENCE)
         act(number)
 
     with ThreadPoolExecutor(count) as pool:
         for future in [pool.submit(run, number) for number in range(count)]:
-            future.result(60)
+            future.result(PATIENCE)
 
 
 def test_many_threads_change_one_load_balancer_through_several_workers(world: World) -> None:
@@ -124,7 +124,7 @@ def test_a_run_loop_finds_what_is_queued_without_being_told(world: World) -> Non
     try:
         ids = world.describe()
         operation_id = world.ask("create", "load_balancer", ids["load_balancer"]).operation_id
-        wait_until(lambda: world.operation(operation_id)["state"] == "SUCCEEDED", "it is done")
+        wait_until_equal(lambda: world.operation(operation_id)["state"], "SUCCEEDED", "it is done")
     finally:
         assert loop.stop() is True
     assert world.status("load_balancer", ids["load_balancer"]) == "ACTIVE"
@@ -163,9 +163,9 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
         loop = RunLoop(worker)
         loop.start()
         first = world.requests.create("load_balancer")
-        assert stumbled.wait(120)
+        assert stumbled.wait(PATIENCE)
         accepted = world.requests.create("load_balancer")
-        wait_until(lambda: world.operation(accepted.operation_id)["state"] == "SUCCEEDED", "it is done")
+        wait_until_equal(lambda: world.operation(accepted.operation_id)["state"], "SUCCEEDED", "it is done")
         assert loop.stop() is True
         worker.close()
         assert world.status("load_balancer", accepted.object_id) == "ACTIVE"
@@ -195,7 +195,7 @@ def _start_held_update(
 
     thread = threading.Thread(target=act)
     thread.start()
-    assert held.reached.wait(120)
+    assert held.reached.wait(PATIENCE)
     return slow, thread, told
 
 
@@ -211,7 +211,7 @@ def test_a_worker_whose_lease_ran_out_is_fenced(world: World, held: HeldAmphorae
     world.assert_in_step(ids["load_balancer"])
     before, pushed = world.dump(), world.pushed(ids["load_balancer"])
     held.release()
-    thread.join(120)
+    thread.join(PATIENCE)
 
     assert told == ["done"]
     assert (world.dump(), world.pushed(ids["load_balancer"])) == (before, pushed)
@@ -233,7 +233,7 @@ def test_a_worker_that_hands_over_is_fenced_too(world: World, held: HeldAmphorae
     pushed = world.pushed(ids["load_balancer"])
     before = world.dump()
     held.release()
-    thread.join(120)
+    thread.join(PATIENCE)
 
     assert told == ["done"]
     assert (world.dump(), world.pushed(ids["load_balancer"])) == (before, pushed)
@@ -252,21 +252,21 @@ def test_a_fenced_creation_leaves_the_other_workers_amphora_alone(world: World) 
 
         def ensure(self, request: PlacementRequest) -> Placement | Pending:
             reached.set()
-            assert released.wait(120)
+            assert released.wait(PATIENCE)
             return world.compute.ensure(request)
 
     slow = world.add_worker(compute=SlowCompute())
     load_balancer_id = world.describe()["load_balancer"]
     thread = threading.Thread(target=slow.create_load_balancer, args=(load_balancer_id,))
     thread.start()
-    assert reached.wait(120)
+    assert reached.wait(PATIENCE)
     world.expire_leases()
     other = world.add_worker()
 
     assert other.run_pending() == 1
     before = world.dump()
     released.set()
-    thread.join(120)
+    thread.join(PATIENCE)
 
     assert world.dump() == before
     assert world.status("load_balancer", load_balancer_id) == "ACTIVE"
@@ -403,7 +403,7 @@ def test_waiting_for_a_slot_is_no_attempt(world: World) -> None:
             operation = world.operation(accepted.operation_id)
             assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
         slots.release_idle()
-        assert run.result(60) == 1
+        assert run.result(PATIENCE) == 1
     assert world.operation(accepted.operation_id)["attempts"] == 1
 
 
@@ -442,7 +442,7 @@ def test_a_caller_does_not_wait_for_ever(database_url: str) -> None:
             world.worker.update_pool(ids["pool"], {"name": "late"})
 
         held.release()
-        thread.join(120)
+        thread.join(PATIENCE)
         assert told == ["done"]
         world.run_all()
         assert world.catalog.show("pool", ids["pool"])["name"] == "late"
@@ -502,7 +502,7 @@ def test_the_keeper_survives_what_nobody_thought_of(world: World) -> None:
     world.ask("create", "load_balancer", ids["load_balancer"])
     keeper.add(world.take(ids["load_balancer"]), 0.0)
     try:
-        assert renewed.acquire(timeout=120)
-        assert renewed.acquire(timeout=120)
+        assert renewed.acquire(timeout=PATIENCE)
+        assert renewed.acquire(timeout=PATIENCE)
     finally:
         keeper.close()

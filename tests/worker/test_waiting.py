@@ -26,7 +26,7 @@ from portico.resources import Amphora, Lease
 from portico.settings import LimitSettings
 from portico.store.reads.overview import read_overview
 from tests.support.bundles import haproxy_of
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from tests.worker.world import World
 
 pytestmark = pytest.mark.database("sqlite")
@@ -406,7 +406,7 @@ def test_a_caller_that_waits_hears_that_the_worker_was_closed(world: World, look
         wait_until(lambda: bool(world.compute.owned()), "a place was asked for")
         worker.close()
         with pytest.raises(Closed, match="stays queued and will be run"):
-            call.result(10)
+            call.result(PATIENCE)
 
     [operation] = world.operations()
     assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
@@ -427,14 +427,15 @@ def test_a_worker_is_closed_when_what_runs_has_ended(world: World) -> None:
     def on_task(_flow: str, _task: str, state: str) -> None:
         if state == "SUCCESS" and not running.is_set():
             running.set()
-            closing.wait(10)
-            time.sleep(0.1)  # close has begun by then, or this test shows nothing
+            closing.wait(PATIENCE)
+            # Time for close to begin, which nothing outside shows. Without it the test passes and shows nothing.
+            time.sleep(0.1)
 
     world.on_task = on_task
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(worker.failover_load_balancer, ids["load_balancer"])
-        running.wait(10)
+        running.wait(PATIENCE)
         closing.set()
         worker.close()
-        call.result(10)
+        call.result(PATIENCE)
     assert world.operations()[-1]["state"] == "SUCCEEDED"
