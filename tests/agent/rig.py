@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
-from tests.agent.certificates import Authority, Pair, make_client_context
+from tests.support.certificates import Authority, Pair, make_client_context
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 

@@ -17,10 +17,10 @@ from portico_agent import connection, http_server
 from portico_agent.connection import Request, Response
 from portico_agent.http_server import HttpServer
 from portico_agent.tls import Certificates
-from tests.agent.certificates import Authority, make_client_context
 from tests.agent.rig import CONTROLLER, AgentRig
 from tests.agent.test_requests import send_raw
 from tests.http.shapes import AMBIGUOUS, CLEAR
+from tests.support.certificates import Authority, make_client_context
 from tests.support.waiting import wait_until
 
 PATIENT = 60.0

@@ -12,8 +12,9 @@ import httpx
 
 from portico_agent.tombstones import TOMBSTONE_SECONDS, Tombstones
 from tests.agent.bundles import Recipe
-from tests.agent.origins import Load, Origin, fetch, is_listening
+from tests.agent.clients import Load, fetch, is_listening
 from tests.agent.rig import AgentRig
+from tests.support.origins import Origin
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from cryptography import x509
 
-from tests.agent.certificates import Authority, Pair, make_client_context
 from tests.agent.rig import CONTROLLER, AgentRig
+from tests.support.certificates import Authority, Pair, make_client_context
 from tests.support.waiting import PATIENCE, wait_until
 
 

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from tests.agent.bundles import Recipe
-from tests.agent.origins import fetch
+from tests.agent.clients import fetch
 from tests.agent.rig import AgentRig
 from tests.support.processes import is_alive
 from tests.support.waiting import wait_until, wait_until_equal

@@ -14,10 +14,11 @@ import pytest
 
 from portico_agent.unix_socket import connect_unix
 from tests.agent.bundles import Member, Recipe
-from tests.agent.certificates import Authority, Pair
+from tests.agent.clients import Load, fetch, is_listening
 from tests.agent.files import check_that_files_are_what_runs
-from tests.agent.origins import Load, Origin, fetch, is_listening
 from tests.agent.rig import AgentRig
+from tests.support.certificates import Authority, Pair
+from tests.support.origins import Origin
 from tests.support.ports import find_free_port
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal

@@ -12,7 +12,7 @@ import pytest
 
 from portico_wire import Bundle, Frontend, ServerClients, Sessions, Table
 from tests.agent.bundles import Recipe
-from tests.agent.origins import fetch
+from tests.agent.clients import fetch
 from tests.agent.rig import AgentRig
 from tests.support.bundles import haproxy_of, text_of, with_haproxy
 from tests.support.processes import is_alive

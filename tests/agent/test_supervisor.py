@@ -17,9 +17,9 @@ from portico_agent.launches import Launch, ListeningSocket
 from portico_agent.supervisor.orphans import stop_orphan
 from portico_agent.supervisor_client import Place, SupervisorClient
 from portico_agent.supervisor_command import supervisor_command
-from tests.agent.certificates import Authority, Pair
 from tests.agent.rig import AgentRig
 from tests.agent.units import find_python, python, why_not
+from tests.support.certificates import Authority, Pair
 from tests.support.ports import find_free_port
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.certificates import Authority, Pair
 from tests.agent.rig import AgentRig
+from tests.support.certificates import Authority, Pair
 from tests.support.waiting import PATIENCE, wait_until
 
 STRANGER = 54321

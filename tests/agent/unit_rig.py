@@ -7,9 +7,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests.agent.certificates import Authority
 from tests.agent.rig import CONTROLLER, AgentRig
 from tests.agent.units import USERS, Unit, installed
+from tests.support.certificates import Authority
 from tests.support.ports import find_free_port
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE, wait_until

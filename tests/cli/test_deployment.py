@@ -20,13 +20,14 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from demo.remains import find_processes, kill_processes
-from demo.traffic import Backend, ask_once
+from demo.traffic import ask_once
 from portico.cli.commands import app
 from portico.ports.network import SUBNET_ID
 from portico.settings import Settings
 from portico.settings.reading import find_groups
 from tests.agent.units import USERS, Unit, find_python, installed, why_not
 from tests.cli.test_serve import await_active, await_answer
+from tests.support.origins import Origin
 from tests.support.ports import find_free_port
 from tests.support.server import find_program
 from tests.support.waiting import PATIENCE
@@ -171,14 +172,14 @@ def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_
         done = CliRunner().invoke(app, [*words, "--config", str(config)])
         assert done.exit_code == 0, done.output
 
-    with ExitStack() as ending, Backend("doric") as backend:
+    with ExitStack() as ending, Origin("doric") as origin:
         ending.callback(kill_processes, tmp_path)
         names = ("api", "worker", "health-manager", "supervisor", "agent")
         services = {name: start(ending, f"portico-{name}.service", places) for name in names}
         client = ending.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
         await_answer(client, "/", services["api"])
         vip_port = find_free_port()
-        created = client.post("/v2/lbaas/loadbalancers", json=tree(vip_port, backend.port))
+        created = client.post("/v2/lbaas/loadbalancers", json=tree(vip_port, origin.port))
         assert created.status_code == 201, created.text
         address = await_active(client, created.json()["loadbalancer"]["id"])["vip_address"]
         assert ask_once(str(address), vip_port).by == "doric"

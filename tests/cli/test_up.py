@@ -21,11 +21,12 @@ import pytest
 
 from demo.portico_up import PorticoUp
 from demo.remains import find_processes, kill_processes
-from demo.traffic import Backend, ask_once
+from demo.traffic import ask_once
 from portico.settings import LoopbackNetworkSettings
 from tests.cli.test_commands import _PORTICO, run
 from tests.cli.test_deployment import tree
 from tests.cli.test_serve import await_active
+from tests.support.origins import Origin
 from tests.support.ports import find_free_port
 from tests.support.remains import wait_until_ended
 from tests.support.terminal import in_terminal
@@ -278,11 +279,11 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
     again; told twice to stop, it leaves at once what cannot be removed, still serving. The third removes it."""
     command = [*_PORTICO, "up", "--data-dir", str(tmp_path), "--port", "0"]
     clouds = tmp_path / "clouds.yaml"
-    with ExitStack() as ending, Backend("doric") as backend:
+    with ExitStack() as ending, Origin("doric") as origin:
         ending.callback(kill_processes, tmp_path)
         with in_terminal([*command, "--keep"]) as (process, terminal):
             url = re.findall(r"endpoint: (\S+)", await_file(clouds, process))[0]
-            vip = create_load_balancer(url, backend.port)
+            vip = create_load_balancer(url, origin.port)
             os.close(terminal)
             assert process.wait(PATIENCE) == 0
         assert ask_once(*vip).by == "doric"

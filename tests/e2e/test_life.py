@@ -15,8 +15,8 @@ from portico import open_embedded
 from portico.errors import LBNotFound
 from portico.resources.kinds import AnyKind
 from tests.e2e.conftest import running_portico
-from tests.e2e.servers import Origin
 from tests.e2e.stage import Web, build_web
+from tests.support.origins import Origin
 from tests.support.waiting import PATIENCE
 
 

@@ -17,8 +17,8 @@ import pytest
 from portico import Embedded
 from portico.settings import HealthSettings
 from tests.e2e.conftest import running_portico
-from tests.e2e.servers import make_tls_context
 from tests.e2e.stage import Web, build_web
+from tests.support.certificates import Authority, make_server_context
 from tests.support.waiting import PATIENCE, wait_until_equal
 
 QUICK = HealthSettings(poll_seconds=0.2, lease_seconds=2.0)
@@ -70,7 +70,7 @@ class Modern(_Greeted):
     """Makes TLS handshakes, and closes without a word where it is greeted in SSLv3, as Java and Windows do."""
 
     def __init__(self, name: str, directory: Path) -> None:
-        self._context = make_tls_context(name, directory)
+        self._context = make_server_context(Authority(directory, "authority").issue(name, (name,)))
         self._context.sni_callback = lambda _socket, wanted, _context: self.asked_for.add(wanted)
         self.asked_for: set[str | None] = set()
         super().__init__(name)

@@ -1,61 +1,14 @@
-"""What stands behind and before a load balancer in the tests: origins that answer, and clients that ask."""
+"""Clients of the load balancers that the agent serves: one request, and many without pause."""
 
 from __future__ import annotations
 
 import http.client
-import http.server
 import socket
 import threading
 from collections import Counter
 from types import TracebackType
 
 from tests.support.waiting import PATIENCE
-
-
-class Origin(http.server.ThreadingHTTPServer):
-    """An HTTP server on loopback that answers its name, and the request's X-Marker; for /slow only once ``release`` is
-    set."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, name: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.name = name
-        self.port = int(self.server_address[1])
-        self.entered = threading.Event()
-        self.release = threading.Event()
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: health checks and killed proxies cut connections, which the tests look at from the client."""
-
-    def close(self) -> None:
-        """Stop answering."""
-        self.release.set()
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Origin
-
-    def do_GET(self) -> None:
-        if self.path == "/slow":
-            self.server.entered.set()
-            self.server.release.wait(PATIENCE)
-        body = self.server.name.encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Marker", self.headers.get("X-Marker", ""))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Keep quiet."""
 
 
 def fetch(port: int, path: str = "/", source: str = "127.0.0.1") -> tuple[int, str, str]:
