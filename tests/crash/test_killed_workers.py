@@ -38,14 +38,14 @@ def test_killed_worker_is_replaced(  # noqa: PLR0917 - fixtures
     interruptions = []
     rehearsed = {name: rehearsals.rehearse(name, stage) for name in GROUPS[group]}
     stage.remove_spares()
-    before = len(stage.world.built())
+    before = len(stage.drivers.built())
     for name, whole in rehearsed.items():
         sample = None if all_boundaries else SAMPLE
         for boundary in choose_boundaries(len(whole.boundaries), name + database_kind, sample):
-            prepared = len(stage.world.built())
+            prepared = len(stage.drivers.built())
             with noted(name, boundary):
                 trial = SCENARIOS[name](stage)
-            before += len(stage.world.built()) - prepared
+            before += len(stage.drivers.built()) - prepared
             killed = stage.start(trial.method, *trial.arguments, stop=Stop(boundary)).wait()
             tally[f"workers killed on {database_kind}"] += killed is None
             interruptions.append(Interruption(name, boundary, trial))
@@ -54,6 +54,6 @@ def test_killed_worker_is_replaced(  # noqa: PLR0917 - fixtures
     for interruption in interruptions:
         interruption.verify()
     stage.audit()
-    assert len(stage.world.built()) - before == needed, "amphorae were built that nobody needs"
+    assert len(stage.drivers.built()) - before == needed, "amphorae were built that nobody needs"
     stage.remove_spares()
     stage.is_at_rest = True

@@ -84,7 +84,7 @@ def pause_and_resume(stage: Stage, interruptions: list[Interruption], clock_runs
     for each in interruptions:
         each.verify()
     stage.audit()
-    rows, world = dump_rows(stage.database), stage.world.dump()
+    rows, outside = dump_rows(stage.database), stage.drivers.dump()
     for worker in paused:
         worker.resume()
     for worker in paused:
@@ -92,7 +92,7 @@ def pause_and_resume(stage: Stage, interruptions: list[Interruption], clock_runs
         assert report is not None
         assert report.error is None, f"paused at {worker.stopped_at}: {report.error}"
     assert dump_rows(stage.database) == rows
-    assert stage.world.dump() == world
+    assert stage.drivers.dump() == outside
     stage.audit()
     stage.workers.forget()
     return len(paused)

@@ -60,7 +60,7 @@ class Deployment(RuleBasedStateMachine):
         self.things: dict[str, Thing] = {}
         self.accepted: list[tuple[Accepted, str]] = []
         self.refused: dict[str, str] = {}
-        stage.world.amphorae.refuse(lambda bundle: f"maxconn {REFUSED}\n" in text_of(bundle))
+        stage.amphorae.refuse(lambda bundle: f"maxconn {REFUSED}\n" in text_of(bundle))
         self.paused: list[WorkerProcess] = []
         self.number = 0
         self.patient = make_settings(stage.settings.database.url, max_attempts=MANY)

@@ -32,8 +32,8 @@ from portico.store.sql.database import Database
 from portico.worker import ControllerWorker
 from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle
+from tests.crash.driver_server import RemoteDriver, Watched
 from tests.crash.jobs import Job, Report, Stop
-from tests.crash.world import RemoteDriver, Watched
 from tests.support.bundles import text_of
 from tests.support.waiting import wait_until
 
@@ -134,12 +134,12 @@ def serve(connection: Connection) -> None:
 
 
 def build_worker(job: Job, watch: Watch) -> ControllerWorker:
-    """A worker on the world that the job names."""
+    """A worker on the drivers that the job names."""
     if job.clock_shift:
         shift_clock(job.clock_shift)
     database = Database(job.settings.database)
     drivers: dict[str, Any]
-    if Path(job.world).is_dir():
+    if Path(job.drivers).is_dir():
         carriers = build_carriers(job.settings)
         drivers = {
             "compute": carriers.compute,
@@ -147,7 +147,7 @@ def build_worker(job: Job, watch: Watch) -> ControllerWorker:
             "amphorae": carriers.amphorae,
         }
     else:
-        drivers = {name: RemoteDriver(job.world, name) for name in ("compute", "network", "amphorae")}
+        drivers = {name: RemoteDriver(job.drivers, name) for name in ("compute", "network", "amphorae")}
     worker = ControllerWorker(
         job.settings,
         database=database,

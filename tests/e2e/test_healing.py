@@ -16,7 +16,7 @@ from demo.traffic import Traffic
 from portico import Embedded
 from portico.errors import AddressInUse, ConfigurationRefused
 from portico.resources import L7Rule
-from tests.e2e.stage import build_web
+from tests.e2e.web import build_web
 from tests.support.origins import Origin
 from tests.support.waiting import wait_until
 

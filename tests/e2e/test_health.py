@@ -24,7 +24,7 @@ from portico.settings import AgentAmphoraSettings, HealthSettings, LocalComputeS
 from portico.store.reads.counters import read_amphora_stats, read_load_balancer_stats
 from portico.store.reads.status_tree import read_status_tree
 from tests.e2e.conftest import running_portico
-from tests.e2e.stage import Web, build_web
+from tests.e2e.web import Web, build_web
 from tests.support.origins import Origin
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 

@@ -15,7 +15,7 @@ from portico import open_embedded
 from portico.errors import LBNotFound
 from portico.resources.kinds import AnyKind
 from tests.e2e.conftest import running_portico
-from tests.e2e.stage import Web, build_web
+from tests.e2e.web import Web, build_web
 from tests.support.origins import Origin
 from tests.support.waiting import PATIENCE
 

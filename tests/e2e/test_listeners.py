@@ -13,7 +13,7 @@ import pytest
 
 from portico import Embedded
 from tests.e2e.echo_server import EchoServer
-from tests.e2e.stage import Web, build_web
+from tests.e2e.web import Web, build_web
 from tests.support.certificates import Authority, make_server_context
 from tests.support.origins import Origin
 from tests.support.waiting import PATIENCE

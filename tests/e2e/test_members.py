@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from portico import Embedded
-from tests.e2e.stage import build_web
+from tests.e2e.web import build_web
 from tests.support.origins import Origin
 from tests.support.waiting import wait_until, wait_until_equal
 

@@ -14,7 +14,7 @@ from portico import Embedded, open_embedded
 from portico.errors import InvalidInput
 from portico.settings import ValidationSettings
 from tests.e2e.conftest import running_portico
-from tests.e2e.stage import Web, build_web
+from tests.e2e.web import Web, build_web
 from tests.support.origins import Origin
 from tests.support.server import find_program
 from tests.support.waiting import PATIENCE, wait_until_equal

@@ -17,7 +17,7 @@ import pytest
 from portico import Embedded
 from portico.settings import HealthSettings
 from tests.e2e.conftest import running_portico
-from tests.e2e.stage import Web, build_web
+from tests.e2e.web import Web, build_web
 from tests.support.certificates import Authority, make_server_context
 from tests.support.waiting import PATIENCE, wait_until_equal
 

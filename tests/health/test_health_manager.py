@@ -16,7 +16,7 @@ from portico.store.reads.counters import read_listener_stats, read_load_balancer
 from portico.store.sql.database import Database
 from tests.store.rows import counted, write
 from tests.support.waiting import wait_until, wait_until_equal
-from tests.worker.world import World
+from tests.support.world import World
 
 every_database = pytest.mark.database("sqlite", "postgresql", "mariadb")
 on_sqlite = pytest.mark.database("sqlite")

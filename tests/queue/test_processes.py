@@ -21,7 +21,7 @@ from portico.settings import MessagingSettings, Settings
 from tests.cli.test_commands import _NOOP, _PORTICO, run
 from tests.cli.test_serve import await_active, await_answer
 from tests.queue.broker import messaging
-from tests.queue.site import NEVER
+from tests.queue.brokered_world import NEVER
 from tests.support.ports import find_free_port
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal

@@ -23,7 +23,7 @@ from portico.store.reads.observations import read_targets
 from portico.store.runs.amphorae import record_agent
 from tests.store.rows import counted
 from tests.support.waiting import wait_until
-from tests.worker.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 

@@ -18,7 +18,7 @@ from portico.errors import Closed, InvalidInput, NotFound, PorticoError
 from portico.intake.requests import Part
 from portico.resources.kinds import KINDS
 from tests.support.waiting import PATIENCE
-from tests.worker.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 

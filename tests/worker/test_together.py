@@ -26,8 +26,8 @@ from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle
 from tests.support.bundles import text_of
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
+from tests.support.world import World, make_settings
 from tests.worker.held_amphorae import HeldAmphorae
-from tests.worker.world import World
 
 on_sqlite = pytest.mark.database("sqlite")
 THREADS = 8
@@ -87,7 +87,7 @@ def test_many_threads_create_load_balancers_under_a_tight_limit(database_url: st
                 with lock:
                     running[0] -= 1
 
-    with World(database_url, limits=LimitSettings(operations=3, amphora_builds=2, failovers=1)) as world:
+    with World(make_settings(database_url, limits=LimitSettings(operations=3, amphora_builds=2, failovers=1))) as world:
         compute = CountedCompute(delay=0.005)
         world.compute = compute
         world.amphorae._compute = compute
@@ -151,7 +151,7 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
                 raise ZeroDivisionError("on purpose")
             super().run_claimed(claim, taken_at)
 
-    with World(database_url, threads=1) as world:
+    with World(make_settings(database_url, threads=1)) as world:
         worker = Stumbling(
             world.settings,
             database=world.database,
@@ -378,7 +378,7 @@ def test_a_suspect_is_tried_alone(world: World) -> None:
 @pytest.mark.parametrize("max_attempts", [1, 2])
 def test_waiting_behind_others_is_no_attempt(max_attempts: int, database_url: str) -> None:
     """An operation that was accepted by its caller and had to let a failover go first was not tried by that."""
-    with World(database_url, max_attempts=max_attempts) as world:
+    with World(make_settings(database_url, max_attempts=max_attempts)) as world:
         ids = world.build()
         world.ask("failover", "load_balancer", ids["load_balancer"])
 
@@ -433,7 +433,7 @@ def test_an_outage_of_the_database_is_no_attempt(world: World) -> None:
 def test_a_caller_does_not_wait_for_ever(database_url: str) -> None:
     """Where another worker keeps the load balancer longer than a caller waits, the caller is told; the operation stays
     queued and is run."""
-    with World(database_url, wait_seconds=0.2) as world:
+    with World(make_settings(database_url, wait_seconds=0.2)) as world:
         ids = world.build()
         held = HeldAmphorae(world.amphorae)
         slow, thread, told = _start_held_update(world, held, ids["member"])

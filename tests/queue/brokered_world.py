@@ -1,4 +1,4 @@
-"""A site with a broker: requests on one side, workers on the other, and only broker and database between them."""
+"""A world with a broker: requests on one side, workers on the other, and only broker and database between them."""
 
 from __future__ import annotations
 
@@ -11,37 +11,34 @@ from typing import Any
 from kombu.connection import Connection
 
 from portico.drivers.registry import build_notifier
-from portico.intake.requests import Requests
 from portico.ports.notifier import Notifier
 from portico.settings import MessagingSettings
 from portico.worker.run_loop import RunLoop
 from tests.support.waiting import PATIENCE, wait_until
-from tests.worker.world import World
+from tests.support.world import World, make_settings
 
 NEVER = 3600.0
 """Seconds between two polls: more than a test may take, so that what is found was told."""
 
 
-class Site:
+class BrokeredWorld(World):
     """A world whose requests and workers have a notifier each, as processes of their own have."""
 
     def __init__(self, database_url: str, messaging: MessagingSettings, **worker: Any) -> None:
-        self.world = World(database_url, **{"poll_seconds": NEVER, **worker})
+        super().__init__(make_settings(database_url, **{"poll_seconds": NEVER, **worker}))
         self.messaging = messaging
         self._notifiers: list[Notifier] = []
         self._loops: list[RunLoop] = []
-        self.requests = Requests(
-            self.world.database, self.world.settings.validation, self._build_notifier(), network=self.world.network
-        )
+        self.requests = self.make_requests(self.settings, self._build_notifier())
 
     def _build_notifier(self) -> Notifier:
-        settings = self.world.settings.model_copy(update={"messaging": self.messaging})
+        settings = self.settings.model_copy(update={"messaging": self.messaging})
         self._notifiers.append(build_notifier(settings))
         return self._notifiers[-1]
 
     def start_worker(self, **drivers: Any) -> RunLoop:
         """Another worker, which may not have reached the broker yet."""
-        loop = RunLoop(self.world.add_worker(notifier=self._build_notifier(), **drivers))
+        loop = RunLoop(self.add_worker(notifier=self._build_notifier(), **drivers))
         loop.start()
         self._loops.append(loop)
         return loop
@@ -64,7 +61,7 @@ class Site:
             loop.stop()
         for notifier in self._notifiers:
             notifier.close()
-        self.world.close()
+        super().close()
 
     # Asking
 
