@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,11 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from bench._processes import cpu_seconds
+from tests.support.commands import NOOP_DRIVERS, PORTICO
 from tests.support.ports import find_free_port
 from tests.support.waiting import wait_until
-
-_PORTICO = [sys.executable, "-c", "from portico.cli import main; main()"]
-_NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,8 @@ def serve(database: Path, api_settings: str = "") -> Iterator[ApiProcess]:
     TOML."""
     port = find_free_port()
     config = database.with_suffix(".toml")
-    config.write_text(f'[database]\nurl = "sqlite:///{database}"\n[api]\nport = {port}\n{api_settings}{_NOOP}')
-    with subprocess.Popen([*_PORTICO, "api", "--config", str(config)], stderr=subprocess.DEVNULL) as process:
+    config.write_text(f'[database]\nurl = "sqlite:///{database}"\n[api]\nport = {port}\n{api_settings}{NOOP_DRIVERS}')
+    with subprocess.Popen([*PORTICO, "api", "--config", str(config)], stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(partial(_is_listening, port), f"the API listens on port {port}", pause=0.05)
             yield ApiProcess(process.pid, port)

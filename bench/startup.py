@@ -23,9 +23,7 @@ from pathlib import Path
 
 from bench._processes import cpu_seconds, memory
 from portico.cli.stop_signals import reset_signals
-
-_PORTICO = "from portico.cli import main; main()"
-_NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
+from tests.support.commands import NOOP_DRIVERS, PORTICO_CODE
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Command:
 def start(command: Command, *, count: bool) -> Cost:
     """Start it once. ``count``: count modules, which makes it slower."""
     options = ["-X", "importtime"] if count else []
-    words = [sys.executable, *options, "-c", _PORTICO, *command.words]
+    words = [sys.executable, *options, "-c", PORTICO_CODE, *command.words]
     with (
         subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
         ExitStack() as ending,
@@ -81,7 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         noop, real = Path(home, "noop.toml"), Path(home, "real.toml")
         common = f'[database]\nurl = "sqlite:///{home}/portico.db"\n[api]\nport = 0\n'
-        noop.write_text(common + _NOOP)
+        noop.write_text(common + NOOP_DRIVERS)
         real.write_text(f'{common}[amphora]\ncertificates = "{home}/certificates"\n')
         commands = [
             Command(("--help",)),

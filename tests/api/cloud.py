@@ -14,10 +14,11 @@ import httpx
 import openstack
 
 from portico.store.sql.schema import upgrade
+from tests.support.commands import PORTICO_CODE
 from tests.support.keystone import Keystone, User
 from tests.support.waiting import PATIENCE, wait_until
 
-_PORTICO = [sys.executable, "-W", "ignore", "-c", "from portico.cli import main; main()"]
+_QUIET_PORTICO = [sys.executable, "-W", "ignore", "-c", PORTICO_CODE]
 _OPENSTACK = "import sys; from openstackclient.shell import main; sys.exit(main(sys.argv[1:]))"
 _CONFIGURATION = """\
 [database]
@@ -74,7 +75,7 @@ class Cloud:
 
     def _start(self, what: str, log: Any) -> subprocess.Popen[bytes]:
         environment = os.environ | {"PORTICO_KEYSTONE__PASSWORD": self.service_user.password}
-        command = [*_PORTICO, what, "--config", str(self.directory / "portico.toml")]
+        command = [*_QUIET_PORTICO, what, "--config", str(self.directory / "portico.toml")]
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _answers(self) -> bool:

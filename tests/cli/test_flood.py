@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.cli.test_commands import run
 from tests.cli.test_serve import await_answer
+from tests.support.commands import PORTICO_CODE, run
 from tests.support.ports import find_free_port
 from tests.support.waiting import PATIENCE
 
@@ -37,7 +37,7 @@ def test_half_open_connections_do_not_stop_the_api(tmp_path: Path) -> None:
     config.write_text(f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[api]\nport = {port}\n{noop}')
     assert run("db", "upgrade", "--config", config).exit_code == 0
     code = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))"
-    words = [sys.executable, "-c", f"{code}; from portico.cli import main; main()", "api", "--config", str(config)]
+    words = [sys.executable, "-c", f"{code}; {PORTICO_CODE}", "api", "--config", str(config)]
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > HALF_OPEN + 100, "raise ulimit -n for the tests"
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(words, stderr=log) as process, ExitStack() as stack:
         stack.callback(process.kill)

@@ -13,7 +13,7 @@ from portico.cli.listening import listen
 from portico.settings import DatabaseSettings
 from portico.store.claims.slots import Slots
 from portico.store.sql.database import Database
-from tests.cli.test_commands import run
+from tests.support.commands import run
 from tests.support.waiting import wait_until
 
 

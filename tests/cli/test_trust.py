@@ -13,7 +13,7 @@ from demo.remains import find_processes, kill_processes
 from portico import open_embedded
 from portico.drivers.local_ca import LocalCertificateAuthority
 from portico_files import Untrusted
-from tests.cli.test_commands import _PORTICO, run
+from tests.support.commands import PORTICO, run
 from tests.support.remains import wait_until_ended
 from tests.support.waiting import PATIENCE
 
@@ -36,7 +36,7 @@ def of_a_stranger(tmp_path: Path) -> Path:
 
 def refusal(*words: str | Path) -> str:
     """The one line that a command ends with which does not begin."""
-    done = subprocess.run([*_PORTICO, *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run([*PORTICO, *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
     [line] = done.stderr.splitlines()
     assert done.returncode == 1
     return line
@@ -114,6 +114,6 @@ def make(directory: Path) -> Path:
 def test_what_commands_write_nobody_else_can_read(tmp_path: Path) -> None:
     """A database that a command makes, in whatever directory, is its user's alone."""
     environment = os.environ | {"PORTICO_DATABASE__URL": f"sqlite:///{tmp_path / 'portico.db'}"}
-    command = ["sh", "-c", 'umask 0; exec "$@"', "sh", *_PORTICO, "db", "upgrade"]
+    command = ["sh", "-c", 'umask 0; exec "$@"', "sh", *PORTICO, "db", "upgrade"]
     subprocess.run(command, env=environment, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
     assert (tmp_path / "portico.db").stat().st_mode & 0o777 == 0o600

@@ -23,9 +23,9 @@ from demo.portico_up import PorticoUp
 from demo.remains import find_processes, kill_processes
 from demo.traffic import ask_once
 from portico.settings import LoopbackNetworkSettings
-from tests.cli.test_commands import _PORTICO, run
 from tests.cli.test_deployment import tree
 from tests.cli.test_serve import await_active
+from tests.support.commands import PORTICO, run
 from tests.support.origins import Origin
 from tests.support.ports import find_free_port
 from tests.support.remains import wait_until_ended
@@ -86,7 +86,7 @@ def test_the_environment_says_where_it_listens_and_where_its_database_is(tmp_pat
     port = find_free_port()
     url = f"sqlite:///{tmp_path}/elsewhere.db"
     said = {"PORTICO_API__PORT": str(port), "PORTICO_DATABASE__URL": url}
-    command = [*_PORTICO, "up", "--data-dir", str(tmp_path / "data")]
+    command = [*PORTICO, "up", "--data-dir", str(tmp_path / "data")]
     refused = subprocess.run(
         command,
         env=os.environ | said | {"PORTICO_COMPUTE__AGENT_URL": "https://10.0.0.5:9443"},
@@ -277,7 +277,7 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
 ) -> None:
     """With --keep, a terminal that closes ends it in order and leaves the load balancer serving. The next start has it
     again; told twice to stop, it leaves at once what cannot be removed, still serving. The third removes it."""
-    command = [*_PORTICO, "up", "--data-dir", str(tmp_path), "--port", "0"]
+    command = [*PORTICO, "up", "--data-dir", str(tmp_path), "--port", "0"]
     clouds = tmp_path / "clouds.yaml"
     with ExitStack() as ending, Origin("doric") as origin:
         ending.callback(kill_processes, tmp_path)

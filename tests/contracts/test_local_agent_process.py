@@ -112,7 +112,7 @@ def test_callers_that_race_start_one_agent(host: Host) -> None:
     with ThreadPoolExecutor(4) as pool:
         agents = list(pool.map(lambda _: host.ensure(), range(4)))
     assert len({(agent.pid, agent.url) for agent in agents}) == 1
-    assert sum(agent.started for agent in agents) == 1
+    assert [agent.started for agent in agents].count(True) == 1
 
 
 def test_amphorae_outlive_the_agent(host: Host) -> None:

@@ -165,7 +165,7 @@ class NotifierContract(ABC):
                 notifier.announce(Notice("delete_member", "member", mark))
             heard = 0
             for _ in range(100):
-                heard = sum(arguments["member_id"] == mark for _, _, arguments in stayer.told)
+                heard = [arguments["member_id"] for _, _, arguments in stayer.told].count(mark)
                 if heard == 10:
                     break
                 # One second at most: those that went to the one who left are lost, and ten others are sent.

@@ -35,7 +35,7 @@ def test_paused_worker_changes_nothing(  # noqa: PLR0917 - fixtures
     database_kind: str,
     all_boundaries: bool,
     rehearsals: Rehearsals,
-    tally: Counter[str],
+    counts: Counter[str],
 ) -> None:
     """Stopped at any boundary until its lease ran out and another worker has finished its operation, it finds out, and
     writes no row, builds nothing and pushes nothing any more."""
@@ -57,7 +57,7 @@ def test_paused_worker_changes_nothing(  # noqa: PLR0917 - fixtures
         interruptions = [
             Interruption(name, boundary, SCENARIOS[name](stage)) for name in chosen for boundary in boundaries[name]
         ]
-        tally[f"workers paused on {database_kind}"] += pause_and_resume(stage, interruptions, clock == "runs")
+        counts[f"workers paused on {database_kind}"] += pause_and_resume(stage, interruptions, clock == "runs")
         stage.remove_spares()
     stage.is_at_rest = True
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from portico.store.reads.counters import read_amphora_stats, read_load_balancer_
 from portico.store.reads.status_tree import read_status_tree
 from tests.e2e.conftest import running_portico
 from tests.e2e.web import Web, build_web
+from tests.support.commands import PORTICO
 from tests.support.origins import Origin
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
@@ -169,7 +169,7 @@ def test_health_managers_of_their_own_take_over_from_each_other(own_directory: P
         portico.health.stop()
         web = build_web(portico, origins[:1], monitor=MONITOR)
         config = _write_config(portico, own_directory)
-        command = [sys.executable, "-c", "from portico.cli import main; main()", "health-manager", "--config", config]
+        command = [*PORTICO, "health-manager", "--config", config]
         managers = {
             process.pid: process for process in (subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2))
         }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ from portico.drivers.registry import build_notifier
 from portico.ports.notifier import Notifier
 from portico.settings import MessagingSettings
 from portico.worker.run_loop import RunLoop
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import wait_until
 from tests.support.world import World, make_settings
 
 NEVER = 3600.0
@@ -96,22 +95,3 @@ def _encode(body: bytes | dict[str, Any]) -> bytes:
     if isinstance(body, bytes):
         return body
     return json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(body)}).encode()
-
-
-def in_threads(count: int, work: Callable[[int], None]) -> list[BaseException]:
-    """Call ``work`` with 0 to ``count - 1`` at once. Returns what it raised; fails where a call does not return."""
-    errors: list[BaseException] = []
-
-    def run(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:  # noqa: BLE001 - told to the test
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-        assert not thread.is_alive(), "a call hangs"
-    return errors

@@ -18,10 +18,10 @@ from portico.errors import InvalidInput
 from portico.ports.network import SUBNET_ID
 from portico.ports.notifier import Notice
 from portico.settings import MessagingSettings, Settings
-from tests.cli.test_commands import _NOOP, _PORTICO, run
 from tests.cli.test_serve import await_active, await_answer
 from tests.queue.broker import messaging
 from tests.queue.brokered_world import NEVER
+from tests.support.commands import NOOP_DRIVERS, PORTICO, run
 from tests.support.ports import find_free_port
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
@@ -35,12 +35,12 @@ def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: Rabbit
     settings = messaging(rabbitmq.url)
     config.write_text(
         f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[worker]\npoll_seconds = {NEVER}\n[api]\nport = {port}\n'
-        f'[messaging]\nurl = "{rabbitmq.url}"\ntopic = "{settings.topic}"\n{_NOOP}'
+        f'[messaging]\nurl = "{rabbitmq.url}"\ntopic = "{settings.topic}"\n{NOOP_DRIVERS}'
     )
     assert run("db", "upgrade", "--config", config).exit_code == 0
     with errors.open("wb") as log:
         processes = [
-            subprocess.Popen([*_PORTICO, *command, "--config", str(config)], stderr=log)
+            subprocess.Popen([*PORTICO, *command, "--config", str(config)], stderr=log)
             for command in (["worker"], ["api"])
         ]
     try:

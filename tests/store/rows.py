@@ -1,10 +1,8 @@
-"""Looking at tables as they are, and running many threads at once."""
+"""Looking at tables as they are."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,7 +11,6 @@ from sqlalchemy import event, select, update
 from portico.resources import Lease, Row
 from portico.resources.row import table_of
 from portico.store.sql.database import Database
-from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
 
@@ -62,15 +59,3 @@ def counted(database: Database) -> Iterator[list[str]]:
     finally:
         for engine in database.engines():
             event.remove(engine, "before_cursor_execute", note)
-
-
-def at_once(count: int, act: Callable[[int], T]) -> list[T]:
-    """What ``act`` returns in this many threads that start together."""
-    barrier = threading.Barrier(count)
-
-    def run(number: int) -> T:
-        barrier.wait(PATIENCE)
-        return act(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        return [future.result(PATIENCE) for future in [pool.submit(run, number) for number in range(count)]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -25,25 +24,13 @@ from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle
 from tests.support.bundles import text_of
+from tests.support.threads import at_once
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 from tests.support.world import World, make_settings
 from tests.worker.held_amphorae import HeldAmphorae
 
 on_sqlite = pytest.mark.database("sqlite")
 THREADS = 8
-
-
-def at_once(count: int, act: Callable[[int], None]) -> None:
-    """Run ``act`` in this many threads that start together; the first error of any of them is raised."""
-    barrier = threading.Barrier(count)
-
-    def run(number: int) -> None:
-        barrier.wait(PATIENCE)
-        act(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        for future in [pool.submit(run, number) for number in range(count)]:
-            future.result(PATIENCE)
 
 
 def test_many_threads_change_one_load_balancer_through_several_workers(world: World) -> None:

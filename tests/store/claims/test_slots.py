@@ -16,7 +16,8 @@ from portico.settings import DatabaseSettings
 from portico.store.claims.priorities import Priority
 from portico.store.claims.slots import Slots, SlotUse
 from portico.store.sql.database import Database
-from tests.store.rows import at_once, rows, write
+from tests.store.rows import rows, write
+from tests.support.threads import at_once
 from tests.support.waiting import PATIENCE, wait_until_equal
 
 LIMITS = {"operations": 3, "amphora_builds": 2, "failovers": 1}
