@@ -106,7 +106,7 @@ class Watch:
             # would fail then.
             deadline = time.monotonic() + _LONGEST_TRANSACTION
             while self._in_transaction - {threading.get_ident()} and time.monotonic() < deadline:
-                time.sleep(0.001)
+                time.sleep(0.001)  # bounded otherwise than tests are: see above
             self._connection.send(name)
         os.kill(os.getpid(), stop.number)
         # The signal stops all threads, but not all at once: this one does nothing more until it is told to.

@@ -72,7 +72,7 @@ def test_trying_to_accept_does_not_spin(listening: Short) -> None:
         with socket.create_connection(listening.getsockname()):
             doors.open(listening)
             for _ in range(2000):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # one turn of the loop: what is counted below
             doors.close()
 
     asyncio.run(run())

@@ -61,7 +61,7 @@ def kill_all(find: Callable[[], set[int]], timeout: float = 10.0) -> None:
                 continue
         if time.monotonic() > deadline:
             raise TimeoutError(f"still running {timeout} s after SIGKILL: {describe(pids)}")
-        time.sleep(0.01)
+        time.sleep(0.01)  # bounded otherwise than tests are: the reaper has to end
 
 
 def describe(pids: set[int]) -> list[str]:
