@@ -12,8 +12,8 @@ import httpx
 
 from portico_agent.tombstones import TOMBSTONE_SECONDS, Tombstones
 from tests.agent.bundles import Recipe
-from tests.agent.clients import Load, fetch, is_listening
 from tests.agent.rig import AgentRig
+from tests.support.clients import Load, fetch, is_listening
 from tests.support.origins import Origin
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal

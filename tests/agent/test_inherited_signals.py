@@ -8,8 +8,8 @@ import signal
 from pathlib import Path
 
 from tests.agent.bundles import Recipe
-from tests.agent.clients import fetch
 from tests.agent.rig import AgentRig
+from tests.support.clients import fetch
 from tests.support.processes import is_alive
 from tests.support.waiting import wait_until, wait_until_equal
 

@@ -13,10 +13,10 @@ import pytest
 from portico_agent.programs.haproxy.ping import PROGRAM
 from portico_wire import PING_PATH_VARIABLE, PING_VARIABLE, Backend, Bundle
 from tests.agent.bundles import Recipe
-from tests.agent.clients import fetch
 from tests.agent.rig import AgentRig
 from tests.agent.test_push import take_snapshot
 from tests.support.bundles import haproxy_of
+from tests.support.clients import fetch
 from tests.support.waiting import PATIENCE, wait_until_equal
 
 PINGED = (

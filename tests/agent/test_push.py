@@ -21,8 +21,8 @@ from portico_agent.pusher import AnyProgram, Pusher
 from portico_agent.supervisor_client import InstanceState, Place, SupervisorClient
 from portico_wire import Bundle
 from tests.agent.bundles import Member, Recipe
-from tests.agent.clients import Load, fetch, is_listening
 from tests.agent.rig import AgentRig
+from tests.support.clients import Load, fetch, is_listening
 from tests.support.origins import Origin
 from tests.support.ports import find_free_port
 from tests.support.processes import is_alive

@@ -14,10 +14,10 @@ import pytest
 
 from portico_agent.unix_socket import connect_unix
 from tests.agent.bundles import Member, Recipe
-from tests.agent.clients import Load, fetch, is_listening
 from tests.agent.files import check_that_files_are_what_runs
 from tests.agent.rig import AgentRig
 from tests.support.certificates import Authority, Pair
+from tests.support.clients import Load, fetch, is_listening
 from tests.support.origins import Origin
 from tests.support.ports import find_free_port
 from tests.support.processes import is_alive

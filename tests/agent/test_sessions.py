@@ -12,9 +12,9 @@ import pytest
 
 from portico_wire import Bundle, Frontend, ServerClients, Sessions, Table
 from tests.agent.bundles import Recipe
-from tests.agent.clients import fetch
 from tests.agent.rig import AgentRig
 from tests.support.bundles import haproxy_of, text_of, with_haproxy
+from tests.support.clients import fetch
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE
 

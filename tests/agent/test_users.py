@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.agent.bundles import Member, Recipe
-from tests.agent.clients import Load, fetch, is_listening
 from tests.agent.files import check_that_files_are_what_runs
 from tests.agent.test_ping import PINGED
 from tests.agent.test_sessions import clients_of, given, many, sticking  # noqa: F401 - a fixture
 from tests.agent.unit_rig import UnitRig
 from tests.agent.units import USERS, find_python, python, why_not
+from tests.support.clients import Load, fetch, is_listening
 from tests.support.origins import Origin
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal

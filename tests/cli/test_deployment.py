@@ -20,13 +20,13 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from demo.remains import find_processes, kill_processes
-from demo.traffic import ask_once
 from portico.cli.commands import app
 from portico.ports.network import SUBNET_ID
 from portico.settings import Settings
 from portico.settings.reading import find_groups
 from tests.agent.units import USERS, Unit, find_python, installed, why_not
 from tests.cli.test_serve import await_active, await_answer
+from tests.support.clients import fetch
 from tests.support.origins import Origin
 from tests.support.ports import find_free_port
 from tests.support.server import find_program
@@ -182,13 +182,13 @@ def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_
         created = client.post("/v2/lbaas/loadbalancers", json=tree(vip_port, origin.port))
         assert created.status_code == 201, created.text
         address = await_active(client, created.json()["loadbalancer"]["id"])["vip_address"]
-        assert ask_once(str(address), vip_port).by == "doric"
+        assert fetch(vip_port, address=str(address))[1] == "doric"
 
         for name, service in services.items():
             service.send_signal(signal.SIGINT if name == "supervisor" else signal.SIGTERM)
             _, errors = service.communicate(timeout=PATIENCE)
             assert service.returncode == 0, (name, errors)
-        assert ask_once(str(address), vip_port).by == "doric"
+        assert fetch(vip_port, address=str(address))[1] == "doric"
     assert not find_processes(tmp_path)
 
 

@@ -21,10 +21,10 @@ import pytest
 
 from demo.portico_up import PorticoUp
 from demo.remains import find_processes, kill_processes
-from demo.traffic import ask_once
 from portico.settings import LoopbackNetworkSettings
 from tests.cli.test_deployment import tree
 from tests.cli.test_serve import await_active
+from tests.support.clients import fetch, is_listening
 from tests.support.commands import PORTICO, run
 from tests.support.origins import Origin
 from tests.support.ports import find_free_port
@@ -283,10 +283,10 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
         ending.callback(kill_processes, tmp_path)
         with in_terminal([*command, "--keep"]) as (process, terminal):
             url = re.findall(r"endpoint: (\S+)", await_file(clouds, process))[0]
-            vip = create_load_balancer(url, origin.port)
+            vip, vip_port = create_load_balancer(url, origin.port)
             os.close(terminal)
             assert process.wait(PATIENCE) == 0
-        assert ask_once(*vip).by == "doric"
+        assert fetch(vip_port, address=vip)[1] == "doric"
 
         clouds.unlink()  # the next one writes it again
         with (tmp_path / "second").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
@@ -296,7 +296,7 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
             assert kept["provisioning_status"] == "ACTIVE"
             with stopped(json.loads((tmp_path / "agent" / "agent.json").read_text())["pid"]):
                 assert interrupt_until_it_ends(process) == 1
-                assert ask_once(*vip).by == "doric"
+                assert fetch(vip_port, address=vip)[1] == "doric"
         said = (tmp_path / "second").read_text()
         assert "1 load balancer from before goes on running" in said
         assert "Stopped at once" in said
@@ -304,7 +304,7 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
 
         third = PorticoUp(tmp_path)
         assert third.stop() == 0, third.last_words()
-        assert not ask_once(*vip).by
+        assert not is_listening(vip_port, vip)
         wait_until_ended(tmp_path)
 
 
@@ -315,7 +315,7 @@ def create_load_balancer(url: str, backend_port: int) -> tuple[str, int]:
         created = client.post("/v2/lbaas/loadbalancers", json=tree(vip_port, backend_port))
         assert created.status_code == 201, created.text
         address = str(await_active(client, created.json()["loadbalancer"]["id"])["vip_address"])
-    assert ask_once(address, vip_port).by == "doric"
+    assert fetch(vip_port, address=address)[1] == "doric"
     return address, vip_port
 
 

@@ -25,7 +25,7 @@ class Stage(World):
     """
 
     def __init__(self, url: str, directory: Path, workers: Workers) -> None:
-        super().__init__(make_settings(url))
+        super().__init__(make_worker_settings(url))
         self.workers = workers
         self.is_at_rest = False
         place = Path(tempfile.mkdtemp(dir=directory))
@@ -72,7 +72,7 @@ class Stage(World):
         self.drivers.close()
 
 
-def make_settings(url: str, **worker: float) -> Settings:
+def make_worker_settings(url: str, **worker: float) -> Settings:
     """Settings of a worker on this database; ``worker`` are those of its group that differ."""
     values = {"lease_seconds": 300.0, "batch_seconds": 0.0, "executor_threads": 8, **worker}
     return Settings(

@@ -18,7 +18,7 @@ from portico.store.claims.leases import next_due_ms
 from tests.crash.adversary import Adversary, again_and_again
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import Tree, build_tree
-from tests.crash.stage import Stage, make_settings
+from tests.crash.stage import Stage, make_worker_settings
 from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -94,7 +94,7 @@ def expect_all_ended(stage: Stage, stream: Stream) -> None:
 def test_server_goes_away_in_mid_operation(stage: Stage, database_server: Server, how: str) -> None:
     """Killed or restarted while workers are at work: operations that were accepted succeed once it is back, without
     anyone's help; requests that came meanwhile were refused or accepted, nothing in between."""
-    settings = make_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
+    settings = make_worker_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
     trees = [build_tree(stage) for _ in range(3)]
     workers = [stage.start(loop=True, settings=settings) for _ in range(2)]
     stream = Stream(stage, trees, 0.05)
@@ -116,7 +116,7 @@ def test_server_goes_away_in_mid_operation(stage: Stage, database_server: Server
 def test_connections_are_cut_in_mid_operation(stage: Stage) -> None:
     """Each connection is cut ten times a second: transactions are tried again where that is safe, and none is half
     done or done twice."""
-    settings = make_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
+    settings = make_worker_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
     trees = [build_tree(stage) for _ in range(2)]
     adversary = Adversary(stage.settings.database.url)
     workers = [stage.start(loop=True, settings=settings) for _ in range(2)]

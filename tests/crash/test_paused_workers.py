@@ -16,7 +16,7 @@ from tests.crash.audit import dump_rows
 from tests.crash.interruptions import GROUPS, Interruption, Rehearsals, choose_boundaries
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import SCENARIOS
-from tests.crash.stage import Stage, make_settings
+from tests.crash.stage import Stage, make_worker_settings
 from tests.support.services import DATABASES
 
 LEASE_SECONDS = 2.0
@@ -72,7 +72,9 @@ def pause_and_resume(stage: Stage, interruptions: list[Interruption], clock_runs
 
     Returns: how many were paused.
     """
-    settings = make_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS) if clock_runs else stage.settings
+    settings = (
+        make_worker_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS) if clock_runs else stage.settings
+    )
     workers = []
     for each in interruptions:
         stop = Stop(each.boundary, number=signal.SIGSTOP)

@@ -21,7 +21,7 @@ from tests.crash.adversary import Adversary
 from tests.crash.audit import let_time_pass
 from tests.crash.conftest import OpenStage
 from tests.crash.jobs import Stop
-from tests.crash.stage import Stage, make_settings
+from tests.crash.stage import Stage, make_worker_settings
 from tests.crash.workers import WorkerProcess
 from tests.support.bundles import text_of
 from tests.support.services import DatabaseSource, Server
@@ -63,8 +63,10 @@ class Deployment(RuleBasedStateMachine):
         stage.amphorae.refuse(lambda bundle: f"maxconn {REFUSED}\n" in text_of(bundle))
         self.paused: list[WorkerProcess] = []
         self.number = 0
-        self.patient = make_settings(stage.settings.database.url, max_attempts=MANY)
-        self.hasty = make_settings(stage.settings.database.url, max_attempts=MANY, lease_seconds=PAUSE_LEASE_SECONDS)
+        self.patient = make_worker_settings(stage.settings.database.url, max_attempts=MANY)
+        self.hasty = make_worker_settings(
+            stage.settings.database.url, max_attempts=MANY, lease_seconds=PAUSE_LEASE_SECONDS
+        )
 
     # The model
 

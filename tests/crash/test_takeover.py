@@ -16,7 +16,7 @@ from portico.store.sql.dialects import now_ms
 from tests.crash.audit import let_time_pass
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import Tree, build_tree
-from tests.crash.stage import Stage, make_settings
+from tests.crash.stage import Stage, make_worker_settings
 from tests.support.waiting import wait_until, wait_until_equal
 
 DAY = 86_400.0
@@ -33,7 +33,7 @@ def state_of(stage: Stage, accepted: Accepted) -> str:
 def test_idle_worker_takes_over_by_itself(stage: Stage) -> None:
     """Nobody tells it that the other one died: a lease that ran out is enough, and an operation that was accepted is
     finished by whoever is there."""
-    settings = make_settings(stage.settings.database.url, lease_seconds=1.0)
+    settings = make_worker_settings(stage.settings.database.url, lease_seconds=1.0)
     tree = build_tree(stage)
     change = stage.requests.update("member", tree.ids["member"], {"weight": 7})
     assert stage.start(stop=Stop(1), settings=settings).wait() is None
@@ -49,7 +49,7 @@ def test_idle_worker_takes_over_by_itself(stage: Stage) -> None:
 
 def test_slow_worker_keeps_its_lease(stage: Stage) -> None:
     """A flow that lasts longer than a lease is not taken for dead: it is renewed, nobody else runs the operation."""
-    settings = make_settings(stage.settings.database.url, lease_seconds=3.0)
+    settings = make_worker_settings(stage.settings.database.url, lease_seconds=3.0)
     tree = build_tree(stage)
     stage.amphorae.faults.delay = 5.0
     before = len(stage.drivers.calls)

@@ -1,4 +1,4 @@
-"""Clients of the load balancers that the agent serves: one request, and many without pause."""
+"""What stands before load balancers in the tests: clients that ask once, and clients that go on asking."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import TracebackType
 from tests.support.waiting import PATIENCE
 
 
-def fetch(port: int, path: str = "/", source: str = "127.0.0.1") -> tuple[int, str, str]:
+def fetch(port: int, path: str = "/", source: str = "127.0.0.1", address: str = "127.0.0.1") -> tuple[int, str, str]:
     """One request on a connection of its own: status, body (the origin's name), and the header X-Marker."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE, source_address=(source, 0))
+    connection = http.client.HTTPConnection(address, port, timeout=PATIENCE, source_address=(source, 0))
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -22,22 +22,31 @@ def fetch(port: int, path: str = "/", source: str = "127.0.0.1") -> tuple[int, s
         connection.close()
 
 
-def is_listening(port: int) -> bool:
+def is_listening(port: int, address: str = "127.0.0.1") -> bool:
     """Whether somebody accepts connections there."""
     with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        return client.connect_ex((address, port)) == 0
 
 
 class Load:
-    """Clients that ask without pause: half of them keep their connection, half make a new one for each request.
+    """Clients that go on asking: half of them keep their connection, half make a new one for each request. None of them
+    asks twice for the same: whatever is not a 200 counts as failed.
+
+    Args:
+        rate: requests a second at the most, of all clients together; None for as many as there can be.
+
+    Attributes:
+        answers: how many there were, by the name of the origin.
+        failures: what else came.
 
     Bounded: each client stops by itself after ``LONGEST`` requests.
     """
 
     LONGEST = 50_000
 
-    def __init__(self, port: int, clients: int = 4) -> None:
-        self._port = port
+    def __init__(self, port: int, clients: int = 4, *, address: str = "127.0.0.1", rate: float | None = None) -> None:
+        self._place = (address, port)
+        self._pause = clients / rate if rate else 0.0
         self._end = threading.Event()
         self._progress = threading.Condition()
         self.answers: Counter[str] = Counter()
@@ -62,12 +71,14 @@ class Load:
         """Wait until so many more requests have been answered."""
         with self._progress:
             goal = self.answers.total() + more
-            assert self._progress.wait_for(lambda: self.answers.total() >= goal or self.failures, 60), "no answers"
+            assert self._progress.wait_for(lambda: self.answers.total() >= goal or self.failures, PATIENCE), (
+                "no answers"
+            )
 
     def _run(self, keep: bool) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(*self._place, timeout=PATIENCE)
         for _ in range(self.LONGEST):
-            if self._end.is_set():
+            if self._end.wait(self._pause):
                 break
             try:
                 connection.request("GET", "/")
