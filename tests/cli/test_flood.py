@@ -44,7 +44,7 @@ def test_half_open_connections_do_not_stop_the_api(tmp_path: Path) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
             await_answer(client, "/", process)
         for number in range(HALF_OPEN):
-            half_open = stack.enter_context(socket.create_connection(("127.0.0.1", port), 60))
+            half_open = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
             half_open.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n"[: number % 20])
             if number % 50 == 49:
                 assert ask(port) == 200

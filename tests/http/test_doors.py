@@ -13,6 +13,7 @@ import pytest
 
 from portico_http import Doors, Room, Tally, connections_within_limit
 from tests.http.test_room import Guest
+from tests.support.waiting import PATIENCE
 
 Line = tuple[str, int, dict[str, object]]
 
@@ -52,7 +53,7 @@ def test_without_descriptors_a_connection_is_closed_and_the_next_is_accepted_lat
         doors.open(listening)
         listening.times = 2
         with socket.create_connection(listening.getsockname()):
-            connection = await asyncio.wait_for(accepted.get(), 30)
+            connection = await asyncio.wait_for(accepted.get(), PATIENCE)
         connection.close()
         doors.close()
         assert [guest.is_closed for guest in waiting] == [True, True, False]
@@ -90,7 +91,7 @@ def test_where_nobody_makes_room_the_new_connection_is_closed(listening: Short) 
         doors.open(listening)
         reader, writer = await asyncio.open_connection(*listening.getsockname())
         try:
-            return await asyncio.wait_for(reader.read(), 30)
+            return await asyncio.wait_for(reader.read(), PATIENCE)
         finally:
             writer.close()
             doors.close()
@@ -131,7 +132,7 @@ def test_what_strangers_cause_is_said_once_in_a_while() -> None:
             tally.add("noise", number=number)
         tally.add("other noise")
         assert lines == [("noise", 1, {"number": 0}), ("other noise", 1, {})]
-        await asyncio.wait_for(third.wait(), 30)
+        await asyncio.wait_for(third.wait(), PATIENCE)
         assert lines[2] == ("noise", 999, {"number": 999})
         tally.add("noise", number=1000)
         tally.close()
