@@ -10,8 +10,8 @@ from itertools import count, islice
 from statistics import median
 from typing import Any
 
-from bench._dataplane_bed import ORIGIN_ADDRESSES, Bed, send_traffic
 from bench._dataplane_clients import Report
+from bench._dataplane_testbed import ORIGIN_ADDRESSES, Testbed, send_traffic
 from portico.intake.requests import Accepted
 from portico.resources.listener import ListenerUpdates
 from portico.resources.member import MemberUpdates
@@ -26,20 +26,20 @@ FLOOD_SECONDS = 120.0
 Change = tuple[str, Callable[[], object]]
 
 
-def measure_failed_requests(bed: Bed, changes: int, rate: float) -> dict[str, Any]:
+def measure_failed_requests(testbed: Testbed, changes: int, rate: float) -> dict[str, Any]:
     """Requests that fail while so many changes of every kind are made under steady traffic."""
     made: list[tuple[str, float, float]] = []
-    with bed.web(bed.origins(3)) as web, send_traffic(bed.find_vip(web["load_balancer"]), rate) as clients:
-        since = len(bed.observed.pushes)
+    with testbed.web(testbed.origins(3)) as web, send_traffic(testbed.find_vip(web["load_balancer"]), rate) as clients:
+        since = len(testbed.observed.pushes)
         time.sleep(QUIET_SECONDS)
-        for name, change in islice(_mixed_changes(bed, web), changes):
+        for name, change in islice(_mixed_changes(testbed, web), changes):
             start = time.monotonic()
             change()
             made.append((name, start, time.monotonic()))
             time.sleep(PAUSE_SECONDS)
         time.sleep(QUIET_SECONDS)
         report = clients.stop()
-        methods = bed.count_methods(since)
+        methods = testbed.count_methods(since)
     sent = len(report.answers) + len(report.failures)
     waits = sorted((received - sent_at) * 1000 for sent_at, received, _ in report.answers)
     return {
@@ -83,14 +83,14 @@ def _medians(made: list[tuple[str, float, float]]) -> dict[str, float]:
     return {name: median(values) for name, values in times.items()}
 
 
-def _mixed_changes(bed: Bed, web: dict[str, str]) -> Iterator[Change]:
+def _mixed_changes(testbed: Testbed, web: dict[str, str]) -> Iterator[Change]:
     """Changes of every kind without end; each one made leaves requests to ``/`` as they are."""
-    catalog, worker = bed.portico.catalog, bed.worker
+    catalog, worker = testbed.portico.catalog, testbed.worker
     listener, pool = web["listener"], web["pool"]
     first, second, _ = catalog.list_ids("member", pool_id=pool)
     for number in count():
         address = ORIGIN_ADDRESSES[3 + number % 5]
-        member = catalog.add_member(pool, address=address, protocol_port=bed.origin_port)
+        member = catalog.add_member(pool, address=address, protocol_port=testbed.origin_port)
         yield "create member", partial(worker.create_member, member)
         weight: MemberUpdates = {"weight": 1 + number % 7}
         yield "update weight", partial(worker.update_member, first, weight)
@@ -109,17 +109,19 @@ def _mixed_changes(bed: Bed, web: dict[str, str]) -> Iterator[Change]:
         yield "delete monitor", partial(worker.delete_health_monitor, monitor)
 
 
-def measure_flood(bed: Bed, members: int) -> dict[str, Any]:
+def measure_flood(testbed: Testbed, members: int) -> dict[str, Any]:
     """Members created one by one, by several submitters at once, while a run loop applies what there is."""
-    run_loop = RunLoop(bed.worker)
-    with bed.web(bed.origins(1)) as web:
-        since = len(bed.observed.pushes)
+    run_loop = RunLoop(testbed.worker)
+    with testbed.web(testbed.origins(1)) as web:
+        since = len(testbed.observed.pushes)
         accepted: list[Accepted] = []
         run_loop.start()
         try:
             start = time.monotonic()
             submitters = [
-                threading.Thread(target=_submit, args=(bed, web["pool"], range(number, members, SUBMITTERS), accepted))
+                threading.Thread(
+                    target=_submit, args=(testbed, web["pool"], range(number, members, SUBMITTERS), accepted)
+                )
                 for number in range(SUBMITTERS)
             ]
             for thread in submitters:
@@ -127,12 +129,12 @@ def measure_flood(bed: Bed, members: int) -> dict[str, Any]:
             for thread in submitters:
                 thread.join(FLOOD_SECONDS)
             submitted = time.monotonic() - start
-            active = _await_members(bed, web["pool"], members + 1)
+            active = _await_members(testbed, web["pool"], members + 1)
             seconds = time.monotonic() - start
         finally:
             ended = run_loop.stop()
         assert ended, "the run loop did not end"
-        methods = bed.count_methods(since)
+        methods = testbed.count_methods(since)
     return {
         "members": members,
         "active": active - 1,
@@ -141,21 +143,21 @@ def measure_flood(bed: Bed, members: int) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "pushes": sum(methods.values()),
         "methods": methods,
-        "push_ms": [round(push.milliseconds) for push in bed.observed.pushes[since:]][: sum(methods.values())],
+        "push_ms": [round(push.milliseconds) for push in testbed.observed.pushes[since:]][: sum(methods.values())],
     }
 
 
-def _submit(bed: Bed, pool: str, numbers: range, accepted: list[Accepted]) -> None:
+def _submit(testbed: Testbed, pool: str, numbers: range, accepted: list[Accepted]) -> None:
     for number in numbers:
         address = f"127.92.{number >> 8}.{number & 255}"
-        accepted.append(bed.portico.requests.create("member", pool, address=address, protocol_port=9))
+        accepted.append(testbed.portico.requests.create("member", pool, address=address, protocol_port=9))
 
 
-def _await_members(bed: Bed, pool: str, wanted: int) -> int:
+def _await_members(testbed: Testbed, pool: str, wanted: int) -> int:
     """How many members of the pool are ACTIVE once all are, or the time is over: then too it is the result."""
     deadline = time.monotonic() + FLOOD_SECONDS
     while True:
-        active = len(bed.portico.catalog.list_ids("member", pool_id=pool, provisioning_status="ACTIVE"))
+        active = len(testbed.portico.catalog.list_ids("member", pool_id=pool, provisioning_status="ACTIVE"))
         if active >= wanted or time.monotonic() > deadline:
             return active
         time.sleep(0.05)

@@ -9,8 +9,8 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from bench._dataplane_bed import LISTENER_PORT, ORIGIN_ADDRESSES, Bed, send_traffic
 from bench._dataplane_clients import Report
+from bench._dataplane_testbed import LISTENER_PORT, ORIGIN_ADDRESSES, Testbed, send_traffic
 from tests.support.waiting import PATIENCE, wait_until_equal
 
 EFFECT_RATE = 400.0
@@ -21,18 +21,18 @@ NOWHERE_PORT = 9
 """Members of the big pools: nothing listens there, and nothing is sent."""
 
 
-def measure_first_answer(bed: Bed, times: int) -> dict[str, Any]:
+def measure_first_answer(testbed: Testbed, times: int) -> dict[str, Any]:
     """From the call of ``create_load_balancer`` to its return, and to the first HTTP 200 through the VIP."""
     returned, answered, pushed = [], [], []
     for _ in range(times):
-        web = bed.describe_web(bed.origins(2))
+        web = testbed.describe_web(testbed.origins(2))
         start = time.monotonic()
-        bed.worker.create_load_balancer(web["load_balancer"])
+        testbed.worker.create_load_balancer(web["load_balancer"])
         returned.append((time.monotonic() - start) * 1000)
-        wait_until_equal(partial(_ask, bed.find_vip(web["load_balancer"])), "200", "the first answer", pause=0)
+        wait_until_equal(partial(_ask, testbed.find_vip(web["load_balancer"])), "200", "the first answer", pause=0)
         answered.append((time.monotonic() - start) * 1000)
-        pushed.append(bed.observed.pushes[-1].milliseconds)
-        bed.worker.delete_load_balancer(web["load_balancer"])
+        pushed.append(testbed.observed.pushes[-1].milliseconds)
+        testbed.worker.delete_load_balancer(web["load_balancer"])
     return {
         "times": times,
         "return_ms": _middle(returned),
@@ -54,16 +54,19 @@ def _ask(address: str) -> str:
         connection.close()
 
 
-def measure_member_changes(bed: Bed, times: int) -> dict[str, Any]:
+def measure_member_changes(testbed: Testbed, times: int) -> dict[str, Any]:
     """A member's creation, drain, undrain and deletion under traffic: to the return of the call, and to the effect.
 
     The effect of a creation and of a weight above 0 is the first answer of that member; of a deletion and of weight 0
     its last one.
     """
     calls: dict[str, list[tuple[float, float, bool]]] = {}
-    since = len(bed.observed.pushes)
+    since = len(testbed.observed.pushes)
     watched = ORIGIN_ADDRESSES[2]
-    with bed.web(bed.origins(2)) as web, send_traffic(bed.find_vip(web["load_balancer"]), EFFECT_RATE) as clients:
+    with (
+        testbed.web(testbed.origins(2)) as web,
+        send_traffic(testbed.find_vip(web["load_balancer"]), EFFECT_RATE) as clients,
+    ):
         since += 1  # the creation's own push
 
         def change(name: str, appears: bool, call: Callable[..., None], *arguments: Any) -> None:
@@ -73,13 +76,13 @@ def measure_member_changes(bed: Bed, times: int) -> dict[str, Any]:
             calls.setdefault(name, []).append((start, time.monotonic(), appears))
 
         for _ in range(times):
-            member = bed.portico.catalog.add_member(web["pool"], address=watched, protocol_port=bed.origin_port)
-            change("create", True, bed.worker.create_member, member)
-            change("weight to 0", False, bed.worker.update_member, member, {"weight": 0})
-            change("weight to 1", True, bed.worker.update_member, member, {"weight": 1})
-            change("delete", False, bed.worker.delete_member, member)
+            member = testbed.portico.catalog.add_member(web["pool"], address=watched, protocol_port=testbed.origin_port)
+            change("create", True, testbed.worker.create_member, member)
+            change("weight to 0", False, testbed.worker.update_member, member, {"weight": 0})
+            change("weight to 1", True, testbed.worker.update_member, member, {"weight": 1})
+            change("delete", False, testbed.worker.delete_member, member)
         time.sleep(SETTLE_SECONDS)
-        methods = bed.count_methods(since)
+        methods = testbed.count_methods(since)
         report = clients.stop()
     return {
         "times": times,
@@ -104,18 +107,18 @@ def _find_effect(report: Report, member: str, start: float, end: float, appears:
     return max([start] + [moment for moment in seen if start <= moment < end + SETTLE_SECONDS / 2]) - start
 
 
-def measure_sizes(bed: Bed, sizes: list[int], times: int) -> dict[str, Any]:
+def measure_sizes(testbed: Testbed, sizes: list[int], times: int) -> dict[str, Any]:
     """Pushes to load balancers of so many members: a weight and a new member by the runtime API, and a reload."""
-    return {str(size): _measure_size(bed, size, times) for size in sizes}
+    return {str(size): _measure_size(testbed, size, times) for size in sizes}
 
 
-def _measure_size(bed: Bed, size: int, times: int) -> dict[str, Any]:
+def _measure_size(testbed: Testbed, size: int, times: int) -> dict[str, Any]:
     addresses = [f"127.91.{number >> 8}.{number & 255}" for number in range(1, size + 2)]
     spare = addresses.pop()
-    with bed.web([(address, NOWHERE_PORT) for address in addresses]) as web:
-        catalog, worker = bed.portico.catalog, bed.worker
+    with testbed.web([(address, NOWHERE_PORT) for address in addresses]) as web:
+        catalog, worker = testbed.portico.catalog, testbed.worker
         member = catalog.list_ids("member", pool_id=web["pool"])[0]
-        recorder = _Recorder(bed)
+        recorder = _Recorder(testbed)
         for number in range(times):
             recorder.call("weight", worker.update_member, member, {"weight": 2 + number % 2})
             added = catalog.add_member(web["pool"], address=spare, protocol_port=NOWHERE_PORT)
@@ -129,8 +132,8 @@ def _measure_size(bed: Bed, size: int, times: int) -> dict[str, Any]:
 class _Recorder:
     """Calls, and what each and its push took."""
 
-    def __init__(self, bed: Bed) -> None:
-        self._bed = bed
+    def __init__(self, testbed: Testbed) -> None:
+        self._testbed = testbed
         self._calls: dict[str, list[tuple[float, float, float, str]]] = {}
 
     def call(self, name: str, call: Callable[..., None], *arguments: Any) -> None:
@@ -138,7 +141,7 @@ class _Recorder:
         start = time.monotonic()
         call(*arguments)
         took = (time.monotonic() - start) * 1000
-        push = self._bed.observed.pushes[-1]
+        push = self._testbed.observed.pushes[-1]
         self._calls.setdefault(name, []).append((took, push.milliseconds, push.agent_ms, push.method))
 
     def summarize(self) -> dict[str, Any]:
@@ -154,18 +157,18 @@ class _Recorder:
         }
 
 
-def measure_phases(bed: Bed, times: int) -> dict[str, float]:
+def measure_phases(testbed: Testbed, times: int) -> dict[str, float]:
     """Where the milliseconds of one member's weight go, from call to return (medians)."""
     phases: dict[str, list[float]] = {}
-    with bed.web(bed.origins(2)) as web:
-        member = bed.portico.catalog.list_ids("member", pool_id=web["pool"])[0]
+    with testbed.web(testbed.origins(2)) as web:
+        member = testbed.portico.catalog.list_ids("member", pool_id=web["pool"])[0]
         for number in range(times):
-            bed.boundaries.clear()
+            testbed.boundaries.clear()
             start = time.monotonic()
-            bed.worker.update_member(member, {"weight": 2 + number % 2})
+            testbed.worker.update_member(member, {"weight": 2 + number % 2})
             end = time.monotonic()
-            push = bed.observed.pushes[-1]
-            begin_task, end_task = (moment for moment, task, _ in bed.boundaries if task == "PushConfiguration")
+            push = testbed.observed.pushes[-1]
+            begin_task, end_task = (moment for moment, task, _ in testbed.boundaries if task == "PushConfiguration")
             pushed = push.started + push.milliseconds / 1000
             for name, seconds in (
                 ("accept, snapshot, engine", begin_task - start),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench._life import Step, lead_life, lead_other_lives
+from bench._lifecycle import Step, run_lifecycle, run_other_operations
 from bench._relay import Relay
 from bench._rig import Rig
 
@@ -61,8 +61,8 @@ def measure_methods(url: str, directory: Path, *, timed_lives: int, counted_live
 
 def _steps(rig: Rig, lives: int) -> Iterator[Step]:
     for _ in range(lives):
-        yield from lead_life(rig)
-        yield from lead_other_lives(rig)
+        yield from run_lifecycle(rig)
+        yield from run_other_operations(rig)
 
 
 def _clock(url: str, lives: int) -> dict[str, list[tuple[float, float]]]:

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import structlog
 
-from bench._life import MIXED, lead_life
+from bench._lifecycle import MIXED, run_lifecycle
 from bench._rig import Rig
 
 _PATIENCE = 120.0
@@ -140,7 +140,7 @@ def answer_questions() -> None:
                 present.close()  # the one before
                 if question["url"] is not None:
                     rig = present.enter_context(Rig(question["url"]))
-                    for _, call in lead_life(rig):
+                    for _, call in run_lifecycle(rig):
                         call()
             print(json.dumps(answer), flush=True)
 
@@ -174,7 +174,7 @@ def _live(rig: Rig, head_start: int, ready: threading.Barrier, clock: _Clock, se
     """One life after the other; returns the operations in the window. Each thread starts it at another point of a life:
     otherwise a short window would hold more creations than other methods. The clock does not stop while rows are
     described."""
-    steps = itertools.chain.from_iterable(lead_life(rig) for _ in itertools.count())
+    steps = itertools.chain.from_iterable(run_lifecycle(rig) for _ in itertools.count())
     for _, call in itertools.islice(steps, head_start):
         call()
     ready.wait(_PATIENCE)

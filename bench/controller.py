@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
-from bench._life import MIXED
+from bench._lifecycle import MIXED
 from bench._members import measure_members
 from bench._methods import measure_methods
 from bench._population import populate

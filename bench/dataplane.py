@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench._dataplane_bed import find_haproxies, open_bed, read_version
 from bench._dataplane_changes import measure_failed_requests, measure_flood
 from bench._dataplane_latency import measure_first_answer, measure_member_changes, measure_phases, measure_sizes
+from bench._dataplane_testbed import find_haproxies, open_testbed, read_version
 from portico.cli.stop_signals import reset_signals
 from tests.support.reaper import Run
 
@@ -40,16 +40,16 @@ QUICK = Extent(creations=1, member_changes=1, sizes=(3,), pushes=1, changes=11, 
 
 def measure(haproxy: Path, directory: Path, extent: Extent) -> dict[str, Any]:
     """Everything, with one HAProxy."""
-    with open_bed(directory, haproxy) as bed:
+    with open_testbed(directory, haproxy) as testbed:
         return {
             "haproxy": read_version(haproxy),
             "load_before": round(os.getloadavg()[0], 1),
-            "first_answer": measure_first_answer(bed, extent.creations),
-            "member_changes": measure_member_changes(bed, extent.member_changes),
-            "phases_of_a_weight_ms": measure_phases(bed, extent.creations),
-            "sizes": measure_sizes(bed, list(extent.sizes), extent.pushes),
-            "failed_requests": measure_failed_requests(bed, extent.changes, extent.rate),
-            "flood": measure_flood(bed, extent.flood),
+            "first_answer": measure_first_answer(testbed, extent.creations),
+            "member_changes": measure_member_changes(testbed, extent.member_changes),
+            "phases_of_a_weight_ms": measure_phases(testbed, extent.creations),
+            "sizes": measure_sizes(testbed, list(extent.sizes), extent.pushes),
+            "failed_requests": measure_failed_requests(testbed, extent.changes, extent.rate),
+            "flood": measure_flood(testbed, extent.flood),
         }
 
 

@@ -4,8 +4,8 @@
 
 Of several starts the least counts: CPU seconds include what other programs on the machine do to caches. Modules are
 counted by the interpreter itself (``-X importtime``), and are the same in every run. Servers are measured at the line
-in their log that says that they serve, then told to stop. The drivers are no-op ones where there has to be no agent;
-the database is SQLite.
+in their log that says that they serve, then told to stop; the agent without its supervisor, which it starts. The
+drivers are no-op ones where there has to be no agent; the database is SQLite.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from bench._processes import cpu_seconds, memory
 from portico.cli.stop_signals import reset_signals
 from tests.support.commands import NOOP_DRIVERS, PORTICO_CODE
 
+_PORTICO = ("-c", PORTICO_CODE)
+_AGENT = ("-m", "portico_agent")
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -37,16 +40,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class Command:
-    """What is started: its words, and what its log says once it serves (None: it ends by itself)."""
+    """What is started: its words, what its log says once it serves (None: it ends by itself), and the program."""
 
     words: tuple[str, ...]
     serves: str | None = None
+    program: tuple[str, ...] = _PORTICO
 
 
 def start(command: Command, *, count: bool) -> Cost:
     """Start it once. ``count``: count modules, which makes it slower."""
     options = ["-X", "importtime"] if count else []
-    words = [sys.executable, *options, "-c", PORTICO_CODE, *command.words]
+    words = [sys.executable, *options, *command.program, *command.words]
     with (
         subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
         ExitStack() as ending,
@@ -70,6 +74,14 @@ def start(command: Command, *, count: bool) -> Cost:
     return Cost(spent, modules, megabytes)
 
 
+def agent_words(home: Path) -> tuple[str, ...]:
+    """What the agent is told, with the certificates that ``portico certificates`` made."""
+    certificates = home / "certificates"
+    files = ("--ca", "ca.pem"), ("--certificate", "agent.pem"), ("--key", "agent.key")
+    options = [word for option, name in files for word in (option, str(certificates / name))]
+    return ("--directory", f"{home}/agent", "--controller-name", "portico-controller", *options)
+
+
 def main() -> None:
     """Measure every command, and print a table."""
     reset_signals()
@@ -90,14 +102,17 @@ def main() -> None:
             Command(("api", "--config", str(noop)), "API serves"),
             Command(("worker", "--config", str(noop)), "worker runs"),
             Command(("health-manager", "--config", str(real)), "health manager runs"),
+            Command(agent_words(Path(home)), "serves", _AGENT),
         ]
         print(f"{'command':16} {'CPU s':>6} {'modules':>8} {'MB':>6}")
         for command in commands:
             runs = [start(command, count=False) for _ in range(times)]
             modules = start(command, count=True).modules
             best = min(runs, key=lambda cost: cost.cpu_seconds)
-            name = re.sub(r" --config.*", "", " ".join(command.words))
+            name = "agent" if command.program is _AGENT else re.sub(r" --config.*", "", " ".join(command.words))
             print(f"{name:16} {best.cpu_seconds:6.2f} {modules:8} {best.megabytes:6.0f}")
+        # It outlives the agent, on purpose.
+        os.kill(int((Path(home) / "agent/supervisor.lock").read_text()), signal.SIGTERM)
 
 
 if __name__ == "__main__":

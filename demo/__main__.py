@@ -307,7 +307,8 @@ def show_everything(report: Report, directory: Path, haproxy: Path | None) -> No
 
 def demo(
     haproxy: Annotated[
-        Path | None, typer.Option(help="HAProxy to use; else the agent finds one.", exists=True, dir_okay=False)
+        Path | None,
+        typer.Option(help="HAProxy to use; else the system's, else the packaged one.", exists=True, dir_okay=False),
     ] = None,
 ) -> None:
     """Show a load balancer at work on this machine: built, loaded, changed, broken, healed, deleted."""

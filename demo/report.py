@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from demo.traffic import Tally, Traffic
+from demo.traffic import Outcomes, Traffic
 
 KINDS_SHOWN = 4
 """Different failures of one step that are printed."""
@@ -29,7 +29,7 @@ class Step:
         milliseconds: how long it took: what was measured, or all of it.
         shown: what there was to see.
         wrong: what should have been otherwise.
-        tally: what became of the requests meanwhile.
+        outcomes: what became of the requests meanwhile.
     """
 
     title: str
@@ -37,7 +37,7 @@ class Step:
     milliseconds: float = 0.0
     shown: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    tally: Tally = field(default_factory=lambda: Tally([]))
+    outcomes: Outcomes = field(default_factory=lambda: Outcomes([]))
 
     def measure(self, act: Callable[[], object]) -> float:
         """Do something, and add the milliseconds that it took to the step's; returns them."""
@@ -65,14 +65,14 @@ class Step:
     @property
     def is_good(self) -> bool:
         """Whether all was as it should be, and it cost no more requests than it may."""
-        return not self.wrong and len(self.tally.failed) <= self.excused
+        return not self.wrong and len(self.outcomes.failed) <= self.excused
 
     def describe_requests(self) -> str:
         """The account of its requests; empty where there were none."""
-        if not len(self.tally):
+        if not len(self.outcomes):
             return ""
         lost = "lost with it" if self.excused else "failed"
-        return f"{len(self.tally.failed)} of {len(self.tally):,} {lost}"
+        return f"{len(self.outcomes.failed)} of {len(self.outcomes):,} {lost}"
 
 
 class Report:
@@ -115,7 +115,7 @@ class Report:
             raise
         step.milliseconds = step.milliseconds or (time.monotonic() - started) * 1000
         if traffic:
-            step.tally = traffic.since(mark)
+            step.outcomes = traffic.since(mark)
         self._steps.append(step)
         self._print(step)
 
@@ -124,7 +124,7 @@ class Report:
         self.say(f"{sign} [bold]{step.title:<34}[/]{step.milliseconds:>8,.0f} ms   {step.describe_requests()}".rstrip())
         for line in step.shown:
             self.say(f"  [dim]{escape(line)}[/]")
-        kinds = Counter(step.tally.failed).most_common(KINDS_SHOWN)
+        kinds = Counter(step.outcomes.failed).most_common(KINDS_SHOWN)
         for line in [*step.wrong, *(f"{count} x {problem}" for problem, count in kinds)]:
             self.say(f"  [yellow]{escape(line)}[/]")
 
@@ -136,9 +136,9 @@ class Report:
         for step in self._steps:
             table.add_row(step.title, f"{step.milliseconds:,.0f} ms", *_figures(step))
         self._console.print(table)
-        broken = sum(len(step.tally.failed) for step in self._steps if step.excused)
-        failed = sum(len(step.tally.failed) for step in self._steps) - broken
-        total = sum(len(step.tally) for step in self._steps)
+        broken = sum(len(step.outcomes.failed) for step in self._steps if step.excused)
+        failed = sum(len(step.outcomes.failed) for step in self._steps) - broken
+        total = sum(len(step.outcomes) for step in self._steps)
         self.say(f"Requests: {total:,}. Failed: {failed}. Lost with what was broken on purpose: {broken}.")
         self._say_what_is_left()
         all_went_well = not self.left and all(step.is_good for step in self._steps)
@@ -155,6 +155,6 @@ class Report:
 
 
 def _figures(step: Step) -> list[str]:
-    if not len(step.tally):
+    if not len(step.outcomes):
         return ["", "", ""]
-    return [f"{len(step.tally):,}", f"{len(step.tally.failed)}", f"{step.tally.slowest_ms:,.0f} ms"]
+    return [f"{len(step.outcomes):,}", f"{len(step.outcomes.failed)}", f"{step.outcomes.slowest_ms:,.0f} ms"]

@@ -103,7 +103,7 @@ class Answer(NamedTuple):
         return (self.received_at - self.sent_at) * 1000
 
 
-class Tally:
+class Outcomes:
     """An account of some answers."""
 
     def __init__(self, answers: Sequence[Answer]) -> None:
@@ -165,11 +165,11 @@ class Traffic:
         """Where the account stands: for ``since``."""
         return len(self._answers)
 
-    def since(self, mark: int) -> Tally:
+    def since(self, mark: int) -> Outcomes:
         """All answers from a mark on."""
-        return Tally(self._answers[mark:])
+        return Outcomes(self._answers[mark:])
 
-    def collect(self, count: int, seconds: float = PATIENCE) -> Tally:
+    def collect(self, count: int, seconds: float = PATIENCE) -> Outcomes:
         """Wait for the answers to so many requests, all of them sent from now on. Raises TimeoutError."""
         now, mark = time.monotonic(), self.mark()
         return _await(lambda: [answer for answer in self._answers[mark:] if answer.sent_at >= now], count, seconds)
@@ -200,13 +200,13 @@ class Traffic:
         connection.close()
 
 
-def _await(find: Callable[[], list[Answer]], count: int, seconds: float) -> Tally:
+def _await(find: Callable[[], list[Answer]], count: int, seconds: float) -> Outcomes:
     deadline = time.monotonic() + seconds
     while len(found := find()) < count:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the traffic brought {len(found)} of {count} answers in {seconds:g} s")
         time.sleep(0.01)
-    return Tally(found)
+    return Outcomes(found)
 
 
 def ask(connection: http.client.HTTPConnection, path: str) -> Answer:

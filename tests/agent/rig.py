@@ -22,10 +22,18 @@ CONTROLLER = "controller.test"
 
 
 class AgentRig:
-    """One agent's directory, and the agent that serves it."""
+    """One agent's directory, and the agent that serves it. ``python``: the interpreter that it is installed for."""
 
-    def __init__(self, directory: Path, authority: Authority, controller: Pair, haproxy: str | None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        authority: Authority,
+        controller: Pair,
+        haproxy: str | None,
+        python: Path = Path(sys.executable),
+    ) -> None:
         self.directory = directory
+        self._python = python
         self.authority = authority
         self.agent_pair = authority.issue("agent.test", stem=f"agent-{directory.name[-20:]}")
         self._haproxy = haproxy
@@ -46,7 +54,7 @@ class AgentRig:
 
     def command(self) -> list[str]:
         """The agent's command line."""
-        words = [sys.executable, "-m", "portico_agent", "--directory", str(self.directory)]
+        words = [str(self._python), "-m", "portico_agent", "--directory", str(self.directory)]
         words += ["--ca", str(self.authority.path), "--controller-name", CONTROLLER]
         words += ["--certificate", str(self.agent_pair.certificate), "--key", str(self.agent_pair.key)]
         return words + (["--haproxy", self._haproxy] if self._haproxy else []) + self.options

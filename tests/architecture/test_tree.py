@@ -47,6 +47,15 @@ def test_the_architecture_page_draws_the_layers_of_the_contract() -> None:
     assert read_documented_layers() == read_contract_layers()
 
 
+def test_the_architecture_page_names_files_that_exist() -> None:
+    """A module that is renamed is renamed there, too, and in the glossary."""
+    text = (_ROOT / "ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"`([a-z_0-9/]+/[a-z_0-9]+(?:\.py)?)`", text))
+    places = [_ROOT, _ROOT / "packages/portico/src/portico", *(_ROOT / "packages").glob("*/src")]
+    assert len(named) > 80
+    assert {path for path in named if not any((place / path).exists() for place in places)} == set()
+
+
 @pytest.mark.parametrize("package", _PACKAGES, ids=str)
 def test_a_package_opens_with_its_charter(package: Path) -> None:
     """Each package says what belongs there, what does not, and whether it may do I/O."""

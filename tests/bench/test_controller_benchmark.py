@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import _octavia
-from bench._life import MIXED, lead_life
+from bench._lifecycle import MIXED, run_lifecycle
 from bench._report import Report
 from bench._rig import Rig
 from bench.controller import PARTS, Sizes, measure
@@ -84,7 +84,7 @@ def test_a_life_has_as_many_operations_as_is_said(services: Services) -> None:
     """What the page calls mixed operations is the number of methods in one life, each another one."""
     with services.sqlite.lend_database(upgrade) as url, Rig(url) as rig:
         names = []
-        for name, call in lead_life(rig):
+        for name, call in run_lifecycle(rig):
             call()
             names.append(name)
         assert rig.catalog.list_ids("load_balancer") == []

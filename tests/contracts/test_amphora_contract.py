@@ -458,9 +458,9 @@ def test_noop_servers_fare_as_they_are_told() -> None:
         ("UP", ""),
         ("no check", ""),
     ]
-    amphorae.traffic.hold_checks({"id-0"})
+    amphorae.traffic.delay_first_checks({"id-0"})
     assert _find(amphorae.statistics(endpoint), "member-0").check == "INI"
-    amphorae.traffic.hold_checks(set())
+    amphorae.traffic.delay_first_checks(set())
     for member_id in ("id-0", "id-1", "id-2"):
         amphorae.traffic.take_down(member_id)
     assert [each.status for each in amphorae.statistics(endpoint).servers] == ["DOWN", "DOWN", "no check"]

@@ -53,9 +53,9 @@ class NetworkContract(ABC):
             VipRequest(make_id(), position=2, attempt=3),
             VipRequest(make_id(), address=self.own_address, subnet_id=subnet_id, network_id=make_id()),
         ):
-            offer = network.offer_vip(request)
+            offer = network.propose_vip(request)
             assert network.owned() == frozenset()
-            assert network.offer_vip(request) == offer
+            assert network.propose_vip(request) == offer
             made = network.allocate_vip(request)
             if self.offers:
                 assert offer == made
@@ -130,7 +130,7 @@ class NetworkContract(ABC):
             assert refusal.value.field == "vip_address"
             if self.offers:
                 with pytest.raises(InvalidInput) as refusal:
-                    network.offer_vip(VipRequest(make_id(), 1, address))
+                    network.propose_vip(VipRequest(make_id(), 1, address))
                 assert refusal.value.field == "additional_vips.ip_address"
         assert network.owned() == frozenset()
 
@@ -210,7 +210,7 @@ class NetworkContract(ABC):
         if self.offers:
             first = vips[0]
             request = VipRequest(first.load_balancer_id, address=self.own_address, subnet_id=first.subnet_id)
-            offer = network.offer_vip(request)
+            offer = network.propose_vip(request)
             assert offer is not None
             assert offer.scope == first.scope
 

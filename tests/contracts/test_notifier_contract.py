@@ -1,4 +1,4 @@
-"""What every notifier does."""
+"""What every notifier does, and what those do that hear of commits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.drivers.registry import build_notifier
-from portico.ports.notifier import Notice, Notifier
-from portico.settings import Settings
+from portico.ports.notifier import Channel, Notice, Notifier
+from portico.settings import DatabaseSettings, Settings
 from tests.queue.broker import messaging
 from tests.support.services import Services
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
@@ -117,6 +118,41 @@ class NotifierContract(ABC):
             thread.join(PATIENCE)
         assert notifier.generation() - first == 400
 
+    def test_a_broadcast_reaches_all(self, notifier: Notifier) -> None:
+        """Every consumer is made to look, and told nothing."""
+        consumers = [Recorder(), Recorder(), Recorder()]
+
+        join(notifier, *consumers)
+
+        assert not any(consumer.told for consumer in consumers)
+
+    def test_nobody_need_be_there(self, notifier: Notifier) -> None:
+        """What nobody takes is no error; whoever waits in this process is woken."""
+        seen = notifier.generation()
+
+        notifier.announce(Notice("delete_member", "member", "M"))
+        notifier.broadcast()
+
+        notifier.wait(seen, LONG)
+
+    def test_a_closed_notifier_takes_what_is_said_and_does_nothing(self, notifier: Notifier) -> None:
+        """A request that ends while its process does is no error; closing twice is none either."""
+        join(notifier, Recorder())
+
+        notifier.close()
+        notifier.announce(Notice("delete_member", "member", "M"))
+        notifier.broadcast()
+        notifier.wait(notifier.generation(), 0.01, also_ends=True)
+        notifier.close()
+
+
+class CallingContract(NotifierContract):
+    """What a notifier does whose ``announce`` tells a consumer."""
+
+    def test_transactions_announce_nothing(self, notifier: Notifier) -> None:
+        """It says so itself: the store then sends nothing."""
+        assert not notifier.traits.hears_commits
+
     def test_an_announcement_reaches_a_consumer_as_a_call(self, notifier: Notifier) -> None:
         """The consumer's method of that name is called with the ids, and with the request's in its context."""
         consumer = Recorder()
@@ -144,14 +180,6 @@ class NotifierContract(ABC):
         assert sorted(ids, key=int) == [str(number) for number in range(40)]
         assert all(consumer.told for consumer in consumers)
 
-    def test_a_broadcast_reaches_all(self, notifier: Notifier) -> None:
-        """Every consumer is made to look, and told nothing."""
-        consumers = [Recorder(), Recorder(), Recorder()]
-
-        join(notifier, *consumers)
-
-        assert not any(consumer.told for consumer in consumers)
-
     def test_whoever_leaves_is_told_no_more(self, notifier: Notifier) -> None:
         """The others get its share."""
         leaver, stayer = Recorder(), Recorder()
@@ -174,26 +202,8 @@ class NotifierContract(ABC):
 
         wait_until(all_go_to_the_other, "all go to the one who stays")
 
-    def test_nobody_need_be_there(self, notifier: Notifier) -> None:
-        """What nobody takes is no error; whoever waits in this process is woken."""
-        seen = notifier.generation()
 
-        notifier.announce(Notice("delete_member", "member", "M"))
-        notifier.broadcast()
-
-        notifier.wait(seen, LONG)
-
-    def test_a_closed_notifier_takes_what_is_said_and_does_nothing(self, notifier: Notifier) -> None:
-        """A request that ends while its process does is no error; closing twice is none either."""
-        join(notifier, Recorder())
-
-        notifier.close()
-        notifier.announce(Notice("delete_member", "member", "M"))
-        notifier.broadcast()
-        notifier.close()
-
-
-class TestInProcessNotifier(NotifierContract):
+class TestInProcessNotifier(CallingContract):
     """Within one process."""
 
     @pytest.fixture
@@ -202,7 +212,7 @@ class TestInProcessNotifier(NotifierContract):
         return InProcessNotifier()
 
 
-class TestMessagingNotifier(NotifierContract):
+class TestMessagingNotifier(CallingContract):
     """Through RabbitMQ."""
 
     @pytest.fixture
@@ -211,3 +221,113 @@ class TestMessagingNotifier(NotifierContract):
         notifier = build_notifier(Settings(messaging=messaging(services.rabbitmq.url)))
         yield notifier
         notifier.close()
+
+
+@pytest.mark.database("postgresql")
+class TestPostgresqlNotifier(NotifierContract):
+    """Through PostgreSQL, whose transactions announce."""
+
+    @pytest.fixture
+    def notifier(self, database_url: str) -> Iterator[Notifier]:
+        """A database of its own, without a table."""
+        notifier = build_notifier(Settings(database=DatabaseSettings(url=database_url)))
+        yield notifier
+        notifier.close()
+
+    @pytest.fixture
+    def connection(self, database_url: str) -> Iterator[psycopg.Connection]:
+        """The connection of another process."""
+        with psycopg.connect(database_url.replace("+psycopg", "", 1)) as connection:
+            yield connection
+
+    def test_it_hears_of_commits(self, notifier: Notifier) -> None:
+        """It says so itself: the store then sends what there is to say."""
+        assert notifier.traits.hears_commits
+
+    def test_a_commit_makes_every_consumer_look(self, notifier: Notifier, connection: psycopg.Connection) -> None:
+        """Not before it, and whoever's transaction it was; nobody is told more than that."""
+        consumers = [Recorder(), Recorder()]
+        join(notifier, *consumers)
+        settle(notifier, consumers[0])
+        looks = [consumer.looks for consumer in consumers]
+
+        say(connection, Channel.WORK)
+        assert looks == [consumer.looks for consumer in consumers]
+        connection.commit()
+
+        wait_until(
+            lambda: all(one.looks > before for one, before in zip(consumers, looks, strict=True)), "both have looked"
+        )
+        assert not any(consumer.told for consumer in consumers)
+
+    def test_what_is_rolled_back_is_not_heard(self, notifier: Notifier, connection: psycopg.Connection) -> None:
+        """What comes later is: by then, the other would have come."""
+        consumer = Recorder()
+        join(notifier, consumer)
+        settle(notifier, consumer)
+        looks = consumer.looks
+
+        say(connection, Channel.WORK)
+        connection.rollback()
+        connection.execute("SELECT 1")
+        say(connection, Channel.WORK)
+        connection.commit()
+
+        wait_until(lambda: consumer.looks > looks, "the second was heard")
+        assert consumer.looks == looks + 1
+
+    def test_ends_wake_callers_and_no_consumer(self, notifier: Notifier, connection: psycopg.Connection) -> None:
+        """A caller that waits for what another process does is woken when that is done; workers are left alone."""
+        consumer = Recorder()
+        join(notifier, consumer)
+        # The first wait begins to listen, and its beginning wakes once.
+        notifier.wait(notifier.generation(), LONG, also_ends=True)
+        settle(notifier, consumer)
+        looks, seen = consumer.looks, notifier.generation()
+
+        say(connection, Channel.ENDED)
+        connection.commit()
+
+        notifier.wait(seen, LONG, also_ends=True)
+        assert consumer.looks == looks
+
+    def test_whoever_leaves_looks_no_more(self, notifier: Notifier) -> None:
+        """The others do."""
+        leaver, stayer = Recorder(), Recorder()
+        join(notifier, leaver, stayer)
+        settle(notifier, stayer)
+        notifier.unsubscribe(leaver)
+        looks, left = stayer.looks, leaver.looks
+
+        notifier.broadcast()
+
+        wait_until(lambda: stayer.looks > looks, "the one who stays has looked")
+        assert leaver.looks == left
+
+    def test_whoever_closes_lets_the_others_look(self, notifier: Notifier, database_url: str) -> None:
+        """Something may be waiting that a worker which ends meant to do next."""
+        stayer = Recorder()
+        join(notifier, stayer)
+        leaving = build_notifier(Settings(database=DatabaseSettings(url=database_url)))
+        join(leaving, Recorder())
+        settle(notifier, stayer)
+        looks = stayer.looks
+
+        leaving.close()
+
+        wait_until(lambda: stayer.looks > looks, "the one who stays has looked")
+
+
+def say(connection: psycopg.Connection, channel: Channel) -> None:
+    """Announce something within the transaction."""
+    connection.execute("SELECT pg_notify(%s, 'L')", [channel])
+
+
+def settle(notifier: Notifier, consumer: Recorder) -> None:
+    """Wait until all broadcasts that are under way have arrived: one by one, as they may become one."""
+    quiet = 0
+    while quiet < 3:
+        looks = consumer.looks
+        notifier.broadcast()
+        wait_until(lambda before=looks: consumer.looks > before, "a broadcast arrives")  # type: ignore[misc]
+        quiet = quiet + 1 if consumer.looks == looks + 1 else 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.bootstrap.health import build_health_carriers
+from portico.bootstrap.health import build_health_drivers
 from portico.bootstrap.worker import build_worker
 from portico.drivers import registry
 from portico.drivers.agent_client import AgentClient
@@ -51,14 +51,14 @@ def test_drivers_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> 
         Settings(compute=LocalComputeSettings(), amphora=NoopAmphoraSettings()),
     ):
         with pytest.raises(InvalidInput) as refusal:
-            registry.build_carriers(settings)
+            registry.build_amphora_drivers(settings)
         assert refusal.value.field == "amphora.driver"
 
 
 def test_missing_certificates_are_told_when_drivers_are_built(tmp_path: Path) -> None:
     """Not with the first load balancer."""
     settings = Settings(amphora=AgentAmphoraSettings(certificates=tmp_path / "none"))
-    for build in (registry.build_carriers, build_worker, build_health_carriers):
+    for build in (registry.build_amphora_drivers, build_worker, build_health_drivers):
         with pytest.raises(DriverError, match=r"ca\.pem"):
             build(settings)
 
@@ -66,7 +66,7 @@ def test_missing_certificates_are_told_when_drivers_are_built(tmp_path: Path) ->
 def test_amphorae_of_one_process_have_no_health_manager() -> None:
     """It would ask others than those that the worker has."""
     with pytest.raises(InvalidInput, match="nobody to ask") as refusal:
-        build_health_carriers(NOOP)
+        build_health_drivers(NOOP)
     assert refusal.value.field == "amphora.driver"
 
 
@@ -77,13 +77,13 @@ def test_a_health_manager_waits_for_agents_as_long_as_it_may(tmp_path: Path) -> 
     with serve_script(tmp_path) as (url, script):
         compute = LocalComputeSettings(agent_url=url)
         settings = Settings(compute=compute, amphora=agents, health=HealthSettings(request_seconds=0.05))
-        carriers = build_health_carriers(settings)
+        drivers = build_health_drivers(settings)
         never = threading.Event()
         script.answers += [Answer(delay=never)] * 2
         with pytest.raises(DriverError, match="timed out"):
-            carriers.compute.find("amphora")
+            drivers.compute.find("amphora")
         never.set()
-        carriers.close()
+        drivers.close()
 
 
 def test_a_client_that_is_given_is_shared_and_left_open(tmp_path: Path) -> None:
@@ -93,18 +93,18 @@ def test_a_client_that_is_given_is_shared_and_left_open(tmp_path: Path) -> None:
     with serve_script(tmp_path) as (url, script):
         settings = Settings(compute=LocalComputeSettings(agent_url=url), amphora=agents)
         client = AgentClient(agents)
-        carriers = registry.build_carriers(settings, client=client)
+        drivers = registry.build_amphora_drivers(settings, client=client)
         for _ in range(2):
             with pytest.raises(DriverError):
-                carriers.compute.owned()
-            carriers.close()
+                drivers.compute.owned()
+            drivers.close()
         assert script.connections == 1
         client.close()
 
 
 @pytest.mark.parametrize(
     ("build", "settings"),
-    [("build_network", "Settings()"), ("build_notifier", "Settings()"), ("build_carriers", "noop")],
+    [("build_network", "Settings()"), ("build_notifier", "Settings()"), ("build_amphora_drivers", "noop")],
 )
 def test_a_driver_is_loaded_when_it_is_built(build: str, settings: str) -> None:
     """An API has no client of agents, and who has no broker none of what that takes."""

@@ -24,7 +24,7 @@ from taskflow import engines
 from taskflow.patterns import linear_flow
 
 from portico.drivers.in_process_notifier import InProcessNotifier
-from portico.drivers.registry import build_carriers, build_network
+from portico.drivers.registry import build_amphora_drivers, build_network
 from portico.errors import PorticoError
 from portico.resources import row
 from portico.store.claims.leases import next_due_ms
@@ -140,11 +140,11 @@ def build_worker(job: Job, watch: Watch) -> ControllerWorker:
     database = Database(job.settings.database)
     drivers: dict[str, Any]
     if Path(job.drivers).is_dir():
-        carriers = build_carriers(job.settings)
+        chosen = build_amphora_drivers(job.settings)
         drivers = {
-            "compute": carriers.compute,
+            "compute": chosen.compute,
             "network": build_network(job.settings),
-            "amphorae": carriers.amphorae,
+            "amphorae": chosen.amphorae,
         }
     else:
         drivers = {name: RemoteDriver(job.drivers, name) for name in ("compute", "network", "amphorae")}

@@ -47,10 +47,10 @@ def test_a_member_goes_down_and_comes_back(world: World, manager: HealthManager)
     world.worker.create_member(second)
     assert statuses(world, ids) == {**ONLINE, "member": "NO_MONITOR"}
 
-    world.amphorae.traffic.hold_checks({ids["member"], second})
+    world.amphorae.traffic.delay_first_checks({ids["member"], second})
     assert manager.turn()
     assert statuses(world, ids) == {**ONLINE, "member": "OFFLINE"}
-    world.amphorae.traffic.hold_checks(set())
+    world.amphorae.traffic.delay_first_checks(set())
     manager.turn()
     assert statuses(world, ids) == ONLINE
 

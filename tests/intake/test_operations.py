@@ -85,14 +85,14 @@ def activate(database: Database, *models: type[Any]) -> None:
 
 def test_a_missing_object_is_told_in_the_contracts_words(refused: Callable[..., PorticoError]) -> None:
     """Each kind and action has its exception."""
-    for kind, (missing, homeless) in WHERE_MISSING.items():
+    for kind, (missing, no_suitable_parent) in WHERE_MISSING.items():
         unknown = str(uuid4())
         for action in ("update", "delete") if kind != "amphora" else ("delete", "failover"):
             error = refused(missing, action, kind, unknown, {"name": "x"} if action == "update" else None)
             assert isinstance(error, NotFound)
             assert error.object_id == unknown
         if kind != "amphora":
-            refused(homeless, "create", kind, unknown)
+            refused(no_suitable_parent, "create", kind, unknown)
 
 
 def test_what_others_always_change_is_given_up(database: Database) -> None:

@@ -163,12 +163,12 @@ def test_a_network_that_always_proposes_what_is_taken_is_given_up(database: Data
     class Deceived(NoopNetwork):
         """Somebody else takes each address between the look and the writing."""
 
-        def offer_vip(self, request: VipRequest) -> VipAllocation | None:
+        def propose_vip(self, request: VipRequest) -> VipAllocation | None:
             if request.attempt == 0:
                 taken = Catalog(database, RULES, inner).add_load_balancer(vip_subnet_id=SUBNET_ID)
                 [vip] = rows(database, Vip, load_balancer_id=taken)
                 self.address = vip["ip_address"]
-            offer = super().offer_vip(request)
+            offer = super().propose_vip(request)
             assert offer is not None
             return replace(offer, position=0, ip_address=self.address, subnet_id=SUBNET_ID, scope=SUBNET_ID)
 

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
-from portico.api.rules import PREFIX, list_rules
+from portico.api.policy_rules import PREFIX, list_rules
 from portico.errors import InvalidInput
 from portico.flows.dispatch import FLOWS
 from portico.resources import LoadBalancer, Quota, Vip

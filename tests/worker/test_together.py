@@ -384,7 +384,7 @@ def test_waiting_for_a_slot_is_no_attempt(world: World) -> None:
     slots.set_limit("operations", 1)
     accepted = world.ask("update", "member", ids["member"], {"weight": 4})
     with ThreadPoolExecutor(1) as pool:
-        with slots.hold("operations", Priority.USER):
+        with slots.acquire("operations", Priority.USER):
             run = pool.submit(world.worker.run_pending)
             wait_until(lambda: any(use.waiting for use in slots.usage()), "the run waits")
             operation = world.operation(accepted.operation_id)

@@ -68,7 +68,7 @@ class Rounds:
         if self.begun <= self.failing:
             raise StoreError("not now")
 
-    def go_round(self, duty: Duty) -> None:
+    def run_round(self, duty: Duty) -> None:
         """Do it, and count it."""
         self.act(duty)
         self.done += 1
@@ -128,7 +128,7 @@ def test_the_dead_are_followed_and_those_who_slept_write_nothing(database: Datab
     assert len(statements) == 1, statements
     assert rows(database, SlotLimit) == []
     assert not first.is_mine
-    first.leave()
+    first.release()
     assert second.transact(write_one) == "done"
     assert len(rows(database, SlotLimit)) == 1
 
@@ -184,7 +184,7 @@ def test_it_is_given_back(database: Database) -> None:
     assert duty.take()
     before = Duty(database, HEALTH, "process", LEASE)
     assert not before.take()
-    duty.leave()
+    duty.release()
     assert not duty.is_mine
 
     assert before.take()
@@ -193,7 +193,7 @@ def test_it_is_given_back(database: Database) -> None:
         duty.renew()
     [row] = rows(database, Slot, name=HEALTH)
     assert row["owner"] == "process"
-    before.leave()
+    before.release()
     [row] = rows(database, Slot, name=HEALTH)
     assert (row["owner"], row["holder"], row["expires_at"]) == (None, None, 0)
 

@@ -9,14 +9,16 @@ import pytest
 from portico.errors import LeaseLost
 from portico.intake.acceptance import Receipt, Request, accept
 from portico.intake.catalog import Catalog
-from portico.resources import Lease
+from portico.resources import Lease, LoadBalancer, Member, Pool
 from portico.resources.operation import Action
 from portico.settings import DatabaseSettings, ValidationSettings
 from portico.store.claims.leases import (
     Claim,
+    add_lease,
     arrive,
     fence,
     find_work,
+    lock_lease,
     next_due_ms,
     release,
     renew,
@@ -260,3 +262,30 @@ def test_nothing_arrives_at_a_lease_that_is_gone(database: Database) -> None:
     """The caller learns that there is nothing to wait for."""
     assert database.transact(lambda connection: arrive(connection, "gone", Priority.USER)) is False
     assert next_due_ms(database) is None
+
+
+def test_a_lease_is_held_by_whatever_is_under_it(database: Database, catalog: Catalog) -> None:
+    """A load balancer and each of its parts hold the same row, and may count what arrives as they do; what is not
+    there holds nothing."""
+    key = catalog.add_load_balancer()
+    pool_id = catalog.add_pool(key, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    member_id = catalog.add_member(pool_id, address="192.0.2.1", protocol_port=80)
+    catalog.add_load_balancer()
+    before = lease(database, key)
+    for model, held in ((LoadBalancer, key), (Pool, pool_id), (Member, member_id)):
+        assert database.transact(lambda connection, m=model, h=held: lock_lease(connection, m, h))  # type: ignore[misc]
+    assert lease(database, key) == before
+    assert not database.transact(lambda connection: lock_lease(connection, Pool, member_id, arriving=1))
+
+    assert database.transact(lambda connection: lock_lease(connection, Member, member_id, arriving=2))
+    assert lease(database, key)["pending"] == 2
+    assert [found for found, _ in find_work(database, 9)] == [key]
+
+
+def test_a_new_lease_stands_in_the_line_like_any_other(database: Database) -> None:
+    """Written with an operation, it is as one at which an operation has arrived: first come, first served."""
+    database.transact(lambda connection: add_lease(connection, "second"))
+    database.transact(lambda connection: add_lease(connection, "first", arriving=1, priority=Priority.FAILOVER))
+    assert [found for found, _ in find_work(database, 9)] == ["first"]
+    wait_for(database, "second", Priority.USER)
+    assert [found for found, _ in find_work(database, 9)] == ["first", "second"]

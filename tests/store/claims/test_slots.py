@@ -68,7 +68,7 @@ def test_a_limit_is_never_exceeded(owners: list[Slots], name: str, limit: int) -
 
     def act(number: int) -> None:
         for _ in range(2):
-            with owners[number % 4].hold(name, Priority.USER), gauge:
+            with owners[number % 4].acquire(name, Priority.USER), gauge:
                 assert usage(owners[0], name).held <= limit
             owners[number % 4].release_idle()  # what a process's keeper does twice a second
 
@@ -85,7 +85,7 @@ def test_no_limit_is_no_limit(owners: list[Slots]) -> None:
     inside = threading.Barrier(8)
 
     def act(number: int) -> None:
-        with owners[number % 4].hold(BUILDS, Priority.USER):
+        with owners[number % 4].acquire(BUILDS, Priority.USER):
             inside.wait(PATIENCE)
 
     at_once(8, act)
@@ -98,10 +98,10 @@ def test_a_raised_limit_lets_those_who_wait_in(owners: list[Slots]) -> None:
     waits, done = threading.Event(), threading.Event()
 
     def wait_for_one() -> None:
-        with owners[1].hold("failovers", Priority.FAILOVER, lambda _message: waits.set()):
+        with owners[1].acquire("failovers", Priority.FAILOVER, lambda _message: waits.set()):
             done.set()
 
-    with owners[0].hold("failovers", Priority.FAILOVER):
+    with owners[0].acquire("failovers", Priority.FAILOVER):
         thread = threading.Thread(target=wait_for_one)
         thread.start()
         assert waits.wait(PATIENCE)
@@ -114,12 +114,12 @@ def test_a_raised_limit_lets_those_who_wait_in(owners: list[Slots]) -> None:
 def test_a_lowered_limit_takes_nothing_away(owners: list[Slots]) -> None:
     """Who has a slot keeps it; who comes next waits for the new limit."""
     owners[0].set_limit(BUILDS, 2)
-    with owners[0].hold(BUILDS, Priority.USER), owners[1].hold(BUILDS, Priority.USER):
+    with owners[0].acquire(BUILDS, Priority.USER), owners[1].acquire(BUILDS, Priority.USER):
         owners[2].set_limit(BUILDS, 1)
         assert usage(owners[0], BUILDS) == SlotUse(BUILDS, 1, held=2, waiting=0)
-        with pytest.raises(LeaseLost, match="gave up"), owners[3].hold(BUILDS, Priority.USER, check=_give_up):
+        with pytest.raises(LeaseLost, match="gave up"), owners[3].acquire(BUILDS, Priority.USER, check=_give_up):
             pytest.fail("the limit was exceeded")
-    with owners[3].hold(BUILDS, Priority.USER):
+    with owners[3].acquire(BUILDS, Priority.USER):
         assert usage(owners[0], BUILDS).held == 1
 
 
@@ -129,13 +129,13 @@ def _give_up() -> None:
 
 def test_a_dead_processes_slot_comes_back(owners: list[Slots], database: Database) -> None:
     """A slot that nobody renews runs out by the database's clock, and somebody else has it."""
-    dead = owners[0].hold("failovers", Priority.FAILOVER)
+    dead = owners[0].acquire("failovers", Priority.FAILOVER)
     dead.__enter__()
-    with pytest.raises(LeaseLost), owners[1].hold("failovers", Priority.FAILOVER, check=_give_up):
+    with pytest.raises(LeaseLost), owners[1].acquire("failovers", Priority.FAILOVER, check=_give_up):
         pytest.fail("the slot was taken twice")
     write(database, Slot, Slot.owner == "owner-0", expires_at=1)
 
-    with owners[1].hold("failovers", Priority.FAILOVER, check=_give_up):
+    with owners[1].acquire("failovers", Priority.FAILOVER, check=_give_up):
         dead.__exit__(None, None, None)
         [row] = [row for row in rows(database, Slot) if row["name"] == "failovers"]
         assert row["owner"] == "owner-1", "giving back late takes nothing from the new holder"
@@ -143,10 +143,10 @@ def test_a_dead_processes_slot_comes_back(owners: list[Slots], database: Databas
 
 def test_a_renewed_slot_is_kept(owners: list[Slots], database: Database) -> None:
     """Whoever lives renews: the expiry moves on."""
-    with owners[0].hold("failovers", Priority.FAILOVER):
+    with owners[0].acquire("failovers", Priority.FAILOVER):
         write(database, Slot, Slot.owner == "owner-0", expires_at=1)
         owners[0].renew()
-        with pytest.raises(LeaseLost), owners[1].hold("failovers", Priority.FAILOVER, check=_give_up):
+        with pytest.raises(LeaseLost), owners[1].acquire("failovers", Priority.FAILOVER, check=_give_up):
             pytest.fail("the slot was taken twice")
 
 
@@ -160,11 +160,11 @@ def _enter_in_turn(owners: list[Slots], arrivals: list[tuple[str, int]], databas
     order: list[str] = []
 
     def wait(number: int, name: str, priority: int, waits: threading.Event) -> None:
-        with owners[number % 4].hold("failovers", priority, lambda _message: waits.set()):
+        with owners[number % 4].acquire("failovers", priority, lambda _message: waits.set()):
             order.append(name)
 
     threads = []
-    with owners[0].hold("failovers", Priority.FAILOVER):
+    with owners[0].acquire("failovers", Priority.FAILOVER):
         for number, (name, priority) in enumerate(arrivals):
             waits = threading.Event()
             threads.append(threading.Thread(target=wait, args=(number, name, priority, waits)))
@@ -194,7 +194,7 @@ def test_a_waiter_that_died_holds_nobody_up(owners: list[Slots], database: Datab
     ghost = {"holder": "ghost", "name": BUILDS, "due": 0, "expires_at": 1}
     database.transact(lambda connection: connection.execute(insert(SlotWaiter).values(**ghost)))
 
-    with owners[0].hold(BUILDS, Priority.SPARE, check=_give_up):
+    with owners[0].acquire(BUILDS, Priority.SPARE, check=_give_up):
         assert usage(owners[0], BUILDS) == SlotUse(BUILDS, 2, held=1, waiting=0)
 
 
@@ -208,8 +208,8 @@ def test_who_gets_in_line_takes_the_dead_out(owners: list[Slots], database: Data
         seen.extend(row["holder"] for row in rows(database, SlotWaiter))
         raise LeaseLost("gave up")
 
-    waiting = owners[1].hold("failovers", Priority.USER, check=look)
-    with owners[0].hold("failovers", Priority.USER), pytest.raises(LeaseLost), waiting:
+    waiting = owners[1].acquire("failovers", Priority.USER, check=look)
+    with owners[0].acquire("failovers", Priority.USER), pytest.raises(LeaseLost), waiting:
         pytest.fail("there is one slot")
 
     assert len(seen) == 1
@@ -222,9 +222,9 @@ def test_a_waiter_that_died_lately_keeps_one_slot_and_not_all(owners: list[Slots
     ghost = {"holder": "ghost", "name": BUILDS, "due": 0, "expires_at": now + 3_600_000}
     database.transact(lambda connection: connection.execute(insert(SlotWaiter).values(**ghost)))
 
-    with owners[0].hold(BUILDS, Priority.SPARE, check=_give_up):
+    with owners[0].acquire(BUILDS, Priority.SPARE, check=_give_up):
         assert usage(owners[0], BUILDS).held == 1
-        with pytest.raises(LeaseLost), owners[1].hold(BUILDS, Priority.SPARE, check=_give_up):
+        with pytest.raises(LeaseLost), owners[1].acquire(BUILDS, Priority.SPARE, check=_give_up):
             pytest.fail("the last free slot is for who is first in line")
 
 
@@ -234,10 +234,10 @@ def test_who_waits_longest_goes_before_who_is_more_urgent_now(owners: list[Slots
     waiting = {"spare": threading.Event(), "failover": threading.Event()}
 
     def wait(owner: Slots, name: str, priority: int) -> None:
-        with owner.hold("failovers", priority, lambda _message: waiting[name].set()):
+        with owner.acquire("failovers", priority, lambda _message: waiting[name].set()):
             order.append(name)
 
-    with owners[0].hold("failovers", Priority.FAILOVER):
+    with owners[0].acquire("failovers", Priority.FAILOVER):
         spare = threading.Thread(target=wait, args=(owners[1], "spare", Priority.SPARE))
         spare.start()
         assert waiting["spare"].wait(PATIENCE)
@@ -285,7 +285,7 @@ def test_a_limit_that_cannot_be_is_refused_by_name(owners: list[Slots], name: st
 
 def test_a_busy_process_keeps_its_slot_for_a_moment(owners: list[Slots]) -> None:
     """An ``operations`` slot is used again by the same process, and given back when it is idle."""
-    with owners[0].hold("operations", Priority.USER):
+    with owners[0].acquire("operations", Priority.USER):
         pass
     assert usage(owners[1], "operations").held == 1
 
@@ -307,7 +307,7 @@ def test_slots_that_cannot_be_given_back_run_out(database: Database, owners: lis
             super()._release(slot)
 
     slots = Stubborn(database, "stubborn", 20_000)
-    with slots.hold("operations", Priority.USER), slots.hold("operations", Priority.USER):
+    with slots.acquire("operations", Priority.USER), slots.acquire("operations", Priority.USER):
         pass
 
     with pytest.raises(StoreUnavailable):

@@ -36,7 +36,7 @@ through the directories above (0710) and see nothing there::
 
 A bundle of another version of the wire, which an agent before this one has left, is not understood. What it describes
 goes on all the same, or is started again as that agent did it: launch.json says how (for what version 1 has left,
-``programs.haproxy.first_wire`` does). What is older is refused as ever, and the next push takes over.
+``programs.haproxy.wire_v1`` does). What is older is refused as ever, and the next push takes over.
 """
 
 __version__ = "0.1.0"

@@ -16,7 +16,7 @@ from portico_agent.failures import AgentFailure
 from portico_agent.http_server import HttpServer
 from portico_agent.logs import log
 from portico_agent.programs.haproxy import HaproxyProgram
-from portico_agent.programs.haproxy.binary import HAProxyNotFound, locate_haproxy
+from portico_agent.programs.haproxy.binary import HAProxyBinary, HAProxyNotFound, locate_haproxy
 from portico_agent.programs.haproxy.ping import PingNotPossible, prepare_ping
 from portico_agent.pusher import Pusher
 from portico_agent.settings import AgentSettings
@@ -50,7 +50,7 @@ async def run_agent(settings: AgentSettings) -> None:
         CannotStart.
     """
     try:
-        haproxy = locate_haproxy(settings.haproxy)
+        haproxy = _choose_haproxy(settings.haproxy)
         ping = prepare_ping() if settings.allow_ping else None
         certificates = Certificates(settings.ca, settings.certificate, settings.key)
         context = certificates.load()
@@ -86,6 +86,15 @@ async def run_agent(settings: AgentSettings) -> None:
     supervisor.close()
     os.close(lock)
     log("ends")
+
+
+def _choose_haproxy(configured: str | None) -> HAProxyBinary:
+    """Find HAProxy, and say which it is and what was passed over. Raises HAProxyNotFound."""
+    haproxy = locate_haproxy(configured)
+    for reason in haproxy.rejected:
+        log(f"warning: passes over an HAProxy that does not work: {reason}")
+    log(haproxy.describe())
+    return haproxy
 
 
 def _prepare_directory(directory: Path, group: int | None) -> int:

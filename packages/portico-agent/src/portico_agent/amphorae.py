@@ -16,11 +16,11 @@ from portico_agent.failures import AgentFailure, Deleted, NotFound, StaleVersion
 from portico_agent.logs import log
 from portico_agent.orphans import stop_orphans
 from portico_agent.programs.haproxy import HaproxyProgram
-from portico_agent.programs.haproxy.first_wire import read_first_wire
 from portico_agent.programs.haproxy.names import Names
 from portico_agent.programs.haproxy.sessions import give_sessions, read_sessions
 from portico_agent.programs.haproxy.statistics import parse_statistics
 from portico_agent.programs.haproxy.stats_socket import StatsSocket
+from portico_agent.programs.haproxy.wire_v1 import read_wire_v1
 from portico_agent.pusher import Pusher
 from portico_agent.supervisor_client import InstanceState, SupervisorClient
 from portico_agent.tombstones import Tombstones
@@ -288,7 +288,7 @@ class Amphorae:
         """What is not understood goes on, or is started as the agent did that wrote it; the next push replaces it."""
         launches = files.launches(current.generation)
         if launches is None:
-            launches = read_first_wire(files.generation_path(current.generation))
+            launches = read_wire_v1(files.generation_path(current.generation))
         how = "adopted"
         if files.is_marked() or not self._pusher.is_as_wanted(files.amphora_id, current.generation, launches):
             self._pusher.revive(files, current.generation, launches)

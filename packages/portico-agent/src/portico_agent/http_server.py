@@ -14,7 +14,7 @@ from portico_agent.connection import Connection, Request, Response
 from portico_agent.failures import AgentFailure, Invalid
 from portico_agent.logs import log
 from portico_agent.tls import is_made_out_to
-from portico_http import Doors, Room, Tally, connections_within_limit
+from portico_http import Acceptor, ConnectionLimiter, LogThrottle, connections_within_limit
 
 STRANGERS = 64
 """Connections whose clients have not shown yet, or not at all, that they are the controller."""
@@ -43,12 +43,12 @@ class HttpServer:
         self._handler = handler
         self._controller_name = controller_name
         self._context = context
-        self._tally = Tally(_say)
-        self._strangers: Room[_Client] = Room(STRANGERS)
-        self._controllers: Room[_Client] = Room(CONTROLLERS)
+        self._throttle = LogThrottle(_say)
+        self._strangers: ConnectionLimiter[_Client] = ConnectionLimiter(STRANGERS)
+        self._controllers: ConnectionLimiter[_Client] = ConnectionLimiter(CONTROLLERS)
         self._clients: set[_Client] = set()
         self._listening: socket.socket | None = None
-        self._doors: Doors | None = None
+        self._acceptor: Acceptor | None = None
         self._busy: set[asyncio.Task[None]] = set()
 
     async def listen(self, address: str, port: int) -> int:
@@ -57,8 +57,8 @@ class HttpServer:
         [family, _, _, _, where], *_ = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
         self._listening = socket.create_server(where[:2], family=family, backlog=512)
         self._controllers.capacity = connections_within_limit(CONTROLLERS, STRANGERS + RESERVED_DESCRIPTORS)
-        self._doors = Doors(self._strangers, self._admit, self._tally)
-        self._doors.open(self._listening)
+        self._acceptor = Acceptor(self._strangers, self._admit, self._throttle)
+        self._acceptor.accept_from(self._listening)
         return int(self._listening.getsockname()[1])
 
     def renew(self, context: ssl.SSLContext) -> None:
@@ -70,28 +70,28 @@ class HttpServer:
 
     async def close(self, seconds: float) -> None:
         """Take no more, and let requests that are being handled finish for so long."""
-        if self._doors is not None:
-            self._doors.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         if self._listening is not None:
             self._listening.close()
         if self._busy:
             await asyncio.wait(self._busy, timeout=seconds)
         for client in self._clients:
-            client.give_way()
-        self._tally.close()
+            client.evict()
+        self._throttle.close()
 
     def _admit(self, accepted: socket.socket, address: str) -> None:
         client = _Client(address)
         self._clients.add(client)
-        self._strangers.enter(client, address)
-        self._strangers.wait(client)
+        self._strangers.add(client, address)
+        self._strangers.mark_waiting(client)
         client.task = asyncio.create_task(self._serve(client, accepted))
         client.task.add_done_callback(lambda _: self._forget(client, accepted))
 
     def _forget(self, client: _Client, accepted: socket.socket) -> None:
         self._clients.discard(client)
-        self._strangers.leave(client)
-        self._controllers.leave(client)
+        self._strangers.remove(client)
+        self._controllers.remove(client)
         accepted.close()  # where it was cancelled before it began
 
     async def _serve(self, client: _Client, accepted: socket.socket) -> None:
@@ -110,15 +110,15 @@ class HttpServer:
             pass  # it went away before it was answered
         except OSError as error:  # ssl.SSLError, ConnectionError and TimeoutError are some
             what = "no handshake" if client.transport is None else "a client stalled or went away"
-            self._tally.add(what, client=client.address, error=str(error) or type(error).__name__)
+            self._throttle.log(what, client=client.address, error=str(error) or type(error).__name__)
 
     def _let_in(self, client: _Client) -> None:
         """It is the controller's, and no stranger's any more. Raises OSError where there are too many of them."""
-        self._strangers.leave(client)
-        if not self._controllers.make():
+        self._strangers.remove(client)
+        if not self._controllers.make_room():
             raise OSError("too many requests of controllers are being worked on")
-        self._controllers.enter(client, client.address)
-        self._controllers.wait(client)
+        self._controllers.add(client, client.address)
+        self._controllers.mark_waiting(client)
 
     async def _serve_one(self, client: _Client, connection: Connection, is_allowed: bool) -> bool:
         """One request and its answer. False where the connection ends."""
@@ -128,25 +128,25 @@ class HttpServer:
                 return False
             await self._work(client, connection, request)
         except AgentFailure as error:
-            self._tally.add("a client was refused", client=client.address, error=str(error))
+            self._throttle.log("a client was refused", client=client.address, error=str(error))
             await connection.send_last(_refuse(error))
             return False
         except h11.RemoteProtocolError as error:
-            self._tally.add("no HTTP request", client=client.address, error=str(error))
+            self._throttle.log("no HTTP request", client=client.address, error=str(error))
             await connection.send_last(_refuse(Invalid(f"no HTTP request: {error}", field="")))
             return False
         return not client.is_retired and connection.next_request()
 
     async def _work(self, client: _Client, connection: Connection, request: Request) -> None:
         client.is_busy = True
-        self._controllers.work(client)
+        self._controllers.mark_busy(client)
         # A task of its own: ``close`` waits for it.
         task = asyncio.create_task(self._answer(client, connection, request))
         self._busy.add(task)
         task.add_done_callback(self._busy.discard)
         await task
         client.is_busy = False
-        self._controllers.wait(client)
+        self._controllers.mark_waiting(client)
 
     async def _answer(self, client: _Client, connection: Connection, request: Request) -> None:
         try:
@@ -172,7 +172,7 @@ class _Client:
         self.is_retired = False
         """Whether it was let in by certificates that were replaced since."""
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """Cut the connection."""
         if self.transport is not None:
             self.transport.abort()

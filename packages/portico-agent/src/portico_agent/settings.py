@@ -32,7 +32,7 @@ class AgentSettings:
     """Common name or DNS name that a client's certificate must be made out to."""
 
     haproxy: str | None
-    """Path of HAProxy; None: the packaged one, else the system's."""
+    """Path of HAProxy; None: the system's, else the packaged one."""
 
     hard_stop_seconds: int
     """How long connections of a replaced HAProxy may go on."""
@@ -55,7 +55,7 @@ def read_settings(arguments: list[str] | None = None) -> AgentSettings:
     parser.add_argument("--certificate", type=Path, required=True, help="the agent's certificate, PEM")
     parser.add_argument("--key", type=Path, required=True, help="its key, PEM")
     parser.add_argument("--controller-name", required=True, help="name that the controller's certificate has")
-    parser.add_argument("--haproxy", help="path of HAProxy (default: the packaged one, else the system's)")
+    parser.add_argument("--haproxy", help="path of HAProxy (default: the system's, else the packaged one)")
     parser.add_argument(
         "--hard-stop", type=int, default=300, metavar="SECONDS", help="how long a replaced HAProxy may go on draining"
     )

@@ -6,9 +6,9 @@ requests say, who callers are, deadlines (each server has its own). I/O: accepti
 imports nothing beyond the standard library.
 """
 
-from portico_http.doors import Doors, connections_within_limit
+from portico_http.acceptor import Acceptor, connections_within_limit
+from portico_http.connection_limiter import ConnectionLimiter
 from portico_http.framing import Framing
-from portico_http.room import Room
-from portico_http.tally import Tally
+from portico_http.log_throttle import LogThrottle
 
-__all__ = ["Doors", "Framing", "Room", "Tally", "connections_within_limit"]
+__all__ = ["Acceptor", "ConnectionLimiter", "Framing", "LogThrottle", "connections_within_limit"]

@@ -124,7 +124,8 @@ def check_configuration(
             known = line[4:] in servers or _LINE.fullmatch(line, len(_INDENT)) is not None
         else:
             known = not line or _SECTION.fullmatch(line) is not None
-            is_section_open |= bool(line)
+            if line:
+                is_section_open = True
         if not known:
             raise WireError("configuration", f"of lines that agents know, which line {number} is not: {_quote(line)}")
     for name in re.findall(r'^    bind "fd@\$\{(\w+)\}"$', text, re.MULTILINE):

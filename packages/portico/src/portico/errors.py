@@ -6,6 +6,7 @@
     ├── InvalidInput                 bad input: names the field and the rule; nothing was changed
     │   └── NotSupported             valid in the API, not built or not allowed here
     ├── InvalidSettings              settings that are unknown or wrong: names each, and where it was said
+    ├── MissingExtra                 a setting needs packages that are not installed: names the extra that has them
     ├── NotFound                     the id names nothing
     │   ├── AmphoraNotFound  LBNotFound  ListenerNotFound  PoolNotFound
     │   ├── HMNotFound  MemberNotFound  L7PolicyNotFound  L7RuleNotFound
@@ -41,9 +42,16 @@ from dataclasses import dataclass
 
 
 class PorticoError(Exception):
-    """Root of the tree. ``str(error)`` is fit to be shown to a user: it never holds key material."""
+    """Root of the tree. ``str(error)`` is fit to be shown to a user: it never holds key material.
+
+    Attributes:
+        transient: worth trying again.
+        made_of_message: the type can be constructed of its message alone, so that another process can raise an error
+            again of which it has the type's name and the message.
+    """
 
     transient = False
+    made_of_message = True
 
 
 class InvalidInput(PorticoError, ValueError):
@@ -53,6 +61,8 @@ class InvalidInput(PorticoError, ValueError):
         field: the name of the argument or attribute, as the caller wrote it.
         rule: what the value should have been.
     """
+
+    made_of_message = False
 
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(f"{field}: {rule}")
@@ -88,6 +98,8 @@ class SettingFault:
 class InvalidSettings(PorticoError, ValueError):
     """Settings break a rule. ``faults`` holds all that was found."""
 
+    made_of_message = False
+
     def __init__(self, faults: Sequence[SettingFault]) -> None:
         super().__init__(tuple(faults))
         self.faults = tuple(faults)
@@ -96,10 +108,26 @@ class InvalidSettings(PorticoError, ValueError):
         return "; ".join(map(str, self.faults))
 
 
+class MissingExtra(PorticoError, ImportError):
+    """A setting names something that needs packages which are not installed.
+
+    Attributes:
+        setting: the setting, as in ``messaging.url``.
+        extra: the extra of the distribution ``portico`` that installs them.
+    """
+
+    def __init__(self, setting: str, extra: str, module: str | None) -> None:
+        missing = f"the module {module} is missing" if module else "its packages are missing"
+        super().__init__(f"{setting}: {missing}; install the extra {extra}: pip install 'portico[{extra}]'")
+        self.setting = setting
+        self.extra = extra
+
+
 class NotFound(PorticoError, LookupError):
     """No object has this id. ``object_id`` is the id that was asked for."""
 
     kind = "object"
+    made_of_message = False
 
     def __init__(self, object_id: str) -> None:
         super().__init__(f"{self.kind} {object_id} not found")
@@ -185,6 +213,8 @@ class Unauthenticated(PorticoError):
         challenge: where credentials are to be had, as the ``WWW-Authenticate`` header says it.
     """
 
+    made_of_message = False
+
     def __init__(self, challenge: str = "Keystone") -> None:
         super().__init__("The request you have made requires authentication.")
         self.challenge = challenge
@@ -196,6 +226,8 @@ class Forbidden(PorticoError):
 
 class QuotaExceeded(Forbidden):
     """The project has as many objects of these kinds as it may."""
+
+    made_of_message = False
 
     def __init__(self, kinds: str) -> None:
         super().__init__(f"Quota has been met for resources: {kinds}")
@@ -235,6 +267,8 @@ class Duplicate(Conflict):
 
 class OperationFailed(PorticoError):
     """The operation ended in FAILED. ``operation_id`` and ``reason`` tell which and why."""
+
+    made_of_message = False
 
     def __init__(self, operation_id: str, reason: str) -> None:
         super().__init__(reason)

@@ -79,7 +79,7 @@ PROVISIONING: Transitions = {
     (_P.PENDING_UPDATE, _P.PENDING_DELETE): "a delete was accepted before the change was applied",
     (_P.PENDING_DELETE, _P.DELETED): "everything it had was given back; its row goes",
     (_P.PENDING_DELETE, _P.ERROR): "something it had could not be given back; delete it again",
-    (_P.ERROR, _P.ACTIVE): "a failover built it anew",
+    (_P.ERROR, _P.ACTIVE): "a failover built it again",
     (_P.ERROR, _P.PENDING_UPDATE): "another change was accepted",
     (_P.ERROR, _P.PENDING_DELETE): "a delete was accepted",
 }

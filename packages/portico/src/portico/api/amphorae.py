@@ -56,7 +56,7 @@ def fail_amphora_over(call: Received, amphora_id: str) -> Response:
 
 @router.put("/{amphora_id}/config", **gives(None, 202))
 def configure_amphora(call: Received, amphora_id: str) -> Response:
-    """Have an amphora take its whole configuration anew, as the controller's settings of today make it. A spare has
+    """Have an amphora take its whole configuration again, as the controller's settings of today make it. A spare has
     none: it gets its own when a load balancer takes it."""
     call.authorize("amphora:put_config", None)
     amphora = call.find(AMPHORA, amphora_id)

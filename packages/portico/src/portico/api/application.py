@@ -1,4 +1,4 @@
-"""The application: all routes behind the gate."""
+"""The application: all routes behind the middleware."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from portico.api import (
 from portico.api.call import Context
 from portico.api.documentation import document
 from portico.api.faults import answer_errors
-from portico.api.gate import Gate
 from portico.api.identity import Authenticator, NoAuth
-from portico.api.policy import Policy
+from portico.api.policy import AllowEverything, Policy
+from portico.api.request_middleware import RequestMiddleware
 from portico.intake.requests import Requests
 from portico.settings import Settings
+from portico.settings.extras import needs_extra
 from portico.store.sql.database import Database
 
 _ROUTERS = (
@@ -62,6 +63,7 @@ def create_app(
 
     Raises:
         InvalidInput: the policy's file cannot be used.
+        MissingExtra: what the settings name needs the extra ``keystone``.
     """
 
     @asynccontextmanager
@@ -79,22 +81,39 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    policy = Policy(settings.api.policy_file)
-    app.state.context = Context(settings, database, requests, authenticator or _authenticator(settings), policy)
+    authenticator = authenticator or _authenticator(settings)
+    app.state.context = Context(settings, database, requests, authenticator, build_policy(settings, authenticator))
     for router in _ROUTERS:
         app.include_router(router)
     if requests.network.hands_out_addresses:
         app.include_router(networks.router)
     answer_errors(app)
     document(app, settings.api.path_prefix)
-    app.add_middleware(Gate, prefix=settings.api.path_prefix)
+    app.add_middleware(RequestMiddleware, prefix=settings.api.path_prefix)
     return app
 
 
 def _authenticator(settings: Settings) -> Authenticator:
     if settings.api.auth == "keystone" and settings.keystone is not None:
-        # Half of OpenStack comes with it: those who do not ask Keystone need not wait for that.
-        from portico.api.keystone import Keystone  # noqa: PLC0415
+        # Half of OpenStack comes with it: those who do not ask Keystone need not wait for that, nor install it.
+        with needs_extra("keystone", "api.auth"):
+            from portico.api.keystone import Keystone  # noqa: PLC0415
 
         return Keystone(settings.keystone)
     return NoAuth(settings.api)
+
+
+def build_policy(settings: Settings, authenticator: Authenticator) -> Policy:
+    """What callers of this authenticator may do.
+
+    Raises:
+        InvalidInput: the policy's file cannot be used.
+        MissingExtra: ``keystone`` is not installed, which brings oslo.policy.
+    """
+    file = settings.api.policy_file
+    if file is None and isinstance(authenticator, NoAuth):
+        return AllowEverything()
+    with needs_extra("keystone", "api.auth" if file is None else "api.policy_file"):
+        from portico.api.oslo_policy import OsloPolicy  # noqa: PLC0415 - as above
+
+    return OsloPolicy(file)

@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from portico.api.bodies import own_values, parse_root, read_body
 from portico.api.faults import answer
-from portico.api.gate import state_of
 from portico.api.identity import Authenticator, Identity
 from portico.api.policy import Policy
 from portico.api.queries import cut, page_links, parse_fields, parse_query
+from portico.api.request_middleware import state_of
 from portico.errors import Forbidden, InvalidInput
 from portico.intake.requests import Requests
 from portico.ports.caller import Caller
@@ -28,6 +28,7 @@ from portico.store.sql.query import Query
 
 FREE_BODY_BYTES = 16 * 1024
 """Bodies that are parsed for anybody who has a token: in a millisecond at most."""
+_OWNER = frozenset({"project_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Call:
 
     @property
     def request_id(self) -> str:
-        """The id that the gate gave the request."""
+        """The id that the middleware gave the request."""
         return str(state_of(self.request.scope)["request_id"])
 
     @property
@@ -83,16 +84,34 @@ class Call:
 
     # Reading
 
-    def find(self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """What is shown of an object, for nobody's eyes yet. Raises the kind's NotFound."""
-        shown = self.read(kind.view, object_id, scope)
+    def find(
+        self,
+        kind: Kind,
+        object_id: str,
+        scope: Mapping[str, str] | None = None,
+        fields: frozenset[str] | None = None,
+    ) -> dict[str, Any]:
+        """What is shown of an object, for nobody's eyes yet: all ``fields``, or those that are named. Raises the
+        kind's NotFound."""
+        shown = self.read(kind.view, object_id, scope, fields)
         if shown is None:
             raise kind.missing(object_id)
         return shown
 
-    def read(self, view: View, object_id: str, scope: Mapping[str, str] | None = None) -> dict[str, Any] | None:
-        """What a view shows of an object; None where there is none."""
-        return self.context.database.read(lambda connection: show_object(connection, view, object_id, scope))
+    def project_of(self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None) -> str | None:
+        """The project that policy is asked about; None for what is of none. Raises the kind's NotFound."""
+        project_id: str | None = self.find(kind, object_id, scope, _OWNER).get("project_id")
+        return project_id
+
+    def read(
+        self,
+        view: View,
+        object_id: str,
+        scope: Mapping[str, str] | None = None,
+        fields: frozenset[str] | None = None,
+    ) -> dict[str, Any] | None:
+        """What a view shows of an object, as ``find`` does; None where there is none."""
+        return self.context.database.read(lambda connection: show_object(connection, view, object_id, scope, fields))
 
     def list_kind(self, kind: Kind) -> Response:
         """A list of what the caller may see of a kind."""
@@ -100,8 +119,7 @@ class Call:
 
     def list_parts(self, kind: Kind, parent: Kind, parent_id: str) -> Response:
         """A list of the objects of a kind that are part of one object."""
-        owner = self.find(parent, parent_id)
-        self.authorize(f"{kind.policy}:get_all", owner["project_id"])
+        self.authorize(f"{kind.policy}:get_all", self.project_of(parent, parent_id))
         return self.list_view(kind.view, {parent.id_field: parent_id})
 
     def list_view(self, view: View, scope: Mapping[str, str]) -> Response:
@@ -158,11 +176,9 @@ class Call:
         """The attributes of a kind that were given. Raises InvalidInput for one that cannot be set."""
         return own_values(kind.view, kind.spec.model_fields, given)
 
-    def authorize_part(self, kind: Kind, parent: Kind, parent_id: str) -> dict[str, Any]:
-        """Raises Forbidden unless the caller may create such a part there. Returns what is shown of the parent."""
-        owner = self.find(parent, parent_id)
-        self.authorize(f"{kind.policy}:post", owner["project_id"])
-        return owner
+    def authorize_part(self, kind: Kind, parent: Kind, parent_id: str) -> None:
+        """Raises Forbidden unless the caller may create such a part there."""
+        self.authorize(f"{kind.policy}:post", self.project_of(parent, parent_id))
 
     def create_part(
         self, kind: Kind, parent_id: str, given: Mapping[str, Any], listener_id: str | None = None
@@ -178,30 +194,27 @@ class Call:
 
     def update_kind(self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
         """Have the named attributes changed; the others stay as they are."""
-        shown = self.find(kind, object_id, scope)
-        self.authorize(f"{kind.policy}:put", shown["project_id"])
+        self.authorize(f"{kind.policy}:put", self.project_of(kind, object_id, scope))
         changes = self.values(kind, self.object(kind.view.root))
-        if changes:
-            accepted = self.context.requests.update(
-                kind.name, object_id, changes, request_id=self.request_id, caller=self.caller
-            )
-            shown = accepted.shown
-        return answer({kind.view.root: shown})
+        if not changes:
+            return answer({kind.view.root: self.find(kind, object_id, scope)})
+        accepted = self.context.requests.update(
+            kind.name, object_id, changes, request_id=self.request_id, caller=self.caller
+        )
+        return answer({kind.view.root: accepted.shown})
 
     def delete_kind(
         self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None, *, cascade: bool = True
     ) -> Response:
         """Have an object deleted."""
-        shown = self.find(kind, object_id, scope)
-        self.authorize(f"{kind.policy}:delete", shown.get("project_id"))
+        self.authorize(f"{kind.policy}:delete", self.project_of(kind, object_id, scope))
         self.context.requests.delete(kind.name, object_id, cascade=cascade, request_id=self.request_id)
         return Response(status_code=204)
 
     def fail_over(self, name: Replaceable, object_id: str) -> Response:
         """Have an amphora, or all of a load balancer's, replaced."""
         kind = kind_of(name)
-        shown = self.find(kind, object_id)
-        self.authorize(f"{kind.policy}:put_failover", shown.get("project_id"))
+        self.authorize(f"{kind.policy}:put_failover", self.project_of(kind, object_id))
         self.context.requests.failover(name, object_id, request_id=self.request_id)
         return Response(status_code=202)
 

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from portico.settings import ApiSettings
-from portico_http import Framing, Room, Tally
+from portico_http import ConnectionLimiter, Framing, LogThrottle
 
 LINGER_SECONDS = 1.0
 """How long what a refused client still sends is read and thrown away: closing at once would reset the connection, and
@@ -36,12 +36,12 @@ class Wait(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class ConnectionContext:
     """What the connections of one server share."""
 
     settings: ApiSettings
-    room: Room[Connection]
-    tally: Tally
+    limiter: ConnectionLimiter[Connection]
+    throttle: LogThrottle
 
 
 class Connection(H11Protocol):
@@ -52,14 +52,14 @@ class Connection(H11Protocol):
     """
 
     def __init__(
-        self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any], house: House
+        self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any], context: ConnectionContext
     ) -> None:
         super().__init__(config, server_state, app_state)
-        self._house = house
+        self._context = context
         self._framing = Framing()
         self._wait = Wait.US
         self._deadline: asyncio.TimerHandle | None = None
-        settings = house.settings
+        settings = context.settings
         self._seconds = {
             Wait.HEAD: settings.head_seconds,
             Wait.BODY: settings.body_seconds,
@@ -98,7 +98,7 @@ class Connection(H11Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """It is gone."""
-        self._house.room.leave(self)
+        self._context.limiter.remove(self)
         self._begin(Wait.US)
         super().connection_lost(error)
 
@@ -127,7 +127,7 @@ class Connection(H11Protocol):
 
     # What it waits for
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """Close at once: there are too many."""
         self.transport.abort()
 
@@ -161,9 +161,9 @@ class Connection(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         if wait is Wait.US:
-            self._house.room.work(self)
+            self._context.limiter.mark_busy(self)
         else:
-            self._house.room.wait(self)
+            self._context.limiter.mark_waiting(self)
         if wait in self._seconds:
             self._deadline = self.loop.call_later(self._seconds[wait], self._end_wait)
 
@@ -175,7 +175,7 @@ class Connection(H11Protocol):
         if wait is Wait.END:
             self.transport.abort()
             return
-        self._house.tally.add("a client was too late", waited_for=wait.value, client=self._client())
+        self._context.throttle.log("a client was too late", waited_for=wait.value, client=self._client())
         if wait is Wait.READER or (wait is Wait.HEAD and self._framing.is_at_rest):
             self.transport.abort()
         else:
@@ -196,7 +196,7 @@ class Connection(H11Protocol):
         if self._wait is Wait.END or self.transport.is_closing():
             return
         if status is HTTPStatus.BAD_REQUEST:
-            self._house.tally.add("no HTTP request", reason=reason, client=self._client())
+            self._context.throttle.log("no HTTP request", reason=reason, client=self._client())
         self._unset_keepalive_if_required()
         self._begin(Wait.END)
         if (cycle := self._last_cycle) is not None and not cycle.response_complete:

@@ -25,8 +25,8 @@ from keystonemiddleware.auth_token import AuthProtocol
 from oslo_config import cfg
 from starlette.requests import Request
 
-from portico.api.gate import state_of
 from portico.api.identity import Identity
+from portico.api.request_middleware import state_of
 from portico.errors import DriverUnavailable, Unauthenticated
 from portico.settings import KeystoneSettings
 

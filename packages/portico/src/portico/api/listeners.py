@@ -81,7 +81,6 @@ def delete_listener(call: Received, listener_id: str) -> Response:
 @router.get("/{listener_id}/stats", **gives(STATS))
 def show_listener_stats(call: Received, listener_id: str) -> Response:
     """Traffic counters over all amphorae that ever served it. All are 0 while nothing has been reported."""
-    shown = call.find(LISTENER, listener_id)
-    call.authorize("listener:get_stats", shown["project_id"])
+    call.authorize("listener:get_stats", call.project_of(LISTENER, listener_id))
     stats = call.context.database.read(lambda connection: read_listener_stats(connection, listener_id))
     return answer({"stats": stats})

@@ -130,8 +130,7 @@ def fail_load_balancer_over(call: Received, load_balancer_id: str) -> Response:
 @router.get("/{load_balancer_id}/stats", **gives(STATS))
 def show_load_balancer_stats(call: Received, load_balancer_id: str) -> Response:
     """Traffic counters: the sums of its listeners. All are 0 while nothing has been reported."""
-    shown = call.find(LOAD_BALANCER, load_balancer_id)
-    call.authorize("loadbalancer:get_stats", shown["project_id"])
+    call.authorize("loadbalancer:get_stats", call.project_of(LOAD_BALANCER, load_balancer_id))
     stats = call.context.database.read(lambda connection: read_load_balancer_stats(connection, load_balancer_id))
     return answer({"stats": stats})
 
@@ -143,8 +142,7 @@ def show_load_balancer_stats(call: Received, load_balancer_id: str) -> Response:
 )
 def show_status_tree(call: Received, load_balancer_id: str) -> Response:
     """How a load balancer and everything below it fare."""
-    shown = call.find(LOAD_BALANCER, load_balancer_id)
-    call.authorize("loadbalancer:get_status", shown["project_id"])
+    call.authorize("loadbalancer:get_status", call.project_of(LOAD_BALANCER, load_balancer_id))
     tree = call.context.database.read(lambda connection: read_status_tree(connection, load_balancer_id))
     if tree is None:
         raise LBNotFound(load_balancer_id)

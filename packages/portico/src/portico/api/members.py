@@ -46,8 +46,7 @@ def create_member(call: Received, pool_id: str) -> Response:
 def replace_members(call: Received, pool_id: str, additive_only: str | None = None) -> Response:
     """Make these the members of a pool: new ones are added, those with the same address and port changed where they
     differ, all others deleted unless ``additive_only``."""
-    pool = call.find(POOL, pool_id)
-    call.authorize("member:put", pool["project_id"])
+    call.authorize("member:put", call.project_of(POOL, pool_id))
     given = call.root(VIEW.collection)
     most = call.context.settings.validation.max_members
     if isinstance(given, list) and len(given) > most:

@@ -37,7 +37,8 @@ def create_pool(call: Received) -> Response:
         load_balancer_id = take_id(body, "loadbalancer_id", "listener_id")
         call.authorize_part(POOL, LOAD_BALANCER, load_balancer_id)
         return call.create_part(POOL, load_balancer_id, body)
-    listener = call.authorize_part(POOL, LISTENER, listener_id)
+    listener = call.find(LISTENER, listener_id, fields=frozenset({"project_id", "loadbalancers"}))
+    call.authorize("pool:post", listener["project_id"])
     [of_listener] = listener["loadbalancers"]
     load_balancer_id = body.pop("loadbalancer_id", None) or of_listener["id"]
     if load_balancer_id != of_listener["id"]:

@@ -10,7 +10,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from portico.api.faults import InvalidPage
-from portico.api.gate import state_of
+from portico.api.request_middleware import state_of
 from portico.errors import InvalidInput
 from portico.resources.view import View
 from portico.store.sql.listing import Page

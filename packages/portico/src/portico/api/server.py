@@ -9,10 +9,10 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from portico.api.connection import Connection, House, quieten_uvicorn
+from portico.api.connection import Connection, ConnectionContext, quieten_uvicorn
 from portico.api.identity import is_loopback
 from portico.settings import ApiSettings
-from portico_http import Doors, Room, Tally, connections_within_limit
+from portico_http import Acceptor, ConnectionLimiter, LogThrottle, connections_within_limit
 
 log = structlog.get_logger()
 
@@ -24,13 +24,13 @@ RESERVED_FOR_REQUEST = 8
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with doors of our own: connections are bounded in number, and each in time."""
+    """uvicorn, with an acceptor of our own: connections are bounded in number, and each in time."""
 
     def __init__(self, config: uvicorn.Config, settings: ApiSettings) -> None:
         super().__init__(config)
         self._settings = settings
-        self._doors: Doors | None = None
-        self._tally = Tally(_say)
+        self._acceptor: Acceptor | None = None
+        self._throttle = LogThrottle(_say)
         self._admitting: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -38,21 +38,21 @@ class Server(uvicorn.Server):
         if not sockets:
             raise ValueError("sockets must be given: those to listen at")
         await super().startup(sockets=[])  # all but the listening
-        self._house = House(self._settings, Room(_capacity(self._settings)), self._tally)
-        self._doors = Doors(self._house.room, self._admit, self._tally)
+        self._context = ConnectionContext(self._settings, ConnectionLimiter(_capacity(self._settings)), self._throttle)
+        self._acceptor = Acceptor(self._context.limiter, self._admit, self._throttle)
         for listening in sockets:
-            self._doors.open(listening)
+            self._acceptor.accept_from(listening)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more, and wait for the requests that are under way."""
-        if self._doors is not None:
-            self._doors.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         await super().shutdown(sockets)
-        self._tally.close()
+        self._throttle.close()
 
     def _admit(self, accepted: socket.socket, address: str) -> None:
-        connection = Connection(self.config, self.server_state, self.lifespan.state, self._house)
-        self._house.room.enter(connection, address)
+        connection = Connection(self.config, self.server_state, self.lifespan.state, self._context)
+        self._context.limiter.add(connection, address)
         task = asyncio.create_task(self._connect(connection, accepted))
         self._admitting.add(task)
         task.add_done_callback(self._admitting.discard)
@@ -61,7 +61,7 @@ class Server(uvicorn.Server):
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
         except OSError:  # whoever it was has gone
-            self._house.room.leave(connection)
+            self._context.limiter.remove(connection)
             accepted.close()
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack
 
-from portico.bootstrap.health import build_health_carriers, build_health_manager
+from portico.bootstrap.health import build_health_drivers, build_health_manager
 from portico.bootstrap.worker import build_worker
 from portico.drivers.agent_client import Agent, AgentClient
 from portico.drivers.local_agent_process import LocalAgent, ensure_local_agent
 from portico.drivers.local_ca import ensure_local_certificates
-from portico.drivers.registry import Carriers, build_carriers
+from portico.drivers.registry import AmphoraDrivers, build_amphora_drivers
 from portico.errors import InvalidSettings, SettingFault
 from portico.health import HealthManager
 from portico.intake.catalog import Catalog
@@ -52,13 +52,13 @@ class Embedded:
     agent: LocalAgent
     client: AgentClient
     health: HealthManager
-    health_carriers: Carriers
+    health_drivers: AmphoraDrivers
 
     @property
     def first_vip(self) -> str:
         """An address that load balancers may have here, the same each time: one that their network would offer, or none
         ("") where it says none beforehand."""
-        offer = self.worker.services.network.offer_vip(VipRequest("first"))
+        offer = self.worker.services.network.propose_vip(VipRequest("first"))
         return offer.ip_address if offer is not None else ""
 
     def __enter__(self) -> Embedded:
@@ -73,7 +73,7 @@ class Embedded:
         """Close the worker, the catalog and the requests; whatever they are asked for afterwards is refused (Closed).
         ``stop_agent`` ends the agent too; what its amphorae serve, they go on serving."""
         self.health.stop()
-        self.health_carriers.close()
+        self.health_drivers.close()
         self.worker.close()
         self.worker.services.notifier.close()
         self.worker.services.database.close()
@@ -170,10 +170,10 @@ def open_embedded(
     agent = ensure_local_agent(root, wanted, amphora, client, haproxy=haproxy, allow_ping=allow_ping)
     settings = settings.model_copy(update={"compute": compute.model_copy(update={"agent_url": agent.url})})
     upgrade(settings.database.url)
-    worker = build_worker(settings, on_task, carriers=build_carriers(settings, client=client))
+    worker = build_worker(settings, on_task, drivers=build_amphora_drivers(settings, client=client))
     database, network = worker.services.database, worker.services.network
-    health_carriers = build_health_carriers(settings)
-    health = build_health_manager(settings, database, health_carriers)
+    health_drivers = build_health_drivers(settings)
+    health = build_health_manager(settings, database, health_drivers)
     health.start()
     return Embedded(
         catalog=Catalog(database, settings.validation, network),
@@ -183,5 +183,5 @@ def open_embedded(
         agent=agent,
         client=client,
         health=health,
-        health_carriers=health_carriers,
+        health_drivers=health_drivers,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portico.bootstrap.logs import log_plainly
-from portico.drivers.registry import Carriers, build_carriers, build_network, build_notifier
+from portico.drivers.registry import AmphoraDrivers, build_amphora_drivers, build_network, build_notifier
 from portico.settings import Settings
 from portico.store.sql.database import Database
 from portico.worker import ControllerWorker
@@ -11,7 +11,7 @@ from portico.worker.flow_engine import TaskEvent
 
 
 def build_worker(
-    settings: Settings, on_task: TaskEvent | None = None, *, carriers: Carriers | None = None
+    settings: Settings, on_task: TaskEvent | None = None, *, drivers: AmphoraDrivers | None = None
 ) -> ControllerWorker:
     """A worker with the drivers that the settings name. Its database has to be at the newest revision
     (``portico.store.sql.schema.upgrade``).
@@ -19,21 +19,22 @@ def build_worker(
     Args:
         settings: all settings.
         on_task: see ``FlowEngine``.
-        carriers: what it drives amphorae with; the caller closes it. Without it they are the settings', and their
+        drivers: what it drives amphorae with; the caller closes it. Without it they are the settings', and their
             connections end with the process.
 
     Raises:
         DriverError: certificates are missing or wrong.
-        InvalidInput: as ``build_carriers``, ``build_network`` and ``build_notifier``.
+        InvalidInput: as ``build_amphora_drivers``, ``build_network`` and ``build_notifier``.
     """
     log_plainly()
-    carriers = carriers or build_carriers(settings)
+    drivers = drivers or build_amphora_drivers(settings)
+    notifier = build_notifier(settings)
     return ControllerWorker(
         settings,
-        database=Database(settings.database),
-        compute=carriers.compute,
+        database=Database(settings.database, announces=notifier.traits.hears_commits),
+        compute=drivers.compute,
         network=build_network(settings),
-        amphorae=carriers.amphorae,
-        notifier=build_notifier(settings),
+        amphorae=drivers.amphorae,
+        notifier=notifier,
         on_task=on_task,
     )

@@ -21,8 +21,8 @@ from portico.store.sql.schema import require_newest
 
 
 def serve_api(config: Path | None) -> None:
-    """Run the API alone. Workers are told of what it accepts where there is a broker (``messaging.url``), and find it
-    within ``worker.poll_seconds`` in any case."""
+    """Run the API alone. Workers are told of what it accepts where the database is PostgreSQL or there is a broker
+    (``messaging.url``), and find it within ``worker.poll_seconds`` in any case."""
     logging.basicConfig(level=logging.WARNING)
     log_plainly()
     settings: Settings = read_settings(config)
@@ -31,7 +31,7 @@ def serve_api(config: Path | None) -> None:
         network, notifier = build_network(settings), build_notifier(settings)
     except PorticoError as error:
         fail(str(error))
-    database = Database(settings.database)
+    database = Database(settings.database, announces=notifier.traits.hears_commits)
     requests = Requests(database, settings.validation, notifier, settings.quotas, network=network)
     try:
         app = create_app(settings, database=database, requests=requests)

@@ -13,6 +13,7 @@ import typer
 from portico.cli.configuration import read_settings
 from portico.errors import DriverUnavailable, PorticoError
 from portico.settings import Settings
+from portico.settings.extras import needs_extra
 
 SOON = timedelta(days=7)
 """Certificates that end within this time are a fault: their renewal, due when a third of their life is left, did not
@@ -29,14 +30,15 @@ def check_everything(config: Path | None) -> None:
     """Try each part, print a line for each, and leave with status 1 where one is at fault. Nothing is changed."""
     settings = read_settings(config)
     typer.echo(f"ok    configuration  {config or 'the environment'}")
-    faults = sum(_report(part, check, settings) for part, check in _CHECKS.items())
+    results = [_report(part, check, settings) for part, check in _CHECKS.items()]
+    faults = results.count(False)
     if faults:
         typer.echo(f"Error: {faults} of these {'is' if faults == 1 else 'are'} at fault.", err=True)
         raise typer.Exit(1)
 
 
 def _report(part: str, check: Callable[[Settings], str], settings: Settings) -> bool:
-    """Print what was found. Whether it is at fault."""
+    """Print what was found. False where it is at fault."""
     try:
         mark, found = "ok", _in_time(lambda: check(settings))
     except _NotUsed as reason:
@@ -44,7 +46,7 @@ def _report(part: str, check: Callable[[Settings], str], settings: Settings) -> 
     except PorticoError as error:
         mark, found = "FAULT", " ".join(str(error).split())
     typer.echo(f"{mark:5} {part:13}  {found}")
-    return mark == "FAULT"
+    return mark != "FAULT"
 
 
 def _in_time(work: Callable[[], str]) -> str:
@@ -83,15 +85,15 @@ def _check_certificates(settings: Settings) -> str:
 
 
 def _check_agent(settings: Settings) -> str:
-    from portico.drivers.registry import build_carriers  # noqa: PLC0415
+    from portico.drivers.registry import build_amphora_drivers  # noqa: PLC0415
 
-    carriers = build_carriers(settings)
+    drivers = build_amphora_drivers(settings)
     try:
-        if not carriers.compute.traits.has_agents:
+        if not drivers.compute.traits.has_agents:
             raise _NotUsed("compute.driver puts amphorae where no agents are")
-        return carriers.compute.probe()
+        return drivers.compute.probe()
     finally:
-        carriers.close()
+        drivers.close()
 
 
 def _check_network(settings: Settings) -> str:
@@ -101,12 +103,27 @@ def _check_network(settings: Settings) -> str:
 
 
 def _check_broker(settings: Settings) -> str:
-    if not settings.messaging.url.get_secret_value():
-        raise _NotUsed("messaging.url names none: workers find their work by polling")
-    from portico.drivers.registry import try_broker  # noqa: PLC0415
+    from portico.drivers.registry import try_broker, try_listening  # noqa: PLC0415
 
+    if not settings.messaging.url.get_secret_value():
+        raise _NotUsed(f"messaging.url names none: {_say_what_wakes(lambda: try_listening(settings))}")
     try_broker(settings)
     return f"takes messages for {settings.messaging.topic}"
+
+
+def _say_what_wakes(listen: Callable[[], bool | None]) -> str:
+    """What workers do without a broker. Where the database should wake them and does not, that is no fault: they
+    poll, and what is wrong with the database has a line of its own."""
+    polling = "workers find their work by polling"
+    try:
+        is_direct = listen()
+    except DriverUnavailable as error:
+        return f"{polling}; {error}"
+    if is_direct is None:
+        return polling
+    if is_direct:
+        return "workers are woken by the database"
+    return f"{polling}, unless the pooler before the database keeps a connection for each client (session mode)"
 
 
 def _check_api(settings: Settings) -> str:
@@ -121,16 +138,21 @@ def _check_api(settings: Settings) -> str:
 
 
 def _check_policy(settings: Settings) -> str:
-    from portico.api.policy import Policy  # noqa: PLC0415
+    file = settings.api.policy_file
+    if file is None and settings.api.auth == "noauth":
+        raise _NotUsed("api.auth is noauth: every caller may do everything")
+    with needs_extra("keystone", "api.auth" if file is None else "api.policy_file"):
+        from portico.api.oslo_policy import OsloPolicy  # noqa: PLC0415
 
-    Policy(settings.api.policy_file)
-    return str(settings.api.policy_file or "the defaults")
+    OsloPolicy(file)
+    return str(file or "the defaults")
 
 
 def _check_keystone(settings: Settings) -> str:
     if settings.keystone is None or settings.api.auth != "keystone":
         raise _NotUsed("api.auth is noauth: whoever reaches the API is an administrator")
-    from portico.api.keystone import try_service_user  # noqa: PLC0415
+    with needs_extra("keystone", "api.auth"):
+        from portico.api.keystone import try_service_user  # noqa: PLC0415
 
     roles = try_service_user(settings.keystone)
     return f"{settings.keystone.auth_url}: {settings.keystone.username} has the roles {', '.join(sorted(roles))}"

@@ -16,7 +16,7 @@ ConfigOption = Annotated[
 ]
 HaproxyOption = Annotated[
     Path | None,
-    typer.Option(help="HAProxy to use; else the packaged one, else the system's.", exists=True, dir_okay=False),
+    typer.Option(help="HAProxy to use; else the system's, else the packaged one.", exists=True, dir_okay=False),
 ]
 
 app = typer.Typer(

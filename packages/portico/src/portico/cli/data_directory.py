@@ -21,7 +21,7 @@ def default_directory() -> Path:
 
 
 @contextmanager
-def hold_directory(directory: Path) -> Iterator[None]:
+def lock_directory(directory: Path) -> Iterator[None]:
     """Make the directory and keep every other ``portico up`` out of it, for as long as the block lasts. Ends the
     command with a line that says why, where that cannot be."""
     try:

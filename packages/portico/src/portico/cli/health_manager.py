@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from portico.bootstrap.health import build_health_carriers, build_health_manager
+from portico.bootstrap.health import build_health_drivers, build_health_manager
 from portico.cli.configuration import fail, read_settings
 from portico.cli.stop_signals import stop_on_signals
 from portico.errors import PorticoError
@@ -24,11 +24,11 @@ def run_health_manager(config: Path | None) -> None:
         ending.callback(database.close)
         try:
             require_newest(settings.database.url)
-            carriers = build_health_carriers(settings)
+            drivers = build_health_drivers(settings)
         except PorticoError as error:
             fail(str(error))
-        ending.callback(carriers.close)
-        manager = build_health_manager(settings, database, carriers)
+        ending.callback(drivers.close)
+        manager = build_health_manager(settings, database, drivers)
         manager.start()
         structlog.get_logger().info(
             "health manager runs", owner=manager.owner, database=describe_database(settings.database.url)

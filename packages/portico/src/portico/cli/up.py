@@ -14,7 +14,7 @@ from portico.api import create_app
 from portico.bootstrap.embedded import Embedded, open_embedded
 from portico.bootstrap.logs import log_plainly
 from portico.cli.configuration import fail, fail_settings, read_settings
-from portico.cli.data_directory import hold_directory
+from portico.cli.data_directory import lock_directory
 from portico.cli.listening import listen, serve, url_of
 from portico.cli.notice import count, say, welcome
 from portico.cli.stop_signals import StopSignals
@@ -34,7 +34,7 @@ def serve_all(directory: Path, host: str | None, port: int | None, *, keep: bool
     directory = directory.absolute()
     api = read_settings(None).api
     address = (api.host if host is None else host, api.port if port is None else port)
-    with hold_directory(directory), listen(*address, "--host or --port") as listening, StopSignals() as signals:
+    with lock_directory(directory), listen(*address, "--host or --port") as listening, StopSignals() as signals:
         embedded = _open(directory, haproxy)
         if not signals.asked:
             _serve_everything(embedded, directory, listening, signals, keep=keep)

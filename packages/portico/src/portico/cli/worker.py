@@ -101,7 +101,8 @@ def _run_processes(config: Path | None, count: int) -> int:
     for _, process in running:
         process.join()
     # One that was still starting ends by the signal: it had nothing to hand over.
-    return int(any(process.exitcode not in (0, -signal.SIGTERM) for _, process in running))
+    has_failed = any(process.exitcode not in (0, -signal.SIGTERM) for _, process in running)
+    return 1 if has_failed else 0
 
 
 def _run_child(config: Path | None) -> None:

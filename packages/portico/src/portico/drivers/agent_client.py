@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from portico.drivers.certificate_files import CertificateFiles, Stamp
+from portico.drivers.certificate_files import CertificateFiles, Revision
 from portico.errors import (
     AddressInUse,
     AmphoraGone,
@@ -163,10 +163,10 @@ class AgentClient:
         """
         before = self._session
         try:
-            stamp = self._files.stamp()  # taken before the files are read: a change in between is found next time
-            if before and before.stamp == stamp:
+            revision = self._files.revision()  # taken before the files are read: a change in between is found next time
+            if before and before.revision == revision:
                 return None
-            self._session = _Session(self._files.make_context(), stamp, self._most_names)
+            self._session = _Session(self._files.make_context(), revision, self._most_names)
         except DriverError as error:
             if before is None:
                 raise
@@ -190,8 +190,8 @@ class _Session:
     that it keeps by host and port alone, and these are to that name and no other. The one that was used longest ago is
     given up where there are too many, and all of them once the session is retired."""
 
-    def __init__(self, context: ssl.SSLContext, stamp: Stamp, most_names: int) -> None:
-        self.stamp = stamp
+    def __init__(self, context: ssl.SSLContext, revision: Revision, most_names: int) -> None:
+        self.revision = revision
         self._most_names = most_names
         self._context = context
         self._lock = threading.Lock()

@@ -10,7 +10,7 @@ from pathlib import Path
 from portico.errors import DriverError
 from portico_files.certificates import CertificatesUnusable, load_certificates
 
-Stamp = tuple[tuple[int, int, int], ...]
+Revision = tuple[tuple[int, int, int], ...]
 """What changes when a file does."""
 
 _REMEDY = "portico certificates makes all that is missing in amphora.certificates"
@@ -35,7 +35,7 @@ class CertificateFiles:
         """``ca.pem``, ``controller.pem`` and ``controller.key``."""
         return cls(directory / "ca.pem", directory / "controller.pem", directory / "controller.key")
 
-    def stamp(self) -> Stamp:
+    def revision(self) -> Revision:
         """Tells whether a file was changed since. Raises DriverError for one that is missing."""
         try:
             stats = [file.stat() for file in (self.authority, self.certificate, self.key)]

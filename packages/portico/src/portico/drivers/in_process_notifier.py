@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from portico.ports.notifier import Consumer, Notice
+from portico.ports.notifier import Consumer, Notice, NotifierTraits
 
 
 class InProcessNotifier:
     """Calls the consumers of this process. Other processes hear nothing and find their work by polling."""
+
+    traits = NotifierTraits(hears_commits=False)
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -55,7 +57,7 @@ class InProcessNotifier:
         with self._changed:
             return self._generation
 
-    def wait(self, seen: int, seconds: float) -> None:
+    def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:  # noqa: ARG002 - nobody else tells
         """Return once there were more notifications than ``seen``, or after ``seconds``."""
         with self._changed:
             self._changed.wait_for(lambda: self._generation > seen, seconds)

@@ -51,7 +51,7 @@ class LocalAgent:
         Args:
             seconds: how long it may take to end by itself before it is killed.
         """
-        with self._hold() as descriptor:
+        with self._open_pidfd() as descriptor:
             if descriptor is not None:
                 signal.pidfd_send_signal(descriptor, signal.SIGTERM)
                 if not select.select([descriptor], [], [], seconds)[0]:
@@ -61,12 +61,12 @@ class LocalAgent:
 
     def reload_certificates(self) -> None:
         """Let the agent use the certificates that are on disk now, from the next connection on."""
-        with self._hold() as descriptor:
+        with self._open_pidfd() as descriptor:
             if descriptor is not None:
                 signal.pidfd_send_signal(descriptor, signal.SIGHUP)
 
     @contextmanager
-    def _hold(self) -> Iterator[int | None]:
+    def _open_pidfd(self) -> Iterator[int | None]:
         """The agent as a descriptor, None where it has ended. Its id may be another process's by now; the descriptor
         can only mean the one that was looked at."""
         try:

@@ -102,7 +102,7 @@ class LocalCertificateAuthority:
         if key_path.exists():
             key = _load_key(key_path)
         elif certificate_path.exists():
-            raise DriverError(f"{key_path} is missing: restore it, or remove {certificate_path} to start anew")
+            raise DriverError(f"{key_path} is missing: restore it, or remove {certificate_path} to start again")
         else:
             key = ec.generate_private_key(ec.SECP256R1())
             write_atomically(key_path, _key_pem(key), 0o600)

@@ -24,7 +24,7 @@ from oslo_service import backend
 
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.errors import DriverUnavailable, InvalidInput
-from portico.ports.notifier import Consumer, Notice
+from portico.ports.notifier import Consumer, Notice, NotifierTraits
 from portico.settings import MessagingSettings
 
 # oslo.messaging imports oslo.service, which takes eventlet where nobody has chosen before.
@@ -50,6 +50,8 @@ class MessagingNotifier:
         InvalidInput: ``messaging.url`` is not a URL that oslo.messaging knows; without repeating it, as it holds a
             password.
     """
+
+    traits = NotifierTraits(hears_commits=False)
 
     def __init__(self, settings: MessagingSettings) -> None:
         self._settings = settings
@@ -85,7 +87,7 @@ class MessagingNotifier:
         """How many notifications there were in this process."""
         return self._local.generation()
 
-    def wait(self, seen: int, seconds: float) -> None:
+    def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:  # noqa: ARG002 - ends are not sent
         """Return once there were more notifications than ``seen``, or after ``seconds``."""
         self._local.wait(seen, seconds)
 

@@ -60,7 +60,7 @@ class LoopbackNetwork:
             if vip.address is not None:
                 self._check(vip.address, vip.address_field)
 
-    def offer_vip(self, request: VipRequest) -> VipAllocation:
+    def propose_vip(self, request: VipRequest) -> VipAllocation:
         """Check the address that was asked for, or choose one."""
         if request.address is None:
             address = self._range.choose(request.load_balancer_id, request.position, request.attempt)
@@ -79,7 +79,7 @@ class LoopbackNetwork:
 
     def allocate_vip(self, request: VipRequest) -> VipAllocation:
         """What is offered is all there is."""
-        return self.offer_vip(request)
+        return self.propose_vip(request)
 
     def release_vip(self, allocation: VipAllocation) -> None:
         """Nothing: there is nothing but the caller's row."""

@@ -65,7 +65,7 @@ class NoopNetwork:
             request.require(self.traits)
             self.callers.append(caller)
 
-    def offer_vip(self, request: VipRequest) -> VipAllocation | None:
+    def propose_vip(self, request: VipRequest) -> VipAllocation | None:
         """The address that was asked for, or the one of this attempt, whoever has it."""
         if not self.offers:
             return None

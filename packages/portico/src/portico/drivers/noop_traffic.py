@@ -38,7 +38,7 @@ class NoopTraffic:
         with self._lock:
             self._down.discard(server)
 
-    def hold_checks(self, servers: Set[str]) -> None:
+    def delay_first_checks(self, servers: Set[str]) -> None:
         """From now on the first check of these, and of no other server, is still under way."""
         with self._lock:
             self._unchecked = set(servers)

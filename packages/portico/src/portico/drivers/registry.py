@@ -6,7 +6,8 @@ Each driver's module is loaded when it is built: a process that talks to no agen
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from portico.settings.drivers import (
     NoopComputeSettings,
     NoopNetworkSettings,
 )
+from portico.settings.extras import needs_extra
 
 if TYPE_CHECKING:
     from portico.drivers.agent_client import AgentClient
@@ -137,7 +139,7 @@ AMPHORAE: dict[type, Callable[[Any, Parts], Amphorae]] = {
 
 
 @dataclass(frozen=True)
-class Carriers:
+class AmphoraDrivers:
     """What amphorae run in and what talks to them. ``close`` ends connections to agents."""
 
     compute: Compute
@@ -154,9 +156,9 @@ def build_network(settings: Settings) -> Network:
     return NETWORKS[type(settings.network)](settings.network, Parts(settings))
 
 
-def build_carriers(
+def build_amphora_drivers(
     settings: Settings, *, client: AgentClient | None = None, longest_seconds: float | None = None
-) -> Carriers:
+) -> AmphoraDrivers:
     """What amphorae run in and what talks to them, with one client of agents between them where they need one.
 
     Args:
@@ -174,22 +176,27 @@ def build_carriers(
     if amphorae.traits.needs_agents and not parts.compute.traits.has_agents:
         raise InvalidInput("amphora.driver", "talks to agents, and there are none where compute.driver puts amphorae")
     parts.load_certificates()
-    return Carriers(parts.compute, amphorae, parts.close)
+    return AmphoraDrivers(parts.compute, amphorae, parts.close)
 
 
 def build_notifier(settings: Settings) -> Notifier:
-    """What tells workers to look: through the broker that the settings name, else within this process. A broker need
-    not be there.
+    """What tells workers to look: through the broker that the settings name, else through PostgreSQL where that is the
+    database, else within this process. Broker and database need not be there.
 
     Raises:
-        InvalidInput: ``messaging.url`` is no such URL.
+        InvalidInput: ``messaging.url`` is no such URL; ``database.url`` has options that PostgreSQL does not know.
+        MissingExtra: ``rabbitmq`` or ``postgresql`` is not installed.
     """
     if not settings.messaging.url.get_secret_value():
+        if _is_on_postgresql(settings):
+            with needs_extra("postgresql", "database.url"):
+                from portico.drivers.postgresql_notifier import PostgresqlNotifier
+
+            return PostgresqlNotifier(settings.database)
         from portico.drivers.in_process_notifier import InProcessNotifier
 
         return InProcessNotifier()
-    # Importing it takes a second, which is not for those who need no broker. Its own dependencies warn of each other.
-    with warnings.catch_warnings(action="ignore"):
+    with _loading_messaging():
         from portico.drivers.messaging_notifier import MessagingNotifier
     return MessagingNotifier(settings.messaging)
 
@@ -200,10 +207,39 @@ def try_broker(settings: Settings) -> None:
     Raises:
         DriverUnavailable: it cannot be reached, or refuses.
         InvalidInput: ``messaging.url`` is no such URL.
+        MissingExtra: ``rabbitmq`` is not installed.
     """
-    with warnings.catch_warnings(action="ignore"):  # as above
+    with _loading_messaging():
         from portico.drivers import messaging_notifier
     messaging_notifier.try_broker(settings.messaging)
+
+
+@contextmanager
+def _loading_messaging() -> Iterator[None]:
+    """Importing oslo.messaging takes a second, which only those wait for who have a broker. Its dependencies warn of
+    each other."""
+    with warnings.catch_warnings(action="ignore"), needs_extra("rabbitmq", "messaging.url"):
+        yield
+
+
+def try_listening(settings: Settings) -> bool | None:
+    """Try whether the database wakes workers. Returns whether it is the database's own connection, and not a pooler's;
+    None where the database is one that wakes nobody.
+
+    Raises:
+        DriverUnavailable: it cannot be reached, or what is announced does not arrive.
+        InvalidInput: as for a notifier.
+    """
+    if not _is_on_postgresql(settings):
+        return None
+    with needs_extra("postgresql", "database.url"):
+        from portico.drivers import postgresql_notifier
+
+    return postgresql_notifier.try_listening(settings.database)
+
+
+def _is_on_postgresql(settings: Settings) -> bool:
+    return settings.database.url.startswith("postgresql+")
 
 
 def ensure_certificates(settings: Settings, days: int) -> tuple[Path, tuple[str, ...]]:

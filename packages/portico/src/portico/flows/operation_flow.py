@@ -14,7 +14,7 @@ from portico.tasks.work import Work
 
 
 class OperationFlow(linear_flow.Flow):
-    """The flow of one run. Constructed anew for each run, with the work that it is about.
+    """The flow of one run. Constructed for each run, with the work that it is about.
 
     ``together`` tells whether operations of this class may be applied as one configuration with others; ``ends_lease``
     whether success means that nothing is left to hold a lease on.

@@ -9,7 +9,7 @@ from collections import defaultdict
 from portico.health.asking import Asker
 from portico.health.findings import Findings, read_findings
 from portico.health.statuses import derive_changes
-from portico.health.tally import Tally
+from portico.health.written_counters import WrittenCounters
 from portico.ports.amphora import Amphorae, Endpoint
 from portico.ports.compute import Compute
 from portico.resources.row import new_id
@@ -57,7 +57,7 @@ class HealthManager:
         self._duty = Duty(database, HEALTH, self.owner, settings.lease_seconds)
         self._loop = DutyLoop(self._duty, settings.poll_seconds, self)
         self._settled: dict[str, _Situation] = {}
-        self._tally = Tally()
+        self._written = WrittenCounters()
 
     @property
     def is_asking(self) -> bool:
@@ -83,9 +83,9 @@ class HealthManager:
 
     def begin(self) -> None:
         """Forget what was known before another health manager had the duty."""
-        self._settled, self._tally = {}, Tally()
+        self._settled, self._written = {}, WrittenCounters()
 
-    def go_round(self, duty: Duty) -> None:
+    def run_round(self, duty: Duty) -> None:
         """Poll. Raises as ``portico.store.claims.duties.Rounds`` says."""
         targets = read_targets(self._database)
         answers = self._asker.ask(targets)
@@ -93,11 +93,11 @@ class HealthManager:
         changes, settled = self._find_changes(situations)
         counted = self._count(answers)
         record_observations(duty, changes, counted)
-        self._tally.note(counted)
+        self._written.note(counted)
         self._settled.update(settled)
         present = {target.load_balancer_id for target in targets}
         self._settled = {id_: situation for id_, situation in self._settled.items() if id_ in present}
-        self._tally.keep_only({target.amphora_id for target in targets})
+        self._written.keep_only({target.amphora_id for target in targets})
 
     def _find_endpoint(self, target: Target) -> Endpoint:
         return find_endpoint(self._database, self._compute, target.amphora_id, target.agent_url, target.agent_name)
@@ -119,9 +119,9 @@ class HealthManager:
         return changes, settled
 
     def _count(self, answers: dict[str, Statistics]) -> list[Counted]:
-        missing = self._tally.missing(answers)
-        self._tally.learn(missing, read_last_counted(self._database, missing))
-        return [counted for answer in answers.values() for counted in self._tally.compare(answer)]
+        missing = self._written.missing(answers)
+        self._written.learn(missing, read_last_counted(self._database, missing))
+        return [counted for answer in answers.values() for counted in self._written.compare(answer)]
 
 
 def _describe(targets: list[Target], answers: dict[str, Statistics]) -> dict[str, _Situation]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from portico.errors import InvalidInput
 from portico.intake.acceptance import transact_unmoved
-from portico.intake.descriptions import add_object, describe, vips_of
+from portico.intake.descriptions import add_object, describe, lock_place, vips_of
 from portico.ports.caller import NOBODY
 from portico.ports.network import Network
 from portico.resources import Lease, Vip
@@ -256,6 +256,7 @@ class Catalog:
         vips = vips_of(description, self._network, NOBODY)
 
         def work(connection: Connection) -> str:
+            lock_place(connection, description)
             add_object(connection, description, self._rules, vips)
             return description.object_id
 

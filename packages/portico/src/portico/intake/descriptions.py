@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Insert, RowMapping, Select, bindparam, exists
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import Conflict, Duplicate, InvalidInput, PorticoError
-from portico.intake import rules
+from portico.intake import constraints
 from portico.intake.acceptance import Request, accept_in
-from portico.intake.ancestors import with_ancestors
+from portico.intake.ancestors import ancestors, with_ancestors
 from portico.intake.positions import make_room
 from portico.intake.vips import NewVips
 from portico.ports.caller import Caller
@@ -21,15 +21,11 @@ from portico.ports.network import Network
 from portico.resources import (
     L7PolicySpec,
     L7RuleSpec,
-    Lease,
     Listener,
     ListenerSpec,
     LoadBalancer,
     LoadBalancerSpec,
-    MemberSpec,
     Operation,
-    Pool,
-    PoolSpec,
     Row,
     Spec,
     Tag,
@@ -40,6 +36,7 @@ from portico.resources.row import new_id, table_of
 from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
 from portico.status import ProvisioningStatus
+from portico.store.claims.leases import add_lease, lock_lease
 
 _DELETED = ProvisioningStatus.PENDING_DELETE
 
@@ -115,11 +112,34 @@ def vips_of(description: Description, network: Network, caller: Caller) -> NewVi
     return vips
 
 
+def lock_place(connection: Connection, description: Description, *, arriving: int = 0) -> None:
+    """Begin a transaction that adds a new object, with its load balancer's lease: a new load balancer's is written,
+    that of what a part goes into is locked, so that what is checked stays true. ``arriving`` operations are counted on
+    it.
+
+    Raises:
+        NotFound: what it is to be part of is not there.
+        Duplicate: a load balancer's id is taken.
+    """
+    parent = description.kind.parent
+    if parent is not None:
+        parent_id = parent.check_id(description.parent_id)
+        if not lock_lease(connection, parent.model, parent_id, arriving=arriving):
+            raise parent.missing(parent_id)
+        return
+    try:
+        add_lease(connection, description.object_id, arriving=arriving)
+    except IntegrityError as error:
+        raise _explain(description.kind, error) from error
+
+
 def add_object(
     connection: Connection, description: Description, settings: ValidationSettings, vips: NewVips | None = None
-) -> None:
-    """Write the rows of one new object in the caller's transaction (``transact_unmoved``). ``vips``, those of a
-    load balancer (``vips_of``), are the same for all tries.
+) -> str:
+    """Write the rows of one new object in the caller's transaction (``transact_unmoved``), which holds the object's
+    place (``lock_place``). ``vips``, those of a load balancer (``vips_of``), are the same for all tries.
+
+    Returns: the id of the load balancer that it is, or is part of.
 
     Raises:
         NotFound: what it is to be part of is not there.
@@ -127,30 +147,31 @@ def add_object(
         Moved: start the transaction again.
     """
     kind, spec, object_id = description.kind, description.spec, description.object_id
+    load_balancer_id = object_id
     try:
         if isinstance(spec, LoadBalancerSpec):
             if vips is None:
                 raise TypeError("a load balancer comes with its VIPs")
             _add_load_balancer(connection, description, spec, vips)
         else:
-            columns = kind.columns(spec.model_dump())
-            columns |= _place(connection, description, settings)
-            _insert(connection, kind.model, {"id": object_id, **columns})
+            place = _place(connection, description, settings)
+            load_balancer_id = str(place["load_balancer_id"])
+            _insert(connection, kind.model, {"id": object_id, **kind.columns(spec.model_dump()), **place})
             if description.listener_id is not None:
-                _make_default(connection, description.listener_id, object_id, settings)
+                _make_default(connection, description.listener_id, object_id, load_balancer_id, settings)
     except IntegrityError as error:
         raise _explain(kind, error) from error
     if spec.tags:
         connection.execute(_adding(Tag), tag_rows(object_id, spec.tags))
+    return load_balancer_id
 
 
 def _add_load_balancer(connection: Connection, description: Description, spec: LoadBalancerSpec, vips: NewVips) -> None:
     named = spec.provider if description.names_provider else None
-    chosen = rules.choose_provider(connection, named, spec.flavor_id, spec.availability_zone)
+    chosen = constraints.choose_provider(connection, named, spec.flavor_id, spec.availability_zone)
     columns = description.kind.columns(spec.model_dump()) | {"provider": chosen or spec.provider}
     _insert(connection, LoadBalancer, {"id": description.object_id, **columns})
     vips.write(connection)
-    _insert(connection, Lease, {"key": description.object_id})
 
 
 def _check_new_id(value: str) -> None:
@@ -173,82 +194,93 @@ def _adding(model: type[Row]) -> Insert:
 
 
 def _place(connection: Connection, description: Description, settings: ValidationSettings) -> dict[str, object]:
-    """Find the parent, hold its load balancer still, ask the rules, and return the columns that say where it belongs,
-    and how it fares to begin with."""
+    """Read the parent, ask the rules, and return the columns that say where a part belongs, and how it fares to begin
+    with."""
     kind, spec = description.kind, description.spec
-    parent = kind.parent
-    if parent is None:
-        raise TypeError(f"{kind} is part of nothing")
-    this = {"this_id": parent.check_id(description.parent_id)}
-    found = connection.execute(_reading(parent.model), this).mappings().one_or_none()
-    if found is None:
-        raise parent.missing(str(description.parent_id))
-    load_balancer_id = found["id"] if parent is LOAD_BALANCER else found["load_balancer_id"]
-    hold(connection, load_balancer_id)
-    # Asked again now that nothing moves: a delete may have been accepted since.
-    check_staying(connection, parent, found["id"])
-    place = {"operating_status": kind.starts_as, parent.id_field: found["id"], "load_balancer_id": load_balancer_id}
+    parent = read_parent(connection, kind, str(description.parent_id))
+    place: dict[str, object] = {
+        "operating_status": kind.starts_as,
+        parent.kind.id_field: parent.row["id"],
+        "load_balancer_id": parent.load_balancer_id,
+    }
     if not spec.project_id:
-        place["project_id"] = found["project_id"]
-    _check_neighbours(connection, found, load_balancer_id, spec, settings)
+        place["project_id"] = parent.row["project_id"]
+    _check_neighbours(connection, kind, parent, spec, settings)
     if isinstance(spec, L7PolicySpec):
-        place["position"] = make_room(connection, found["id"], spec.position, settings=settings)
+        place["position"] = make_room(connection, parent.row["id"], spec.position)
     return place
 
 
 def _check_neighbours(
-    connection: Connection, parent: RowMapping, load_balancer_id: str, spec: Spec, settings: ValidationSettings
+    connection: Connection, kind: Kind, parent: Parent, spec: Spec, settings: ValidationSettings
 ) -> None:
     """The rules between objects that concern a new one."""
+    row, load_balancer_id = parent.row, parent.load_balancer_id
+    if isinstance(spec, L7PolicySpec):
+        constraints.check_policy(connection, load_balancer_id, row["protocol"], spec.redirect_pool_id)
+    constraints.check_count(kind, row["id"], parent.count, settings)
     if isinstance(spec, ListenerSpec):
-        rules.check_new_listener(connection, load_balancer_id, spec.protocol_port, spec.protocol, settings)
-        rules.check_listener(connection, load_balancer_id, spec.protocol, spec.default_pool_id, spec.allowed_cidrs)
-    elif isinstance(spec, PoolSpec):
-        rules.check_pool_count(connection, load_balancer_id, settings)
-    elif isinstance(spec, MemberSpec):
-        rules.check_member_count(connection, load_balancer_id, settings)
-    elif isinstance(spec, L7PolicySpec):
-        rules.check_policy(connection, parent["id"], spec.redirect_pool_id)
+        constraints.check_new_listener(connection, load_balancer_id, spec.protocol_port, spec.protocol)
+        constraints.check_listener(
+            connection, load_balancer_id, spec.protocol, spec.default_pool_id, spec.allowed_cidrs
+        )
     elif isinstance(spec, L7RuleSpec):
-        rules.check_rule_count(connection, parent["id"])
-        rules.check_expression_count(connection, parent["id"], spec.compare_type, settings)
+        constraints.check_expression_count(connection, row["id"], spec.compare_type, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What new objects of a kind go into, as it was read.
+
+    Attributes:
+        kind: what it is.
+        row: its columns.
+        load_balancer_id: what it is part of, or is.
+        count: how many objects of that kind there are where there may only be so many (``constraints.check_count``).
+    """
+
+    kind: Kind
+    row: RowMapping
+    load_balancer_id: str
+    count: int
+
+
+def read_parent(connection: Connection, kind: Kind, parent_id: str) -> Parent:
+    """What a new object of a kind goes into, in a transaction that holds it still (``lock_place``). One statement.
+
+    Raises:
+        NotFound: it is gone.
+        Conflict: it, or something that it is part of, is being deleted.
+    """
+    parent = kind.parent
+    if parent is None:
+        raise TypeError(f"{kind} is part of nothing")
+    row = connection.execute(_reading_parent(kind, parent), {"this_id": parent_id}).mappings().one_or_none()
+    if row is None:
+        raise parent.missing(parent_id)
+    statuses = [row["provisioning_status"], row["_lb_status"], *(row[one.label] for one in ancestors(parent.model))]
+    if _DELETED in statuses:
+        raise _going(parent, parent_id)
+    return Parent(parent, row, row["_lb_id"], row["_count"])
 
 
 @cache
-def _reading(model: type[Row]) -> Select[*tuple[object, ...]]:
-    table = table_of(model)
-    return select(table).where(table.c.id == bindparam("this_id"))
+def _reading_parent(kind: Kind, parent: Kind) -> Select[*tuple[object, ...]]:
+    table, owner = table_of(parent.model), table_of(LoadBalancer).alias("owner")
+    own = table.c.id if parent is LOAD_BALANCER else table.c.load_balancer_id
+    count = constraints.siblings(kind, table, own)
+    of_owner = (owner.c.id.label("_lb_id"), owner.c.provisioning_status.label("_lb_status"))
+    statement = select(table, *of_owner, count.label("_count")).join(owner, owner.c.id == own)
+    return with_ancestors(statement, parent.model).where(table.c.id == bindparam("this_id"))
 
 
-def check_staying(connection: Connection, kind: Kind, object_id: str) -> None:
-    """Raises Conflict where an object, or what it is part of, is being deleted; NotFound where it is gone. One
-    statement."""
-    present = connection.execute(_reading_statuses(kind.model), {"this_id": object_id}).one_or_none()
-    if present is None:
-        raise kind.missing(object_id)
-    if _DELETED in present:
-        raise Conflict(f"{kind.label} {object_id} is being deleted, or something that it is part of")
+def _going(kind: Kind, object_id: str) -> Conflict:
+    return Conflict(f"{kind.label} {object_id} is being deleted, or something that it is part of")
 
 
-@cache
-def _reading_statuses(model: type[Row]) -> Select[*tuple[object, ...]]:
-    """Its own status, and those of all that it is part of."""
-    table, owner = table_of(model), table_of(LoadBalancer).alias("owner")
-    own = table.c.id if model is LoadBalancer else table.c.load_balancer_id
-    statuses = select(table.c.provisioning_status, owner.c.provisioning_status).join(owner, owner.c.id == own)
-    return with_ancestors(statuses, model).where(table.c.id == bindparam("this_id"))
-
-
-_HOLD = update(Lease).where(Lease.key == bindparam("this_key")).values(pending=Lease.pending)
-
-
-def hold(connection: Connection, load_balancer_id: str) -> None:
-    """Take the row lock that every transaction about this load balancer takes first, so that what is checked stays
-    true."""
-    connection.execute(_HOLD, {"this_key": load_balancer_id})
-
-
-def _make_default(connection: Connection, listener_id: str, pool_id: str, settings: ValidationSettings) -> None:
+def _make_default(
+    connection: Connection, listener_id: str, pool_id: str, load_balancer_id: str, settings: ValidationSettings
+) -> None:
     """Where changes of the listener wait, this is another one that waits behind them: what they say of its pool, and
     what it gets back where they fail, comes before it."""
     waiting = exists().where(
@@ -258,16 +290,17 @@ def _make_default(connection: Connection, listener_id: str, pool_id: str, settin
     listener = connection.execute(statement).mappings().one_or_none()
     if listener is None:
         raise LISTENER.missing(listener_id)
-    if listener["load_balancer_id"] != connection.scalar(select(Pool.load_balancer_id).where(Pool.id == pool_id)):
+    if listener["load_balancer_id"] != load_balancer_id:
         raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
-    check_staying(connection, LISTENER, listener_id)
+    if listener["provisioning_status"] == _DELETED:  # its load balancer is not, or the pool would not be here
+        raise _going(LISTENER, listener_id)
     if listener["default_pool_id"] is not None:
         raise Duplicate(f"listener_id: listener {listener_id} has a default pool already")
     values = {"default_pool_id": pool_id}
     if listener["_is_changing"]:
         accept_in(connection, Request(Action.UPDATE, LISTENER.name, listener_id, values), new_id(), settings)
         return
-    rules.check_listener(connection, listener["load_balancer_id"], listener["protocol"], pool_id, None)
+    constraints.check_listener(connection, load_balancer_id, listener["protocol"], pool_id, None)
     connection.execute(update(Listener).where(Listener.id == listener_id).values(**values))
 
 

@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from portico.errors import Conflict, InvalidInput, PoolNotFound
-from portico.intake import rules
 from portico.intake.acceptance import Moved, Request, accept_in
-from portico.intake.descriptions import check_staying, hold
+from portico.intake.descriptions import read_parent
 from portico.resources import Member, MemberSpec, Operation, Pool, Tag
 from portico.resources.address import canonical_address
-from portico.resources.kinds import MEMBER, POOL
+from portico.resources.kinds import MEMBER
 from portico.resources.operation import Action
 from portico.resources.row import new_id, table_of, utc_now
 from portico.resources.tag import tag_rows
 from portico.settings import ValidationSettings
 from portico.status import OperatingStatus, ProvisioningStatus, sources
-from portico.store.claims.leases import arrive
+from portico.store.claims.leases import arrive, lock_lease
 from portico.store.claims.priorities import Priority
 
 _RESET = ("weight", "backup", "admin_state_up", "monitor_address", "monitor_port")
@@ -70,12 +69,10 @@ def replace_members(
         Conflict: the pool, or a member that is wanted, is being deleted; too many members.
         Moved: start the transaction again.
     """
-    pool = connection.execute(select(table_of(Pool)).where(Pool.id == pool_id)).mappings().one_or_none()
-    if pool is None:
+    if not lock_lease(connection, Pool, pool_id):
         raise PoolNotFound(pool_id)
-    load_balancer_id = pool["load_balancer_id"]
-    hold(connection, load_balancer_id)
-    check_staying(connection, POOL, pool["id"])
+    parent = read_parent(connection, MEMBER, pool_id)
+    pool, load_balancer_id = parent.row, parent.load_balancer_id
     rows = connection.execute(select(table_of(Member)).where(Member.pool_id == pool_id)).mappings()
     present = {(row["canonical_address"], row["protocol_port"]): row for row in rows}
     added, kept = _parse(members, present, settings)
@@ -83,7 +80,7 @@ def replace_members(
     changed = _change(connection, pool_id, kept, settings, request_id)
     surplus = [] if additive_only else [row for key, row in present.items() if key not in kept]
     deleted = _mark_deleted(connection, pool, surplus, request_id)
-    if added and rules.count_members(connection, load_balancer_id) - len(surplus) > settings.max_members:
+    if added and parent.count + len(added) - len(surplus) > settings.max_members:
         raise Conflict(f"a load balancer has {settings.max_members} members at most (validation.max_members)")
     arriving = len(added) + deleted
     if arriving and not arrive(connection, load_balancer_id, Priority.USER, arriving):

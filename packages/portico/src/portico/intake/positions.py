@@ -12,11 +12,9 @@ from typing import cast
 
 from sqlalchemy import Connection, and_, select, update
 
-from portico.intake.rules import check_policy_count
 from portico.resources import L7Policy, Operation
 from portico.resources.l7policy import LAST_POSITION
 from portico.resources.operation import UNFINISHED
-from portico.settings import ValidationSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +31,12 @@ class _Moving:
         return _position(self.changes), _position(self.previous)
 
 
-def make_room(
-    connection: Connection,
-    listener_id: str,
-    position: int,
-    own_id: str | None = None,
-    *,
-    settings: ValidationSettings | None = None,
-) -> int:
+def make_room(connection: Connection, listener_id: str, position: int, own_id: str | None = None) -> int:
     """Move the policies of a listener from the place that is the ``position``-th among those of others on down by one;
     returns what is free now.
 
     What is stored orders the policies and may have gaps, where one was deleted or moved away; what users see and say
-    has none (``L7POLICY_VIEW``). ``own_id``: the policy that moves. ``settings``: for one more, of which
-    there may be only so many (Conflict).
+    has none (``L7POLICY_VIEW``). ``own_id``: the policy that moves.
     """
     mine = L7Policy.listener_id == listener_id
     waiting = and_(Operation.subject_id == L7Policy.id, Operation.state.in_(UNFINISHED))
@@ -54,8 +44,6 @@ def make_room(
     order = order.outerjoin(Operation, waiting).where(mine).order_by(L7Policy.position, L7Policy.id)
     stored = connection.execute(order).all()
     others: list[int] = list({policy_id: place for policy_id, place, *_ in stored if policy_id != own_id}.values())
-    if settings is not None:
-        check_policy_count(len(others), settings)
     moving = [
         _Moving(operation_id, changes, previous or {})
         for _, _, operation_id, changes, previous in stored
@@ -72,7 +60,7 @@ def make_room(
 
 def _shift_operations(connection: Connection, moving: Iterable[_Moving], free: int) -> None:
     for one in moving:
-        to, back = (place + (place >= free) for place in one.places)
+        to, back = (place + 1 if place >= free else place for place in one.places)
         if (to, back) != one.places:
             values = {"changes": {**one.changes, "position": to}, "previous": {**one.previous, "position": back}}
             connection.execute(update(Operation).where(Operation.id == one.operation_id).values(**values))

@@ -4,26 +4,34 @@ drift."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Insert, func, select, update
 
 from portico.errors import QuotaExceeded
 from portico.resources import Quota
 from portico.resources.kinds import kind_of
 from portico.resources.quota import QUOTA_KINDS, QUOTA_VIEW
 from portico.resources.row import table_of
+from portico.resources.view import View
 from portico.settings import QuotaSettings
 from portico.store.sql.database import Database
-from portico.store.sql.dialects import insert_if_missing
-from portico.store.sql.listing import Page, list_objects
+from portico.store.sql.dialects import insert_if_missing, insert_or_update
+from portico.store.sql.listing import Page, ShownObject, list_objects, show_beside
 from portico.store.sql.query import Query
 
 NO_LIMIT = -1
 
 
 def enforce(
-    connection: Connection, project_id: str, added: Mapping[str, int], defaults: QuotaSettings, *, freed: int = 0
+    connection: Connection,
+    project_id: str,
+    added: Mapping[str, int],
+    limits: Mapping[str, int],
+    defaults: QuotaSettings,
+    *,
+    freed: int = 0,
 ) -> None:
     """Refuse what was added to a project in this transaction if it has too many now.
 
@@ -34,6 +42,7 @@ def enforce(
         connection: the transaction that added the rows.
         project_id: whose.
         added: kind to how many were added.
+        limits: the project's, as they were read last (``read_limits``): most have none, and nobody locks for those.
         defaults: the limits of projects that have none of their own.
         freed: objects of the one kind in ``added`` whose rows are there still, but on their way out.
 
@@ -41,12 +50,10 @@ def enforce(
         QuotaExceeded: naming the kinds; the transaction must be rolled back.
     """
     kinds = [kind for kind, count in added.items() if count > 0 and kind in QUOTA_KINDS]
-    limits = _limits(connection, project_id, defaults)
     if not any(limits[kind] != NO_LIMIT for kind in kinds):
         return
-    connection.execute(insert_if_missing(connection, table_of(Quota), {"project_id": project_id}))
-    connection.execute(update(Quota).where(Quota.project_id == project_id).values(project_id=project_id))
-    limits = _limits(connection, project_id, defaults)
+    connection.execute(_locking(connection.dialect.name), {"project_id": project_id})
+    limits = read_limits(connection, project_id, defaults)
     limited = [kind for kind in kinds if limits[kind] != NO_LIMIT]
     if not limited:
         return
@@ -56,14 +63,33 @@ def enforce(
         raise QuotaExceeded(", ".join(met))
 
 
+@cache
+def _locking(dialect: str) -> Insert:
+    """Locks a project's row, and writes it first where there is none: a row that is not there cannot be locked."""
+    return insert_or_update(dialect, table_of(Quota), lambda new: [("project_id", new["project_id"])])
+
+
 def _count(kind: str, project_id: str) -> Any:
     table = table_of(kind_of(kind).model)
     return select(func.count()).select_from(table).where(table.c.project_id == project_id).scalar_subquery()
 
 
-def _limits(connection: Connection, project_id: str, defaults: QuotaSettings) -> dict[str, int]:
+def read_limits(connection: Connection, project_id: str, defaults: QuotaSettings) -> dict[str, int]:
+    """A project's limits, kind by kind. One statement."""
     row = connection.execute(select(table_of(Quota)).where(Quota.project_id == project_id)).mappings().one_or_none()
     return fill_defaults(dict(row or {}), defaults)
+
+
+def show_with_limits(
+    connection: Connection, view: View, object_id: str, defaults: QuotaSettings
+) -> tuple[ShownObject, dict[str, int]] | None:
+    """What is shown of an object, and its project's limits (``read_limits``); None where there is no such object. One
+    statement."""
+    found = show_beside(connection, view, object_id, table_of(Quota), "project_id")
+    if found is None:
+        return None
+    shown, quota = found
+    return shown, fill_defaults(quota, defaults)
 
 
 def fill_defaults(row: Mapping[str, Any], defaults: QuotaSettings) -> dict[str, int]:
@@ -74,7 +100,7 @@ def fill_defaults(row: Mapping[str, Any], defaults: QuotaSettings) -> dict[str, 
 
 def show_quota(database: Database, project_id: str, defaults: QuotaSettings) -> dict[str, int]:
     """A project's limits, kind by kind."""
-    return database.read(lambda connection: _limits(connection, project_id, defaults))
+    return database.read(lambda connection: read_limits(connection, project_id, defaults))
 
 
 def show_defaults(defaults: QuotaSettings) -> dict[str, int]:

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from portico.errors import InvalidInput
-from portico.intake import quotas, rules
-from portico.intake.acceptance import Request, accept_in, transact_unmoved
-from portico.intake.descriptions import add_object, describe, hold, vips_of
+from portico.intake import constraints, quotas
+from portico.intake.acceptance import Request, accept_in, accept_new, transact_unmoved
+from portico.intake.descriptions import add_object, describe, lock_place, vips_of
 from portico.intake.member_batch import replace_members
 from portico.intake.vips import check_changes
 from portico.ports.caller import NOBODY, Caller
 from portico.ports.network import Network, NetworkTraits
 from portico.ports.notifier import Notice, Notifier
-from portico.resources import Operation
+from portico.resources import LoadBalancer, Operation
 from portico.resources.kinds import PARTS, AnyKind, Described, KindName, Replaceable, check_id, kind_of
 from portico.resources.operation import Action
 from portico.resources.row import new_id
 from portico.settings import QuotaSettings, ValidationSettings
+from portico.store.claims.leases import lock_lease
 from portico.store.reads.outcome import Outcome, read_outcome
 from portico.store.sql.database import Database
 from portico.store.sql.listing import list_objects, show_object
@@ -128,17 +129,22 @@ class Requests:
         vips = vips_of(described[0], self._network, caller)
 
         def write(connection: Connection, operation_id: str) -> None:
-            add_object(connection, described[0], settings, vips)
+            lock_place(connection, described[0], arriving=1)
+            load_balancer_id = add_object(connection, described[0], settings, vips)
             for description in described[1:]:
                 add_object(connection, description, settings)
-            accept_in(connection, request, operation_id, settings)
+            accept_new(connection, request, operation_id, load_balancer_id)
 
-        def finish(connection: Connection, accepted: Accepted) -> Accepted:
+        def show(connection: Connection, operation_id: str) -> Accepted:
+            found = quotas.show_with_limits(connection, kind_of(kind).view, object_id, self._quotas)
+            if found is None:
+                return Accepted(object_id, operation_id, {})
+            shown, limits = found
             added = Counter[str]([kind, *(part.kind for part in parts)])
-            quotas.enforce(connection, accepted.shown["project_id"], added, self._quotas)
-            return replace(accepted, parts=_show_parts(connection, object_id)) if parts else accepted
+            quotas.enforce(connection, shown["project_id"], added, limits, self._quotas)
+            return Accepted(object_id, operation_id, shown, _show_parts(connection, object_id) if parts else {})
 
-        return self._transact(request, write, finish)
+        return self._transact(request, write, show)
 
     def update(
         self,
@@ -169,7 +175,7 @@ class Requests:
     def configure(self, load_balancer_id: str, *, request_id: str | None = None) -> Accepted:
         """Have a load balancer's amphorae take their configuration once more."""
         return self._accept(
-            Request(Action.UPDATE, KindName.LOAD_BALANCER, load_balancer_id, None, request_id, anew=True)
+            Request(Action.UPDATE, KindName.LOAD_BALANCER, load_balancer_id, None, request_id, reapply=True)
         )
 
     def replace_members(
@@ -193,7 +199,8 @@ class Requests:
                 connection, pool_id, members, self._settings, additive_only=additive_only, request_id=request_id
             )
             added: dict[str, int] = {KindName.MEMBER: batch.added}
-            quotas.enforce(connection, batch.project_id, added, self._quotas, freed=batch.deleted)
+            limits = quotas.read_limits(connection, batch.project_id, self._quotas)
+            quotas.enforce(connection, batch.project_id, added, limits, self._quotas, freed=batch.deleted)
 
         # Asked for again after a lost answer, there is nothing left to change.
         transact_unmoved(self._database, work, lambda _connection: None)
@@ -208,32 +215,32 @@ class Requests:
 
         def write(connection: Connection, operation_id: str) -> str:
             if childless:
-                hold(connection, request.subject_id)
-                rules.check_childless(connection, request.subject_id)
+                lock_lease(connection, LoadBalancer, request.subject_id)
+                constraints.check_childless(connection, request.subject_id)
             return accept_in(connection, request, operation_id, self._settings).operation_id
 
-        return self._transact(request, write)
+        def show(connection: Connection, operation_id: str) -> Accepted:
+            shown = show_object(connection, kind_of(request.kind).view, request.subject_id) or {}
+            return Accepted(request.subject_id, operation_id, shown)
+
+        return self._transact(request, write, show)
 
     def _transact(
         self,
         request: Request,
         write: Callable[[Connection, str], str | None],
-        finish: Callable[[Connection, Accepted], Accepted] = lambda _connection, accepted: accepted,
+        show: Callable[[Connection, str], Accepted],
     ) -> Accepted:
-        """``write``, read what is shown then, ``finish``, commit, tell the workers. ``write`` may return the id of
-        an operation that is under way already."""
+        """``write``, ``show`` what is there then, commit, tell the workers. ``write`` may return the id of an operation
+        that is under way already."""
         operation_id = new_id()
 
-        def accepted(connection: Connection, found: str) -> Accepted:
-            shown = show_object(connection, kind_of(request.kind).view, request.subject_id) or {}
-            return finish(connection, Accepted(request.subject_id, found, shown))
-
         def work(connection: Connection) -> Accepted:
-            return accepted(connection, write(connection, operation_id) or operation_id)
+            return show(connection, write(connection, operation_id) or operation_id)
 
         def already_done(connection: Connection) -> Accepted | None:
             found = connection.scalar(select(Operation.id).where(Operation.id == operation_id))
-            return accepted(connection, operation_id) if found else None
+            return show(connection, operation_id) if found else None
 
         result = transact_unmoved(self._database, work, already_done)
         self._notifier.announce(request.notice(result.operation_id))

@@ -133,11 +133,11 @@ class NewVips:
         raise Conflict(f"{field}: no address is free: the network proposed {tried}, and all are taken")
 
     def _proposals(self, wanted: _Wanted) -> Iterator[_Row]:
-        """The row as it could be: what the network offers, or what is asked for where only the network can say."""
+        """The row as it could be: what the network proposes, or what is asked for where only the network can say."""
         request = wanted.request
         for attempt in range(PROPOSALS if request.address is None else 1):
             try:
-                offer = self._network.offer_vip(replace(request, attempt=attempt))
+                offer = self._network.propose_vip(replace(request, attempt=attempt))
             except AddressInUse:  # these were all that there are
                 return
             source = offer or request

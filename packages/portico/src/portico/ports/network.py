@@ -161,7 +161,7 @@ class Network(Protocol):
             DriverUnavailable: it cannot be found out at the moment.
         """
 
-    def offer_vip(self, request: VipRequest) -> VipAllocation | None:
+    def propose_vip(self, request: VipRequest) -> VipAllocation | None:
         """The VIP that ``allocate_vip`` would make for this request, so that its user can be told at once. Nothing is
         made or asked for outside: whether somebody has the address is not looked at. None where only an outside system
         can say.

@@ -1,9 +1,36 @@
-"""Notifier: telling workers to look. A message carries no meaning but "look"; losing one costs a poll interval."""
+"""Notifier: telling workers to look. A message carries no meaning but "look"; losing one costs a poll interval.
+
+What was accepted is announced in one of two ways, and a notifier's traits say in which: by the transaction that accepts
+it, where the database carries messages (the store sends to a ``Channel``), or by ``announce`` once it is committed.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
+
+
+class Channel(StrEnum):
+    """What a transaction may announce through the database, with the key of a lease. It arrives when the transaction is
+    committed, and only then."""
+
+    WORK = "portico_work"
+    """The lease has operations waiting, and nobody has it or has seen them yet: for workers."""
+    ENDED = "portico_ended"
+    """Operations under the lease have ended, or it is free for the next: for callers that wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotifierTraits:
+    """What a notifier is like.
+
+    Attributes:
+        hears_commits: transactions announce what they have accepted, through the database; every process that listens
+            hears it. Else ``announce`` tells one consumer, by calling the method that the notice names.
+    """
+
+    hears_commits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +75,13 @@ class Notifier(Protocol):
     """Wakes workers, wherever they are, and waiting callers in this process. No method fails or takes long, whatever
     has become of whoever carries the messages."""
 
+    @property
+    def traits(self) -> NotifierTraits:
+        """What it is like."""
+
     def announce(self, notice: Notice) -> None:
-        """Tell one consumer of a notice, and wake everybody in this process. Called once it is committed."""
+        """Tell one consumer of a notice, unless its transaction has done so, and wake everybody in this process. Called
+        once it is committed."""
 
     def broadcast(self) -> None:
         """Let every consumer look."""
@@ -66,8 +98,9 @@ class Notifier(Protocol):
     def generation(self) -> int:
         """A number that rises with each notification: read it before looking, hand it to ``wait`` after."""
 
-    def wait(self, seen: int, seconds: float) -> None:
-        """Return once the generation is beyond ``seen``, or after ``seconds``."""
+    def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:
+        """Return once the generation is beyond ``seen``, or after ``seconds``. ``also_ends``: the caller waits for what
+        other processes do, and wants to be woken when they have done it, where that can be heard of."""
 
     def close(self) -> None:
         """Send what can be sent at once, and end: within seconds, also where nobody answers."""

@@ -97,7 +97,7 @@ def listening_socket(vip: Vip, port: int) -> Socket:
 
 
 def _timeouts(listener: Listener, default_pool: Pool | None) -> list[Directive]:
-    """Milliseconds; 0 is no limit. ``timeout client`` begins anew with each byte, so that the time for a whole head is
+    """Milliseconds; 0 is no limit. ``timeout client`` starts again with each byte, so that the time for a whole head is
     what keeps visitors from holding a connection by a byte now and then. The time between two requests has to be said
     too: HAProxy would take that for a head for both together."""
     body = [Directive("timeout client", listener.timeout_client_data)]

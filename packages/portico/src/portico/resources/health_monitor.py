@@ -10,7 +10,17 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from sqlalchemy import ForeignKey, case, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from portico.resources.row import FieldError, NewObject, ObjectUpdates, Part, Printable, Row, Spec, exact_text, rules_of
+from portico.resources.row import (
+    FieldError,
+    NewObject,
+    ObjectUpdates,
+    Part,
+    Printable,
+    Row,
+    Spec,
+    exact_text,
+    validation_settings,
+)
 from portico.resources.view import OF_PART, Shown, View, link, own_fields
 
 
@@ -127,7 +137,7 @@ class HealthMonitorSpec(Spec):
     def _check(self, info: ValidationInfo) -> Self:
         if self.type in (MonitorType.UDP_CONNECT, MonitorType.SCTP):
             raise FieldError("type", f"{self.type} monitors are for UDP and SCTP pools only, which are not built yet")
-        if self.type == MonitorType.PING and not rules_of(info).allow_ping_monitors:
+        if self.type == MonitorType.PING and not validation_settings(info).allow_ping_monitors:
             raise FieldError("type", "PING monitors are not allowed here; use TCP (validation.allow_ping_monitors)")
         if self.type not in _HTTP:
             for field in _HTTP_ONLY:

@@ -79,8 +79,8 @@ class Kind:
         policy: its name in the rules of the policy.
         missing: raised where there is none of an id.
         parent: what one is part of; None for what is part of nothing.
-        homeless: what a create raises where the object is nowhere to be found, as the worker's contract has it; None:
-            ``missing``.
+        no_suitable_parent: what a create raises where the object, and so its parent, is nowhere to be found, as the
+            worker's contract has it; None: ``missing``.
         quota: its name in the message that a quota is met; None: there is no quota for it.
         starts_as: the operating status of a new one.
         taken: the field and the rule that its unique constraint stands for.
@@ -94,7 +94,7 @@ class Kind:
     policy: str
     missing: type[NotFound]
     parent: Kind | None = None
-    homeless: type[Unsuitable] | None = None
+    no_suitable_parent: type[Unsuitable] | None = None
     quota: str | None = None
     starts_as: OperatingStatus = OperatingStatus.OFFLINE
     taken: tuple[str, str] | None = None
@@ -167,7 +167,7 @@ LISTENER = Kind(
     policy="listener",
     missing=ListenerNotFound,
     parent=LOAD_BALANCER,
-    homeless=NoSuitableLB,
+    no_suitable_parent=NoSuitableLB,
     quota="Listener",
     taken=("protocol_port", "this port is already used by another listener"),
 )
@@ -180,7 +180,7 @@ POOL = Kind(
     policy="pool",
     missing=PoolNotFound,
     parent=LOAD_BALANCER,
-    homeless=NoSuitableLB,
+    no_suitable_parent=NoSuitableLB,
     quota="Pool",
 )
 MEMBER = Kind(
@@ -192,7 +192,7 @@ MEMBER = Kind(
     policy="member",
     missing=MemberNotFound,
     parent=POOL,
-    homeless=NoSuitablePool,
+    no_suitable_parent=NoSuitablePool,
     quota="Member",
     starts_as=OperatingStatus.NO_MONITOR,
     taken=("protocol_port", "this address and port are already in the pool"),
@@ -206,7 +206,7 @@ HEALTH_MONITOR = Kind(
     policy="healthmonitor",
     missing=HMNotFound,
     parent=POOL,
-    homeless=NoSuitablePool,
+    no_suitable_parent=NoSuitablePool,
     quota="Health Monitor",
     starts_as=OperatingStatus.ONLINE,
     taken=("pool_id", "the pool has a health monitor already"),

@@ -25,7 +25,7 @@ from portico.resources.row import (
     TlsVersion,
     exact_text,
     not_offered,
-    rules_of,
+    validation_settings,
 )
 from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link, own_fields
 
@@ -198,7 +198,7 @@ class ListenerSpec(Spec):
         if self.protocol not in BUILT:
             offered = not_offered(self.protocol, ", ".join(BUILT))
             raise FieldError("protocol", f"{offered}; {self.protocol} listeners are not built yet")
-        lowest = rules_of(info).lowest_listener_port
+        lowest = validation_settings(info).lowest_listener_port
         if self.protocol_port < lowest:
             rule = f"must be {lowest} at least: amphorae here may not use the ones below"
             raise FieldError("protocol_port", f"{rule} (validation.lowest_listener_port)")

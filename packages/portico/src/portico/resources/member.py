@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portico.resources.address import Address, canonical_or_none, in_canonical_form
 from portico.resources.member_addresses import check_reachable
-from portico.resources.row import UUID, Id, NewObject, ObjectUpdates, Part, Row, Spec, exact_text, rules_of
+from portico.resources.row import UUID, Id, NewObject, ObjectUpdates, Part, Row, Spec, exact_text, validation_settings
 from portico.resources.view import OF_PART, Shown, Sought, View, own_fields
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -82,7 +82,7 @@ class MemberSpec(Spec):
         for field in ("address", "monitor_address"):
             value = getattr(self, field)
             if value is not None:
-                check_reachable(field, ip_address(value), rules_of(info))
+                check_reachable(field, ip_address(value), validation_settings(info))
         return self
 
     @classmethod

@@ -297,7 +297,7 @@ class FieldError(ValueError):
         self.field, self.rule, self.unsupported = field, rule, unsupported
 
 
-def rules_of(info: ValidationInfo) -> ValidationSettings:
+def validation_settings(info: ValidationInfo) -> ValidationSettings:
     """The settings that a spec is being checked against."""
     return info.context if isinstance(info.context, ValidationSettings) else ValidationSettings()
 

@@ -55,12 +55,12 @@ class WorkerSettings(Group):
 
 
 class MessagingSettings(Group):
-    """How workers in other processes are told to look, through oslo.messaging."""
+    """How workers in other processes are told to look through a broker, by oslo.messaging."""
 
     url: SecretStr = SecretStr("")
     """``rabbit://user:password@host:5672/vhost``, further ``,user:password@host:port`` for a cluster, and options of
-    oslo.messaging's driver as a query (``?ssl=true&ssl_ca_file=/etc/ssl/rabbit.pem``). Empty: no messages between
-    processes, workers find their work by polling."""
+    oslo.messaging's driver as a query (``?ssl=true&ssl_ca_file=/etc/ssl/rabbit.pem``). Empty: no
+    broker. Workers are woken by the database where that is PostgreSQL, and find their work by polling elsewhere."""
     topic: str = Field(default="portico", pattern=r"^[A-Za-z0-9._-]{1,100}$")
     """Name of the queue: one for each deployment that shares a broker."""
     prefetch: PositiveInt = 16

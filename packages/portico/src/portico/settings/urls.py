@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 _KINDS = {
     "sqlite": "sqlite:///PATH",
@@ -20,9 +22,36 @@ _ENCODING = "in user and password, @ is %40, : is %3A, / is %2F, % is %25 (perce
 _SERVER = re.compile(
     r"(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
     r"(?P<host>\[[^\]/?]+\]|[^:/?]*)(?::(?P<port>[^/?]*))?"
-    r"(?:/(?P<database>[^?]*))?(?:\?.*)?"
+    r"(?:/(?P<database>[^?]*))?(?:\?(?P<options>.*))?"
 )
 """As SQLAlchemy takes them apart (``sqlalchemy.engine.url``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUrl:
+    """What the URL of a database server says; empty where it says nothing. ``options`` is its query, in order."""
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    host: str = ""
+    port: str = ""
+    database: str = ""
+    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @classmethod
+    def read(cls, url: str) -> Self:
+        """Take a URL apart that was checked (``check_database_url``)."""
+        found = _SERVER.fullmatch(url.partition("://")[2])
+        if found is None:
+            raise ValueError("must be the URL of a database server")
+        return cls(
+            user=unquote(found["user"] or ""),
+            password=unquote(found["password"] or ""),
+            host=(found["host"] or "").strip("[]"),
+            port=found["port"] or "",
+            database=found["database"] or "",
+            options=tuple(parse_qsl(found["options"] or "")),
+        )
 
 
 def check_database_url(url: str) -> str:

@@ -90,11 +90,11 @@ class BuildAmphora(WorkTask):
             NoSuitableAmphora: there is no place to be had.
         """
         work = self.work
-        hold = work.services.slots.hold("amphora_builds", self._priority, work.on_wait, work.check)
+        slot = work.services.slots.acquire("amphora_builds", self._priority, work.on_wait, work.check)
         request = _describe_place(work, amphora_id)
         try:
-            with hold:
-                placement = work.patiently(work.services.compute.ensure, request)
+            with slot:
+                placement = work.with_retries(work.services.compute.ensure, request)
         except NoCapacity as error:
             raise NoSuitableAmphora(f"no amphora could be built: {error}") from error
         if isinstance(placement, Pending):
@@ -112,7 +112,7 @@ class BuildAmphora(WorkTask):
 
 
 def _describe_place(work: Work, amphora_id: str) -> PlacementRequest:
-    """What its place is to be like. The snapshot is the last that was read, and not read anew for this: what is asked
+    """What its place is to be like. The snapshot is the last that was read, and not read again for this: what is asked
     for of a load balancer's places never changes, and an amphora that came since is the one that is built."""
     tree = work.snapshot.tree
     if tree is None:
@@ -222,5 +222,5 @@ def vacate(work: Work, amphora_id: str, drain_seconds: float) -> None:
     """Unplug an amphora and delete its place; connections get ``drain_seconds`` to finish. Its row says so first, which
     is fenced: nobody gives a place back that is another worker's by now."""
     work.rows.write(amphora_id, AmphoraStatus.PENDING_DELETE)
-    work.patiently(work.services.network.unplug, amphora_id)
-    work.patiently(work.services.compute.delete, amphora_id, drain_seconds)
+    work.with_retries(work.services.network.unplug, amphora_id)
+    work.with_retries(work.services.compute.delete, amphora_id, drain_seconds)

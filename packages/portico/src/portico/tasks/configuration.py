@@ -25,7 +25,7 @@ class PushConfiguration(WorkTask):
             NoSuitableAmphora: nothing carries the load balancer, and something is to be carried.
             ConfigurationRefused, AddressInUse, InvalidInput: it cannot be configured like this.
         """
-        push(self.work, self.work.patiently)
+        push(self.work, self.work.with_retries)
 
 
 def push(work: Work, call: Callable[..., Any]) -> None:
@@ -45,7 +45,8 @@ def push(work: Work, call: Callable[..., Any]) -> None:
             endpoint = call(work.endpoint_of, amphora)
             call(work.services.amphorae.push, endpoint, bundle)
         except (ConfigurationRefused, AddressInUse):
-            work.in_doubt |= amphora is not amphorae[0]  # the one before runs it
+            if amphora is not amphorae[0]:
+                work.in_doubt = True  # the one before runs it
             raise
         except Exception:
             work.in_doubt = True

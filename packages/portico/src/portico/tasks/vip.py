@@ -79,7 +79,7 @@ class AllocateVips(WorkTask):
         network = self.work.services.network
         for attempt in range(TRIES):
             request = _request(vip, self.work.tree.load_balancer, attempt)
-            allocation = self.work.patiently(network.allocate_vip, request)
+            allocation = self.work.with_retries(network.allocate_vip, request)
             try:
                 self.work.rows.write_vip(
                     vip.load_balancer_id,
@@ -93,7 +93,7 @@ class AllocateVips(WorkTask):
                 )
                 return
             except AddressInUse:
-                self.work.patiently(network.release_vip, allocation)
+                self.work.with_retries(network.release_vip, allocation)
                 if vip.ip_address is not None:
                     raise
         raise AddressInUse(f"vip_address: {TRIES} addresses that the network chose were all taken")
@@ -131,7 +131,7 @@ class ConfigureVips(WorkTask):
     def _ask(self, tree: Tree) -> None:
         for vip in tree.vips:
             if allocation_of(vip) is not None:
-                self.work.patiently(self.work.services.network.allocate_vip, _request(vip, tree.load_balancer))
+                self.work.with_retries(self.work.services.network.allocate_vip, _request(vip, tree.load_balancer))
 
 
 class ReleaseVips(WorkTask):
@@ -146,14 +146,14 @@ class ReleaseVips(WorkTask):
 def _release(work: Work, vip: Vip) -> None:
     allocation = allocation_of(vip) or _find_unrecorded(work, vip)
     if allocation is not None:
-        work.patiently(work.services.network.release_vip, allocation)
+        work.with_retries(work.services.network.release_vip, allocation)
 
 
 def _find_unrecorded(work: Work, vip: Vip) -> VipAllocation | None:
     """A VIP that the network may have made for a try whose reply was lost. Asking again finds it; where there was none
     it makes one, which is released at once."""
     try:
-        return work.patiently(work.services.network.allocate_vip, _request(vip, work.stored.load_balancer))
+        return work.with_retries(work.services.network.allocate_vip, _request(vip, work.stored.load_balancer))
     except (AddressInUse, InvalidInput):
         return None  # this address was never this load balancer's
 
@@ -167,7 +167,7 @@ class PlugVips(WorkTask):
         vips = tuple(found for vip in work.tree.vips if (found := allocation_of(vip)) is not None)
         for amphora in work.serving():
             request = PlugRequest(amphora.id, amphora.compute_id or "", vips)
-            columns = _columns(work.patiently(work.services.network.plug, request), vips)
+            columns = _columns(work.with_retries(work.services.network.plug, request), vips)
             if any(getattr(amphora, name) != value for name, value in columns.items()):
                 work.rows.describe(amphora.id, **columns)
                 work.refresh()

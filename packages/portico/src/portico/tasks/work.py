@@ -204,7 +204,7 @@ class Work:
         lease_ms = int(self.services.settings.worker.lease_seconds * 1000)
         self.services.database.transact(lambda connection: fence(connection, self.claim, lease_ms))
 
-    def patiently(self, call: Callable[..., T], *arguments: Any) -> T:
+    def with_retries(self, call: Callable[..., T], *arguments: Any) -> T:
         """Call a driver, again after a pause where it fails in a transient way, as long as the lease is held."""
         settings = self.services.settings.worker
 

@@ -31,7 +31,9 @@ def choose(unfinished: list[Operation], settings: WorkerSettings, fresh_id: str 
         settings: limits.
         fresh_id: an operation whose first start was already counted when it was accepted.
     """
-    starts = {operation.id: operation.attempts - (operation.id == fresh_id) for operation in unfinished}
+    starts = {operation.id: operation.attempts for operation in unfinished}
+    if fresh_id in starts:
+        starts[fresh_id] -= 1
     poisoned = [operation for operation in unfinished if starts[operation.id] >= settings.max_attempts]
     if poisoned:
         return Batch(poisoned=poisoned)

@@ -69,7 +69,7 @@ class ControllerWorker(FlowEngine):
         ConfigurationRefused, DriverError: the world said no. The object is in ERROR, the reason is on the operation,
             and amphorae that were made for it are given back. After an update its previous values are back, and serve.
             After a create it serves nothing, keeps its row and with it its address, port or place, and cannot be
-            created again: ``delete_...`` it; or try anew: ``update_...`` a part, ``failover_load_balancer`` a load
+            created again: ``delete_...`` it; or try again: ``update_...`` a part, ``failover_load_balancer`` a load
             balancer. After a delete, delete it again.
         OperationFailed: it ended in FAILED elsewhere, for a reason of another type.
         StoreUnavailable: the database is gone; an accepted operation will still be run.
@@ -262,8 +262,9 @@ class ControllerWorker(FlowEngine):
         return None
 
     def run_claimed(self, claim: Claim, taken_at: float) -> None:
-        """Run what is queued under a lease that ``claim_pending`` took, and give the lease back."""
-        self._run(claim, taken_at)
+        """Run what is queued under a lease that ``claim_pending`` took, and give the lease back. Look again afterwards:
+        no other process is told of what still waits."""
+        self._run(claim, taken_at, is_looked_after=True)
 
     def run_pending(self, limit: int = 1) -> int:
         """Run what is queued, in this thread: at most ``limit`` leases' worth. Returns how many were worked on."""
@@ -271,7 +272,7 @@ class ControllerWorker(FlowEngine):
             taken = self.claim_pending()
             if taken is None:
                 return worked
-            self.run_claimed(*taken)
+            self._run(*taken)
         return limit
 
     def hand_over(self) -> None:
@@ -306,13 +307,13 @@ class ControllerWorker(FlowEngine):
             self.services.notifier.announce(request.notice(receipt.operation_id))
         self._see_through(receipt, taken_at)
 
-    def _run(self, claim: Claim, taken_at: float, fresh_id: str | None = None) -> Ran:
+    def _run(self, claim: Claim, taken_at: float, fresh_id: str | None = None, *, is_looked_after: bool = False) -> Ran:
         """Run what is queued under a lease. Raises Closed: then the lease runs out."""
         with self._ended:
             self._require_open()
             self._runs += 1
         try:
-            return self._runner.run(claim, taken_at, fresh_id)
+            return self._runner.run(claim, taken_at, fresh_id, is_looked_after=is_looked_after)
         finally:
             with self._ended:
                 self._runs -= 1
@@ -348,7 +349,7 @@ class ControllerWorker(FlowEngine):
                     self.services.database, outcome.lease_key, self.owner, outcome.lease_epoch, self._lease_ms
                 )
             if claim is None:
-                self.services.notifier.wait(seen, pause)
+                self.services.notifier.wait(seen, pause, also_ends=True)
                 pause = min(pause * 1.5, settings.poll_seconds)
 
     def _require_waiting(self, operation_id: str, deadline: float) -> None:
@@ -368,8 +369,6 @@ def _conclude(outcome: Outcome) -> None:
         return
     kind = getattr(errors, outcome.error or "", None)
     reason = outcome.reason or "no reason was recorded"
-    if isinstance(kind, type) and issubclass(kind, PorticoError) and kind.__init__ is PorticoError.__init__:
+    if isinstance(kind, type) and issubclass(kind, PorticoError) and kind.made_of_message:
         raise kind(reason)
-    if kind is errors.ConfigurationRefused:
-        raise errors.ConfigurationRefused(reason)
     raise OperationFailed(outcome.operation_id, reason)

@@ -59,25 +59,26 @@ class OperationRunner:
         self._keeper = keeper
         self._lease_ms = int(services.settings.worker.lease_seconds * 1000)
 
-    def run(self, claim: Claim, taken_at: float, fresh_id: str | None = None) -> Ran:
+    def run(self, claim: Claim, taken_at: float, fresh_id: str | None = None, *, is_looked_after: bool = False) -> Ran:
         """Run one batch and give the lease back.
 
         Args:
             claim: the lease.
             taken_at: ``time.monotonic()`` before it was taken.
             fresh_id: the operation that was accepted and started together with the taking of the lease.
+            is_looked_after: whether a run loop of this process looks afterwards for what still waits.
 
         Returns: how it went. Nothing has ended where the lease was lost: then another worker carries on.
         """
         # The ids that are bound for the log on the way go with the context.
-        return copy_context().run(self._run_bound, claim, taken_at, fresh_id)
+        return copy_context().run(self._run_bound, claim, taken_at, fresh_id, is_looked_after)
 
-    def _run_bound(self, claim: Claim, taken_at: float, fresh_id: str | None) -> Ran:
+    def _run_bound(self, claim: Claim, taken_at: float, fresh_id: str | None, is_looked_after: bool) -> Ran:
         self._keeper.add(claim, taken_at)
         work = Work(self._services, claim, Snapshot(), is_mine=lambda: self._keeper.is_mine(claim))
         started = [fresh_id] if fresh_id is not None else []
         try:
-            results = self._run(work, fresh_id, started)
+            results = self._run(work, fresh_id, started, is_looked_after)
         except LOST as error:
             log.warning("lease lost or database gone: left to the next worker", lease=claim.key, reason=str(error))
             if isinstance(error, StoreUnavailable):
@@ -101,9 +102,9 @@ class OperationRunner:
         except (LeaseLost, StoreError) as error:
             log.warning("attempts stay counted", lease=claim.key, reason=str(error))
 
-    def _run(self, work: Work, fresh_id: str | None, started: list[str]) -> Results:
+    def _run(self, work: Work, fresh_id: str | None, started: list[str], is_looked_after: bool) -> Results:
         settings = self._services.settings.worker
-        results = Results()
+        results = Results(is_looked_after=is_looked_after)
         began = time.monotonic()
         work.on_wait = lambda message: _tell(results, message, work)
         work.refresh()
@@ -117,7 +118,7 @@ class OperationRunner:
         elif batch.operations:
             name = "failovers" if batch.operations[0].action == Action.FAILOVER else "operations"
             priority = max(operation.priority for operation in batch.operations)
-            with self._services.slots.hold(name, priority, work.on_wait, work.check):
+            with self._services.slots.acquire(name, priority, work.on_wait, work.check):
                 self._start(work, batch, started)
                 try:
                     self._apply(work, batch.operations, results)
@@ -125,6 +126,7 @@ class OperationRunner:
                     _hand_back(batch.operations, results, not_yet)
                 _take_push_back(work)
         _complete(work, snapshot, batch, results)
+        results.is_awaited = any(_is_awaited(operation, fresh_id) for operation in results.operations)
         if len(batch.operations) > 1:
             pace_ms = int(_pace(settings.batch_seconds, time.monotonic() - began) * 1000)
             results.pause_ms = max(results.pause_ms, pace_ms)
@@ -214,6 +216,12 @@ def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) ->
         results.gone = bool(results.failed) == (first.action == Action.CREATE) and not work.unreverted
     else:
         results.gone = bool(results.succeeded) and flow_of(first).ends_lease
+
+
+def _is_awaited(operation: Operation, fresh_id: str | None) -> bool:
+    """Whether a caller may wait for it in another process. A client of the API never does, and its request has an id;
+    who asked for a fresh one runs it himself."""
+    return operation.request_id is None and operation.id != fresh_id
 
 
 def _pace(least: float, took: float) -> float:

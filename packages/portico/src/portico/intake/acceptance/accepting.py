@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from portico.errors import StoreUnavailable
 from portico.intake.acceptance.amphorae import accept_amphora
 from portico.intake.acceptance.objects import accept_object
+from portico.intake.acceptance.queueing import add_operation, describe_operation
 from portico.intake.acceptance.request import Moved, Receipt, Request
 from portico.resources import Lease, Operation
 from portico.resources.kinds import AMPHORA, kind_of
@@ -18,6 +19,7 @@ from portico.resources.row import new_id
 from portico.settings import ValidationSettings
 from portico.status import OperationState
 from portico.store.claims.leases import Claim
+from portico.store.claims.priorities import Priority
 from portico.store.sql.database import Database
 
 T = TypeVar("T")
@@ -69,6 +71,20 @@ def accept_in(connection: Connection, request: Request, operation_id: str, setti
     if kind is AMPHORA:
         return accept_amphora(connection, request, operation_id)
     return accept_object(connection, kind, request, operation_id, settings)
+
+
+def accept_new(connection: Connection, request: Request, operation_id: str, load_balancer_id: str) -> None:
+    """Accept the create of an object that the caller's transaction has written, of a load balancer whose lease counts
+    this operation already (``descriptions.lock_place``). Nobody else knows of it yet: there is nothing to ask."""
+    operation = describe_operation(
+        request,
+        operation_id,
+        load_balancer_id,
+        load_balancer_id=load_balancer_id,
+        priority=Priority.USER,
+        claim=None,
+    )
+    add_operation(connection, operation)
 
 
 def transact_unmoved(

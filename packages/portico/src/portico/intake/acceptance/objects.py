@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from portico.errors import Conflict, IllegalTransition, InvalidInput, PorticoError
-from portico.intake import rules
+from portico.intake import constraints
 from portico.intake.acceptance.queueing import add_operation, describe_operation, take_lease
 from portico.intake.acceptance.request import Moved, Receipt, Request
 from portico.intake.ancestors import ancestors, nothing_above_goes, with_ancestors
@@ -29,6 +29,7 @@ from portico.resources import (
     L7PolicySpec,
     L7RuleSpec,
     Lease,
+    Listener,
     ListenerSpec,
     LoadBalancer,
     Operation,
@@ -181,8 +182,10 @@ def _check_possible(kind: Kind, request: Request) -> None:
 
 
 def _missing(kind: Kind, request: Request) -> PorticoError:
-    if request.action == Action.CREATE and kind.homeless is not None:
-        return kind.homeless(f"{kind.missing.kind} {request.subject_id} not found: there is nothing to build it on")
+    if request.action == Action.CREATE and kind.no_suitable_parent is not None:
+        return kind.no_suitable_parent(
+            f"{kind.missing.kind} {request.subject_id} not found: there is nothing to build it on"
+        )
     return kind.missing(request.subject_id)
 
 
@@ -204,7 +207,7 @@ def _check_status(kind: Kind, request: Request, found: _Found) -> None:
 def _parse_changes(kind: Kind, request: Request, found: _Found, settings: ValidationSettings) -> _Wish | None:
     if request.action != Action.UPDATE:
         return None
-    given = {} if request.anew else kind.check_changes(request.changes)
+    given = {} if request.reapply else kind.check_changes(request.changes)
     present = kind.writable(dict(found.row))
     return _Wish(*kind.spec.parse_changes(present, given, settings, also=request.also))
 
@@ -246,14 +249,15 @@ def _change(connection: Connection, kind: Kind, row: RowMapping, wish: _Wish) ->
         place = make_room(connection, row["listener_id"], wish.spec.position, row["id"])
         changes["position"] = place
         # Where it stood after making room: what a rollback puts it back to.
-        previous["position"] += previous["position"] >= place
+        if previous["position"] >= place:
+            previous["position"] += 1
     return _Change(changes, previous)
 
 
 def _mark(connection: Connection, kind: Kind, request: Request, found: _Found, change: _Change | None) -> None:
     """Write what is wanted and mark the row."""
     if kind is POOL and request.action == Action.DELETE:
-        rules.check_pool_unused(connection, request.subject_id)
+        constraints.check_pool_unused(connection, request.subject_id)
     seen = {"this_id": request.subject_id, "seen_at": found.row["updated_at"], "seen_status": found.status}
     written = {name: value for name, value in change.changes.items() if name != "tags"} if change else {}
     status = _next_status(request.action, found.status)
@@ -284,17 +288,20 @@ def _next_status(action: Action, present: str) -> ProvisioningStatus:
 
 
 def _check_neighbours(connection: Connection, row: RowMapping, wish: _Wish, settings: ValidationSettings) -> None:
-    """The rules between objects that concern what changes."""
+    """The constraints between objects that concern what changes."""
     spec, changed = wish.spec, wish.fields
     if isinstance(spec, ListenerSpec):
         pool_id = spec.default_pool_id if "default_pool_id" in changed else None
         cidrs = spec.allowed_cidrs if "allowed_cidrs" in changed else None
-        rules.check_listener(connection, row["load_balancer_id"], row["protocol"], pool_id, cidrs)
+        constraints.check_listener(connection, row["load_balancer_id"], row["protocol"], pool_id, cidrs)
     elif isinstance(spec, PoolSpec):
         if "session_persistence" in changed and spec.session_persistence is not None:
-            rules.check_persistence(connection, row["id"], spec.session_persistence.type)
+            constraints.check_persistence(connection, row["id"], spec.session_persistence.type)
     elif isinstance(spec, L7PolicySpec):
         if changed.get("redirect_pool_id") is not None:
-            rules.check_policy(connection, row["listener_id"], spec.redirect_pool_id)
+            protocol = connection.execute(
+                select(Listener.protocol).where(Listener.id == row["listener_id"])
+            ).scalar_one()
+            constraints.check_policy(connection, row["load_balancer_id"], protocol, spec.redirect_pool_id)
     elif isinstance(spec, L7RuleSpec) and changed.get("compare_type", row["compare_type"]) != row["compare_type"]:
-        rules.check_expression_count(connection, row["l7policy_id"], spec.compare_type, settings)
+        constraints.check_expression_count(connection, row["l7policy_id"], spec.compare_type, settings)

@@ -14,9 +14,9 @@ from portico.store.claims.leases import Claim
 @dataclass(frozen=True, slots=True)
 class Request:
     """Something that is asked for. ``claimant`` (an owner's name and the lease's milliseconds) takes the lease in the
-    same transaction, if it is free: the caller will run the operation itself. ``anew`` is an update of a load balancer
-    that changes nothing: its configuration is pushed once more. ``also`` names attributes that it may change although
-    only a create may set them (``Spec.IMMUTABLE``)."""
+    same transaction, if it is free: the caller will run the operation itself. ``reapply`` is an update of a load
+    balancer that changes nothing: its configuration is pushed once more. ``also`` names attributes that it may change
+    although only a create may set them (``Spec.IMMUTABLE``)."""
 
     action: Action
     kind: str
@@ -24,7 +24,7 @@ class Request:
     changes: Mapping[str, object] | None = None
     request_id: str | None = None
     claimant: tuple[str, int] | None = None
-    anew: bool = False
+    reapply: bool = False
     also: frozenset[str] = frozenset()
 
     def notice(self, operation_id: str) -> Notice:

@@ -1,6 +1,6 @@
 """Duties: what one process does at a time, of however many that could.
 
-A duty is a slot of which there is only one (``portico.store.claims.holding``): when its holder dies, another process
+A duty is a slot of which there is only one (``portico.store.claims.statements``): when its holder dies, another process
 takes it when its time has run out. What the holder writes is fenced: a holder that was paused for too long writes
 nothing any more.
 """
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 from portico.errors import LeaseLost, StoreError
 from portico.resources import Slot
 from portico.resources.row import new_id, table_of
-from portico.store.claims.holding import SLOTS, Parameters, is_done, require_mine
+from portico.store.claims.statements import SLOTS, Parameters, is_done, require_mine
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import insert_if_missing
 
@@ -117,7 +117,7 @@ class Duty:
         if time.monotonic() - self._renewed > self._lease_seconds / _RENEWALS_PER_LEASE:
             self.renew()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give it back, for others to take at once; nothing happens where this process does not have it.
 
         Raises:
@@ -147,7 +147,7 @@ class Rounds(Protocol):
     def begin(self) -> None:
         """The duty was just taken: what this process knows is from before another one had it."""
 
-    def go_round(self, duty: Duty) -> None:
+    def run_round(self, duty: Duty) -> None:
         """Do it once; what is written goes through ``duty.transact``.
 
         Raises:
@@ -188,7 +188,7 @@ class DutyLoop:
         if self._thread.is_alive():
             self._thread.join()
         try:
-            self._duty.leave()
+            self._duty.release()
         except StoreError as error:
             log.warning("a duty could not be given back; it runs out", duty=self._duty.name, reason=str(error))
 
@@ -205,7 +205,7 @@ class DutyLoop:
                 self._try_to_take()
             if self._duty.is_mine:
                 self._begin()
-                self._rounds.go_round(self._duty)
+                self._rounds.run_round(self._duty)
         except LeaseLost:
             log.warning("another process has taken over", duty=self._duty.name, owner=self._duty.owner)
             self._stood_by = True

@@ -6,14 +6,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Update, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Insert,
+    Update,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
-from portico.resources import Lease, Operation
+from portico.ports.notifier import Channel
+from portico.resources import Lease, LoadBalancer, Operation, Row
 from portico.resources.operation import UNFINISHED
-from portico.store.claims.holding import LEASES, Assignment, is_done, require_mine
+from portico.resources.row import table_of
 from portico.store.claims.priorities import HEAD_START_MS, Priority
-from portico.store.sql.database import Database
+from portico.store.claims.statements import LEASES, Assignment, is_done, require_mine
+from portico.store.sql.database import Database, announces
 from portico.store.sql.dialects import now_ms
 
 
@@ -27,11 +46,17 @@ class Claim:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What names it in the statements of ``portico.store.claims.holding``."""
+        """What names it in the statements of ``portico.store.claims.statements``."""
         return {"this_key": self.key, "this_owner": self.owner, "this_epoch": self.epoch}
 
     def __str__(self) -> str:
         return f"the lease on {self.key}"
+
+
+def _announced(channel: Channel, condition: ColumnElement[bool]) -> ColumnElement[object]:
+    """What a statement about a lease returns so as to announce it, with its key, when the transaction is committed:
+    PostgreSQL evaluates it for the row that was changed, and costs no round trip for it. PostgreSQL only."""
+    return case((condition, func.pg_notify(channel.value, Lease.key)))
 
 
 _DUE = now_ms() - bindparam("head_start_ms")
@@ -40,6 +65,7 @@ _ARRIVAL: tuple[Assignment, ...] = (
     (Lease.due, case((or_(Lease.pending == 0, Lease.due > _DUE), _DUE), else_=Lease.due)),
     (Lease.pending, Lease.pending + bindparam("arriving")),
 )
+_STILL_WAITS = Lease.pending > 0
 _IS_NEXT = Lease.epoch == bindparam("this_epoch") - 1
 _MOST_URGENT = (
     select(func.max(Operation.priority))
@@ -54,10 +80,19 @@ _HEAD_START = case(HEAD_START_MS, value=_MOST_URGENT, else_=0)
 _TAKE = LEASES.take(_IS_NEXT)
 _ARRIVE_AND_TAKE = LEASES.take(_IS_NEXT, first=_ARRIVAL)
 _ARRIVE = update(Lease).where(*LEASES.row).ordered_values(*_ARRIVAL)
+# Where operations waited already, or somebody runs some, a worker knows of the lease and looks when they are done with
+# it: workers are told once that a lease has work, and not of each operation.
+_ARRIVAL_ANNOUNCED = _announced(Channel.WORK, Lease.pending == bindparam("arriving"))
+_ARRIVE_ANNOUNCED = _ARRIVE.returning(_ARRIVAL_ANNOUNCED)
+_ADD = insert(Lease).values(pending=bindparam("arriving"), due=_DUE)
+_ADD_ANNOUNCED = _ADD.returning(_ARRIVAL_ANNOUNCED)
 _RENEW = LEASES.renew()
 _RENEW_ALL = LEASES.renew_those(Lease.key)
 _LOCK = LEASES.lock()
 _REMOVE = LEASES.remove()
+_REMOVE_ANNOUNCED = _REMOVE.returning(
+    _announced(Channel.ENDED, or_(bindparam("is_awaited", type_=Boolean), Lease.pending > bindparam("finished")))
+)
 _THESE: BindParameter[list[str]] = bindparam("these", expanding=True)
 _STILL_HAS = select(Lease.key, Lease.epoch).where(Lease.owner == bindparam("this_owner"), Lease.key.in_(_THESE))
 
@@ -74,9 +109,59 @@ def take(
 
 
 def arrive(connection: Connection, key: str, priority: int, count: int = 1) -> bool:
-    """Add unfinished operations to a lease that somebody else has; its row stays locked until the transaction ends.
-    False where there is no such lease."""
-    return is_done(connection, _ARRIVE, {"this_key": key, "arriving": count, "head_start_ms": HEAD_START_MS[priority]})
+    """Add unfinished operations to a lease for others to take; its row stays locked until the transaction ends. Workers
+    hear of it with the commit, where the database tells them. False where there is no such lease."""
+    arriving = _ARRIVE_ANNOUNCED if announces(connection) else _ARRIVE
+    return is_done(connection, arriving, {"this_key": key, "arriving": count, "head_start_ms": HEAD_START_MS[priority]})
+
+
+def lock_lease(
+    connection: Connection,
+    model: type[Row],
+    object_id: str,
+    *,
+    arriving: int = 0,
+    priority: int = Priority.USER,
+) -> bool:
+    """Lock the row of the lease that an object is under, which every transaction about its load balancer locks first:
+    what is read after this stays true until the transaction ends.
+
+    Args:
+        connection: in a transaction that has written nothing yet.
+        model: what the object is: a load balancer, or a part of one.
+        object_id: the object.
+        arriving: how many unfinished operations to add to the lease in the same statement; workers hear of them as
+            of those that ``arrive``.
+        priority: theirs.
+
+    Returns: False where there is no such object.
+    """
+    values: dict[str, object] = {"this_id": object_id}
+    if arriving:
+        values |= {"arriving": arriving, "head_start_ms": HEAD_START_MS[priority]}
+    statement = _locking(model, arriving=arriving > 0, announced=arriving > 0 and announces(connection))
+    return is_done(connection, statement, values)
+
+
+@cache
+def _locking(model: type[Row], *, arriving: bool, announced: bool) -> Update | ReturningUpdate[Any]:
+    lease = update(Lease)
+    if model is LoadBalancer:
+        lease = lease.where(Lease.key == bindparam("this_id"))
+    else:
+        # Which load balancer a part is of never changes: that needs no lock to be read.
+        part = table_of(model)
+        key = select(part.c.load_balancer_id).where(part.c.id == bindparam("this_id"))
+        lease = lease.where(Lease.key == key.scalar_subquery())
+    lease = lease.ordered_values(*_ARRIVAL) if arriving else lease.values(pending=Lease.pending)
+    return lease.returning(_ARRIVAL_ANNOUNCED) if announced else lease
+
+
+def add_lease(connection: Connection, key: str, *, arriving: int = 0, priority: int = Priority.USER) -> None:
+    """Write the lease on a new load balancer, with ``arriving`` unfinished operations. Raises IntegrityError where
+    there is one with this key."""
+    statement: Insert | ReturningInsert[Any] = _ADD_ANNOUNCED if arriving and announces(connection) else _ADD
+    connection.execute(statement, {"key": key, "arriving": arriving, "head_start_ms": HEAD_START_MS[priority]})
 
 
 def try_claim(database: Database, key: str, owner: str, epoch: int, lease_ms: int) -> Claim | None:
@@ -106,7 +191,14 @@ def lock(connection: Connection, claim: Claim) -> None:
 
 
 def release(
-    connection: Connection, claim: Claim, *, finished: Sequence[str], version: int = 0, pause_ms: int = 0
+    connection: Connection,
+    claim: Claim,
+    *,
+    finished: Sequence[str],
+    version: int = 0,
+    pause_ms: int = 0,
+    is_awaited: bool = True,
+    is_looked_after: bool = False,
 ) -> None:
     """Give a lease back in the transaction that records what was done under it.
 
@@ -116,6 +208,9 @@ def release(
         finished: ids of the operations that ended.
         version: the configuration version that the amphorae accepted; 0 where none was pushed.
         pause_ms: no run loop takes it again before this time has passed.
+        is_awaited: whether callers in other processes may wait for one of these; they hear of it with the commit, where
+            the database tells them.
+        is_looked_after: whether a run loop of this process looks next for what still waits; else others are told.
 
     Raises:
         LeaseLost: as ``fence``.
@@ -125,11 +220,13 @@ def release(
         values["version"] = version
     if pause_ms:
         values["pause_ms"] = pause_ms
-    require_mine(connection, _releasing(pushed=version > 0, paused=pause_ms > 0), values, str(claim))
+    told = (is_awaited, is_looked_after) if announces(connection) else None
+    require_mine(connection, _releasing(pushed=version > 0, paused=pause_ms > 0, told=told), values, str(claim))
 
 
 @cache
-def _releasing(*, pushed: bool, paused: bool) -> Update:
+def _releasing(*, pushed: bool, paused: bool, told: tuple[bool, bool] | None) -> Update | ReturningUpdate[Any]:
+    """``told``: whether it is awaited and whether it is looked after, as for ``release``; None: nobody is told."""
     first: list[Assignment] = [
         # What still waits here had its turn: it goes behind what waits elsewhere, less its own head start.
         (Lease.due, now_ms() - case((Lease.pending > bindparam("finished"), _HEAD_START), else_=0)),
@@ -138,19 +235,37 @@ def _releasing(*, pushed: bool, paused: bool) -> Update:
     ]
     if pushed:
         first.append((Lease.config_version, bindparam("version")))
-    return LEASES.give_back(first=first)
+    giving = LEASES.give_back(first=first)
+    if told is None:
+        return giving
+    is_awaited, is_looked_after = told
+    announced = []
+    if not is_looked_after:
+        announced += [_announced(channel, _STILL_WAITS) for channel in (Channel.WORK, Channel.ENDED)]
+    if is_awaited:
+        announced.append(_announced(Channel.ENDED, true()))
+    return giving.returning(*announced) if announced else giving
 
 
-def remove(connection: Connection, claim: Claim) -> None:
-    """Delete the lease on what is no more, in the transaction that records it and before its other statements. Raises
-    LeaseLost as ``fence``."""
-    require_mine(connection, _REMOVE, claim.parameters, str(claim))
+def remove(connection: Connection, claim: Claim, *, finished: int, is_awaited: bool = True) -> None:
+    """Delete the lease on what is no more, in the transaction that records it and before its other statements.
+    ``finished`` is how many operations ended, ``is_awaited`` as for ``release``: what still waited has ended, too.
+    Raises LeaseLost as ``fence``."""
+    values = claim.parameters
+    if announces(connection):
+        values |= {"finished": finished, "is_awaited": is_awaited}
+    require_mine(connection, _REMOVE_ANNOUNCED if announces(connection) else _REMOVE, values, str(claim))
 
 
 def abandon(connection: Connection, owner: str) -> Sequence[str]:
-    """Let everybody take the leases of ``owner``; returns their keys."""
+    """Let everybody take the leases of ``owner``, and tell them, where the database can; returns their keys."""
     keys = connection.scalars(select(Lease.key).where(Lease.owner == owner).with_for_update()).all()
-    connection.execute(update(Lease).where(Lease.key.in_(keys)).values(owner=None, expires_at=0))
+    abandoning = update(Lease).where(Lease.key.in_(keys)).values(owner=None, expires_at=0)
+    if announces(connection):
+        told = [_announced(channel, _STILL_WAITS) for channel in (Channel.WORK, Channel.ENDED)]
+        connection.execute(abandoning.returning(*told))
+    else:
+        connection.execute(abandoning)
     return keys
 
 

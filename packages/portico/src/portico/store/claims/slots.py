@@ -1,10 +1,10 @@
 """Slots: named limits on how much runs at once over all workers.
 
-A slot is a row that is held (``portico.store.claims.holding``), so a dead worker's slots come back by themselves. Who
-finds none free waits in line: the line is ordered by the time of arrival less a head start that depends on the
-priority, so that failovers go before users' requests and those before spares, and yet nobody waits for ever. Who waits
-may go as soon as more slots are free than others stand before him: one who died in line keeps one slot from being used
-until his place runs out, and not all of them.
+A slot is a row that is claimed (``portico.store.claims.statements``), so a dead worker's slots come back by themselves.
+A worker that finds none free waits in line. The line is ordered by the time of arrival less a head start that depends
+on the priority, so that failovers go before users' requests and those before spares, and yet nobody waits for ever. A
+waiter may go as soon as more slots are free than others stand before it: one that died in line keeps one slot from
+being used until its place runs out, and not all of them.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from sqlalchemy.orm import aliased
 from portico.errors import InvalidInput, StoreError
 from portico.resources import Slot, SlotLimit, SlotWaiter
 from portico.resources.row import new_id
-from portico.store.claims.holding import SLOTS, UNTIL, Parameters, is_done
 from portico.store.claims.priorities import HEAD_START_MS
+from portico.store.claims.statements import SLOTS, UNTIL, Parameters, is_done
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import now_ms
 
@@ -68,7 +68,7 @@ class _Taken:
 
     @property
     def parameters(self) -> Parameters:
-        """What names it in the statements of ``portico.store.claims.holding``."""
+        """What names it in the statements of ``portico.store.claims.statements``."""
         return {"this_name": self.name, "this_number": self.number, "this_holder": self.holder}
 
 
@@ -125,7 +125,7 @@ class Slots:
         return self._database.read(work)
 
     @contextmanager
-    def hold(
+    def acquire(
         self,
         name: str,
         priority: int,
@@ -140,7 +140,7 @@ class Slots:
             on_wait: told once, in words, where there is a wait.
             check: called between tries; raises to give up.
         """
-        taken = self._reuse(name) or self._acquire(name, priority, on_wait, check)
+        taken = self._reuse(name) or self._wait_for_slot(name, priority, on_wait, check)
         if taken is not None:
             with self._lock:
                 self._held.add(taken.holder)
@@ -198,7 +198,7 @@ class Slots:
         else:
             self._release(slot)
 
-    def _acquire(
+    def _wait_for_slot(
         self, name: str, priority: int, on_wait: Callable[[str], None], check: Callable[[], None]
     ) -> _Taken | None:
         taken_at = time.monotonic()

@@ -11,8 +11,8 @@ from sqlalchemy import Row, Select, and_, or_, select
 
 from portico.resources import Lease, LoadBalancer, Operation, Vip
 from portico.status import OperationState, shown_status
-from portico.store.claims.holding import LEASES
 from portico.store.claims.slots import Slots, SlotUse
+from portico.store.claims.statements import LEASES
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import now_ms
 

@@ -37,7 +37,7 @@ from portico.resources.row import ApiObject, table_of, utc_now
 from portico.status import AmphoraStatus, OperatingStatus, OperationState, ProvisioningStatus, sources
 from portico.store.claims.leases import Claim, release, remove
 from portico.store.runs.restoring import Values, find_restorations
-from portico.store.runs.starting import untry
+from portico.store.runs.starting import requeue
 from portico.store.sql.database import Database
 from portico.store.sql.tags import replace_tags
 
@@ -69,6 +69,7 @@ class Results:
         pause_ms: no run loop takes the lease again before this time.
         handed_back: ids of operations that were started and then had to wait, for others or for what is on its way:
         that was no attempt. waits_for: what is on its way, for people; it is the reason that they give meanwhile.
+        is_awaited, is_looked_after: who is to hear of it, as ``portico.store.claims.leases.release`` says.
     """
 
     succeeded: list[Operation] = field(default_factory=list)
@@ -82,6 +83,8 @@ class Results:
     pause_ms: int = 0
     handed_back: list[str] = field(default_factory=list)
     waits_for: str | None = None
+    is_awaited: bool = True
+    is_looked_after: bool = False
 
     @property
     def operations(self) -> list[Operation]:
@@ -113,9 +116,17 @@ def record(database: Database, claim: Claim, results: Results) -> None:
 
 def _record_changes(connection: Connection, claim: Claim, results: Results) -> None:
     finished = [operation.id for operation in results.operations]
-    release(connection, claim, finished=finished, version=results.version, pause_ms=results.pause_ms)
+    release(
+        connection,
+        claim,
+        finished=finished,
+        version=results.version,
+        pause_ms=results.pause_ms,
+        is_awaited=results.is_awaited,
+        is_looked_after=results.is_looked_after,
+    )
     if results.handed_back:
-        untry(connection, Operation.id.in_(results.handed_back), results.waits_for)
+        requeue(connection, Operation.id.in_(results.handed_back), results.waits_for)
     restored = find_restorations(connection, results.succeeded, [operation for operation, _ in results.failed])
     _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
     for operation, error in results.failed:
@@ -280,7 +291,7 @@ def _mark_abandoned(connection: Connection, abandoned: Mapping[str, list[str]]) 
 
 
 def _record_gone(connection: Connection, claim: Claim, results: Results) -> None:
-    remove(connection, claim)
+    remove(connection, claim, finished=len(results.operations), is_awaited=results.is_awaited)
     _finish(connection, results.succeeded, OperationState.SUCCEEDED, results.timeline)
     for operation, error in results.failed:
         _finish(connection, [operation], OperationState.FAILED, results.timeline, error)

@@ -39,7 +39,7 @@ def take_back(database: Database, claim: Claim, operation_ids: list[str]) -> Non
 
     def work(connection: Connection) -> None:
         lock(connection, claim)
-        untry(connection, Operation.id.in_(operation_ids))
+        requeue(connection, Operation.id.in_(operation_ids))
 
     database.transact(work)
 
@@ -49,12 +49,12 @@ def hand_over(database: Database, owner: str) -> None:
     as no attempt."""
 
     def work(connection: Connection) -> None:
-        untry(connection, Operation.lease_key.in_(abandon(connection, owner)))
+        requeue(connection, Operation.lease_key.in_(abandon(connection, owner)))
 
     database.transact(work)
 
 
-def untry(connection: Connection, which: ColumnElement[bool], reason: str | None = None) -> None:
+def requeue(connection: Connection, which: ColumnElement[bool], reason: str | None = None) -> None:
     """Of these operations the running ones wait again, as if they had not been started. ``reason`` is what for, where
     that is known."""
     values = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None, "reason": reason}

@@ -10,30 +10,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoneFree
 from sqlalchemy.pool import NullPool, QueuePool
 
 from portico.errors import Closed, StoreError, StoreUnavailable
 from portico.settings import DatabaseSettings
+from portico.settings.extras import needs_extra
 from portico.store.sql.dialects import is_worth_retrying
 
 T = TypeVar("T")
 LONGEST_PAUSE = 1.0
+_ANNOUNCES = "portico_announces"
+"""Execution option of the engine."""
 _NONE_FREE = "all database connections of this process are in use (database.pool_size)"
 IDLE_SECONDS = 10
 """A transaction whose client says nothing for so long is undone by the server: a process that was paused in the middle
 of one would hold its locks for ever, and nobody could take over from it."""
 
 
+_EXTRAS = {"mysql": "mariadb"}
+"""Extras whose names are not that of the backend."""
+
+
 class Database:
     """The database of one process: a pool of connections for transactions, one for single reads.
 
     Give each process its own: in one that was forked it is refused. Safe to share between threads.
+
+    Args:
+        settings: where it is.
+        announces: whether transactions announce what they have accepted, where the database can carry messages
+            (PostgreSQL). Leave it out only where something else does: nobody would be woken.
     """
 
-    def __init__(self, settings: DatabaseSettings) -> None:
+    def __init__(self, settings: DatabaseSettings, *, announces: bool = True) -> None:
         self._settings = settings
         self._process = os.getpid()
         self._closed = False
@@ -58,8 +70,9 @@ class Database:
             theirs = url.query.get("options", "")
             idle = f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
             options["connect_args"] = {"options": f"{idle} {theirs}"}
-        self.engine = create_engine(url, **options)
-        self._reader = create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
+            options["execution_options"] = {_ANNOUNCES: announces}
+        self.engine = _create_engine(url, **options)
+        self._reader = _create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
         if self.dialect == "sqlite":
             _prepare_sqlite(self.engine, self._reader)
 
@@ -134,13 +147,20 @@ class Database:
     def _require_open(self) -> None:
         """Connections that two processes share mix up what they are told."""
         if self._closed:
-            raise Closed("the database was closed: open it anew")
+            raise Closed("the database was closed: open it again")
         if os.getpid() != self._process:
-            raise Closed(f"the database was opened by process {self._process}, before a fork: open it anew in this one")
+            raise Closed(
+                f"the database was opened by process {self._process}, before a fork: open it again in this one"
+            )
 
     def engines(self) -> tuple[Engine, Engine]:
         """The engine of transactions and that of single reads: for counting statements."""
         return self.engine, self._reader
+
+
+def announces(connection: Connection) -> bool:
+    """Whether transactions on this connection announce what they have accepted (``pg_notify``)."""
+    return bool(connection.get_execution_options().get(_ANNOUNCES, False))
 
 
 def describe_database(url: str) -> str:
@@ -154,7 +174,14 @@ def describe_database(url: str) -> str:
 
 def migration_engine(url: str) -> Engine:
     """An engine for migrations: no pool, plain settings."""
-    return create_engine(url, poolclass=NullPool)
+    return _create_engine(make_url(url), poolclass=NullPool)
+
+
+def _create_engine(url: URL, **options: Any) -> Engine:
+    """An engine. Raises MissingExtra where the database's driver is not installed."""
+    backend = url.get_backend_name()
+    with needs_extra(_EXTRAS.get(backend, backend), "database.url"):
+        return create_engine(url, **options)
 
 
 def _prepare_sqlite(writer: Engine, reader: Engine) -> None:

@@ -40,29 +40,29 @@ def _among(values: list[str]) -> str:
     return f"= {values[0]}" if len(values) == 1 else f"IN ({', '.join(values)})"
 
 
-class holds_one_of(FunctionElement[bool]):  # noqa: N801 - it reads like an operator
+class contains_any(FunctionElement[bool]):  # noqa: N801 - it reads like an operator
     """Whether the JSON list in a column, the first argument, holds one of the values that follow, which are JSON."""
 
     type = Boolean()
     inherit_cache = True
 
 
-@compiles(holds_one_of, "sqlite")
-def _holds_in_sqlite(element: holds_one_of, compiler: SQLCompiler, **options: object) -> str:
+@compiles(contains_any, "sqlite")
+def _contains_any_in_sqlite(element: contains_any, compiler: SQLCompiler, **options: object) -> str:
     column, *values = (compiler.process(one, **options) for one in element.clauses)
     found = _among([f"json_extract({value}, '$')" for value in values])
     return f"EXISTS (SELECT 1 FROM json_each({column}) AS element WHERE element.value {found})"  # noqa: S608 - of compiled parts
 
 
-@compiles(holds_one_of, "postgresql")
-def _holds_in_postgresql(element: holds_one_of, compiler: SQLCompiler, **options: object) -> str:
+@compiles(contains_any, "postgresql")
+def _contains_any_in_postgresql(element: contains_any, compiler: SQLCompiler, **options: object) -> str:
     column, *values = (compiler.process(one, **options) for one in element.clauses)
     return f"({' OR '.join(f'CAST({column} AS JSONB) @> CAST({value} AS JSONB)' for value in values)})"
 
 
-@compiles(holds_one_of, "mysql")
-@compiles(holds_one_of, "mariadb")
-def _holds_in_mariadb(element: holds_one_of, compiler: SQLCompiler, **options: object) -> str:
+@compiles(contains_any, "mysql")
+@compiles(contains_any, "mariadb")
+def _contains_any_in_mariadb(element: contains_any, compiler: SQLCompiler, **options: object) -> str:
     column, *values = (compiler.process(one, **options) for one in element.clauses)
     return f"({' OR '.join(f'JSON_CONTAINS({column}, {value})' for value in values)})"
 

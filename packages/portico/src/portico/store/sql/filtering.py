@@ -27,7 +27,7 @@ from sqlalchemy import (
 from portico.errors import InvalidInput
 from portico.resources import Tag
 from portico.resources.view import Related, Shown, View, is_time
-from portico.store.sql.dialects import holds_one_of
+from portico.store.sql.dialects import contains_any
 from portico.store.sql.query import Query
 from portico.store.sql.sources import Source, identity_of, related_table
 
@@ -88,7 +88,7 @@ def _equals(name: str, field: Shown, values: Sequence[str]) -> Condition:
         source, values = field.sought.source, [field.sought.form(value) for value in values]
     if field.is_list:
         possible = [json.dumps(value) for value in storable(values)]
-        return holds_one_of(source, *possible) if possible else false()
+        return contains_any(source, *possible) if possible else false()
     if not field.is_sortable:
         raise InvalidInput(name, "is not a field to filter by")
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, Table, bindparam, func, select
 
 from portico.resources.view import Related, Shown, View
 from portico.store.sql.filtering import conditions_of
@@ -21,7 +21,7 @@ from portico.store.sql.sources import identity_of, own_table, related_table, sou
 
 ShownObject = dict[str, Any]
 """An object as the API shows it: which fields there are, and of which types, its view says."""
-_Read = Row[*tuple[object, ...]]
+_Read = Sequence[object]
 _SEPARATOR = "\x1f"
 """Joins what a subquery gathers: no stored text may hold a control character."""
 
@@ -35,14 +35,32 @@ class Page:
 
 
 def show_object(
-    connection: Connection, view: View, object_id: str, scope: Mapping[str, str] | None = None
+    connection: Connection,
+    view: View,
+    object_id: str,
+    scope: Mapping[str, str] | None = None,
+    fields: frozenset[str] | None = None,
 ) -> ShownObject | None:
-    """One object by id, or None. ``scope`` names fields that must have these values (a member's ``pool_id``)."""
+    """One object by id, or None. ``scope`` names fields that must have these values (a member's ``pool_id``),
+    ``fields`` those that are wanted beside the id; None means all."""
     if "\x00" in object_id:
         return None
-    statement = _one(view, tuple(scope or ()))
+    statement = _one(view, tuple(scope or ()), fields)
     row = connection.execute(statement, {"id_": object_id, **{f"{k}_": v for k, v in (scope or {}).items()}}).first()
-    return _reader(view, None)([row])[0] if row is not None else None
+    return _reader(view, fields)([row])[0] if row is not None else None
+
+
+def show_beside(
+    connection: Connection, view: View, object_id: str, other: Table, field: str
+) -> tuple[ShownObject, dict[str, Any]] | None:
+    """One object by id, or None; and the columns of the row of another table in which ``field`` has the object's
+    value, all of them None where there is no such row. One statement."""
+    row = connection.execute(_one_beside(view, other, field), {"id_": object_id}).first()
+    if row is None:
+        return None
+    names = other.c.keys()
+    shown, beside = row[: -len(names)], row[-len(names) :]
+    return _reader(view, None)([shown])[0], dict(zip(names, beside, strict=True))
 
 
 def list_objects(
@@ -91,9 +109,15 @@ def list_objects(
 
 
 @lru_cache(maxsize=128)
-def _one(view: View, scope: tuple[str, ...]) -> Select[*tuple[object, ...]]:
+def _one(view: View, scope: tuple[str, ...] = (), fields: frozenset[str] | None = None) -> Select[*tuple[object, ...]]:
     named = [source_of(view, name) == bindparam(f"{name}_") for name in scope]
-    return _columns(view, None).where(identity_of(view) == bindparam("id_"), *named)
+    return _columns(view, fields).where(identity_of(view) == bindparam("id_"), *named)
+
+
+@lru_cache(maxsize=128)
+def _one_beside(view: View, other: Table, field: str) -> Select[*tuple[object, ...]]:
+    columns = [column.label(f"beside_{column.name}") for column in other.c]
+    return _one(view).add_columns(*columns).outerjoin(other, other.c[field] == source_of(view, field))
 
 
 @lru_cache(maxsize=256)  # building it costs SQLAlchemy more than a short list costs the database

@@ -1,4 +1,4 @@
-"""The gate: what happens to every request before it is routed, and to every answer on its way out."""
+"""What happens to every request before it is routed, and to every answer on its way out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ANSWERED = ("*/*", "application/*", "application/json")
 
 
-class Gate:
+class RequestMiddleware:
     """ASGI middleware: gives the request its id (the caller's, if he names one), makes one address of the spellings
     that clients use (``/v2`` and ``/v2.0``, with and without a slash at the end, and the prefix of a proxy that passes
     it on), refuses callers who do not want JSON, and turns what nobody caught into a fault.
@@ -83,6 +83,6 @@ def _wants_json(accept: str) -> bool:
 
 
 def state_of(scope: Scope) -> dict[str, Any]:
-    """What the gate noted about a request."""
+    """What the middleware noted about a request."""
     state: dict[str, Any] = scope["state"]
     return state

@@ -1,4 +1,4 @@
-"""Holding: the mechanism of all claims.
+"""The statements by which rows are claimed: the mechanism of all claims.
 
 A row says who holds something (``owner``) and until when (``expires_at``, by the database's clock). It is free where
 nobody holds it or where his time has run out. It is taken, renewed and given back by compare-and-sets, which change one
@@ -29,7 +29,7 @@ UNTIL = now_ms() + bindparam("lease_ms")
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class ClaimStatements:
     """How the rows of one table are held. It makes statements, which are built once: building one costs SQLAlchemy
     twenty times what sending it does.
 
@@ -85,14 +85,14 @@ class Holding:
         return update(self.model).where(*self.row, *self.mine)
 
 
-LEASES = Holding(
+LEASES = ClaimStatements(
     Lease,
     row=(Lease.key == bindparam("this_key"),),
     mine=(Lease.owner == bindparam("this_owner"), Lease.epoch == bindparam("this_epoch")),
     marks=((Lease.owner, bindparam("this_owner")), (Lease.epoch, bindparam("this_epoch"))),
 )
 """A lease's epoch stays when it is given back: the next taking has the next one."""
-SLOTS = Holding(
+SLOTS = ClaimStatements(
     Slot,
     row=(Slot.name == bindparam("this_name"), Slot.number == bindparam("this_number")),
     mine=(Slot.holder == bindparam("this_holder"),),

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from portico_http import Doors, Room, Tally, connections_within_limit
-from tests.http.test_room import Guest
+from portico_http import Acceptor, ConnectionLimiter, LogThrottle, connections_within_limit
+from tests.http.test_connection_limiter import Guest
 from tests.support.waiting import PATIENCE
 
 Line = tuple[str, int, dict[str, object]]
@@ -45,20 +45,20 @@ def test_without_descriptors_a_connection_is_closed_and_the_next_is_accepted_lat
     lines: list[Line] = []
 
     async def run() -> None:
-        room: Room[Guest] = Room(10)
-        waiting = [Guest(room, "192.0.2.1") for _ in range(3)]
+        limiter: ConnectionLimiter[Guest] = ConnectionLimiter(10)
+        waiting = [Guest(limiter, "192.0.2.1") for _ in range(3)]
         accepted: asyncio.Queue[socket.socket] = asyncio.Queue()
-        tally = Tally(lambda *line: lines.append(line))
-        doors = Doors(room, lambda connection, _address: accepted.put_nowait(connection), tally)
-        doors.open(listening)
+        throttle = LogThrottle(lambda *line: lines.append(line))
+        acceptor = Acceptor(limiter, lambda connection, _address: accepted.put_nowait(connection), throttle)
+        acceptor.accept_from(listening)
         listening.times = 2
         with socket.create_connection(listening.getsockname()):
             connection = await asyncio.wait_for(accepted.get(), PATIENCE)
         connection.close()
-        doors.close()
+        acceptor.close()
         assert [guest.is_closed for guest in waiting] == [True, True, False]
         assert len(lines) == 1
-        tally.close()
+        throttle.close()
 
     asyncio.run(run())
     assert [(kind, count) for kind, count, _ in lines] == [("connections cannot be accepted", 1)] * 2
@@ -68,13 +68,15 @@ def test_trying_to_accept_does_not_spin(listening: Short) -> None:
     """While there are no descriptors, everything else gets its turn many times between two tries."""
 
     async def run() -> None:
-        doors = Doors(Room[Guest](10), lambda *_: pytest.fail("it was admitted"), Tally(lambda *_: None))
+        acceptor = Acceptor(
+            ConnectionLimiter[Guest](10), lambda *_: pytest.fail("it was admitted"), LogThrottle(lambda *_: None)
+        )
         listening.times = 1_000_000
         with socket.create_connection(listening.getsockname()):
-            doors.open(listening)
+            acceptor.accept_from(listening)
             for _ in range(2000):
                 await asyncio.sleep(0)  # one turn of the loop: what is counted below
-            doors.close()
+            acceptor.close()
 
     asyncio.run(run())
     assert 0 < 1_000_000 - listening.times < 200
@@ -85,16 +87,18 @@ def test_where_nobody_makes_room_the_new_connection_is_closed(listening: Short) 
     lines: list[Line] = []
 
     async def run() -> bytes:
-        room: Room[Guest] = Room(1)
-        Guest(room, "192.0.2.1", waits=False)
-        doors = Doors(room, lambda *_: pytest.fail("it was admitted"), Tally(lambda *line: lines.append(line)))
-        doors.open(listening)
+        limiter: ConnectionLimiter[Guest] = ConnectionLimiter(1)
+        Guest(limiter, "192.0.2.1", waits=False)
+        acceptor = Acceptor(
+            limiter, lambda *_: pytest.fail("it was admitted"), LogThrottle(lambda *line: lines.append(line))
+        )
+        acceptor.accept_from(listening)
         reader, writer = await asyncio.open_connection(*listening.getsockname())
         try:
             return await asyncio.wait_for(reader.read(), PATIENCE)
         finally:
             writer.close()
-            doors.close()
+            acceptor.close()
 
     assert asyncio.run(run()) == b""
     assert lines == [("connection turned away, there are too many", 1, {"client": "127.0.0.1"})]
@@ -127,15 +131,15 @@ def test_what_strangers_cause_is_said_once_in_a_while() -> None:
             if len(lines) == 3:
                 third.set()
 
-        tally = Tally(say, seconds=0.05)
+        throttle = LogThrottle(say, seconds=0.05)
         for number in range(1000):
-            tally.add("noise", number=number)
-        tally.add("other noise")
+            throttle.log("noise", number=number)
+        throttle.log("other noise")
         assert lines == [("noise", 1, {"number": 0}), ("other noise", 1, {})]
         await asyncio.wait_for(third.wait(), PATIENCE)
         assert lines[2] == ("noise", 999, {"number": 999})
-        tally.add("noise", number=1000)
-        tally.close()
+        throttle.log("noise", number=1000)
+        throttle.close()
 
     asyncio.run(run())
     assert sum(count for kind, count, _ in lines if kind == "noise") == 1001

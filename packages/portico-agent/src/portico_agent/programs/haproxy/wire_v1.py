@@ -13,7 +13,7 @@ from portico_agent.launches import Launch, Launches, ListeningSocket
 from portico_agent.programs.haproxy.haproxy_program import ARGUMENTS, UNIX_SOCKETS, HaproxyProgram
 
 
-def read_first_wire(directory: Path) -> Launches:
+def read_wire_v1(directory: Path) -> Launches:
     """What starts the generation in a directory. Raises OSError, and ValueError where none of version 1 has written
     it."""
     bundle = json.loads((directory / "bundle.json").read_bytes())

@@ -9,7 +9,7 @@ SECONDS = 60.0
 """How often each kind of event is logged at most."""
 
 
-class Tally:
+class LogThrottle:
     """Says the first event of a kind at once, and those that follow together, with the last of them as an example.
     Within a running event loop.
 
@@ -25,7 +25,7 @@ class Tally:
         self._examples: dict[str, dict[str, object]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    def add(self, kind: str, **example: object) -> None:
+    def log(self, kind: str, **example: object) -> None:
         """It happened. ``kind``: one of a few sentences; ``example``: when, say, and to whom."""
         if kind not in self._timers:
             self._say(kind, 1, example)

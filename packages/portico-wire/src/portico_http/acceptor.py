@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from portico_http.room import Room
-from portico_http.tally import Tally
+from portico_http.connection_limiter import ConnectionLimiter
+from portico_http.log_throttle import LogThrottle
 
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -30,24 +30,26 @@ def connections_within_limit(wanted: int, reserved: int) -> int:
     return max(1, min(wanted, limit - in_use - reserved))
 
 
-class Doors:
+class Acceptor:
     """Accepts one connection at a time, so that everything else gets its turn between two of them. Where there is no
     room for it, another one is closed first; where none can be, the new one is. Within a running event loop.
 
     Args:
-        room: where connections are counted; ``admit`` has them enter.
+        limiter: where connections are counted; ``admit`` has them enter.
         admit: takes an accepted socket, which does not block, and the IP address of its other end.
-        tally: told of connections that were closed, and of accepting that failed.
+        throttle: told of connections that were closed, and of accepting that failed.
     """
 
-    def __init__(self, room: Room[Any], admit: Callable[[socket.socket, str], None], tally: Tally) -> None:
-        self._room = room
+    def __init__(
+        self, limiter: ConnectionLimiter[Any], admit: Callable[[socket.socket, str], None], throttle: LogThrottle
+    ) -> None:
+        self._limiter = limiter
         self._admit = admit
-        self._tally = tally
+        self._throttle = throttle
         self._loop = asyncio.get_running_loop()
         self._open: set[socket.socket] = set()
 
-    def open(self, listening: socket.socket) -> None:
+    def accept_from(self, listening: socket.socket) -> None:
         """Accept from this socket, which is the caller's and must stay open until ``close``."""
         listening.setblocking(False)
         self._open.add(listening)
@@ -72,19 +74,19 @@ class Doors:
             self._pause(listening, error)
             return
         client = str(address[0])
-        if len(self._room) >= self._room.capacity:
-            if not self._room.make():
-                self._tally.add("connection turned away, there are too many", client=client)
+        if len(self._limiter) >= self._limiter.capacity:
+            if not self._limiter.make_room():
+                self._throttle.log("connection turned away, there are too many", client=client)
                 accepted.close()
                 return
-            self._tally.add("connection closed to make room", for_client=client)
+            self._throttle.log("connection closed to make room", for_client=client)
         accepted.setblocking(False)
         self._admit(accepted, client)
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """Let whoever wants a connection wait a little; where descriptors or memory are short, close another one."""
-        self._tally.add("connections cannot be accepted", error=str(error))
+        self._throttle.log("connections cannot be accepted", error=str(error))
         if error.errno in _SHORT:
-            self._room.close_one()
+            self._limiter.evict_one()
         self._loop.remove_reader(listening)
         self._loop.call_later(PAUSE_SECONDS, self._watch, listening)

@@ -119,7 +119,7 @@ class Clients:
 
 
 @dataclass
-class Bed:
+class Testbed:
     """Portico, its members and a note of its pushes.
 
     ``boundaries`` gets (time, task, state) for every task boundary of every flow.
@@ -167,7 +167,7 @@ class Bed:
 
 
 @contextmanager
-def open_bed(directory: Path, haproxy: Path) -> Iterator[Bed]:
+def open_testbed(directory: Path, haproxy: Path) -> Iterator[Testbed]:
     """Portico with this HAProxy and members that answer; both end with the block."""
     with ExitStack() as stack:
         origin = _start("bench._dataplane_origin", ORIGIN_ADDRESSES)
@@ -188,7 +188,7 @@ def open_bed(directory: Path, haproxy: Path) -> Iterator[Bed]:
             on_task=lambda _flow, task, state: boundaries.append((time.monotonic(), task, state)),
         )
         stack.callback(worker.close)
-        yield Bed(portico, worker, observed, origin_port, boundaries)
+        yield Testbed(portico, worker, observed, origin_port, boundaries)
 
 
 @contextmanager

@@ -1,12 +1,12 @@
-"""Rules between objects: those that one object alone cannot answer. Each is asked inside the transaction that
+"""Constraints between objects: what one object alone cannot answer. Each is checked inside the transaction that
 writes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, ScalarSelect, exists, func, or_, select
 
 from portico.errors import Conflict, Duplicate, InvalidInput, PoolNotFound
 from portico.resources import (
@@ -17,16 +17,24 @@ from portico.resources import (
     L7Policy,
     L7Rule,
     Listener,
-    Member,
     Pool,
     Vip,
 )
+from portico.resources.kinds import L7POLICY, L7RULE, LISTENER, MEMBER, POOL, Kind
 from portico.resources.l7rule import MAX_RULES, Comparison
 from portico.resources.pool import BY_COOKIE, CARRIED_BY, SHOWS_COOKIES, cookies_unseen
+from portico.resources.row import table_of
 from portico.settings import ValidationSettings
 from portico.status import ProvisioningStatus
 
 _UDP = ("UDP", "SCTP")
+_MOST: Mapping[Kind, tuple[str, str, str]] = {
+    LISTENER: ("load balancer", "listeners", "max_listeners"),
+    POOL: ("load balancer", "pools", "max_pools"),
+    MEMBER: ("load balancer", "members", "max_members"),
+    L7POLICY: ("listener", "L7 policies", "max_l7policies"),
+}
+"""What may have how many of a kind: what it is called, what they are called, and the setting."""
 
 
 def choose_provider(
@@ -55,21 +63,21 @@ def choose_provider(
 
 def check_childless(connection: Connection, load_balancer_id: str) -> None:
     """A load balancer has no listener or pool but those that are being deleted already."""
-    for model in (Listener, Pool):
-        going = model.provisioning_status == ProvisioningStatus.PENDING_DELETE
-        if connection.scalar(select(model.id).where(model.load_balancer_id == load_balancer_id, ~going).limit(1)):
-            raise InvalidInput("cascade", f"load balancer {load_balancer_id} cannot be deleted: it has children")
+    staying = [
+        exists().where(
+            model.load_balancer_id == load_balancer_id,
+            model.provisioning_status != ProvisioningStatus.PENDING_DELETE,
+        )
+        for model in (Listener, Pool)
+    ]
+    if connection.scalar(select(or_(*staying))):
+        raise InvalidInput("cascade", f"load balancer {load_balancer_id} cannot be deleted: it has children")
 
 
-def check_new_listener(
-    connection: Connection, load_balancer_id: str, protocol_port: int, protocol: str, settings: ValidationSettings
-) -> None:
-    """One more listener: a load balancer has at most ``max_listeners``, and a port belongs to one of them. The rest is
-    ``check_listener``'s."""
+def check_new_listener(connection: Connection, load_balancer_id: str, protocol_port: int, protocol: str) -> None:
+    """A port belongs to one listener. The rest is ``check_listener``'s."""
     ports = select(Listener.protocol_port, Listener.protocol).where(Listener.load_balancer_id == load_balancer_id)
-    listeners = connection.execute(ports).all()
-    _check_count("load balancer", "listeners", len(listeners), settings.max_listeners, "max_listeners")
-    for port, other in listeners:
+    for port, other in connection.execute(ports):
         is_shared = other != protocol and (other in _UDP or protocol in _UDP)
         if port == protocol_port and not is_shared:
             raise Duplicate(f"protocol_port: port {port} is already used by another listener")
@@ -99,12 +107,6 @@ def _check_cidrs(connection: Connection, load_balancer_id: str, cidrs: Sequence[
             raise InvalidInput("allowed_cidrs", f"{cidr} is of another IP version than the VIPs ({known})")
 
 
-def check_rule_count(connection: Connection, l7policy_id: str) -> None:
-    """A policy has at most as many rules as the reference allows."""
-    if connection.execute(select(func.count()).where(L7Rule.l7policy_id == l7policy_id)).scalar_one() >= MAX_RULES:
-        raise Conflict(f"too many rules on L7 policy {l7policy_id}: it has {MAX_RULES}, the most there may be")
-
-
 def check_expression_count(
     connection: Connection, l7policy_id: str, compare_type: str, settings: ValidationSettings
 ) -> None:
@@ -119,15 +121,13 @@ def check_expression_count(
         raise Conflict(f"compare_type: {rule} (validation.max_regular_expressions)")
 
 
-def check_policy(connection: Connection, listener_id: str, redirect_pool_id: str | None) -> None:
-    """The pool that a policy sends to is of the same load balancer and of a fitting protocol."""
-    listener = connection.execute(
-        select(Listener.load_balancer_id, Listener.protocol).where(Listener.id == listener_id)
-    ).one()
-    if listener.protocol not in ("HTTP", "TERMINATED_HTTPS"):
-        raise InvalidInput("listener_id", f"L7 policies need a listener that speaks HTTP, not {listener.protocol}")
+def check_policy(connection: Connection, load_balancer_id: str, protocol: str, redirect_pool_id: str | None) -> None:
+    """The listener of a policy, whose ``protocol`` this is, speaks HTTP; the pool that the policy sends to is of the
+    same load balancer and of a fitting protocol."""
+    if protocol not in ("HTTP", "TERMINATED_HTTPS"):
+        raise InvalidInput("listener_id", f"L7 policies need a listener that speaks HTTP, not {protocol}")
     if redirect_pool_id is not None:
-        _check_pool(connection, "redirect_pool_id", redirect_pool_id, listener.load_balancer_id, listener.protocol)
+        _check_pool(connection, "redirect_pool_id", redirect_pool_id, load_balancer_id, protocol)
 
 
 def _check_pool(connection: Connection, field: str, pool_id: str, load_balancer_id: str, protocol: str) -> None:
@@ -165,30 +165,23 @@ def check_pool_unused(connection: Connection, pool_id: str) -> None:
         raise Conflict(f"pool {pool_id} is used by L7 policy {policy.id}")
 
 
-def check_pool_count(connection: Connection, load_balancer_id: str, settings: ValidationSettings) -> None:
-    """One more pool: a load balancer has at most ``max_pools``."""
-    counted = select(func.count()).where(Pool.load_balancer_id == load_balancer_id)
-    count = connection.execute(counted).scalar_one()
-    _check_count("load balancer", "pools", count, settings.max_pools, "max_pools")
+def siblings(kind: Kind, parent: FromClause, load_balancer_id: ColumnElement[str]) -> ScalarSelect[int]:
+    """How many objects of a kind there are where ``check_count`` counts them, in a statement that reads the
+    ``parent``: within that parent, but members in all pools of its load balancer."""
+    table = table_of(kind.model).alias("sibling")
+    within = table.c.load_balancer_id == load_balancer_id
+    if kind.parent is not None and kind is not MEMBER:
+        within = table.c[kind.parent.id_field] == parent.c.id
+    return select(func.count()).select_from(table).where(within).correlate(parent).scalar_subquery()
 
 
-def check_member_count(connection: Connection, load_balancer_id: str, settings: ValidationSettings) -> None:
-    """One more member: a load balancer has at most ``max_members``."""
-    count = count_members(connection, load_balancer_id)
-    _check_count("load balancer", "members", count, settings.max_members, "max_members")
-
-
-def check_policy_count(count: int, settings: ValidationSettings) -> None:
-    """One more policy: a listener has at most ``max_l7policies``."""
-    _check_count("listener", "L7 policies", count, settings.max_l7policies, "max_l7policies")
-
-
-def _check_count(owner: str, what: str, count: int, most: int, setting: str) -> None:
-    if count >= most:
-        raise Conflict(f"the {owner} has {most} {what} already, the most allowed here (validation.{setting})")
-
-
-def count_members(connection: Connection, load_balancer_id: str) -> int:
-    """Members that a load balancer has, in all of its pools."""
-    statement = select(func.count()).where(Member.load_balancer_id == load_balancer_id)
-    return connection.execute(statement).scalar_one()
+def check_count(kind: Kind, parent_id: str, count: int, settings: ValidationSettings) -> None:
+    """One more of a kind where there are ``count``: there may be at most as many as the settings say, and of a
+    policy's rules as many as the reference allows."""
+    if kind is L7RULE and count >= MAX_RULES:
+        raise Conflict(f"too many rules on L7 policy {parent_id}: it has {MAX_RULES}, the most there may be")
+    if kind in _MOST:
+        owner, what, setting = _MOST[kind]
+        most: int = getattr(settings, setting)
+        if count >= most:
+            raise Conflict(f"the {owner} has {most} {what} already, the most allowed here (validation.{setting})")

@@ -235,7 +235,7 @@ def _operations(where: str) -> list[Operation]:
 _REFERENCE = """\
 # The policy
 
-Generated from `packages/portico/src/portico/api/rules.py`; a test keeps it true.
+Generated from `packages/portico/src/portico/api/policy_rules.py`; a test keeps it true.
 Names and defaults are those that Octavia publishes.
 
 Who may do what is a matter of roles, and of the project that a token is of. An object is its project's: who has none of

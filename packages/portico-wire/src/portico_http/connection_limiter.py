@@ -6,17 +6,17 @@ from ipaddress import IPv6Address
 from typing import Generic, Protocol, TypeVar
 
 
-class Guest(Protocol):
+class Evictable(Protocol):
     """A connection."""
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """Close it at once, whatever its client has still to get."""
 
 
-G = TypeVar("G", bound=Guest)
+C = TypeVar("C", bound=Evictable)
 
 
-class Room(Generic[G]):
+class ConnectionLimiter(Generic[C]):
     """The connections that there are, and what each waits for.
 
     One that waits for its client (to finish a request, to send another, to read an answer) can make room; one whose
@@ -28,61 +28,61 @@ class Room(Generic[G]):
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._clients: dict[G, str] = {}
+        self._clients: dict[C, str] = {}
         self._counts: dict[str, int] = {}
-        self._waiting: dict[str, dict[G, None]] = {}  # the one that has waited for longest comes first
+        self._waiting: dict[str, dict[C, None]] = {}  # the one that has waited for longest comes first
 
     def __len__(self) -> int:
         return len(self._clients)
 
-    def __contains__(self, guest: object) -> bool:
-        return guest in self._clients
+    def __contains__(self, connection: object) -> bool:
+        return connection in self._clients
 
-    def enter(self, guest: G, address: str) -> None:
+    def add(self, connection: C, address: str) -> None:
         """Count a connection, whether or not there is room for it; it waits for nobody yet. ``address``: the IP address
         of its client."""
         client = _client_at(address)
-        self._clients[guest] = client
+        self._clients[connection] = client
         self._counts[client] = self._counts.get(client, 0) + 1
 
-    def leave(self, guest: G) -> None:
+    def remove(self, connection: C) -> None:
         """Forget a connection, if it is there."""
-        self.work(guest)
-        client = self._clients.pop(guest, None)
+        self.mark_busy(connection)
+        client = self._clients.pop(connection, None)
         if client is not None:
             self._counts[client] -= 1
             if not self._counts[client]:
                 del self._counts[client]
 
-    def wait(self, guest: G) -> None:
+    def mark_waiting(self, connection: C) -> None:
         """It begins to wait for its client; nothing happens where it does already, or is not there."""
-        client = self._clients.get(guest)
+        client = self._clients.get(connection)
         if client is not None:
-            self._waiting.setdefault(client, {}).setdefault(guest)
+            self._waiting.setdefault(client, {}).setdefault(connection)
 
-    def work(self, guest: G) -> None:
+    def mark_busy(self, connection: C) -> None:
         """Its client waits for us."""
-        client = self._clients.get(guest, "")
+        client = self._clients.get(connection, "")
         waiting = self._waiting.get(client, {})
-        if guest in waiting:
-            del waiting[guest]
+        if connection in waiting:
+            del waiting[connection]
             if not waiting:
                 del self._waiting[client]
 
-    def make(self) -> bool:
+    def make_room(self) -> bool:
         """Close a connection where there is no room for one more. False where none can be closed."""
         if len(self) < self.capacity:
             return True
-        return self.close_one()
+        return self.evict_one()
 
-    def close_one(self) -> bool:
+    def evict_one(self) -> bool:
         """Close the connection that is the next to make room, and forget it. False where there is none."""
         client = max(self._waiting, key=self._counts.__getitem__, default=None)
         if client is None:
             return False
-        guest = next(iter(self._waiting[client]))
-        self.leave(guest)
-        guest.give_way()
+        connection = next(iter(self._waiting[client]))
+        self.remove(connection)
+        connection.evict()
         return True
 
 

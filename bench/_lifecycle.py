@@ -13,7 +13,7 @@ MIXED = 21
 """Operations in one life without failovers: every method for a load balancer and its parts, once."""
 
 
-def lead_life(rig: Rig) -> Iterator[Step]:
+def run_lifecycle(rig: Rig) -> Iterator[Step]:
     """Every method for a load balancer and its parts, each once. The caller calls each step before asking for the next.
 
     Rows are described between the steps, outside of what a caller measures step by step.
@@ -51,7 +51,7 @@ def lead_life(rig: Rig) -> Iterator[Step]:
     yield "delete_load_balancer", partial(worker.delete_load_balancer, balancer)
 
 
-def lead_other_lives(rig: Rig) -> Iterator[Step]:
+def run_other_operations(rig: Rig) -> Iterator[Step]:
     """What an ordinary life has none of: whole trees at once, failovers, spares."""
     catalog, worker = rig.catalog, rig.worker
     balancer = describe_tree(rig)

