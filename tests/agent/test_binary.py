@@ -17,8 +17,9 @@ from portico_agent.programs.haproxy.binary import (
     find_candidates,
     locate_haproxy,
 )
-from tests.agent.certificates import Authority, Pair
 from tests.agent.rig import CONTROLLER, AgentRig
+from tests.support.certificates import Authority, Pair
+from tests.support.waiting import PATIENCE
 
 PACKAGED = str(get_haproxy_binary())
 
@@ -162,7 +163,7 @@ def test_agent_does_not_start_with_a_configured_one_that_does_not_work(
     old = write_program(tmp_path / "haproxy", version("2.4.1"))
     rig = AgentRig(tmp_path / "agent", authority, controller_pair, old)
     assert CONTROLLER in rig.command()
-    ended = subprocess.run(rig.command(), capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(rig.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
     rig.close()
     assert ended.returncode == 1
     assert ended.stderr == f"portico-agent: {old} is HAProxy 2.4.1; 2.6 is the oldest that works\n"

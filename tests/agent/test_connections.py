@@ -17,19 +17,18 @@ from portico_agent import connection, http_server
 from portico_agent.connection import Request, Response
 from portico_agent.http_server import HttpServer
 from portico_agent.tls import Certificates
-from tests.agent.certificates import Authority, make_client_context
 from tests.agent.rig import CONTROLLER, AgentRig
 from tests.agent.test_requests import send_raw
 from tests.http.shapes import AMBIGUOUS, CLEAR
-from tests.support.waiting import wait_until
+from tests.support.certificates import Authority, make_client_context
+from tests.support.waiting import PATIENCE, wait_until
 
-PATIENT = 60.0
 GET = b"GET /v1/info HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /v1/info HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Site:
+class ScriptedServer:
     """An agent's HTTP server in this process, whose requests are answered when the test says so."""
 
     def __init__(self, directory: Path) -> None:
@@ -61,24 +60,24 @@ class Site:
 
 
 @asynccontextmanager
-async def serving(directory: Path) -> AsyncIterator[Site]:
-    """A site for as long as the block runs."""
-    site = Site(directory)
-    site.port = await site.server.listen("127.0.0.1", 0)
+async def serving(directory: Path) -> AsyncIterator[ScriptedServer]:
+    """A server for as long as the block runs."""
+    scripted = ScriptedServer(directory)
+    scripted.port = await scripted.server.listen("127.0.0.1", 0)
     try:
-        async with asyncio.timeout(4 * PATIENT):
-            yield site
+        async with asyncio.timeout(2 * PATIENCE):
+            yield scripted
     finally:
-        site.go.set()
-        await site.server.close(PATIENT)
+        scripted.go.set()
+        await scripted.server.close(PATIENCE)
 
 
-def run(directory: Path, story: Callable[[Site], Awaitable[None]]) -> None:
-    """Play a story with a site."""
+def run(directory: Path, story: Callable[[ScriptedServer], Awaitable[None]]) -> None:
+    """Play a story with a server."""
 
     async def play() -> None:
-        async with serving(directory) as site:
-            await story(site)
+        async with serving(directory) as scripted:
+            await story(scripted)
 
     asyncio.run(play())
 
@@ -111,11 +110,11 @@ def test_strangers_do_not_keep_the_controller_out(plain_agent: AgentRig) -> None
     hello = begun.read()
     with (
         ExitStack() as stack,
-        socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENT) as plain,
+        socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENCE) as plain,
         plain_agent.controller_context.wrap_socket(plain) as kept,
     ):
         for number in range(4 * http_server.STRANGERS):
-            stranger = stack.enter_context(socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENT))
+            stranger = stack.enter_context(socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENCE))
             stranger.sendall((b"", hello[:100], hello)[number % 3])
             if number % 32 == 31:
                 kept.sendall(GET)
@@ -130,12 +129,12 @@ def test_certificates_of_other_names_are_strangers_too(plain_agent: AgentRig, au
     context = make_client_context(authority.path, authority.issue("other.test"))
     with (
         ExitStack() as stack,
-        socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENT) as plain,
+        socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENCE) as plain,
         plain_agent.controller_context.wrap_socket(plain) as kept,
     ):
         first = None
         for _ in range(http_server.STRANGERS + 1):
-            theirs = stack.enter_context(socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENT))
+            theirs = stack.enter_context(socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENCE))
             encrypted = stack.enter_context(context.wrap_socket(theirs))
             first = first or encrypted
         assert first is not None
@@ -155,11 +154,11 @@ def ends(client: ssl.SSLSocket) -> bool:
 def test_the_ambiguous_is_refused(tmp_path: Path) -> None:
     """With 400 and the end of the connection, in its turn after what came before."""
 
-    async def story(site: Site) -> None:
-        site.go.set()
+    async def story(scripted: ScriptedServer) -> None:
+        scripted.go.set()
 
         async def send(raw: bytes) -> bytes:
-            reader, writer = await site.connect()
+            reader, writer = await scripted.connect()
             writer.write(CLEAR["chunks"] + raw)
             answer = await read_all(reader)
             await end(writer)
@@ -177,9 +176,9 @@ def test_the_clear_is_answered(tmp_path: Path) -> None:
     """Many of them on one connection."""
     clear = [raw for name, raw in CLEAR.items() if name != "HTTP/1.0"]
 
-    async def story(site: Site) -> None:
-        site.go.set()
-        reader, writer = await site.connect()
+    async def story(scripted: ScriptedServer) -> None:
+        scripted.go.set()
+        reader, writer = await scripted.connect()
         writer.write(b"".join([*clear, *clear, CLEAR["HTTP/1.0"]]))
         assert (await read_all(reader)).count(b"HTTP/1.1 204 ") == 2 * len(clear) + 1
         await end(writer)
@@ -203,15 +202,15 @@ def test_who_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS"):
         monkeypatch.setattr(connection, name, 0.5)
 
-    async def story(site: Site) -> None:
-        site.go.set()
-        reader, writer = await site.connect()
+    async def story(scripted: ScriptedServer) -> None:
+        scripted.go.set()
+        reader, writer = await scripted.connect()
         writer.write(begin)
 
         async def dribble() -> None:
             while not writer.is_closing():
                 writer.write(drop)
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # a pace at which it never stops for long
 
         dribbling = asyncio.create_task(dribble())
         assert (await read_all(reader)).count(b"HTTP/1.1 ") == begin.count(GET)
@@ -225,8 +224,8 @@ def test_a_handshake_that_does_not_come_to_its_end_is_given_up(tmp_path: Path, m
     """It is nobody's yet."""
     monkeypatch.setattr(http_server, "HANDSHAKE_SECONDS", 0.5)
 
-    async def story(site: Site) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    async def story(scripted: ScriptedServer) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", scripted.port)
         writer.write(b"\x16\x03\x01\x02\x00")
         assert await read_all(reader) == b""
         await end(writer)
@@ -239,17 +238,17 @@ def test_noise_does_not_fill_the_log(
 ) -> None:
     """Each kind is one line, however often it happens, and asyncio has nothing to add."""
 
-    async def story(site: Site) -> None:
-        site.go.set()
-        nobody = make_client_context(site.authority.path, None)
-        other = make_client_context(site.authority.path, site.authority.issue("other.test"))
+    async def story(scripted: ScriptedServer) -> None:
+        scripted.go.set()
+        nobody = make_client_context(scripted.authority.path, None)
+        other = make_client_context(scripted.authority.path, scripted.authority.issue("other.test"))
         for _ in range(4):
-            reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", scripted.port)
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
             await read_all(reader)
             await end(writer)
             for context, data in ((nobody, GET), (other, GET), (None, b"nonsense\r\n\r\n"), (None, b"PUT / HT")):
-                reader, writer = await site.connect(context)
+                reader, writer = await scripted.connect(context)
                 writer.write(data)
                 if b" HT" not in data or data == GET:
                     await read_all(reader)
@@ -288,7 +287,7 @@ def test_a_replaced_controller_is_cut_off(tmp_path: Path, capfd: pytest.CaptureF
     try:
         agent.start()
         with (
-            socket.create_connection(("127.0.0.1", agent.port), timeout=PATIENT) as plain,
+            socket.create_connection(("127.0.0.1", agent.port), timeout=PATIENCE) as plain,
             agent.controller_context.wrap_socket(plain) as kept,
         ):
             agent.signal(signal.SIGHUP)
@@ -318,21 +317,21 @@ def test_a_replaced_controller_is_cut_off(tmp_path: Path, capfd: pytest.CaptureF
 def test_a_request_under_way_is_answered_before_its_connection_ends(tmp_path: Path) -> None:
     """With the certificates replaced meanwhile, it is the last of its connection; one that is half there is none."""
 
-    async def story(site: Site) -> None:
-        renewed = Authority(site.directory / "new", "renewed")
-        reader, writer = await site.connect()
-        half, half_writer = await site.connect()
+    async def story(scripted: ScriptedServer) -> None:
+        renewed = Authority(scripted.directory / "new", "renewed")
+        reader, writer = await scripted.connect()
+        half, half_writer = await scripted.connect()
         half_writer.write(GET[:-10])
         writer.write(GET + GET)
-        await site.begun.wait()
-        site.server.renew(site.agent_context(renewed))
+        await scripted.begun.wait()
+        scripted.server.renew(scripted.agent_context(renewed))
         assert await read_all(half) == b""
-        site.go.set()
+        scripted.go.set()
         answer = await read_all(reader)
         assert answer.startswith(b"HTTP/1.1 204 ")
         assert answer.count(b"HTTP/1.1 ") == 1
         assert b"connection: close" in answer.lower()
-        again, again_writer = await site.connect(site.controller_context(renewed))
+        again, again_writer = await scripted.connect(scripted.controller_context(renewed))
         again_writer.write(GET)
         assert (await again.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
         for one in (writer, half_writer, again_writer):
@@ -347,15 +346,15 @@ def test_a_handshake_that_began_before_the_certificates_changed_lets_nobody_in(
     """Whoever is half way through when they change comes too late."""
     monkeypatch.setattr(http_server, "CLOSE_SECONDS", 0.5)
 
-    async def story(site: Site) -> None:
+    async def story(scripted: ScriptedServer) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client = site.controller_context(site.authority).wrap_bio(incoming, outgoing)
-        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        client = scripted.controller_context(scripted.authority).wrap_bio(incoming, outgoing)
+        reader, writer = await asyncio.open_connection("127.0.0.1", scripted.port)
         with pytest.raises(ssl.SSLWantReadError):
             client.do_handshake()
         writer.write(outgoing.read())
         incoming.write(await reader.read(65536))  # the server's part: it has the old certificates in hand
-        site.server.renew(site.agent_context(Authority(site.directory / "new", "renewed")))
+        scripted.server.renew(scripted.agent_context(Authority(scripted.directory / "new", "renewed")))
         while True:
             try:
                 client.do_handshake()
@@ -365,7 +364,7 @@ def test_a_handshake_that_began_before_the_certificates_changed_lets_nobody_in(
         client.write(GET)
         writer.write(outgoing.read())
         await read_all(reader)
-        assert not site.begun.is_set()
+        assert not scripted.begun.is_set()
         await end(writer)
 
     run(tmp_path, story)

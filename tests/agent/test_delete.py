@@ -12,9 +12,11 @@ import httpx
 
 from portico_agent.tombstones import TOMBSTONE_SECONDS, Tombstones
 from tests.agent.bundles import Recipe
-from tests.agent.origins import Load, Origin, fetch, is_listening
-from tests.agent.rig import AgentRig, is_alive
-from tests.support.waiting import wait_until
+from tests.agent.rig import AgentRig
+from tests.support.clients import Load, fetch, is_listening
+from tests.support.origins import Origin
+from tests.support.processes import is_alive
+from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 
 def test_delete_leaves_nothing(agent: AgentRig, recipe: Recipe) -> None:
@@ -84,7 +86,7 @@ def start_slow_request(recipe: Recipe, origin: Origin, results: list[object]) ->
 
     thread = threading.Thread(target=ask)
     thread.start()
-    assert origin.entered.wait(120)
+    assert origin.entered.wait(PATIENCE)
     return thread
 
 
@@ -145,7 +147,7 @@ def test_agent_that_dies_in_a_deletion_finishes_it(agent: AgentRig, recipe: Reci
     origins[0].release.set()
     slow.join()
     assert results == [200]
-    wait_until(lambda: list((agent.directory / "amphorae").iterdir()) == [], "the deletion is finished")
+    wait_until_equal(lambda: list((agent.directory / "amphorae").iterdir()), [], "the deletion is finished")
     assert agent.haproxies() == []
 
 
@@ -156,7 +158,7 @@ def test_unreadable_tombstone_is_one(plain_agent: AgentRig, recipe: Recipe) -> N
     plain_agent.end()
     (plain_agent.directory / "tombstones" / "amphora-1").touch()
     plain_agent.start()
-    wait_until(lambda: list((plain_agent.directory / "amphorae").iterdir()) == [], "the deletion is finished")
+    wait_until_equal(lambda: list((plain_agent.directory / "amphorae").iterdir()), [], "the deletion is finished")
     assert plain_agent.request("PUT", "/v1/amphorae/amphora-1").status_code == 410
 
 

@@ -12,14 +12,14 @@ import httpx
 import pytest
 from cryptography import x509
 
-from tests.agent.certificates import Authority, Pair, make_client_context
 from tests.agent.rig import CONTROLLER, AgentRig
-from tests.support.waiting import wait_until
+from tests.support.certificates import Authority, Pair, make_client_context
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def ask(agent: AgentRig, context: ssl.SSLContext) -> httpx.Response:
     """Ask for the one thing that every agent can tell."""
-    with httpx.Client(verify=context, trust_env=False, timeout=30) as client:
+    with httpx.Client(verify=context, trust_env=False, timeout=PATIENCE) as client:
         return client.get(f"https://127.0.0.1:{agent.port}/v1/info")
 
 
@@ -28,7 +28,7 @@ def test_controller_is_let_in(plain_agent: AgentRig) -> None:
     response = ask(plain_agent, plain_agent.controller_context)
     assert response.status_code == 200
     with (
-        socket.create_connection(("127.0.0.1", plain_agent.port), timeout=30) as plain,
+        socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENCE) as plain,
         plain_agent.controller_context.wrap_socket(plain) as encrypted,
     ):
         assert encrypted.version() == "TLSv1.3"
@@ -86,7 +86,7 @@ def test_refused_clients_do_not_disturb_the_agent(plain_agent: AgentRig, authori
     for _ in range(5):
         with pytest.raises(httpx.TransportError):
             ask(plain_agent, make_client_context(authority.path, None))
-        with socket.create_connection(("127.0.0.1", plain_agent.port), timeout=30) as client:
+        with socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENCE) as client:
             client.sendall(b"\x16\x03\x01 this is no handshake")
     assert ask(plain_agent, plain_agent.controller_context).status_code == 200
 
@@ -94,7 +94,7 @@ def test_refused_clients_do_not_disturb_the_agent(plain_agent: AgentRig, authori
 def read_serial(agent: AgentRig) -> int:
     """The serial number of the certificate that the agent shows."""
     with (
-        socket.create_connection(("127.0.0.1", agent.port), timeout=30) as plain,
+        socket.create_connection(("127.0.0.1", agent.port), timeout=PATIENCE) as plain,
         agent.controller_context.wrap_socket(plain) as encrypted,
     ):
         certificate = encrypted.getpeercert(binary_form=True)
@@ -122,7 +122,7 @@ def test_unreadable_certificates_stop_the_start_with_a_clear_error(
     if content is not None:
         wrong.write_text(content)
     words[words.index(option) + 1] = str(wrong)
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("portico-agent: ")
     assert str(wrong) in ended.stderr

@@ -8,9 +8,10 @@ import signal
 from pathlib import Path
 
 from tests.agent.bundles import Recipe
-from tests.agent.origins import fetch
-from tests.agent.rig import AgentRig, is_alive
-from tests.support.waiting import wait_until
+from tests.agent.rig import AgentRig
+from tests.support.clients import fetch
+from tests.support.processes import is_alive
+from tests.support.waiting import wait_until, wait_until_equal
 
 
 def masks(pid: int) -> dict[str, str]:
@@ -38,6 +39,6 @@ def test_haproxy_has_the_signals_that_it_always_has(agent: AgentRig, recipe: Rec
     assert all_masks() == usual
 
     os.kill(agent.haproxy_pid(), signal.SIGKILL)
-    wait_until(lambda: agent.state().restarts == 1, "another HAProxy runs")
+    wait_until_equal(lambda: agent.state().restarts, 1, "another HAProxy runs")
     assert agent.try_push(recipe.but(extra=("acl nonsense path -m reg -- (",)).at(2)).status_code == 422
     assert agent.end(signal.SIGINT) == 0

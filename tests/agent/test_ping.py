@@ -13,11 +13,11 @@ import pytest
 from portico_agent.programs.haproxy.ping import PROGRAM
 from portico_wire import PING_PATH_VARIABLE, PING_VARIABLE, Backend, Bundle
 from tests.agent.bundles import Recipe
-from tests.agent.origins import fetch
 from tests.agent.rig import AgentRig
 from tests.agent.test_push import take_snapshot
 from tests.support.bundles import haproxy_of
-from tests.support.waiting import wait_until
+from tests.support.clients import fetch
+from tests.support.waiting import PATIENCE, wait_until_equal
 
 PINGED = (
     "option external-check",
@@ -50,7 +50,7 @@ def start_in_vain(agent: AgentRig, path: str) -> str:
     """What the agent says when it is started with that PATH and does not run."""
     agent.end()
     command = [*agent.command(), "--allow-ping"]
-    ended = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 1
     return ended.stderr
 
@@ -91,12 +91,12 @@ def test_allowed_pings_decide(agent: AgentRig, recipe: Recipe, programs: Bin, tm
     agent.push(_pinged(recipe).at(1))
     assert statuses(agent) == {"alpha": "UP", "beta": "UP"}
     dead.touch()
-    wait_until(lambda: statuses(agent) == {"alpha": "DOWN", "beta": "DOWN"}, "a failing ping takes members down")
+    wait_until_equal(lambda: statuses(agent), {"alpha": "DOWN", "beta": "DOWN"}, "a failing ping takes members down")
     settings = (agent.directory / "amphorae/amphora-1/current/global.cfg").read_text().split()
     # An ordinary user's ping has a capability by its file, which HAProxy would take from it.
     assert ("insecure-setuid-wanted" in settings) == (os.geteuid() != 0)
     dead.unlink()
-    wait_until(lambda: statuses(agent) == {"alpha": "UP", "beta": "UP"}, "a ping that is answered brings them back")
+    wait_until_equal(lambda: statuses(agent), {"alpha": "UP", "beta": "UP"}, "a ping that is answered brings them back")
 
 
 def _pinged(recipe: Recipe) -> Recipe:
@@ -158,7 +158,7 @@ def test_a_host_that_does_not_answer_itself_can_ping_others(
     allow_ping(plain_agent, programs)
     plain_agent.ensure()
     plain_agent.push(_pinged(recipe).at(1))
-    wait_until(lambda: set(statuses(plain_agent).values()) == {"DOWN"}, "its findings count")
+    wait_until_equal(lambda: set(statuses(plain_agent).values()), {"DOWN"}, "its findings count")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_the_program_asks_once_and_waits_for_the_timeout(
         [PROGRAM, "NOT_USED", "NOT_USED", address, "80"],
         env={"PATH": str(programs.directory), "HAPROXY_SERVER_MAXCONN": "9"},
         capture_output=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (7, b"", b"")
@@ -191,6 +191,6 @@ def test_the_program_is_ping_itself(programs: Bin) -> None:
         env={"PATH": str(programs.directory), "HAPROXY_SERVER_MAXCONN": "60"},
     )
     name = Path(f"/proc/{process.pid}/comm")
-    wait_until(lambda: name.read_text() == "sleep\n", "the program has become ping")
+    wait_until_equal(name.read_text, "sleep\n", "the program has become ping")
     process.terminate()
-    process.wait(120)
+    process.wait(PATIENCE)

@@ -21,10 +21,12 @@ from portico_agent.pusher import AnyProgram, Pusher
 from portico_agent.supervisor_client import InstanceState, Place, SupervisorClient
 from portico_wire import Bundle
 from tests.agent.bundles import Member, Recipe
-from tests.agent.origins import Load, Origin, fetch, is_listening
-from tests.agent.rig import AgentRig, is_alive
+from tests.agent.rig import AgentRig
+from tests.support.clients import Load, fetch, is_listening
+from tests.support.origins import Origin
 from tests.support.ports import find_free_port
-from tests.support.waiting import wait_until
+from tests.support.processes import is_alive
+from tests.support.waiting import wait_until, wait_until_equal
 
 NONSENSE = "acl nonsense path -m reg -- ("
 """What HAProxy refuses, and no agent."""
@@ -122,7 +124,7 @@ def test_refused_first_configuration_leaves_nothing(agent: AgentRig, recipe: Rec
     """An amphora whose first configuration is refused has no process, no socket and no files of it."""
     agent.ensure()
     assert agent.try_push(recipe.but(extra=(NONSENSE,)).at(1)).status_code == 422
-    wait_until(lambda: agent.haproxies() == [], "the refused process is gone")
+    wait_until_equal(agent.haproxies, [], "the refused process is gone")
     assert take_snapshot(agent) == {}
     assert not is_listening(recipe.port)
 
@@ -320,7 +322,7 @@ def test_state_changes_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
     assert agent.push(resting.at(2)).method == "runtime"
     assert {fetch(recipe.port)[1] for _ in range(6)} == {"alpha"}
     assert agent.push(recipe.at(3)).method == "runtime"
-    wait_until(lambda: fetch(recipe.port)[1] == "beta", "beta serves again")
+    wait_until_equal(lambda: fetch(recipe.port)[1], "beta", "beta serves again")
     assert agent.haproxy_pid() == pid
 
 
@@ -331,7 +333,7 @@ def test_member_configured_in_maintenance_comes_into_service_at_run_time(agent: 
     agent.push(recipe.but(members=(alpha, Member(beta.name, beta.port, state="maint"))).at(1))
     assert {fetch(recipe.port)[1] for _ in range(6)} == {"alpha"}
     assert agent.push(recipe.at(2)).method == "runtime"
-    wait_until(lambda: fetch(recipe.port)[1] == "beta", "beta serves")
+    wait_until_equal(lambda: fetch(recipe.port)[1], "beta", "beta serves")
 
 
 def test_address_changes_at_run_time(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
@@ -416,7 +418,7 @@ def test_server_health_survives_a_reload(agent: AgentRig, recipe: Recipe) -> Non
     dead = find_free_port()
     agent.ensure()
     agent.push(recipe.but(members=(recipe.members[0], Member("beta", dead))).at(1))
-    wait_until(lambda: agent.statistics().servers[1].status == "DOWN", "beta is found dead")
+    wait_until_equal(lambda: agent.statistics().servers[1].status, "DOWN", "beta is found dead")
     # Its checks are a minute apart now: the new process cannot have found out by itself.
     slow = Member("beta", dead, options="check inter 60s fall 3")
     assert agent.push(recipe.but(members=(recipe.members[0], slow)).at(2)).method == "reload"

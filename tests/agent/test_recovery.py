@@ -14,12 +14,14 @@ import pytest
 
 from portico_agent.unix_socket import connect_unix
 from tests.agent.bundles import Member, Recipe
-from tests.agent.certificates import Authority, Pair
 from tests.agent.files import check_that_files_are_what_runs
-from tests.agent.origins import Load, Origin, fetch, is_listening
-from tests.agent.rig import AgentRig, is_alive
+from tests.agent.rig import AgentRig
+from tests.support.certificates import Authority, Pair
+from tests.support.clients import Load, fetch, is_listening
+from tests.support.origins import Origin
 from tests.support.ports import find_free_port
-from tests.support.waiting import wait_until
+from tests.support.processes import is_alive
+from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 
 def test_killed_haproxy_is_started_again(agent: AgentRig, recipe: Recipe) -> None:
@@ -28,7 +30,7 @@ def test_killed_haproxy_is_started_again(agent: AgentRig, recipe: Recipe) -> Non
     agent.push(recipe.at(1))
     pid = agent.haproxy_pid()
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: agent.state().restarts == 1, "a new process was started")
+    wait_until_equal(lambda: agent.state().restarts, 1, "a new process was started")
     assert fetch(recipe.port)[0] == 200
     assert agent.haproxy_pid() != pid
 
@@ -41,7 +43,7 @@ def test_connections_wait_while_no_haproxy_runs(agent: AgentRig, recipe: Recipe)
     os.kill(supervisor, signal.SIGSTOP)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid), "haproxy is dead")
-    with socket.create_connection(("127.0.0.1", recipe.port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", recipe.port), timeout=PATIENCE) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         os.kill(supervisor, signal.SIGCONT)
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
@@ -68,7 +70,7 @@ def test_haproxy_killed_after_a_runtime_change_starts_from_the_new_files(
     gamma = Member("gamma", origins[2].port, weight=7)
     assert agent.push(recipe.but(members=(*recipe.members, gamma)).at(2)).method == "runtime"
     os.kill(agent.haproxy_pid(), signal.SIGKILL)
-    wait_until(lambda: agent.state().restarts == 1, "a new process was started")
+    wait_until_equal(lambda: agent.state().restarts, 1, "a new process was started")
     assert fetch(recipe.port)[0] == 200
     check_that_files_are_what_runs(agent, recipe)
     assert {server.name for server in agent.statistics().servers} == {"alpha", "beta", "gamma"}
@@ -150,7 +152,7 @@ def test_agent_killed_in_the_first_push(agent: AgentRig, recipe: Recipe, point: 
     if point == "switched":
         check_that_files_are_what_runs(agent, recipe)
     else:
-        wait_until(lambda: agent.haproxies() == [], "nothing runs")
+        wait_until_equal(agent.haproxies, [], "nothing runs")
         assert (agent.state().version, agent.state().running) == (0, False)
         assert not is_listening(recipe.port)
     agent.push(recipe.at(2))
@@ -200,7 +202,7 @@ def test_killed_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
     )
     check_that_files_are_what_runs(agent, recipe)
     os.kill(agent.haproxy_pid(), signal.SIGKILL)
-    wait_until(lambda: agent.state().restarts == 1, "the new supervisor does its work")
+    wait_until_equal(lambda: agent.state().restarts, 1, "the new supervisor does its work")
 
 
 def test_recovery_that_fails_is_tried_again(plain_agent: AgentRig, recipe: Recipe) -> None:
@@ -217,7 +219,9 @@ def test_recovery_that_fails_is_tried_again(plain_agent: AgentRig, recipe: Recip
     assert plain_agent.try_push(recipe.but(marker="second").at(2)).status_code == 503
     tombstones.unlink()
     aside.rename(tombstones)
-    wait_until(lambda: plain_agent.try_push(recipe.but(marker="second").at(2)).status_code == 200, "pushes are taken")
+    wait_until_equal(
+        lambda: plain_agent.try_push(recipe.but(marker="second").at(2)).status_code, 200, "pushes are taken"
+    )
     assert fetch(recipe.port)[2] == "second"
 
 
@@ -272,7 +276,7 @@ def test_supervisor_ends_by_itself_when_it_is_idle(plain_agent: AgentRig, recipe
 
 def test_two_agents_on_one_directory(plain_agent: AgentRig) -> None:
     """A second agent on the same directory says so and ends; the first is not disturbed."""
-    ended = subprocess.run(plain_agent.command(), capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(plain_agent.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 1
     assert ended.stderr == f"portico-agent: another agent serves {plain_agent.directory}\n"
     assert plain_agent.request("GET", "/v1/info").status_code == 200

@@ -12,12 +12,13 @@ import pytest
 from portico_wire import MAXIMUM_BODY_BYTES, WIRE_VERSION, AgentInfo, Bundle
 from tests.agent.bundles import Recipe
 from tests.agent.rig import AgentRig
+from tests.support.waiting import PATIENCE
 
 
 def send_raw(agent: AgentRig, data: bytes) -> bytes:
     """Send bytes over TLS as the controller, and read all that is answered."""
     with (
-        socket.create_connection(("127.0.0.1", agent.port), timeout=30) as plain,
+        socket.create_connection(("127.0.0.1", agent.port), timeout=PATIENCE) as plain,
         agent.controller_context.wrap_socket(plain) as encrypted,
     ):
         encrypted.sendall(data)
@@ -138,7 +139,7 @@ def test_unannounced_long_body_is_refused(plain_agent: AgentRig) -> None:
         for _ in range(MAXIMUM_BODY_BYTES // 1_000_000 + 2):
             yield b" " * 1_000_000
 
-    with httpx.Client(verify=plain_agent.controller_context, trust_env=False, timeout=60) as client:
+    with httpx.Client(verify=plain_agent.controller_context, trust_env=False, timeout=PATIENCE) as client:
         url = f"https://127.0.0.1:{plain_agent.port}/v1/amphorae/amphora-1/configuration"
         assert client.put(url, content=chunks()).status_code == 413
 
@@ -148,7 +149,7 @@ def test_noise_is_refused(plain_agent: AgentRig) -> None:
     assert send_raw(plain_agent, b"this is no HTTP\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert send_raw(plain_agent, b"GET /" + b"a" * 100_000).startswith(b"HTTP/1.1 400 ")
     with (
-        socket.create_connection(("127.0.0.1", plain_agent.port), timeout=30) as plain,
+        socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENCE) as plain,
         plain_agent.controller_context.wrap_socket(plain) as encrypted,
     ):
         encrypted.sendall(b"PUT /v1/amphorae/a/configuration HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")

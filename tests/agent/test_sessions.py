@@ -12,9 +12,11 @@ import pytest
 
 from portico_wire import Bundle, Frontend, ServerClients, Sessions, Table
 from tests.agent.bundles import Recipe
-from tests.agent.origins import fetch
-from tests.agent.rig import AgentRig, is_alive
+from tests.agent.rig import AgentRig
 from tests.support.bundles import haproxy_of, text_of, with_haproxy
+from tests.support.clients import fetch
+from tests.support.processes import is_alive
+from tests.support.waiting import PATIENCE
 
 MANY = 5_000
 STICKING = (
@@ -172,7 +174,7 @@ def test_many_clients_of_long_names_keep_their_connections(agent: AgentRig, reci
     agent.push(renamed(by_cookie.at(1), name))
     with ExitStack() as stack:
         connections = [
-            stack.enter_context(closing(HTTPConnection("127.0.0.1", recipe.port, timeout=30))) for _ in range(6)
+            stack.enter_context(closing(HTTPConnection("127.0.0.1", recipe.port, timeout=PATIENCE))) for _ in range(6)
         ]
 
         def ask(number: int) -> str:

@@ -17,11 +17,12 @@ from portico_agent.launches import Launch, ListeningSocket
 from portico_agent.supervisor.orphans import stop_orphan
 from portico_agent.supervisor_client import Place, SupervisorClient
 from portico_agent.supervisor_command import supervisor_command
-from tests.agent.certificates import Authority, Pair
-from tests.agent.rig import AgentRig, is_alive
+from tests.agent.rig import AgentRig
 from tests.agent.units import find_python, python, why_not
+from tests.support.certificates import Authority, Pair
 from tests.support.ports import find_free_port
-from tests.support.waiting import wait_until
+from tests.support.processes import is_alive
+from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 OTHER = "54302:54302"
 
@@ -34,7 +35,7 @@ def start_in_vain(directory: Path, user: str, before: tuple[str, ...] = (), path
     command = [*before, *python(str(interpreter)), "-m", "portico_agent.supervisor_command"]
     command += ["--directory", str(directory), "--haproxy-user", user]
     environment = os.environ | {"PATH": path}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode != 0
     return ended.stderr.splitlines()[-1]
 
@@ -163,7 +164,7 @@ def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: S
         wait_until((tmp_path / f"{program}.sock").is_socket, "its socket is there")
         assert (tmp_path / f"{program}.log").exists()
     os.kill(pids["other"], signal.SIGKILL)
-    wait_until(lambda: supervisor.instance("amphora-1", "other").restarts == 1, "it is started again")
+    wait_until_equal(lambda: supervisor.instance("amphora-1", "other").restarts, 1, "it is started again")
     assert supervisor.order("stop", "amphora-1", "other").wanted is None
     running = supervisor.instance("amphora-1", "haproxy").running
     assert (running.pid if running else None, is_alive(pids["haproxy"])) == (pids["haproxy"], True)
@@ -224,7 +225,7 @@ def test_a_supervisor_of_another_version_is_replaced(
         try:
             wait_until((agent.directory / "supervisor.sock").exists, "it serves")
             agent.start()
-            assert former.wait(120) == -signal.SIGTERM
+            assert former.wait(PATIENCE) == -signal.SIGTERM
             assert agent.supervisor_pid() != former.pid
             agent.ensure()
         finally:

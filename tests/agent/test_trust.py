@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.certificates import Authority, Pair
 from tests.agent.rig import AgentRig
-from tests.support.waiting import wait_until
+from tests.support.certificates import Authority, Pair
+from tests.support.waiting import PATIENCE, wait_until
 
 STRANGER = 54321
 """A user that no system has."""
@@ -27,7 +27,7 @@ def stopped_agent(tmp_path: Path, authority: Authority, controller_pair: Pair) -
 
 def start_in_vain(agent: AgentRig) -> str:
     """What the agent says when it is started and does not run."""
-    ended = subprocess.run(agent.command(), capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(agent.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
     agent.close()
     assert ended.returncode == 1
     return ended.stderr

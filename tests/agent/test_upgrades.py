@@ -15,9 +15,10 @@ from portico_agent.supervisor_client import Place, SupervisorClient
 from portico_wire import Bundle
 from tests.agent.bundles import Recipe
 from tests.agent.files import check_that_files_are_what_runs
-from tests.agent.origins import Load, fetch, is_listening
-from tests.agent.rig import AgentRig, is_alive
+from tests.agent.rig import AgentRig
 from tests.support.bundles import haproxy_of
+from tests.support.clients import Load, fetch, is_listening
+from tests.support.processes import is_alive
 from tests.support.waiting import wait_until
 
 

@@ -14,13 +14,14 @@ import pytest
 
 from tests.agent.bundles import Member, Recipe
 from tests.agent.files import check_that_files_are_what_runs
-from tests.agent.origins import Load, Origin, fetch, is_listening
-from tests.agent.rig import is_alive
 from tests.agent.test_ping import PINGED
 from tests.agent.test_sessions import clients_of, given, many, sticking  # noqa: F401 - a fixture
 from tests.agent.unit_rig import UnitRig
 from tests.agent.units import USERS, find_python, python, why_not
-from tests.support.waiting import wait_until
+from tests.support.clients import Load, fetch, is_listening
+from tests.support.origins import Origin
+from tests.support.processes import is_alive
+from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "it can")
 
@@ -141,7 +142,7 @@ def test_changes_of_all_kinds(host: UnitRig, recipe: Recipe, origins: list[Origi
     refused = host.try_push(recipe.but(extra=("balance nonsense",)).at(4))
     assert (refused.status_code, refused.json()["code"]) in {(400, "invalid"), (422, "refused")}
     host.delete()
-    wait_until(lambda: host.haproxies() == [], "it ends")
+    wait_until_equal(host.haproxies, [], "it ends")
     assert not is_listening(recipe.port)
 
 
@@ -160,7 +161,7 @@ def test_killed_haproxy_is_started_again(host: UnitRig, recipe: Recipe) -> None:
     host.ensure()
     host.push(recipe.at(1))
     os.kill(host.haproxy_pid(), signal.SIGKILL)
-    wait_until(lambda: host.state().restarts == 1, "a new process was started")
+    wait_until_equal(lambda: host.state().restarts, 1, "a new process was started")
     assert fetch(recipe.port)[0] == 200
     assert users(host.haproxy_pid())[0] == {USERS["portico-haproxy"]}
 
@@ -229,7 +230,7 @@ def test_agent_starts_no_supervisor(host: UnitRig) -> None:
     """Told of HAProxy's group it waits for a supervisor, and says which program is to be started."""
     host.end()
     host.end_supervisor(signal.SIGINT)
-    ended = subprocess.run(host.command(), capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(host.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 1
     assert "start portico-supervisor" in ended.stderr
     assert not (host.directory / "supervisor.log").exists()
@@ -254,7 +255,7 @@ def test_pings_are_haproxys_user_s(host: UnitRig, recipe: Recipe) -> None:
     # A server is UP until its first check has said otherwise.
     wait_until(lambda: len(notes.read_text().split()) > 1, "pings are sent")
     assert set(notes.read_text().split()) == {str(USERS["portico-haproxy"])}
-    wait_until(lambda: {server.status for server in host.statistics().servers} == {"UP"}, "pings are answered")
+    wait_until_equal(lambda: {server.status for server in host.statistics().servers}, {"UP"}, "pings are answered")
 
 
 def test_agent_that_is_not_in_haproxys_group_says_so(host: UnitRig) -> None:
@@ -262,6 +263,6 @@ def test_agent_that_is_not_in_haproxys_group_says_so(host: UnitRig) -> None:
     host.end()
     other = [word.replace(f"--regid={USERS['portico-haproxy']}", "--regid=54399") for word in host.command()]
     os.chown(host.directory, -1, 54399)
-    ended = subprocess.run(other, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(other, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 1
     assert f"cannot be opened to group {USERS['portico-haproxy']}: this user is not in it" in ended.stderr

@@ -7,11 +7,12 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests.agent.certificates import Authority
-from tests.agent.rig import CONTROLLER, AgentRig, is_alive
+from tests.agent.rig import CONTROLLER, AgentRig
 from tests.agent.units import USERS, Unit, installed
+from tests.support.certificates import Authority
 from tests.support.ports import find_free_port
-from tests.support.waiting import wait_until
+from tests.support.processes import is_alive
+from tests.support.waiting import PATIENCE, wait_until
 
 AGENT, SUPERVISOR = Unit("portico-agent.service"), Unit("portico-supervisor.service")
 
@@ -76,13 +77,13 @@ class UnitRig(AgentRig):
         """Signal the supervisor and wait for its end. Its exit status."""
         assert self._supervisor is not None
         self._supervisor.send_signal(number)
-        return self._supervisor.wait(120)
+        return self._supervisor.wait(PATIENCE)
 
     def close(self) -> None:
         """End everything, whatever state the test left it in."""
         if self._supervisor is not None and self._supervisor.poll() is None:
             self._supervisor.terminate()
-            self._supervisor.wait(120)
+            self._supervisor.wait(PATIENCE)
         for pid in self.haproxies():
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not any(map(is_alive, self.haproxies())), "nothing is left")

@@ -14,10 +14,11 @@ import httpx
 import openstack
 
 from portico.store.sql.schema import upgrade
+from tests.support.commands import PORTICO_CODE
 from tests.support.keystone import Keystone, User
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
-_PORTICO = [sys.executable, "-W", "ignore", "-c", "from portico.cli import main; main()"]
+_QUIET_PORTICO = [sys.executable, "-W", "ignore", "-c", PORTICO_CODE]
 _OPENSTACK = "import sys; from openstackclient.shell import main; sys.exit(main(sys.argv[1:]))"
 _CONFIGURATION = """\
 [database]
@@ -62,7 +63,7 @@ class Cloud:
         self.log = directory / "log"
         with self.log.open("ab") as log:
             self._processes = [self._start(what, log) for what in ("api", "worker")]
-        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=60)
+        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=PATIENCE)
         wait_until(self._answers, "the API answers")
 
     def _write_settings(self, port: int) -> None:
@@ -74,7 +75,7 @@ class Cloud:
 
     def _start(self, what: str, log: Any) -> subprocess.Popen[bytes]:
         environment = os.environ | {"PORTICO_KEYSTONE__PASSWORD": self.service_user.password}
-        command = [*_PORTICO, what, "--config", str(self.directory / "portico.toml")]
+        command = [*_QUIET_PORTICO, what, "--config", str(self.directory / "portico.toml")]
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _answers(self) -> bool:
@@ -89,7 +90,7 @@ class Cloud:
         self.client.close()
         for process in self._processes:
             process.terminate()
-        assert [process.wait(60) for process in self._processes] == [0, 0], self.log.read_text()
+        assert [process.wait(PATIENCE) for process in self._processes] == [0, 0], self.log.read_text()
 
     # Ways to come to it
 
@@ -122,7 +123,7 @@ class Cloud:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=PATIENCE,
             check=False,
         )
         return done.returncode, json.loads(done.stdout) if shows and done.returncode == 0 else done.stdout, done.stderr

@@ -68,7 +68,7 @@ def _parameter_of(kind: Kind) -> str:
 
 
 @dataclass(frozen=True)
-class World:
+class Inventory:
     """One of everything, in project p1. ``ids`` maps each parameter of a path to what is there."""
 
     service: Service
@@ -132,15 +132,15 @@ class World:
 
 
 @contextmanager
-def open_world(services: Services) -> Iterator[World]:
+def open_inventory(services: Services) -> Iterator[Inventory]:
     """One of everything, in project p1, on a SQLite database of its own."""
     with services.sqlite.lend_database(upgrade) as url:
         service = Service(url)
-        yield make_world(service)
+        yield make_inventory(service)
         service.close()
 
 
-def make_world(service: Service) -> World:
+def make_inventory(service: Service) -> Inventory:
     """One of everything, in project p1, built."""
     made = service.one_of_each()
     service.settle()
@@ -174,4 +174,4 @@ def make_world(service: Service) -> World:
         "provider": "amphora",
         **{name: str(uuid4()) for name in ("network_id", "subnet_id", "port_id")},
     }
-    return World(service, ids)
+    return Inventory(service, ids)

@@ -12,26 +12,14 @@ from starlette.requests import Request
 
 from portico.api import create_app
 from portico.api.identity import Identity
-from portico.drivers.amphora_noop import NoopAmphorae
-from portico.drivers.compute_noop import NoopCompute
-from portico.drivers.in_process_notifier import InProcessNotifier
-from portico.drivers.network_noop import NoopNetwork
 from portico.errors import Unauthenticated
-from portico.intake.requests import Requests
 from portico.ports.network import Network
 from portico.resources.kinds import DESCRIBED, PARTS
 from portico.settings import (
-    DatabaseSettings,
-    NoopAmphoraSettings,
-    NoopComputeSettings,
-    NoopNetworkSettings,
     QuotaSettings,
-    Settings,
-    WorkerSettings,
 )
-from portico.store.sql.database import Database
-from portico.worker import ControllerWorker
 from tests.support.examples import VALID, is_nested, path_of, place_of
+from tests.support.world import World, make_settings
 
 SUBNET = "6e0e1b8c-3f2a-4d6e-9a55-1c1a6f0d2b11"
 COLLECTION = {kind.view.root: path_of(kind, "") for kind in DESCRIBED if not is_nested(kind)}
@@ -56,41 +44,16 @@ class ByHeader:
         return Identity("tester", project_id or None, roles, *scopes, headers.get("x-auth-token"))
 
 
-class Service:
-    """The API and what it needs. ``settle`` runs what is queued: until then, nothing moves."""
+class Service(World):
+    """A world with the API before it. ``settle`` runs what is queued: until then, nothing moves."""
 
     def __init__(self, url: str, quotas: QuotaSettings | None = None, network: Network | None = None) -> None:
-        self.settings = Settings(
-            database=DatabaseSettings(url=url),
-            worker=WorkerSettings(executor_threads=8, poll_seconds=0.05, retry_seconds=0.001, batch_seconds=0.0),
-            compute=NoopComputeSettings(),
-            network=NoopNetworkSettings(),
-            amphora=NoopAmphoraSettings(drain_seconds=0.0),
-            quotas=quotas or QuotaSettings(),
-        )
-        self.compute = NoopCompute()
-        self.network: Network = network or NoopNetwork()
-        self.amphorae = NoopAmphorae(self.compute)
-        self.notifier = InProcessNotifier()
-        self.database = Database(self.settings.database)
-        self.worker = ControllerWorker(
-            self.settings,
-            database=Database(self.settings.database),
-            compute=self.compute,
-            network=self.network,
-            amphorae=self.amphorae,
-            notifier=self.notifier,
-        )
-        self.requests = self.make_requests(self.settings)
+        super().__init__(make_settings(url, quotas=quotas), network=network)
         self.app = create_app(self.settings, database=self.database, requests=self.requests, authenticator=ByHeader())
         self.statements: list[str] = []
         for engine in self.database.engines():
             event.listen(engine, "before_cursor_execute", self._count)
         self._runner = asyncio.Runner()
-
-    def make_requests(self, settings: Settings) -> Requests:
-        """Requests with other settings than the service's own."""
-        return Requests(self.database, settings.validation, self.notifier, settings.quotas, network=self.network)
 
     def _count(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         self.statements.append(statement)
@@ -98,16 +61,11 @@ class Service:
     def close(self) -> None:
         """Close everything."""
         self._runner.close()
-        self.worker.close()
-        self.worker.services.database.close()
-        self.database.close()
+        super().close()
 
     def settle(self) -> None:
         """Run what is queued until nothing is."""
-        for _ in range(200):
-            if not self.worker.run_pending():
-                return
-        raise AssertionError("there is work without end")
+        self.run_all()
 
     # Requests
 

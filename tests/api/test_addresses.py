@@ -22,6 +22,7 @@ from portico.api.server import build_server
 from portico.errors import NotFound, PorticoError
 from portico.settings import ApiSettings
 from tests.api.service import Service, any_id
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -142,7 +143,7 @@ def test_log_lines_show_the_request_id() -> None:
     )
     environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert "request_id=req-1" in done.stderr
 

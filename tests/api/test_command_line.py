@@ -16,6 +16,7 @@ import pytest
 
 from tests.api.doorman import PROJECT, doorman
 from tests.api.service import SUBNET
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -80,7 +81,7 @@ class Shell:
 
     def close(self) -> None:
         """End it."""
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture

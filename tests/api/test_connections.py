@@ -21,9 +21,8 @@ from portico.api.request_middleware import RequestMiddleware
 from portico.api.server import build_server
 from portico.settings import ApiSettings
 from tests.http.shapes import AMBIGUOUS, CLEAR
+from tests.support.waiting import PATIENCE, wait_until
 
-PATIENT = 60.0
-"""Seconds that a test waits for what must come."""
 HEAD = b"Host: a\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n"
 LARGE = 64 * 1024 * 1024
@@ -31,7 +30,7 @@ LARGE = 64 * 1024 * 1024
 
 
 @dataclass
-class Site:
+class ScriptedServer:
     """A server that is told what to do with each path."""
 
     port: int = 0
@@ -41,7 +40,7 @@ class Site:
 
     def connect(self, host: str = "127.0.0.1") -> socket.socket:
         """A client at an address of loopback."""
-        return socket.create_connection(("127.0.0.1", self.port), PATIENT, source_address=(host, 0))
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE, source_address=(host, 0))
 
     def exchange(self, *pieces: bytes) -> bytes:
         """What is answered until the connection is closed; the client says nothing after the pieces."""
@@ -63,7 +62,7 @@ class Site:
         @app.get("/held")
         async def hold() -> Response:
             self.begun.release()
-            await asyncio.to_thread(self.go.wait, PATIENT)
+            await asyncio.to_thread(self.go.wait, PATIENCE)
             return Response("held")
 
         @app.post("/early")
@@ -73,7 +72,7 @@ class Site:
         @app.post("/late")
         async def read_late(request: Request) -> Response:
             self.begun.release()
-            await asyncio.to_thread(self.go.wait, PATIENT)
+            await asyncio.to_thread(self.go.wait, PATIENCE)
             return Response(f"{len(await request.body())} bytes")
 
         @app.get("/large")
@@ -105,11 +104,11 @@ def read_until(client: socket.socket, end: bytes) -> bytes:
     return bytes(answer)
 
 
-def dribble(client: socket.socket, data: bytes, site: Site) -> bytes:
+def dribble(client: socket.socket, data: bytes, scripted: ScriptedServer) -> bytes:
     """Send a byte of ``data`` again and again until the other end has had enough; what it has answered."""
     client.settimeout(0.05)
     answer = bytearray()
-    for _ in range(int(PATIENT / 0.05)):
+    for _ in range(int(PATIENCE / 0.05)):
         try:
             client.sendall(data)
             received = client.recv(65536)
@@ -124,26 +123,26 @@ def dribble(client: socket.socket, data: bytes, site: Site) -> bytes:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Site]]:
+def start() -> Iterator[Callable[..., ScriptedServer]]:
     """Starts a server with some settings."""
     with ExitStack() as stack:
 
-        def start(**settings: Any) -> Site:
-            site = Site()
-            server = build_server(site.app(), ApiSettings(**settings))
+        def start(**settings: Any) -> ScriptedServer:
+            scripted = ScriptedServer()
+            server = build_server(scripted.app(), ApiSettings(**settings))
             listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
-            site.port = listening.getsockname()[1]
+            scripted.port = listening.getsockname()[1]
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
             thread.start()
 
             def stop() -> None:
-                site.go.set()
+                scripted.go.set()
                 server.should_exit = True
-                thread.join(PATIENT)
+                thread.join(PATIENCE)
                 assert not thread.is_alive()
 
             stack.callback(stop)
-            return site
+            return scripted
 
         yield start
 
@@ -156,33 +155,33 @@ HALVES = (
 )
 
 
-def test_half_open_connections_of_one_client_do_not_keep_others_out(start: Callable[..., Site]) -> None:
+def test_half_open_connections_of_one_client_do_not_keep_others_out(start: Callable[..., ScriptedServer]) -> None:
     """Ten times as many as there may be, in every state before a request is whole: another client goes on with the
     connection that it has, and a third one gets a new one each time."""
-    site = start(max_connections=20, head_seconds=10 * PATIENT, body_seconds=10 * PATIENT)
+    scripted = start(max_connections=20, head_seconds=10 * PATIENCE, body_seconds=10 * PATIENCE)
     last = GET.replace(HEAD, HEAD + b"Connection: close\r\n")
-    with ExitStack() as stack, site.connect("127.0.0.2") as kept:
+    with ExitStack() as stack, scripted.connect("127.0.0.2") as kept:
         for number in range(200):
-            client = stack.enter_context(site.connect())
+            client = stack.enter_context(scripted.connect())
             client.sendall(HALVES[number % 4])
             if number % 10 == 9:
                 kept.sendall(GET)
                 assert read_until(kept, b"0 bytes").startswith(b"HTTP/1.1 200 ")
-                with site.connect("127.0.0.3") as fresh:
+                with scripted.connect("127.0.0.3") as fresh:
                     fresh.sendall(last)
                     assert read_all(fresh).endswith(b"0 bytes")
 
 
-def test_a_request_that_is_worked_on_is_never_broken_off(start: Callable[..., Site]) -> None:
+def test_a_request_that_is_worked_on_is_never_broken_off(start: Callable[..., ScriptedServer]) -> None:
     """Where all connections are at work, the new one is closed instead."""
-    site = start(max_connections=2)
-    with site.connect() as first, site.connect() as second:
+    scripted = start(max_connections=2)
+    with scripted.connect() as first, scripted.connect() as second:
         for client in (first, second):
             client.sendall(GET.replace(b" / ", b" /held ").replace(HEAD, HEAD + b"Connection: close\r\n"))
-            assert site.begun.acquire(timeout=PATIENT)
-        with site.connect("127.0.0.2") as third:
+            assert scripted.begun.acquire(timeout=PATIENCE)
+        with scripted.connect("127.0.0.2") as third:
             assert read_all(third) == b""
-        site.go.set()
+        scripted.go.set()
         assert [read_all(client)[-4:] for client in (first, second)] == [b"held"] * 2
 
 
@@ -201,45 +200,45 @@ def test_a_request_that_is_worked_on_is_never_broken_off(start: Callable[..., Si
     ids=["silent", "a head", "a method", "a header", "no body", "a body", "chunks", "waits to be told"],
 )
 def test_a_request_that_does_not_come_to_its_end_is_given_up(
-    start: Callable[..., Site], begin: bytes, drop: bytes, status: bytes
+    start: Callable[..., ScriptedServer], begin: bytes, drop: bytes, status: bytes
 ) -> None:
     """After a time for all of it: a byte now and then is no help. The client is told, if it said anything."""
-    site = start(head_seconds=0.5, body_seconds=0.5)
-    with site.connect() as client:
+    scripted = start(head_seconds=0.5, body_seconds=0.5)
+    with scripted.connect() as client:
         client.sendall(begin)
-        answer = dribble(client, drop, site) if drop else read_all(client)
+        answer = dribble(client, drop, scripted) if drop else read_all(client)
     final = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert final[9:12] == status
-    assert site.answered == []
+    assert scripted.answered == []
 
 
-def test_a_body_that_we_do_not_take_yet_is_not_late(start: Callable[..., Site]) -> None:
+def test_a_body_that_we_do_not_take_yet_is_not_late(start: Callable[..., ScriptedServer]) -> None:
     """Where the server is busy, its clients are not at fault."""
-    site = start(body_seconds=2)
-    with site.connect() as client:
+    scripted = start(body_seconds=2)
+    with scripted.connect() as client:
         head = b"POST /late HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 600000\r\n\r\n"
         client.sendall(head + b"x" * 600_000)
-        assert site.begun.acquire(timeout=PATIENT)
+        assert scripted.begun.acquire(timeout=PATIENCE)
         threading.Event().wait(5)  # more than twice the deadline
-        site.go.set()
+        scripted.go.set()
         assert read_all(client).endswith(b"600000 bytes")
 
 
-def test_the_next_request_on_a_connection_has_the_same_deadlines(start: Callable[..., Site]) -> None:
+def test_the_next_request_on_a_connection_has_the_same_deadlines(start: Callable[..., ScriptedServer]) -> None:
     """A first request that is whole buys no time."""
-    site = start(head_seconds=0.5, body_seconds=0.5)
+    scripted = start(head_seconds=0.5, body_seconds=0.5)
     for half in HALVES[1:]:
-        answer = site.exchange(GET, half)
+        answer = scripted.exchange(GET, half)
         assert answer.count(b"HTTP/1.1 ") == 2
         assert b"HTTP/1.1 408 " in answer
 
 
-def test_an_idle_connection_is_closed_without_a_word(start: Callable[..., Site]) -> None:
+def test_an_idle_connection_is_closed_without_a_word(start: Callable[..., ScriptedServer]) -> None:
     """Also where the answer was given before the body had come to its end."""
-    site = start(keep_alive_seconds=1)
+    scripted = start(keep_alive_seconds=1)
     early = b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
     for pieces in ((GET,), (early, b"123456789")):
-        with site.connect() as client:
+        with scripted.connect() as client:
             client.sendall(pieces[0])
             answer = client.recv(65536)
             for piece in pieces[1:]:
@@ -249,93 +248,100 @@ def test_an_idle_connection_is_closed_without_a_word(start: Callable[..., Site])
         assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_a_body_that_goes_on_after_the_answer_has_a_deadline(start: Callable[..., Site]) -> None:
+def test_a_body_that_goes_on_after_the_answer_has_a_deadline(start: Callable[..., ScriptedServer]) -> None:
     """A refused upload may be thrown away, but not for ever."""
-    site = start(body_seconds=0.5)
-    with site.connect() as client:
+    scripted = start(body_seconds=0.5)
+    with scripted.connect() as client:
         client.sendall(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
-        answer = dribble(client, b"x", site)
+        answer = dribble(client, b"x", scripted)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_an_answer_that_nobody_reads_is_given_up(start: Callable[..., Site]) -> None:
+def test_an_answer_that_nobody_reads_is_given_up(start: Callable[..., ScriptedServer]) -> None:
     """What the client finds when it looks later is cut short."""
-    site = start(answer_seconds=0.5)
-    with capture_logs() as logs, site.connect() as client:
+    scripted = start(answer_seconds=0.5)
+    with capture_logs() as logs, scripted.connect() as client:
         client.sendall(GET.replace(b" / ", b" /large "))
-        wait_for(lambda: [one for one in logs if one.get("waited_for") == "its client to read an answer"])
+        wait_until(
+            lambda: [one for one in logs if one.get("waited_for") == "its client to read an answer"], "it is said"
+        )
         assert len(read_all(client)) < LARGE
 
 
-def test_an_answer_that_nobody_reads_makes_room(start: Callable[..., Site]) -> None:
+def test_an_answer_that_nobody_reads_makes_room(start: Callable[..., ScriptedServer]) -> None:
     """It is its client that it waits for."""
-    site = start(max_connections=1)
-    with site.connect() as client:
+    scripted = start(max_connections=1)
+    with scripted.connect() as client:
         client.sendall(GET.replace(b" / ", b" /large "))
         client.recv(1)
-        wait_for(lambda: site.exchange(GET.replace(HEAD, HEAD + b"Connection: close\r\n")).endswith(b"0 bytes"))
+        wait_until(
+            lambda: scripted.exchange(GET.replace(HEAD, HEAD + b"Connection: close\r\n")).endswith(b"0 bytes"),
+            "a request is answered",
+        )
         assert len(read_all(client)) < LARGE
 
 
-def test_the_server_stops_while_clients_stall(start: Callable[..., Site]) -> None:
+def test_the_server_stops_while_clients_stall(start: Callable[..., ScriptedServer]) -> None:
     """Within their deadlines at the latest (the end of this test waits for it)."""
-    site = start(head_seconds=0.5, body_seconds=0.5, answer_seconds=0.5)
-    clients = [site.connect() for _ in HALVES]
+    scripted = start(head_seconds=0.5, body_seconds=0.5, answer_seconds=0.5)
+    clients = [scripted.connect() for _ in HALVES]
     for client, half in zip(clients, HALVES, strict=True):
         client.sendall(half)
-    large = site.connect()
+    large = scripted.connect()
     large.sendall(GET.replace(b" / ", b" /large "))
     large.recv(1)
 
 
 @pytest.mark.parametrize("raw", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
-def test_the_ambiguous_is_refused(start: Callable[..., Site], raw: bytes) -> None:
+def test_the_ambiguous_is_refused(start: Callable[..., ScriptedServer], raw: bytes) -> None:
     """With 400 and the end of the connection, in its turn after what came before; the application gets none of it."""
-    site = start()
+    scripted = start()
     for pieces in ((GET + raw,), (GET, raw), (GET, raw[:-1], raw[-1:])):
-        site.answered.clear()
-        answer = site.exchange(*pieces)
+        scripted.answered.clear()
+        answer = scripted.exchange(*pieces)
         assert [status[:3] for status in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"400"]
-        assert site.answered == ["GET"]
+        assert scripted.answered == ["GET"]
     assert b"connection: close" in answer
 
 
-def test_the_clear_is_answered(start: Callable[..., Site]) -> None:
+def test_the_clear_is_answered(start: Callable[..., ScriptedServer]) -> None:
     """Many of them on one connection."""
-    site = start(head_seconds=PATIENT)
+    scripted = start(head_seconds=PATIENCE)
     clear = [raw for name, raw in CLEAR.items() if name != "HTTP/1.0"]
-    answer = site.exchange(*clear, *clear, CLEAR["HTTP/1.0"])
+    answer = scripted.exchange(*clear, *clear, CLEAR["HTTP/1.0"])
     assert answer.count(b"HTTP/1.1 200 ") == 2 * len(clear) + 1
     assert answer.count(b"14 bytes") == 2  # the chunks
 
 
-def test_nonsense_does_not_fill_the_log(start: Callable[..., Site], caplog: pytest.LogCaptureFixture) -> None:
+def test_nonsense_does_not_fill_the_log(start: Callable[..., ScriptedServer], caplog: pytest.LogCaptureFixture) -> None:
     """Each kind is one line, from whatever library it would come; a request that its client gave up is none."""
     caplog.set_level(logging.WARNING)
     nonsense = [*AMBIGUOUS.values(), b"\x16\x03\x01\x02\x00\x01", b"nonsense\r\n\r\n", b"GET /" + b"x" * 70_000]
     upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n"
     with capture_logs() as logs:
-        site = start(head_seconds=0.5)
+        scripted = start(head_seconds=0.5)
         for raw in nonsense:
-            site.exchange(raw)
+            scripted.exchange(raw)
         for _ in range(5):
-            assert site.exchange(upgrade).startswith(b"HTTP/1.1 200 ")
+            assert scripted.exchange(upgrade).startswith(b"HTTP/1.1 200 ")
             for half in HALVES:
-                with site.connect() as client:
+                with scripted.connect() as client:
                     client.sendall(half)
-            site.exchange(HALVES[1])
-        assert site.exchange(GET.replace(HEAD, HEAD + b"Connection: close\r\n")).endswith(b"0 bytes")
+            scripted.exchange(HALVES[1])
+        assert scripted.exchange(GET.replace(HEAD, HEAD + b"Connection: close\r\n")).endswith(b"0 bytes")
     assert sorted(str(one["event"]) for one in logs) == ["a client was too late", "no HTTP request"]
     assert [one.getMessage() for one in caplog.records] == []
 
 
-def test_a_client_may_send_on_after_its_refusal(start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_may_send_on_after_its_refusal(
+    start: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For a while it is read and thrown away: closing at once would reset the connection, and many systems then forget
     the answer that has not been read yet."""
-    monkeypatch.setattr(connection, "LINGER_SECONDS", PATIENT)
-    site = start()
-    with site.connect() as client:
+    monkeypatch.setattr(connection, "LINGER_SECONDS", PATIENCE)
+    scripted = start()
+    with scripted.connect() as client:
         client.sendall(AMBIGUOUS["both lengths"])
         assert read_all(client).startswith(b"HTTP/1.1 400 ")
         for _ in range(50):
@@ -343,22 +349,12 @@ def test_a_client_may_send_on_after_its_refusal(start: Callable[..., Site], monk
 
 
 def test_a_limit_on_descriptors_that_lowers_the_number_is_said(
-    start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once, when the server starts, with both numbers."""
     with capture_logs() as logs:
-        site = start(max_connections=10**9)
-        assert site.exchange(GET.replace(HEAD, HEAD + b"Connection: close\r\n")).endswith(b"0 bytes")
+        scripted = start(max_connections=10**9)
+        assert scripted.exchange(GET.replace(HEAD, HEAD + b"Connection: close\r\n")).endswith(b"0 bytes")
     [line] = [one for one in logs if "max_connections" in one]
     assert line["max_connections"] == 10**9
     assert 0 < line["connections"] < 10**9
-
-
-def wait_for(holds: Callable[[], object]) -> None:
-    """Look again and again."""
-    pause = threading.Event()
-    for _ in range(int(PATIENT / 0.05)):
-        if holds():
-            return
-        pause.wait(0.05)
-    raise AssertionError("it did not come true")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from portico.api.policy_rules import PREFIX, list_rules
-from tests.api.routes import LISTS, OFFERS, UNGUARDED, WITHOUT_RULE, Address, World, open_world, routes_of
+from tests.api.routes import LISTS, OFFERS, UNGUARDED, WITHOUT_RULE, Address, Inventory, open_inventory, routes_of
 from tests.api.service import COLLECTION, SUBNET, any_id
 from tests.support.services import Services
 
@@ -17,27 +17,27 @@ OBSERVER = "load-balancer_observer"
 
 
 @pytest.fixture(scope="module")
-def world(services: Services) -> Iterator[World]:
+def inventory(services: Services) -> Iterator[Inventory]:
     """One of everything in p1. Shared: no test here changes it, and each says so."""
-    with open_world(services) as world:
-        yield world
+    with open_inventory(services) as inventory:
+        yield inventory
 
 
-def walk(world: World, project: str | None, roles: str = "") -> Iterator[tuple[Address, Any]]:
+def walk(inventory: Inventory, project: str | None, roles: str = "") -> Iterator[tuple[Address, Any]]:
     """Every route, and the response to a request that would be right if the caller were. Nothing may change."""
-    before = world.rows()
-    for address in routes_of(world.service):
+    before = inventory.rows()
+    for address in routes_of(inventory.service):
         method, path = address
-        given = world.body(address)
-        yield address, world.service.request(method, world.address(path), given, project=project, roles=roles)
-    assert world.rows() == before
+        given = inventory.body(address)
+        yield address, inventory.service.request(method, inventory.address(path), given, project=project, roles=roles)
+    assert inventory.rows() == before
 
 
-def test_every_route_refuses_the_ids_of_another_project(world: World) -> None:
+def test_every_route_refuses_the_ids_of_another_project(inventory: Inventory) -> None:
     """As a member of another project: 403 for what exists, nothing in lists, nothing changed. A route that is new is
     walked too, and fails here until somebody has said what a request to it looks like."""
     walked = 0
-    for address, response in walk(world, "p2", MEMBER):
+    for address, response in walk(inventory, "p2", MEMBER):
         method, path = address
         walked += 1
         if address in UNGUARDED | WITHOUT_RULE | OFFERS:
@@ -51,18 +51,18 @@ def test_every_route_refuses_the_ids_of_another_project(world: World) -> None:
     assert walked > 75
 
 
-def test_an_observer_changes_nothing(world: World) -> None:
+def test_an_observer_changes_nothing(inventory: Inventory) -> None:
     """In his own project: he sees what users see, and every method that changes something is 403."""
     for role in (OBSERVER, "reader"):
-        for address, response in walk(world, "p1", role):
+        for address, response in walk(inventory, "p1", role):
             asks_admin = address[1] in _admin_paths() and address not in OFFERS
             expected = 200 if address[0] == "GET" and not asks_admin else 403
             assert response.status_code == expected, (role, address, response.text)
 
 
-def test_a_global_observer_sees_everything_of_everybody(world: World) -> None:
+def test_a_global_observer_sees_everything_of_everybody(inventory: Inventory) -> None:
     """From another project: all that users see in theirs, and he changes nothing."""
-    for address, response in walk(world, "p2", "load-balancer_global_observer"):
+    for address, response in walk(inventory, "p2", "load-balancer_global_observer"):
         method, path = address
         if method != "GET" or (path in _admin_paths() and address not in OFFERS):
             assert response.status_code == 403, (address, response.text)
@@ -72,30 +72,30 @@ def test_a_global_observer_sees_everything_of_everybody(world: World) -> None:
             assert len(next(iter(response.json().values()))) == 1, address
 
 
-def test_an_administrator_of_quotas_sees_and_sets_quotas_and_nothing_else(world: World) -> None:
+def test_an_administrator_of_quotas_sees_and_sets_quotas_and_nothing_else(inventory: Inventory) -> None:
     """Of every project; whoever else is refused may not even see flavors."""
-    service, before = world.service, world.rows()
+    service, before = inventory.service, inventory.rows()
     for address in routes_of(service):
         if address in UNGUARDED | WITHOUT_RULE:
             continue
         method, path = address
         response = service.request(
-            method, world.address(path), world.body(address), project="p2", roles="load-balancer_quota_admin"
+            method, inventory.address(path), inventory.body(address), project="p2", roles="load-balancer_quota_admin"
         )
         expected = {"GET": 200, "PUT": 202, "DELETE": 202}[method] if "/quotas" in path else 403
         assert response.status_code == expected, (address, response.text)
     for method, quota in (("DELETE", None), ("PUT", {"quota": {"listener": 77}})):
-        service.request(method, world.address("/v2.0/lbaas/quotas/{project_id}"), quota)
-    assert world.rows() == before
+        service.request(method, inventory.address("/v2.0/lbaas/quotas/{project_id}"), quota)
+    assert inventory.rows() == before
 
 
 @pytest.mark.parametrize("role", ["admin", "load-balancer_admin"])
-def test_administrators_see_everything(world: World, role: str) -> None:
+def test_administrators_see_everything(inventory: Inventory, role: str) -> None:
     """From any project, and from none, with a token of the whole system."""
     for scope in ({"project": "p9"}, {"project": "", "headers": {"x-system-scope": "all"}}):
-        for method, path in routes_of(world.service):
+        for method, path in routes_of(inventory.service):
             if method == "GET":
-                response = world.service.request(method, world.address(path), roles=role, **scope)
+                response = inventory.service.request(method, inventory.address(path), roles=role, **scope)
                 # Nothing is there where nothing was reported.
                 assert response.status_code == 200 or path.endswith("amphorae/{amphora_id}/stats"), (path, scope)
 
@@ -111,23 +111,23 @@ def test_administrators_see_everything(world: World, role: str) -> None:
         ("member,reader", {"x-system-scope": "all"}),
     ],
 )
-def test_who_is_of_no_project_sees_nothing(world: World, roles: str, headers: dict[str, str]) -> None:
+def test_who_is_of_no_project_sees_nothing(inventory: Inventory, roles: str, headers: dict[str, str]) -> None:
     """A token of a domain is refused whatever its roles; without a project, members and readers have nothing to see;
     without one of the roles that count, nor has anybody else."""
-    before = world.rows()
-    for method, path in routes_of(world.service):
+    before = inventory.rows()
+    for method, path in routes_of(inventory.service):
         if (method, path) not in UNGUARDED | WITHOUT_RULE:
-            given = world.body((method, path))
-            response = world.service.request(
-                method, world.address(path), given, project="", roles=roles, headers=headers
+            given = inventory.body((method, path))
+            response = inventory.service.request(
+                method, inventory.address(path), given, project="", roles=roles, headers=headers
             )
             assert response.status_code == 403, (method, path, response.text)
-    assert world.rows() == before
+    assert inventory.rows() == before
 
 
-def test_without_a_token_there_is_discovery_and_documentation(world: World) -> None:
+def test_without_a_token_there_is_discovery_and_documentation(inventory: Inventory) -> None:
     """401 in Keystone's shape for everything else."""
-    for address, response in walk(world, None):
+    for address, response in walk(inventory, None):
         if address in UNGUARDED:
             assert response.status_code == 200, address
             continue
@@ -153,9 +153,9 @@ def _admin_paths() -> set[str]:
 
 
 @pytest.fixture
-def own(world: World) -> Iterator[dict[str, Any]]:
+def own(inventory: Inventory) -> Iterator[dict[str, Any]]:
     """One of each in p2, gone afterwards. Root key to what is shown of it."""
-    service = world.service
+    service = inventory.service
     made = service.one_of_each(as_project="p2")
     service.settle()
     yield made
@@ -194,21 +194,21 @@ def _bodies_with(own: dict[str, Any], ids: dict[str, str]) -> Iterator[tuple[str
     yield "PUT", f"{policy}/rules/{ids['rule_id']}", {"rule": {"value": "/x"}}, 404
 
 
-def test_a_foreign_id_in_a_body_is_refused(world: World, own: dict[str, Any]) -> None:
+def test_a_foreign_id_in_a_body_is_refused(inventory: Inventory, own: dict[str, Any]) -> None:
     """Wherever a body names an object, one of another project is refused with no word about it, and nothing changes.
     Where it is a value that is wrong (400, 404), the answer is what an id that nothing has is answered with."""
-    service = world.service
-    nothing = {name: any_id() for name in world.ids}
-    before = world.rows()
-    pairs = zip(_bodies_with(own, world.ids), _bodies_with(own, nothing), strict=True)
+    service = inventory.service
+    nothing = {name: any_id() for name in inventory.ids}
+    before = inventory.rows()
+    pairs = zip(_bodies_with(own, inventory.ids), _bodies_with(own, nothing), strict=True)
     for (method, path, body, status), (_, no_path, no_body, _) in pairs:
         response = service.request(method, path, body, project="p2", roles=MEMBER)
         assert response.status_code == status, (method, path, body, response.text)
         if status != 403:
             unknown = service.request(method, no_path, no_body, project="p2", roles=MEMBER)
             assert unknown.status_code == status
-            assert _without(unknown.text, nothing) == _without(response.text, world.ids)
-    assert world.rows() == before
+            assert _without(unknown.text, nothing) == _without(response.text, inventory.ids)
+    assert inventory.rows() == before
 
 
 def _without(text: str, ids: dict[str, str]) -> str:
@@ -217,18 +217,18 @@ def _without(text: str, ids: dict[str, str]) -> str:
     return text
 
 
-def test_a_project_is_not_given_load_balancers_by_another(world: World) -> None:
+def test_a_project_is_not_given_load_balancers_by_another(inventory: Inventory) -> None:
     """A member may not name another project; an administrator may; who is of none has to."""
-    service, path = world.service, COLLECTION["loadbalancer"]
+    service, path = inventory.service, COLLECTION["loadbalancer"]
     body = {"vip_subnet_id": SUBNET}
-    before = world.rows()
+    before = inventory.rows()
     for name in ("project_id", "tenant_id"):
         given = {"loadbalancer": {**body, name: "p1"}}
         assert service.request("POST", path, given, project="p2", roles=MEMBER).status_code == 403
     system: dict[str, Any] = {"project": "", "roles": "admin", "headers": {"x-system-scope": "all"}}
     refused = service.request("POST", path, {"loadbalancer": body}, **system)
     assert (refused.status_code, "project_id" in refused.text) == (400, True)
-    assert world.rows() == before
+    assert inventory.rows() == before
 
     made = service.request("POST", path, {"loadbalancer": {**body, "project_id": "p3"}}, **system)
     assert made.json()["loadbalancer"]["project_id"] == "p3"
@@ -236,9 +236,9 @@ def test_a_project_is_not_given_load_balancers_by_another(world: World) -> None:
     service.settle()
 
 
-def test_what_is_of_no_project_is_nobodys(world: World) -> None:
+def test_what_is_of_no_project_is_nobodys(inventory: Inventory) -> None:
     """Load balancers that a program made without naming a project are for administrators alone."""
-    service = world.service
+    service = inventory.service
     made = service.app.state.context.requests.create("load_balancer", name="nobody's")
     path = f"{COLLECTION['loadbalancer']}/{made.object_id}"
     for project in ("p1", ""):
@@ -249,12 +249,12 @@ def test_what_is_of_no_project_is_nobodys(world: World) -> None:
     service.settle()
 
 
-def test_which_amphorae_there_are_is_for_administrators_to_know(world: World) -> None:
+def test_which_amphorae_there_are_is_for_administrators_to_know(inventory: Inventory) -> None:
     """Others get 403 for one that is there and for one that is not."""
-    unknown = World(world.service, {**world.ids, "amphora_id": any_id()})
-    for method, path in routes_of(world.service):
+    unknown = Inventory(inventory.service, {**inventory.ids, "amphora_id": any_id()})
+    for method, path in routes_of(inventory.service):
         if "{amphora_id}" in path:
-            for one in (world, unknown):
-                response = world.service.request(method, one.address(path), project="p1", roles=MEMBER)
+            for one in (inventory, unknown):
+                response = inventory.service.request(method, one.address(path), project="p1", roles=MEMBER)
                 assert response.status_code == 403, (method, path)
-            assert world.service.request(method, unknown.address(path)).status_code == 404
+            assert inventory.service.request(method, unknown.address(path)).status_code == 404

@@ -17,9 +17,9 @@ from openstack import exceptions
 from portico.api.policy_rules import PREFIX
 from tests.api.cloud import LBS, Cloud
 from tests.api.service import SUBNET
+from tests.api.test_sdk import wait_until_active
 from tests.support.keystone import User
 from tests.support.services import Services
-from tests.support.waiting import wait_until
 
 # The clients import half of OpenStack, and some of it warns.
 pytestmark = [
@@ -56,11 +56,6 @@ def balancer(cloud: Cloud, add: Callable[..., User]) -> dict[str, Any]:
     response = cloud.request("POST", LBS, token, BODY)
     assert response.status_code == 201, response.text
     return dict(response.json()["loadbalancer"])
-
-
-def wait_until_active(balancers: Any, load_balancer_id: str) -> None:
-    """As scripts do."""
-    wait_until(lambda: balancers.get_load_balancer(load_balancer_id).provisioning_status == "ACTIVE", "it is ACTIVE")
 
 
 def test_roles_in_a_project_by_the_sdk(cloud: Cloud, add: Callable[..., User]) -> None:

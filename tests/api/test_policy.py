@@ -23,7 +23,7 @@ from portico.api.policy import AllowEverything
 from portico.api.policy_rules import PREFIX, describe_rules, list_rules
 from portico.errors import InvalidInput
 from portico.settings import ApiSettings, Settings
-from tests.api.routes import UNGUARDED, WITHOUT_RULE, World, open_world, routes_of
+from tests.api.routes import UNGUARDED, WITHOUT_RULE, Inventory, open_inventory, routes_of
 from tests.support.services import Services
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "policy.md"
@@ -32,10 +32,10 @@ FLAVORS = f"{PREFIX}flavor:get_all"
 
 
 @pytest.fixture(scope="module")
-def world(services: Services) -> Iterator[World]:
+def inventory(services: Services) -> Iterator[Inventory]:
     """One of everything in p1, which no test here changes."""
-    with open_world(services) as world:
-        yield world
+    with open_inventory(services) as inventory:
+        yield inventory
 
 
 @pytest.fixture
@@ -58,20 +58,20 @@ def test_the_reference_is_what_the_rules_say() -> None:
     assert REFERENCE.read_text() == describe_rules()
 
 
-def test_every_route_has_its_rule_and_every_rule_its_route(world: World) -> None:
+def test_every_route_has_its_rule_and_every_rule_its_route(inventory: Inventory) -> None:
     """What the reference lists is what there is; ``statuses`` is an older spelling of ``status``."""
     operations = [one for rule in list_rules() for one in getattr(rule, "operations", [])]
     ruled = {(one["method"], one["path"]) for one in operations}
-    routes = set(routes_of(world.service)) - UNGUARDED - WITHOUT_RULE
+    routes = set(routes_of(inventory.service)) - UNGUARDED - WITHOUT_RULE
     assert routes - ruled == {("GET", "/v2.0/lbaas/loadbalancers/{load_balancer_id}/statuses")}
     assert ruled - routes == set()
 
 
-def test_each_rule_governs_the_requests_that_the_reference_names(world: World, tmp_path: Path) -> None:
+def test_each_rule_governs_the_requests_that_the_reference_names(inventory: Inventory, tmp_path: Path) -> None:
     """With a file that gives one action to nobody, an administrator is refused exactly there."""
-    service, file = world.service, tmp_path / "policy.yaml"
+    service, file = inventory.service, tmp_path / "policy.yaml"
     context = service.app.state.context
-    before = world.rows()
+    before = inventory.rows()
     for rule in list_rules():
         if not rule.name.startswith(PREFIX) or rule.name.endswith("-global"):
             continue
@@ -81,12 +81,12 @@ def test_each_rule_governs_the_requests_that_the_reference_names(world: World, t
         try:
             for operation in getattr(rule, "operations", []):
                 method, path = operation["method"], operation["path"]
-                body = world.body((method, path))
-                response = service.request(method, world.address(path), body, project="p1", roles="admin")
+                body = inventory.body((method, path))
+                response = service.request(method, inventory.address(path), body, project="p1", roles="admin")
                 assert response.status_code == 403, (rule.name, operation)
         finally:
             service.app.state.context = context
-    assert world.rows() == before
+    assert inventory.rows() == before
 
 
 def test_files_made_for_octavia_mean_the_same(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from portico.errors import QuotaExceeded
 from portico.settings import QuotaSettings
 from tests.api.service import COLLECTION, SUBNET, Service, address_of
+from tests.support.waiting import PATIENCE
 
 QUOTAS = "/v2.0/lbaas/quotas"
 
@@ -177,7 +178,7 @@ def test_a_quota_holds_when_many_come_at_once(database_url: str) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(PATIENCE)
         assert (len(accepted), len(refused)) == (5, 7)
         assert len(service.get(COLLECTION["loadbalancer"])["loadbalancers"]) == 5
         assert service.worker.run_pending() == 1

@@ -8,7 +8,7 @@ import openstack
 import pytest
 
 from tests.api.service import SUBNET
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_equal
 
 # Both clients import half of OpenStack, and some of it warns; the warnings are about them, not about what is tested.
 pytestmark = [
@@ -19,7 +19,9 @@ pytestmark = [
 
 def wait_until_active(balancers: Any, load_balancer_id: str) -> None:
     """As scripts do: ask until it is so."""
-    wait_until(lambda: balancers.get_load_balancer(load_balancer_id).provisioning_status == "ACTIVE", "it is ACTIVE")
+    wait_until_equal(
+        lambda: balancers.get_load_balancer(load_balancer_id).provisioning_status, "ACTIVE", "the provisioning status"
+    )
 
 
 def make_everything(lbs: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from portico.api.identity import Identity
 from portico.api.keystone import Keystone, TokenCache
 from portico.errors import DriverUnavailable, Unauthenticated
 from portico.settings import KeystoneSettings
+from tests.support.waiting import PATIENCE, wait_until_async
 
 
 class SmallKeystone(ThreadingHTTPServer):
@@ -72,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         token = self.headers["X-Subject-Token"]
         self.server.asked.append(token)
-        self.server.answering.wait(60)
+        self.server.answering.wait(PATIENCE)
         known = token == "good"
         status = self.server.status if known or self.server.status != 200 else 404
         self._answer(status, self.server.describe_token() if status == 200 else {"error": {"code": status}})
@@ -167,7 +168,7 @@ def test_a_token_that_ends_while_it_is_remembered_is_refused(keystone: Keystone,
     """What is remembered about a token does not outlive it."""
     small.lifetime = timedelta(seconds=3)
     assert asyncio.run(ask(keystone, "good")).user_id == "u1"
-    time.sleep(3)
+    time.sleep(3)  # the token's whole life: nothing says that it is over
     with pytest.raises(Unauthenticated):
         asyncio.run(ask(keystone, "good"))
     assert small.asked == ["good"]
@@ -220,8 +221,7 @@ def test_a_slow_keystone_holds_up_nobody_else(keystone: Keystone, small: SmallKe
         await ask(keystone, "good")
         small.answering.clear()
         waiting = asyncio.create_task(ask(keystone, "other"))
-        while "other" not in small.asked:  # noqa: ASYNC110 - it is asked in another thread
-            await asyncio.sleep(0.01)
+        await wait_until_async(lambda: "other" in small.asked, "Keystone is asked")
         known = await ask(keystone, "good")
         assert not waiting.done()
         small.answering.set()

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import PATIENCE
+
 _READER = Path(__file__).resolve().parents[2] / "scripts" / "audit_report.py"
 
 _SOUND: dict[str, Any] = {"name": "h11", "version": "0.16.0", "vulns": []}
@@ -27,7 +29,7 @@ _UNKNOWN: dict[str, Any] = {"name": "rich", "skip_reason": "Dependency not found
 def read(report: Path) -> tuple[int, str]:
     """The status and the words of the reader about this report."""
     done = subprocess.run(
-        [sys.executable, _READER, "the lock", report], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, _READER, "the lock", report], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert not done.stderr
     return done.returncode, done.stdout

@@ -20,7 +20,7 @@ from portico.drivers.local_ca import LocalCertificateAuthority, ensure_local_cer
 from portico.settings import AgentAmphoraSettings, LocalComputeSettings
 from portico.store.sql.database import migration_engine
 from portico.store.sql.schema import downgrade, upgrade
-from tests.cli.test_commands import run
+from tests.support.commands import run
 from tests.support.ports import find_free_port
 from tests.support.services import Services, TemplateSetup
 

@@ -6,33 +6,25 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from portico import Requests, Settings
 from portico.bootstrap.worker import build_worker
-from portico.cli.commands import app
 from portico.store.sql.database import Database
-
-_PORTICO = [sys.executable, "-c", "from portico.cli import main; main()"]
-_NOOP = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
-
-
-def run(*words: str | Path, env: Mapping[str, str] | None = None) -> Result:
-    """Run a command with these words, in a wide terminal; in this process, which has loaded everything already."""
-    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200", **(env or {})})
+from tests.support.commands import NOOP_DRIVERS, PORTICO, PORTICO_CODE, run
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Settings for a SQLite database that is not there yet, and drivers that touch nothing."""
     path = tmp_path / "portico.toml"
-    path.write_text(f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[worker]\npoll_seconds = 0.1\n{_NOOP}')
+    path.write_text(
+        f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[worker]\npoll_seconds = 0.1\n{NOOP_DRIVERS}'
+    )
     return path
 
 
@@ -123,9 +115,7 @@ def test_status_folds_nothing(upgraded: Path) -> None:
     worker.close()
     worker.services.database.close()
 
-    shown = (
-        CliRunner().invoke(app, ["status", "--config", str(upgraded)], env={"COLUMNS": "40", "TERM": "xterm"}).stdout
-    )
+    shown = run("status", "--config", upgraded, env={"COLUMNS": "40", "TERM": "xterm"}).stdout
     assert [line for line in shown.splitlines() if accepted.object_id in line and name.strip() in line]
     assert [line for line in shown.splitlines() if accepted.object_id in line and "QUEUED" in line]
 
@@ -137,7 +127,7 @@ def test_a_worker_runs_what_was_asked_for_until_it_is_told_to_stop(upgraded: Pat
     database = Database(settings.database)
     worker = build_worker(settings)
     requests = Requests(database, settings.validation, worker.services.notifier, network=worker.services.network)
-    command = [*_PORTICO, "worker", "--config", str(upgraded), "--processes", str(processes)]
+    command = [*PORTICO, "worker", "--config", str(upgraded), "--processes", str(processes)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             accepted = requests.create("load_balancer", name="web")
@@ -146,7 +136,7 @@ def test_a_worker_runs_what_was_asked_for_until_it_is_told_to_stop(upgraded: Pat
             assert f"{accepted.object_id}" in shown.stdout
             assert "SUCCEEDED" in shown.stdout
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     assert process.returncode == 0, errors
@@ -156,13 +146,11 @@ def test_a_worker_runs_what_was_asked_for_until_it_is_told_to_stop(upgraded: Pat
 
 
 def _await_end(requests: Requests, operation_id: str) -> str:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    def state_at_the_end() -> str:
         outcome = requests.outcome(operation_id)
-        if outcome is not None and outcome.finished:
-            return outcome.state
-        time.sleep(0.05)
-    return "nothing happened in 60 s"
+        return outcome.state if outcome is not None and outcome.finished else ""
+
+    return wait_until(state_at_the_end, f"operation {operation_id} ends")
 
 
 def test_status_knows_the_directory_of_an_embedded_portico(tmp_path: Path) -> None:
@@ -185,11 +173,11 @@ def test_shells_complete_commands_and_options(shell: str) -> None:
     action = {"_TYPER_COMPLETE_FISH_ACTION": "get-args"} if shell == "fish" else {}
     asked = {"_PORTICO_COMPLETE": f"complete_{shell}", **words, **action}
     done = subprocess.run(
-        [_PORTICO[0], "-c", f"import sys; sys.argv[0] = 'portico'; {_PORTICO[2]}"],
+        [sys.executable, "-c", f"import sys; sys.argv[0] = 'portico'; {PORTICO_CODE}"],
         env=os.environ | asked,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert "status" in done.stdout, done.stderr
@@ -197,6 +185,6 @@ def test_shells_complete_commands_and_options(shell: str) -> None:
 
 def test_the_agent_is_run_with_its_own_options() -> None:
     """``portico agent`` becomes the agent's program: its complaints, its exit status."""
-    command = [*_PORTICO, "agent", "--directory", "/nonexistent"]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    command = [*PORTICO, "agent", "--directory", "/nonexistent"]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (refused.returncode, "portico-agent: error" in refused.stderr) == (2, True)

@@ -19,6 +19,7 @@ from rich.console import Console
 from demo.remains import await_end, find_newest_process, find_processes, find_sockets, kill_processes
 from demo.report import Report
 from demo.traffic import Backend, Traffic, ask_once
+from tests.support.waiting import PATIENCE, wait_until
 
 
 @contextmanager
@@ -107,7 +108,7 @@ def test_a_process_is_found_by_its_command_line_environment_and_place(tmp_path: 
     finally:
         stranger.kill()
         for process in [*ours, stranger]:
-            process.wait(120)
+            process.wait(PATIENCE)
 
 
 def test_of_several_processes_the_newest_is_found(tmp_path: Path) -> None:
@@ -119,12 +120,13 @@ def test_of_several_processes_the_newest_is_found(tmp_path: Path) -> None:
     try:
         for _ in range(2):
             running.append(subprocess.Popen(sleep, cwd=tmp_path))
-            time.sleep(0.05)  # the kernel counts in hundredths of a second
+            # The kernel counts in hundredths of a second: two that start in the same one have the same age.
+            time.sleep(0.05)
         assert find_newest_process(tmp_path) == running[1].pid
     finally:
         for process in running:
             process.kill()
-            process.wait(120)
+            process.wait(PATIENCE)
 
 
 def test_sockets_are_found_by_address_and_directory(tmp_path: Path, run_directory: Path) -> None:
@@ -167,8 +169,6 @@ def _report_on_failures(clients: int, *, breaks: bool) -> bool:
         report.traffic = traffic
         with report.step("unlucky", breaks=breaks):
             # Not collect(): with as many clients as requests all may have been sent before it asks for later ones.
-            deadline = time.monotonic() + 120
-            while len(traffic._answers) < 10 and time.monotonic() < deadline:
-                time.sleep(0.01)
+            wait_until(lambda: len(traffic._answers) >= 10, "ten requests have ended")
             traffic.stop()
     return report.summarise()

@@ -20,15 +20,17 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from demo.remains import find_processes, kill_processes
-from demo.traffic import Backend, ask_once
 from portico.cli.commands import app
 from portico.ports.network import SUBNET_ID
 from portico.settings import Settings
 from portico.settings.reading import find_groups
 from tests.agent.units import USERS, Unit, find_python, installed, why_not
 from tests.cli.test_serve import await_active, await_answer
+from tests.support.clients import fetch
+from tests.support.origins import Origin
 from tests.support.ports import find_free_port
 from tests.support.server import find_program
+from tests.support.waiting import PATIENCE
 
 _DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 _EXAMPLE = _DEPLOY / "portico.toml"
@@ -170,23 +172,23 @@ def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_
         done = CliRunner().invoke(app, [*words, "--config", str(config)])
         assert done.exit_code == 0, done.output
 
-    with ExitStack() as ending, Backend("doric") as backend:
+    with ExitStack() as ending, Origin("doric") as origin:
         ending.callback(kill_processes, tmp_path)
         names = ("api", "worker", "health-manager", "supervisor", "agent")
         services = {name: start(ending, f"portico-{name}.service", places) for name in names}
         client = ending.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False))
         await_answer(client, "/", services["api"])
         vip_port = find_free_port()
-        created = client.post("/v2/lbaas/loadbalancers", json=tree(vip_port, backend.port))
+        created = client.post("/v2/lbaas/loadbalancers", json=tree(vip_port, origin.port))
         assert created.status_code == 201, created.text
         address = await_active(client, created.json()["loadbalancer"]["id"])["vip_address"]
-        assert ask_once(str(address), vip_port).by == "doric"
+        assert fetch(vip_port, address=str(address))[1] == "doric"
 
         for name, service in services.items():
             service.send_signal(signal.SIGINT if name == "supervisor" else signal.SIGTERM)
-            _, errors = service.communicate(timeout=60)
+            _, errors = service.communicate(timeout=PATIENCE)
             assert service.returncode == 0, (name, errors)
-        assert ask_once(str(address), vip_port).by == "doric"
+        assert fetch(vip_port, address=str(address))[1] == "doric"
     assert not find_processes(tmp_path)
 
 
@@ -279,7 +281,7 @@ def test_the_agent_s_key_is_copied_for_the_agent_alone(run_directory: Path) -> N
     makes = [*unit.credentials(), *installed(make[:2], interpreter)]
     copies = [place(word, {name: str(path) for name, path in places.items()}) for word in copy]
     for command in (makes, copies, copies):
-        subprocess.run(command, env=environment, cwd=home, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        subprocess.run(command, env=environment, cwd=home, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
 
     assert set(log.read_text().split()) == {"600"}
     copied = {path.name: path for path in (home / "agent").iterdir()}

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import httpx
 
-from tests.cli.test_commands import run
 from tests.cli.test_serve import await_answer
+from tests.support.commands import PORTICO_CODE, run
 from tests.support.ports import find_free_port
+from tests.support.waiting import PATIENCE
 
 LIMIT = 400
 HALF_OPEN = 450
@@ -22,7 +23,7 @@ HALF_OPEN = 450
 
 def ask(port: int) -> int:
     """The status of a new client's first request."""
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=("127.0.0.2", 0))
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE, source_address=("127.0.0.2", 0))
     client.request("GET", "/v2/lbaas/loadbalancers")
     status = client.getresponse().status
     client.close()
@@ -36,18 +37,18 @@ def test_half_open_connections_do_not_stop_the_api(tmp_path: Path) -> None:
     config.write_text(f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[api]\nport = {port}\n{noop}')
     assert run("db", "upgrade", "--config", config).exit_code == 0
     code = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))"
-    words = [sys.executable, "-c", f"{code}; from portico.cli import main; main()", "api", "--config", str(config)]
+    words = [sys.executable, "-c", f"{code}; {PORTICO_CODE}", "api", "--config", str(config)]
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > HALF_OPEN + 100, "raise ulimit -n for the tests"
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(words, stderr=log) as process, ExitStack() as stack:
         stack.callback(process.kill)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
             await_answer(client, "/", process)
         for number in range(HALF_OPEN):
-            half_open = stack.enter_context(socket.create_connection(("127.0.0.1", port), 60))
+            half_open = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
             half_open.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n"[: number % 20])
             if number % 50 == 49:
                 assert ask(port) == 200
         assert len(list(Path(f"/proc/{process.pid}/fd").iterdir())) < LIMIT - 50
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE)
     assert len((tmp_path / "log").read_text().splitlines()) < 10

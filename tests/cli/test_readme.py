@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from demo.remains import await_end, kill_processes
+from demo.remains import kill_processes
+from tests.support.remains import wait_until_ended
+from tests.support.waiting import PATIENCE
 
 _README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -20,7 +22,7 @@ def test_the_library_example_runs(tmp_path: Path) -> None:
     [program] = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
     command, home = [sys.executable, "-c", program], os.environ | {"HOME": str(tmp_path)}
     try:
-        done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert re.fullmatch(r"127\.\d+\.\d+\.\d+\n", done.stdout)
         data = tmp_path / "portico-example"
@@ -28,4 +30,4 @@ def test_the_library_example_runs(tmp_path: Path) -> None:
         assert data.stat().st_mode & 0o777 == 0o700
     finally:
         kill_processes(tmp_path)
-    assert not await_end(tmp_path)
+    wait_until_ended(tmp_path)

@@ -13,23 +13,22 @@ from portico.cli.listening import listen
 from portico.settings import DatabaseSettings
 from portico.store.claims.slots import Slots
 from portico.store.sql.database import Database
-from tests.cli.test_commands import run
+from tests.support.commands import run
 from tests.support.waiting import wait_until
 
 
 def await_answer(client: httpx.Client, path: str, process: subprocess.Popen[Any]) -> httpx.Response:
     """The first answer of a server that was just started."""
-    answers: list[httpx.Response] = []
 
-    def answered() -> bool:
+    def ask() -> list[httpx.Response]:
         try:
-            answers.append(client.get(path))
+            return [client.get(path)]
         except httpx.TransportError:
             assert process.poll() is None, "the server ended before it answered"
-        return bool(answers)
+            return []
 
-    wait_until(answered, f"{path} is answered", pause=0.1)
-    return answers[0]
+    [answer] = wait_until(ask, f"{path} is answered", pause=0.1)
+    return answer
 
 
 def await_active(client: httpx.Client, load_balancer_id: str) -> dict[str, object]:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.remains import await_end, find_processes, kill_processes
-from tests.cli.test_commands import _NOOP, _PORTICO, run
+from demo.remains import find_processes, kill_processes
+from tests.support.commands import NOOP_DRIVERS, PORTICO, run
+from tests.support.remains import wait_until_ended
+from tests.support.waiting import PATIENCE
 
 _IGNORING = ["env", "--ignore-signal=INT,HUP,QUIT,TERM,CHLD", "--block-signal=INT,HUP,TERM,CHLD,USR1"]
 _AGENT = [sys.executable, "-P", "-m", "portico_agent"]
@@ -35,11 +37,11 @@ def command_of(words: str, directory: Path) -> list[str]:
     """What is started; all that it needs is in the directory."""
     name, *options = words.split()
     if name == "up":
-        return [*_PORTICO, "up", "--data-dir", str(directory), "--port", "0"]
+        return [*PORTICO, "up", "--data-dir", str(directory), "--port", "0"]
     if name == "supervisor":
         return [*_SUPERVISOR, "--directory", str(directory)]
     config = directory / "portico.toml"
-    noop = "" if name in ("health-manager", "agent") else _NOOP
+    noop = "" if name in ("health-manager", "agent") else NOOP_DRIVERS
     amphora = f'[amphora]\ncertificates = "{directory}/certificates"\n' if not noop else ""
     config.write_text(f'[database]\nurl = "sqlite:///{directory}/portico.db"\n[api]\nport = 0\n{amphora}{noop}')
     for needed in (["db", "upgrade"], ["certificates"] if amphora else ["check"]):
@@ -48,7 +50,7 @@ def command_of(words: str, directory: Path) -> list[str]:
         files = {"ca": "ca.pem", "certificate": "agent.pem", "key": "agent.key"}
         where = [word for option, file in files.items() for word in (f"--{option}", f"{directory}/certificates/{file}")]
         return [*_AGENT, "--directory", f"{directory}/agent", "--controller-name", "portico-controller", *where]
-    return [*_PORTICO, name, *options, "--config", str(config)]
+    return [*PORTICO, name, *options, "--config", str(config)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -73,10 +75,10 @@ def test_a_command_that_runs_for_ever_ends_when_it_is_told_to(
             assert not signals(pid, "SigBlk") & {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}, pid
             assert signal.SIGCHLD not in signals(pid, "SigIgn"), pid
         process.send_signal(number)
-        rest, _ = process.communicate(timeout=120)
+        rest, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said + rest.decode()
         kill_processes(tmp_path)  # an agent leaves its supervisor
-        assert await_end(tmp_path) == []
+        wait_until_ended(tmp_path)
 
 
 def signals(pid: int, field: str) -> set[int]:
@@ -89,9 +91,9 @@ def test_what_looks_at_something_can_be_broken_off() -> None:
     """Ctrl-C ends a command that waits, here for a database that does not answer, although its parent ignores it."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql+psycopg://u@127.0.0.1:{silent.getsockname()[1]}/portico"
-        command, said = [*_IGNORING, *_PORTICO, "status"], {"PORTICO_DATABASE__URL": url}
+        command, said = [*_IGNORING, *PORTICO, "status"], {"PORTICO_DATABASE__URL": url}
         with subprocess.Popen(command, env=os.environ | said, stderr=subprocess.DEVNULL) as waits:
             connection, _ = silent.accept()
             waits.send_signal(signal.SIGINT)
-            assert waits.wait(timeout=120) != 0
+            assert waits.wait(timeout=PATIENCE) != 0
             connection.close()

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.support.waiting import PATIENCE
+
 _ALL = ("alembic", "fastapi", "httpx", "keystoneauth1", "networkx", "oslo_messaging", "taskflow")
 """What takes a tenth of a second and more to import, each."""
 _USES = {
@@ -25,6 +27,6 @@ _USES = {
 def test_a_command_loads_what_it_uses(command: str) -> None:
     """The API runs no flows, a health manager neither, and what looks at the database alone needs no web framework."""
     program = f"import sys, portico.cli.{command}; print(*[one for one in {_ALL!r} if one in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
 
     assert set(done.stdout.split()) <= _USES[command]

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from demo.portico_up import PorticoUp
-from demo.remains import await_end, find_processes, kill_processes
+from demo.remains import find_processes, kill_processes
 from portico import open_embedded
 from portico.drivers.local_ca import LocalCertificateAuthority
 from portico_files import Untrusted
-from tests.cli.test_commands import _PORTICO, run
+from tests.support.commands import PORTICO, run
+from tests.support.remains import wait_until_ended
+from tests.support.waiting import PATIENCE
 
 STRANGER = 54321
 """A user that no system has."""
@@ -34,7 +36,7 @@ def of_a_stranger(tmp_path: Path) -> Path:
 
 def refusal(*words: str | Path) -> str:
     """The one line that a command ends with which does not begin."""
-    done = subprocess.run([*_PORTICO, *words], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run([*PORTICO, *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
     [line] = done.stderr.splitlines()
     assert done.returncode == 1
     return line
@@ -99,7 +101,7 @@ def test_nobody_else_can_read_what_portico_up_writes(tmp_path: Path) -> None:
             kill_processes(directory)
     finally:
         os.umask(before)
-    assert await_end(directory) == []
+    wait_until_ended(directory)
 
 
 def make(directory: Path) -> Path:
@@ -112,6 +114,6 @@ def make(directory: Path) -> Path:
 def test_what_commands_write_nobody_else_can_read(tmp_path: Path) -> None:
     """A database that a command makes, in whatever directory, is its user's alone."""
     environment = os.environ | {"PORTICO_DATABASE__URL": f"sqlite:///{tmp_path / 'portico.db'}"}
-    command = ["sh", "-c", 'umask 0; exec "$@"', "sh", *_PORTICO, "db", "upgrade"]
-    subprocess.run(command, env=environment, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    command = ["sh", "-c", 'umask 0; exec "$@"', "sh", *PORTICO, "db", "upgrade"]
+    subprocess.run(command, env=environment, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
     assert (tmp_path / "portico.db").stat().st_mode & 0o777 == 0o600

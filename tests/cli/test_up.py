@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address, ip_network
@@ -21,14 +20,17 @@ import openstack
 import pytest
 
 from demo.portico_up import PorticoUp
-from demo.remains import await_end, find_processes, kill_processes
-from demo.traffic import Backend, ask_once
+from demo.remains import find_processes, kill_processes
 from portico.settings import LoopbackNetworkSettings
-from tests.cli.test_commands import _PORTICO, run
 from tests.cli.test_deployment import tree
 from tests.cli.test_serve import await_active
+from tests.support.clients import fetch, is_listening
+from tests.support.commands import PORTICO, run
+from tests.support.origins import Origin
 from tests.support.ports import find_free_port
+from tests.support.remains import wait_until_ended
 from tests.support.terminal import in_terminal
+from tests.support.waiting import PATIENCE, wait_until
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BIN = Path(sys.executable).parent
@@ -50,7 +52,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PorticoUp]:
         yield portico
         assert portico.stop() == 0, portico.last_words()
         assert portico.last_words().endswith("Stopped.")
-        assert await_end(directory) == []
+        wait_until_ended(directory)
     finally:
         portico.stop()
         kill_processes(directory)
@@ -58,11 +60,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PorticoUp]:
 
 def read_url(portico: PorticoUp) -> str:
     """Where it says that it is, once it has: its clouds.yaml is there a moment before."""
-    deadline = time.monotonic() + 60
-    while not (found := re.search(r"Portico is at (\S+),", portico.last_words())):
-        assert time.monotonic() < deadline, portico.last_words()
-        time.sleep(0.05)
-    return found[1]
+    said = re.compile(r"Portico is at (\S+),")
+    [url] = wait_until(lambda: said.findall(portico.last_words()), lambda: f"it says so: {portico.last_words()}")
+    return str(url)
 
 
 def run_shell(script: str, home: Path, path: str = f"{_BIN}:{os.environ['PATH']}") -> str:
@@ -76,7 +76,7 @@ def try_shell(script: str, home: Path, path: str = f"{_BIN}:{os.environ['PATH']}
     """What bash makes of these lines, up to the first that fails."""
     environment = {"PATH": path, "HOME": str(home), "PYTHONWARNINGS": "ignore"}
     return subprocess.run(
-        ["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, timeout=110, check=False
+        ["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 
@@ -86,13 +86,13 @@ def test_the_environment_says_where_it_listens_and_where_its_database_is(tmp_pat
     port = find_free_port()
     url = f"sqlite:///{tmp_path}/elsewhere.db"
     said = {"PORTICO_API__PORT": str(port), "PORTICO_DATABASE__URL": url}
-    command = [*_PORTICO, "up", "--data-dir", str(tmp_path / "data")]
+    command = [*PORTICO, "up", "--data-dir", str(tmp_path / "data")]
     refused = subprocess.run(
         command,
         env=os.environ | said | {"PORTICO_COMPUTE__AGENT_URL": "https://10.0.0.5:9443"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
         check=False,
     )
     assert (refused.returncode, "compute.agent_url" in refused.stderr) == (1, True), refused.stderr
@@ -267,11 +267,8 @@ def test_a_wrong_value_in_the_environment_is_named(tmp_path: Path, monkeypatch: 
 
 def await_file(path: Path, process: subprocess.Popen[Any]) -> str:
     """What is in the file once it is there."""
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert process.poll() is None, "it ended"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: path.exists() or process.poll() is not None, f"{path} is there")
+    assert path.exists(), "the process ended before"
     return path.read_text()
 
 
@@ -280,16 +277,16 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
 ) -> None:
     """With --keep, a terminal that closes ends it in order and leaves the load balancer serving. The next start has it
     again; told twice to stop, it leaves at once what cannot be removed, still serving. The third removes it."""
-    command = [*_PORTICO, "up", "--data-dir", str(tmp_path), "--port", "0"]
+    command = [*PORTICO, "up", "--data-dir", str(tmp_path), "--port", "0"]
     clouds = tmp_path / "clouds.yaml"
-    with ExitStack() as ending, Backend("doric") as backend:
+    with ExitStack() as ending, Origin("doric") as origin:
         ending.callback(kill_processes, tmp_path)
         with in_terminal([*command, "--keep"]) as (process, terminal):
             url = re.findall(r"endpoint: (\S+)", await_file(clouds, process))[0]
-            vip = create_load_balancer(url, backend.port)
+            vip, vip_port = create_load_balancer(url, origin.port)
             os.close(terminal)
-            assert process.wait(120) == 0
-        assert ask_once(*vip).by == "doric"
+            assert process.wait(PATIENCE) == 0
+        assert fetch(vip_port, address=vip)[1] == "doric"
 
         clouds.unlink()  # the next one writes it again
         with (tmp_path / "second").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
@@ -299,7 +296,7 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
             assert kept["provisioning_status"] == "ACTIVE"
             with stopped(json.loads((tmp_path / "agent" / "agent.json").read_text())["pid"]):
                 assert interrupt_until_it_ends(process) == 1
-                assert ask_once(*vip).by == "doric"
+                assert fetch(vip_port, address=vip)[1] == "doric"
         said = (tmp_path / "second").read_text()
         assert "1 load balancer from before goes on running" in said
         assert "Stopped at once" in said
@@ -307,8 +304,8 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
 
         third = PorticoUp(tmp_path)
         assert third.stop() == 0, third.last_words()
-        assert not ask_once(*vip).by
-        assert await_end(tmp_path) == []
+        assert not is_listening(vip_port, vip)
+        wait_until_ended(tmp_path)
 
 
 def create_load_balancer(url: str, backend_port: int) -> tuple[str, int]:
@@ -318,7 +315,7 @@ def create_load_balancer(url: str, backend_port: int) -> tuple[str, int]:
         created = client.post("/v2/lbaas/loadbalancers", json=tree(vip_port, backend_port))
         assert created.status_code == 201, created.text
         address = str(await_active(client, created.json()["loadbalancer"]["id"])["vip_address"])
-    assert ask_once(address, vip_port).by == "doric"
+    assert fetch(vip_port, address=address)[1] == "doric"
     return address, vip_port
 
 
@@ -334,9 +331,10 @@ def stopped(pid: int) -> Iterator[None]:
 
 def interrupt_until_it_ends(process: subprocess.Popen[Any]) -> int:
     """Press Ctrl-C again and again, as people do. Returns the exit status."""
-    deadline = time.monotonic() + 120
-    while process.poll() is None:
-        assert time.monotonic() < deadline
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+
+    def press() -> bool:
+        process.send_signal(signal.SIGINT)  # does nothing to one that has ended
+        return process.poll() is not None
+
+    wait_until(press, "it ends", pause=0.3)
     return int(process.returncode)

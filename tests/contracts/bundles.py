@@ -4,21 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from portico_wire import Backend, Bundle, Frontend, Haproxy, Programs, Server, Socket
-
-DEFAULTS = """defaults
-    mode http
-    timeout connect 2s
-    timeout client 10s
-    timeout server 10s
-    option idle-close-on-response
-    load-server-state-from-file global
-"""
-
-
-def has_table(lines: tuple[str, ...]) -> bool:
-    """Whether one of the lines of a backend is a stick table."""
-    return any(line.startswith("stick-table ") for line in lines)
+from portico_wire import Bundle, Server
+from tests.support.bundles import assemble_bundle
 
 
 def make_bundle(
@@ -47,30 +34,14 @@ def make_bundle(
         )
         for index, weight in enumerate(weights)
     )
-    lines = [
-        "frontend listener",
-        '    bind "fd@${PORTICO_BIND_0}"',
-        f"    http-request redirect location {answer} code 302",
-        *([f"    {extra}"] if extra else []),
-        "    default_backend pool",
-        "backend pool",
-        "    balance roundrobin",
-        *(f"    {line}" for line in backend),
-        *(f"    {server.line}" for server in servers),
-    ]
-    return Bundle(
-        amphora_id=amphora_id,
-        load_balancer_id=str(uuid.uuid5(uuid.NAMESPACE_OID, amphora_id)),
-        version=version,
-        programs=Programs(
-            Haproxy(
-                configuration=DEFAULTS + "\n".join(lines) + "\n",
-                frontends=(Frontend("listener", "id-of-listener"),),
-                backends=(Backend("pool", "id-of-pool", serves=True, dynamic=True, sticks=has_table(backend)),),
-                servers=servers,
-            )
-        ),
-        sockets=(Socket("PORTICO_BIND_0", "127.0.0.1", port),),
+    return assemble_bundle(
+        amphora_id,
+        str(uuid.uuid5(uuid.NAMESPACE_OID, amphora_id)),
+        version,
+        port,
+        frontend=[f"http-request redirect location {answer} code 302", *([extra] if extra else [])],
+        backend=["balance roundrobin", *backend],
+        servers=servers,
     )
 
 

@@ -14,6 +14,8 @@ from typing import cast
 
 from cryptography import x509
 
+from tests.support.waiting import PATIENCE
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -71,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         script.serials.append(x509.load_der_x509_certificate(certificate or b"").serial_number)
         answer = script.answers.pop(0) if script.answers else Answer()
         if answer.delay:
-            answer.delay.wait(120)
+            answer.delay.wait(PATIENCE)
         if answer.status is None:
             self.close_connection = True
             return
@@ -112,4 +114,4 @@ def serve_script(
             yield f"https://127.0.0.1:{server.server_port}", server.script
         finally:
             server.shutdown()
-            thread.join(120)
+            thread.join(PATIENCE)

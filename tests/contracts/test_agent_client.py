@@ -31,7 +31,7 @@ from portico_wire import WIRE_VERSION, AgentInfo, PushResult, Sessions, Statisti
 from tests.contracts.conftest import AGENT_NAME, AgentHost, make_amphora_settings
 from tests.contracts.scripted_agent import Answer, Script, serve_script
 from tests.support.ports import find_free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 OLD_INFO = {
     "agent_version": "0.1.0",
@@ -187,7 +187,7 @@ def test_names_that_are_used_no_more_are_given_up(settings: AgentAmphoraSettings
                 ask(client, url, f"agent-{number}")
         assert count_clients() - before == 4
         released.set()
-        assert slow.result(30) == {}
+        assert slow.result(PATIENCE) == {}
     assert count_clients() - before == 3
     connections = script.connections
     for _ in range(3):
@@ -200,7 +200,7 @@ def test_names_that_are_used_no_more_are_given_up(settings: AgentAmphoraSettings
 def count_clients() -> int:
     """HTTP clients that are open."""
     gc.collect()
-    return sum(isinstance(one, httpx.Client) and not one.is_closed for one in gc.get_objects())
+    return len([one for one in gc.get_objects() if isinstance(one, httpx.Client) and not one.is_closed])
 
 
 def test_agent_lets_only_the_controller_in(agent_host: AgentHost, foreign: Path, tmp_path: Path) -> None:
@@ -523,13 +523,13 @@ def test_renewal_does_not_cut_requests_off(
     script.answers.append(Answer(delay=released))
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(ask, client, url)
-        while not script.requests:
-            assert not slow.done()
+        wait_until(lambda: bool(script.requests) or slow.done(), "the slow request has come")
+        assert not slow.done()
         old = read_serial(settings.certificates)
         renew_controller(settings)
         assert ask(client, url) == {}
         released.set()
-        assert slow.result(30) == {}
+        assert slow.result(PATIENCE) == {}
     assert script.serials == [old, read_serial(settings.certificates)]
 
 

@@ -37,7 +37,7 @@ from tests.support.waiting import PATIENCE
 
 
 @dataclass(frozen=True)
-class World:
+class Drivers:
     """The driver under test, and the compute that gives its amphorae their places."""
 
     amphorae: Amphorae
@@ -50,28 +50,28 @@ def as_pairs(sessions: Sessions) -> set[tuple[str, str]]:
 
 
 class AmphoraContract(ABC):
-    """The behaviour; a subclass gives the world."""
+    """The behaviour; a subclass gives the drivers."""
 
     runs_haproxy: ClassVar[bool] = True
     """Feature: configurations run. Without it nothing listens, and no daemon judges."""
 
     @pytest.fixture
     @abstractmethod
-    def world(self) -> World:
+    def drivers(self) -> Drivers:
         """A compute and the amphorae in it."""
 
     @pytest.fixture
-    def amphorae(self, world: World) -> Amphorae:
+    def amphorae(self, drivers: Drivers) -> Amphorae:
         """The driver under test."""
-        return world.amphorae
+        return drivers.amphorae
 
     @pytest.fixture
-    def endpoint(self, world: World) -> Iterator[Endpoint]:
+    def endpoint(self, drivers: Drivers) -> Iterator[Endpoint]:
         """An amphora that has a place and no configuration yet; gone after the test."""
-        place = world.compute.ensure(PlacementRequest(str(uuid.uuid4())))
+        place = drivers.compute.ensure(PlacementRequest(str(uuid.uuid4())))
         assert isinstance(place, Placement)
         yield Endpoint(place.amphora_id, place.agent_url, place.agent_name)
-        world.compute.delete(place.amphora_id)
+        drivers.compute.delete(place.amphora_id)
 
     @pytest.fixture
     def port(self) -> int:
@@ -193,16 +193,16 @@ class AmphoraContract(ABC):
         with pytest.raises(AmphoraGone):
             amphorae.push(unknown, make_bundle(unknown.amphora_id, 1, port))
 
-    def test_deleted_amphora_is_gone(self, world: World, endpoint: Endpoint, port: int) -> None:
+    def test_deleted_amphora_is_gone(self, drivers: Drivers, endpoint: Endpoint, port: int) -> None:
         """A push that a deletion overtook does not bring the amphora back."""
-        world.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
-        world.compute.delete(endpoint.amphora_id)
+        drivers.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
+        drivers.compute.delete(endpoint.amphora_id)
         with pytest.raises(AmphoraGone) as refusal:
-            world.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port))
+            drivers.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port))
         assert not refusal.value.transient
         with pytest.raises(AmphoraGone):
-            world.amphorae.statistics(endpoint)
-        assert endpoint.amphora_id not in world.compute.owned()
+            drivers.amphorae.statistics(endpoint)
+        assert endpoint.amphora_id not in drivers.compute.owned()
 
     def test_concurrent_pushes_leave_the_newest(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
         """Whatever the order in which they arrive, the newest version runs in the end, and no older one overtook it."""
@@ -308,14 +308,14 @@ class AmphoraContract(ABC):
         amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 3, port, answer="three"))
         assert amphorae.statistics(endpoint).pid != first.pid
 
-    def test_statistics_of_an_amphora_that_cannot_be_reached(self, world: World, endpoint: Endpoint) -> None:
+    def test_statistics_of_an_amphora_that_cannot_be_reached(self, drivers: Drivers, endpoint: Endpoint) -> None:
         """Worth asking again: that is told from an amphora that is gone."""
         with pytest.raises(DriverUnavailable) as refusal:
-            self.make_unreachable(world).statistics(endpoint)
+            self.make_unreachable(drivers).statistics(endpoint)
         assert refusal.value.transient
 
     @abstractmethod
-    def make_unreachable(self, world: World) -> Amphorae:
+    def make_unreachable(self, drivers: Drivers) -> Amphorae:
         """The driver, with a host in its way that does not answer the next question."""
 
     def test_configuration_that_the_daemon_refuses_leaves_the_old_one(
@@ -334,14 +334,14 @@ class AmphoraContract(ABC):
         assert ask(port) == "one"
         assert amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port, answer="two")).method == "reload"
 
-    def test_pushed_configuration_serves(self, world: World, endpoint: Endpoint, port: int) -> None:
+    def test_pushed_configuration_serves(self, drivers: Drivers, endpoint: Endpoint, port: int) -> None:
         """Requests get the answer of the newest configuration, and after the deletion none."""
         if not self.runs_haproxy:
             pytest.skip("nothing listens")
         for version, answer in enumerate(("one", "two", "three"), start=1):
-            world.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, version, port, answer=answer))
+            drivers.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, version, port, answer=answer))
             assert ask(port) == answer
-        world.compute.delete(endpoint.amphora_id)
+        drivers.compute.delete(endpoint.amphora_id)
         with pytest.raises(httpx.ConnectError):
             ask(port)
 
@@ -373,11 +373,11 @@ class TestAgentAmphorae(AmphoraContract):
     """Through the agent of this host, with HAProxy."""
 
     @pytest.fixture
-    def world(self, agent_host: AgentHost) -> World:
+    def drivers(self, agent_host: AgentHost) -> Drivers:
         """A running agent is needed."""
-        return World(AgentAmphorae(agent_host.client), LocalCompute(agent_host.client, agent_host.agent.identity))
+        return Drivers(AgentAmphorae(agent_host.client), LocalCompute(agent_host.client, agent_host.agent.identity))
 
-    def make_unreachable(self, world: World) -> Amphorae:
+    def make_unreachable(self, drivers: Drivers) -> Amphorae:
         """Nobody listens where the agent is said to be."""
         port = find_free_port()
 
@@ -385,8 +385,8 @@ class TestAgentAmphorae(AmphoraContract):
             def statistics(self, endpoint: Endpoint) -> Statistics:
                 return super().statistics(replace(endpoint, agent_url=f"https://127.0.0.1:{port}"))
 
-        assert isinstance(world.amphorae, AgentAmphorae)
-        return Elsewhere(world.amphorae._client)
+        assert isinstance(drivers.amphorae, AgentAmphorae)
+        return Elsewhere(drivers.amphorae._client)
 
 
 class TestNoopAmphorae(AmphoraContract):
@@ -395,16 +395,16 @@ class TestNoopAmphorae(AmphoraContract):
     runs_haproxy = False
 
     @pytest.fixture
-    def world(self) -> World:
+    def drivers(self) -> Drivers:
         """Nothing is needed."""
         compute = NoopCompute()
-        return World(NoopAmphorae(compute), compute)
+        return Drivers(NoopAmphorae(compute), compute)
 
-    def make_unreachable(self, world: World) -> Amphorae:
+    def make_unreachable(self, drivers: Drivers) -> Amphorae:
         """As planned."""
-        assert isinstance(world.amphorae, NoopAmphorae)
-        world.amphorae.fail_next("statistics", DriverUnavailable("unreachable"))
-        return world.amphorae
+        assert isinstance(drivers.amphorae, NoopAmphorae)
+        drivers.amphorae.fail_next("statistics", DriverUnavailable("unreachable"))
+        return drivers.amphorae
 
 
 def test_noop_amphorae_refuse_on_purpose() -> None:

@@ -16,6 +16,7 @@ from cryptography import x509
 from portico.drivers.local_ca import LocalCertificateAuthority, ensure_local_certificates
 from portico.errors import DriverError, InvalidInput
 from portico.ports.certificates import CertificateAuthority, IssuedCertificate
+from tests.support.waiting import PATIENCE
 
 
 def make_context(side: int, trusted: str, own: IssuedCertificate, directory: Path) -> ssl.SSLContext:
@@ -161,7 +162,7 @@ def test_processes_that_race_make_one_authority(tmp_path: Path) -> None:
         assert process.stdin
         process.stdin.close()
         process.stdin = None
-    certificates = {process.communicate(timeout=60)[0] for process in racers}
+    certificates = {process.communicate(timeout=PATIENCE)[0] for process in racers}
     assert certificates == {LocalCertificateAuthority(tmp_path / "certificates").ca_certificate() + "\n"}
 
 

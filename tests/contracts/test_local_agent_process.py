@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,7 +34,8 @@ from portico_files import Untrusted
 from tests.contracts.bundles import make_bundle
 from tests.contracts.conftest import AGENT_NAME, ANY_PORT, make_amphora_settings
 from tests.support.ports import find_free_port
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.processes import is_alive
+from tests.support.waiting import PATIENCE, wait_until_equal
 
 
 class Host:
@@ -73,14 +75,6 @@ def host(run_directory: Path) -> Iterator[Host]:
     host.finish()
 
 
-def is_running(pid: int) -> bool:
-    """Whether the process exists and has not ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
-    except FileNotFoundError:
-        return False
-
-
 def test_agent_is_started_once_and_found_again(host: Host) -> None:
     """The first call starts it, each later one finds the same, also from another client."""
     first = host.ensure()
@@ -96,7 +90,7 @@ class UpgradedClient(AgentClient):
 
     def request(self, *arguments: Any, **options: Any) -> Any:
         """Ask; what the old one answers is not understood."""
-        if is_running(self.old_pid):
+        if is_alive(self.old_pid):
             raise WireVersionMismatch("it speaks an older version of the wire")
         return super().request(*arguments, **options)
 
@@ -109,7 +103,7 @@ def test_an_agent_from_before_an_upgrade_is_replaced(host: Host) -> None:
     client.old_pid = before.pid
     after = ensure_local_agent(host.directory, ANY_PORT, host.settings, client)
     client.close()
-    assert not is_running(before.pid)
+    assert not is_alive(before.pid)
     assert (after.url, after.started, after.allows_ping) == (before.url, True, True)
 
 
@@ -118,7 +112,7 @@ def test_callers_that_race_start_one_agent(host: Host) -> None:
     with ThreadPoolExecutor(4) as pool:
         agents = list(pool.map(lambda _: host.ensure(), range(4)))
     assert len({(agent.pid, agent.url) for agent in agents}) == 1
-    assert sum(agent.started for agent in agents) == 1
+    assert [agent.started for agent in agents].count(True) == 1
 
 
 def test_amphorae_outlive_the_agent(host: Host) -> None:
@@ -136,7 +130,7 @@ def test_amphorae_outlive_the_agent(host: Host) -> None:
         else:
             agent.stop()
         assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).headers["location"] == "one"
-        wait_until_ended(agent.pid)
+        wait_until_equal(partial(is_alive, agent.pid), False, "whether the agent lives")
         after = host.ensure()
         assert after.started
         assert after.pid != agent.pid
@@ -145,18 +139,13 @@ def test_amphorae_outlive_the_agent(host: Host) -> None:
         agent = after
 
 
-def wait_until_ended(pid: int) -> None:
-    """Wait for the end of a killed process."""
-    wait_until(lambda: not is_running(pid), f"process {pid} has ended")
-
-
 def test_pings_are_allowed_by_another_start(host: Host) -> None:
     """An agent that runs no PING monitors is replaced, at the same address, where they are to be allowed; one that runs
     them is left alone, and known for it by later callers."""
     first = host.ensure()
     allowing = ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, allow_ping=True)
     assert (first.allows_ping, allowing.allows_ping, allowing.started) == (False, True, True)
-    assert (allowing.url, is_running(first.pid)) == (first.url, False)
+    assert (allowing.url, is_alive(first.pid)) == (first.url, False)
     for allow_ping in (False, True):
         again = ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, allow_ping=allow_ping)
         assert (again.pid, again.allows_ping, again.started) == (allowing.pid, True, False)
@@ -178,7 +167,7 @@ def test_stop_touches_no_other_process(host: Host) -> None:
         LocalAgent(agent.identity, other.pid, agent.directory, started=False).stop()
         LocalAgent(agent.identity, agent.pid, host.directory / "elsewhere", started=False).stop()
         assert other.poll() is None
-        assert is_running(agent.pid)
+        assert is_alive(agent.pid)
         other.kill()
 
 
@@ -236,7 +225,7 @@ def test_agent_that_does_not_know_this_controller_is_an_error(host: Host) -> Non
     with pytest.raises(DriverError) as refusal:
         ensure_local_agent(host.directory, ANY_PORT, settings, host.client)
     assert not refusal.value.transient
-    assert is_running(agent.pid)
+    assert is_alive(agent.pid)
     host.issue()
 
 
@@ -271,7 +260,7 @@ def test_agent_takes_up_its_renewed_certificate(host: Host) -> None:
     host.ensure()
     renewed = x509.load_pem_x509_certificate((host.settings.certificates / "agent.pem").read_bytes()).serial_number
     assert renewed != first
-    wait_until(lambda: read_shown_serial(host.settings, agent) == renewed, "the agent shows its new certificate")
+    wait_until_equal(lambda: read_shown_serial(host.settings, agent), renewed, "the agent shows its new certificate")
 
 
 def read_shown_serial(settings: AgentAmphoraSettings, agent: LocalAgent) -> int:

@@ -27,6 +27,7 @@ from portico.settings import (
 from portico.settings.reading import find_groups
 from tests.contracts.conftest import AGENT_NAME
 from tests.contracts.scripted_agent import Answer, serve_script
+from tests.support.waiting import PATIENCE
 
 NOOP = Settings(compute=NoopComputeSettings(), network=NoopNetworkSettings(), amphora=NoopAmphoraSettings())
 
@@ -113,5 +114,5 @@ def test_a_driver_is_loaded_when_it_is_built(build: str, settings: str) -> None:
         f"{build}({settings}); print(*[one for one in ('httpx', 'oslo_messaging', 'cryptography') "
         "if one in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout.split() == []

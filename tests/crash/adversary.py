@@ -10,6 +10,8 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from tests.support.waiting import PATIENCE
+
 
 class Adversary:
     """Works on the same database as the workers, on connections of its own."""
@@ -98,6 +100,6 @@ def again_and_again(action: Callable[[], object], pause: float) -> Iterator[None
         yield
     finally:
         over.set()
-        thread.join(120)
+        thread.join(PATIENCE)
     if failures:
         raise failures[0]

@@ -19,7 +19,7 @@ from portico.store.runs.snapshot import Snapshot, read_snapshot
 from portico.store.sql.database import Database
 from portico.store.sql.dialects import now_ms
 from portico.tasks.vip import allocation_of
-from tests.crash.world import World
+from tests.crash.driver_server import DriverServer
 
 _TRANSIENT = ("slot", "slot_waiter", "slot_limit", "alembic_version")
 """Tables without anything that lasts: what they say is looked at by its own rule."""
@@ -54,19 +54,21 @@ def dump_rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     return database.transact(work)
 
 
-def audit(database: Database, world: World, failures: Collection[str] = (), living: Collection[str] = ()) -> None:
-    """Assert that everything is at rest and that rows and world say the same.
+def audit(
+    database: Database, drivers: DriverServer, failures: Collection[str] = (), living: Collection[str] = ()
+) -> None:
+    """Assert that everything is at rest and that rows and drivers say the same.
 
     Args:
         database: the rows.
-        world: what is outside.
+        drivers: what is outside.
         failures: ids of the operations that may, and must, have ended in FAILED.
         living: owners of slots that they keep for a moment, for their next operation.
     """
     faults = [
         *_find_unfinished(database, failures),
         *_find_held(database, living),
-        *_find_differences(database, world),
+        *_find_differences(database, drivers),
     ]
     assert not faults, "\n".join(faults)
 
@@ -119,17 +121,17 @@ def _find_held(database: Database, living: Collection[str]) -> list[str]:
     return faults
 
 
-def _find_differences(database: Database, world: World) -> list[str]:
-    """Whatever is in the rows and not in the world, or the other way round."""
+def _find_differences(database: Database, drivers: DriverServer) -> list[str]:
+    """Whatever is in the rows and not outside, or the other way round."""
     faults = []
     amphorae = _rows(database, Amphora)
     trees = [read_tree(database, row.id) for row in _rows(database, LoadBalancer)]
-    found = world.dump()
+    found = drivers.dump()
     if (places := set(found["places"])) != (ids := {row.id for row in amphorae}):
-        faults.append(f"amphorae in the world only: {places - ids}; in the rows only: {ids - places}")
+        faults.append(f"amphorae outside only: {places - ids}; in the rows only: {ids - places}")
     vips = {allocation for tree in trees for allocation in allocations(tree)}
     if found["vips"] != vips:
-        faults.append(f"VIPs in the world only: {found['vips'] - vips}; in the rows only: {vips - found['vips']}")
+        faults.append(f"VIPs outside only: {found['vips'] - vips}; in the rows only: {vips - found['vips']}")
     if _rows(database, AmphoraHealth) and {row.amphora_id for row in _rows(database, AmphoraHealth)} - ids:
         faults.append("health of amphorae that are gone")
     plugged: dict[str, Any] = {}

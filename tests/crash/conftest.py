@@ -17,7 +17,7 @@ from tests.crash.workers import Workers
 from tests.support.services import DATABASES, Services
 
 OpenStage: TypeAlias = Callable[[str], AbstractContextManager[Stage]]
-_TALLY = pytest.StashKey[Counter[str]]()
+_COUNTS = pytest.StashKey[Counter[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -93,14 +93,14 @@ def rehearsals() -> Rehearsals:
 
 
 @pytest.fixture
-def tally(request: pytest.FixtureRequest) -> Counter[str]:
+def counts(request: pytest.FixtureRequest) -> Counter[str]:
     """Counts what was interrupted, for the end of the run."""
-    return request.config.stash.setdefault(_TALLY, Counter())
+    return request.config.stash.setdefault(_COUNTS, Counter())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say how much was interrupted."""
-    for what, number in sorted(config.stash.get(_TALLY, Counter()).items()):
+    for what, number in sorted(config.stash.get(_COUNTS, Counter()).items()):
         terminalreporter.line(f"{number:5} {what}")
 
 

@@ -37,11 +37,11 @@ class Rehearsals:
         """How the scenario goes when nobody interrupts it."""
         if name not in self._wholes:
             trial = SCENARIOS[name](stage)
-            before = len(stage.world.built())
+            before = len(stage.drivers.built())
             report = stage.start(trial.method, *trial.arguments).wait()
             assert report is not None
             assert report.error is None, report.error
-            self._wholes[name] = Whole(report.boundaries, len(stage.world.built()) - before)
+            self._wholes[name] = Whole(report.boundaries, len(stage.drivers.built()) - before)
             with noted(name, None):
                 trial.verify()
             stage.audit()

@@ -32,7 +32,7 @@ class Job:
 
     Attributes:
         settings: its database and its limits.
-        world: the socket of the ``World``; or the data directory of an embedded Portico, to work with real drivers.
+        drivers: the socket of the ``DriverServer``; or the data directory of an embedded Portico, for its real drivers.
         method: of ``ControllerWorker``, called with ``arguments``; None: run what is queued until nothing is left.
         stop: where it stops; None: nowhere.
         clock_shift: seconds by which its idea of the time is wrong.
@@ -40,7 +40,7 @@ class Job:
     """
 
     settings: Settings
-    world: str
+    drivers: str
     method: str | None = None
     arguments: tuple[Any, ...] = ()
     stop: Stop | None = None

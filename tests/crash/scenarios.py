@@ -32,7 +32,7 @@ def scenario(prepare: Prepare) -> Prepare:
 
 
 @dataclass(frozen=True)
-class Site:
+class Tree:
     """A load balancer with one part of each kind. ``ids`` by kind."""
 
     stage: Stage
@@ -43,7 +43,7 @@ class Site:
         return self.stage.catalog.show(kind, object_id or self.ids[kind])
 
 
-def describe_site(stage: Stage) -> Site:
+def describe_tree(stage: Stage) -> Tree:
     """Describe a load balancer with one part of each kind; nothing is built."""
     catalog = stage.catalog
     ids = {"load_balancer": catalog.add_load_balancer(name="web")}
@@ -55,14 +55,14 @@ def describe_site(stage: Stage) -> Site:
     ids["health_monitor"] = catalog.add_health_monitor(ids["pool"], type="HTTP", delay=5, timeout=3, max_retries=2)
     ids["l7policy"] = catalog.add_l7policy(ids["listener"], action="REJECT")
     ids["l7rule"] = catalog.add_l7rule(ids["l7policy"], type="PATH", compare_type="STARTS_WITH", value="/admin")
-    return Site(stage, ids)
+    return Tree(stage, ids)
 
 
-def build_site(stage: Stage) -> Site:
+def build_tree(stage: Stage) -> Tree:
     """A load balancer with one part of each kind, serving."""
-    site = describe_site(stage)
-    stage.builder.create_load_balancer(site.ids["load_balancer"])
-    return site
+    tree = describe_tree(stage)
+    stage.worker.create_load_balancer(tree.ids["load_balancer"])
+    return tree
 
 
 def is_gone(stage: Stage, kind: Any, object_id: str) -> bool:
@@ -87,20 +87,20 @@ def create_load_balancer(stage: Stage) -> Trial:
 @scenario
 def create_load_balancer_with_parts(stage: Stage) -> Trial:
     """Parts that were described with their load balancer are built with it."""
-    site = describe_site(stage)
+    tree = describe_tree(stage)
 
     def verify() -> None:
-        expect_serving(stage, site.ids["load_balancer"])
-        for kind in site.ids:
-            assert site.show(kind)["provisioning_status"] == "ACTIVE"
+        expect_serving(stage, tree.ids["load_balancer"])
+        for kind in tree.ids:
+            assert tree.show(kind)["provisioning_status"] == "ACTIVE"
 
-    return Trial("create_load_balancer", (site.ids["load_balancer"],), verify)
+    return Trial("create_load_balancer", (tree.ids["load_balancer"],), verify)
 
 
 @scenario
 def create_load_balancer_from_spare(stage: Stage) -> Trial:
     """A spare is taken where there is one."""
-    spare = stage.builder.create_amphora()
+    spare = stage.worker.create_amphora()
     load_balancer_id = stage.catalog.add_load_balancer(name="bare")
 
     def verify() -> None:
@@ -121,24 +121,24 @@ def expect_serving(stage: Stage, load_balancer_id: str) -> None:
 @scenario
 def update_load_balancer(stage: Stage) -> Trial:
     """A load balancer is switched off."""
-    return trial_update(build_site(stage), "load_balancer", {"admin_state_up": False, "name": "off"})
+    return trial_update(build_tree(stage), "load_balancer", {"admin_state_up": False, "name": "off"})
 
 
 @scenario
 def delete_load_balancer(stage: Stage) -> Trial:
     """A load balancer goes with all of its parts."""
-    site = build_site(stage)
+    tree = build_tree(stage)
 
     def verify() -> None:
-        assert all(is_gone(stage, kind, object_id) for kind, object_id in site.ids.items())
+        assert all(is_gone(stage, kind, object_id) for kind, object_id in tree.ids.items())
 
-    return Trial("delete_load_balancer", (site.ids["load_balancer"],), verify)
+    return Trial("delete_load_balancer", (tree.ids["load_balancer"],), verify)
 
 
 @scenario
 def failover_load_balancer(stage: Stage) -> Trial:
     """Its amphora is replaced."""
-    load_balancer_id = build_site(stage).ids["load_balancer"]
+    load_balancer_id = build_tree(stage).ids["load_balancer"]
     before = stage.amphorae_of(load_balancer_id)
 
     def verify() -> None:
@@ -160,9 +160,9 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def describe_another(site: Site, kind: str) -> str:
-    """Describe one more part of a kind in a site."""
-    catalog, ids = site.stage.catalog, site.ids
+def describe_another(tree: Tree, kind: str) -> str:
+    """Describe one more part of a kind in a tree."""
+    catalog, ids = tree.stage.catalog, tree.ids
     if kind == "listener":
         return catalog.add_listener(ids["load_balancer"], protocol="TCP", protocol_port=8443)
     if kind == "pool":
@@ -173,7 +173,7 @@ def describe_another(site: Site, kind: str) -> str:
         return catalog.add_l7policy(ids["listener"], action="REJECT", position=1)
     if kind == "l7rule":
         return catalog.add_l7rule(ids["l7policy"], type="HOST_NAME", compare_type="EQUAL_TO", value="example.org")
-    site.stage.builder.delete_health_monitor(ids["health_monitor"])
+    tree.stage.worker.delete_health_monitor(ids["health_monitor"])
     return catalog.add_health_monitor(ids["pool"], type="TCP", delay=7, timeout=2, max_retries=3)
 
 
@@ -181,11 +181,11 @@ def trial_create(kind: str) -> Prepare:
     """A part of this kind is built."""
 
     def prepare(stage: Stage) -> Trial:
-        site = build_site(stage)
-        object_id = describe_another(site, kind)
+        tree = build_tree(stage)
+        object_id = describe_another(tree, kind)
 
         def verify() -> None:
-            shown = site.show(kind, object_id)
+            shown = tree.show(kind, object_id)
             assert (shown["provisioning_status"], shown["applied"]) == ("ACTIVE", True)
 
         return Trial(f"create_{kind}", (object_id,), verify)
@@ -193,30 +193,30 @@ def trial_create(kind: str) -> Prepare:
     return prepare
 
 
-def trial_update(site: Site, kind: str, changes: dict[str, Any]) -> Trial:
+def trial_update(tree: Tree, kind: str, changes: dict[str, Any]) -> Trial:
     """A part of this kind is changed."""
 
     def verify() -> None:
-        shown = site.show(kind)
+        shown = tree.show(kind)
         assert shown["provisioning_status"] == "ACTIVE"
         columns = {"persistence_type" if name == "session_persistence" else name: name for name in changes}
         for column, name in columns.items():
             value = changes[name]
             assert shown[column] == (value["type"] if isinstance(value, dict) else value)
 
-    return Trial(f"update_{kind}", (site.ids[kind], changes), verify)
+    return Trial(f"update_{kind}", (tree.ids[kind], changes), verify)
 
 
 def trial_delete(kind: str) -> Prepare:
     """A part of this kind goes."""
 
     def prepare(stage: Stage) -> Trial:
-        site = build_site(stage)
+        tree = build_tree(stage)
 
         def verify() -> None:
-            assert is_gone(stage, kind, site.ids[kind])
+            assert is_gone(stage, kind, tree.ids[kind])
 
-        return Trial(f"delete_{kind}", (site.ids[kind],), verify)
+        return Trial(f"delete_{kind}", (tree.ids[kind],), verify)
 
     return prepare
 
@@ -224,7 +224,7 @@ def trial_delete(kind: str) -> Prepare:
 for part, part_changes in CHANGES.items():
     SCENARIOS[f"create_{part}"] = trial_create(part)
     SCENARIOS[f"update_{part}"] = lambda stage, kind=part, changes=part_changes: trial_update(  # type: ignore[misc]
-        build_site(stage), kind, changes
+        build_tree(stage), kind, changes
     )
     SCENARIOS[f"delete_{part}"] = trial_delete(part)
 
@@ -232,8 +232,8 @@ for part, part_changes in CHANGES.items():
 @scenario
 def change_together(stage: Stage) -> Trial:
     """A mixed batch: everything that waits for the load balancer is applied with the call's own change."""
-    site = build_site(stage)
-    ids, requests = site.ids, stage.requests
+    tree = build_tree(stage)
+    ids, requests = tree.ids, stage.requests
     requests.update("listener", ids["listener"], CHANGES["listener"])
     requests.delete("l7rule", ids["l7rule"])
     created = requests.create("member", ids["pool"], address="127.0.0.3", protocol_port=9003).object_id
@@ -242,10 +242,10 @@ def change_together(stage: Stage) -> Trial:
     requests.delete("health_monitor", ids["health_monitor"])
 
     def verify() -> None:
-        assert site.show("listener")["connection_limit"] == CHANGES["listener"]["connection_limit"]
-        assert site.show("pool")["lb_algorithm"] == CHANGES["pool"]["lb_algorithm"]
-        assert site.show("member")["weight"] == 3
-        assert site.show("member", created)["weight"] == 9
+        assert tree.show("listener")["connection_limit"] == CHANGES["listener"]["connection_limit"]
+        assert tree.show("pool")["lb_algorithm"] == CHANGES["pool"]["lb_algorithm"]
+        assert tree.show("member")["weight"] == 3
+        assert tree.show("member", created)["weight"] == 9
         assert is_gone(stage, "l7rule", ids["l7rule"])
         assert is_gone(stage, "health_monitor", ids["health_monitor"])
 
@@ -269,7 +269,7 @@ def create_amphora(stage: Stage) -> Trial:
 @scenario
 def delete_amphora(stage: Stage) -> Trial:
     """A spare goes."""
-    amphora_id = stage.builder.create_amphora()
+    amphora_id = stage.worker.create_amphora()
 
     def verify() -> None:
         assert is_gone(stage, "amphora", amphora_id)
@@ -280,7 +280,7 @@ def delete_amphora(stage: Stage) -> Trial:
 @scenario
 def failover_spare(stage: Stage) -> Trial:
     """A spare is replaced by another one."""
-    amphora_id = stage.builder.create_amphora()
+    amphora_id = stage.worker.create_amphora()
 
     def verify() -> None:
         assert is_gone(stage, "amphora", amphora_id)
@@ -292,7 +292,7 @@ def failover_spare(stage: Stage) -> Trial:
 @scenario
 def failover_amphora(stage: Stage) -> Trial:
     """A load balancer's amphora is replaced."""
-    load_balancer_id = build_site(stage).ids["load_balancer"]
+    load_balancer_id = build_tree(stage).ids["load_balancer"]
     [amphora_id] = stage.amphorae_of(load_balancer_id)
 
     def verify() -> None:

@@ -1,4 +1,4 @@
-"""One deployment for tests to interrupt: rows, world, worker processes, and a worker that sets the scene."""
+"""A world for tests to interrupt: with worker processes, and a worker that sets the scene."""
 
 from __future__ import annotations
 
@@ -6,45 +6,30 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from portico.drivers.in_process_notifier import InProcessNotifier
-from portico.intake.catalog import Catalog
-from portico.intake.requests import Requests
 from portico.settings import DatabaseSettings, LimitSettings, Settings, ValidationSettings, WorkerSettings
-from portico.store.sql.database import Database
-from portico.worker import ControllerWorker
 from tests.crash.audit import audit, let_time_pass
+from tests.crash.driver_server import DriverServer
 from tests.crash.jobs import Job, Report, Stop
 from tests.crash.workers import WorkerProcess, Workers
-from tests.crash.world import World
+from tests.support.world import World
 
 
-class Stage:
-    """Rows in one database and a world to go with them.
+class Stage(World):
+    """A world whose drivers serve worker processes too.
 
     Attributes:
         settings: of its workers; leases last for minutes, as the time passes only when a test lets it.
-        database, world, catalog, requests: what their names say.
-        builder: a worker in the test's own process, to set the scene with.
+        worker: one in the test's own process, to set the scene with.
+        drivers: what worker processes reach compute, network and amphorae by.
         is_at_rest: set by a test that has left nothing unfinished behind, so that another one may go on from there.
     """
 
     def __init__(self, url: str, directory: Path, workers: Workers) -> None:
-        self.settings = make_settings(url)
+        super().__init__(make_worker_settings(url))
         self.workers = workers
         self.is_at_rest = False
-        self.world = World(Path(tempfile.mkdtemp(dir=directory)))
-        self.database = Database(self.settings.database)
-        notifier = InProcessNotifier()
-        self.catalog = Catalog(self.database, self.settings.validation, self.world.network)
-        self.requests = Requests(self.database, self.settings.validation, notifier, network=self.world.network)
-        self.builder = ControllerWorker(
-            self.settings,
-            database=self.database,
-            compute=self.world.compute,
-            network=self.world.network,
-            amphorae=self.world.amphorae,
-            notifier=notifier,
-        )
+        place = Path(tempfile.mkdtemp(dir=directory))
+        self.drivers = DriverServer(place, self.compute, self.network, self.amphorae)
 
     def start(
         self,
@@ -57,7 +42,7 @@ class Stage:
     ) -> WorkerProcess:
         """Start a worker process on this deployment; see ``Job``."""
         chosen = settings or self.settings
-        return self.workers.start(Job(chosen, self.world.address, method, arguments, stop, clock_shift, loop))
+        return self.workers.start(Job(chosen, self.drivers.address, method, arguments, stop, clock_shift, loop))
 
     def recover(self) -> Report:
         """Let the leases of the dead run out, and let another worker run what is queued until nothing is left."""
@@ -68,13 +53,13 @@ class Stage:
         return report
 
     def audit(self, failures: Sequence[str] = ()) -> None:
-        """Assert that rows and world are at rest and agree."""
-        audit(self.database, self.world, failures, living=(self.builder.owner,))
+        """Assert that rows and drivers are at rest and agree."""
+        audit(self.database, self.drivers, failures, living=(self.worker.owner,))
 
     def remove_spares(self) -> None:
         """Delete every spare, so that the next scenario builds its own amphorae."""
         for amphora_id in self.catalog.list_ids("amphora", load_balancer_id=None):
-            self.builder.delete_amphora(amphora_id)
+            self.worker.delete_amphora(amphora_id)
 
     def amphorae_of(self, load_balancer_id: str) -> list[str]:
         """Ids of a load balancer's amphorae."""
@@ -83,12 +68,11 @@ class Stage:
     def close(self) -> None:
         """End its processes and let go of everything."""
         self.workers.forget()
-        self.builder.close()
-        self.database.close()
-        self.world.close()
+        super().close()
+        self.drivers.close()
 
 
-def make_settings(url: str, **worker: float) -> Settings:
+def make_worker_settings(url: str, **worker: float) -> Settings:
     """Settings of a worker on this database; ``worker`` are those of its group that differ."""
     values = {"lease_seconds": 300.0, "batch_seconds": 0.0, "executor_threads": 8, **worker}
     return Settings(

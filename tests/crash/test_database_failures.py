@@ -17,10 +17,10 @@ from portico.status import OperationState
 from portico.store.claims.leases import next_due_ms
 from tests.crash.adversary import Adversary, again_and_again
 from tests.crash.jobs import Stop
-from tests.crash.scenarios import Site, build_site
-from tests.crash.stage import Stage, make_settings
+from tests.crash.scenarios import Tree, build_tree
+from tests.crash.stage import Stage, make_worker_settings
 from tests.support.server import Server
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 LEASE_SECONDS = 2.0
 servers = pytest.mark.database("postgresql", "mariadb")
@@ -32,11 +32,11 @@ class Stream:
     ``accepted`` and the number of those that were ``refused`` because the database did not answer.
     """
 
-    def __init__(self, stage: Stage, sites: list[Site], pause: float) -> None:
+    def __init__(self, stage: Stage, trees: list[Tree], pause: float) -> None:
         self.accepted: list[Accepted] = []
         self.refused = 0
         self._stage = stage
-        self._sites = sites
+        self._trees = trees
         self._pause = pause
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -50,16 +50,16 @@ class Stream:
     def stop(self) -> None:
         """Ask for nothing more."""
         self._over.set()
-        self._thread.join(60)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
         weight = 0
         while not self._over.wait(self._pause):
             weight = weight % 200 + 1
-            for site in self._sites:
+            for tree in self._trees:
                 try:
-                    change = self._stage.requests.update("member", site.ids["member"], {"weight": weight})
+                    change = self._stage.requests.update("member", tree.ids["member"], {"weight": weight})
                 except StoreError:
                     self.refused += 1
                 else:
@@ -85,7 +85,7 @@ def expect_all_ended(stage: Stage, stream: Stream) -> None:
         outcome = stage.requests.outcome(change.operation_id)
         assert outcome is not None
         assert outcome.state == OperationState.SUCCEEDED
-    slots = stage.builder.services.slots
+    slots = stage.worker.services.slots
     wait_in_spite(lambda: all(use.held == 0 for use in slots.usage()), "the slots come back")
 
 
@@ -94,10 +94,10 @@ def expect_all_ended(stage: Stage, stream: Stream) -> None:
 def test_server_goes_away_in_mid_operation(stage: Stage, database_server: Server, how: str) -> None:
     """Killed or restarted while workers are at work: operations that were accepted succeed once it is back, without
     anyone's help; requests that came meanwhile were refused or accepted, nothing in between."""
-    settings = make_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
-    sites = [build_site(stage) for _ in range(3)]
+    settings = make_worker_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
+    trees = [build_tree(stage) for _ in range(3)]
     workers = [stage.start(loop=True, settings=settings) for _ in range(2)]
-    stream = Stream(stage, sites, 0.05)
+    stream = Stream(stage, trees, 0.05)
     for _ in range(2):
         stream.wait_for(6)
         database_server.kill() if how == "kill" else database_server.stop()
@@ -116,14 +116,14 @@ def test_server_goes_away_in_mid_operation(stage: Stage, database_server: Server
 def test_connections_are_cut_in_mid_operation(stage: Stage) -> None:
     """Each connection is cut ten times a second: transactions are tried again where that is safe, and none is half
     done or done twice."""
-    settings = make_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
-    sites = [build_site(stage) for _ in range(2)]
+    settings = make_worker_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
+    trees = [build_tree(stage) for _ in range(2)]
     adversary = Adversary(stage.settings.database.url)
     workers = [stage.start(loop=True, settings=settings) for _ in range(2)]
     with again_and_again(adversary.cut_connections, 0.1):
-        stream = Stream(stage, sites, 0.02)
+        stream = Stream(stage, trees, 0.02)
         stream.wait_for(60)
-        created = build_site(stage)  # many transactions, each of which may be cut, in the test's own worker
+        created = build_tree(stage)  # many transactions, each of which may be cut, in the test's own worker
         stream.stop()
     expect_all_ended(stage, stream)
     for worker in workers:
@@ -143,25 +143,25 @@ def find_unfinished(stage: Stage) -> list[str]:
 @servers
 def test_deadlock_is_tried_again(stage: Stage) -> None:
     """A worker whose transaction the database gives up to resolve a deadlock runs it again, as a whole."""
-    site = build_site(stage)
+    tree = build_tree(stage)
     adversary = Adversary(stage.settings.database.url)
     before = adversary.count_deadlocks()
-    stage.world.amphorae.faults.delay = 1.0  # time to lock the operation while its flow runs
-    calls = len(stage.world.calls)
-    worker = stage.start("update_member", site.ids["member"], {"weight": 7})
-    wait_in_spite(lambda: len(stage.world.calls) > calls, "the flow pushes")
+    stage.amphorae.faults.delay = 1.0  # time to lock the operation while its flow runs
+    calls = len(stage.drivers.calls)
+    worker = stage.start("update_member", tree.ids["member"], {"weight": 7})
+    wait_in_spite(lambda: len(stage.drivers.calls) > calls, "the flow pushes")
     [operation_id] = find_unfinished(stage)
     adversary.block(
-        site.ids["load_balancer"],
+        tree.ids["load_balancer"],
         operation_id,
         lambda: wait_in_spite(lambda: adversary.count_waiting() > 0, "the worker waits for its operation"),
     )
     report = worker.wait()
-    stage.world.amphorae.faults.delay = 0.0
+    stage.amphorae.faults.delay = 0.0
     assert report is not None
     assert report.error is None, report.error
     wait_in_spite(lambda: adversary.count_deadlocks() > before, "there was a deadlock")
-    assert site.show("member")["weight"] == 7
+    assert tree.show("member")["weight"] == 7
     stage.audit()
 
 
@@ -169,15 +169,15 @@ def test_deadlock_is_tried_again(stage: Stage) -> None:
 def test_worker_that_is_paused_in_a_transaction(stage: Stage) -> None:
     """Its locks do not keep the others out: the server undoes what it had begun. It goes on, tries again, and what was
     accepted comes true, once."""
-    site = build_site(stage)
+    tree = build_tree(stage)
     stop = Stop(name="committing", number=signal.SIGSTOP)
-    paused = stage.start("update_member", site.ids["member"], {"weight": 7}, stop=stop)
+    paused = stage.start("update_member", tree.ids["member"], {"weight": 7}, stop=stop)
     assert paused.wait_until_paused() is None
-    stage.builder.update_listener(site.ids["listener"], {"connection_limit": 77})
-    assert site.show("listener")["connection_limit"] == 77
+    stage.worker.update_listener(tree.ids["listener"], {"connection_limit": 77})
+    assert tree.show("listener")["connection_limit"] == 77
     paused.resume()
     report = paused.wait()
     assert report is not None
     assert report.error is None, report.error
-    assert site.show("member")["weight"] == 7
+    assert tree.show("member")["weight"] == 7
     stage.audit()

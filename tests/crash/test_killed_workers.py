@@ -29,7 +29,7 @@ def test_killed_worker_is_replaced(  # noqa: PLR0917 - fixtures
     database_kind: str,
     all_boundaries: bool,
     rehearsals: Rehearsals,
-    tally: Counter[str],
+    counts: Counter[str],
 ) -> None:
     """Killed between any two steps, it leaves nothing behind that the next worker does not find, finish or take away:
     the operation succeeds, the object is what was asked for, and nothing is there twice or without an owner."""
@@ -38,22 +38,23 @@ def test_killed_worker_is_replaced(  # noqa: PLR0917 - fixtures
     interruptions = []
     rehearsed = {name: rehearsals.rehearse(name, stage) for name in GROUPS[group]}
     stage.remove_spares()
-    before = len(stage.world.built())
+    before = len(stage.drivers.built())
     for name, whole in rehearsed.items():
         sample = None if all_boundaries else SAMPLE
         for boundary in choose_boundaries(len(whole.boundaries), name + database_kind, sample):
-            prepared = len(stage.world.built())
+            prepared = len(stage.drivers.built())
             with noted(name, boundary):
                 trial = SCENARIOS[name](stage)
-            before += len(stage.world.built()) - prepared
+            before += len(stage.drivers.built()) - prepared
             killed = stage.start(trial.method, *trial.arguments, stop=Stop(boundary)).wait()
-            tally[f"workers killed on {database_kind}"] += killed is None
+            if killed is None:
+                counts[f"workers killed on {database_kind}"] += 1
             interruptions.append(Interruption(name, boundary, trial))
             needed += whole.built
     stage.recover()
     for interruption in interruptions:
         interruption.verify()
     stage.audit()
-    assert len(stage.world.built()) - before == needed, "amphorae were built that nobody needs"
+    assert len(stage.drivers.built()) - before == needed, "amphorae were built that nobody needs"
     stage.remove_spares()
     stage.is_at_rest = True

@@ -16,7 +16,7 @@ from tests.crash.audit import dump_rows
 from tests.crash.interruptions import GROUPS, Interruption, Rehearsals, choose_boundaries
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import SCENARIOS
-from tests.crash.stage import Stage, make_settings
+from tests.crash.stage import Stage, make_worker_settings
 from tests.support.services import DATABASES
 
 LEASE_SECONDS = 2.0
@@ -35,7 +35,7 @@ def test_paused_worker_changes_nothing(  # noqa: PLR0917 - fixtures
     database_kind: str,
     all_boundaries: bool,
     rehearsals: Rehearsals,
-    tally: Counter[str],
+    counts: Counter[str],
 ) -> None:
     """Stopped at any boundary until its lease ran out and another worker has finished its operation, it finds out, and
     writes no row, builds nothing and pushes nothing any more."""
@@ -57,7 +57,7 @@ def test_paused_worker_changes_nothing(  # noqa: PLR0917 - fixtures
         interruptions = [
             Interruption(name, boundary, SCENARIOS[name](stage)) for name in chosen for boundary in boundaries[name]
         ]
-        tally[f"workers paused on {database_kind}"] += pause_and_resume(stage, interruptions, clock == "runs")
+        counts[f"workers paused on {database_kind}"] += pause_and_resume(stage, interruptions, clock == "runs")
         stage.remove_spares()
     stage.is_at_rest = True
 
@@ -72,19 +72,21 @@ def pause_and_resume(stage: Stage, interruptions: list[Interruption], clock_runs
 
     Returns: how many were paused.
     """
-    settings = make_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS) if clock_runs else stage.settings
+    settings = (
+        make_worker_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS) if clock_runs else stage.settings
+    )
     workers = []
     for each in interruptions:
         stop = Stop(each.boundary, number=signal.SIGSTOP)
         workers.append(stage.start(each.trial.method, *each.trial.arguments, stop=stop, settings=settings))
     paused = [worker for worker in workers if worker.wait_until_paused() is None]
     if clock_runs:
-        time.sleep(LEASE_SECONDS)
+        time.sleep(LEASE_SECONDS)  # for the paused workers' own clocks, which show that the lease has run out
     stage.recover()
     for each in interruptions:
         each.verify()
     stage.audit()
-    rows, world = dump_rows(stage.database), stage.world.dump()
+    rows, outside = dump_rows(stage.database), stage.drivers.dump()
     for worker in paused:
         worker.resume()
     for worker in paused:
@@ -92,7 +94,7 @@ def pause_and_resume(stage: Stage, interruptions: list[Interruption], clock_runs
         assert report is not None
         assert report.error is None, f"paused at {worker.stopped_at}: {report.error}"
     assert dump_rows(stage.database) == rows
-    assert stage.world.dump() == world
+    assert stage.drivers.dump() == outside
     stage.audit()
     stage.workers.forget()
     return len(paused)

@@ -21,7 +21,7 @@ from tests.crash.adversary import Adversary
 from tests.crash.audit import let_time_pass
 from tests.crash.conftest import OpenStage
 from tests.crash.jobs import Stop
-from tests.crash.stage import Stage, make_settings
+from tests.crash.stage import Stage, make_worker_settings
 from tests.crash.workers import WorkerProcess
 from tests.support.bundles import text_of
 from tests.support.services import DatabaseSource, Server
@@ -60,11 +60,13 @@ class Deployment(RuleBasedStateMachine):
         self.things: dict[str, Thing] = {}
         self.accepted: list[tuple[Accepted, str]] = []
         self.refused: dict[str, str] = {}
-        stage.world.amphorae.refuse(lambda bundle: f"maxconn {REFUSED}\n" in text_of(bundle))
+        stage.amphorae.refuse(lambda bundle: f"maxconn {REFUSED}\n" in text_of(bundle))
         self.paused: list[WorkerProcess] = []
         self.number = 0
-        self.patient = make_settings(stage.settings.database.url, max_attempts=MANY)
-        self.hasty = make_settings(stage.settings.database.url, max_attempts=MANY, lease_seconds=PAUSE_LEASE_SECONDS)
+        self.patient = make_worker_settings(stage.settings.database.url, max_attempts=MANY)
+        self.hasty = make_worker_settings(
+            stage.settings.database.url, max_attempts=MANY, lease_seconds=PAUSE_LEASE_SECONDS
+        )
 
     # The model
 
@@ -167,7 +169,7 @@ class Deployment(RuleBasedStateMachine):
     @rule()
     def resume(self) -> None:
         """A paused worker goes on, when its lease has run out."""
-        time.sleep(PAUSE_LEASE_SECONDS)
+        time.sleep(PAUSE_LEASE_SECONDS)  # nothing says that a lease has run out: its time has to pass
         worker = self.paused.pop(0)
         worker.resume()
         report = worker.wait()

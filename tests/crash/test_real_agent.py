@@ -13,10 +13,10 @@ import pytest
 
 from portico.bootstrap.embedded import Embedded, open_embedded
 from portico.settings import AgentAmphoraSettings, WorkerSettings
-from tests.agent.origins import Origin
 from tests.crash.audit import let_time_pass
 from tests.crash.jobs import Job, Report, Stop
 from tests.crash.workers import Workers
+from tests.support.origins import Origin
 from tests.support.waiting import PATIENCE, wait_until
 
 LEASE_SECONDS = 300.0
@@ -72,9 +72,8 @@ def host(run_directory: Path, workers: Workers) -> Iterator[Host]:
 @pytest.fixture
 def origin() -> Iterator[Origin]:
     """An HTTP server behind the load balancer."""
-    origin = Origin("alpha")
-    yield origin
-    origin.close()
+    with Origin("alpha", keeps=True) as origin:
+        yield origin
 
 
 def answers(portico: Embedded, load_balancer_id: str) -> str | None:

@@ -15,9 +15,9 @@ from portico.store.claims.slots import NAMES
 from portico.store.sql.dialects import now_ms
 from tests.crash.audit import let_time_pass
 from tests.crash.jobs import Stop
-from tests.crash.scenarios import Site, build_site
-from tests.crash.stage import Stage, make_settings
-from tests.support.waiting import wait_until
+from tests.crash.scenarios import Tree, build_tree
+from tests.crash.stage import Stage, make_worker_settings
+from tests.support.waiting import wait_until, wait_until_equal
 
 DAY = 86_400.0
 POISON = "127.66.66.66"
@@ -33,35 +33,35 @@ def state_of(stage: Stage, accepted: Accepted) -> str:
 def test_idle_worker_takes_over_by_itself(stage: Stage) -> None:
     """Nobody tells it that the other one died: a lease that ran out is enough, and an operation that was accepted is
     finished by whoever is there."""
-    settings = make_settings(stage.settings.database.url, lease_seconds=1.0)
-    site = build_site(stage)
-    change = stage.requests.update("member", site.ids["member"], {"weight": 7})
+    settings = make_worker_settings(stage.settings.database.url, lease_seconds=1.0)
+    tree = build_tree(stage)
+    change = stage.requests.update("member", tree.ids["member"], {"weight": 7})
     assert stage.start(stop=Stop(1), settings=settings).wait() is None
     idle = stage.start(loop=True, settings=settings)
-    wait_until(lambda: state_of(stage, change) == OperationState.SUCCEEDED, "the other worker takes over")
+    wait_until_equal(lambda: state_of(stage, change), OperationState.SUCCEEDED, "the other worker takes over")
     report = idle.finish()
     assert report is not None
     assert report.error is None
     let_time_pass(stage.database, 1.0)  # a dead worker's slot
-    assert site.show("member")["weight"] == 7
+    assert tree.show("member")["weight"] == 7
     stage.audit()
 
 
 def test_slow_worker_keeps_its_lease(stage: Stage) -> None:
     """A flow that lasts longer than a lease is not taken for dead: it is renewed, nobody else runs the operation."""
-    settings = make_settings(stage.settings.database.url, lease_seconds=3.0)
-    site = build_site(stage)
-    stage.world.amphorae.faults.delay = 5.0
-    before = len(stage.world.calls)
-    slow = stage.start("update_member", site.ids["member"], {"weight": 7}, settings=settings)
-    wait_until(lambda: len(stage.world.calls) > before, "the slow worker pushes")
+    settings = make_worker_settings(stage.settings.database.url, lease_seconds=3.0)
+    tree = build_tree(stage)
+    stage.amphorae.faults.delay = 5.0
+    before = len(stage.drivers.calls)
+    slow = stage.start("update_member", tree.ids["member"], {"weight": 7}, settings=settings)
+    wait_until(lambda: len(stage.drivers.calls) > before, "the slow worker pushes")
     other = stage.start(settings=settings).wait()
     report = slow.wait()
-    stage.world.amphorae.faults.delay = 0.0
+    stage.amphorae.faults.delay = 0.0
     assert report is not None
     assert other is not None
     assert (report.error, other.error) == (None, None)
-    assert [call[1] for call in stage.world.calls[before:]] == ["push"]
+    assert [call[1] for call in stage.drivers.calls[before:]] == ["push"]
     stage.audit()
 
 
@@ -69,32 +69,32 @@ def test_slow_worker_keeps_its_lease(stage: Stage) -> None:
 def test_only_the_database_clock_decides(stage: Stage, shift: float) -> None:
     """A lease that is good by the database's clock is not taken by a worker whose clock says that it ran out long ago,
     and one that ran out is taken by a worker whose clock says that it is good for a day."""
-    site = build_site(stage)
-    change = stage.requests.update("member", site.ids["member"], {"weight": 7})
-    mine = Lease.key == site.ids["load_balancer"]
+    tree = build_tree(stage)
+    change = stage.requests.update("member", tree.ids["member"], {"weight": 7})
+    mine = Lease.key == tree.ids["load_balancer"]
     good = update(Lease).where(mine).values(owner="somebody", epoch=Lease.epoch + 1, expires_at=now_ms() + 3_600_000)
     stage.database.transact(lambda connection: connection.execute(good))
     loop = stage.start(loop=True, clock_shift=shift)
-    other = build_site(stage)
+    other = build_tree(stage)
     done = stage.requests.update("member", other.ids["member"], {"weight": 8})
-    wait_until(lambda: state_of(stage, done) == OperationState.SUCCEEDED, "the loop works")
+    wait_until_equal(lambda: state_of(stage, done), OperationState.SUCCEEDED, "the loop works")
     assert state_of(stage, change) == OperationState.QUEUED
     bad = update(Lease).where(mine).values(expires_at=now_ms() - 1)
     stage.database.transact(lambda connection: connection.execute(bad))
-    wait_until(lambda: state_of(stage, change) == OperationState.SUCCEEDED, "the lease is taken")
+    wait_until_equal(lambda: state_of(stage, change), OperationState.SUCCEEDED, "the lease is taken")
     loop.finish()
     stage.audit()
 
 
 def test_workers_with_different_clocks_share_the_work(stage: Stage) -> None:
     """Two workers that are two days apart, of which one dies: everything that was accepted comes true, once."""
-    sites = [build_site(stage) for _ in range(3)]
+    trees = [build_tree(stage) for _ in range(3)]
     late = stage.start(loop=True, clock_shift=DAY)
     changes = []
     for number, weight in enumerate(range(1, 13)):
         if number in {0, 6}:
             early = stage.start(loop=True, clock_shift=-DAY, stop=Stop(3) if number == 0 else None)
-        changes += [stage.requests.update("member", site.ids["member"], {"weight": weight}) for site in sites]
+        changes += [stage.requests.update("member", tree.ids["member"], {"weight": weight}) for tree in trees]
         if number == 5:
             early.kill()
             let_time_pass(stage.database, stage.settings.worker.lease_seconds)
@@ -102,7 +102,7 @@ def test_workers_with_different_clocks_share_the_work(stage: Stage) -> None:
         wait_until(lambda change=change: state_of(stage, change) == OperationState.SUCCEEDED, "all succeed")  # type: ignore[misc]
     late.finish()
     early.finish()
-    assert [site.show("member")["weight"] for site in sites] == [12, 12, 12]
+    assert [tree.show("member")["weight"] for tree in trees] == [12, 12, 12]
     let_time_pass(stage.database, stage.settings.worker.lease_seconds)  # a dead worker's slots
     stage.audit()
 
@@ -111,20 +111,20 @@ def test_workers_with_different_clocks_share_the_work(stage: Stage) -> None:
 def test_slot_of_the_dead_comes_back(stage: Stage, name: str) -> None:
     """A limit of one, and the worker that has it dies: the next one waits for its turn until the slot has run out, and
     then gets it."""
-    sites = [build_site(stage) for _ in range(2)]
-    [amphora_id] = stage.amphorae_of(sites[1].ids["load_balancer"])
-    stage.builder.services.slots.release_idle()
-    stage.builder.services.slots.set_limit(name, 1)
-    failed_over = sites[0].ids["load_balancer"]
+    trees = [build_tree(stage) for _ in range(2)]
+    [amphora_id] = stage.amphorae_of(trees[1].ids["load_balancer"])
+    stage.worker.services.slots.release_idle()
+    stage.worker.services.slots.set_limit(name, 1)
+    failed_over = trees[0].ids["load_balancer"]
     if name == "operations":
-        killed = stage.start("update_member", sites[0].ids["member"], {"weight": 7}, stop=Stop(name="amphorae.push"))
-        patient_call: tuple[Any, ...] = ("update_member", sites[1].ids["member"], {"weight": 7})
+        killed = stage.start("update_member", trees[0].ids["member"], {"weight": 7}, stop=Stop(name="amphorae.push"))
+        patient_call: tuple[Any, ...] = ("update_member", trees[1].ids["member"], {"weight": 7})
     else:
         killed = stage.start("failover_load_balancer", failed_over, stop=Stop(name="compute.ensure"))
         patient_call = ("failover_amphora", amphora_id)
     assert killed.wait() is None
     patient = stage.start(*patient_call)
-    slots = stage.builder.services.slots
+    slots = stage.worker.services.slots
     wait_until(lambda: [use.waiting for use in slots.usage() if use.name == name] == [1], "the next one waits")
     expired = update(Slot).values(expires_at=1)
     stage.database.transact(lambda connection: connection.execute(expired))
@@ -135,24 +135,24 @@ def test_slot_of_the_dead_comes_back(stage: Stage, name: str) -> None:
     stage.audit()
 
 
-def poison_by_create(site: Site) -> Accepted:
+def poison_by_create(tree: Tree) -> Accepted:
     """A member whose configuration kills whoever pushes it."""
-    return site.stage.requests.create("member", site.ids["pool"], address=POISON, protocol_port=1)
+    return tree.stage.requests.create("member", tree.ids["pool"], address=POISON, protocol_port=1)
 
 
-def poison_by_update(site: Site) -> Accepted:
+def poison_by_update(tree: Tree) -> Accepted:
     """A change of the monitor that does so."""
-    return site.stage.requests.update("health_monitor", site.ids["health_monitor"], {"url_path": f"/{POISON}"})
+    return tree.stage.requests.update("health_monitor", tree.ids["health_monitor"], {"url_path": f"/{POISON}"})
 
 
 @pytest.mark.parametrize("poison", [poison_by_create, poison_by_update])
-def test_poison_is_set_aside(stage: Stage, poison: Callable[[Site], Accepted]) -> None:
+def test_poison_is_set_aside(stage: Stage, poison: Callable[[Tree], Accepted]) -> None:
     """An operation that kills its worker each time is FAILED with its reason after ``max_attempts``; what was queued
     with it succeeds, its load balancer goes on, and so does every other one."""
-    site, other = build_site(stage), build_site(stage)
-    before = stage.requests.update("member", site.ids["member"], {"weight": 7})
-    poisonous = poison(site)
-    after = stage.requests.update("listener", site.ids["listener"], {"connection_limit": 77})
+    tree, other = build_tree(stage), build_tree(stage)
+    before = stage.requests.update("member", tree.ids["member"], {"weight": 7})
+    poisonous = poison(tree)
+    after = stage.requests.update("listener", tree.ids["listener"], {"connection_limit": 77})
     elsewhere = stage.requests.update("member", other.ids["member"], {"weight": 8})
     deaths = 0
     while stage.start(stop=Stop(text=POISON)).wait() is None:
@@ -164,9 +164,9 @@ def test_poison_is_set_aside(stage: Stage, poison: Callable[[Site], Accepted]) -
     assert (outcome.state, outcome.error) == (OperationState.FAILED, "OperationFailed")
     assert f"{stage.settings.worker.max_attempts} workers died" in (outcome.reason or "")
     assert {state_of(stage, change) for change in (before, after, elsewhere)} == {OperationState.SUCCEEDED}
-    assert site.show("member")["weight"] == 7
-    assert site.show("listener")["connection_limit"] == 77
-    assert POISON not in (site.show("health_monitor")["url_path"] or "")
+    assert tree.show("member")["weight"] == 7
+    assert tree.show("listener")["connection_limit"] == 77
+    assert POISON not in (tree.show("health_monitor")["url_path"] or "")
     stage.audit([poisonous.operation_id])
-    stage.builder.update_member(site.ids["member"], {"weight": 9})
+    stage.worker.update_member(tree.ids["member"], {"weight": 9})
     stage.audit([poisonous.operation_id])

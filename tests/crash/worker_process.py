@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any, Self, cast
@@ -31,14 +32,13 @@ from portico.store.sql.database import Database
 from portico.worker import ControllerWorker
 from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle
+from tests.crash.driver_server import RemoteDriver, Watched
 from tests.crash.jobs import Job, Report, Stop
-from tests.crash.world import RemoteDriver, Watched
 from tests.support.bundles import text_of
+from tests.support.waiting import wait_until
 
 _LONGEST_TRANSACTION = 50.0
 """Seconds that other threads get to end theirs: on SQLite, one that is stopped in it blocks all others for good."""
-_LONGEST_RUN = 60.0
-"""Seconds after which a worker that runs what is queued gives up."""
 
 
 class Watch:
@@ -102,10 +102,11 @@ class Watch:
         assert stop is not None
         if stop.number == signal.SIGSTOP:
             # Leases are renewed by another thread. What becomes of locks when a process is paused with them is a
-            # matter of its own.
+            # matter of its own. Where they take too long it is paused all the same: this is no wait of a test's, which
+            # would fail then.
             deadline = time.monotonic() + _LONGEST_TRANSACTION
             while self._in_transaction - {threading.get_ident()} and time.monotonic() < deadline:
-                time.sleep(0.001)
+                time.sleep(0.001)  # bounded otherwise than tests are: see above
             self._connection.send(name)
         os.kill(os.getpid(), stop.number)
         # The signal stops all threads, but not all at once: this one does nothing more until it is told to.
@@ -133,12 +134,12 @@ def serve(connection: Connection) -> None:
 
 
 def build_worker(job: Job, watch: Watch) -> ControllerWorker:
-    """A worker on the world that the job names."""
+    """A worker on the drivers that the job names."""
     if job.clock_shift:
         shift_clock(job.clock_shift)
     database = Database(job.settings.database)
     drivers: dict[str, Any]
-    if Path(job.world).is_dir():
+    if Path(job.drivers).is_dir():
         chosen = build_amphora_drivers(job.settings)
         drivers = {
             "compute": chosen.compute,
@@ -146,7 +147,7 @@ def build_worker(job: Job, watch: Watch) -> ControllerWorker:
             "amphorae": chosen.amphorae,
         }
     else:
-        drivers = {name: RemoteDriver(job.world, name) for name in ("compute", "network", "amphorae")}
+        drivers = {name: RemoteDriver(job.drivers, name) for name in ("compute", "network", "amphorae")}
     worker = ControllerWorker(
         job.settings,
         database=database,
@@ -169,11 +170,12 @@ def run(worker: ControllerWorker, job: Job, connection: Connection) -> None:
     elif job.method is not None:
         getattr(worker, job.method)(*job.arguments)
     else:
-        deadline = time.monotonic() + _LONGEST_RUN
-        while worker.run_pending(limit=100) or next_due_ms(worker.services.database) is not None:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"there is still something queued after {_LONGEST_RUN} s")
-            time.sleep(0.01)
+        wait_until(partial(_run_queued, worker), "nothing is queued any more", pause=0.01)
+
+
+def _run_queued(worker: ControllerWorker) -> bool:
+    """Run what is due. Returns whether that was all, and nothing is due later either."""
+    return not worker.run_pending(limit=100) and next_due_ms(worker.services.database) is None
 
 
 def shift_clock(seconds: float) -> None:

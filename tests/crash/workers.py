@@ -7,15 +7,16 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from multiprocessing.connection import Client
 from pathlib import Path
 
 from tests.crash.jobs import Job, Report
+from tests.support.processes import read_state
+from tests.support.waiting import PATIENCE, wait_until_equal
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PATIENCE = 80.0
-"""Seconds that a worker process may take for anything: it gives up by itself before."""
+_PATIENCE = PATIENCE + 30.0
+"""Seconds that a worker process may take for anything: after ``PATIENCE`` it gives up by itself, and says why."""
 
 
 class WorkerProcess:
@@ -47,10 +48,7 @@ class WorkerProcess:
             return answer
         assert isinstance(answer, str), "it is dead"
         self.stopped_at = answer
-        deadline = time.monotonic() + _PATIENCE
-        while _read_state(self.pid) != "T":
-            assert time.monotonic() < deadline, "it does not stop"
-            time.sleep(0.001)
+        wait_until_equal(lambda: read_state(self.pid), "T", f"the state of process {self.pid}", pause=0.001)
         return None
 
     def resume(self) -> None:
@@ -117,10 +115,3 @@ class Workers:
         self.forget()
         self._server.kill()
         self._server.wait(_PATIENCE)
-
-
-def _read_state(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""

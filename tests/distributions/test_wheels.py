@@ -19,11 +19,12 @@ import httpx
 import pytest
 
 from tests.agent.bundles import Member, Recipe
-from tests.agent.certificates import Authority
-from tests.agent.origins import Origin, fetch
 from tests.agent.rig import CONTROLLER, AgentRig
+from tests.support.certificates import Authority
+from tests.support.clients import fetch
+from tests.support.origins import Origin
 from tests.support.ports import find_free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 _ROOT = Path(__file__).resolve().parents[2]
 _UV = _ROOT / ".tools/bin/uv"
@@ -83,7 +84,7 @@ class Place:
         """Run a command that was installed there."""
         command = [str(self.directory / "bin" / words[0]), *words[1:]]
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.directory), **(env or {})}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def test_the_installed_agent_serves(agent_place: Place, tmp_path: Path) -> None:
     """On an interpreter that has nothing else it takes a configuration, and traffic flows."""
     authority = Authority(tmp_path / "authority", "authority")
     rig = AgentRig(tmp_path / "agent", authority, authority.issue(CONTROLLER), _SYSTEM_HAPROXY, agent_place.python)
-    origin = Origin("alpha")
+    origin = Origin("alpha", keeps=True)
     try:
         rig.start()
         recipe = Recipe(find_free_port(), (Member(origin.name, origin.port),))
@@ -142,7 +143,7 @@ def test_the_installed_agent_serves(agent_place: Place, tmp_path: Path) -> None:
         assert fetch(recipe.port)[:2] == (200, "alpha")
     finally:
         rig.close()
-        origin.close()
+        origin.stop()
 
 
 def test_the_controller_without_extras_has_no_broker_no_keystone_and_no_server_s_driver(plain_place: Place) -> None:
@@ -169,12 +170,12 @@ def up(plain_place: Place, tmp_path: Path) -> Iterator[str]:
             yield url
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(120) == 0, log.read_text()
+            assert process.wait(PATIENCE) == 0, log.read_text()
 
 
 def test_the_installed_controller_serves(up: str) -> None:
     """Without any extra: API, worker, health manager, agent, SQLite. A load balancer becomes ACTIVE."""
-    with httpx.Client(base_url=up, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=up, trust_env=False, timeout=PATIENCE) as client:
         network = client.get("/v2.0/networks").json()["networks"][0]["id"]
         wanted = {"name": "web", "vip_network_id": network}
         created = client.post("/v2.0/lbaas/loadbalancers", json={"loadbalancer": wanted})

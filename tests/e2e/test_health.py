@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,9 +23,10 @@ from portico.settings import AgentAmphoraSettings, HealthSettings, LocalComputeS
 from portico.store.reads.counters import read_amphora_stats, read_load_balancer_stats
 from portico.store.reads.status_tree import read_status_tree
 from tests.e2e.conftest import running_portico
-from tests.e2e.servers import Origin
-from tests.e2e.stage import Web, build_web
-from tests.support.waiting import wait_until
+from tests.e2e.web import Web, build_web
+from tests.support.commands import PORTICO
+from tests.support.origins import Origin
+from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 MONITOR = {"type": "HTTP", "url_path": "/health", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
 QUICK = HealthSettings(poll_seconds=0.2, lease_seconds=2.0)
@@ -59,7 +59,7 @@ def tree(web: Web) -> tuple[Any, ...]:
 
 def await_tree(web: Web, *wanted: str) -> None:
     """Wait until the statuses are these."""
-    wait_until(lambda: tree(web) == wanted, f"the statuses are {wanted}")
+    wait_until_equal(lambda: tree(web), wanted, "the statuses")
 
 
 def stats(web: Web) -> dict[str, int]:
@@ -106,9 +106,9 @@ def test_a_member_that_was_never_well_is_in_error(watched: Embedded, origins: li
     watched.worker.update_listener(web.listener, {"connection_limit": 500})
     assert web.state().pid != pid
     seen = set()
-    for _ in range(15):  # it is asked several times meanwhile
+    for _ in range(15):
         seen.add(tree(web))
-        time.sleep(0.05)
+        time.sleep(0.05)  # nothing must change in all that time, in which the agent is asked several times
     assert seen == {("ERROR",) * 4}
 
 
@@ -123,7 +123,7 @@ def test_counters_rise_and_never_fall(watched: Embedded, origins: list[Origin]) 
         for _ in range(5):
             assert web.ask().status == 200
         served += 5
-        wait_until(lambda: stats(web)["total_connections"] == served, f"{served} connections are counted")
+        wait_until_equal(lambda: stats(web)["total_connections"], served, f"{served} connections are counted")
         now = stats(web)
         assert all(now[name] > last[name] for name in ("bytes_in", "bytes_out"))
         last = now
@@ -142,7 +142,7 @@ def test_counters_rise_and_never_fall(watched: Embedded, origins: list[Origin]) 
     database, amphora = watched.worker.services.database, web.amphora()
     [own] = database.read(lambda connection: read_amphora_stats(connection, amphora))
     assert (own["total_connections"], own["listener_id"], own["loadbalancer_id"]) == (5, web.listener, web.id)
-    wait_until(lambda: stats(web)["active_connections"] == 0, "all connections are closed")
+    wait_until_equal(lambda: stats(web)["active_connections"], 0, "all connections are closed")
 
 
 def test_statuses_outlive_their_agent(own_directory: Path, origins: list[Origin]) -> None:
@@ -169,7 +169,7 @@ def test_health_managers_of_their_own_take_over_from_each_other(own_directory: P
         portico.health.stop()
         web = build_web(portico, origins[:1], monitor=MONITOR)
         config = _write_config(portico, own_directory)
-        command = [sys.executable, "-c", "from portico.cli import main; main()", "health-manager", "--config", config]
+        command = [*PORTICO, "health-manager", "--config", config]
         managers = {
             process.pid: process for process in (subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2))
         }
@@ -183,7 +183,7 @@ def test_health_managers_of_their_own_take_over_from_each_other(own_directory: P
             [second] = managers.keys() - {first}
             assert _asking(portico) == second
             managers[second].terminate()
-            assert managers[second].wait(120) == 0
+            assert managers[second].wait(PATIENCE) == 0
             assert _asking(portico) is None
         finally:
             for process in managers.values():

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from demo.remains import await_end, find_processes, find_sockets
+from demo.remains import find_processes, find_sockets
 from portico import open_embedded
 from portico.errors import LBNotFound
 from portico.resources.kinds import AnyKind
 from tests.e2e.conftest import running_portico
-from tests.e2e.servers import Origin
-from tests.e2e.stage import Web, build_web
+from tests.e2e.web import Web, build_web
+from tests.support.origins import Origin
+from tests.support.waiting import PATIENCE
 
 
 def test_deleting_everything_leaves_nothing(haproxy: Path, own_directory: Path, origins: list[Origin]) -> None:
@@ -129,8 +130,8 @@ def test_a_demo_that_is_interrupted_cleans_up(haproxy: Path, tmp_path: Path) -> 
             break
     assert list(tmp_path.iterdir()) != []
     demo.send_signal(signal.SIGINT)
-    output, _ = demo.communicate(timeout=120)
+    output, _ = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 130, output
     assert "Left behind: no process, no socket, no file." in output
     assert list(tmp_path.iterdir()) == []
-    assert await_end(tmp_path, 0) == []
+    assert find_processes(tmp_path) == []

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from portico import Embedded
-from tests.e2e.servers import EchoServer, Origin, make_tls_context
-from tests.e2e.stage import Web, build_web
+from tests.e2e.echo_server import EchoServer
+from tests.e2e.web import Web, build_web
+from tests.support.certificates import Authority, make_server_context
+from tests.support.origins import Origin
 from tests.support.waiting import PATIENCE
 
 
@@ -33,9 +35,9 @@ def test_headers_are_inserted(portico: Embedded, origins: list[Origin]) -> None:
     web = build_web(portico, origins[:1], listener={"insert_headers": wanted})
 
     web.ask(source="127.0.0.9")
-    [head] = origins[0].heads
-    assert head["x-forwarded-for"] == "127.0.0.9"
-    assert (head["x-forwarded-port"], head["x-forwarded-proto"]) == (str(web.port), "http")
+    [request] = origins[0].seen
+    assert request.headers["x-forwarded-for"] == "127.0.0.9"
+    assert (request.headers["x-forwarded-port"], request.headers["x-forwarded-proto"]) == (str(web.port), "http")
 
 
 def test_a_tcp_listener_carries_bytes(portico: Embedded) -> None:
@@ -58,8 +60,9 @@ def _talk(web: Web, lines: list[bytes]) -> list[str]:
 
 def test_tls_ends_at_the_member(portico: Embedded, tmp_path: Path) -> None:
     """An HTTPS listener passes TLS through: the client sees the member's own certificate; its monitor speaks TLS."""
-    context = make_tls_context("member.example", tmp_path)
-    trusting = ssl.create_default_context(cafile=str(tmp_path / "member.example.pem"))
+    authority = Authority(tmp_path, "authority")
+    context = make_server_context(authority.issue("member.example", ("member.example",)))
+    trusting = ssl.create_default_context(cafile=str(authority.path))
     monitor = {"type": "TLS-HELLO", "delay": 1, "timeout": 1, "max_retries": 1}
     with Origin("secret", tls=context) as origin:
         web = build_web(portico, [origin], listener={"protocol": "HTTPS"}, pool={"protocol": "HTTPS"}, monitor=monitor)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from portico import Embedded
-from tests.e2e.servers import Origin
-from tests.e2e.stage import build_web
-from tests.support.waiting import wait_until
+from tests.e2e.web import build_web
+from tests.support.origins import Origin
+from tests.support.waiting import wait_until, wait_until_equal
 
 TEACHING_AGE = 6.0
 """Seconds. HAProxy hands its stick tables on once it knows that nobody has any for itself, 5 s after its start."""
@@ -103,7 +103,7 @@ def test_persistence_by_source_address(portico: Embedded, origins: list[Origin])
     before = web.state()
     wait_until(lambda: time.time() - (before.started_at or 0) > TEACHING_AGE, "HAProxy is old enough")
     portico.worker.update_listener(web.listener, {"connection_limit": 500})
-    wait_until(lambda: web.state().draining == 0, "the former process has handed its table on")
+    wait_until_equal(lambda: web.state().draining, 0, "the former process has handed its table on")
     assert web.state().pid != before.pid
     # The other way round: a new round robin would start with the first member, and be right by chance.
     assert {client: web.ask(source=client).body for client in reversed(clients)} == first

@@ -14,10 +14,10 @@ from portico import Embedded, open_embedded
 from portico.errors import InvalidInput
 from portico.settings import ValidationSettings
 from tests.e2e.conftest import running_portico
-from tests.e2e.servers import Origin
-from tests.e2e.stage import Web, build_web
+from tests.e2e.web import Web, build_web
+from tests.support.origins import Origin
 from tests.support.server import find_program
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until_equal
 
 MONITOR: dict[str, Any] = {"type": "PING", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 2}
 ALLOWED = ValidationSettings(allow_ping_monitors=True)
@@ -55,7 +55,9 @@ class Network:
 @pytest.fixture
 def network(own_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     """First on PATH, for the agents that a test starts."""
-    tried = subprocess.run(["ping", "-c", "1", "127.0.0.1"], capture_output=True, text=True, timeout=20, check=False)
+    tried = subprocess.run(
+        ["ping", "-c", "1", "127.0.0.1"], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     if tried.returncode != 0:
         # An ordinary user needs the program's CAP_NET_RAW or net.ipv4.ping_group_range; a container may have neither.
         pytest.skip(f"this user cannot ping here: {tried.stderr.strip()}")
@@ -89,21 +91,21 @@ def test_a_member_that_answers_no_ping_gets_no_request(
 ) -> None:
     """Though it would answer requests; once its monitor address answers pings it gets its share."""
     web = _build(pinging, origins)
-    wait_until(lambda: set(web.spread(6)) == {"a"}, "the silent member is out")
-    wait_until(lambda: _statuses(web) == {"a": "ONLINE", "b": "ERROR"}, "its status says so")
+    wait_until_equal(lambda: set(web.spread(6)), {"a"}, "the silent member is out")
+    wait_until_equal(lambda: _statuses(web), {"a": "ONLINE", "b": "ERROR"}, "its status says so")
 
     network.restore(SILENT)
-    wait_until(lambda: set(web.spread(6)) == {"a", "b"}, "the member is back")
+    wait_until_equal(lambda: set(web.spread(6)), {"a", "b"}, "the member is back")
 
     network.silence("127.0.0.1")
-    wait_until(lambda: set(web.spread(6)) == {"b"}, "the other one is out")
+    wait_until_equal(lambda: set(web.spread(6)), {"b"}, "the other one is out")
 
 
 def test_changes_of_pinged_members_keep_what_pings_have_found_out(pinging: Embedded, origins: list[Origin]) -> None:
     """A member added makes a new HAProxy process, because no running one can be told; other changes do not. Neither
     brings a silent member back, and no HAProxy dies of it."""
     web = _build(pinging, origins)
-    wait_until(lambda: set(web.spread(6)) == {"a"}, "the silent member is out")
+    wait_until_equal(lambda: set(web.spread(6)), {"a"}, "the silent member is out")
     before = web.state()
 
     web.add_member(origins[2])
@@ -115,13 +117,13 @@ def test_changes_of_pinged_members_keep_what_pings_have_found_out(pinging: Embed
     worker.update_member(web.members["a"], {"admin_state_up": False})
     assert set(web.spread(6)) == {"c"}
     worker.update_member(web.members["a"], {"admin_state_up": True, "weight": 2})
-    wait_until(lambda: set(web.spread(6)) == {"a", "c"}, "the member is back in service")
+    wait_until_equal(lambda: set(web.spread(6)), {"a", "c"}, "the member is back in service")
     assert web.state().pid == added.pid
 
     worker.delete_member(web.members["c"])
     assert set(web.spread(6)) == {"a"}
     worker.delete_health_monitor(pinging.catalog.list_ids("health_monitor", pool_id=web.pool)[0])
-    wait_until(lambda: set(web.spread(6)) == {"a", "b"}, "nobody is asked any more")
+    wait_until_equal(lambda: set(web.spread(6)), {"a", "b"}, "nobody is asked any more")
     assert web.state().restarts == 0
 
 
@@ -144,5 +146,5 @@ def test_pings_that_are_allowed_later_are_run(
         assert found.state().pid == pid
         again.worker.create_health_monitor(again.catalog.add_health_monitor(web.pool, **MONITOR))
         again.worker.update_member(web.members["b"], {"monitor_address": SILENT})
-        wait_until(lambda: set(found.spread(6)) == {"a"}, "the silent member is out")
+        wait_until_equal(lambda: set(found.spread(6)), {"a"}, "the silent member is out")
         assert shutil.which("ping") == str(network.directory / "ping")

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from portico import Embedded
-from tests.e2e.servers import Origin
-from tests.e2e.stage import Web, build_web
+from tests.e2e.web import Web, build_web
+from tests.support.origins import Origin
 from tests.support.waiting import PATIENCE
 
 CLIENTS = 12

@@ -17,9 +17,9 @@ import pytest
 from portico import Embedded
 from portico.settings import HealthSettings
 from tests.e2e.conftest import running_portico
-from tests.e2e.servers import make_tls_context
-from tests.e2e.stage import Web, build_web
-from tests.support.waiting import PATIENCE, wait_until
+from tests.e2e.web import Web, build_web
+from tests.support.certificates import Authority, make_server_context
+from tests.support.waiting import PATIENCE, wait_until_equal
 
 QUICK = HealthSettings(poll_seconds=0.2, lease_seconds=2.0)
 MONITOR = {"type": "TLS-HELLO", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
@@ -62,7 +62,7 @@ class _Greeted:
         self._stopping.set()
         with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE):
             pass  # wakes it up
-        self._thread.join(120)
+        self._thread.join(PATIENCE)
         self._listening.close()
 
 
@@ -70,7 +70,7 @@ class Modern(_Greeted):
     """Makes TLS handshakes, and closes without a word where it is greeted in SSLv3, as Java and Windows do."""
 
     def __init__(self, name: str, directory: Path) -> None:
-        self._context = make_tls_context(name, directory)
+        self._context = make_server_context(Authority(directory, "authority").issue(name, (name,)))
         self._context.sni_callback = lambda _socket, wanted, _context: self.asked_for.add(wanted)
         self.asked_for: set[str | None] = set()
         super().__init__(name)
@@ -103,7 +103,7 @@ def _await_statuses(web: Web, **wanted: str) -> None:
         show = web.portico.catalog.show
         return {name: str(show("member", web.members[name])["operating_status"]) for name in wanted}
 
-    wait_until(lambda: statuses() == wanted, f"the members are {wanted}")
+    wait_until_equal(statuses, wanted, "the members")
 
 
 def test_who_makes_a_handshake_of_today_is_online(watched: Embedded, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 from portico.flows.dispatch import FLOWS
 from portico.resources.operation import Action
 from tests.support.examples import CHANGES
-from tests.worker.world import PARTS, World
+from tests.support.world import PARTS, World
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
-"""A world for each test on SQLite, and the flag that writes the outlines anew."""
+"""A world for each test, as for the worker's tests, and the flag that writes the outlines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from structlog.testing import capture_logs
 
-from portico.store.sql.schema import upgrade
-from tests.support.services import TemplateSetup
-from tests.worker.world import World
+from tests.worker.conftest import database_setup, quiet, world
+
+__all__ = ["database_setup", "quiet", "world"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,23 +14,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--regenerate-outlines", action="store_true", help="write the flows' outlines anew instead of comparing"
     )
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """What is logged about failures on purpose is kept out of the terminal."""
-    with capture_logs():
-        yield
-
-
-@pytest.fixture
-def database_setup() -> TemplateSetup:
-    """Fresh databases have the newest schema."""
-    return upgrade
-
-
-@pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    """A world of this test's own."""
-    with World(database_url) as world:
-        yield world

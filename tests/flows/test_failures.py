@@ -28,7 +28,7 @@ from portico.resources import Amphora, Lease, Operation, Vip
 from tests.flows.cases import CASES, Asked, Case, run
 from tests.support.bundles import text_of
 from tests.support.examples import CHANGES
-from tests.worker.world import World
+from tests.support.world import World, make_settings
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -208,7 +208,7 @@ def assert_done(world: World, asked: Asked) -> None:
 @pytest.fixture
 def quiet_world(database_url: str) -> Iterator[World]:
     """A world whose tries follow one another at once."""
-    with World(database_url, task_retries=1, retry_seconds=1e-6) as world:
+    with World(make_settings(database_url, task_retries=1, retry_seconds=1e-6)) as world:
         yield world
 
 

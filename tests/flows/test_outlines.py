@@ -15,7 +15,7 @@ from portico.store.runs.snapshot import read_snapshot
 from portico.tasks.work import Work
 from tests.flows.cases import CASES, Asked, Case
 from tests.support.examples import CHANGES
-from tests.worker.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 _OUTLINES = Path(__file__).parent / "outlines"

@@ -10,9 +10,10 @@ from structlog.typing import EventDict
 
 from portico.health import HealthManager
 from portico.settings import HealthSettings
-from portico.store.sql.schema import upgrade
-from tests.support.services import TemplateSetup
-from tests.worker.world import World
+from tests.support.world import World
+from tests.worker.conftest import database_setup, world
+
+__all__ = ["database_setup", "world"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,19 +21,6 @@ def logged() -> Iterator[list[EventDict]]:
     """What is logged, kept out of the terminal."""
     with capture_logs() as logged:
         yield logged
-
-
-@pytest.fixture
-def database_setup() -> TemplateSetup:
-    """Fresh databases have the newest schema."""
-    return upgrade
-
-
-@pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    """A world of this test's own."""
-    with World(database_url) as world:
-        yield world
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from portico.health.asking import Asker
 from portico.ports.amphora import AmphoraTraits, Endpoint
 from portico.settings import HealthSettings
 from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 QUICK = HealthSettings(poll_seconds=0.05, threads=2, misses=2)
 
@@ -40,7 +40,7 @@ class Host:
         self.asked[endpoint.amphora_id] += 1
         named = {endpoint.amphora_id, endpoint.agent_url}
         if named & self.slow:
-            assert self._released.wait(120), "nobody released the answer"
+            assert self._released.wait(PATIENCE), "nobody released the answer"
         if named & self.unreachable:
             raise DriverUnavailable("no answer")
         if named & self.gone:

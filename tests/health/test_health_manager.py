@@ -15,8 +15,8 @@ from portico.settings import HealthSettings
 from portico.store.reads.counters import read_listener_stats, read_load_balancer_stats
 from portico.store.sql.database import Database
 from tests.store.rows import counted, write
-from tests.support.waiting import wait_until
-from tests.worker.world import World
+from tests.support.waiting import wait_until, wait_until_equal
+from tests.support.world import World
 
 every_database = pytest.mark.database("sqlite", "postgresql", "mariadb")
 on_sqlite = pytest.mark.database("sqlite")
@@ -318,7 +318,7 @@ def test_its_thread_outlives_an_outage_of_the_database(world: World, logged: lis
     try:
         database.wait_for_reads(5)
         database.is_out = False
-        wait_until(lambda: statuses(world, ids)["member"] == "ERROR", "the member is in ERROR")
+        wait_until_equal(lambda: statuses(world, ids)["member"], "ERROR", "the member is in ERROR")
     finally:
         manager.stop()
     assert statuses(world, ids)["member"] == "ERROR"

@@ -15,7 +15,7 @@ VERSION = 7
 
 
 @dataclass
-class Site:
+class KnownTree:
     """A load balancer "lb" with listeners, pools and members, each said to be ``as_known``, and what is reported.
 
     ``listeners`` is name to default pool; ``members`` is name to pool; ``down`` names what its user has taken down.
@@ -77,7 +77,7 @@ def found(version: int = VERSION, listeners: dict[str, str] | None = None, /, **
 def test_a_pool_is_as_its_members(members: dict[str, str], after: dict[str, str]) -> None:
     """Some in error make it DEGRADED, all that are meant to serve in error make it ERROR; the one listener and the load
     balancer that depend on it say the same."""
-    changes = Site().after(found(**members))
+    changes = KnownTree().after(found(**members))
 
     above = {"listener": changes["pool"], "lb": changes["pool"]} if "pool" in after else {}
     assert changes == after | above
@@ -86,9 +86,9 @@ def test_a_pool_is_as_its_members(members: dict[str, str], after: dict[str, str]
 @pytest.mark.parametrize("known", ["OFFLINE", "NO_MONITOR", "DEGRADED"])
 def test_a_member_is_offline_before_its_first_check(known: str) -> None:
     """Nobody knows yet; it gets traffic, so that its pool is in order."""
-    site = Site(as_known={"a": known, "b": "OFFLINE", "pool": "OFFLINE"})
+    tree = KnownTree(as_known={"a": known, "b": "OFFLINE", "pool": "OFFLINE"})
 
-    changes = site.after(found(a=None, b=None))
+    changes = tree.after(found(a=None, b=None))
 
     assert changes == ({"pool": "ONLINE"} if known == "OFFLINE" else {"a": "OFFLINE", "pool": "ONLINE"})
 
@@ -97,21 +97,21 @@ def test_a_member_is_offline_before_its_first_check(known: str) -> None:
 def test_a_new_process_does_not_take_back_what_was_known(known: str) -> None:
     """After a reload each member stays what it was until it has been checked again."""
     pool = "DEGRADED" if known == "ERROR" else "ONLINE"
-    site = Site(as_known={"a": known, "pool": pool, "listener": pool, "lb": pool})
+    tree = KnownTree(as_known={"a": known, "pool": pool, "listener": pool, "lb": pool})
 
-    assert site.after(found(a=None, b="ONLINE")) == {}
+    assert tree.after(found(a=None, b="ONLINE")) == {}
 
 
 def test_a_member_without_a_server_is_what_its_rows_say() -> None:
     """Where no listener sends to its pool nobody checks it: OFFLINE with a monitor, NO_MONITOR without, OFFLINE where
     its user has taken it down; and so is the pool."""
-    site = Site(
+    tree = KnownTree(
         listeners={"listener": None},
         pools=("pool", "bare"),
         members={"a": "pool", "b": "bare", "c": "bare"},
         down=("c",),
     )
-    assert site.after(found()) == {
+    assert tree.after(found()) == {
         "a": "OFFLINE",
         "b": "NO_MONITOR",
         "c": "OFFLINE",
@@ -121,29 +121,33 @@ def test_a_member_without_a_server_is_what_its_rows_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("site", "findings", "after"),
+    ("tree", "findings", "after"),
     [
-        (Site(down=("pool",)), found(), {"pool": "OFFLINE", "a": "OFFLINE", "b": "OFFLINE"}),
+        (KnownTree(down=("pool",)), found(), {"pool": "OFFLINE", "a": "OFFLINE", "b": "OFFLINE"}),
         (
-            Site(down=("listener",)),
+            KnownTree(down=("listener",)),
             found(VERSION, {}),
             {"listener": "OFFLINE", "pool": "OFFLINE", "a": "OFFLINE", "b": "OFFLINE"},
         ),
         (
-            Site(down=("lb",)),
+            KnownTree(down=("lb",)),
             found(VERSION, {}),
             {"lb": "OFFLINE", "listener": "OFFLINE", "pool": "OFFLINE", "a": "OFFLINE", "b": "OFFLINE"},
         ),
-        (Site(down=("a",)), found(a="OFFLINE", b="ONLINE"), {"a": "OFFLINE"}),
-        (Site(listeners={}, pools=(), members={}), found(VERSION, {}), {}),
-        (Site(members={}), found(), {}),
-        (Site(as_known={"lb": "OFFLINE"}, listeners={}, pools=(), members={}), found(VERSION, {}), {"lb": "ONLINE"}),
+        (KnownTree(down=("a",)), found(a="OFFLINE", b="ONLINE"), {"a": "OFFLINE"}),
+        (KnownTree(listeners={}, pools=(), members={}), found(VERSION, {}), {}),
+        (KnownTree(members={}), found(), {}),
+        (
+            KnownTree(as_known={"lb": "OFFLINE"}, listeners={}, pools=(), members={}),
+            found(VERSION, {}),
+            {"lb": "ONLINE"},
+        ),
     ],
     ids=["pool down", "listener down", "load balancer down", "member down", "bare", "empty pool", "up again"],
 )
-def test_what_is_down_by_its_user_is_offline(site: Site, findings: Findings, after: dict[str, str]) -> None:
+def test_what_is_down_by_its_user_is_offline(tree: KnownTree, findings: Findings, after: dict[str, str]) -> None:
     """And nothing above it is worse for it; a load balancer or pool with nothing in it is in order."""
-    assert site.after(findings) == after
+    assert tree.after(findings) == after
 
 
 @pytest.mark.parametrize(
@@ -156,10 +160,10 @@ def test_what_is_down_by_its_user_is_offline(site: Site, findings: Findings, aft
 )
 def test_a_listener_that_does_not_serve_as_it_should(listeners: dict[str, str], after: dict[str, str]) -> None:
     """At its connection limit it is DEGRADED; one that is wanted and not served is in ERROR."""
-    assert Site(members={}).after(found(VERSION, listeners)) == after
+    assert KnownTree(members={}).after(found(VERSION, listeners)) == after
 
 
-TWO = Site(
+TWO = KnownTree(
     listeners={"listener": "pool", "second": "other"},
     pools=("pool", "other"),
     members={"a": "pool", "b": "other"},
@@ -169,7 +173,7 @@ BOTH_OPEN = {"listener": "OPEN", "second": "OPEN"}
 
 
 @pytest.mark.parametrize(
-    ("site", "findings", "after"),
+    ("tree", "findings", "after"),
     [
         (
             TWO,
@@ -212,41 +216,41 @@ BOTH_OPEN = {"listener": "OPEN", "second": "OPEN"}
     ],
     ids=["one of two", "both", "redirect", "redirect only", "the only one up", "a policy without rules"],
 )
-def test_what_is_above_is_the_sum_of_what_is_below(site: Site, findings: Findings, after: dict[str, str]) -> None:
+def test_what_is_above_is_the_sum_of_what_is_below(tree: KnownTree, findings: Findings, after: dict[str, str]) -> None:
     """DEGRADED where something below is wrong, ERROR where everything is; what is OFFLINE does not count."""
-    assert site.after(findings) == after
+    assert tree.after(findings) == after
 
 
 def test_what_is_well_again_says_so() -> None:
     """From the member to the load balancer."""
-    site = Site(as_known={"a": "ERROR", "pool": "DEGRADED", "listener": "DEGRADED", "lb": "DEGRADED"})
+    tree = KnownTree(as_known={"a": "ERROR", "pool": "DEGRADED", "listener": "DEGRADED", "lb": "DEGRADED"})
 
-    assert site.after(found(a="ONLINE", b="ONLINE")) == dict.fromkeys(("a", "pool", "listener", "lb"), "ONLINE")
+    assert tree.after(found(a="ONLINE", b="ONLINE")) == dict.fromkeys(("a", "pool", "listener", "lb"), "ONLINE")
 
 
 @pytest.mark.parametrize(
-    ("site", "reported"),
+    ("tree", "reported"),
     [
-        (Site(), []),
-        (Site(), [found(VERSION - 1, a="ERROR", b="ERROR")]),
-        (Site(version=0, as_known={"lb": "OFFLINE"}), [found(0, {})]),
+        (KnownTree(), []),
+        (KnownTree(), [found(VERSION - 1, a="ERROR", b="ERROR")]),
+        (KnownTree(version=0, as_known={"lb": "OFFLINE"}), [found(0, {})]),
     ],
     ids=["no answer", "an older configuration", "never built"],
 )
-def test_without_a_report_that_counts_nothing_changes(site: Site, reported: list[Findings]) -> None:
+def test_without_a_report_that_counts_nothing_changes(tree: KnownTree, reported: list[Findings]) -> None:
     """What was known last is the best that there is; what was never built stays OFFLINE."""
-    assert site.after(*reported) == {}
+    assert tree.after(*reported) == {}
 
 
 def test_amphorae_are_heard_together() -> None:
     """A member that one of them cannot reach is in error, what one has not checked yet another one may have, and one
     that has not got the newest configuration does not count."""
     old = found(VERSION, a="ERROR", b="ERROR")
-    assert Site(version=VERSION).after(found(a="ONLINE", b=None), found(a="ERROR", b="ONLINE")) == {
+    assert KnownTree(version=VERSION).after(found(a="ONLINE", b=None), found(a="ERROR", b="ONLINE")) == {
         "a": "ERROR",
         **dict.fromkeys(("pool", "listener", "lb"), "DEGRADED"),
     }
-    unsettled = Site(is_settled=False)
+    unsettled = KnownTree(is_settled=False)
     assert unsettled.after(old, found(VERSION + 1, a="ONLINE", b="ONLINE")) == {}
 
 
@@ -254,7 +258,7 @@ def test_amphorae_are_heard_together() -> None:
 def test_while_changes_are_unfinished_only_what_is_seen_is_believed(version: int) -> None:
     """The rows may be ahead of the configuration: what a report shows is true, and what it does not show, or what the
     user has just taken down, stays as it was."""
-    site = Site(
+    tree = KnownTree(
         listeners={"listener": "pool", "new": "pool", "leaving": "pool"},
         pools=("pool", "unused"),
         members={"a": "pool", "b": "pool", "c": "unused"},
@@ -263,9 +267,9 @@ def test_while_changes_are_unfinished_only_what_is_seen_is_believed(version: int
         as_known={"new": "OFFLINE"},
     )
     listeners = {"listener": "OPEN", "leaving": "OPEN"}
-    assert site.after(found(version, listeners, a="ERROR")) == {"a": "ERROR", "pool": "ERROR"}
+    assert tree.after(found(version, listeners, a="ERROR")) == {"a": "ERROR", "pool": "ERROR"}
 
 
 def test_a_newer_configuration_than_the_recorded_one_is_not_compared_with_rows() -> None:
     """It was pushed and will be recorded: until then a listener that is missing in it is no error."""
-    assert Site().after(found(VERSION + 1, {}, a="ONLINE", b="ONLINE")) == {}
+    assert KnownTree().after(found(VERSION + 1, {}, a="ONLINE", b="ONLINE")) == {}

@@ -13,6 +13,7 @@ import pytest
 
 from portico_http import Acceptor, ConnectionLimiter, LogThrottle, connections_within_limit
 from tests.http.test_connection_limiter import Guest
+from tests.support.waiting import PATIENCE
 
 Line = tuple[str, int, dict[str, object]]
 
@@ -52,7 +53,7 @@ def test_without_descriptors_a_connection_is_closed_and_the_next_is_accepted_lat
         acceptor.accept_from(listening)
         listening.times = 2
         with socket.create_connection(listening.getsockname()):
-            connection = await asyncio.wait_for(accepted.get(), 30)
+            connection = await asyncio.wait_for(accepted.get(), PATIENCE)
         connection.close()
         acceptor.close()
         assert [guest.is_closed for guest in waiting] == [True, True, False]
@@ -74,7 +75,7 @@ def test_trying_to_accept_does_not_spin(listening: Short) -> None:
         with socket.create_connection(listening.getsockname()):
             acceptor.accept_from(listening)
             for _ in range(2000):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # one turn of the loop: what is counted below
             acceptor.close()
 
     asyncio.run(run())
@@ -94,7 +95,7 @@ def test_where_nobody_makes_room_the_new_connection_is_closed(listening: Short) 
         acceptor.accept_from(listening)
         reader, writer = await asyncio.open_connection(*listening.getsockname())
         try:
-            return await asyncio.wait_for(reader.read(), 30)
+            return await asyncio.wait_for(reader.read(), PATIENCE)
         finally:
             writer.close()
             acceptor.close()
@@ -135,7 +136,7 @@ def test_what_strangers_cause_is_said_once_in_a_while() -> None:
             throttle.log("noise", number=number)
         throttle.log("other noise")
         assert lines == [("noise", 1, {"number": 0}), ("other noise", 1, {})]
-        await asyncio.wait_for(third.wait(), 30)
+        await asyncio.wait_for(third.wait(), PATIENCE)
         assert lines[2] == ("noise", 999, {"number": 999})
         throttle.log("noise", number=1000)
         throttle.close()

@@ -20,7 +20,8 @@ from portico.errors import (
 from portico.intake.catalog import Catalog
 from portico.resources import L7Policy, Listener, LoadBalancer, Pool
 from portico.store.sql.database import Database
-from tests.store.rows import at_once, dump, rows, write
+from tests.store.rows import dump, rows, write
+from tests.support.threads import at_once
 
 HTTP: dict[str, Any] = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
 MONITOR: dict[str, Any] = {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2}

@@ -31,8 +31,9 @@ from portico.resources.operation import Action
 from portico.settings import ValidationSettings
 from portico.store.reads.outcome import read_outcome
 from portico.store.sql.database import Database
-from tests.store.rows import at_once, counted, dump, rows, write
+from tests.store.rows import counted, dump, rows, write
 from tests.support.examples import HOMELESS, MISSING
+from tests.support.threads import at_once
 
 RULES = ValidationSettings()
 WHERE_MISSING = {

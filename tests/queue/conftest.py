@@ -1,4 +1,4 @@
-"""A site for each test: PostgreSQL, a topic of its own at the run's RabbitMQ."""
+"""A world with a broker for each test: PostgreSQL, a topic of its own at the run's RabbitMQ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from portico.store.sql.schema import upgrade
 from tests.queue.broker import messaging
-from tests.queue.site import Site
+from tests.queue.brokered_world import BrokeredWorld
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.services import Services, TemplateSetup
 
@@ -27,8 +27,8 @@ def rabbitmq(services: Services) -> Iterator[RabbitMQ]:
 
 
 @pytest.fixture
-def site(database_url: str, rabbitmq: RabbitMQ) -> Iterator[Site]:
+def world(database_url: str, rabbitmq: RabbitMQ) -> Iterator[BrokeredWorld]:
     """Requests, and as many workers as the test starts."""
-    site = Site(database_url, messaging(rabbitmq.url))
-    yield site
-    site.close()
+    world = BrokeredWorld(database_url, messaging(rabbitmq.url))
+    yield world
+    world.close()

@@ -27,14 +27,14 @@ from portico.resources import Lease, Operation
 from portico.resources.row import new_id
 from portico.settings import DatabaseSettings, MessagingSettings, QuotaSettings, Settings
 from portico.store.sql.database import Database
-from tests.cli.test_commands import _NOOP, _PORTICO
 from tests.cli.test_serve import await_active, await_answer
 from tests.queue.broker import messaging
-from tests.queue.site import NEVER, Site
+from tests.queue.brokered_world import NEVER, BrokeredWorld
+from tests.support.commands import NOOP_DRIVERS, PORTICO
 from tests.support.ports import find_free_port
 from tests.support.waiting import PATIENCE, wait_until
+from tests.support.world import World, make_settings
 from tests.worker.held_amphorae import HeldAmphorae
-from tests.worker.world import World
 
 pytestmark = pytest.mark.database("postgresql")
 LONGEST_LEASE = 600.0
@@ -43,11 +43,11 @@ MEMBERS = [{"address": f"192.0.2.{number}", "protocol_port": 80} for number in r
 
 
 @pytest.fixture
-def site(database_url: str) -> Iterator[Site]:
-    """A site without a broker: what it has is the database."""
-    site = Site(database_url, MessagingSettings(), lease_seconds=LONGEST_LEASE)
-    yield site
-    site.close()
+def woken(database_url: str) -> Iterator[BrokeredWorld]:
+    """A world without a broker: what it has is the database."""
+    woken = BrokeredWorld(database_url, MessagingSettings(), lease_seconds=LONGEST_LEASE)
+    yield woken
+    woken.close()
 
 
 class Ear:
@@ -84,57 +84,57 @@ def ear(database_url: str) -> Iterator[Ear]:
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
     """Requests and a worker that nothing wakes: a test runs what is queued."""
-    with World(database_url, poll_seconds=NEVER, lease_seconds=LONGEST_LEASE) as world:
+    with World(make_settings(database_url, poll_seconds=NEVER, lease_seconds=LONGEST_LEASE)) as world:
         yield world
 
 
-def test_a_worker_that_never_polls_does_all_that_is_asked_for(site: Site) -> None:
+def test_a_worker_that_never_polls_does_all_that_is_asked_for(woken: BrokeredWorld) -> None:
     """Each kind of request wakes it."""
-    site.await_worker(site.start_worker())
+    woken.await_worker(woken.start_worker())
 
-    load_balancer = site.requests.create("load_balancer", name="web")
-    site.await_success([load_balancer.operation_id])
-    pool = site.requests.create("pool", load_balancer.object_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
-    site.await_success([pool.operation_id])
-    site.requests.replace_members(pool.object_id, MEMBERS)
-    site.await_success([row["id"] for row in site.world.operations()])
-    site.await_success([site.requests.update("pool", pool.object_id, {"name": "new"}).operation_id])
-    [amphora_id] = site.world.compute.owned()
-    site.await_success([site.requests.failover("amphora", amphora_id).operation_id])
-    site.await_success([site.requests.delete("load_balancer", load_balancer.object_id).operation_id])
+    load_balancer = woken.requests.create("load_balancer", name="web")
+    woken.await_success([load_balancer.operation_id])
+    pool = woken.requests.create("pool", load_balancer.object_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    woken.await_success([pool.operation_id])
+    woken.requests.replace_members(pool.object_id, MEMBERS)
+    woken.await_success([row["id"] for row in woken.operations()])
+    woken.await_success([woken.requests.update("pool", pool.object_id, {"name": "new"}).operation_id])
+    [amphora_id] = woken.compute.owned()
+    woken.await_success([woken.requests.failover("amphora", amphora_id).operation_id])
+    woken.await_success([woken.requests.delete("load_balancer", load_balancer.object_id).operation_id])
 
-    site.world.assert_empty()
+    woken.assert_empty()
 
 
-def test_workers_share_the_work(site: Site) -> None:
+def test_workers_share_the_work(woken: BrokeredWorld) -> None:
     """All of them are woken; each operation is done once, under a lease that was taken once."""
-    for loop in [site.start_worker() for _ in range(3)]:
-        site.await_worker(loop)
+    for loop in [woken.start_worker() for _ in range(3)]:
+        woken.await_worker(loop)
 
-    operations = [site.create() for _ in range(30)]
+    operations = [woken.create() for _ in range(30)]
 
-    site.await_success(operations)
-    assert {row["attempts"] for row in site.world.rows(Operation)} == {1}
-    assert {row["epoch"] for row in site.world.rows(Lease)} == {1}
+    woken.await_success(operations)
+    assert {row["attempts"] for row in woken.rows(Operation)} == {1}
+    assert {row["epoch"] for row in woken.rows(Lease)} == {1}
 
 
 def test_a_busy_worker_leaves_to_others_what_it_has_no_thread_for(database_url: str) -> None:
     """They are woken as well."""
-    site = Site(database_url, MessagingSettings(), threads=1, lease_seconds=LONGEST_LEASE)
-    held = HeldAmphorae(site.world.amphorae)
+    woken = BrokeredWorld(database_url, MessagingSettings(), threads=1, lease_seconds=LONGEST_LEASE)
+    held = HeldAmphorae(woken.amphorae)
     try:
-        site.await_worker(site.start_worker(amphorae=held))
-        first = site.create()
+        woken.await_worker(woken.start_worker(amphorae=held))
+        first = woken.create()
         assert held.reached.wait(PATIENCE)
-        site.await_worker(site.start_worker())
+        woken.await_worker(woken.start_worker())
 
-        site.await_success([site.create() for _ in range(10)])
+        woken.await_success([woken.create() for _ in range(10)])
 
-        assert not site.has_succeeded(first)
+        assert not woken.has_succeeded(first)
     finally:
         held.release()
-        site.await_success([first])
-        site.close()
+        woken.await_success([first])
+        woken.close()
 
 
 def _create_whole(world: World, _ids: dict[str, str]) -> None:
@@ -202,7 +202,7 @@ def test_telling_costs_no_statement(database_url: str) -> None:
 
 def _statements_of_a_request(database_url: str, *, announces: bool) -> list[str]:
     sent: list[str] = []
-    with World(database_url) as world:
+    with World(make_settings(database_url)) as world:
         database = Database(world.settings.database, announces=announces)
         event.listen(database.engine, "before_cursor_execute", lambda _c, _cursor, text, *_: sent.append(text))
         requests = Requests(database, world.settings.validation, world.notifier, network=world.network)
@@ -246,16 +246,16 @@ Requests(database, ValidationSettings(), Deadly(), network=NoopNetwork()).create
 """
 
 
-def test_who_dies_right_after_the_commit_has_told_the_workers(site: Site, database_url: str) -> None:
+def test_who_dies_right_after_the_commit_has_told_the_workers(woken: BrokeredWorld, database_url: str) -> None:
     """A process that is killed between commit and all that follows: a worker elsewhere, which never polls, does what it
     has accepted."""
-    site.await_worker(site.start_worker())
+    woken.await_worker(woken.start_worker())
 
     died = subprocess.run([sys.executable, "-c", _ACCEPT_AND_DIE, database_url], check=False, timeout=PATIENCE)
 
     assert died.returncode == -signal.SIGKILL
-    [operation] = site.world.operations()
-    site.await_success([operation["id"]])
+    [operation] = woken.operations()
+    woken.await_success([operation["id"]])
 
 
 class Patient(PostgresqlNotifier):
@@ -272,18 +272,18 @@ class Patient(PostgresqlNotifier):
 
 
 @pytest.fixture
-def caller(site: Site) -> Iterator[ControllerWorker]:
+def caller(woken: BrokeredWorld) -> Iterator[ControllerWorker]:
     """A process that calls a worker's methods, and has no run loop."""
-    notifier = Patient(site.world.settings.database)
-    yield site.world.add_worker(notifier=notifier)
+    notifier = Patient(woken.settings.database)
+    yield woken.add_worker(notifier=notifier)
     notifier.close()
 
 
-def test_a_caller_is_woken_by_what_ends_elsewhere(site: Site, caller: ControllerWorker) -> None:
+def test_a_caller_is_woken_by_what_ends_elsewhere(woken: BrokeredWorld, caller: ControllerWorker) -> None:
     """It waits for a load balancer that another process works on; that one's commit wakes it."""
-    held = HeldAmphorae(site.world.amphorae)
-    site.await_worker(site.start_worker(amphorae=held))
-    accepted = site.requests.create("load_balancer", name="web")
+    held = HeldAmphorae(woken.amphorae)
+    woken.await_worker(woken.start_worker(amphorae=held))
+    accepted = woken.requests.create("load_balancer", name="web")
     assert held.reached.wait(PATIENCE)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(caller.update_load_balancer, accepted.object_id, {"name": "new"})
@@ -296,43 +296,43 @@ def test_a_caller_is_woken_by_what_ends_elsewhere(site: Site, caller: Controller
             held.release()
         call.result(PATIENCE)
 
-    assert site.has_succeeded(site.world.operations()[-1]["id"])
+    assert woken.has_succeeded(woken.operations()[-1]["id"])
 
 
-def test_what_a_caller_leaves_waiting_is_taken_by_a_worker(site: Site) -> None:
+def test_what_a_caller_leaves_waiting_is_taken_by_a_worker(woken: BrokeredWorld) -> None:
     """Something is asked for while a direct call has the load balancer: nobody is told, until that call gives it back.
     Its process has no run loop; a worker that never polls takes the rest."""
-    held = HeldAmphorae(site.world.amphorae)
-    caller = site.world.add_worker(amphorae=held)
-    site.await_worker(site.start_worker())
-    load_balancer_id = site.world.catalog.add_load_balancer(name="web")
+    held = HeldAmphorae(woken.amphorae)
+    caller = woken.add_worker(amphorae=held)
+    woken.await_worker(woken.start_worker())
+    load_balancer_id = woken.catalog.add_load_balancer(name="web")
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(caller.create_load_balancer, load_balancer_id)
         assert held.reached.wait(PATIENCE)
-        waiting = site.requests.update("load_balancer", load_balancer_id, {"name": "new"})
+        waiting = woken.requests.update("load_balancer", load_balancer_id, {"name": "new"})
         held.release()
         call.result(PATIENCE)
 
-    site.await_success([waiting.operation_id])
+    woken.await_success([waiting.operation_id])
 
 
 def test_what_is_handed_over_is_taken_at_once(database_url: str) -> None:
     """A worker that is to end and cannot finish lets go of its leases: another one, which never polls, goes on."""
-    site = Site(database_url, MessagingSettings(), lease_seconds=LONGEST_LEASE, stop_seconds=0.01)
-    held = HeldAmphorae(site.world.amphorae)
+    woken = BrokeredWorld(database_url, MessagingSettings(), lease_seconds=LONGEST_LEASE, stop_seconds=0.01)
+    held = HeldAmphorae(woken.amphorae)
     try:
-        stopped = site.start_worker(amphorae=held)
-        site.await_worker(stopped)
-        operation = site.create()
+        stopped = woken.start_worker(amphorae=held)
+        woken.await_worker(stopped)
+        operation = woken.create()
         assert held.reached.wait(PATIENCE)
-        site.await_worker(site.start_worker())
+        woken.await_worker(woken.start_worker())
 
         assert not stopped.stop()
 
-        site.await_success([operation])
+        woken.await_success([operation])
     finally:
         held.release()
-        site.close()
+        woken.close()
 
 
 def test_api_traffic_tells_no_caller(world: World, ear: Ear) -> None:
@@ -372,11 +372,11 @@ def test_api_and_worker_need_no_broker(tmp_path: Path, database_url: str) -> Non
     port = find_free_port()
     config, errors = tmp_path / "portico.toml", tmp_path / "stderr"
     config.write_text(
-        f'[database]\nurl = "{database_url}"\n[worker]\npoll_seconds = {NEVER}\n[api]\nport = {port}\n{_NOOP}'
+        f'[database]\nurl = "{database_url}"\n[worker]\npoll_seconds = {NEVER}\n[api]\nport = {port}\n{NOOP_DRIVERS}'
     )
     with errors.open("wb") as log:
         processes = [
-            subprocess.Popen([*_PORTICO, *command, "--config", str(config)], stderr=log)
+            subprocess.Popen([*PORTICO, *command, "--config", str(config)], stderr=log)
             for command in (["worker"], ["api"])
         ]
     try:

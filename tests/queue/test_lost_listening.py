@@ -24,7 +24,7 @@ from portico.errors import DriverUnavailable, InvalidInput
 from portico.ports.notifier import Notifier
 from portico.resources import Operation
 from portico.settings import DatabaseSettings, MessagingSettings
-from tests.queue.site import NEVER, Site
+from tests.queue.brokered_world import NEVER, BrokeredWorld
 from tests.support.services import Services
 from tests.support.waiting import wait_until
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.database("postgresql")
 SOON = Pace(probe=0.3, answer=60.0, retry=0.02, longest_retry=0.1)
 """Less patience than by default, but for answers, which a busy machine is slow with."""
 LISTENING = 2
-"""Connections of a site with one worker: the requests' process has one, too, as tests have it broadcast."""
+"""Connections of a world with one worker: the requests' process has one, too, as tests have it broadcast."""
 _LOST = "the database does not wake this process; work is found by polling"
 _BACK = "the database wakes this process again"
 
@@ -86,7 +86,7 @@ def way(database_url: str, services: Services, tmp_path: Path) -> Way:
     return way
 
 
-class ListeningSite(Site):
+class ListeningWorld(BrokeredWorld):
     """Its notifiers listen by a way that can be blocked."""
 
     def __init__(self, way: Way, pace: Pace, **worker: Any) -> None:
@@ -100,25 +100,25 @@ class ListeningSite(Site):
 
 
 @contextmanager
-def running(way: Way, pace: Pace = SOON, **worker: Any) -> Iterator[ListeningSite]:
-    """A site with a worker that is woken."""
-    site = ListeningSite(way, pace, **worker)
+def running(way: Way, pace: Pace = SOON, **worker: Any) -> Iterator[ListeningWorld]:
+    """A world with a worker that is woken."""
+    world = ListeningWorld(way, pace, **worker)
     try:
-        site.await_worker(site.start_worker())
-        yield site
+        world.await_worker(world.start_worker())
+        yield world
     finally:
-        site.close()
+        world.close()
 
 
 def test_a_connection_that_is_cut_is_made_again(way: Way) -> None:
     """The worker never polls, and hears of what comes afterwards. Each loss is said once, and that it is over."""
-    with capture_logs() as logs, running(way) as site:
+    with capture_logs() as logs, running(way) as world:
         for number in (1, 2, 3):
             way.cut()
             wait_until(partial(_has_said, logs, _BACK, number * LISTENING), "they listen again")
             assert _has_said(logs, _LOST, number * LISTENING)
 
-            site.await_success([site.create()])
+            world.await_success([world.create()])
 
 
 def _has_said(logs: list[Any], words: str, times: int) -> bool:
@@ -129,11 +129,11 @@ def _has_said(logs: list[Any], words: str, times: int) -> bool:
 
 def test_the_poll_carries_on_while_nobody_listens(way: Way) -> None:
     """While listening is impossible, requests are accepted and carried out; it is said once, however long it takes."""
-    with capture_logs() as logs, running(way, poll_seconds=0.2) as site:
+    with capture_logs() as logs, running(way, poll_seconds=0.2) as world:
         way.block()
         wait_until(partial(_has_said, logs, _LOST, LISTENING), "the loss was noticed")
 
-        site.await_success([site.create() for _ in range(5)])
+        world.await_success([world.create() for _ in range(5)])
 
         assert not way.list_listening()
         assert _has_said(logs, _LOST, LISTENING)
@@ -142,39 +142,39 @@ def test_the_poll_carries_on_while_nobody_listens(way: Way) -> None:
 
 def test_what_was_announced_meanwhile_is_found_afterwards(way: Way) -> None:
     """Everybody looks once when listening again: a worker that never polls finds what it has not heard of."""
-    with running(way) as site:
+    with running(way) as world:
         way.block()
-        operations = [site.create() for _ in range(5)]
-        assert not any(site.has_succeeded(one) for one in operations)
+        operations = [world.create() for _ in range(5)]
+        assert not any(world.has_succeeded(one) for one in operations)
 
         way.open()
 
-        site.await_success(operations)
-        assert {row["attempts"] for row in site.world.rows(Operation)} == {1}
+        world.await_success(operations)
+        assert {row["attempts"] for row in world.rows(Operation)} == {1}
 
 
 def test_a_server_that_dies_and_comes_back_wakes_again(way: Way, services: Services) -> None:
     """So does the worker's loop, which has found no database for a while."""
-    with running(way) as site:
+    with running(way) as world:
         services.postgresql.kill()
         services.postgresql.start()
 
-        site.await_success([site.create()])
-        loop = site._loops[0]
-        site.await_worker(loop)
-        site.await_success([site.create()])
+        world.await_success([world.create()])
+        loop = world._loops[0]
+        world.await_worker(loop)
+        world.await_success([world.create()])
 
 
 def test_a_server_that_hangs_is_given_up(way: Way) -> None:
     """The connection's process at the server is stopped: nothing is closed, and nothing comes. It is noticed, and
     another connection made."""
-    with running(way, replace(SOON, answer=3.0)) as site:
+    with running(way, replace(SOON, answer=3.0)) as world:
         stopped = way.list_listening()
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
         try:
             wait_until(lambda: len(set(way.list_listening()) - set(stopped)) >= len(stopped), "others are made")
-            site.await_success([site.create()])
+            world.await_success([world.create()])
         finally:
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)

@@ -8,77 +8,78 @@ import pytest
 
 from portico.resources import Lease, Operation
 from tests.queue.broker import messaging
-from tests.queue.site import Site
+from tests.queue.brokered_world import BrokeredWorld
 from tests.support.rabbitmq import RabbitMQ
+from tests.support.waiting import PATIENCE
 from tests.worker.held_amphorae import HeldAmphorae
 
 pytestmark = pytest.mark.database("postgresql")
 
 
-def test_a_worker_that_never_polls_does_all_that_is_asked_for(site: Site) -> None:
+def test_a_worker_that_never_polls_does_all_that_is_asked_for(world: BrokeredWorld) -> None:
     """Each request of the API is a message; they are all that this worker hears of."""
-    loop = site.start_worker()
-    site.await_worker(loop)
+    loop = world.start_worker()
+    world.await_worker(loop)
 
-    load_balancer = site.requests.create("load_balancer", name="web")
-    site.await_success([load_balancer.operation_id])
-    pool = site.requests.create("pool", load_balancer.object_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
-    site.await_success([pool.operation_id])
-    site.requests.replace_members(pool.object_id, [{"address": "192.0.2.1", "protocol_port": 80}])
-    site.await_success([row["id"] for row in site.world.operations()])
-    site.await_success([site.requests.update("pool", pool.object_id, {"name": "new"}).operation_id])
-    site.await_success([site.requests.failover("load_balancer", load_balancer.object_id).operation_id])
-    site.await_success([site.requests.delete("load_balancer", load_balancer.object_id).operation_id])
+    load_balancer = world.requests.create("load_balancer", name="web")
+    world.await_success([load_balancer.operation_id])
+    pool = world.requests.create("pool", load_balancer.object_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    world.await_success([pool.operation_id])
+    world.requests.replace_members(pool.object_id, [{"address": "192.0.2.1", "protocol_port": 80}])
+    world.await_success([row["id"] for row in world.operations()])
+    world.await_success([world.requests.update("pool", pool.object_id, {"name": "new"}).operation_id])
+    world.await_success([world.requests.failover("load_balancer", load_balancer.object_id).operation_id])
+    world.await_success([world.requests.delete("load_balancer", load_balancer.object_id).operation_id])
 
-    site.world.assert_empty()
+    world.assert_empty()
 
 
-def test_workers_share_the_work(site: Site) -> None:
+def test_workers_share_the_work(world: BrokeredWorld) -> None:
     """Two workers that never poll do what is asked for between them, each operation once."""
-    for loop in (site.start_worker(), site.start_worker()):
-        site.await_worker(loop)
+    for loop in (world.start_worker(), world.start_worker()):
+        world.await_worker(loop)
 
-    operations = [site.create() for _ in range(30)]
+    operations = [world.create() for _ in range(30)]
 
-    site.await_success(operations)
-    assert {row["attempts"] for row in site.world.rows(Operation)} == {1}
-    assert {row["epoch"] for row in site.world.rows(Lease)} == {1}
+    world.await_success(operations)
+    assert {row["attempts"] for row in world.rows(Operation)} == {1}
+    assert {row["epoch"] for row in world.rows(Lease)} == {1}
 
 
 def test_a_busy_worker_keeps_no_message_to_itself(database_url: str, rabbitmq: RabbitMQ) -> None:
     """What reaches a worker that has no thread free is done by one that has."""
-    site = Site(database_url, messaging(rabbitmq.url), threads=1)
-    held = HeldAmphorae(site.world.amphorae)
+    world = BrokeredWorld(database_url, messaging(rabbitmq.url), threads=1)
+    held = HeldAmphorae(world.amphorae)
     try:
-        site.await_worker(site.start_worker(amphorae=held))
-        first = site.create()
-        assert held.reached.wait(60)
-        site.await_worker(site.start_worker())
+        world.await_worker(world.start_worker(amphorae=held))
+        first = world.create()
+        assert held.reached.wait(PATIENCE)
+        world.await_worker(world.start_worker())
 
-        others = [site.create() for _ in range(10)]
+        others = [world.create() for _ in range(10)]
 
-        site.await_success(others)
-        assert not site.has_succeeded(first)
+        world.await_success(others)
+        assert not world.has_succeeded(first)
     finally:
         held.release()
-        site.await_success([first])
-        site.close()
+        world.await_success([first])
+        world.close()
 
 
-def test_doubled_late_and_false_messages_change_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_doubled_late_and_false_messages_change_nothing(world: BrokeredWorld, caplog: pytest.LogCaptureFixture) -> None:
     """Messages that come again, after their time, about nothing, with values, or that are none at all: nothing is
     done, nothing is done twice, and the next true one is heard."""
     caplog.set_level(logging.CRITICAL, logger="oslo.messaging")
-    loop = site.start_worker()
-    site.await_worker(loop)
-    accepted = site.requests.create("load_balancer", name="web")
-    site.await_success([accepted.operation_id])
+    loop = world.start_worker()
+    world.await_worker(loop)
+    accepted = world.requests.create("load_balancer", name="web")
+    world.await_success([accepted.operation_id])
     ids = {"load_balancer_id": accepted.object_id, "operation_id": accepted.operation_id}
     true = {"method": "create_load_balancer", "args": ids, "version": "1.0", "_context_request_id": None}
-    before = site.world.dump()
+    before = world.dump()
     seen = loop._notifier.generation()
 
-    site.publish(
+    world.publish(
         *(true | {"_unique_id": f"again-{number}"} for number in range(5)),
         true | {"_unique_id": "same"},
         true | {"_unique_id": "same"},
@@ -97,14 +98,14 @@ def test_doubled_late_and_false_messages_change_nothing(site: Site, caplog: pyte
         b"{",
         b"",
     )
-    site.publish(b"\x00\xff garbage", content_type="application/x-unknown")
-    site.publish(b"\x80\x04N.", content_type="application/x-python-serialize")
+    world.publish(b"\x00\xff garbage", content_type="application/x-unknown")
+    world.publish(b"\x80\x04N.", content_type="application/x-python-serialize")
 
-    second = site.create()
-    site.await_success([second])
+    second = world.create()
+    world.await_success([second])
     assert loop._notifier.generation() > seen + 8, "the messages did not reach the worker"
-    after = site.world.dump()
+    after = world.dump()
     for name, rows in before.items():
         assert [row for row in after[name] if row in rows] == rows, name
-    assert {row["attempts"] for row in site.world.rows(Operation)} == {1}
-    assert {row["epoch"] for row in site.world.rows(Lease)} == {1}
+    assert {row["attempts"] for row in world.rows(Operation)} == {1}
+    assert {row["epoch"] for row in world.rows(Lease)} == {1}

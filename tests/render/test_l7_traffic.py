@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.render.clients import Start, ask, member
+from tests.render.clients import Start, ask
 from tests.render.trees import Document, http_listener
+from tests.support.origins import Origin
 
 
 def _redirects(rules: Sequence[Document]) -> Document:
@@ -264,7 +265,7 @@ def test_rules_compare_as_documented(
 def test_rejects_win_over_redirects_and_these_over_pools(start: Start) -> None:
     """The order that the Octavia guide publishes: by action first, by position among equals."""
     everything = [_path("/", "STARTS_WITH")]
-    with member("second") as second, member("first") as first:
+    with Origin("second") as second, Origin("first") as first:
         policies = [
             {"action": "REDIRECT_TO_POOL", "redirect_pool": "first", "rules": everything},
             {"action": "REDIRECT_TO_POOL", "redirect_pool": "second", "rules": everything},
@@ -273,8 +274,8 @@ def test_rejects_win_over_redirects_and_these_over_pools(start: Start) -> None:
             {"action": "REJECT", "rules": [_path("/reject")]},
         ]
         pools = {
-            name: {"protocol": "HTTP", "members": [{"address": "127.0.0.1", "protocol_port": port}]}
-            for name, port in (("first", first), ("second", second))
+            origin.name: {"protocol": "HTTP", "members": [{"address": "127.0.0.1", "protocol_port": origin.port}]}
+            for origin in (first, second)
         }
         [address] = start({"listeners": [http_listener(l7policies=policies)], "pools": pools})
         assert ask(address, "/reject").status == 403

@@ -7,8 +7,9 @@ from contextlib import suppress
 
 import pytest
 
-from tests.render.clients import Address, Start, ask, member
+from tests.render.clients import Address, Start, ask
 from tests.render.trees import Document, http_listener
+from tests.support.origins import Origin
 from tests.support.waiting import PATIENCE
 
 _DRIPS = 150
@@ -40,8 +41,8 @@ def _drip(address: Address) -> bytes:
 )
 def test_who_drips_his_head_is_cut_off(start: Start, listener: Document, pool: Document) -> None:
     """Each byte is within the time for one, and the whole is not: 408, and the connection ends. Others are served."""
-    with member("web") as port:
-        pools = {"web": {**pool, "members": [{"address": "127.0.0.1", "protocol_port": port}]}}
+    with Origin("web") as origin:
+        pools = {"web": {**pool, "members": [{"address": "127.0.0.1", "protocol_port": origin.port}]}}
         document = http_listener(default_pool="web", timeout_client_data=1000, **listener)
         [address] = start({"listeners": [document], "pools": pools})
         assert _drip(address).startswith(b"HTTP/1.1 408 ")
@@ -50,8 +51,8 @@ def test_who_drips_his_head_is_cut_off(start: Start, listener: Document, pool: D
 
 def test_no_limit_is_no_limit(start: Start) -> None:
     """A listener whose time for clients is 0 waits for a head as long as it takes."""
-    with member("web") as port:
-        pools = {"web": {"protocol": "HTTP", "members": [{"address": "127.0.0.1", "protocol_port": port}]}}
+    with Origin("web") as origin:
+        pools = {"web": {"protocol": "HTTP", "members": [{"address": "127.0.0.1", "protocol_port": origin.port}]}}
         [address] = start({"listeners": [http_listener(default_pool="web", timeout_client_data=0)], "pools": pools})
         with socket.create_connection(address, 0.5) as visitor:
             for part in (b"GET / HTTP/1.1\r\n", b"Host: x\r\nConnection: close\r\n"):

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.render.clients import Start, ask, member
+from tests.render.clients import Start, ask
 from tests.render.trees import Document, http_listener
-from tests.support.waiting import wait_until
+from tests.support.origins import Origin
+from tests.support.waiting import wait_until, wait_until_equal
 
 
 def test_members_see_the_inserted_headers(start: Start) -> None:
     """Headers that are "true" arrive at the member, a forged port or protocol replaced; others do not."""
-    heads: list[str] = []
-    with member("web", heads) as port:
-        pools = {"web": {"protocol": "HTTP", "members": [{"address": "127.0.0.1", "protocol_port": port}]}}
+    with Origin("web") as origin:
+        pools = {"web": {"protocol": "HTTP", "members": [{"address": "127.0.0.1", "protocol_port": origin.port}]}}
         headers = {"X-Forwarded-For": "true", "X-Forwarded-Port": "true", "X-Forwarded-Proto": "true"}
         listeners = [
             http_listener(default_pool="web", insert_headers=headers),
@@ -26,14 +26,18 @@ def test_members_see_the_inserted_headers(start: Start) -> None:
         inserting, plain = start({"listeners": listeners, "pools": pools})
         assert ask(inserting, "/", "X-Forwarded-Port: 1", "X-Forwarded-Proto: https").status == 200
         assert ask(plain).status == 200
-    seen = [sorted(line for line in head.lower().split("\r\n") if line.startswith("x-forwarded-")) for head in heads]
-    assert seen == [["x-forwarded-for: 127.0.0.1", "x-forwarded-port: 8080", "x-forwarded-proto: http"], []]
+    forwarded = [
+        {name: value for name, value in request.headers.items() if name.startswith("x-forwarded-")}
+        for request in origin.seen
+    ]
+    told = {"x-forwarded-for": "127.0.0.1", "x-forwarded-port": "8080", "x-forwarded-proto": "http"}
+    assert forwarded == [told, {}]
 
 
 def test_what_is_down_or_not_allowed_is_not_served(start: Start) -> None:
     """A pool or member that is down answers 503 (TCP: nothing); strangers, and all where the limit is 0, are cut."""
-    with member("web") as port:
-        up = {"address": "127.0.0.1", "protocol_port": port}
+    with Origin("web") as origin:
+        up = {"address": "127.0.0.1", "protocol_port": origin.port}
         pools = {
             "up": {"protocol": "HTTP", "members": [up]},
             "down": {"protocol": "HTTP", "members": [up], "admin_state_up": False},
@@ -54,18 +58,17 @@ def test_what_is_down_or_not_allowed_is_not_served(start: Start) -> None:
 
 def test_proxy_pools_tell_who_connected(start: Start) -> None:
     """A member of a PROXY pool gets the protocol's line before the request."""
-    heads: list[str] = []
-    with member("web", heads) as port:
-        pools = {"web": {"protocol": "PROXY", "members": [{"address": "127.0.0.1", "protocol_port": port}]}}
+    with Origin("web") as origin:
+        pools = {"web": {"protocol": "PROXY", "members": [{"address": "127.0.0.1", "protocol_port": origin.port}]}}
         [address] = start({"listeners": [http_listener(default_pool="web")], "pools": pools})
         assert ask(address).status == 200
-    assert heads[0].startswith("PROXY TCP4 127.0.0.1 127.0.0.1 ")
+    assert origin.seen[0].proxy.startswith("PROXY TCP4 127.0.0.1 127.0.0.1 ")
 
 
 @contextmanager
 def _two_members() -> Iterator[list[Document]]:
-    with member("one") as one, member("two") as two:
-        yield [{"address": "127.0.0.1", "protocol_port": port} for port in (one, two)]
+    with Origin("one") as one, Origin("two") as two:
+        yield [{"address": "127.0.0.1", "protocol_port": origin.port} for origin in (one, two)]
 
 
 def test_sessions_stick_to_their_member(start: Start) -> None:
@@ -130,8 +133,7 @@ def test_a_cookie_is_good_for_as_long_as_the_pool_says(start: Start) -> None:
 
 def test_monitors_ask_exactly_what_they_were_told(start: Start) -> None:
     """Method, path, version and Host of a check, with nothing in the path expanded; the member that answers is up."""
-    heads: list[str] = []
-    with member("web", heads) as port:
+    with Origin("web") as origin:
         monitor = {
             "type": "HTTP",
             "delay": 1,
@@ -143,18 +145,18 @@ def test_monitors_ask_exactly_what_they_were_told(start: Start) -> None:
             "domain_name": "www.example.com",
             "expected_codes": "200-204",
         }
-        members = [{"address": "127.0.0.1", "protocol_port": port}]
+        members = [{"address": "127.0.0.1", "protocol_port": origin.port}]
         pools = {"web": {"protocol": "HTTP", "members": members, "health_monitor": monitor}}
         [address] = start({"listeners": [http_listener(default_pool="web")], "pools": pools})
-        wait_until(lambda: bool(heads), "the member is checked")
+        wait_until(lambda: bool(origin.seen), "the member is checked")
         assert ask(address).status == 200
-    assert heads[0].startswith("PUT /%20?a=$HOME&b='%[src]'#c HTTP/1.1\r\n")
-    assert "host: www.example.com\r\n" in heads[0].lower()
+    assert origin.seen[0].line == "PUT /%20?a=$HOME&b='%[src]'#c HTTP/1.1"
+    assert origin.seen[0].headers["host"] == "www.example.com"
 
 
 def test_a_member_that_fails_its_checks_is_left(start: Start) -> None:
     """A member whose answer has another code than the expected ones goes down, and the pool answers 503."""
-    with member("web") as port:
+    with Origin("web") as origin:
         monitor = {
             "type": "HTTP",
             "delay": 1,
@@ -163,7 +165,7 @@ def test_a_member_that_fails_its_checks_is_left(start: Start) -> None:
             "max_retries_down": 1,
             "expected_codes": "204",
         }
-        members = [{"address": "127.0.0.1", "protocol_port": port}]
+        members = [{"address": "127.0.0.1", "protocol_port": origin.port}]
         pools = {"web": {"protocol": "HTTP", "members": members, "health_monitor": monitor}}
         [address] = start({"listeners": [http_listener(default_pool="web")], "pools": pools})
-        wait_until(lambda: ask(address).status == 503, "the pool has no member left")
+        wait_until_equal(lambda: ask(address).status, 503, "the pool has no member left")

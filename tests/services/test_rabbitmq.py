@@ -13,7 +13,7 @@ import pytest
 from tests.support.processes import describe, find_tagged, find_working_in
 from tests.support.reaper import RUN_VARIABLE
 from tests.support.services import Services
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +67,7 @@ with start_run() as run, Services(run.directory) as services:
         os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=_ROOT, check=False, stdout=subprocess.PIPE, text=True, timeout=100
+        [sys.executable, "-c", program], cwd=_ROOT, check=False, stdout=subprocess.PIPE, text=True, timeout=PATIENCE
     )
     run_id, directory = done.stdout.split()
 

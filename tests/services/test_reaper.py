@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.processes import find_tagged
 from tests.support.reaper import RUN_VARIABLE
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,7 +73,7 @@ def test_a_killed_run_leaves_nothing(tmp_path: Path) -> None:
     assert directory.is_dir()
 
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE)
 
     wait_until(lambda: not find_tagged(RUN_VARIABLE, run_id), "the grandchildren end")
     wait_until(lambda: not directory.exists(), "the directory goes")
@@ -82,7 +82,7 @@ def test_a_killed_run_leaves_nothing(tmp_path: Path) -> None:
 def test_a_run_that_leaves_a_process_fails_and_names_it(tmp_path: Path) -> None:
     """Leaving a process behind fails the run even if all tests passed, and the process is gone all the same."""
     process, told = start_pytest(tmp_path, then="pass")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     run_id, directory = read_told(told)
 
     assert process.returncode == pytest.ExitCode.TESTS_FAILED
@@ -104,5 +104,5 @@ def test_a_run_within_a_run_is_its_own(tmp_path: Path) -> None:
     assert process.pid in outer
     assert not inner & outer
     process.kill()
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE)
     wait_until(lambda: not find_tagged(RUN_VARIABLE, run_id), "the inner run is reaped")

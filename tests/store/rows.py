@@ -1,10 +1,8 @@
-"""Looking at tables as they are, and running many threads at once."""
+"""Looking at tables as they are."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -61,15 +59,3 @@ def counted(database: Database) -> Iterator[list[str]]:
     finally:
         for engine in database.engines():
             event.remove(engine, "before_cursor_execute", note)
-
-
-def at_once(count: int, act: Callable[[int], T]) -> list[T]:
-    """What ``act`` returns in this many threads that start together."""
-    barrier = threading.Barrier(count)
-
-    def run(number: int) -> T:
-        barrier.wait(120)
-        return act(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        return [future.result(60) for future in [pool.submit(run, number) for number in range(count)]]

@@ -1,5 +1,7 @@
-"""What tests and benchmarks stand on: real database servers, and the certainty that nothing is left running.
+"""What tests and benchmarks stand on, once for all of them.
 
-Belongs here: starting, stopping and clearing up outside programs. Does not: fakes of Portico's ports (they ship as
-no-op drivers), or anything about load balancers. Starts processes and writes to private temporary directories.
+Belongs here: real servers and programs, started and cleared up for certain; a world of one database, no-op drivers and
+workers (``world``); HTTP servers behind load balancers (``origins``); waiting (``waiting``); what objects of each kind
+are like (``examples``). Does not: fakes of Portico's ports (they ship as no-op drivers), or what one folder of tests
+alone needs. Starts processes and writes to private temporary directories.
 """

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIGURATION = """\
@@ -44,9 +45,6 @@ class User:
 class Keystone(Server):
     """One Keystone. Killed and started again, it has the same address, users and keys."""
 
-    #: It takes five seconds to import.
-    patience = 150.0
-
     def __init__(self, directory: Path) -> None:
         self.password = secrets.token_hex(8)
         # Bound but not listening: nobody else gets the port, and while the program is down connections are refused.
@@ -54,7 +52,7 @@ class Keystone(Server):
         self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._port.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._port.getsockname()[1]}/v3"
-        self._client = httpx.Client(trust_env=False, timeout=60)
+        self._client = httpx.Client(trust_env=False, timeout=PATIENCE)
         self.projects: dict[str, str] = {}
         self._roles: dict[str, str] = {}
         super().__init__(directory)

@@ -32,7 +32,7 @@ def find_tagged(variable: str, value: str) -> set[int]:
         children = unmarked.get(unvisited.pop(), [])
         found.update(children)
         unvisited.extend(children)
-    return {pid for pid in found if _is_alive(pid)}
+    return {pid for pid in found if is_alive(pid)}
 
 
 def find_working_in(directory: Path) -> set[int]:
@@ -50,7 +50,7 @@ def find_working_in(directory: Path) -> set[int]:
 def kill_all(find: Callable[[], set[int]], timeout: float = 10.0) -> None:
     """Kill what ``find`` returns, again and again, until it finds nothing: what is killed may just have forked.
 
-    Raises TimeoutError when something is still there after ``timeout`` seconds.
+    Raises TimeoutError when something is still there after ``timeout`` seconds: SIGKILL needs no patience.
     """
     deadline = time.monotonic() + timeout
     while pids := find() - {os.getpid()}:
@@ -61,7 +61,7 @@ def kill_all(find: Callable[[], set[int]], timeout: float = 10.0) -> None:
                 continue
         if time.monotonic() > deadline:
             raise TimeoutError(f"still running {timeout} s after SIGKILL: {describe(pids)}")
-        time.sleep(0.01)
+        time.sleep(0.01)  # bounded otherwise than tests are: the reaper has to end
 
 
 def describe(pids: set[int]) -> list[str]:
@@ -80,6 +80,17 @@ def _read(pid: int, name: str) -> bytes:
         return b""
 
 
+def read_state(pid: int) -> str:
+    """One letter of /proc/PID/stat (``T`` for stopped, ``Z`` for a zombie); "" for a process that is gone."""
+    status = _read_status(pid)
+    return status[0].decode() if status else ""
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is more than a zombie that waits for its parent to look."""
+    return read_state(pid) not in ("", "Z", "X")
+
+
 def _read_status(pid: int) -> list[bytes]:
     # "PID (NAME) STATE PPID ...": the name may hold spaces and brackets itself.
     return _read(pid, "stat").rpartition(b")")[2].split()
@@ -88,9 +99,3 @@ def _read_status(pid: int) -> list[bytes]:
 def _find_parent(pid: int) -> int:
     status = _read_status(pid)
     return int(status[1]) if status else 0
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether the process exists and is more than a zombie that waits for its parent to look."""
-    status = _read_status(pid)
-    return bool(status) and status[0] not in (b"Z", b"X")

@@ -23,8 +23,6 @@ class RabbitMQ(Server):
     """
 
     accounts = ("rabbitmq",)
-    #: Its virtual machine starts in many steps, each of which waits for the processor on a busy machine.
-    patience = 150.0
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         """Create and start it; ``durable`` changes nothing here."""

@@ -23,7 +23,8 @@ from tests.support.processes import describe, find_tagged, kill_all
 
 RUN_VARIABLE = "PORTICOTEST_RUN"
 
-# Seconds that processes get to end by themselves: the last test may have told one to stop a moment ago.
+# Seconds that processes get to end by themselves: the last test may have told one to stop a moment ago. What is still
+# there then was left behind, so this is no wait for something that is sure to come.
 _GRACE = 2.0
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -89,7 +90,7 @@ def _open_pidfd() -> Iterator[int]:
 def _reap(run_id: str, directory: Path, grace: float) -> list[str]:
     deadline = time.monotonic() + grace
     while (left := find_tagged(RUN_VARIABLE, run_id)) and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.02)  # bounded by the grace
     report = describe(left)
     kill_all(lambda: find_tagged(RUN_VARIABLE, run_id))
     # What loses its parent here may write for a moment longer.
@@ -97,7 +98,7 @@ def _reap(run_id: str, directory: Path, grace: float) -> list[str]:
         shutil.rmtree(directory, ignore_errors=attempt < 49)
         if not directory.exists():
             break
-        time.sleep(0.1)
+        time.sleep(0.1)  # bounded by the attempts
     return report
 
 

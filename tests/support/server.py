@@ -7,13 +7,13 @@ import pwd
 import shutil
 import signal
 import subprocess
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 from tests.support.processes import find_working_in, kill_all
+from tests.support.waiting import PATIENCE, wait_until
 
 
 class ServerUnavailableError(RuntimeError):
@@ -31,8 +31,6 @@ class Server(ABC):
     accounts: Sequence[str] = ()
     #: The signal that asks the program to end in order, without waiting for its clients.
     stop_signal = signal.SIGTERM
-    #: Seconds that it gets to answer, or to end: a busy two-core machine takes up to five, if it is quick to start.
-    patience = 60.0
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         """Create the server below ``directory`` and start it.
@@ -91,14 +89,14 @@ class Server(ABC):
         """End it in order."""
         if self._process is not None:
             self._process.send_signal(self.stop_signal)
-            self._process.wait(self.patience)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def kill(self) -> None:
         """End it as a power cut would: no goodbye to anyone. All its processes are gone when this returns."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(self.patience)
+            self._process.wait(PATIENCE)
             self._process = None
             kill_all(lambda: find_working_in(self.data))
 
@@ -142,16 +140,29 @@ class Server(ABC):
         os.chown(self.directory, self._user, self._group)
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + self.patience
-        while True:
+        problem: Exception | None = None
+
+        def answers() -> bool:
+            nonlocal problem
             try:
-                return self.ping()
+                self.ping()
             except Exception as error:  # each driver has its own
-                if not self.is_running or time.monotonic() > deadline:
-                    self.kill()
-                    last_words = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
-                    raise ServerUnavailableError(f"{type(self).__name__} did not answer:\n{last_words}") from error
-            time.sleep(0.02)
+                problem = error
+                if not self.is_running:
+                    raise self._give_up() from error
+                return False
+            return True
+
+        try:
+            wait_until(answers, lambda: f"it answers: {problem!r}")
+        except AssertionError as error:
+            raise self._give_up() from error
+
+    def _give_up(self) -> ServerUnavailableError:
+        """Kill it; the error says what it wrote last."""
+        self.kill()
+        last_words = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+        return ServerUnavailableError(f"{type(self).__name__} did not answer:\n{last_words}")
 
 
 def find_program(name: str, package: str, folders: Callable[[], Sequence[Path]] = lambda: ()) -> Path:

@@ -9,11 +9,11 @@ from structlog.testing import capture_logs
 
 from portico.store.sql.schema import upgrade
 from tests.support.services import TemplateSetup
-from tests.worker.world import World
+from tests.support.world import World, make_settings
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What is logged about failures on purpose is kept out of the terminal."""
     with capture_logs():
         yield
@@ -28,5 +28,5 @@ def database_setup() -> TemplateSetup:
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
     """A world of this test's own."""
-    with World(database_url) as world:
+    with World(make_settings(database_url)) as world:
         yield world

@@ -7,6 +7,7 @@ import threading
 from portico.drivers.amphora_noop import NoopAmphorae
 from portico.ports.amphora import Endpoint
 from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
+from tests.support.waiting import PATIENCE
 
 
 class HeldAmphorae:
@@ -29,7 +30,7 @@ class HeldAmphorae:
     def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
         """Wait for ``release``, then push."""
         self.reached.set()
-        assert self._released.wait(120), "nobody released the push"
+        assert self._released.wait(PATIENCE), "nobody released the push"
         return self._behind.push(endpoint, bundle)
 
     def state(self, endpoint: Endpoint) -> AmphoraState:

@@ -13,7 +13,7 @@ from portico.resources import L7Policy, Listener, Member, Pool, Tag
 from portico_wire import Bundle
 from tests.support.bundles import haproxy_of, text_of
 from tests.support.examples import CHANGES
-from tests.worker.world import World, same_but_version
+from tests.support.world import World, make_settings, same_but_version
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -358,7 +358,7 @@ def test_repeated_requests_find_the_one_under_way(world: World) -> None:
 
 def test_a_batch_has_a_size(database_url: str) -> None:
     """More than a batch is several runs, in the order of acceptance."""
-    with World(database_url, batch_size=10) as world:
+    with World(make_settings(database_url, batch_size=10)) as world:
         ids = world.build()
         for weight in range(25):
             world.ask("update", "member", ids["member"], {"weight": weight})

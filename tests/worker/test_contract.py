@@ -23,7 +23,7 @@ from portico.errors import (
 from portico.resources import Amphora
 from portico.resources.kinds import Described
 from tests.support.examples import CHANGES, HOMELESS, KINDS, MISSING
-from tests.worker.world import PARTS, World
+from tests.support.world import PARTS, World
 
 pytestmark = pytest.mark.database("sqlite")
 

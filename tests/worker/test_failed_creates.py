@@ -13,7 +13,7 @@ from portico.errors import (
     NoSuitableAmphora,
 )
 from tests.support.bundles import text_of
-from tests.worker.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 

@@ -13,7 +13,7 @@ from portico.ports.amphora import Endpoint
 from portico.resources import Amphora, Lease
 from portico_wire import ServerClients, Sessions
 from tests.support.bundles import text_of
-from tests.worker.world import World, same_but_version
+from tests.support.world import World, same_but_version
 
 pytestmark = pytest.mark.database("sqlite")
 

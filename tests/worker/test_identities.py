@@ -23,7 +23,7 @@ from portico.store.reads.observations import read_targets
 from portico.store.runs.amphorae import record_agent
 from tests.store.rows import counted
 from tests.support.waiting import wait_until
-from tests.worker.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -214,7 +214,7 @@ def test_where_nothing_was_plugged_nothing_is_recorded(world: World) -> None:
 
 def count_records(statements: list[str]) -> int:
     """How often it was written by what an amphora's VIPs are on."""
-    return sum(statement.startswith("UPDATE amphora") and "vrrp_ip=" in statement for statement in statements)
+    return len([one for one in statements if one.startswith("UPDATE amphora") and "vrrp_ip=" in one])
 
 
 def test_a_network_is_asked_before_anything_is_written(world: World) -> None:

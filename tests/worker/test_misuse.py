@@ -17,7 +17,8 @@ import pytest
 from portico.errors import Closed, InvalidInput, NotFound, PorticoError
 from portico.intake.requests import Part
 from portico.resources.kinds import KINDS
-from tests.worker.world import World
+from tests.support.waiting import PATIENCE
+from tests.support.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -161,12 +162,12 @@ def test_a_forked_process_closes_what_runs_in_the_other_one(world: World) -> Non
 
     def on_task(_flow: str, _task: str, _state: str) -> None:
         running.set()
-        closed.wait(60)
+        closed.wait(PATIENCE)
 
     world.on_task = on_task
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(worker.update_member, ids["member"], {"weight": 5})
-        running.wait(60)
+        running.wait(PATIENCE)
         child = os.fork()
         if child == 0:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -178,7 +179,7 @@ def test_a_forked_process_closes_what_runs_in_the_other_one(world: World) -> Non
                 os._exit(1)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         closed.set()
-        call.result(60)
+        call.result(PATIENCE)
     assert status == 0
 
 

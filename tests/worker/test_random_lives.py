@@ -14,7 +14,7 @@ from portico.errors import ConfigurationRefused, DriverError, DriverUnavailable
 from portico.resources import L7Policy, Lease, Member, Pool
 from portico.resources.kinds import Replaceable
 from tests.support.bundles import text_of
-from tests.worker.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 BAD = 66

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -25,25 +24,13 @@ from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle
 from tests.support.bundles import text_of
-from tests.support.waiting import wait_until
+from tests.support.threads import at_once
+from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
+from tests.support.world import World, make_settings
 from tests.worker.held_amphorae import HeldAmphorae
-from tests.worker.world import World
 
 on_sqlite = pytest.mark.database("sqlite")
 THREADS = 8
-
-
-def at_once(count: int, act: Callable[[int], None]) -> None:
-    """Run ``act`` in this many threads that start together; the first error of any of them is raised."""
-    barrier = threading.Barrier(count)
-
-    def run(number: int) -> None:
-        barrier.wait(120)
-        act(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        for future in [pool.submit(run, number) for number in range(count)]:
-            future.result(60)
 
 
 def test_many_threads_change_one_load_balancer_through_several_workers(world: World) -> None:
@@ -87,7 +74,7 @@ def test_many_threads_create_load_balancers_under_a_tight_limit(database_url: st
                 with lock:
                     running[0] -= 1
 
-    with World(database_url, limits=LimitSettings(operations=3, amphora_builds=2, failovers=1)) as world:
+    with World(make_settings(database_url, limits=LimitSettings(operations=3, amphora_builds=2, failovers=1))) as world:
         compute = CountedCompute(delay=0.005)
         world.compute = compute
         world.amphorae._compute = compute
@@ -124,7 +111,7 @@ def test_a_run_loop_finds_what_is_queued_without_being_told(world: World) -> Non
     try:
         ids = world.describe()
         operation_id = world.ask("create", "load_balancer", ids["load_balancer"]).operation_id
-        wait_until(lambda: world.operation(operation_id)["state"] == "SUCCEEDED", "it is done")
+        wait_until_equal(lambda: world.operation(operation_id)["state"], "SUCCEEDED", "it is done")
     finally:
         assert loop.stop() is True
     assert world.status("load_balancer", ids["load_balancer"]) == "ACTIVE"
@@ -151,7 +138,7 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
                 raise ZeroDivisionError("on purpose")
             super().run_claimed(claim, taken_at)
 
-    with World(database_url, threads=1) as world:
+    with World(make_settings(database_url, threads=1)) as world:
         worker = Stumbling(
             world.settings,
             database=world.database,
@@ -163,9 +150,9 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
         loop = RunLoop(worker)
         loop.start()
         first = world.requests.create("load_balancer")
-        assert stumbled.wait(120)
+        assert stumbled.wait(PATIENCE)
         accepted = world.requests.create("load_balancer")
-        wait_until(lambda: world.operation(accepted.operation_id)["state"] == "SUCCEEDED", "it is done")
+        wait_until_equal(lambda: world.operation(accepted.operation_id)["state"], "SUCCEEDED", "it is done")
         assert loop.stop() is True
         worker.close()
         assert world.status("load_balancer", accepted.object_id) == "ACTIVE"
@@ -195,7 +182,7 @@ def _start_held_update(
 
     thread = threading.Thread(target=act)
     thread.start()
-    assert held.reached.wait(120)
+    assert held.reached.wait(PATIENCE)
     return slow, thread, told
 
 
@@ -211,7 +198,7 @@ def test_a_worker_whose_lease_ran_out_is_fenced(world: World, held: HeldAmphorae
     world.assert_in_step(ids["load_balancer"])
     before, pushed = world.dump(), world.pushed(ids["load_balancer"])
     held.release()
-    thread.join(120)
+    thread.join(PATIENCE)
 
     assert told == ["done"]
     assert (world.dump(), world.pushed(ids["load_balancer"])) == (before, pushed)
@@ -233,7 +220,7 @@ def test_a_worker_that_hands_over_is_fenced_too(world: World, held: HeldAmphorae
     pushed = world.pushed(ids["load_balancer"])
     before = world.dump()
     held.release()
-    thread.join(120)
+    thread.join(PATIENCE)
 
     assert told == ["done"]
     assert (world.dump(), world.pushed(ids["load_balancer"])) == (before, pushed)
@@ -252,21 +239,21 @@ def test_a_fenced_creation_leaves_the_other_workers_amphora_alone(world: World) 
 
         def ensure(self, request: PlacementRequest) -> Placement | Pending:
             reached.set()
-            assert released.wait(120)
+            assert released.wait(PATIENCE)
             return world.compute.ensure(request)
 
     slow = world.add_worker(compute=SlowCompute())
     load_balancer_id = world.describe()["load_balancer"]
     thread = threading.Thread(target=slow.create_load_balancer, args=(load_balancer_id,))
     thread.start()
-    assert reached.wait(120)
+    assert reached.wait(PATIENCE)
     world.expire_leases()
     other = world.add_worker()
 
     assert other.run_pending() == 1
     before = world.dump()
     released.set()
-    thread.join(120)
+    thread.join(PATIENCE)
 
     assert world.dump() == before
     assert world.status("load_balancer", load_balancer_id) == "ACTIVE"
@@ -378,7 +365,7 @@ def test_a_suspect_is_tried_alone(world: World) -> None:
 @pytest.mark.parametrize("max_attempts", [1, 2])
 def test_waiting_behind_others_is_no_attempt(max_attempts: int, database_url: str) -> None:
     """An operation that was accepted by its caller and had to let a failover go first was not tried by that."""
-    with World(database_url, max_attempts=max_attempts) as world:
+    with World(make_settings(database_url, max_attempts=max_attempts)) as world:
         ids = world.build()
         world.ask("failover", "load_balancer", ids["load_balancer"])
 
@@ -403,7 +390,7 @@ def test_waiting_for_a_slot_is_no_attempt(world: World) -> None:
             operation = world.operation(accepted.operation_id)
             assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
         slots.release_idle()
-        assert run.result(60) == 1
+        assert run.result(PATIENCE) == 1
     assert world.operation(accepted.operation_id)["attempts"] == 1
 
 
@@ -433,7 +420,7 @@ def test_an_outage_of_the_database_is_no_attempt(world: World) -> None:
 def test_a_caller_does_not_wait_for_ever(database_url: str) -> None:
     """Where another worker keeps the load balancer longer than a caller waits, the caller is told; the operation stays
     queued and is run."""
-    with World(database_url, wait_seconds=0.2) as world:
+    with World(make_settings(database_url, wait_seconds=0.2)) as world:
         ids = world.build()
         held = HeldAmphorae(world.amphorae)
         slow, thread, told = _start_held_update(world, held, ids["member"])
@@ -442,7 +429,7 @@ def test_a_caller_does_not_wait_for_ever(database_url: str) -> None:
             world.worker.update_pool(ids["pool"], {"name": "late"})
 
         held.release()
-        thread.join(120)
+        thread.join(PATIENCE)
         assert told == ["done"]
         world.run_all()
         assert world.catalog.show("pool", ids["pool"])["name"] == "late"
@@ -502,7 +489,7 @@ def test_the_keeper_survives_what_nobody_thought_of(world: World) -> None:
     world.ask("create", "load_balancer", ids["load_balancer"])
     keeper.add(world.take(ids["load_balancer"]), 0.0)
     try:
-        assert renewed.acquire(timeout=120)
-        assert renewed.acquire(timeout=120)
+        assert renewed.acquire(timeout=PATIENCE)
+        assert renewed.acquire(timeout=PATIENCE)
     finally:
         keeper.close()

@@ -26,8 +26,8 @@ from portico.resources import Amphora, Lease
 from portico.settings import LimitSettings
 from portico.store.reads.overview import read_overview
 from tests.support.bundles import haproxy_of
-from tests.support.waiting import wait_until
-from tests.worker.world import World
+from tests.support.waiting import PATIENCE, wait_until
+from tests.support.world import World, make_settings
 
 pytestmark = pytest.mark.database("sqlite")
 LATER = 3600.0
@@ -37,7 +37,7 @@ LATER = 3600.0
 @pytest.fixture
 def world(database_url: str) -> Any:
     """A world whose places take two looks."""
-    with World(database_url) as world:
+    with World(make_settings(database_url)) as world:
         world.compute.looks = 2
         yield world
 
@@ -350,7 +350,7 @@ def test_a_spare_that_replaces_another_one_keeps_it_until_it_is_there(world: Wor
 def test_no_thread_waits_for_a_place(database_url: str) -> None:
     """With room for one build and one operation at a time, a load balancer whose place takes for ever keeps nobody
     from being built."""
-    with World(database_url, limits=LimitSettings(operations=1, amphora_builds=1, failovers=1)) as world:
+    with World(make_settings(database_url, limits=LimitSettings(operations=1, amphora_builds=1, failovers=1))) as world:
         world.compute.looks, world.compute.look_again_seconds = 1_000_000, LATER
         slow = world.describe()["load_balancer"]
         world.ask("create", "load_balancer", slow)
@@ -365,7 +365,7 @@ def test_no_thread_waits_for_a_place(database_url: str) -> None:
 
 def test_a_caller_hears_in_the_end_that_it_goes_on(database_url: str) -> None:
     """A direct call waits ``worker.wait_seconds``, without asking again before it is of use, and no longer."""
-    with World(database_url, wait_seconds=0.2) as world:
+    with World(make_settings(database_url, wait_seconds=0.2)) as world:
         world.compute.looks, world.compute.look_again_seconds = 1_000_000, LATER
         load_balancer_id = world.describe()["load_balancer"]
 
@@ -385,7 +385,7 @@ def test_a_caller_that_never_has_to_wait_for_the_lease_hears_it_too(database_url
             time.sleep(0.01)  # for as long as that, looking is of no use; asked between two looks
             return super().generation()
 
-    with World(database_url, wait_seconds=0.2) as world:
+    with World(make_settings(database_url, wait_seconds=0.2)) as world:
         world.compute.looks, world.compute.look_again_seconds = 50, 0.0
         worker = world.add_worker(notifier=Slow())
 
@@ -406,7 +406,7 @@ def test_a_caller_that_waits_hears_that_the_worker_was_closed(world: World, look
         wait_until(lambda: bool(world.compute.owned()), "a place was asked for")
         worker.close()
         with pytest.raises(Closed, match="stays queued and will be run"):
-            call.result(10)
+            call.result(PATIENCE)
 
     [operation] = world.operations()
     assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
@@ -427,14 +427,15 @@ def test_a_worker_is_closed_when_what_runs_has_ended(world: World) -> None:
     def on_task(_flow: str, _task: str, state: str) -> None:
         if state == "SUCCESS" and not running.is_set():
             running.set()
-            closing.wait(10)
-            time.sleep(0.1)  # close has begun by then, or this test shows nothing
+            closing.wait(PATIENCE)
+            # Time for close to begin, which nothing outside shows. Without it the test passes and shows nothing.
+            time.sleep(0.1)
 
     world.on_task = on_task
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(worker.failover_load_balancer, ids["load_balancer"])
-        running.wait(10)
+        running.wait(PATIENCE)
         closing.set()
         worker.close()
-        call.result(10)
+        call.result(PATIENCE)
     assert world.operations()[-1]["state"] == "SUCCEEDED"

@@ -27,7 +27,8 @@ from portico.store.claims.leases import (
 from portico.store.claims.priorities import Priority
 from portico.store.runs.starting import hand_over
 from portico.store.sql.database import Database
-from tests.store.rows import at_once, expire, rows, write
+from tests.store.rows import expire, rows, write
+from tests.support.threads import at_once
 
 LONG = 60_000
 

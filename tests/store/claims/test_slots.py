@@ -16,8 +16,9 @@ from portico.settings import DatabaseSettings
 from portico.store.claims.priorities import Priority
 from portico.store.claims.slots import Slots, SlotUse
 from portico.store.sql.database import Database
-from tests.store.rows import at_once, rows, write
-from tests.support.waiting import wait_until
+from tests.store.rows import rows, write
+from tests.support.threads import at_once
+from tests.support.waiting import PATIENCE, wait_until_equal
 
 LIMITS = {"operations": 3, "amphora_builds": 2, "failovers": 1}
 BUILDS = "amphora_builds"
@@ -85,7 +86,7 @@ def test_no_limit_is_no_limit(owners: list[Slots]) -> None:
 
     def act(number: int) -> None:
         with owners[number % 4].acquire(BUILDS, Priority.USER):
-            inside.wait(120)
+            inside.wait(PATIENCE)
 
     at_once(8, act)
 
@@ -103,10 +104,10 @@ def test_a_raised_limit_lets_those_who_wait_in(owners: list[Slots]) -> None:
     with owners[0].acquire("failovers", Priority.FAILOVER):
         thread = threading.Thread(target=wait_for_one)
         thread.start()
-        assert waits.wait(120)
+        assert waits.wait(PATIENCE)
         assert not done.is_set()
         owners[2].set_limit("failovers", 2)
-        thread.join(120)
+        thread.join(PATIENCE)
         assert done.is_set()
 
 
@@ -151,7 +152,7 @@ def test_a_renewed_slot_is_kept(owners: list[Slots], database: Database) -> None
 
 def _await_waiters(database: Database, count: int) -> None:
     """Wait until so many are in line: they say that they wait a moment before."""
-    wait_until(lambda: len(rows(database, SlotWaiter)) == count, f"{count} are in line")
+    wait_until_equal(lambda: len(rows(database, SlotWaiter)), count, f"{count} are in line")
 
 
 def _enter_in_turn(owners: list[Slots], arrivals: list[tuple[str, int]], database: Database) -> list[str]:
@@ -168,10 +169,10 @@ def _enter_in_turn(owners: list[Slots], arrivals: list[tuple[str, int]], databas
             waits = threading.Event()
             threads.append(threading.Thread(target=wait, args=(number, name, priority, waits)))
             threads[-1].start()
-            assert waits.wait(120)
+            assert waits.wait(PATIENCE)
             _await_waiters(database, number + 1)
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     assert rows(database, SlotWaiter) == []
     return order
 
@@ -239,15 +240,15 @@ def test_who_waits_longest_goes_before_who_is_more_urgent_now(owners: list[Slots
     with owners[0].acquire("failovers", Priority.FAILOVER):
         spare = threading.Thread(target=wait, args=(owners[1], "spare", Priority.SPARE))
         spare.start()
-        assert waiting["spare"].wait(120)
+        assert waiting["spare"].wait(PATIENCE)
         _await_waiters(database, 1)
         write(database, SlotWaiter, SlotWaiter.name == "failovers", due=SlotWaiter.due - 61_000)
         failover = threading.Thread(target=wait, args=(owners[2], "failover", Priority.FAILOVER))
         failover.start()
-        assert waiting["failover"].wait(120)
+        assert waiting["failover"].wait(PATIENCE)
         _await_waiters(database, 2)
-    spare.join(120)
-    failover.join(120)
+    spare.join(PATIENCE)
+    failover.join(PATIENCE)
 
     assert order == ["spare", "failover"]
 

@@ -29,7 +29,7 @@ from tests.store.rows import rows
 ZERO = dict.fromkeys(("bytes_in", "bytes_out", "active_connections", "total_connections", "request_errors"), 0)
 
 
-class Site:
+class CountedBalancer:
     """A load balancer with two listeners and an amphora."""
 
     def __init__(self, database: Database, catalog: Catalog) -> None:
@@ -63,28 +63,28 @@ class Site:
 
 
 @pytest.fixture
-def site(database: Database, catalog: Catalog) -> Site:
+def balancer(database: Database, catalog: Catalog) -> CountedBalancer:
     """One of this test's own."""
-    return Site(database, catalog)
+    return CountedBalancer(database, catalog)
 
 
-def test_nothing_was_reported(site: Site) -> None:
+def test_nothing_was_reported(balancer: CountedBalancer) -> None:
     """Zeros for listener and load balancer, also one that is not there; nothing at all for an amphora."""
-    assert site.stats(site.one) == site.stats() == site.stats(new_id()) == ZERO
-    assert site.database.read(lambda connection: read_amphora_stats(connection, site.amphora)) == []
+    assert balancer.stats(balancer.one) == balancer.stats() == balancer.stats(new_id()) == ZERO
+    assert balancer.database.read(lambda connection: read_amphora_stats(connection, balancer.amphora)) == []
 
 
-def test_processes_are_added_up(site: Site) -> None:
+def test_processes_are_added_up(balancer: CountedBalancer) -> None:
     """While a process lives its numbers replace each other; the next one's are added; connections that are open are
     only the newest."""
-    site.write(site.counted(bytes_in=5, total_connections=1, active_connections=4))
-    site.write(site.counted(bytes_in=12, total_connections=2, active_connections=3))
-    assert site.stats(site.one) == {**ZERO, "bytes_in": 12, "total_connections": 2, "active_connections": 3}
+    balancer.write(balancer.counted(bytes_in=5, total_connections=1, active_connections=4))
+    balancer.write(balancer.counted(bytes_in=12, total_connections=2, active_connections=3))
+    assert balancer.stats(balancer.one) == {**ZERO, "bytes_in": 12, "total_connections": 2, "active_connections": 3}
 
-    site.write(site.counted(process="2:2.5", bytes_in=1, request_errors=1))
-    site.write(site.counted(process="2:2.5", bytes_in=3, bytes_out=8, request_errors=1))
-    site.write(site.counted(process="3:3.5", bytes_in=100))
-    assert site.stats(site.one) == {
+    balancer.write(balancer.counted(process="2:2.5", bytes_in=1, request_errors=1))
+    balancer.write(balancer.counted(process="2:2.5", bytes_in=3, bytes_out=8, request_errors=1))
+    balancer.write(balancer.counted(process="3:3.5", bytes_in=100))
+    assert balancer.stats(balancer.one) == {
         "bytes_in": 115,
         "bytes_out": 8,
         "active_connections": 0,
@@ -93,50 +93,52 @@ def test_processes_are_added_up(site: Site) -> None:
     }
 
 
-def test_writing_again_changes_nothing(site: Site) -> None:
+def test_writing_again_changes_nothing(balancer: CountedBalancer) -> None:
     """After a lost reply, and also where a new process has begun meanwhile; a late number takes nothing away."""
-    for counted in (site.counted(bytes_in=5), site.counted(process="2:2.5", bytes_in=7)):
+    for counted in (balancer.counted(bytes_in=5), balancer.counted(process="2:2.5", bytes_in=7)):
         for _ in range(3):
-            site.write(counted)
-    site.write(site.counted(process="2:2.5", bytes_in=6))
+            balancer.write(counted)
+    balancer.write(balancer.counted(process="2:2.5", bytes_in=6))
 
-    assert site.stats(site.one) == {**ZERO, "bytes_in": 12}
-    [again] = site.database.read(lambda connection: read_reported(connection, [site.amphora]))
-    assert again == site.counted(process="2:2.5", bytes_in=7)
+    assert balancer.stats(balancer.one) == {**ZERO, "bytes_in": 12}
+    [again] = balancer.database.read(lambda connection: read_reported(connection, [balancer.amphora]))
+    assert again == balancer.counted(process="2:2.5", bytes_in=7)
 
 
-def test_what_an_amphora_has_counted_outlives_it(site: Site) -> None:
+def test_what_an_amphora_has_counted_outlives_it(balancer: CountedBalancer) -> None:
     """The sums of listener and load balancer do not fall when another amphora takes over, except for the connections,
     which are gone with it."""
-    other = site.add_amphora()
-    site.write(
-        site.counted(bytes_in=5, active_connections=2),
-        site.counted(amphora_id=other, bytes_in=30, active_connections=1),
-        site.counted(listener_id=site.two, amphora_id=other, bytes_in=200),
+    other = balancer.add_amphora()
+    balancer.write(
+        balancer.counted(bytes_in=5, active_connections=2),
+        balancer.counted(amphora_id=other, bytes_in=30, active_connections=1),
+        balancer.counted(listener_id=balancer.two, amphora_id=other, bytes_in=200),
     )
-    assert site.stats() == {**ZERO, "bytes_in": 235, "active_connections": 3}
-    mine = {"id": other, "loadbalancer_id": site.id}
-    assert site.database.read(lambda connection: read_amphora_stats(connection, other)) == [
-        {**ZERO, **mine, "listener_id": site.one, "bytes_in": 30, "active_connections": 1},
-        {**ZERO, **mine, "listener_id": site.two, "bytes_in": 200},
+    assert balancer.stats() == {**ZERO, "bytes_in": 235, "active_connections": 3}
+    mine = {"id": other, "loadbalancer_id": balancer.id}
+    assert balancer.database.read(lambda connection: read_amphora_stats(connection, other)) == [
+        {**ZERO, **mine, "listener_id": balancer.one, "bytes_in": 30, "active_connections": 1},
+        {**ZERO, **mine, "listener_id": balancer.two, "bytes_in": 200},
     ]
 
-    site.database.transact(lambda connection: connection.execute(delete(Amphora).where(Amphora.id == other)))
+    balancer.database.transact(lambda connection: connection.execute(delete(Amphora).where(Amphora.id == other)))
 
-    assert site.stats(site.one) == {**ZERO, "bytes_in": 35, "active_connections": 2}
-    assert site.stats() == {**ZERO, "bytes_in": 235, "active_connections": 2}
+    assert balancer.stats(balancer.one) == {**ZERO, "bytes_in": 35, "active_connections": 2}
+    assert balancer.stats() == {**ZERO, "bytes_in": 235, "active_connections": 2}
 
 
-def test_counters_go_with_their_listener(site: Site) -> None:
+def test_counters_go_with_their_listener(balancer: CountedBalancer) -> None:
     """What is reported of one that is gone is left out, and does not keep the others from being written."""
-    first = site.counted(bytes_in=1)
-    site.write(first, replace(first, listener_id=site.two))
-    _delete_listener(site.database, site.two)
-    assert [row["listener_id"] for row in rows(site.database, ListenerCounters)] == [site.one]
+    first = balancer.counted(bytes_in=1)
+    balancer.write(first, replace(first, listener_id=balancer.two))
+    _delete_listener(balancer.database, balancer.two)
+    assert [row["listener_id"] for row in rows(balancer.database, ListenerCounters)] == [balancer.one]
 
-    site.write(replace(first, listener_id=site.two), replace(first, bytes_in=2), replace(first, listener_id=new_id()))
+    balancer.write(
+        replace(first, listener_id=balancer.two), replace(first, bytes_in=2), replace(first, listener_id=new_id())
+    )
 
-    assert site.stats() == {**ZERO, "bytes_in": 2}
+    assert balancer.stats() == {**ZERO, "bytes_in": 2}
 
 
 def _delete_listener(database: Database, listener_id: str) -> None:
@@ -144,25 +146,25 @@ def _delete_listener(database: Database, listener_id: str) -> None:
     database.transact(lambda connection: connection.execute(statement))
 
 
-def test_numbers_that_no_column_holds_are_cut(site: Site) -> None:
+def test_numbers_that_no_column_holds_are_cut(balancer: CountedBalancer) -> None:
     """An agent's nonsense costs its own row at most."""
-    site.write(site.counted(bytes_in=2**64), site.counted(listener_id=site.two, bytes_in=7))
+    balancer.write(balancer.counted(bytes_in=2**64), balancer.counted(listener_id=balancer.two, bytes_in=7))
 
-    assert site.stats(site.one)["bytes_in"] == LARGEST
-    assert site.stats(site.two)["bytes_in"] == 7
+    assert balancer.stats(balancer.one)["bytes_in"] == LARGEST
+    assert balancer.stats(balancer.two)["bytes_in"] == 7
 
 
-def test_a_thousand_rows_are_one_transaction(site: Site) -> None:
+def test_a_thousand_rows_are_one_transaction(balancer: CountedBalancer) -> None:
     """Three statements write them, and one reads each sum."""
-    duty = Duty(site.database, HEALTH, "test", 60.0)
+    duty = Duty(balancer.database, HEALTH, "test", 60.0)
     assert duty.take()
-    many = [site.counted(amphora_id=new_id(), bytes_in=number) for number in range(1000)]
+    many = [balancer.counted(amphora_id=new_id(), bytes_in=number) for number in range(1000)]
 
-    with counting(site.database) as statements:
+    with counting(balancer.database) as statements:
         record_observations(duty, [], many)
     assert len(statements) == 3, statements
 
-    with counting(site.database) as statements:
-        assert site.stats(site.one)["bytes_in"] == sum(range(1000))
-        assert site.stats()["bytes_in"] == sum(range(1000))
+    with counting(balancer.database) as statements:
+        assert balancer.stats(balancer.one)["bytes_in"] == sum(range(1000))
+        assert balancer.stats()["bytes_in"] == sum(range(1000))
     assert len(statements) == 2

@@ -27,6 +27,7 @@ from portico.store.reads.observations import (
 )
 from portico.store.sql.database import Database
 from tests.store.rows import counted, rows, write
+from tests.support.waiting import PATIENCE
 
 LEASE_SECONDS = 60.0
 OBSERVED = ("member", "pool", "listener", "load_balancer")
@@ -179,7 +180,7 @@ def test_observations_and_changes_leave_each_other_alone(database: Database, ids
                 accept(database, Request(Action.UPDATE, kind, ids[kind], changes), ValidationSettings())
     finally:
         asked.set()
-        thread.join(60)
+        thread.join(PATIENCE)
     assert problems == []
     [member] = rows(database, Member)
     [pool] = rows(database, Pool, id=ids["pool"])

@@ -17,6 +17,8 @@ from portico.intake.acceptance import Receipt, Request, accept
 from portico.intake.catalog import Catalog
 from portico.intake.requests import Requests
 from portico.intake.wanted import wanted_tree
+from portico.ports.network import Network
+from portico.ports.notifier import Notifier
 from portico.render import render
 from portico.resources import Lease, Operation, Row, kinds
 from portico.resources.operation import Action
@@ -26,8 +28,8 @@ from portico.settings import (
     NoopAmphoraSettings,
     NoopComputeSettings,
     NoopNetworkSettings,
+    QuotaSettings,
     Settings,
-    ValidationSettings,
     WorkerSettings,
 )
 from portico.store.claims.leases import Claim, find_work, try_claim
@@ -43,33 +45,50 @@ QUICK = WorkerSettings(
 """The defaults, without the pauses that are for real agents and real users."""
 
 
+def make_settings(
+    url: str, *, limits: LimitSettings | None = None, quotas: QuotaSettings | None = None, **worker: Any
+) -> Settings:
+    """Settings for no-op drivers on this database. ``worker``: what differs from ``QUICK``."""
+    return Settings(
+        database=DatabaseSettings(url=url),
+        worker=QUICK.model_copy(update=worker),
+        limits=limits or LimitSettings(),
+        quotas=quotas or QuotaSettings(),
+        compute=NoopComputeSettings(),
+        network=NoopNetworkSettings(),
+        amphora=NoopAmphoraSettings(drain_seconds=0.0),
+    )
+
+
 class World:
     """Everything that a controller worker needs, in one place.
 
     ``compute``, ``network`` and ``amphorae`` are shared by all workers, as the outside world is; each worker has
     database connections of its own, as a process has.
+
+    Args:
+        settings: what ``make_settings`` makes, mostly.
+        network: another one than the no-op driver.
     """
 
-    def __init__(self, url: str, *, limits: LimitSettings | None = None, **worker: Any) -> None:
-        self.settings = Settings(
-            database=DatabaseSettings(url=url),
-            worker=QUICK.model_copy(update=worker),
-            limits=limits or LimitSettings(),
-            validation=ValidationSettings(),
-            compute=NoopComputeSettings(),
-            network=NoopNetworkSettings(),
-            amphora=NoopAmphoraSettings(drain_seconds=0.0),
-        )
+    def __init__(self, settings: Settings, *, network: Network | None = None) -> None:
+        self.settings = settings
         self.compute = NoopCompute()
-        self.network = NoopNetwork()
+        # Any: tests ask the no-op driver what the port of networks has no word for.
+        self.network: Any = network or NoopNetwork()
         self.amphorae = NoopAmphorae(self.compute)
         self.notifier = InProcessNotifier()
         self.database = self._connect()
         self.catalog = Catalog(self.database, self.settings.validation, self.network)
-        self.requests = Requests(self.database, self.settings.validation, self.notifier, network=self.network)
+        self.requests = self.make_requests(settings)
         self.on_task: Callable[[str, str, str], None] = lambda _flow, _task, _state: None
         self._workers: list[ControllerWorker] = []
         self._tables = list(Row.metadata.sorted_tables)
+
+    def make_requests(self, settings: Settings, notifier: Notifier | None = None) -> Requests:
+        """Requests with other settings or another notifier than the world's own."""
+        told = notifier or self.notifier
+        return Requests(self.database, settings.validation, told, settings.quotas, network=self.network)
 
     def _tell(self, flow: str, task: str, state: str) -> None:
         self.on_task(flow, task, state)  # whatever it is by then

@@ -71,6 +71,13 @@ def make_client_context(authority: Path, pair: Pair | None) -> ssl.SSLContext:
     return context
 
 
+def make_server_context(pair: Pair) -> ssl.SSLContext:
+    """What a server uses that shows the pair."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    return context
+
+
 def _start(subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: tuple[int, int]) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (

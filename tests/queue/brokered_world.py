@@ -1,47 +1,43 @@
-"""A site with a broker: requests on one side, workers on the other, and only broker and database between them."""
+"""A world with a broker: requests on one side, workers on the other, and only broker and database between them."""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from kombu.connection import Connection
 
 from portico.drivers.registry import build_notifier
-from portico.intake.requests import Requests
 from portico.ports.notifier import Notifier
 from portico.settings import MessagingSettings
 from portico.worker.run_loop import RunLoop
-from tests.support.waiting import PATIENCE, wait_until
-from tests.worker.world import World
+from tests.support.waiting import wait_until
+from tests.support.world import World, make_settings
 
 NEVER = 3600.0
 """Seconds between two polls: more than a test may take, so that what is found was told."""
 
 
-class Site:
+class BrokeredWorld(World):
     """A world whose requests and workers have a notifier each, as processes of their own have."""
 
     def __init__(self, database_url: str, messaging: MessagingSettings, **worker: Any) -> None:
-        self.world = World(database_url, **{"poll_seconds": NEVER, **worker})
+        super().__init__(make_settings(database_url, **{"poll_seconds": NEVER, **worker}))
         self.messaging = messaging
         self._notifiers: list[Notifier] = []
         self._loops: list[RunLoop] = []
-        self.requests = Requests(
-            self.world.database, self.world.settings.validation, self._build_notifier(), network=self.world.network
-        )
+        self.requests = self.make_requests(self.settings, self._build_notifier())
 
     def _build_notifier(self) -> Notifier:
-        settings = self.world.settings.model_copy(update={"messaging": self.messaging})
+        settings = self.settings.model_copy(update={"messaging": self.messaging})
         self._notifiers.append(build_notifier(settings))
         return self._notifiers[-1]
 
     def start_worker(self, **drivers: Any) -> RunLoop:
         """Another worker, which may not have reached the broker yet."""
-        loop = RunLoop(self.world.add_worker(notifier=self._build_notifier(), **drivers))
+        loop = RunLoop(self.add_worker(notifier=self._build_notifier(), **drivers))
         loop.start()
         self._loops.append(loop)
         return loop
@@ -64,7 +60,7 @@ class Site:
             loop.stop()
         for notifier in self._notifiers:
             notifier.close()
-        self.world.close()
+        super().close()
 
     # Asking
 
@@ -99,22 +95,3 @@ def _encode(body: bytes | dict[str, Any]) -> bytes:
     if isinstance(body, bytes):
         return body
     return json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(body)}).encode()
-
-
-def in_threads(count: int, work: Callable[[int], None]) -> list[BaseException]:
-    """Call ``work`` with 0 to ``count - 1`` at once. Returns what it raised; fails where a call does not return."""
-    errors: list[BaseException] = []
-
-    def run(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:  # noqa: BLE001 - told to the test
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-        assert not thread.is_alive(), "a call hangs"
-    return errors

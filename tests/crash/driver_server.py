@@ -1,4 +1,4 @@
-"""The world that survives its workers: the no-op drivers, kept by the test's process and reached over a socket."""
+"""Drivers that survive the workers: a world's own, kept by the test's process and reached over a socket."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ Passed = Callable[[str], None]
 """Told that a driver call returned: ``compute.ensure``, say."""
 
 
-class World:
-    """Compute, network and amphorae of one deployment, with everything that was ever asked of them.
+class DriverServer:
+    """Serves compute, network and amphorae of a world to worker processes, and keeps what was ever asked of them.
 
     Attributes:
-        compute, network, amphorae: the drivers themselves.
         calls: (driver, method, first argument), in the order in which they began.
         address: the socket at which worker processes reach the drivers (``RemoteDriver``).
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.compute = NoopCompute()
-        self.network = NoopNetwork()
-        self.amphorae = NoopAmphorae(self.compute)
+    def __init__(self, directory: Path, compute: NoopCompute, network: NoopNetwork, amphorae: NoopAmphorae) -> None:
+        self.compute = compute
+        self.network = network
+        self.amphorae = amphorae
         self.calls: list[tuple[str, str, Any]] = []
-        self.address = str(directory / "world")
+        self.address = str(directory / "drivers")
         self._listener = Listener(self.address, "AF_UNIX", backlog=64)
         self._closed = False
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -53,7 +52,7 @@ class World:
         return list(dict.fromkeys(ensured))
 
     def dump(self) -> dict[str, Any]:
-        """All that is, in a form that compares."""
+        """All that is outside the database, in a form that compares."""
         return {
             "places": dict(self.compute._placements),
             "deleted": set(self.compute._deleted),
@@ -92,10 +91,10 @@ class World:
 
 
 class RemoteDriver:
-    """A driver of a ``World``, used from a worker process; a connection for each of its threads.
+    """A driver of a ``DriverServer``, used from a worker process; a connection for each of its threads.
 
     Args:
-        address: of the world.
+        address: of the server.
         name: ``compute``, ``network`` or ``amphorae``.
     """
 
