@@ -37,7 +37,7 @@ class ObtainAmphora(WorkTask):
         return amphora_id
 
     def revert(self, result: Any, flow_failures: Mapping[str, Failure], **_context: Any) -> None:
-        """Take the amphora away again, unless it carried the load balancer before this run or is used again at once."""
+        """Take the amphora away, unless it carried the load balancer before this run or is used again immediately."""
         if isinstance(result, str) and not self._serves and not self.is_tried_again(flow_failures):
             self.reverting(lambda: take_away(self.work, result, drain_seconds=0.0))
 
