@@ -23,7 +23,7 @@ _CHOSEN = ("ip_address", "subnet_id", "network_id", "port_id", "address_scope")
 
 
 def allocation_of(vip: Vip) -> VipAllocation | None:
-    """A VIP as the network knows it; None where it has not been allocated."""
+    """A VIP as the network knows it; None if it has not been allocated."""
     if not vip.allocated or vip.ip_address is None or vip.port_id is None:
         return None
     return VipAllocation(
@@ -96,7 +96,7 @@ class AllocateVips(WorkTask):
                 self.work.with_retries(network.release_vip, allocation)
                 if vip.ip_address is not None:
                     raise
-        raise AddressInUse(f"vip_address: {TRIES} addresses that the network chose were all taken")
+        raise AddressInUse(f"vip_address: the network chose {TRIES} addresses, and all of them are in use")
 
     def revert(self, flow_failures: Mapping[str, Failure], **_context: Any) -> None:
         """Give back the VIPs that this run asked for. If the load balancer has never served, also give back those that

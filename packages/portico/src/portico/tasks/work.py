@@ -195,7 +195,7 @@ class Work:
     def check(self) -> None:
         """Raise LeaseLost if the lease may have expired. To be called before every side effect."""
         if not self.is_mine():
-            raise LeaseLost(f"the lease on {self.claim.key} ran out")
+            raise LeaseLost(f"the lease on {self.claim.key} has expired")
 
     def confirm(self) -> None:
         """Raise LeaseLost if another worker has the lease according to the database.

@@ -151,8 +151,8 @@ _TARGETS = (
 
 
 def read_trees(database: Database, load_balancer_ids: Iterable[str]) -> Iterator[StatusTree]:
-    """The trees of those of these load balancers that exist. One statement for each ``TREES_AT_ONCE`` of them, so each
-    tree is of one moment."""
+    """The trees of these load balancers, without those that do not exist. One statement for each ``TREES_AT_ONCE`` of
+    them, so that each tree is of one moment."""
     for some in _cut(sorted(load_balancer_ids), TREES_AT_ONCE):
         rows = _read_rows(database, some)
         trees: dict[str, StatusTree] = {}

@@ -55,7 +55,7 @@ def hand_over(database: Database, owner: str) -> None:
 
 
 def requeue(connection: Connection, which: ColumnElement[bool], reason: str | None = None) -> None:
-    """Return those of these operations that are running to the queue, as if they had not been started. ``reason`` is
-    what they wait for, if that is known."""
+    """Return these operations, if they are running, to the queue as if they had not been started. ``reason`` is what
+    they wait for, if that is known."""
     values = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None, "reason": reason}
     connection.execute(update(Operation).where(which, Operation.state == OperationState.RUNNING).values(**values))
