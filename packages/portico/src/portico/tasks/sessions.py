@@ -52,7 +52,7 @@ class CarrySessions(WorkTask):
         except DriverError as error:
             self._is_lost = True
             replaced = self._replaced.id
-            log.warning("sessions could not be carried over", amphora=replaced, replacement=amphora_id, reason=str(error))
+            log.warning("sessions could not be carried", amphora=replaced, replacement=amphora_id, reason=str(error))
 
 
 class CarryLaterSessions(WorkTask):
