@@ -25,7 +25,7 @@ _FAILURES_OF_AN_AGENT = 2
 """After this many amphorae in a row that cannot be asked, the agent itself counts as not answering."""
 
 
-class Asked(Protocol):
+class Askable(Protocol):
     """An amphora to ask, and where its agent listens."""
 
     @property
@@ -37,7 +37,7 @@ class Asked(Protocol):
         """The URL of its agent."""
 
 
-A = TypeVar("A", bound=Asked)
+A = TypeVar("A", bound=Askable)
 
 
 class _Patience:
@@ -98,14 +98,14 @@ class Asker(Generic[A]):
         self._threads = ThreadPoolExecutor(settings.threads, "health")
         self._suspect_threads = ThreadPoolExecutor(_SUSPECT_THREADS, "health-suspects")
 
-    def ask(self, askeds: Iterable[A]) -> dict[str, Statistics]:
+    def ask(self, targets: Iterable[A]) -> dict[str, Statistics]:
         """Return the answers that have come by now, by amphora; those of slow agents come with a later call. Takes as
         long as the agents that answered the last time need, ``poll_seconds`` at most."""
         due: dict[str, list[A]] = defaultdict(list)
         known: set[str] = set()
-        for asked in askeds:
-            known.add(asked.amphora_id)
-            due[asked.agent_url].append(asked)
+        for target in targets:
+            known.add(target.amphora_id)
+            due[target.agent_url].append(target)
         self._forget(set(due), known)
         awaited = []
         for agent_url, of_agent in due.items():
@@ -142,27 +142,27 @@ class Asker(Generic[A]):
         for amphora_id in set(self._each) - amphorae:  # a copy: threads write to it
             self._each.pop(amphora_id, None)
 
-    def _ask_agent(self, agent: _Patience, askeds: list[A]) -> None:
+    def _ask_agent(self, agent: _Patience, targets: list[A]) -> None:
         missed: list[tuple[str, DriverError]] = []
         failures, has_answered = 0, False
         try:
-            for asked in askeds:
-                patience = self._each.get(asked.amphora_id)
+            for target in targets:
+                patience = self._each.get(target.amphora_id)
                 if self._closing.is_set() or failures >= _FAILURES_OF_AN_AGENT:
                     break
                 if patience is not None and not patience.is_due():
                     continue
                 try:
-                    self._answers.put(self._amphorae.statistics(self._find(asked)))
+                    self._answers.put(self._amphorae.statistics(self._find(target)))
                 except DriverError as error:
-                    missed.append((asked.amphora_id, error))
+                    missed.append((target.amphora_id, error))
                     failures = failures + 1 if error.transient else 0
                     has_answered = has_answered or not error.transient
                 else:
                     failures, has_answered = 0, True
                     if patience is not None:
                         patience.note_answer()
-                        self._each.pop(asked.amphora_id, None)
+                        self._each.pop(target.amphora_id, None)
             self._judge(agent, missed, has_answered=has_answered)
         except Exception:  # a defect costs this agent's answers, not the thread
             log.exception("an agent could not be asked")

@@ -17,7 +17,7 @@ from portico.settings import HealthSettings
 from portico.store.claims.duties import HEALTH, Duty, DutyLoop
 from portico.store.reads.counters import Counted
 from portico.store.reads.observations import (
-    Standing,
+    LeaseState,
     StatusChange,
     Target,
     read_last_counted,
@@ -29,8 +29,8 @@ from portico.store.sql.database import Database
 from portico.tasks.endpoint import find_endpoint
 from portico_wire import Statistics
 
-_Situation = tuple[Standing, dict[str, Findings]]
-"""Everything that determines the statuses of a load balancer: its lease's standing and each amphora's findings."""
+_Situation = tuple[LeaseState, dict[str, Findings]]
+"""Everything that determines the statuses of a load balancer: the state of its lease and each amphora's findings."""
 
 
 class HealthManager:
@@ -127,10 +127,10 @@ class HealthManager:
 def _describe(targets: list[Target], answers: dict[str, Statistics]) -> dict[str, _Situation]:
     """The situations of those load balancers that have at least one amphora that answered."""
     found: dict[str, dict[str, Findings]] = defaultdict(dict)
-    standings: dict[str, Standing] = {}
+    lease_states: dict[str, LeaseState] = {}
     for target in targets:
         answer = answers.get(target.amphora_id)
         if answer is not None:
             found[target.load_balancer_id][target.amphora_id] = read_findings(answer)
-            standings[target.load_balancer_id] = target.standing
-    return {id_: (standings[id_], findings) for id_, findings in found.items()}
+            lease_states[target.load_balancer_id] = target.lease_state
+    return {id_: (lease_states[id_], findings) for id_, findings in found.items()}

@@ -28,11 +28,11 @@ HEALTH = "health_manager"
 """The duty of asking amphorae for their statistics and recording what they report."""
 _RENEWALS_PER_LEASE = 3
 
-_LOOK = select(SLOTS.is_free).where(*SLOTS.row)
+_IS_FREE = select(SLOTS.is_free).where(*SLOTS.row)
 _HOLDER = select(Slot.holder).where(*SLOTS.row)
 _TAKE = SLOTS.take()
 _RENEW = SLOTS.renew()
-_LEAVE = SLOTS.give_back()
+_GIVE_BACK = SLOTS.give_back()
 
 
 class Duty:
@@ -65,7 +65,7 @@ class Duty:
             StoreError: the database did not answer.
         """
         at = time.monotonic()
-        is_free = self._database.read(lambda connection: connection.scalar(_LOOK, self._place))
+        is_free = self._database.read(lambda connection: connection.scalar(_IS_FREE, self._place))
         if is_free is not None and not is_free:
             return False
         holder = new_id()
@@ -127,7 +127,7 @@ class Duty:
         holder, self._holder = self._holder, None
         if holder is not None:
             mine = self._as_held_by(holder)
-            self._database.transact(lambda connection: connection.execute(_LEAVE, mine))
+            self._database.transact(lambda connection: connection.execute(_GIVE_BACK, mine))
 
     @property
     def _place(self) -> Parameters:

@@ -234,7 +234,7 @@ class Slots:
         of this holder in line, or if another process was faster."""
         guess = random.randint(1, max(self._capacities.get(name, 1), 1))  # noqa: S311 - spreads the contention
         asked = {"this_name": name, "this_holder": holder, "guess": guess}
-        capacity, free, number, ahead = self._database.read(lambda connection: connection.execute(_STAND, asked).one())
+        capacity, free, number, ahead = self._database.read(lambda connection: connection.execute(_LINE, asked).one())
         self._capacities[name] = capacity or 0
         if not capacity:
             return None
@@ -290,7 +290,7 @@ _JOIN_LINE = insert(SlotWaiter).values(
 _LEAVE_LINE = delete(SlotWaiter).where(_IN_LINE)
 
 
-def _read_stand() -> Select[int | None, int, int | None, int]:
+def _build_line_query() -> Select[int | None, int, int | None, int]:
     """The capacity of a limit, how many of its slots are free, one of these (preferably from ``guess`` upwards), and
     how many living waiters are ahead of a holder: all of them if it is not in line."""
     free = (Slot.name == _NAME, Slot.number <= _CAPACITY, SLOTS.is_free)
@@ -317,7 +317,7 @@ def _read_stand() -> Select[int | None, int, int | None, int]:
     )
 
 
-_STAND = _read_stand()
+_LINE = _build_line_query()
 
 
 def _write_limit(connection: Connection, name: str, capacity: int) -> None:

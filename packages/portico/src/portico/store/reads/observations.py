@@ -59,7 +59,7 @@ ROWS_AT_ONCE = 1000
 """How many rows one statement names: fewer than the limit of each database."""
 _TRIES = 3
 
-Standing = tuple[int, int, int, str | None]
+LeaseState = tuple[int, int, int, str | None]
 """A lease's configuration version, epoch, number of unfinished operations, and owner: while these stay the same, no
 operation has changed anything about its load balancer."""
 
@@ -73,7 +73,7 @@ class Target:
     agent_url: str
     agent_name: str | None
     load_balancer_id: str
-    standing: Standing
+    lease_state: LeaseState
 
 
 @dataclass(frozen=True, slots=True)

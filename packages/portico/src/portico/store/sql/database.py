@@ -67,9 +67,9 @@ class Database:
             if self.dialect == "mariadb":
                 options["connect_args"] = {"init_command": f"SET idle_transaction_timeout = {IDLE_SECONDS}"}
         if self.dialect == "postgresql":
-            theirs = url.query.get("options", "")
+            from_url = url.query.get("options", "")
             idle = f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
-            options["connect_args"] = {"options": f"{idle} {theirs}"}
+            options["connect_args"] = {"options": f"{idle} {from_url}"}
             options["execution_options"] = {_ANNOUNCES: announces}
         self.engine = _create_engine(url, **options)
         self._reader = _create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
