@@ -33,7 +33,7 @@ class OperationFlow(linear_flow.Flow):
 
 
 class ConfigurationChange(OperationFlow):
-    """A change that comes true with one push of the whole configuration.
+    """A change that takes effect with one push of the whole configuration.
 
     ``prepare`` does what has to be done before the push, ``settle`` what is left to do after it. Both receive all
     operations of the class that are applied together.

@@ -84,10 +84,10 @@ class Work:
         claim: the lease of the run.
         snapshot: the last state that was read from the database; tasks that change rows call ``refresh``.
         is_mine: a cheap local check whether the lease can still be ours.
-        accepted: operations of this run that have come true already.
+        accepted: operations of this run that have taken effect already.
         operations: the operations that are being tried now.
         version: the configuration version that was accepted last in this run; 0 for none.
-        in_doubt: whether a push since then failed in a way that leaves open whether it came true.
+        in_doubt: whether a push since then failed in a way that leaves open whether it took effect.
         leaving: ids of amphorae that are being replaced and get no more configurations.
         unreverted: names of tasks that could not give back what they had.
         pending: whether the flow ends with ``NotYet``, and so keeps what it has got.

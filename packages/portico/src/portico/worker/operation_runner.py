@@ -184,8 +184,8 @@ def _join(ids: list[str]) -> str:
 
 
 def _take_push_back(work: Work) -> None:
-    """If a push failed but may have come true all the same, push the accepted configuration once more: the amphora must
-    not run a change that its users see as failed. This is tried once: if it fails too, the next change does it."""
+    """If a push failed but may have taken effect all the same, push the accepted configuration once more: the amphora
+    must not run a change that its users see as failed. This is tried once: if it fails too, the next change does it."""
     if not work.in_doubt:
         return
     work.operations = ()

@@ -58,7 +58,7 @@ class Results:
     """How a batch went.
 
     Attributes:
-        succeeded: operations that came true, in order.
+        succeeded: operations that took effect, in order.
         failed: operations and their errors, in order.
         applied: objects that were configured without an operation of their own (the parts of a new load balancer),
             by kind.
