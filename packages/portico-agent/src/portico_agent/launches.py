@@ -90,11 +90,11 @@ def _read_socket(value: dict[str, object]) -> ListeningSocket:
 
 def _object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise TypeError("a launch has a value that should be an object and is not")
+        raise TypeError("expected an object")
     return value
 
 
 def _list(value: object) -> list[object]:
     if not isinstance(value, list):
-        raise TypeError("a launch has a value that should be a list and is not")
+        raise TypeError("expected a list")
     return value
