@@ -14,7 +14,7 @@ import h11
 from portico_agent.connection import Connection, Request, Response
 from portico_agent.failures import AgentFailure, Invalid
 from portico_agent.logs import log
-from portico_agent.tls import is_made_out_to
+from portico_agent.tls import is_issued_to
 from portico_http import Acceptor, ConnectionLimiter, LogThrottle, connections_within_limit
 
 STRANGERS = 64
@@ -102,7 +102,7 @@ class HttpServer:
                 client.transport = writer.transport
                 if client.is_retired:
                     return
-                is_allowed = is_made_out_to(writer.get_extra_info("peercert") or {}, self._controller_name)
+                is_allowed = is_issued_to(writer.get_extra_info("peercert") or {}, self._controller_name)
                 if is_allowed:
                     self._let_in(client)
                 connection = Connection(reader, writer)

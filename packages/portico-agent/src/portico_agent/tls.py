@@ -35,7 +35,7 @@ class Certificates:
         return read_certificates(*self._files) != self._loaded
 
 
-def is_made_out_to(certificate: Mapping[str, object], name: str) -> bool:
+def is_issued_to(certificate: Mapping[str, object], name: str) -> bool:
     """Whether a verified certificate (``SSLObject.getpeercert()``) has the name as subject CN or as a DNS name."""
     subject = certificate.get("subject", ())
     alternatives = certificate.get("subjectAltName", ())
