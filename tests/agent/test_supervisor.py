@@ -85,7 +85,7 @@ def test_a_directory_that_haproxys_user_cannot_reach_is_named(run_directory: Pat
     closed = run_directory / "closed"
     closed.mkdir(mode=0o700)
     said = start_in_vain(closed / "agent", OTHER)
-    assert f"that user cannot reach {closed / 'agent'}: a directory on the way is closed to others" in said
+    assert f"that user cannot reach {closed / 'agent'}: a parent directory is closed to others" in said
 
 
 # Orphans

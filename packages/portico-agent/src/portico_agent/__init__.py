@@ -1,7 +1,7 @@
 """The agent: one small process per host that runs amphorae for the controller, and the supervisor that outlives it.
 
 Belongs here: the HTTP API over mutual TLS, HAProxy's configuration on disk and in its process, and the supervisor that
-holds the listening sockets. Does not belong here: anything of the controller (of Portico, the agent imports only
+holds the listening sockets. Does not: anything of the controller (of Portico, the agent imports only
 ``portico_wire``, ``portico_http`` and ``portico_files``), or any decision about what a load balancer should be. It is
 all I/O. Besides the standard library it needs only h11.
 

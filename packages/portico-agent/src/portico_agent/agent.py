@@ -36,7 +36,7 @@ RETRY_SECONDS = 1.0
 
 LOG_CHECK_SECONDS = 3600.0
 LONGEST_LOG = 1024 * 1024
-"""Bytes. HAProxy writes a line for every change of a server's health, for as long as it runs."""
+"""Bytes. HAProxy writes a line for every change of a server's health as long as it runs."""
 
 
 class CannotStart(Exception):
@@ -79,14 +79,14 @@ async def run_agent(settings: AgentSettings) -> None:
         asyncio.create_task(_bound_logs(settings.directory)),
     ]
     _announce(settings, port)
-    log("serves", port=port, haproxy=haproxy.path, version=haproxy.version, amphorae=len(amphorae))
+    log("started", port=port, haproxy=haproxy.path, version=haproxy.version, amphorae=len(amphorae))
     await end.wait()
     await server.close(END_SECONDS)
     for watch in watches:
         watch.cancel()
     supervisor.close()
     os.close(lock)
-    log("ends")
+    log("stopped")
 
 
 def _log_choice(haproxy: HAProxyBinary) -> None:

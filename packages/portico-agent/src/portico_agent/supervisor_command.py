@@ -115,8 +115,8 @@ def _prepare_to_become(user: HAProxyUser, directory: Path) -> dict[str, object]:
     except (OSError, subprocess.SubprocessError) as error:
         raise CannotStart(f"{setpriv} cannot be run: {error}") from error
     if tried.returncode != 0:
-        said = tried.stderr.strip() or f"that user cannot reach {directory}: a directory on the way is closed to others"
-        raise CannotStart(f"HAProxy cannot run as user {user.uid}: {said}")
+        reason = tried.stderr.strip() or f"that user cannot reach {directory}: a parent directory is closed to others"
+        raise CannotStart(f"HAProxy cannot run as user {user.uid}: {reason}")
     return {"uid": user.uid, "become": become}
 
 

@@ -2,7 +2,7 @@
 
 Belongs here: checks of the framing of requests, accepting connections within the limit on descriptors, choosing a
 connection to close when there are too many, and counting events that strangers can cause at will instead of logging
-each. Does not belong here: the contents of requests, the identity of callers, deadlines (each server has its own). I/O:
+each. Does not: the contents of requests, the identity of callers, deadlines (each server has its own). I/O:
 accepting sockets. Knows neither server and imports nothing beyond the standard library.
 """
 

@@ -113,7 +113,7 @@ class Framing:
     def _take_chunk_line(self, line: bytes) -> str:
         found = _CHUNK_LINE.fullmatch(line)
         if not found or len(line) > LONGEST_CHUNK_LINE:
-            return "the line before a chunk must be its size"
+            return "the line before a chunk must be the chunk's size"
         self._left = int(found[1], 16)
         self._take = self._take_chunk_end if self._left else self._take_trailer
         return ""

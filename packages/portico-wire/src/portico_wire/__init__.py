@@ -1,7 +1,7 @@
 """The protocol between the controller and the agent, and nothing else.
 
 Belongs here: the messages as frozen values, their encoding and strict decoding, the names and paths of the protocol.
-Does not belong here: any I/O, any decision, any import beyond the standard library. Both sides import this package;
+Does not: any I/O, any decision, any import beyond the standard library. Both sides import this package;
 neither imports the other.
 
 The protocol

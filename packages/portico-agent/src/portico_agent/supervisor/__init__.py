@@ -1,6 +1,6 @@
 """The supervisor: holds the listening sockets of a host and is the parent of its HAProxy processes and other programs.
 
-Belongs here: what must not be restarted when everything else is. Does not belong here: anything that understands a
+Belongs here: what must not be restarted when everything else is. Does not: anything that understands a
 configuration. The supervisor is a separate process. The agent starts it and it outlives the agent, or it is a service
 beside the agent. It imports only the standard library, so that little in it can go wrong or need an update. I/O:
 processes, listening sockets, one UNIX socket.

@@ -156,7 +156,7 @@ def main(directory: str, options: str) -> None:
     except BlockingIOError:
         log_line("another supervisor already serves this directory")
         return
-    # Padded to a fixed width and written at once, so that a reader finds either the former pid or this one.
+    # Padded to a fixed width and written in one call, so that a reader finds either the former pid or this one.
     os.pwrite(lock, f"{os.getpid():<10}\n".encode(), 0)
     if os.path.lexists(SOCKET_NAME):
         os.unlink(SOCKET_NAME)  # noqa: PTH108 - pathlib would be a tenth of this process's memory
@@ -164,9 +164,9 @@ def main(directory: str, options: str) -> None:
     # Relative to the working directory, because the path of a UNIX socket can have 107 characters at most.
     listener.bind(SOCKET_NAME)
     listener.listen(16)
-    log_line(f"serves pid={os.getpid()}")
+    log_line(f"started pid={os.getpid()}")
     given = json.loads(options)
     supervisor = Supervisor(given.get("become", []), given.get("uid", os.geteuid()))
     Loop(supervisor, listener, stays=given.get("stays", False)).run()
     os.unlink(SOCKET_NAME)  # noqa: PTH108 - as above
-    log_line("ends")
+    log_line("stopped")

@@ -1,4 +1,4 @@
-"""The server state file: what a new HAProxy takes over of its predecessor's servers. Pure.
+"""The server state file, through which a new HAProxy takes over the state of its predecessor's servers. Pure.
 
 The dump of ``show servers state`` contains more than the results of health checks. It also has weights, ports and
 maintenance, and a new process would prefer those to its own configuration. So a server is carried over only if its
