@@ -65,7 +65,7 @@ def test_systems_haproxy_goes_before_the_packaged_one() -> None:
     """Without a configured path, the distribution's is taken, on a machine that has both."""
     haproxy = locate_haproxy(None)
     assert (haproxy.path, haproxy.source, haproxy.rejected) == (find_systems(), Source.SYSTEM, ())
-    assert haproxy.describe() == f"HAProxy {haproxy.version} of the system, {haproxy.path}"
+    assert haproxy.describe() == f"HAProxy {haproxy.version} from the system, {haproxy.path}"
 
 
 def test_path_goes_before_the_fixed_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_agent_says_which_it_took(
     assert lines[0] == (
         f"warning: skipped an HAProxy that does not work: {old} is HAProxy 2.4.1; 2.6 is the oldest that works"
     )
-    assert lines[1] == f"HAProxy {info['haproxy_version']} of the system, {SYSTEM_PATH}"
+    assert lines[1] == f"HAProxy {info['haproxy_version']} from the system, {SYSTEM_PATH}"
 
 
 def test_agent_does_not_start_with_a_configured_one_that_does_not_work(

@@ -86,7 +86,7 @@ class Connection:
             raise Forbidden("the client's certificate is not issued to the controller")
         length = next((int(value) for name, value in head.headers if name == b"content-length"), 0)
         if length > MAXIMUM_BODY_BYTES:
-            raise TooLarge(f"a body has at most {MAXIMUM_BODY_BYTES} bytes")
+            raise TooLarge(f"a body must have at most {MAXIMUM_BODY_BYTES} bytes")
         if self._http.they_are_waiting_for_100_continue:
             await self._write(h11.InformationalResponse(status_code=100, headers=[]))
         async with asyncio.timeout(BODY_SECONDS):
@@ -110,7 +110,7 @@ class Connection:
                 raise ConnectionResetError
             body += event.data
             if len(body) > MAXIMUM_BODY_BYTES:
-                raise TooLarge(f"a body has at most {MAXIMUM_BODY_BYTES} bytes")
+                raise TooLarge(f"a body must have at most {MAXIMUM_BODY_BYTES} bytes")
         return bytes(body)
 
     async def _next_event(self) -> h11.Event | type[h11.PAUSED]:

@@ -110,7 +110,7 @@ class HttpServer:
                     pass
         except h11.LocalProtocolError:
             pass  # the client disconnected before it was answered
-        except OSError as error:  # ssl.SSLError, ConnectionError and TimeoutError are some
+        except OSError as error:  # includes ssl.SSLError, ConnectionError and TimeoutError
             what = "a handshake failed" if client.transport is None else "a client stalled or disconnected"
             self._throttle.log(what, client=client.address, error=str(error) or type(error).__name__)
 

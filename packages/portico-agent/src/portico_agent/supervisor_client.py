@@ -121,7 +121,9 @@ class SupervisorClient:
                 self._end_former(survey)
             time.sleep(0.01)
         if self._is_separate:
-            raise Unavailable(f"no supervisor serves {self._directory}: start portico-supervisor with this --directory")
+            raise Unavailable(
+                f"no supervisor is running for {self._directory}: start portico-supervisor with this --directory"
+            )
         raise Unavailable("the supervisor did not start; see supervisor.log")
 
     def _end_former(self, survey: Survey) -> None:
@@ -158,7 +160,7 @@ class SupervisorClient:
         """Start a candidate beside the running process; return its pid. Raises BindFailed."""
         candidate = _read_instance(self._ask({"command": "start", **place.to_dict(), **launch.to_dict()})).candidate
         if candidate is None:
-            raise Unavailable("the supervisor started nothing")
+            raise Unavailable("the supervisor did not start a candidate")
         return candidate.pid
 
     def adopt_files(self, place: Place, launch: Launch) -> InstanceState:

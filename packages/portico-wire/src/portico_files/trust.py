@@ -2,7 +2,7 @@
 
 A user who can write to a directory can replace what is in it. So the same rule applies to every directory on the path
 from the root, and to every symbolic link on it. Two cases are safe: a sticky directory (``/tmp``), where other users
-cannot touch our entries, and a group without other members, as many systems create it for each user.
+cannot touch our entries, and a group without other members, which many systems create for each user.
 
 Access control lists, and group members that only LDAP knows, are not checked.
 """

@@ -11,7 +11,7 @@ LONGEST_CHUNK_LINE = 256
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-_BARE = "a line ends with LF, where it must be CR LF"
+_BARE = "a line ends with LF instead of CR LF"
 
 
 class Framing:
@@ -106,7 +106,7 @@ class Framing:
             self._take = self._take_chunk_line
         elif self._lengths:
             if len(self._lengths) > 1 or not _LENGTH.fullmatch(self._lengths[0]):
-                return "Content-Length must be one number"
+                return "Content-Length must be a single number"
             self._left = int(self._lengths[0])
         return ""
 

@@ -82,7 +82,7 @@ SERVER_OPTIONS = (
     *("inter TIME", "rise NUMBER", "fall NUMBER", "port NUMBER", "maxconn NUMBER"),
     *("check-ssl verify none", "check-sni TEXT"),
 )
-"""After ``server NAME ADDRESS:PORT weight NUMBER``."""
+"""The options that can follow ``server NAME ADDRESS:PORT weight NUMBER``."""
 
 
 def _compiled(*patterns: str) -> re.Pattern[str]:

@@ -79,4 +79,4 @@ class Sessions(Message):
     def require_consistency(self) -> None:
         """Require that the clients are not too many."""
         if sum(len(group.clients) for group in self.servers) > self.MOST_CLIENTS:
-            raise WireError("servers", f"of {self.MOST_CLIENTS} clients at most")
+            raise WireError("servers", f"limited to {self.MOST_CLIENTS} clients")

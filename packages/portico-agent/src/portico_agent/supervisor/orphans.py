@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 
-_DIGITS = 9  # a process id has seven at most
+_DIGITS = 9  # a process id has at most seven digits
 _PARENT, _START = 1, 19  # indexes of words in /proc/PID/stat, counted from the state on
 
 NOTE_SUFFIX = ".pid"

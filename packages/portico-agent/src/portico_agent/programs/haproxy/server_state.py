@@ -23,7 +23,7 @@ COLUMNS = (
 """Version 1 of the format: HAProxy 2.6 and 2.8 both write and read it."""
 
 CHECK_CONFIGURED = 2
-"""Bit of srv_check_state: the server has a health check."""
+"""The bit of srv_check_state for a server with a health check."""
 
 HEADER = f"1\n# {' '.join(COLUMNS)}\n"
 """A state without servers; HAProxy complains about a file without this header."""

@@ -9,7 +9,7 @@ from portico_agent.logs import log
 from portico_agent.unix_socket import connect_unix
 
 STATS_SOCKET_NAME = "haproxy.sock"
-"""In the directory that HAProxy is started in."""
+"""The file name of the stats socket, in the directory that HAProxy is started in."""
 
 ANSWER_SECONDS = 5.0
 
