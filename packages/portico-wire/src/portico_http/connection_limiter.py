@@ -21,8 +21,8 @@ class ConnectionLimiter(Generic[C]):
 
     A connection that waits for its client (to finish a request, to send another, to read an answer) can be closed to
     make room. A connection whose client waits for us is never closed. Of the clients with waiting connections, the
-    limiter chooses the one with the most connections, and closes the one that has waited longest. So a client that
-    opens any number of connections displaces only its own.
+    limiter chooses the one with the most connections, and closes its connection that has waited longest. So a client
+    that opens any number of connections displaces only its own.
 
     ``capacity``: the maximum number of connections.
     """
