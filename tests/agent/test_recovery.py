@@ -236,7 +236,7 @@ def test_supervisor_without_a_free_descriptor_lives_on(plain_agent: AgentRig, re
     with connect_unix(plain_agent.directory / "supervisor.sock", 30) as client:
         client.sendall(b'{"command": "list"}\n')
         report = plain_agent.directory / "supervisor.log"
-        wait_until(lambda: "cannot take a connection" in report.read_text(), "it has tried")
+        wait_until(lambda: "cannot accept a connection" in report.read_text(), "it has tried")
         resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
         assert client.recv(65536).startswith(b'{"ok": true')
     assert plain_agent.supervisor_pid() == supervisor
@@ -278,7 +278,7 @@ def test_two_agents_on_one_directory(plain_agent: AgentRig) -> None:
     """A second agent on the same directory says so and ends; the first is not disturbed."""
     ended = subprocess.run(plain_agent.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 1
-    assert ended.stderr == f"portico-agent: another agent serves {plain_agent.directory}\n"
+    assert ended.stderr == f"portico-agent: another agent is already running in {plain_agent.directory}\n"
     assert plain_agent.request("GET", "/v1/info").status_code == 200
 
 

@@ -38,7 +38,7 @@ def test_another_version_of_the_wire_is_refused_as_such(agent: AgentRig, recipe:
         503,
         {
             "code": "wire-version",
-            "error": f"this agent speaks version {WIRE_VERSION} of the wire, and was sent version {sent}",
+            "error": f"this agent speaks version {WIRE_VERSION} of the wire, but was sent version {sent}",
             "spoken": WIRE_VERSION,
             "sent": sent,
         },

@@ -85,7 +85,7 @@ def test_a_directory_that_haproxys_user_cannot_reach_is_named(run_directory: Pat
     closed = run_directory / "closed"
     closed.mkdir(mode=0o700)
     said = start_in_vain(closed / "agent", OTHER)
-    assert f"that user cannot reach {closed / 'agent'}: a directory on the way is closed to others" in said
+    assert f"that user cannot reach {closed / 'agent'}: a parent directory is closed to others" in said
 
 
 # Orphans
@@ -173,9 +173,9 @@ def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: S
 @pytest.mark.parametrize(
     ("program", "sockets", "unix_sockets", "complaint"),
     [
-        ("../haproxy", (), {}, "no plain word"),
-        ("", (), {}, "no plain word"),
-        ("haproxy", (), {"CONTROL": "../a"}, "no plain word"),
+        ("../haproxy", (), {}, "not a plain word"),
+        ("", (), {}, "not a plain word"),
+        ("haproxy", (), {"CONTROL": "../a"}, "not a plain word"),
         ("haproxy", (ListeningSocket("A", "127.0.0.1", 1, "blue"),), {}, "namespaces are not supported"),
         ("haproxy", (ListeningSocket("A", "127.0.0.1", 1, None, "udp"),), {}, "sockets of udp are not supported"),
     ],

@@ -95,7 +95,7 @@ def test_certificates_that_came_to_be_open_are_not_read_again(
         def has_said_so() -> bool:
             nonlocal said
             said += capfd.readouterr().err
-            return "certificates not read" in said and "can be read by others" in said
+            return "certificates not reloaded" in said and "can be read by others" in said
 
         wait_until(has_said_so, "it says so")
         assert agent.request("GET", "/v1/info").status_code == 200

@@ -268,7 +268,7 @@ class Pair(Message):
 
 def test_a_message_with_a_type_that_is_not_read_is_a_defect() -> None:
     """It is found with the first message, and not in what the second of a pair turns out to be."""
-    with pytest.raises(TypeError, match="of any length and one type"):
+    with pytest.raises(TypeError, match="any length and items of one type"):
         Pair.from_dict({"both": ["a", 1]})
 
 

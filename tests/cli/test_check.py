@@ -237,7 +237,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     ),
     "no key": (_lose("controller.key"), "certificates", "controller.key: No such file"),
     "no PEM": (_spoil("controller.pem"), "certificates", "controller.pem"),
-    "no authority in PEM": (_spoil("ca.pem"), "certificates", "ca.pem holds no certificate"),
+    "no authority in PEM": (_spoil("ca.pem"), "certificates", "ca.pem does not contain a certificate"),
     "key of another": (
         lambda one: shutil.copy(one.certificates / "agent.key", one.certificates / "controller.key"),
         "certificates",

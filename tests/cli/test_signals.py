@@ -28,8 +28,8 @@ _SERVES = {
     "worker": r"worker runs",
     "worker --processes 2": r"worker runs[^$]*worker runs",
     "health-manager": r"health manager runs",
-    "agent": r"agent serves",
-    "supervisor": r"serves pid=",
+    "agent": r"agent started",
+    "supervisor": r"started pid=",
 }
 
 

@@ -50,7 +50,7 @@ def test_a_data_directory_that_somebody_else_made_is_refused(of_a_stranger: Path
         (of_a_stranger / "portico.db").touch()
         line = refusal(*words, "--data-dir", of_a_stranger)
         assert f"{of_a_stranger} belongs to user {STRANGER}" in line
-        assert "choose another place" in line
+        assert "choose another path" in line
     with pytest.raises(Untrusted):
         open_embedded(of_a_stranger)
     assert not find_processes(of_a_stranger)

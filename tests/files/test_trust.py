@@ -140,7 +140,7 @@ def test_what_belongs_to_another_user_is_refused(tmp_path: Path, whose: str) -> 
     link.symlink_to(directory)
     path = {"directory": directory, "above": above, "entry": directory / "ca.pem", "link": link}[whose]
     os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
-    with pytest.raises(Untrusted, match=rf"^{path} belongs to user {STRANGER}, and this runs as root"):
+    with pytest.raises(Untrusted, match=rf"^{path} belongs to user {STRANGER}, but this program runs as root"):
         make_private_directory(link if whose == "link" else directory)
 
 

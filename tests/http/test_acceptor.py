@@ -101,7 +101,7 @@ def test_where_nobody_makes_room_the_new_connection_is_closed(listening: Short) 
             acceptor.close()
 
     assert asyncio.run(run()) == b""
-    assert lines == [("connection turned away, there are too many", 1, {"client": "127.0.0.1"})]
+    assert lines == [("connection refused, there are too many", 1, {"client": "127.0.0.1"})]
 
 
 def test_descriptors_for_everything_else_are_kept() -> None:
