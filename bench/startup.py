@@ -102,7 +102,7 @@ def main() -> None:
             Command(("api", "--config", str(noop)), "API serves"),
             Command(("worker", "--config", str(noop)), "worker runs"),
             Command(("health-manager", "--config", str(real)), "health manager runs"),
-            Command(agent_words(Path(home)), "serves", _AGENT),
+            Command(agent_words(Path(home)), " agent started", _AGENT),
         ]
         print(f"{'command':16} {'CPU s':>6} {'modules':>8} {'MB':>6}")
         for command in commands:
