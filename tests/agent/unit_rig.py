@@ -21,9 +21,9 @@ class UnitRig(AgentRig):
     """Both units, in directories of their own inside one that other users can traverse.
 
     Args:
-            home: the directory to create; other users must be able to traverse its parents.
-            interpreter: a Python that others can run.
-            haproxy: the HAProxy to run.
+        home: the directory to create; other users must be able to traverse its parents.
+        interpreter: a Python that others can run.
+        haproxy: the HAProxy to run.
     """
 
     def __init__(self, home: Path, interpreter: str, haproxy: str) -> None:
