@@ -48,8 +48,8 @@ def _own_signals() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _signals_of_children() -> None:
     """Replace ignored signals, as in a script's background jobs and with ``nohup``, by handlers that do nothing: unlike
-    an ignored signal, a handler is not inherited by the programs that tests start. A session of its own, if this process
-    may create one, protects these programs from a closing terminal.
+    an ignored signal, a handler is not inherited by the programs that tests start. A session of its own, if this
+    process may create one, protects these programs from a closing terminal.
 
     This is a fixture for the processes that run tests; a process that only distributes the work lets them inherit what
     it ignores.

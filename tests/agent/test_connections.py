@@ -72,12 +72,12 @@ async def serving(directory: Path) -> AsyncIterator[ScriptedServer]:
         await scripted.server.close(PATIENCE)
 
 
-def run(directory: Path, story: Callable[[ScriptedServer], Awaitable[None]]) -> None:
-    """Run a story against a server."""
+def run(directory: Path, scenario: Callable[[ScriptedServer], Awaitable[None]]) -> None:
+    """Run a scenario against a server."""
 
     async def play() -> None:
         async with serving(directory) as scripted:
-            await story(scripted)
+            await scenario(scripted)
 
     asyncio.run(play())
 
@@ -138,12 +138,12 @@ def test_clients_with_other_names_are_strangers(plain_agent: AgentRig, authority
             encrypted = stack.enter_context(context.wrap_socket(theirs))
             first = first or encrypted
         assert first is not None
-        assert ends(first)
+        assert is_closed_by_peer(first)
         kept.sendall(GET)
         assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def ends(client: ssl.SSLSocket) -> bool:
+def is_closed_by_peer(client: ssl.SSLSocket) -> bool:
     """Whether the other end closes the connection without sending anything."""
     try:
         return client.recv(1) == b""
@@ -154,7 +154,7 @@ def ends(client: ssl.SSLSocket) -> bool:
 def test_ambiguous_requests_are_refused(tmp_path: Path) -> None:
     """An ambiguous request gets 400 and the end of the connection, after the requests before it were answered."""
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         scripted.go.set()
 
         async def send(raw: bytes) -> bytes:
@@ -169,21 +169,21 @@ def test_ambiguous_requests_are_refused(tmp_path: Path) -> None:
             assert [status[:3] for status in answer.split(b"HTTP/1.1 ")[1:]] == [b"204", b"400"], name
             assert b'"code": "invalid"' in answer, name
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
 
 
 def test_unambiguous_requests_are_answered(tmp_path: Path) -> None:
     """Unambiguous requests are all answered, many of them on one connection."""
     clear = [raw for name, raw in CLEAR.items() if name != "HTTP/1.0"]
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         scripted.go.set()
         reader, writer = await scripted.connect()
         writer.write(b"".join([*clear, *clear, CLEAR["HTTP/1.0"]]))
         assert (await read_all(reader)).count(b"HTTP/1.1 204 ") == 2 * len(clear) + 1
         await end(writer)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_stalled_clients_are_disconnected(
     for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS"):
         monkeypatch.setattr(connection, name, 0.5)
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         scripted.go.set()
         reader, writer = await scripted.connect()
         writer.write(begin)
@@ -219,20 +219,20 @@ def test_stalled_clients_are_disconnected(
         dribbling.cancel()
         await end(writer)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
 
 
 def test_handshakes_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not complete the handshake in time is disconnected."""
     monkeypatch.setattr(http_server, "HANDSHAKE_SECONDS", 0.5)
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", scripted.port)
         writer.write(b"\x16\x03\x01\x02\x00")
         assert await read_all(reader) == b""
         await end(writer)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
 
 
 def test_failed_connections_do_not_fill_the_log(
@@ -240,7 +240,7 @@ def test_failed_connections_do_not_fill_the_log(
 ) -> None:
     """Each kind of failure is logged in one line, however often it happens, and asyncio logs nothing itself."""
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         scripted.go.set()
         nobody = make_client_context(scripted.authority.path, None)
         other = make_client_context(scripted.authority.path, scripted.authority.issue("other.test"))
@@ -256,7 +256,7 @@ def test_failed_connections_do_not_fill_the_log(
                     await read_all(reader)
                 await end(writer)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
     lines = [line.split(" agent ")[1].split(":")[0] for line in capfd.readouterr().err.splitlines()]
     assert set(lines) <= {"no handshake", "a client was refused", "a client stalled or went away", "no HTTP request"}
     assert len(lines) <= 2 * len(set(lines))  # the first, and a summary of the others when the server closes
@@ -280,11 +280,11 @@ def test_a_replaced_controller_is_disconnected(tmp_path: Path, capfd: pytest.Cap
     controller, new_controller = authority.issue(CONTROLLER), renewed.issue(CONTROLLER)
     pair = renewed.issue("agent.test")
     agent = AgentRig(tmp_path / "agent", authority, controller, None)
-    said: list[str] = []
+    output: list[str] = []
 
     def has_logged(words: str) -> bool:
-        said.append(capfd.readouterr().err)
-        return words in "".join(said)
+        output.append(capfd.readouterr().err)
+        return words in "".join(output)
 
     try:
         agent.start()
@@ -293,13 +293,15 @@ def test_a_replaced_controller_is_disconnected(tmp_path: Path, capfd: pytest.Cap
             agent.controller_context.wrap_socket(plain) as kept,
         ):
             agent.signal(signal.SIGHUP)
-            wait_until(lambda: has_logged("agent certificates are the same as before"), "the files are looked at")
+            wait_until(
+                lambda: has_logged("agent certificates are the same as before"), "the unchanged files are noticed"
+            )
             kept.sendall(GET)
             assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
 
             agent.agent_pair.certificate.write_text("nothing")
             agent.signal(signal.SIGHUP)
-            wait_until(lambda: has_logged("agent certificates not read"), "the files are found wrong")
+            wait_until(lambda: has_logged("agent certificates not read"), "the wrong files are noticed")
             kept.sendall(GET)
             assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
             assert is_accepted(agent, make_client_context(authority.path, controller))
@@ -308,7 +310,7 @@ def test_a_replaced_controller_is_disconnected(tmp_path: Path, capfd: pytest.Cap
             agent.agent_pair.certificate.write_bytes(pair.certificate.read_bytes())
             agent.agent_pair.key.write_bytes(pair.key.read_bytes())
             agent.signal(signal.SIGHUP)
-            assert ends(kept)
+            assert is_closed_by_peer(kept)
         assert is_accepted(agent, make_client_context(renewed.path, new_controller))
         # The client trusts the new agent, so that only its own certificate is wrong.
         assert not is_accepted(agent, make_client_context(renewed.path, controller))
@@ -320,7 +322,7 @@ def test_a_running_request_is_answered_before_its_connection_is_closed(tmp_path:
     """If certificates are replaced during a request, it is answered as the last of its connection; a connection with
     half a request is closed."""
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         renewed = Authority(scripted.directory / "new", "renewed")
         reader, writer = await scripted.connect()
         half, half_writer = await scripted.connect()
@@ -340,7 +342,7 @@ def test_a_running_request_is_answered_before_its_connection_is_closed(tmp_path:
         for one in (writer, half_writer, again_writer):
             await end(one)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
 
 
 def test_a_handshake_from_before_a_certificate_change_admits_nobody(
@@ -349,7 +351,7 @@ def test_a_handshake_from_before_a_certificate_change_admits_nobody(
     """A handshake that is half done when the certificates change does not admit the client."""
     monkeypatch.setattr(http_server, "CLOSE_SECONDS", 0.5)
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = scripted.controller_context(scripted.authority).wrap_bio(incoming, outgoing)
         reader, writer = await asyncio.open_connection("127.0.0.1", scripted.port)
@@ -370,4 +372,4 @@ def test_a_handshake_from_before_a_certificate_change_admits_nobody(
         assert not scripted.begun.is_set()
         await end(writer)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)

@@ -101,7 +101,7 @@ def test_delete_waits_for_connections_to_finish(agent: AgentRig, recipe: Recipe,
     slow = start_slow_request(alone, origins[0], results)
     deletion = threading.Thread(target=lambda: agent.delete(drain=60))
     deletion.start()
-    wait_until(lambda: not is_listening(recipe.port), "nothing new is taken")
+    wait_until(lambda: not is_listening(recipe.port), "new connections are refused")
     assert deletion.is_alive()
     origins[0].release.set()
     slow.join()
@@ -140,7 +140,7 @@ def test_delete_is_finished_after_the_agent_died(agent: AgentRig, recipe: Recipe
 
     deletion = threading.Thread(target=delete)
     deletion.start()
-    wait_until(lambda: not is_listening(recipe.port), "nothing new is taken")
+    wait_until(lambda: not is_listening(recipe.port), "new connections are refused")
     agent.end(signal.SIGKILL)
     deletion.join()
     assert len(errors) == 1

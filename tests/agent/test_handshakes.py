@@ -88,7 +88,7 @@ def test_refused_clients_do_not_affect_the_agent(plain_agent: AgentRig, authorit
         with pytest.raises(httpx.TransportError):
             ask(plain_agent, make_client_context(authority.path, None))
         with socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENCE) as client:
-            client.sendall(b"\x16\x03\x01 this is no handshake")
+            client.sendall(b"\x16\x03\x01 this is not a handshake")
     assert ask(plain_agent, plain_agent.controller_context).status_code == 200
 
 

@@ -100,12 +100,14 @@ def test_allowed_pings_decide_the_members_state(agent: AgentRig, recipe: Recipe,
 
 
 def _pinged(recipe: Recipe) -> Recipe:
-    """PING is only set up here, with answering members: HAProxy 2.6 dies of such a server that is added at run time."""
+    """Return the recipe with a PING monitor. Its backend is not dynamic, because HAProxy 2.6 crashes when a server with
+    such a check is added at run time."""
     return recipe.but(extra=PINGED, is_dynamic=False)
 
 
 def test_a_pinged_member_is_added_by_a_new_process(agent: AgentRig, recipe: Recipe, programs: Bin) -> None:
-    """The backend is marked as not dynamic, so no running HAProxy is told to add a server, and none dies of it."""
+    """The backend is marked as not dynamic, so the running HAProxy is not told to add the server, and does not
+    crash."""
     programs.write_ping("exit 0")
     allow_ping(agent, programs)
     agent.ensure()
@@ -138,16 +140,16 @@ def test_pings_that_are_no_longer_allowed_continue_until_the_next_push(
 
 def test_a_missing_ping_is_reported(plain_agent: AgentRig, programs: Bin) -> None:
     """An agent that should run PING monitors and cannot reports this when it starts, not member by member."""
-    said = fail_to_start(plain_agent, str(programs.directory))
-    assert said == "portico-agent: --allow-ping needs the program ping, which is not on PATH (Debian: iputils-ping)\n"
+    output = fail_to_start(plain_agent, str(programs.directory))
+    assert output == "portico-agent: --allow-ping needs the program ping, which is not on PATH (Debian: iputils-ping)\n"
 
 
 def test_a_ping_without_permission_is_reported(plain_agent: AgentRig, programs: Bin) -> None:
     """If the agent's user may not ping, the agent reports what ping printed, and what to check."""
     programs.write_ping("echo 'ping: socket: Operation not permitted' >&2; exit 2")
-    said = fail_to_start(plain_agent, str(programs.directory))
-    assert "CAP_NET_RAW" in said
-    assert said.endswith("ping: socket: Operation not permitted\n")
+    output = fail_to_start(plain_agent, str(programs.directory))
+    assert "CAP_NET_RAW" in output
+    assert output.endswith("ping: socket: Operation not permitted\n")
 
 
 def test_a_host_that_does_not_answer_its_own_pings_can_ping_others(

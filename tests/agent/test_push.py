@@ -475,7 +475,7 @@ def test_concurrent_pushes_of_one_amphora_are_applied_in_order(agent: AgentRig, 
 
 
 def test_one_stuck_amphora_does_not_hold_up_another(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """While one amphora's HAProxy does not answer, another amphora takes pushes."""
+    """While one amphora's HAProxy does not answer, another amphora accepts pushes."""
     other = Recipe(find_free_port(), (Member("gamma", origins[2].port),), amphora_id="amphora-2")
     agent.ensure()
     agent.ensure("amphora-2")

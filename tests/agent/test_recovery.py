@@ -225,7 +225,7 @@ def test_failed_recovery_is_retried(plain_agent: AgentRig, recipe: Recipe) -> No
     tombstones.unlink()
     aside.rename(tombstones)
     wait_until_equal(
-        lambda: plain_agent.try_push(recipe.but(marker="second").at(2)).status_code, 200, "pushes are taken"
+        lambda: plain_agent.try_push(recipe.but(marker="second").at(2)).status_code, 200, "pushes are accepted"
     )
     assert fetch(recipe.port)[2] == "second"
 
@@ -242,7 +242,7 @@ def test_supervisor_survives_without_a_free_descriptor(plain_agent: AgentRig, re
     with connect_unix(plain_agent.directory / "supervisor.sock", 30) as client:
         client.sendall(b'{"command": "list"}\n')
         report = plain_agent.directory / "supervisor.log"
-        wait_until(lambda: "cannot take a connection" in report.read_text(), "it has tried")
+        wait_until(lambda: "cannot take a connection" in report.read_text(), "it has tried to accept")
         resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
         assert client.recv(65536).startswith(b'{"ok": true')
     assert plain_agent.supervisor_pid() == supervisor
@@ -260,7 +260,7 @@ def test_push_while_the_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) 
         statuses.append(agent.try_push(recipe.but(marker="second").at(2)).status_code)
         return statuses[-1] == 200
 
-    wait_until(push, "the push is taken")
+    wait_until(push, "the push is accepted")
     assert set(statuses) <= {200, 503}
     check_that_files_are_what_runs(agent, recipe)
     assert fetch(recipe.port)[2] == "second"

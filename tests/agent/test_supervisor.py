@@ -61,8 +61,8 @@ def test_a_missing_setpriv_is_reported(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     for program in ("env", "sh"):
         (tmp_path / "bin" / program).symlink_to(f"/usr/bin/{program}")
-    said = fail_to_start(tmp_path / "agent", OTHER, path=str(tmp_path / "bin"))
-    assert said == (
+    output = fail_to_start(tmp_path / "agent", OTHER, path=str(tmp_path / "bin"))
+    assert output == (
         "portico-supervisor: --haproxy-user needs the program setpriv, which is not on PATH (Debian: util-linux)"
     )
 
@@ -77,8 +77,8 @@ def test_a_missing_capability_is_reported(run_directory: Path, missing: str) -> 
     os.chown(directory, 54301, 54302)
     given = ",".join(["-all", *(f"+{name}" for name in ("setuid", "setgid", "kill") if name != missing)])
     user = ("setpriv", "--reuid=54301", "--regid=54302", "--clear-groups")
-    said = fail_to_start(directory, OTHER, (*user, f"--inh-caps={given}", f"--ambient-caps={given}"))
-    assert said == f"portico-supervisor: --haproxy-user needs CAP_{missing.upper()} (systemd: AmbientCapabilities=)"
+    output = fail_to_start(directory, OTHER, (*user, f"--inh-caps={given}", f"--ambient-caps={given}"))
+    assert output == f"portico-supervisor: --haproxy-user needs CAP_{missing.upper()} (systemd: AmbientCapabilities=)"
 
 
 @needs_root
@@ -86,8 +86,8 @@ def test_a_directory_that_haproxys_user_cannot_reach_is_reported(run_directory: 
     """A directory that HAProxy's user cannot reach is an error, because HAProxy could not start there."""
     closed = run_directory / "closed"
     closed.mkdir(mode=0o700)
-    said = fail_to_start(closed / "agent", OTHER)
-    assert f"that user cannot reach {closed / 'agent'}: a directory on the way is closed to others" in said
+    output = fail_to_start(closed / "agent", OTHER)
+    assert f"that user cannot reach {closed / 'agent'}: a directory on the way is closed to others" in output
 
 
 # Orphans

@@ -40,9 +40,9 @@ def test_a_directory_that_others_can_write_is_refused(stopped_agent: AgentRig, p
     path = stopped_agent.directory / place
     path.mkdir(parents=True)
     path.chmod(0o777)
-    said = fail_to_start(stopped_agent)
-    assert said.startswith(f"portico-agent: {path} can be written by others (mode 0777)")
-    assert len(said.splitlines()) == 1
+    output = fail_to_start(stopped_agent)
+    assert output.startswith(f"portico-agent: {path} can be written by others (mode 0777)")
+    assert len(output.splitlines()) == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
@@ -79,8 +79,8 @@ def test_certificates_that_others_can_access_are_refused(
     """A user who can replace the authority commands the agent; a user who can read the key can impersonate it."""
     path = choose(stopped_agent)
     open_up(path)
-    said = fail_to_start(stopped_agent)
-    assert f"{path} {complaint}" in said
+    output = fail_to_start(stopped_agent)
+    assert f"{path} {complaint}" in output
 
 
 def test_certificates_that_became_accessible_are_not_reloaded(
@@ -93,14 +93,14 @@ def test_certificates_that_became_accessible_are_not_reloaded(
         agent.start()
         agent.agent_pair.key.chmod(0o644)
         agent.signal(signal.SIGHUP)
-        said = ""
+        output = ""
 
         def has_logged_it() -> bool:
-            nonlocal said
-            said += capfd.readouterr().err
-            return "certificates not read" in said and "can be read by others" in said
+            nonlocal output
+            output += capfd.readouterr().err
+            return "certificates not read" in output and "can be read by others" in output
 
-        wait_until(has_logged_it, "it says so")
+        wait_until(has_logged_it, "it is logged")
         assert agent.request("GET", "/v1/info").status_code == 200
     finally:
         agent.close()

@@ -50,8 +50,8 @@ def test_nothing_is_unknown_if_nothing_is_added() -> None:
 
 
 def test_a_line_that_haproxy_would_refuse_is_refused(agent: AgentRig, recipe: Recipe) -> None:
-    """A new line that HAProxy cannot parse changes nothing, and the running process, which could die of it, is not told
-    of it. A known line is added without a reload."""
+    """A new line that HAProxy cannot parse changes nothing, and the running process, which could crash, is not told of
+    it. A known line is added without a reload."""
     agent.ensure()
     agent.push(recipe.at(1))
     pid, first = agent.haproxy_pid(), recipe.members[0]

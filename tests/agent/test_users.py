@@ -48,7 +48,7 @@ def host(run_directory: Path, interpreter: str, haproxy_binary: str) -> Iterator
         rig.close()
 
 
-def facts(pid: int) -> dict[str, str]:
+def read_status(pid: int) -> dict[str, str]:
     """The fields of /proc/PID/status."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -56,15 +56,15 @@ def facts(pid: int) -> dict[str, str]:
 
 def users(pid: int) -> tuple[set[int], set[int], set[int]]:
     """Users, groups and supplementary groups of a process."""
-    found = facts(pid)
+    found = read_status(pid)
     uids, gids, further = ({int(word) for word in found[name].split()} for name in ("Uid", "Gid", "Groups"))
     return uids, gids, further
 
 
-def powers(pid: int) -> dict[str, set[str] | int]:
+def capabilities_of(pid: int) -> dict[str, set[str] | int]:
     """The capabilities that a process has, keeps when it executes a program, and could acquire."""
     known = {number: name for name, number in POWERS.items()}
-    found = facts(pid)
+    found = read_status(pid)
     sets = {
         name: {known.get(number, str(number)) for number in range(64) if int(found[name], 16) >> number & 1}
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd")
@@ -88,16 +88,16 @@ def test_each_process_has_only_the_privileges_of_its_unit(host: UnitRig, recipe:
     every, none = set(POWERS), set[str]()
     nothing = {"CapInh": none, "CapPrm": none, "CapEff": none, "CapAmb": none}
     assert users(host.pid) == ({agent}, {haproxy}, set())
-    assert powers(host.pid) == {**nothing, "CapBnd": none, "NoNewPrivs": 1}
+    assert capabilities_of(host.pid) == {**nothing, "CapBnd": none, "NoNewPrivs": 1}
     assert users(host.supervisor_pid()) == ({agent}, {haproxy}, set())
-    assert powers(host.supervisor_pid()) == {
+    assert capabilities_of(host.supervisor_pid()) == {
         **dict.fromkeys((*nothing, "CapBnd"), frozenset(every)),
         "NoNewPrivs": 1,
     }
     assert users(host.haproxy_pid()) == ({haproxy}, {haproxy}, set())
     # Dropping these from its bounding set would need one more capability, CAP_SETPCAP. NoNewPrivs keeps HAProxy from
     # acquiring them.
-    assert powers(host.haproxy_pid()) == {**nothing, "CapBnd": every, "NoNewPrivs": 1}
+    assert capabilities_of(host.haproxy_pid()) == {**nothing, "CapBnd": every, "NoNewPrivs": 1}
 
 
 def test_haproxy_can_only_read_its_configuration(host: UnitRig, recipe: Recipe) -> None:

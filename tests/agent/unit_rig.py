@@ -32,12 +32,12 @@ class UnitRig(AgentRig):
         self.certificates = home / "certificates"
         authority = Authority(self.certificates, "ca")
         super().__init__(home / "agent", authority, authority.issue(CONTROLLER), haproxy)
-        # As portico-certificates.service leaves them.
+        # Owners and modes are those that portico-certificates.service sets.
         for path in (self.agent_pair.key, self.agent_pair.certificate, authority.path):
             path.chmod(0o600)
             os.chown(path, USERS["portico-agent"], 0)
         self.certificates.chmod(0o755)
-        # As StateDirectory= and StateDirectoryMode= do.
+        # Likewise for StateDirectory= and StateDirectoryMode=.
         self.directory.mkdir()
         self.directory.chmod(int(AGENT.setting("StateDirectoryMode"), 8))
         os.chown(self.directory, USERS["portico-agent"], USERS["portico-haproxy"])

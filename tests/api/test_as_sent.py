@@ -157,12 +157,12 @@ def _create_all(service: Service) -> dict[str, Any]:
 
 def _shown_of(shown: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
     """The part of the answer that was sent: of additional VIPs, all but the ports that the network gave them."""
-    said = {name: shown[name] for name in sent}
-    if "additional_vips" in said:
-        said["additional_vips"] = [
-            {name: value for name, value in vip.items() if name != "port_id"} for vip in said["additional_vips"]
+    fields = {name: shown[name] for name in sent}
+    if "additional_vips" in fields:
+        fields["additional_vips"] = [
+            {name: value for name, value in vip.items() if name != "port_id"} for vip in fields["additional_vips"]
         ]
-    return said
+    return fields
 
 
 def _get_and_list(service: Service, root: str, made: dict[str, Any]) -> list[dict[str, Any]]:

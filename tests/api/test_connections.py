@@ -197,7 +197,7 @@ def test_a_running_request_is_never_aborted(start: Callable[..., ScriptedServer]
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", b"408"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", b"", b"408"),
     ],
-    ids=["silent", "a head", "a method", "a header", "no body", "a body", "chunks", "waits to be told"],
+    ids=["silent", "a head", "a method", "a header", "no body", "a body", "chunks", "waits for 100 Continue"],
 )
 def test_incomplete_requests_time_out(
     start: Callable[..., ScriptedServer], begin: bytes, drop: bytes, status: bytes
@@ -265,7 +265,7 @@ def test_an_unread_answer_times_out(start: Callable[..., ScriptedServer]) -> Non
     with capture_logs() as logs, scripted.connect() as client:
         client.sendall(GET.replace(b" / ", b" /large "))
         wait_until(
-            lambda: [one for one in logs if one.get("waited_for") == "its client to read an answer"], "it is said"
+            lambda: [one for one in logs if one.get("waited_for") == "its client to read an answer"], "it is logged"
         )
         assert len(read_all(client)) < LARGE
 

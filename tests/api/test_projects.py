@@ -80,7 +80,7 @@ def test_quotas_are_shown_set_reset_and_listed(service: Service) -> None:
     assert service.request("DELETE", f"{QUOTAS}/p1").status_code == 202
     assert service.get(f"{QUOTAS}/p1")["quota"] == defaults
     assert service.request("PUT", f"{QUOTAS}/p2", {"quota": {"pool": None}}).status_code == 202
-    assert service.get(QUOTAS)["quotas"] == [], "rows that say nothing are there to be locked, not to be shown"
+    assert service.get(QUOTAS)["quotas"] == [], "rows without limits are for locking, and not shown"
     with service.database.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM quota").scalar() == 2
     for wrong in (

@@ -172,7 +172,7 @@ def test_a_batch_can_change_subnets_and_a_put_of_one_member_cannot(service: Serv
 
 
 @pytest.mark.parametrize(
-    "said",
+    "attributes",
     [
         {"project_id": "p2"},
         {"tenant_id": "p2"},
@@ -181,19 +181,19 @@ def test_a_batch_can_change_subnets_and_a_put_of_one_member_cannot(service: Serv
         {"weight": "3", "backup": "true", "protocol_port": "80", "request_sriov": None},
     ],
 )
-def test_a_batch_accepts_what_stock_clients_send(service: Service, said: dict[str, Any]) -> None:
+def test_a_batch_accepts_what_stock_clients_send(service: Service, attributes: dict[str, Any]) -> None:
     """Cloud providers and Terraform send all attributes of a create, with null where they have no value."""
     lb_id = service.load_balancer()["id"]
     pool = service.create("pool", loadbalancer_id=lb_id, **POOL)
     path = f"{COLLECTION['pool']}/{pool['id']}/members"
     made = service.create("member", path, **member(1, subnet_id=SUBNET, tags=["x"]))
     for _ in range(2):
-        answered = service.request("PUT", path, {"members": [{**member(1), **said}]})
+        answered = service.request("PUT", path, {"members": [{**member(1), **attributes}]})
         assert answered.status_code == 202, answered.text
         service.settle()
         [after] = service.get(path)["members"]
         assert (after["id"], after["project_id"], after["provisioning_status"]) == (made["id"], "p1", "ACTIVE")
-        assert after["subnet_id"] == (None if "subnet_id" in said else SUBNET)
+        assert after["subnet_id"] == (None if "subnet_id" in attributes else SUBNET)
 
 
 @pytest.mark.parametrize(

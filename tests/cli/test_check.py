@@ -296,13 +296,13 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
 def test_faults_are_reported(deployment: Deployment, kind: str) -> None:
     """One line, for the faulty part, reports what is wrong. The other parts are checked nevertheless. The status is 1,
     and no password is shown."""
-    break_it, part, said = _BROKEN[kind]
+    break_it, part, finding = _BROKEN[kind]
     break_it(deployment)
     status, parts, complaints = deployment.check()
 
     assert (status, "at fault" in complaints) == (1, True), parts
     assert parts[part][0] == "FAULT", parts
-    assert said in parts[part][1]
+    assert finding in parts[part][1]
     assert len(parts) == 9
     # Without valid certificates no agent can be asked.
     also = {"agent"} if part == "certificates" else set()
@@ -311,7 +311,7 @@ def test_faults_are_reported(deployment: Deployment, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "name", "value", "said"),
+    ("group", "name", "value", "finding"),
     [
         ("worker", "thread", 3, "did you mean worker.threads?"),
         ("database", "url", "postgres://u:s3cret@db/portico", "must be postgresql+psycopg://"),
@@ -323,13 +323,13 @@ def test_faults_are_reported(deployment: Deployment, kind: str) -> None:
     ],
 )
 def test_an_invalid_configuration_is_reported_first(
-    deployment: Deployment, group: str, name: str, value: Any, said: str
+    deployment: Deployment, group: str, name: str, value: Any, finding: str
 ) -> None:
     """The message is the one of every other command, with the file and, if known, the line."""
     deployment.values.setdefault(group, {})[name] = value
     status, parts, complaints = deployment.check()
 
     assert (status, parts) == (1, {})
-    assert said in complaints
+    assert finding in complaints
     assert str(deployment.directory / "portico.toml") in complaints
     assert "s3cret" not in complaints

@@ -74,7 +74,7 @@ def test_commands_that_call_agents_need_certificates(tmp_path: Path, command: st
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [("[worker]\nthread = 3\n", "worker.thread"), ("[worker]\nthreads = 0\n", "worker.threads"), ("[worker", "TOML")],
-    ids=["unknown", "out of range", "no TOML"],
+    ids=["unknown", "out of range", "not TOML"],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, text: str, complaint: str) -> None:
     """An unknown or invalid setting ends the command with a line that names it."""

@@ -161,7 +161,7 @@ def test_the_report_is_good_only_if_nothing_failed_and_nothing_is_left() -> None
 
     report = Report(Console(file=io.StringIO()))
     with report.step("wrong") as step:
-        step.check(False, "it is not so")
+        step.check(False, "a failed check")
     assert not report.summarise()
 
 

@@ -90,8 +90,8 @@ def test_the_example_configuration_shows_every_setting_and_no_other() -> None:
 def test_the_example_configuration_shows_the_real_defaults(group: str) -> None:
     """A ``#name = value`` line shows the default; if there is none, the value is an example."""
     settings = group_class(group)
-    said = read_shown_defaults().get(group, {})
-    shown = settings(**{name: value for name, value in said.items() if name in settings.model_fields})
+    documented = read_shown_defaults().get(group, {})
+    shown = settings(**{name: value for name, value in documented.items() if name in settings.model_fields})
 
     for name, field in settings.model_fields.items():
         if field.is_required() or field.get_default(call_default_factory=True) is None:

@@ -66,17 +66,17 @@ def test_a_command_that_runs_forever_ends_when_it_is_signalled(
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         process = ending.enter_context(subprocess.Popen(command, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **pipe))  # type: ignore[call-overload]
         ending.callback(process.kill)
-        said = ""
-        while not re.search(_SERVES[words], said, re.DOTALL):
+        output = ""
+        while not re.search(_SERVES[words], output, re.DOTALL):
             line = process.stdout.readline().decode()
-            assert line, said
-            said += line
+            assert line, output
+            output += line
         for pid in {process.pid, *find_processes(tmp_path)}:
             assert not signals(pid, "SigBlk") & {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}, pid
             assert signal.SIGCHLD not in signals(pid, "SigIgn"), pid
         process.send_signal(number)
         rest, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, said + rest.decode()
+        assert process.returncode == 0, output + rest.decode()
         kill_processes(tmp_path)  # an agent leaves its supervisor running
         wait_until_ended(tmp_path)
 
@@ -92,8 +92,8 @@ def test_a_waiting_command_can_be_interrupted() -> None:
     signal."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql+psycopg://u@127.0.0.1:{silent.getsockname()[1]}/portico"
-        command, said = [*_IGNORING, *PORTICO, "status"], {"PORTICO_DATABASE__URL": url}
-        with subprocess.Popen(command, env=os.environ | said, stderr=subprocess.DEVNULL) as waits:
+        command, environment = [*_IGNORING, *PORTICO, "status"], {"PORTICO_DATABASE__URL": url}
+        with subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL) as waits:
             connection, _ = silent.accept()
             waits.send_signal(signal.SIGINT)
             assert waits.wait(timeout=PATIENCE) != 0

@@ -60,8 +60,10 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PorticoUp]:
 
 def read_url(portico: PorticoUp) -> str:
     """Wait until it has printed its URL, and return it; its clouds.yaml is written a moment earlier."""
-    said = re.compile(r"Portico is at (\S+),")
-    [url] = wait_until(lambda: said.findall(portico.last_words()), lambda: f"it prints its URL: {portico.last_words()}")
+    printed = re.compile(r"Portico is at (\S+),")
+    [url] = wait_until(
+        lambda: printed.findall(portico.last_words()), lambda: f"it prints its URL: {portico.last_words()}"
+    )
     return str(url)
 
 
@@ -85,11 +87,11 @@ def test_the_environment_sets_port_and_database(tmp_path: Path) -> None:
     the same way. An agent elsewhere is refused with an error, because ``portico up`` has its own."""
     port = find_free_port()
     url = f"sqlite:///{tmp_path}/elsewhere.db"
-    said = {"PORTICO_API__PORT": str(port), "PORTICO_DATABASE__URL": url}
+    environment = {"PORTICO_API__PORT": str(port), "PORTICO_DATABASE__URL": url}
     command = [*PORTICO, "up", "--data-dir", str(tmp_path / "data")]
     refused = subprocess.run(
         command,
-        env=os.environ | said | {"PORTICO_COMPUTE__AGENT_URL": "https://10.0.0.5:9443"},
+        env=os.environ | environment | {"PORTICO_COMPUTE__AGENT_URL": "https://10.0.0.5:9443"},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -98,12 +100,12 @@ def test_the_environment_sets_port_and_database(tmp_path: Path) -> None:
     assert (refused.returncode, "compute.agent_url" in refused.stderr) == (1, True), refused.stderr
 
     try:
-        with subprocess.Popen(command, env=os.environ | said, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
                 assert f"Portico is at http://127.0.0.1:{port}," in process.stdout.readline()
                 assert not (tmp_path / "data" / "portico.db").exists()
-                shown = run("status", env=said)
+                shown = run("status", env=environment)
                 assert (shown.exit_code, shown.stdout.splitlines()[0]) == (0, f"Database: {url}")
             finally:
                 process.send_signal(signal.SIGTERM)
@@ -145,11 +147,11 @@ def test_the_commands_that_it_prints_work(up: PorticoUp, tmp_path: Path) -> None
         assert port in script
         script = script.replace(port, here)
         described.write_text(described.read_text().replace(port, here))
-    said = run_shell(script, tmp_path, path="/usr/bin:/bin")
-    assert "hello from behind the load balancer" in said
+    output = run_shell(script, tmp_path, path="/usr/bin:/bin")
+    assert "hello from behind the load balancer" in output
     vip = json.loads(described.read_text())["loadbalancer"]["vip_address"]
     assert ip_address(vip) in ip_network(LoopbackNetworkSettings().vip_range)
-    assert re.search(rf"\| first .*{re.escape(vip)} ", said)
+    assert re.search(rf"\| first .*{re.escape(vip)} ", output)
 
 
 def test_its_pages_are_at_the_printed_address(up: PorticoUp) -> None:
@@ -197,9 +199,9 @@ def read_quickstart(up: PorticoUp, directory: Path) -> tuple[str, dict[str, str]
 def test_the_quickstart_can_be_followed(up: PorticoUp, tmp_path: Path) -> None:
     """Every command works, in order: both load balancers answer."""
     script, places = read_quickstart(up, tmp_path)
-    said = run_shell(script, tmp_path)
-    assert {f"hello from {places['9001']}", f"hello from {places['9002']}"} <= set(said.splitlines())
-    assert '"provisioning_status":"ACTIVE"' in said
+    output = run_shell(script, tmp_path)
+    assert {f"hello from {places['9001']}", f"hello from {places['9002']}"} <= set(output.splitlines())
+    assert '"provisioning_status":"ACTIVE"' in output
 
 
 def test_the_quickstart_shows_why_a_request_was_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,10 +300,10 @@ def test_load_balancers_survive_a_closed_terminal_and_an_immediate_end(
             with stopped(json.loads((tmp_path / "agent" / "agent.json").read_text())["pid"]):
                 assert interrupt_until_it_ends(process) == 1
                 assert fetch(vip_port, address=vip)[1] == "doric"
-        said = (tmp_path / "second").read_text()
-        assert "1 load balancer from before goes on running" in said
-        assert "Stopped at once" in said
-        assert "Traceback" not in said
+        output = (tmp_path / "second").read_text()
+        assert "1 load balancer from before goes on running" in output
+        assert "Stopped at once" in output
+        assert "Traceback" not in output
 
         third = PorticoUp(tmp_path)
         assert third.stop() == 0, third.last_words()

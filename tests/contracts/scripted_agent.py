@@ -36,7 +36,7 @@ class Script:
     serials: list[int] = field(default_factory=list)
     """The serial number of the client's certificate, for each request."""
 
-    def say(self, **body: object) -> None:
+    def reply(self, **body: object) -> None:
         """Answer the next request with these fields."""
         self.answers.append(Answer(200, json.dumps(body).encode()))
 

@@ -282,7 +282,7 @@ def test_failures_of_the_agent_are_portico_errors(
     """Each code of the wire maps to one error, with the agent's words, and the answer as its cause."""
     url, script = scripted
     script.fail(status, **body)
-    script.say(**INFO)
+    script.reply(**INFO)
     with pytest.raises(DriverError) as refusal:
         ask(client, url)
     assert type(refusal.value) is kind
@@ -363,7 +363,7 @@ def test_agent_of_the_first_version_is_asked_for_its_version(
     refused."""
     url, script = scripted
     script.answers.append(Answer(answer[0], json.dumps(answer[1]).encode()))
-    script.say(**OLD_INFO)
+    script.reply(**OLD_INFO)
     with pytest.raises(WireVersionMismatch, match=f"version 1 .* version {WIRE_VERSION}$") as refusal:
         client.request("PUT", Agent(url, AGENT_NAME), "/v1/amphorae/a", read, content={})
     assert refusal.value.transient

@@ -325,7 +325,7 @@ class AmphoraContract(ABC):
     ) -> None:
         """The error contains the daemon's own words; the former configuration continues to run and answer."""
         if not self.runs_haproxy:
-            pytest.skip("no daemon judges")
+            pytest.skip("no daemon checks configurations")
         amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
         before = amphorae.state(endpoint)
         bad = make_bundle(endpoint.amphora_id, 2, port, answer="bad", extra="acl no-such-thing path -m reg -- (")

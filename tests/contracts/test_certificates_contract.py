@@ -47,7 +47,7 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> No
             ends.remove(end)
         if not ends:
             return
-    raise AssertionError("the handshake does not end")
+    raise AssertionError("the handshake never ends")
 
 
 class CertificatesContract(ABC):

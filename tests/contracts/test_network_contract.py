@@ -196,7 +196,7 @@ class NetworkContract(ABC):
     def test_a_foreign_address_is_refused_before_anything_is_accepted(self, network: Network) -> None:
         """A network that knows its addresses refuses others when it checks a request."""
         if not self.foreign_addresses:
-            pytest.skip("any address is its own")
+            pytest.skip("every address belongs to this network")
         for position, field in ((0, "vip_address"), (1, "additional_vips.ip_address")):
             with pytest.raises(InvalidInput) as refusal:
                 network.check(CheckRequest((VipRequest(make_id(), position, self.foreign_addresses[0]),)), Caller())

@@ -213,7 +213,7 @@ def test_a_missing_extra_is_named(
     plain_place: Place, tmp_path: Path, extra: str, setting: str, settings: dict[str, str]
 ) -> None:
     """``portico check`` and the command that needs the extra report which extra to install, and for which setting."""
-    said = f"{setting}: .*pip install 'portico\\[{extra}\\]'"
+    message = f"{setting}: .*pip install 'portico\\[{extra}\\]'"
     sqlite = {"PORTICO_DATABASE__URL": f"sqlite:///{tmp_path}/portico.db"}
     plain = {**sqlite, "PORTICO_COMPUTE__DRIVER": "noop", "PORTICO_NETWORK__DRIVER": "noop"}
     plain |= {"PORTICO_AMPHORA__DRIVER": "noop", "PORTICO_API__PORT": "0"}
@@ -222,11 +222,11 @@ def test_a_missing_extra_is_named(
 
     checked = plain_place.run("portico", "check", env=environment)
     assert (checked.returncode, checked.stderr.count("\n")) == (1, 1), checked.stderr
-    assert re.search(rf"^FAULT .* {said}$", checked.stdout, re.MULTILINE), checked.stdout
+    assert re.search(rf"^FAULT .* {message}$", checked.stdout, re.MULTILINE), checked.stdout
     for command in (("api",), ("worker",)) if extra == "rabbitmq" else (("api",),):
         refused = plain_place.run("portico", *command, env=environment)
         assert refused.returncode == 1
-        assert re.fullmatch(rf"Error: {said}\n", refused.stderr), refused.stderr
+        assert re.fullmatch(rf"Error: {message}\n", refused.stderr), refused.stderr
 
 
 def test_with_all_extras_nothing_is_missing(wheels: Path, tmp_path: Path) -> None:
