@@ -36,7 +36,7 @@ def controller_pair(authority: Authority) -> Pair:
 
 @pytest.fixture
 def agent(tmp_path: Path, authority: Authority, controller_pair: Pair, haproxy_binary: str) -> Iterator[AgentRig]:
-    """A running agent, on each HAProxy."""
+    """A running agent, with each HAProxy."""
     with AgentRig(tmp_path / "agent", authority, controller_pair, haproxy_binary) as rig:
         rig.start()
         yield rig

@@ -146,8 +146,8 @@ def test_unused_services_are_not_a_fault(deployment: Deployment) -> None:
 
     assert status == 0
     on_postgresql = "postgresql" in deployment.values["database"]["url"]
-    holds = "workers are woken by the database" if on_postgresql else "workers find their work by polling"
-    assert parts["broker"] == ("-", f"messaging.url names none: {holds}")
+    alternative = "workers are woken by the database" if on_postgresql else "workers find their work by polling"
+    assert parts["broker"] == ("-", f"messaging.url names none: {alternative}")
     assert parts["Keystone"][0] == "-"
 
 
@@ -171,7 +171,7 @@ def _other_authority(deployment: Deployment) -> None:
     shutil.copy(other / "ca.pem", deployment.certificates / "ca.pem")
 
 
-def _lose(name: str) -> Break:
+def _remove(name: str) -> Break:
     return lambda deployment: (deployment.certificates / name).unlink()
 
 
@@ -202,14 +202,16 @@ def _wrong_rule(deployment: Deployment) -> None:
     deployment.values["api"]["policy_file"] = str(rules)
 
 
-def _closed() -> int:
+def _closed_port() -> int:
     return find_free_port()
 
 
 _BROKEN: dict[str, tuple[Break, str, str]] = {
     # kind: how to break the deployment, the faulty part, and what is reported
     "server down": (
-        lambda one: one.values["database"].update(url=f"postgresql+psycopg://u:s3cret@127.0.0.1:{_closed()}/portico"),
+        lambda one: one.values["database"].update(
+            url=f"postgresql+psycopg://u:s3cret@127.0.0.1:{_closed_port()}/portico"
+        ),
         "database",
         "u:***@127.0.0.1",
     ),
@@ -236,7 +238,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
         "certificates",
         "ca.pem: No such file or directory; portico certificates makes",
     ),
-    "no key": (_lose("controller.key"), "certificates", "controller.key: No such file"),
+    "no key": (_remove("controller.key"), "certificates", "controller.key: No such file"),
     "no PEM": (_corrupt("controller.pem"), "certificates", "controller.pem"),
     "no authority in PEM": (_corrupt("ca.pem"), "certificates", "ca.pem holds no certificate"),
     "key of another": (
@@ -254,7 +256,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "another name": (lambda one: one.issue("somebody"), "certificates", "made out to ['somebody'], not to portico"),
     "signed by another": (_foreign, "certificates", "is not signed by an authority in"),
     "no agent": (
-        lambda one: one.values["compute"].update(agent_url=f"https://127.0.0.1:{_closed()}"),
+        lambda one: one.values["compute"].update(agent_url=f"https://127.0.0.1:{_closed_port()}"),
         "agent",
         "Connection refused",
     ),
@@ -262,7 +264,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "agent of another name": (_put("compute", "agent_name", "another"), "agent", "Hostname mismatch"),
     "VIPs elsewhere": (_put("network", "vip_range", "10.0.0.0/8"), "network", "vip_range"),
     "no broker": (
-        lambda one: one.use_broker(f"rabbit://u:s3cret@127.0.0.1:{_closed()}//"),
+        lambda one: one.use_broker(f"rabbit://u:s3cret@127.0.0.1:{_closed_port()}//"),
         "broker",
         "refused",
     ),
@@ -277,7 +279,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "no policy": (_put("api", "policy_file", "/nowhere/policy.yaml"), "policy", "policy_file"),
     "no rules": (_wrong_rule, "policy", "policy_file"),
     "no Keystone": (
-        lambda one: one.use_keystone(auth_url=f"http://127.0.0.1:{_closed()}/v3"),
+        lambda one: one.use_keystone(auth_url=f"http://127.0.0.1:{_closed_port()}/v3"),
         "Keystone",
         "Unable to establish connection",
     ),

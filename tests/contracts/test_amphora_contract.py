@@ -1,4 +1,4 @@
-"""What every driver of amphorae does."""
+"""The contract that every driver of amphorae fulfils."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every certificate authority does."""
+"""The contract that every certificate authority fulfils."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every compute does."""
+"""The contract that every compute driver fulfils."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every network does."""
+"""The contract that every network driver fulfils."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every notifier does, and what notifiers that hear of commits do."""
+"""The contract that every notifier fulfils, and that of notifiers that hear of commits."""
 
 from __future__ import annotations
 
