@@ -317,7 +317,7 @@ def test_what_is_broken_is_said(deployment: Deployment, kind: str) -> None:
         ("database", "url", "mysql://u:s3cret@db/portico", "must be mariadb+pymysql://"),
         ("database", "url", "foo", "must be sqlite:///PATH"),
         ("database", "url", "postgresql+psycopg://u:s3cret@/@db/portico", "@ is %40"),
-        ("compute", "agent_url", "10.0.0.5:9443", "agents are talked to by HTTPS only"),
+        ("compute", "agent_url", "10.0.0.5:9443", "agents accept HTTPS only"),
         ("api", "auth", "keystone", "keystone.auth_url"),
     ],
 )
