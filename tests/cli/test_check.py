@@ -146,7 +146,7 @@ def test_what_is_not_used_is_no_fault(deployment: Deployment) -> None:
     assert status == 0
     on_postgresql = "postgresql" in deployment.values["database"]["url"]
     holds = "workers are woken by the database" if on_postgresql else "workers find their work by polling"
-    assert parts["broker"] == ("-", f"messaging.url names none: {holds}")
+    assert parts["broker"] == ("-", f"messaging.url is empty: {holds}")
     assert parts["Keystone"][0] == "-"
 
 

@@ -237,10 +237,10 @@ def test_guides_have_no_command_that_hides_errors_or_goes_on_for_ever(guide: str
     [
         (["--data-dir", "/proc/portico", "--port", "0"], "the data directory /proc/portico cannot be used"),
         (["--data-dir", "{file}", "--port", "0"], "cannot be used: Not a directory"),
-        (["--data-dir", "{free}", "--host", "192.0.2.1"], "192.0.2.1, port 9876: that is no address of this machine"),
+        (["--data-dir", "{free}", "--host", "192.0.2.1"], "192.0.2.1, port 9876: not an address of this machine"),
         (
             ["--data-dir", "{free}", "--host", "a..b"],
-            "cannot listen on a..b, port 9876: that cannot be the name of a host",
+            "cannot listen on a..b, port 9876: not a valid host name",
         ),
         (["--prot", "80"], "No such option: --prot"),
         (["--port", "99999"], "Invalid value for '--port'"),
@@ -298,7 +298,7 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
                 assert interrupt_until_it_ends(process) == 1
                 assert fetch(vip_port, address=vip)[1] == "doric"
         said = (tmp_path / "second").read_text()
-        assert "1 load balancer from before goes on running" in said
+        assert "1 load balancer from the last run is still running" in said
         assert "Stopped at once" in said
         assert "Traceback" not in said
 
