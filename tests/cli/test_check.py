@@ -271,7 +271,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
         "takes no messages",
     ),
     "no broker's URL": (lambda one: one.use_broker("amqp:/s3cret"), "broker", "messaging.url: must be like rabbit://"),
-    "another machine's address": (_put("api", "host", "192.0.2.1"), "API", "api.host: 192.0.2.1"),
+    "another machine's address": (_put("api", "host", "192.0.2.1"), "API", "api.host: cannot listen on 192.0.2.1"),
     "no address": (_put("api", "host", "no such name"), "API", "api.host"),
     "no policy": (_put("api", "policy_file", "/nowhere/policy.yaml"), "policy", "policy_file"),
     "no rules": (_wrong_rule, "policy", "policy_file"),
