@@ -99,9 +99,9 @@ def main() -> None:
             Command(("certificates", "--config", str(real))),
             Command(("status", "--config", str(noop))),
             Command(("limit", "failovers", "3", "--config", str(noop))),
-            Command(("api", "--config", str(noop)), "API serves"),
-            Command(("worker", "--config", str(noop)), "worker runs"),
-            Command(("health-manager", "--config", str(real)), "health manager runs"),
+            Command(("api", "--config", str(noop)), "API started"),
+            Command(("worker", "--config", str(noop)), "worker started"),
+            Command(("health-manager", "--config", str(real)), "health manager started"),
             Command(agent_words(Path(home)), " agent started", _AGENT),
         ]
         print(f"{'command':16} {'CPU s':>6} {'modules':>8} {'MB':>6}")

@@ -178,7 +178,7 @@ def test_tokens_without_a_project_are_refused(cloud: Cloud) -> None:
         token = cloud.keystone.issue_token(user, scope)
         response = cloud.request("GET", LBS, token)
         assert response.status_code == 403
-        assert "not of a project" in response.json()["faultstring"]
+        assert "not scoped to a project" in response.json()["faultstring"]
 
 
 def test_a_service_can_act_for_a_user(cloud: Cloud, add: Callable[..., User]) -> None:

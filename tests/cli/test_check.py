@@ -147,7 +147,7 @@ def test_unused_services_are_not_a_fault(deployment: Deployment) -> None:
     assert status == 0
     on_postgresql = "postgresql" in deployment.values["database"]["url"]
     alternative = "workers are woken by the database" if on_postgresql else "workers find their work by polling"
-    assert parts["broker"] == ("-", f"messaging.url names none: {alternative}")
+    assert parts["broker"] == ("-", f"messaging.url is empty: {alternative}")
     assert parts["Keystone"][0] == "-"
 
 
@@ -274,7 +274,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
         "takes no messages",
     ),
     "no broker's URL": (lambda one: one.use_broker("amqp:/s3cret"), "broker", "messaging.url: must be like rabbit://"),
-    "another machine's address": (_put("api", "host", "192.0.2.1"), "API", "api.host: 192.0.2.1"),
+    "another machine's address": (_put("api", "host", "192.0.2.1"), "API", "api.host: cannot listen on 192.0.2.1"),
     "no address": (_put("api", "host", "no such name"), "API", "api.host"),
     "no policy": (_put("api", "policy_file", "/nowhere/policy.yaml"), "policy", "policy_file"),
     "no rules": (_wrong_rule, "policy", "policy_file"),
@@ -320,7 +320,7 @@ def test_faults_are_reported(deployment: Deployment, kind: str) -> None:
         ("database", "url", "mysql://u:s3cret@db/portico", "must be mariadb+pymysql://"),
         ("database", "url", "foo", "must be sqlite:///PATH"),
         ("database", "url", "postgresql+psycopg://u:s3cret@/@db/portico", "@ is %40"),
-        ("compute", "agent_url", "10.0.0.5:9443", "agents are talked to by HTTPS only"),
+        ("compute", "agent_url", "10.0.0.5:9443", "agents accept HTTPS only"),
         ("api", "auth", "keystone", "keystone.auth_url"),
     ],
 )

@@ -24,10 +24,10 @@ _AGENT = [sys.executable, "-P", "-m", "portico_agent"]
 _SUPERVISOR = [sys.executable, "-P", "-m", "portico_agent.supervisor_command"]
 _SERVES = {
     "up": r"Portico is at ",
-    "api": r"API serves",
-    "worker": r"worker runs",
-    "worker --processes 2": r"worker runs[^$]*worker runs",
-    "health-manager": r"health manager runs",
+    "api": r"API started",
+    "worker": r"worker started",
+    "worker --processes 2": r"worker started[^$]*worker started",
+    "health-manager": r"health manager started",
     "agent": r"agent started",
     "supervisor": r"started pid=",
 }

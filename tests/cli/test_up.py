@@ -238,10 +238,10 @@ def test_guides_have_no_command_that_hides_errors_or_loops_forever(guide: str) -
     [
         (["--data-dir", "/proc/portico", "--port", "0"], "the data directory /proc/portico cannot be used"),
         (["--data-dir", "{file}", "--port", "0"], "cannot be used: Not a directory"),
-        (["--data-dir", "{free}", "--host", "192.0.2.1"], "192.0.2.1, port 9876: that is no address of this machine"),
+        (["--data-dir", "{free}", "--host", "192.0.2.1"], "192.0.2.1, port 9876: not an address of this machine"),
         (
             ["--data-dir", "{free}", "--host", "a..b"],
-            "cannot listen on a..b, port 9876: that cannot be the name of a host",
+            "cannot listen on a..b, port 9876: not a valid host name",
         ),
         (["--prot", "80"], "No such option: --prot"),
         (["--port", "99999"], "Invalid value for '--port'"),
@@ -301,7 +301,7 @@ def test_load_balancers_survive_a_closed_terminal_and_an_immediate_end(
                 assert interrupt_until_it_ends(process) == 1
                 assert fetch(vip_port, address=vip)[1] == "doric"
         output = (tmp_path / "second").read_text()
-        assert "1 load balancer from before goes on running" in output
+        assert "1 load balancer from the last run is still running" in output
         assert "Stopped at once" in output
         assert "Traceback" not in output
 

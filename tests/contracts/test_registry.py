@@ -65,7 +65,7 @@ def test_missing_certificates_are_reported_when_drivers_are_built(tmp_path: Path
 
 def test_amphorae_of_one_process_have_no_health_manager() -> None:
     """A health manager could not reach the amphorae of the worker's process."""
-    with pytest.raises(InvalidInput, match="nobody to ask") as refusal:
+    with pytest.raises(InvalidInput, match="no other process can reach them") as refusal:
         build_health_drivers(NOOP)
     assert refusal.value.field == "amphora.driver"
 
