@@ -55,8 +55,7 @@ class Text(NamedTuple):
 
 
 class InheritedSocket(NamedTuple):
-    """A listening socket that the agent passes to HAProxy. Its descriptor number is in the environment variable ``name``.
-    """
+    """A listening socket that the agent passes to HAProxy: the environment variable ``name`` has its file descriptor."""
 
     name: str
 
