@@ -233,7 +233,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "no certificates": (
         lambda one: shutil.rmtree(one.certificates),
         "certificates",
-        "ca.pem: No such file or directory; portico certificates makes",
+        "ca.pem: No such file or directory; portico certificates creates",
     ),
     "no key": (_lose("controller.key"), "certificates", "controller.key: No such file"),
     "no PEM": (_spoil("controller.pem"), "certificates", "controller.pem"),
@@ -243,14 +243,14 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
         "certificates",
         "controller.key is not the key of",
     ),
-    "expired": (_expire, "certificates", "controller.pem ended at"),
+    "expired": (_expire, "certificates", "controller.pem expired at"),
     "not yet valid": (
         lambda one: one.issue("portico-controller", 9, lambda: datetime.now(UTC) + timedelta(days=3)),
         "certificates",
-        "begins at",
+        "is not valid before",
     ),
     "ends soon": (lambda one: one.issue("portico-controller", 3), "certificates", "run portico certificates"),
-    "another name": (lambda one: one.issue("somebody"), "certificates", "made out to ['somebody'], not to portico"),
+    "another name": (lambda one: one.issue("somebody"), "certificates", "issued to ['somebody'], not to portico"),
     "signed by another": (_foreign, "certificates", "is not signed by an authority in"),
     "no agent": (
         lambda one: one.values["compute"].update(agent_url=f"https://127.0.0.1:{_closed()}"),

@@ -55,7 +55,7 @@ class Text(NamedTuple):
 
 
 class InheritedSocket(NamedTuple):
-    """A listening socket that the agent passes to HAProxy: the environment variable ``name`` has its file descriptor."""
+    """A listening socket that the agent passes to HAProxy. Environment variable ``name`` has its descriptor number."""
 
     name: str
 
