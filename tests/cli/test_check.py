@@ -268,7 +268,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "broker's password": (
         lambda one: one.use_broker(one.services.rabbitmq.url.replace("@", "-s3cret@")),
         "broker",
-        "takes no messages",
+        "does not accept messages",
     ),
     "no broker's URL": (lambda one: one.use_broker("amqp:/s3cret"), "broker", "messaging.url: must be like rabbit://"),
     "another machine's address": (_put("api", "host", "192.0.2.1"), "API", "api.host: 192.0.2.1"),

@@ -197,7 +197,7 @@ def test_broken_key_is_an_error_and_stays_secret(tmp_path: Path, content: str) -
     """A file that is no key is named, and not quoted."""
     LocalCertificateAuthority(tmp_path)
     (tmp_path / "ca.key").write_text(content)
-    with pytest.raises(DriverError, match=r"ca\.key is no private key$"):
+    with pytest.raises(DriverError, match=r"ca\.key is not a private key$"):
         LocalCertificateAuthority(tmp_path)
 
 

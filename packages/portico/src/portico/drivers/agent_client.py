@@ -51,7 +51,8 @@ _ERRORS: Mapping[tuple[str, str | None], type[DriverError]] = {
 @dataclass(frozen=True, slots=True)
 class Agent:
     """An agent's address: the URL that it listens on (``https://127.0.0.1:9443``), and the DNS name that its
-    certificate must have. A server there with another name in its certificate gets no request, however valid the certificate."""
+    certificate must have. A server there with another name in its certificate gets no request, even if that certificate
+    is valid."""
 
     url: str
     name: str

@@ -57,7 +57,7 @@ class InProcessNotifier:
         with self._changed:
             return self._generation
 
-    def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:  # noqa: ARG002 - nobody else notifies
+    def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:  # noqa: ARG002 - hears no others
         """Return once there were more notifications than ``seen``, or after ``seconds``."""
         with self._changed:
             self._changed.wait_for(lambda: self._generation > seen, seconds)
