@@ -181,7 +181,7 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
 def _is_good(
     authority: LocalCertificateAuthority, certificate_path: Path, key_path: Path, name: str, now: datetime
 ) -> bool:
-    """Whether certificate and key match, are this authority's and for this name, and have a third of their life left."""
+    """Whether certificate and key match, are from this authority and for this name, and have a third of life left."""
     if not certificate_path.exists() or not key_path.exists():
         return False
     certificate = _load_certificate(certificate_path)
