@@ -130,16 +130,16 @@ class Demo:
         with self.report.step("List it on the command line") as step:
             step.show(" ".join(["$ openstack", *words]))
             openstack_client = shutil.which("openstack", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-            asked = subprocess.run(
+            listed = subprocess.run(
                 [openstack_client or "openstack", "--os-cloud", "portico", *words],
                 env={**os.environ, "OS_CLIENT_CONFIG_FILE": str(self.portico.clouds), "PYTHONWARNINGS": "ignore"},
                 capture_output=True,
                 text=True,
                 check=False,
             )
-            for line in (asked.stdout or asked.stderr).splitlines():
+            for line in (listed.stdout or listed.stderr).splitlines():
                 step.show(line)
-            step.check(asked.returncode == 0, f"the command exited with status {asked.returncode}")
+            step.check(listed.returncode == 0, f"the command exited with status {listed.returncode}")
 
     def send_requests(self) -> None:
         """Start the traffic. It goes on while everything that follows happens."""

@@ -142,12 +142,12 @@ class NoopNetwork:
 
     def _choose(self, key: _Key, request: VipRequest) -> str:
         subnet_id = request.subnet_id or SUBNET_ID
-        asked_for = _parse(request)
-        if asked_for is not None:
-            holder = self._keys.get((subnet_id, asked_for), key)
+        requested = _parse(request)
+        if requested is not None:
+            holder = self._keys.get((subnet_id, requested), key)
             if holder != key:
-                raise AddressInUse(f"{asked_for} is the VIP of load balancer {holder[0]}")
-            return asked_for
+                raise AddressInUse(f"{requested} is the VIP of load balancer {holder[0]}")
+            return requested
         attempt = request.attempt
         while (subnet_id, address := self._range.choose(*key, attempt)) in self._keys:
             attempt += 1

@@ -127,13 +127,13 @@ def _persistence(pool: Pool, name: Text) -> list[Directive]:
     if pool.persistence_type == PersistenceType.APP_COOKIE:
         field, cookie = "session_persistence.cookie_name", pool.persistence_cookie_name or ""
         # Hashed, because HAProxy truncates keys: signed tokens start with the same characters and would collide.
-        asked = fetch("req.cook", field, cookie, ",sha1,hex")
-        known = Text(field, f"{asked.word},map({map_file(name.word)})")
+        requested = fetch("req.cook", field, cookie, ",sha1,hex")
+        known = Text(field, f"{requested.word},map({map_file(name.word)})")
         return [
             last,
             *_stick_table(pool, known, Keyword("string"), Keyword("len"), 40),
             Directive("stick store-response", fetch("res.cook", field, cookie, ",sha1,hex")),
-            Directive("stick match", asked),
+            Directive("stick match", requested),
         ]
     raise NotSupported("session_persistence.type", f"{pool.persistence_type} is not built yet")
 
