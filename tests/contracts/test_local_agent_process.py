@@ -212,7 +212,7 @@ def test_taken_port_is_in_the_error(host: Host) -> None:
 
 def test_start_is_bounded(host: Host) -> None:
     """An agent that is not ready in time is ended, and does not come up behind the caller's back."""
-    with pytest.raises(DriverUnavailable, match="does not start"):
+    with pytest.raises(DriverUnavailable, match="does not come up"):
         ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, start_seconds=0.0)
     assert not (host.directory / "agent" / "agent.json").exists()
 

@@ -157,7 +157,7 @@ def _await_ready(home: Path, wanted: Agent, client: AgentClient, pid: int, secon
         if ended:
             break
         time.sleep(_POLL_SECONDS)
-    raise DriverUnavailable(f"the agent of this host does not start: {_read_tail(home.parent / 'agent.log')}")
+    raise DriverUnavailable(f"the agent of this host does not come up: {_read_tail(home.parent / 'agent.log')}")
 
 
 def _command(
