@@ -144,7 +144,7 @@ class Demo:
     def send_requests(self) -> None:
         """Start the traffic. It goes on while everything that follows happens."""
         with self.report.step(f"Send {FIRST_REQUESTS:,} requests") as step:
-            step.show(self.traffic.collect(FIRST_REQUESTS).describe_spread())
+            step.show(f"share of answers: {self.traffic.collect(FIRST_REQUESTS).describe_spread()}")
 
     def change_members(self) -> None:
         """Add a member, change weights, drain a member. The running HAProxy makes these changes; there is no reload."""
@@ -246,7 +246,8 @@ class Demo:
                 self.lbs.failover_amphora(old)
                 self.settle()
             new = self.find_amphora()
-            step.show(f"amphora {old[:8]} was replaced by {new[:8]}: {self.traffic.collect(SAMPLE).describe_spread()}")
+            step.show(f"amphora {new[:8]}, which runs a new HAProxy, has replaced {old[:8]}")
+            step.show(self.traffic.collect(SAMPLE).describe_spread())
             step.check(new != old, "the amphora was not replaced")
 
     def delete(self) -> None:
@@ -322,8 +323,8 @@ def demo(
             signal.signal(number, signal.default_int_handler)
     report = Report(Console())
     report.say(
-        "A real load balancer on this machine, under real traffic. Each line is a step, with the time that it took "
-        "and the requests that failed meanwhile.\n"
+        "A real load balancer on this machine, under real traffic.\n"
+        "Each step shows the time that it took and the requests that failed meanwhile.\n"
     )
     try:
         with data_directory(report) as directory:

@@ -71,7 +71,7 @@ class Step:
         """How many of its requests failed; empty if there were none."""
         if not len(self.outcomes):
             return ""
-        allowed = f" (up to {self.allowed_failures} may)" if self.allowed_failures else ""
+        allowed = f" (up to {self.allowed_failures} expected)" if self.allowed_failures else ""
         return f"{len(self.outcomes.failed)} of {len(self.outcomes):,} failed{allowed}"
 
 
@@ -131,7 +131,7 @@ class Report:
     def summarise(self) -> bool:
         """Print the summary. Returns whether all went well: every step was good, and nothing was left behind."""
         table = Table("step", box=SIMPLE_HEAD, pad_edge=False)
-        for name in ("took", "requests", "failed", "slowest"):
+        for name in ("time", "requests", "failed", "slowest"):
             table.add_column(name, justify="right")
         for step in self._steps:
             table.add_row(step.title, f"{step.milliseconds:,.0f} ms", *_figures(step))
