@@ -62,7 +62,7 @@ def measure(api: ApiProcess, method: str, path: str, body: bytes) -> Cost:
     return Cost(spent * 1000 / TIMES, max(0, peak - before) / len(body), status)
 
 
-def make_world(api: ApiProcess) -> dict[str, str]:
+def create_objects(api: ApiProcess) -> dict[str, str]:
     """Create a load balancer with a part of each kind. Returns their ids by root key."""
     ids: dict[str, str] = {}
 
@@ -135,7 +135,7 @@ def main() -> None:
         policy.write_text("{}\n")
         upgrade(f"sqlite:///{database}")
         with serve(database, f'policy_file = "{policy}"\n') as api:
-            ids = make_world(api)
+            ids = create_objects(api)
             policy.write_text(NOBODY)
             for method, path, begin in requests_of(ids):
                 for shape, body in shapes(begin).items():

@@ -119,7 +119,7 @@ def try_broker(settings: MessagingSettings) -> None:
         target = oslo_messaging.Target(topic=settings.topic, fanout=True)
         oslo_messaging.get_rpc_client(transport, target, retry=0).cast({}, "look")
     except Exception as error:
-        if not _is_nobody_there(error):
+        if not _is_unroutable(error):
             raise DriverUnavailable(f"the broker does not accept messages: {_explain(error)}") from error
     finally:
         transport.cleanup()
@@ -175,7 +175,7 @@ class _Sender:
                 else:
                     self._to_one.cast(notice.context, notice.method, **notice.arguments)
             except Exception as error:  # noqa: BLE001 - the broker's and three libraries' errors have no common root
-                if notice is not _LOOK or not _is_nobody_there(error):
+                if notice is not _LOOK or not _is_unroutable(error):
                     self._fail(notice, error)
             else:
                 self._succeed()
@@ -308,23 +308,23 @@ def _open_transport(settings: MessagingSettings) -> oslo_messaging.Transport:
         with suppress(cfg.DuplicateOptError):
             conf.register_opt(cfg.BoolOpt(f"{what}_enabled", default=False), group=f"oslo_messaging_{what}")
     for library in map(logging.getLogger, _LIBRARIES):
-        if not any(isinstance(present, _Sparingly) for present in library.filters):
-            library.addFilter(_Sparingly())
+        if not any(isinstance(present, _RepeatFilter) for present in library.filters):
+            library.addFilter(_RepeatFilter())
     return transport
 
 
-def _is_nobody_there(error: Exception) -> bool:
+def _is_unroutable(error: Exception) -> bool:
     """Whether the broker accepted the message and had no queue, or no longer an exchange, to route it to."""
     return isinstance(error, oslo_messaging.MessageUndeliverable) or "NOT_FOUND" in str(error)
 
 
 def _explain(error: Exception) -> str:
-    if _is_nobody_there(error):
+    if _is_unroutable(error):
         return "no worker takes messages"
     return f"{type(error).__name__}: {error}"[:300]
 
 
-class _Sparingly(logging.Filter):
+class _RepeatFilter(logging.Filter):
     """Limits how often a warning is logged: the libraries repeat theirs with every retry."""
 
     def __init__(self) -> None:

@@ -37,11 +37,11 @@ class PlannedFaults:
         """Wrap the work of ``method``: sleep for the delay, and raise planned faults."""
         if self.delay:
             time.sleep(self.delay)
-        self._strike(self._before[method])
+        self._raise_next(self._before[method])
         yield
-        self._strike(self._after[method])
+        self._raise_next(self._after[method])
 
-    def _strike(self, planned: deque[DriverError]) -> None:
+    def _raise_next(self, planned: deque[DriverError]) -> None:
         if not planned:  # the common case: nothing is planned
             return
         with self._lock:

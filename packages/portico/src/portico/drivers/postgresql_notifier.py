@@ -220,13 +220,13 @@ class _Listener:
         if channel not in self._wanted:
             with self._lock:
                 self._wanted.add(channel)
-                self._stir()
+                self._wake_thread()
 
     def send(self) -> None:
         """Make every process that listens on ``Channel.WORK`` look, this one included."""
         with self._lock:
             self._has_to_send = True
-            self._stir()
+            self._wake_thread()
 
     def close(self) -> None:
         """Send a waiting broadcast if the server accepts it within a second, and end the thread."""
@@ -239,7 +239,7 @@ class _Listener:
             thread = self._thread
         thread.join(CLOSE_SECONDS)
 
-    def _stir(self) -> None:
+    def _wake_thread(self) -> None:
         """Wake the thread, or start it, so that it does what is wanted. Called with the lock held."""
         if self._closed:
             return

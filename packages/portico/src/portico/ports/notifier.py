@@ -28,7 +28,7 @@ class NotifierTraits:
 
     Attributes:
         hears_commits: accepting transactions announce operations through the database, and every process that listens
-            hears them. If False, ``announce`` sends the notice to one consumer, and calls the method that it names.
+            hears them. If False, ``announce`` delivers the notice to one consumer, by calling the method that it names.
     """
 
     hears_commits: bool

@@ -68,7 +68,7 @@ _EXTENSIONS = (
     Text("type", r"path,field(-1,/),regsub(^[^.]*$,),regsub(^.*[.],.)"),
 )
 """The text after the last dot of the last segment, empty if there is no dot; and the same text with that dot."""
-_OF_PATHS = re.compile(r".*/.*|.*(\\\.|\[\.\]).*\$\)*")
+_DESCRIBES_PATH = re.compile(r".*/.*|.*(\\\.|\[\.\]).*\$\)*")
 """Matches the regular expressions that describe more of a path than its extension."""
 _IF = Keyword("if")
 
@@ -182,7 +182,7 @@ def _samples(rule: L7Rule) -> Iterator[Argument]:
             yield _PATH
         case RuleType.FILE_TYPE if rule.compare_type == Comparison.REGEX:
             yield from _EXTENSIONS
-            if _OF_PATHS.fullmatch(rule.value):
+            if _DESCRIBES_PATH.fullmatch(rule.value):
                 yield _PATH
         case RuleType.FILE_TYPE:
             yield _PATH
