@@ -236,7 +236,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "no certificates": (
         lambda one: shutil.rmtree(one.certificates),
         "certificates",
-        "ca.pem: No such file or directory; portico certificates makes",
+        "ca.pem: No such file or directory; portico certificates creates",
     ),
     "no key": (_remove("controller.key"), "certificates", "controller.key: No such file"),
     "no PEM": (_corrupt("controller.pem"), "certificates", "controller.pem"),
@@ -246,14 +246,14 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
         "certificates",
         "controller.key is not the key of",
     ),
-    "expired": (_expire, "certificates", "controller.pem ended at"),
+    "expired": (_expire, "certificates", "controller.pem expired at"),
     "not yet valid": (
         lambda one: one.issue("portico-controller", 9, lambda: datetime.now(UTC) + timedelta(days=3)),
         "certificates",
-        "begins at",
+        "is not valid before",
     ),
     "ends soon": (lambda one: one.issue("portico-controller", 3), "certificates", "run portico certificates"),
-    "another name": (lambda one: one.issue("somebody"), "certificates", "made out to ['somebody'], not to portico"),
+    "another name": (lambda one: one.issue("somebody"), "certificates", "issued to ['somebody'], not to portico"),
     "signed by another": (_foreign, "certificates", "is not signed by an authority in"),
     "no agent": (
         lambda one: one.values["compute"].update(agent_url=f"https://127.0.0.1:{_closed_port()}"),
@@ -271,7 +271,7 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "broker's password": (
         lambda one: one.use_broker(one.services.rabbitmq.url.replace("@", "-s3cret@")),
         "broker",
-        "takes no messages",
+        "does not accept messages",
     ),
     "no broker's URL": (lambda one: one.use_broker("amqp:/s3cret"), "broker", "messaging.url: must be like rabbit://"),
     "another machine's address": (_put("api", "host", "192.0.2.1"), "API", "api.host: cannot listen on 192.0.2.1"),

@@ -64,7 +64,7 @@ def test_commands_that_call_agents_need_certificates(tmp_path: Path, command: st
 
     refused = run(command, "--config", config)
     assert (refused.exit_code, "runs" in refused.stderr) == (1, False)
-    assert f"{certificates}/ca.pem: No such file or directory; portico certificates makes" in refused.stderr
+    assert f"{certificates}/ca.pem: No such file or directory; portico certificates creates" in refused.stderr
 
     assert run("certificates", "--config", config).exit_code == 0
     (certificates / "controller.key").write_text("nothing")

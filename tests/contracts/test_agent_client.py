@@ -168,7 +168,7 @@ def test_an_agent_without_a_name_gets_no_request(client: AgentClient, scripted: 
 @pytest.mark.parametrize("url", ["https://[::1:9443", "https://127.0.0.1:port"])
 def test_an_invalid_url_is_a_portico_error(client: AgentClient, url: str) -> None:
     """The error is permanent, because a retry does not help."""
-    with pytest.raises(DriverError, match="is at no URL") as refusal:
+    with pytest.raises(DriverError, match="not a valid URL") as refusal:
         ask(client, url)
     assert not refusal.value.transient
 

@@ -198,7 +198,7 @@ def test_invalid_key_is_an_error_and_stays_secret(tmp_path: Path, content: str) 
     """The error names the invalid file, and does not quote its content."""
     LocalCertificateAuthority(tmp_path)
     (tmp_path / "ca.key").write_text(content)
-    with pytest.raises(DriverError, match=r"ca\.key is no private key$"):
+    with pytest.raises(DriverError, match=r"ca\.key is not a private key$"):
         LocalCertificateAuthority(tmp_path)
 
 
