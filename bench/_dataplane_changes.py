@@ -1,4 +1,4 @@
-"""What clients notice of changes: requests that fail during many of them, and how many pushes a flood of them takes."""
+"""What clients notice of changes: requests that fail during changes, and the pushes that a flood of changes takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from portico.worker.run_loop import RunLoop
 
 PAUSE_SECONDS = 0.05
 QUIET_SECONDS = 0.5
-"""Traffic before the first change and after the last one."""
+"""How long traffic runs before the first change and after the last one."""
 SUBMITTERS = 8
 FLOOD_SECONDS = 120.0
 
@@ -27,7 +27,7 @@ Change = tuple[str, Callable[[], object]]
 
 
 def measure_failed_requests(testbed: Testbed, changes: int, rate: float) -> dict[str, Any]:
-    """Requests that fail while so many changes of every kind are made under steady traffic."""
+    """Count the requests that fail while changes of every kind are made under steady traffic."""
     made: list[tuple[str, float, float]] = []
     with testbed.web(testbed.origins(3)) as web, send_traffic(testbed.find_vip(web["load_balancer"]), rate) as clients:
         since = len(testbed.observed.pushes)
@@ -59,7 +59,7 @@ def measure_failed_requests(testbed: Testbed, changes: int, rate: float) -> dict
 
 
 def _explain(report: Report, made: list[tuple[str, float, float]]) -> list[dict[str, Any]]:
-    """Each failed request, with its reason and the change that it fell into (or came after)."""
+    """Describe each failed request: its reason, and the change during or after which it failed."""
     explained = []
     for sent, failed, kind, before, reason in report.failures:
         last = max((one for one in made if one[1] <= failed), key=lambda one: one[1], default=("none", failed, failed))
@@ -84,7 +84,7 @@ def _medians(made: list[tuple[str, float, float]]) -> dict[str, float]:
 
 
 def _mixed_changes(testbed: Testbed, web: dict[str, str]) -> Iterator[Change]:
-    """Changes of every kind without end; each one made leaves requests to ``/`` as they are."""
+    """Yield changes of every kind, endlessly. None of them affects requests to ``/``."""
     catalog, worker = testbed.portico.catalog, testbed.worker
     listener, pool = web["listener"], web["pool"]
     first, second, _ = catalog.list_ids("member", pool_id=pool)
@@ -110,7 +110,7 @@ def _mixed_changes(testbed: Testbed, web: dict[str, str]) -> Iterator[Change]:
 
 
 def measure_flood(testbed: Testbed, members: int) -> dict[str, Any]:
-    """Members created one by one, by several submitters at once, while a run loop applies what there is."""
+    """Create members one by one from several threads, while a run loop applies the changes."""
     run_loop = RunLoop(testbed.worker)
     with testbed.web(testbed.origins(1)) as web:
         since = len(testbed.observed.pushes)
@@ -154,7 +154,7 @@ def _submit(testbed: Testbed, pool: str, numbers: range, accepted: list[Accepted
 
 
 def _await_members(testbed: Testbed, pool: str, wanted: int) -> int:
-    """How many members of the pool are ACTIVE once all are, or the time is over: then too it is the result."""
+    """Wait until all members of the pool are ACTIVE, or the time is up. Returns how many are."""
     deadline = time.monotonic() + FLOOD_SECONDS
     while True:
         active = len(testbed.portico.catalog.list_ids("member", pool_id=pool, provisioning_status="ACTIVE"))

@@ -1,12 +1,12 @@
-"""The clients' side: one process that sends a steady number of requests a second and notes what became of each.
+"""The clients: one process that sends requests at a steady rate and records the outcome of each.
 
 ``python -m bench._dataplane_clients ADDRESS PORT RATE SECONDS`` prints ``ready`` after its first answer, sends until
-its standard input ends or the seconds are over, and prints its ``Report`` as JSON.
+its standard input ends or the time is up, and prints its ``Report`` as JSON.
 
 Half of the clients keep their connection, half make a new one for each request. A request has failed if its bytes were
-handed to the kernel and no whole answer with status 200 came back, or if it found nobody to connect to. A kept
-connection that the server closed *before* the next request was written is no failure: any client sees that and makes a
-new one. Nothing is ever sent twice.
+handed to the kernel and no complete answer with status 200 came back, or if the connection was refused. A kept
+connection that the server closed *before* the next request was written is not a failure: any client sees that and makes
+a new one. Requests are never retried.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _SINGLE = b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
 
 @dataclass
 class Report:
-    """What became of the requests. Times are CLOCK_MONOTONIC in seconds, which all processes share.
+    """The outcomes of the requests. Times are seconds of CLOCK_MONOTONIC, which all processes share.
 
     Attributes:
-        started, ended: of the sending.
-        answers: (sent, received, who answered) of each request that succeeded.
+        started, ended: when sending started and ended.
+        answers: (sent, received, the member that answered) of each request that succeeded.
         failures: (sent, failed, kind of client, requests on that connection before it, reason).
         reconnects: kept connections that had been closed between two requests.
-        cpu_seconds: what this process itself took.
+        cpu_seconds: the CPU time of this process.
     """
 
     started: float = 0.0
@@ -59,7 +59,7 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
 
     async def ask(self, request: bytes) -> tuple[int, str]:
-        """Send; the status and the body. Raises ConnectionError, TimeoutError."""
+        """Send a request. Returns the status and the body. Raises ConnectionError or TimeoutError."""
         assert self._transport is not None
         self._buffer = b""
         self._answer = asyncio.get_running_loop().create_future()
@@ -92,13 +92,13 @@ class _Connection(asyncio.Protocol):
             self._answer.set_exception(ConnectionError(f"{how} {rest}"))
 
     def close(self) -> None:
-        """Be rid of it."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 
 
 class Clients:
-    """All clients of this process, paced together."""
+    """All clients of this process, with a common rate."""
 
     def __init__(self, address: str, port: int, rate: float) -> None:
         self._place = (address, port)
@@ -119,7 +119,7 @@ class Clients:
                 await asyncio.sleep(0.01)
 
     async def send(self, seconds: float, over: asyncio.Future[str]) -> None:
-        """Send steadily until the time or ``over`` comes."""
+        """Send steadily until the time is up or ``over`` is done."""
         self.report.started = time.monotonic()
         clients = [asyncio.create_task(self._run(number)) for number in range(CLIENTS)]
         await asyncio.wait([over], timeout=seconds)
@@ -134,17 +134,18 @@ class Clients:
         connection: _Connection | None = None
         while not self.is_over:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            due = max(due + self._pause, time.monotonic() - 1.0)  # a second of arrears at most is caught up
+            due = max(due + self._pause, time.monotonic() - 1.0)  # catches up on a delay of at most one second
             if connection is not None and connection.is_over:
                 connection.close()
                 connection = None
-                self.report.reconnects += keeps
+                if keeps:
+                    self.report.reconnects += 1
             connection = await self._request(connection, keeps)
         if connection is not None:
             connection.close()
 
     async def _request(self, connection: _Connection | None, keeps: bool) -> _Connection | None:
-        """One request; the connection for the next one."""
+        """Send one request. Returns the connection for the next one, if there is one to keep."""
         sent = time.monotonic()
         before = connection.requests if connection else 0
         try:

@@ -1,4 +1,4 @@
-"""How long it takes: to the first answer of a new load balancer, to a member's change, to a push of a given size."""
+"""Latencies: the first answer of a new load balancer, changes of a member, and pushes by number of members."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bench._dataplane_testbed import LISTENER_PORT, ORIGIN_ADDRESSES, Testbed, s
 from tests.support.waiting import PATIENCE, wait_until_equal
 
 EFFECT_RATE = 400.0
-"""Requests a second by which an effect is seen: with three members each is asked about every 8 ms."""
+"""Requests per second while effects are timed: with three members, each gets one about every 8 ms."""
 SETTLE_SECONDS = 0.25
-"""Between changes whose effect is looked for: every client has sent since."""
+"""Pause between changes whose effect is timed: long enough for every client to send a request."""
 NOWHERE_PORT = 9
-"""Members of the big pools: nothing listens there, and nothing is sent."""
+"""The port of the members of big pools: nothing listens there, and nothing is sent there."""
 
 
 def measure_first_answer(testbed: Testbed, times: int) -> dict[str, Any]:
-    """From the call of ``create_load_balancer`` to its return, and to the first HTTP 200 through the VIP."""
+    """Measure the time from calling ``create_load_balancer`` to its return, and to the first HTTP 200 from the VIP."""
     returned, answered, pushed = [], [], []
     for _ in range(times):
         web = testbed.describe_web(testbed.origins(2))
@@ -43,7 +43,7 @@ def measure_first_answer(testbed: Testbed, times: int) -> dict[str, Any]:
 
 
 def _ask(address: str) -> str:
-    """The status that is answered, or why there was none."""
+    """Return the status of the answer, or the error if there was none."""
     connection = http.client.HTTPConnection(address, LISTENER_PORT, timeout=PATIENCE)
     try:
         connection.request("GET", "/")
@@ -55,10 +55,11 @@ def _ask(address: str) -> str:
 
 
 def measure_member_changes(testbed: Testbed, times: int) -> dict[str, Any]:
-    """A member's creation, drain, undrain and deletion under traffic: to the return of the call, and to the effect.
+    """Measure a member's creation, drain, undrain and deletion under traffic: to the return of the call, and to the
+    effect.
 
-    The effect of a creation and of a weight above 0 is the first answer of that member; of a deletion and of weight 0
-    its last one.
+    The effect of a creation, or of a weight above 0, is the member's first answer; of a deletion, or of weight 0, its
+    last one.
     """
     calls: dict[str, list[tuple[float, float, bool]]] = {}
     since = len(testbed.observed.pushes)
@@ -99,8 +100,7 @@ def measure_member_changes(testbed: Testbed, times: int) -> dict[str, Any]:
 
 
 def _find_effect(report: Report, member: str, start: float, end: float, appears: bool) -> float:
-    """Seconds from the call to the member's first or last answer. A member that vanished before the call's return may
-    have answered last before the call."""
+    """Seconds from the call to the member's first or last answer; 0 if the last answer came before the call."""
     seen = [received for _, received, who in report.answers if who == member]
     if appears:
         return min(moment for moment in seen if moment >= start) - start
@@ -108,7 +108,7 @@ def _find_effect(report: Report, member: str, start: float, end: float, appears:
 
 
 def measure_sizes(testbed: Testbed, sizes: list[int], times: int) -> dict[str, Any]:
-    """Pushes to load balancers of so many members: a weight and a new member by the runtime API, and a reload."""
+    """Measure pushes to load balancers with these numbers of members: runtime changes of members, and a reload."""
     return {str(size): _measure_size(testbed, size, times) for size in sizes}
 
 
@@ -130,14 +130,14 @@ def _measure_size(testbed: Testbed, size: int, times: int) -> dict[str, Any]:
 
 
 class _Recorder:
-    """Calls, and what each and its push took."""
+    """Makes calls, and records how long each call and its push took."""
 
     def __init__(self, testbed: Testbed) -> None:
         self._testbed = testbed
         self._calls: dict[str, list[tuple[float, float, float, str]]] = {}
 
     def call(self, name: str, call: Callable[..., None], *arguments: Any) -> None:
-        """Make one call, which is to push once."""
+        """Make one call, which must push exactly once."""
         start = time.monotonic()
         call(*arguments)
         took = (time.monotonic() - start) * 1000
@@ -145,7 +145,7 @@ class _Recorder:
         self._calls.setdefault(name, []).append((took, push.milliseconds, push.agent_ms, push.method))
 
     def summarize(self) -> dict[str, Any]:
-        """Medians of each kind of call, in milliseconds."""
+        """Return the medians for each kind of call, in milliseconds."""
         return {
             name: {
                 "methods": sorted({method for *_, method in calls}),
@@ -158,7 +158,7 @@ class _Recorder:
 
 
 def measure_phases(testbed: Testbed, times: int) -> dict[str, float]:
-    """Where the milliseconds of one member's weight go, from call to return (medians)."""
+    """Measure how long each phase of a weight change takes, from call to return (medians, in milliseconds)."""
     phases: dict[str, list[float]] = {}
     with testbed.web(testbed.origins(2)) as web:
         member = testbed.portico.catalog.list_ids("member", pool_id=web["pool"])[0]
@@ -175,7 +175,7 @@ def measure_phases(testbed: Testbed, times: int) -> dict[str, float]:
                 ("tree, render", push.started - begin_task),
                 ("encode, TLS, HTTP", (push.milliseconds - push.agent_ms) / 1000),
                 ("agent", push.agent_ms / 1000),
-                ("task to its end", end_task - pushed),
+                ("rest of the task", end_task - pushed),
                 ("engine, record", end - end_task),
                 ("whole call", end - start),
             ):

@@ -1,8 +1,8 @@
-"""The members' side: one process that answers HTTP on many loopback addresses, each with its own name.
+"""The members: one process that answers HTTP on many loopback addresses, each with its own name.
 
-``python -m bench._dataplane_origin ADDRESS...`` listens on one free port of all of them, prints the port, and serves
-until its standard input ends. It is not the tests' ``Origin``, which has a thread for each connection and reads every
-header: what is measured here is HAProxy, and its members must cost next to nothing beside it.
+``python -m bench._dataplane_origin ADDRESS...`` listens on the same free port of all addresses, prints the port, and
+serves until its standard input ends. It is not the tests' ``Origin``, which has a thread for each connection and parses
+every header: these benchmarks measure HAProxy, so its members must cost next to nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TRIES = 20
 
 
 class _Origin(asyncio.Protocol):
-    """Answers every request with the address that it came to; keeps the connection."""
+    """Answers every request with the address that it was sent to, and keeps the connection."""
 
     def __init__(self, address: str) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(address)}\r\n\r\n"
@@ -29,16 +29,16 @@ class _Origin(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        *requests, self._buffer = (self._buffer + data).split(b"\r\n\r\n")  # none of them has a body
+        *requests, self._buffer = (self._buffer + data).split(b"\r\n\r\n")  # requests have no body
         if requests and self._transport is not None:
             self._transport.write(self._answer * len(requests))
 
 
 def bind_one_port(addresses: list[str]) -> list[socket.socket]:
-    """A socket on each address, all with the same free port.
+    """Open a socket on each address, all with the same free port.
 
     Raises:
-        OSError: no port was free on all of them, in several tries.
+        OSError: no port was free on all addresses, in several tries.
     """
     for attempt in range(_TRIES):
         bound: list[socket.socket] = []

@@ -1,6 +1,6 @@
-"""What the measurements stand on: Portico as ``open_embedded`` wires it, members that answer, clients that ask.
+"""The testbed of the data plane benchmarks: Portico as ``open_embedded`` builds it, members, and clients.
 
-Everything runs in processes of its own on loopback addresses, in a directory that goes away with the run.
+Everything runs in separate processes on loopback addresses, in a directory that is removed after the run.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ LONGEST_TRAFFIC_SECONDS = 300.0
 
 
 def find_haproxies(wanted: str | None) -> dict[str, Path]:
-    """HAProxy binaries by what they are called here: ``packaged``, ``system``, or a path; both of the first two (where
-    they are there) for None."""
+    """Find the HAProxy binaries to measure, by name: ``packaged``, ``system``, or a path. None means ``packaged``, and
+    ``system`` if it is installed."""
     if wanted not in (None, "packaged", "system"):
         return {str(wanted): Path(str(wanted))}
     found = {"packaged": Path(get_haproxy_binary())}
@@ -39,19 +39,19 @@ def find_haproxies(wanted: str | None) -> dict[str, Path]:
     if Path(system).exists():
         found["system"] = Path(system)
     if wanted == "system" and "system" not in found:
-        raise SystemExit("the system has no haproxy: apt-get install haproxy")
+        raise SystemExit("no haproxy is installed on this system: apt-get install haproxy")
     return found if wanted is None else {wanted: found[wanted]}
 
 
 def read_version(haproxy: Path) -> str:
-    """The version that a binary tells, such as ``2.8.25``."""
+    """Return the version that a binary reports, such as ``2.8.25``."""
     words = subprocess.run([haproxy, "-v"], capture_output=True, text=True, check=True).stdout.split()
     return words[2].partition("-")[0]
 
 
 @dataclass(frozen=True)
 class Push:
-    """One push as the controller saw it; ``agent_ms`` is what the agent says it took."""
+    """One push, timed by the controller. ``agent_ms`` is the time that the agent reports."""
 
     started: float
     milliseconds: float
@@ -61,7 +61,7 @@ class Push:
 
 @dataclass
 class ObservedAmphorae:
-    """The real driver, with a note of every push."""
+    """The real driver; every push is recorded."""
 
     driver: Amphorae
     pushes: list[Push] = field(default_factory=list)
@@ -92,12 +92,12 @@ class ObservedAmphorae:
         return self.driver.sessions(endpoint)
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
-        """Tell the real driver."""
+        """Pass the sessions to the real driver."""
         self.driver.give_sessions(endpoint, sessions)
 
 
 class Clients:
-    """The clients' process while it sends."""
+    """The process of the clients, from its start on."""
 
     def __init__(self, address: str, rate: float, seconds: float = LONGEST_TRAFFIC_SECONDS) -> None:
         place = [address, str(LISTENER_PORT), str(rate), str(seconds)]
@@ -108,21 +108,21 @@ class Clients:
             raise RuntimeError("the load balancer does not answer the clients")
 
     def stop(self) -> Report:
-        """Let them finish; what became of their requests."""
+        """Stop the clients, and return the outcomes of their requests."""
         output, _ = self._process.communicate("over\n", timeout=60)
         return Report(**json.loads(output))
 
     def end(self) -> None:
-        """End the process if it still runs."""
+        """Kill the process if it still runs."""
         self._process.kill()
         self._process.communicate()
 
 
 @dataclass
 class Testbed:
-    """Portico, its members and a note of its pushes.
+    """Portico, its members and the record of its pushes.
 
-    ``boundaries`` gets (time, task, state) for every task boundary of every flow.
+    ``boundaries`` collects (time, task, state) for every task boundary of every flow.
     """
 
     portico: Embedded
@@ -144,12 +144,12 @@ class Testbed:
         return {"load_balancer": load_balancer, "listener": listener, "pool": pool}
 
     def find_vip(self, load_balancer_id: str) -> str:
-        """The address of a load balancer that was built."""
+        """Return the VIP of a load balancer that was built."""
         return str(self.portico.catalog.show("load_balancer", load_balancer_id)["vip_address"])
 
     @contextmanager
     def web(self, members: list[tuple[str, int]]) -> Iterator[dict[str, str]]:
-        """A load balancer that serves for as long as the block lasts."""
+        """Build a load balancer; delete it when the block ends."""
         web = self.describe_web(members)
         self.worker.create_load_balancer(web["load_balancer"])
         try:
@@ -158,20 +158,20 @@ class Testbed:
             self.worker.delete_load_balancer(web["load_balancer"])
 
     def origins(self, count: int) -> list[tuple[str, int]]:
-        """So many members that answer."""
+        """Return the address and port of ``count`` members that answer."""
         return [(address, self.origin_port) for address in ORIGIN_ADDRESSES[:count]]
 
     def count_methods(self, since: int) -> dict[str, int]:
-        """Pushes from number ``since`` on, by their method."""
+        """Count the pushes from number ``since`` on, by method."""
         return dict(Counter(push.method for push in self.observed.pushes[since:]))
 
 
 @contextmanager
 def open_testbed(directory: Path, haproxy: Path) -> Iterator[Testbed]:
-    """Portico with this HAProxy and members that answer; both end with the block."""
+    """Start Portico with this HAProxy, and the members; stop both when the block ends."""
     with ExitStack() as stack:
         origin = _start("bench._dataplane_origin", ORIGIN_ADDRESSES)
-        stack.callback(origin.communicate)  # closes its standard input, at which it ends
+        stack.callback(origin.communicate)  # closes its standard input, which ends it
         origin_port = int(origin.stdout.readline()) if origin.stdout else 0
         portico = open_embedded(directory, haproxy=haproxy)
         stack.callback(portico.close, stop_agent=True)
@@ -193,7 +193,7 @@ def open_testbed(directory: Path, haproxy: Path) -> Iterator[Testbed]:
 
 @contextmanager
 def send_traffic(address: str, rate: float) -> Iterator[Clients]:
-    """Clients that send until they are stopped, or the block is left."""
+    """Start clients that send until they are stopped or the block ends."""
     clients = Clients(address, rate)
     try:
         yield clients

@@ -1,4 +1,4 @@
-"""Requests over real connections: how many a second one API process answers, and what each costs it."""
+"""Requests over real connections: the rate at which one API process answers, and its CPU time per request."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.support.waiting import wait_until
 
 @dataclass(frozen=True)
 class Rate:
-    """What ``connections`` clients got, each sending its next request when it has its last answer.
+    """The rate that ``connections`` clients reached, each sending its next request after its last answer.
 
-    ``cpu_ms`` is the server process's own, user and system, for one request.
+    ``cpu_ms`` is the server process's CPU time, user and system, per request.
     """
 
     connections: int
@@ -33,20 +33,19 @@ class Rate:
 
 @dataclass(frozen=True)
 class ApiProcess:
-    """A ``portico api`` that runs."""
+    """A running ``portico api`` process."""
 
     pid: int
     port: int
 
     def cpu_seconds(self) -> float:
-        """What the process has used so far."""
+        """Return the CPU seconds that the process has used so far."""
         return cpu_seconds(self.pid)
 
 
 @contextmanager
 def serve(database: Path, api_settings: str = "") -> Iterator[ApiProcess]:
-    """``portico api`` on a SQLite database that is there, for as long as the block runs. ``api_settings``: lines of
-    TOML."""
+    """Run ``portico api`` on an existing SQLite database until the block ends. ``api_settings`` are lines of TOML."""
     port = find_free_port()
     config = database.with_suffix(".toml")
     config.write_text(f'[database]\nurl = "sqlite:///{database}"\n[api]\nport = {port}\n{api_settings}{NOOP_DRIVERS}')
@@ -64,7 +63,7 @@ def _is_listening(port: int) -> bool:
 
 
 def measure_rate(api: ApiProcess, path: str, connections: int, seconds: float, body: bytes | None = None) -> Rate:
-    """GET a path, or POST a body to it, from so many connections at once, for so long.
+    """GET a path, or POST a body to it, over several connections simultaneously.
 
     Raises:
         AssertionError: a request was refused.

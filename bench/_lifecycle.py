@@ -1,4 +1,4 @@
-"""The life of a load balancer, method by method: what is measured one by one, and what "mixed operations" are."""
+"""The life of a load balancer, method by method: the methods that are measured, and what "mixed operations" are."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from bench._rig import Rig
 Step = tuple[str, Callable[[], object]]
 """A method's name and the call."""
 MIXED = 21
-"""Operations in one life without failovers: every method for a load balancer and its parts, once."""
+"""Operations in one life without failovers: each method for a load balancer and its parts, once."""
 
 
 def run_lifecycle(rig: Rig) -> Iterator[Step]:
-    """Every method for a load balancer and its parts, each once. The caller calls each step before asking for the next.
+    """Yield each method for a load balancer and its parts once. The caller calls each step before taking the next.
 
-    Rows are described between the steps, outside of what a caller measures step by step.
+    Rows are written between the steps, so a caller who times each step does not measure that.
     """
     catalog, worker = rig.catalog, rig.worker
     balancer = catalog.add_load_balancer(name="web")
@@ -52,7 +52,7 @@ def run_lifecycle(rig: Rig) -> Iterator[Step]:
 
 
 def run_other_operations(rig: Rig) -> Iterator[Step]:
-    """What an ordinary life has none of: whole trees at once, failovers, spares."""
+    """Yield the operations that an ordinary life lacks: full trees in one operation, failovers, spares."""
     catalog, worker = rig.catalog, rig.worker
     balancer = describe_tree(rig)
     yield "create_load_balancer (full tree)", partial(worker.create_load_balancer, balancer)
@@ -66,7 +66,8 @@ def run_other_operations(rig: Rig) -> Iterator[Step]:
 
 
 def describe_tree(rig: Rig) -> str:
-    """A load balancer with a listener, a pool with two members and a monitor, and a policy with a rule: its id."""
+    """Describe a load balancer with a listener, a pool with two members and a monitor, and a policy with a rule.
+    Returns its id."""
     catalog = rig.catalog
     balancer = catalog.add_load_balancer(name="tree")
     pool = catalog.add_pool(balancer, protocol="HTTP", lb_algorithm="ROUND_ROBIN")

@@ -1,4 +1,4 @@
-"""Many members, asked for one by one by several clients at once: how many pushes, how long."""
+"""Many members, created one by one by several clients simultaneously: the number of pushes, and the time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from portico.status import OperationState
 from portico.worker.run_loop import RunLoop
 
 _PATIENCE = 300.0
-"""Seconds that this measurement may take. What it waits for is what it measures, and takes longer than in any test."""
+"""Longest time, in seconds, that this measurement may take. It is longer than in any test, because the wait is what is
+measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberFigures:
-    """``seconds`` from the first request until every member is ACTIVE; of these, ``accept_seconds`` until the last
-    request was accepted. Statements are split into those of the clients' requests and those that ran them."""
+    """``seconds`` is the time from the first request until every member is ACTIVE; ``accept_seconds`` is the part of it
+    until the last request was accepted. Statements to accept requests and statements to run them are counted
+    separately."""
 
     members: int
     submitters: int
@@ -31,7 +33,7 @@ class MemberFigures:
 
 
 def measure_members(url: str, *, members: int, submitters: int) -> MemberFigures:
-    """Create members on one load balancer while a run loop applies what is queued."""
+    """Create members on one load balancer while a run loop applies queued operations."""
     with Rig(url) as rig:
         balancer = rig.catalog.add_load_balancer(name="many")
         pool = rig.catalog.add_pool(balancer, protocol="HTTP", lb_algorithm="ROUND_ROBIN")

@@ -1,4 +1,4 @@
-"""What each method of the controller worker costs: time on one run of lives, counts on another."""
+"""What each method of the controller worker costs. Times and counts are measured in separate runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench._rig import Rig
 
 @dataclass(frozen=True, slots=True)
 class MethodFigures:
-    """One method on one database: medians, except ``most_statements``."""
+    """The costs of one method on one database: medians, except for ``most_statements``."""
 
     method: str
     wall_ms: float
@@ -39,9 +39,9 @@ def measure_methods(url: str, directory: Path, *, timed_lives: int, counted_live
     """Measure every method.
 
     Args:
-        url: a database with the newest schema.
-        directory: for the relay's socket.
-        timed_lives, counted_lives: how often each method is called, after one time that does not count.
+        url: a database with the current schema.
+        directory: the directory for the relay's socket.
+        timed_lives, counted_lives: how often each method is called, after one call that is not counted.
     """
     counts = _count(url, directory, counted_lives)
     times = _clock(url, timed_lives)
@@ -66,8 +66,8 @@ def _steps(rig: Rig, lives: int) -> Iterator[Step]:
 
 
 def _clock(url: str, lives: int) -> dict[str, list[tuple[float, float]]]:
-    """Wall and CPU milliseconds. CPU time is this process's, user and system, all threads: SQLite's own work is in it,
-    that of a database server is not."""
+    """Measure wall-clock and CPU milliseconds. CPU time is that of this process, user and system, all threads: it
+    includes SQLite's own work, but not the work of a database server."""
     times: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with Rig(url) as rig:
         for _, call in _steps(rig, 1):

@@ -1,4 +1,4 @@
-"""The peer's figures: OpenStack Octavia 19.0.0 with its no-op drivers on MariaDB, one process, a machine of this kind.
+"""The peer's figures: OpenStack Octavia 19.0.0 with its no-op drivers on MariaDB, in one process, on similar hardware.
 
 Statements, round trips and tasks were counted and are exact; CPU milliseconds are medians.
 """
@@ -45,7 +45,7 @@ METHODS: dict[str, PeerFigures] = {
     "failover_amphora": PeerFigures(486, 587, 40, 799),
     "failover_load_balancer": PeerFigures(479, 577, 38, 858),
 }
-"""By method. What its full tree was made of is not on record; ours is in ``bench._lifecycle``."""
+"""By method. The contents of the peer's full tree were not recorded; those of ours are in ``bench._lifecycle``."""
 
 OPERATIONS_PER_SECOND: dict[int, float] = {1: 4.5, 4: 4.9, 16: 3.7}
-"""Mixed operations a second in one process, by number of threads."""
+"""Mixed operations per second in one process, by number of threads."""

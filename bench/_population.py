@@ -1,4 +1,4 @@
-"""Filling a database with load balancers that are there and do nothing."""
+"""Fills a database with idle load balancers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _BUILT = {"provisioning_status": ProvisioningStatus.ACTIVE, "operating_status": 
 
 
 def populate(url: str, first: int, last: int) -> None:
-    """Insert load balancers number ``first`` up to and without ``last``, each built, with a listener, a pool of two
-    members, an amphora and one finished operation; then let the database look at its tables, as its own housekeeping
-    would have done by the time they had grown like this."""
+    """Insert load balancers number ``first`` up to, but not including, ``last``. Each is built and has a listener, a
+    pool of two members, an amphora and one finished operation. Then run ANALYZE, as the database's own maintenance
+    would have done while the tables grew."""
     database = Database(DatabaseSettings(url=url))
     try:
         for start in range(first, last, _CHUNK):

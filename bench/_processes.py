@@ -1,4 +1,4 @@
-"""What the kernel says of a process."""
+"""CPU time and memory of a process, from /proc."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def cpu_seconds(pid: int) -> float:
-    """What it has used so far, user and system."""
+    """Return the CPU seconds that the process has used so far, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int, field: str) -> int:
-    """VmRSS or VmHWM, in bytes."""
+    """Return ``VmRSS`` (current memory) or ``VmHWM`` (its peak), in bytes."""
     [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(field)]
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Counting round trips where they happen: on the socket between the database's driver and its server."""
+"""Counts round trips on the socket between the database driver and its server."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sqlalchemy import make_url
 
 
 class Relay:
-    """Passes bytes on between clients and a server's Unix socket, and counts.
+    """Relays bytes between clients and a server's Unix socket, and counts round trips.
 
-    A round trip is what a client says after the server has spoken, up to the server's next words: a statement, BEGIN,
-    COMMIT or ROLLBACK each cost one where the driver sends it by itself, and several that it sends together cost one.
-    ``url`` leads to the database through the relay.
+    A round trip is everything that a client sends after the server has sent something, up to the server's next bytes. A
+    statement, BEGIN, COMMIT or ROLLBACK costs one if the driver sends it alone; several that are sent together cost
+    one. ``url`` is the URL of the database through the relay.
     """
 
     def __init__(self, url: str, directory: Path) -> None:
@@ -47,7 +47,7 @@ class Relay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close once the clients are gone."""
+        """Close once the clients have disconnected."""
         self._listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10.0)

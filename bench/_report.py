@@ -1,4 +1,4 @@
-"""The figures of one run of ``bench/controller.py``: as JSON, as tables to look at, as a page of the documentation."""
+"""The figures of one run of ``bench/controller.py``: as JSON, as printed tables, and as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MariaDB, on a machine of the same kind.
 
 @dataclass
 class Report:
-    """All figures of a run, by kind of database."""
+    """All figures of a run, by database."""
 
     measured: dict[str, Any]
     methods: dict[str, list[MethodFigures]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Report:
     members: dict[str, MemberFigures] = field(default_factory=dict)
 
     def write_json(self, path: Path) -> None:
-        """Write the figures, the peer's with them."""
+        """Write all figures as JSON, together with the peer's."""
         peer = {
             "methods": {name: asdict(figures) for name, figures in METHODS.items()},
             "operations_per_second": OPERATIONS_PER_SECOND,
@@ -63,7 +63,7 @@ class Report:
         path.write_text(json.dumps({**asdict(self), "peer": peer}, indent=2) + "\n")
 
     def print(self, console: Console) -> None:
-        """Show everything as tables."""
+        """Print all figures as tables."""
         for title, columns, rows in self._tables():
             table = Table(title=title, title_justify="left")
             for number, column in enumerate(columns):
@@ -104,7 +104,7 @@ _MEMBER_COLUMNS += ["statements to accept, each", "statements to run, each", "CP
 
 
 def describe_run() -> dict[str, Any]:
-    """When, where, with what."""
+    """Return when and where the run took place, and the versions that it used."""
     packages = ("SQLAlchemy", "taskflow", "psycopg", "PyMySQL")
     return {
         "on": datetime.now(UTC).date().isoformat(),

@@ -1,4 +1,4 @@
-"""A controller worker with no-op drivers on one database, and what is counted about it."""
+"""A controller worker with no-op drivers on one database, and the counters of a benchmark."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _BOUNDARIES = ("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA")
 class Rig:
     """One worker in this process, with default settings.
 
-    The no-op amphorae do not examine what they are sent: reading it is the agent's work, not the controller's.
-    ``statements`` counts what SQLAlchemy executes, by the name of the thread; ``calls`` what SQLite is asked to do,
-    transaction boundaries included (0 on the others, see ``bench._relay``); ``tasks`` what TaskFlow starts.
+    The no-op amphorae do not check the bundles that they get, because that is the agent's work, not the controller's.
+    ``statements`` counts the statements that SQLAlchemy executes, by thread name. ``calls`` counts the statements that
+    SQLite runs, transaction boundaries included (0 on other databases, see ``bench._relay``). ``tasks`` counts
+    the tasks that TaskFlow starts.
     """
 
     def __init__(self, url: str) -> None:
@@ -66,13 +67,13 @@ class Rig:
         self.database.close()
 
     def reset(self) -> None:
-        """Count from zero."""
+        """Reset all counters to 0."""
         with self._lock:
             self.statements.clear()
             self.calls = self.tasks = 0
 
     def total_statements(self) -> int:
-        """Statements of all threads."""
+        """Return the number of statements of all threads."""
         with self._lock:
             return sum(self.statements.values())
 
@@ -88,7 +89,7 @@ class Rig:
         connection.set_trace_callback(self._count_call)
 
     def _count_call(self, statement: str) -> None:
-        # What begins with -- SQLite asks of itself: cascades of foreign keys.
+        # SQLite's own internal statements start with --: cascades of foreign keys.
         if not statement.startswith(("PRAGMA", "--")):
             with self._lock:
                 self.calls += 1

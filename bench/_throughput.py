@@ -1,4 +1,4 @@
-"""Mixed operations a second: many load balancers at once, in one process and in several."""
+"""Mixed operations per second, on many load balancers simultaneously, in one process and in several."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class ThroughputFigures:
-    """Operations a second with ``processes`` processes of ``threads`` threads each, on a database that holds
-    ``load_balancers`` others. CPU time is the workers', without a database server's; memory is the largest process's
-    peak."""
+    """Operations per second with ``processes`` processes of ``threads`` threads each, on a database that contains
+    ``load_balancers`` other load balancers. CPU time is that of the workers, without the database server; memory is the
+    peak of the largest process."""
 
     load_balancers: int
     processes: int
@@ -45,7 +45,7 @@ class ThroughputFigures:
 
 @dataclass(frozen=True, slots=True)
 class _Share:
-    """What one process did in one window."""
+    """The figures of one process in one window."""
 
     operations: int
     seconds: float
@@ -55,8 +55,8 @@ class _Share:
 
 
 class Crew:
-    """Worker processes that wait for work: a new interpreter each, as ``portico worker`` would be. One line of JSON in,
-    one out: the database's URL, then a window at a time."""
+    """Worker processes that wait for work, each with its own interpreter, as ``portico worker`` has. The protocol is
+    one line of JSON in and one out: first the database's URL, then one line for each window."""
 
     def __init__(self, processes: int) -> None:
         environment = os.environ | {"PYTHONPATH": str(_ROOT)}
@@ -83,8 +83,8 @@ class Crew:
     def measure(
         self, url: str, *, load_balancers: int, processes: int, thread_counts: Sequence[int], seconds: float
     ) -> list[ThroughputFigures]:
-        """Let every thread of so many processes lead one life after the other for ``seconds``; one window for each of
-        ``thread_counts``."""
+        """Run one life after the other in every thread of ``processes`` processes for ``seconds``. There is one window
+        for each of ``thread_counts``."""
         members = self._members[:processes]
         _ask(members, {"url": url})
         figures = []
@@ -107,7 +107,7 @@ class Crew:
 
 
 def _ask(members: Sequence[subprocess.Popen[str]], question: dict[str, Any]) -> list[dict[str, Any]]:
-    """Ask all of them at once, and wait for the slowest answer."""
+    """Send the question to all processes, and wait for all answers."""
     for member in members:
         assert member.stdin
         member.stdin.write(json.dumps(question) + "\n")
@@ -117,13 +117,13 @@ def _ask(members: Sequence[subprocess.Popen[str]], question: dict[str, Any]) -> 
         assert member.stdout
         line = member.stdout.readline()
         if not line:
-            raise RuntimeError(f"a worker process ended with {member.wait()}: see its traceback above")
+            raise RuntimeError(f"a worker process exited with status {member.wait()}: see its traceback above")
         answers.append(json.loads(line))
     return answers
 
 
 def answer_questions() -> None:
-    """A member of the crew: until its standard input ends."""
+    """Run one process of the crew, until its standard input ends."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),  # standard output is for answers
@@ -137,7 +137,7 @@ def answer_questions() -> None:
                 assert rig is not None
                 answer = asdict(_run_window(rig, question["threads"], question["seconds"]))
             else:
-                present.close()  # the one before
+                present.close()  # the previous rig
                 if question["url"] is not None:
                     rig = present.enter_context(Rig(question["url"]))
                     for _, call in run_lifecycle(rig):
@@ -161,7 +161,7 @@ def _run_window(rig: Rig, threads: int, seconds: float) -> _Share:
 
 
 class _Clock:
-    """When the last thread was ready; nothing was counted before."""
+    """The times at which the last thread was ready. Counting starts then."""
 
     wall = cpu = 0.0
 
@@ -171,9 +171,9 @@ class _Clock:
 
 
 def _live(rig: Rig, head_start: int, ready: threading.Barrier, clock: _Clock, seconds: float) -> int:
-    """One life after the other; returns the operations in the window. Each thread starts it at another point of a life:
-    otherwise a short window would hold more creations than other methods. The clock does not stop while rows are
-    described."""
+    """Run one life after the other. Returns the number of operations in the window. Each thread starts the window at
+    another point of a life; otherwise a short window would contain more creations than other methods. The time to write
+    the rows of new objects is included."""
     steps = itertools.chain.from_iterable(run_lifecycle(rig) for _ in itertools.count())
     for _, call in itertools.islice(steps, head_start):
         call()

@@ -1,11 +1,12 @@
-"""What requests to the API cost: CPU milliseconds and SQL statements each, and how many a second are answered.
+"""What requests to the API cost: CPU milliseconds and SQL statements each, and how many are answered per second.
 
     scripts/bench api                   # SQLite, lists of 100, 1,000 and 10,000
     scripts/bench api --most 1000       # without the longest lists
     scripts/bench api --docs FILE       # write the page of the documentation as well
 
-What a request costs is measured by calling the application through ASGI in this process, so that client and sockets
-are not in it; nothing runs what is queued. The rates are those of a ``portico api`` process, over real connections.
+The cost of a request is measured by calling the application through ASGI in this process, so that it does not include
+client and sockets; nothing runs the queued operations. The rates are those of a ``portico api`` process, over real
+connections.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ PEER: dict[str, tuple[float, float]] = {
     "list of 1,000": (700, 800),
     "first 1,000 of 10,000": (700, 800),
 }
-"""CPU milliseconds a request of OpenStack Octavia 19.0.0, on a machine of the same kind: from, to."""
+"""CPU milliseconds per request of OpenStack Octavia 19.0.0, on similar hardware: from, to."""
 CONNECTIONS = (1, 8)
 PLAIN = f'{{"loadbalancer": {{"name": "web", "vip_subnet_id": "{SUBNET}"}}}}'.encode()
 _PAGE = """# What the API costs
@@ -77,7 +78,7 @@ Message = MutableMapping[str, Any]
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one request."""
+    """The cost of one request."""
 
     cpu_ms: float
     statements: float
@@ -85,7 +86,7 @@ class Cost:
 
 
 class Bench:
-    """The application on a database of its own."""
+    """The application, on a database of its own."""
 
     def __init__(self, directory: Path) -> None:
         url = f"sqlite:///{directory / 'bench.db'}"
@@ -103,7 +104,7 @@ class Bench:
         self.statements += 1
 
     async def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        """One request."""
+        """Send one request."""
         transport = httpx.ASGITransport(self.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             response = await client.request(method, path, json=body)
@@ -111,10 +112,10 @@ class Bench:
         return response
 
     async def measure(self, times: int, method: str, path: str, body: bytes = b"") -> Cost:
-        """Call the application directly, ``times`` times after a few to get warm."""
+        """Call the application directly, ``times`` times after a few calls to warm up."""
         for _ in range(3):
             await call(self.app, method, path, body)
-        gc.collect()  # what filling the database left behind is nothing of the request's
+        gc.collect()  # garbage from filling the database must not count as the request's cost
         before, began = self.statements, time.process_time()
         length = 0
         for _ in range(times):
@@ -124,7 +125,7 @@ class Bench:
 
 
 async def call(app: Any, method: str, path: str, body: bytes) -> int:
-    """One request, as a server makes it; returns the length of the answer."""
+    """Call the application as a server does. Returns the length of the response body."""
     path, _, query = path.partition("?")
     length, status = 0, 0
     scope = {
@@ -156,7 +157,7 @@ async def call(app: Any, method: str, path: str, body: bytes) -> int:
 
 
 def fill(database: Database, amount: int) -> None:
-    """Load balancers with an address and a tag each, as if built."""
+    """Insert load balancers with an address and a tag each, as if they were built."""
     ids = [str(uuid4()) for _ in range(amount)]
     shared = {"project_id": "p", "provisioning_status": "ACTIVE"}
     subnet_id = str(uuid4())
@@ -175,7 +176,7 @@ def fill(database: Database, amount: int) -> None:
 
 
 def tree(members: int) -> dict[str, Any]:
-    """A whole load balancer."""
+    """Return the body that creates a full tree with this number of members."""
     servers = [{"address": f"10.1.{n >> 8}.{n & 255}", "protocol_port": 80} for n in range(members)]
     pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": servers}
     listener = {"protocol": "HTTP", "protocol_port": 80, "default_pool": pool}
@@ -183,21 +184,21 @@ def tree(members: int) -> dict[str, Any]:
 
 
 class Figures:
-    """What was measured, in order; each is printed as it comes."""
+    """The figures in the order in which they were measured. Each is printed when it is added."""
 
     def __init__(self) -> None:
         self.costs: dict[str, Cost] = {}
         self.rates: list[tuple[str, Rate]] = []
 
     def add(self, name: str, cost: Cost) -> None:
-        """The cost of one request of this name."""
+        """Add the cost of a request."""
         self.costs[name] = cost
         low, high = PEER.get(name, (0, 0))
         peer = f"{low:g}-{high:g}" if high else ""
         print(f"{name:34s} {cost.cpu_ms:9.2f} {cost.statements:11.1f} {cost.kilobytes:9.1f} {peer:>12s}", flush=True)
 
     def add_rate(self, name: str, rate: Rate) -> None:
-        """How many requests of this name were answered."""
+        """Add the rate at which a request was answered."""
         self.rates.append((name, rate))
         connections = f"{rate.connections} connection{'s' if rate.connections > 1 else ''}"
         print(f"{name:34s} {connections:>14s} {rate.per_second:9.0f}/s {rate.cpu_ms:9.2f} CPU ms", flush=True)
@@ -228,7 +229,7 @@ class Figures:
 
 
 async def measure_lists(bench: Bench, figures: Figures, most: int) -> None:
-    """Lists, of more and more load balancers."""
+    """Measure lists, of more and more load balancers."""
     present, few = 0, "fields=id&fields=name&fields=vip_address"
     for amount in (100, 1000, 10000):
         if amount > most:
@@ -244,7 +245,7 @@ async def measure_lists(bench: Bench, figures: Figures, most: int) -> None:
 
 
 async def measure_objects(bench: Bench, figures: Figures) -> str:
-    """Single objects; returns the path of a load balancer."""
+    """Measure requests for single objects. Returns the path of a load balancer."""
     for members in (1, 1000):
         made = await bench.request("POST", LBS, tree(members))
         lb_id = made.json()["loadbalancer"]["id"]
@@ -265,7 +266,8 @@ async def measure_objects(bench: Bench, figures: Figures) -> str:
 
 
 def measure_rates(database: Path, figures: Figures, load_balancer: str, most: int, seconds: float) -> None:
-    """Requests a second, with one connection and with several. Each list is the first page of all that there is."""
+    """Measure requests per second, with one connection and with several. Each list is a first page of all load
+    balancers."""
     requests: list[tuple[str, str, bytes | None]] = [
         ("GET load balancer", load_balancer, None),
         ("status tree, 1,000 members", f"{load_balancer}/status", None),
@@ -279,7 +281,7 @@ def measure_rates(database: Path, figures: Figures, load_balancer: str, most: in
 
 
 def measure(directory: Path, most: int, seconds: float) -> Figures:
-    """All measurements, on a database in this directory."""
+    """Make all measurements, on a database in this directory."""
     figures = Figures()
     bench = Bench(directory)
     print(f"{'request':34s} {'CPU ms':>9s} {'statements':>11s} {'KiB':>9s} {'peer CPU ms':>12s}")

@@ -1,10 +1,10 @@
-"""What the longest bodies cost that somebody sends who may do nothing: CPU milliseconds and memory of each request.
+"""What the longest bodies cost if the sender has no permissions: CPU milliseconds and memory of each request.
 
     scripts/bench bounds
 
-A ``portico api`` process refuses, by an operator's policy, everything but reading. Each route that takes a body gets
-bodies of 4 MiB, of the shapes that are most work to read; what the process spends on one of them is the mean of
-several, and its memory the growth of its peak beyond what it had, in bodies.
+By an operator's policy, a ``portico api`` process refuses everything but reading. Each route that accepts a body gets
+bodies of 4 MiB, in the shapes that are most expensive to parse. The CPU time is the mean of several requests. Memory
+is the growth of the process's peak beyond its previous size, as a multiple of the body's size.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tests.support.long_bodies import LONGEST, fill
 
 LBAAS = "/v2.0/lbaas"
 TIMES = 10
-"""At each of which the clock is 1 ms coarse: it counts hundredths of a second."""
+"""Requests for each figure. The kernel counts CPU time in hundredths of a second, so ten requests resolve 1 ms."""
 NOBODY = '"load-balancer:write": "!"\n"load-balancer:admin": "!"\n"load-balancer:write-quota": "!"\n'
 SUBNET = "6e0e1b8c-3f2a-4d6e-9a55-1c1a6f0d2b11"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one request."""
+    """The cost of one request. ``bodies`` is memory, as a multiple of the body's size."""
 
     milliseconds: float
     bodies: float
@@ -42,7 +42,7 @@ class Cost:
 
 
 def ask(api: ApiProcess, method: str, path: str, body: bytes) -> tuple[int, Any]:
-    """One request, on a connection of its own."""
+    """Send one request, on a connection of its own."""
     client = http.client.HTTPConnection("127.0.0.1", api.port, timeout=120)
     client.request(method, path, body, {"Accept": "application/json", "Content-Type": "application/json"})
     answer = client.getresponse()
@@ -52,7 +52,7 @@ def ask(api: ApiProcess, method: str, path: str, body: bytes) -> tuple[int, Any]
 
 
 def measure(api: ApiProcess, method: str, path: str, body: bytes) -> Cost:
-    """The mean of several requests, after one to get warm."""
+    """Measure the mean of several requests, after one to warm up."""
     ask(api, method, path, body)
     Path(f"/proc/{api.pid}/clear_refs").write_text("5")
     began, before = api.cpu_seconds(), memory(api.pid, "VmRSS")
@@ -62,8 +62,8 @@ def measure(api: ApiProcess, method: str, path: str, body: bytes) -> Cost:
     return Cost(spent * 1000 / TIMES, max(0, peak - before) / len(body), status)
 
 
-def make_world(api: ApiProcess) -> dict[str, str]:
-    """A load balancer with a part of each kind. Root key to id."""
+def create_objects(api: ApiProcess) -> dict[str, str]:
+    """Create a load balancer with a part of each kind. Returns their ids by root key."""
     ids: dict[str, str] = {}
 
     def make(root: str, path: str, **values: Any) -> None:
@@ -81,7 +81,7 @@ def make_world(api: ApiProcess) -> dict[str, str]:
 
 
 def requests_of(ids: dict[str, str]) -> list[tuple[str, str, bytes]]:
-    """Method, path and how a body begins that could be right."""
+    """Return method, path and the start of a body that could be valid."""
     lb, pool, listener = ids["loadbalancer"], ids["pool"], ids["listener"]
     policy, monitor, member = ids["l7policy"], ids["healthmonitor"], ids["member"]
 
@@ -114,7 +114,7 @@ def requests_of(ids: dict[str, str]) -> list[tuple[str, str, bytes]]:
 
 
 def shapes(begin: bytes) -> dict[str, bytes]:
-    """Bodies that go on like this."""
+    """Return long bodies with this start, by their shape."""
     end = b"]}" if begin.endswith(b": [") and begin.count(b"{") == 1 else b"]}}"
     return {
         "objects": fill(begin, b"{}", end),
@@ -135,7 +135,7 @@ def main() -> None:
         policy.write_text("{}\n")
         upgrade(f"sqlite:///{database}")
         with serve(database, f'policy_file = "{policy}"\n') as api:
-            ids = make_world(api)
+            ids = create_objects(api)
             policy.write_text(NOBODY)
             for method, path, begin in requests_of(ids):
                 for shape, body in shapes(begin).items():
@@ -150,8 +150,8 @@ def main() -> None:
                     )
     median = statistics.median(cost.milliseconds for cost in costs)
     print(
-        f"of all: {median:.1f} ms in the middle, {max(cost.milliseconds for cost in costs):.1f} ms and "
-        f"{max(cost.bodies for cost in costs):.2f} bodies at most"
+        f"all requests: median {median:.1f} ms, worst {max(cost.milliseconds for cost in costs):.1f} ms, "
+        f"most memory {max(cost.bodies for cost in costs):.2f} bodies"
     )
 
 

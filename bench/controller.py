@@ -1,4 +1,4 @@
-"""What the controller costs: each method, operations a second, many load balancers, many members."""
+"""What the controller costs: each method, operations per second, many load balancers, many members."""
 # needs: postgresql mariadb-server
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from portico.store.sql.schema import upgrade
 from tests.support.services import DATABASES, DatabaseSource, Services, start_run
 
 PARTS = ("methods", "throughput", "scale", "members")
-"""Cost of each method; operations a second on an empty database; the same on a full one; many members."""
+"""The cost of each method; operations per second on an empty database; the same on a full one; many members."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured. ``windows`` are (processes, thread counts), each for ``seconds``; ``populations`` are load
-    balancers in the database before the same is measured again."""
+    """How much to measure. ``windows`` are (processes, thread counts), each measured for ``seconds``. ``populations``
+    are the numbers of load balancers in the database for which the windows are measured again."""
 
     timed_lives: int
     counted_lives: int
@@ -47,7 +47,7 @@ QUICK = Sizes(2, 1, 0.5, ((1, (1, 4)), (2, (1,))), (200,), 100)
 def measure(
     services: Services, directory: Path, sizes: Sizes, databases: Sequence[str], parts: Sequence[str]
 ) -> Report:
-    """Measure the chosen parts on the chosen databases. ``directory`` takes sockets: a short path."""
+    """Measure the chosen parts on the chosen databases. ``directory`` is for sockets, so its path must be short."""
     report = Report(describe_run())
     for name in databases:
         source = DATABASES[name](services)
@@ -109,19 +109,19 @@ def _split(allowed: Sequence[str]) -> Callable[[str], list[str]]:
     def split(text: str) -> list[str]:
         names = [name.strip() for name in text.split(",")]
         if unknown := set(names) - set(allowed):
-            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not among {', '.join(allowed)}")
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: must be among {', '.join(allowed)}")
         return [name for name in allowed if name in names]
 
     return split
 
 
 def main() -> None:
-    """Measure what the command line asks for, and show it."""
+    """Measure what the command line selects, and print it."""
     reset_signals()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", type=_split(PARTS), default=PARTS, help="some of " + ",".join(PARTS))
     parser.add_argument("--databases", type=_split(tuple(DATABASES)), default=tuple(DATABASES), help="some of them")
-    parser.add_argument("--quick", action="store_true", help="small sizes: is it working, not how fast is it")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to check that the benchmark works")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--docs", type=Path, help="write the page of the documentation to this file")
     options = parser.parse_args()

@@ -1,8 +1,8 @@
-"""The data plane with real HAProxy and real traffic on loopback: latencies of changes, and what clients notice.
+"""The data plane, with real HAProxy and real traffic on loopback: latencies of changes, and what clients notice.
 
-``scripts/bench dataplane [--json FILE] [--quick] [--haproxy PATH|system|packaged]``: without ``--haproxy`` all is
-measured with the packaged HAProxy and with the system's, if there is one. Exit status 1 where a request failed or
-something was left.
+``scripts/bench dataplane [--json FILE] [--quick] [--haproxy PATH|system|packaged]``: without ``--haproxy``, everything
+is measured with the packaged HAProxy and, if there is one, with the system's. The exit status is 1 if a request
+failed or a process was left running.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.support.reaper import Run
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured. ``rate`` is requests a second."""
+    """How much to measure. ``rate`` is in requests per second."""
 
     creations: int = 7
     member_changes: int = 7
@@ -39,7 +39,7 @@ QUICK = Extent(creations=1, member_changes=1, sizes=(3,), pushes=1, changes=11, 
 
 
 def measure(haproxy: Path, directory: Path, extent: Extent) -> dict[str, Any]:
-    """Everything, with one HAProxy."""
+    """Make all measurements with one HAProxy."""
     with open_testbed(directory, haproxy) as testbed:
         return {
             "haproxy": read_version(haproxy),
@@ -54,7 +54,7 @@ def measure(haproxy: Path, directory: Path, extent: Extent) -> dict[str, Any]:
 
 
 def print_figures(name: str, figures: dict[str, Any]) -> None:
-    """One HAProxy's figures, for people."""
+    """Print the figures of one HAProxy."""
     first, members, traffic = figures["first_answer"], figures["member_changes"], figures["failed_requests"]
     flood, phases = figures["flood"], figures["phases_of_a_weight_ms"]
     print(f"\nHAProxy {figures['haproxy']} ({name}); milliseconds are medians; load before: {figures['load_before']}")
@@ -65,7 +65,7 @@ def print_figures(name: str, figures: dict[str, Any]) -> None:
     print(f"  member changes under traffic: {members['methods']}, {members['failed_requests']} failed requests")
     for change, times in members["changes"].items():
         print(f"    {change:<14} to return {times['return_ms']:>7} ms   to effect {times['effect_ms']:>7} ms")
-    print("  where a weight's time goes: " + ", ".join(f"{phase} {value}" for phase, value in phases.items()))
+    print("  phases of a weight change, ms: " + ", ".join(f"{phase} {value}" for phase, value in phases.items()))
     print(f"  {'members':>9}  {'change':<18}{'call ms':>9}{'push ms':>9}{'agent ms':>9}  how")
     for size, changes in figures["sizes"].items():
         for change, times in changes.items():
@@ -86,12 +86,12 @@ def print_figures(name: str, figures: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Measure, print, and tell by the exit status whether a request was lost or something was left."""
+    """Measure and print. Returns the exit status: 1 if a request failed or a process was left running."""
     reset_signals()
     parser = argparse.ArgumentParser(prog="scripts/bench dataplane")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: does it work at all?")
-    parser.add_argument("--haproxy", metavar="PATH|system|packaged", help="measure with this one only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file, as JSON")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to check that the benchmark works")
+    parser.add_argument("--haproxy", metavar="PATH|system|packaged", help="measure only with this HAProxy")
     given = parser.parse_args()
     figures: dict[str, Any] = {"cores": os.cpu_count()}
     run = Run()

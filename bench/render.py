@@ -1,7 +1,7 @@
-"""What rendering costs: milliseconds for a load balancer of 10 to 5,000 members, and microseconds a member.
+"""What rendering costs: milliseconds for a load balancer of 10 to 5,000 members, and microseconds per member.
 
-``python -m bench.render`` prints the best and the median of several runs. Building the tree is not counted, reading
-it is.
+``scripts/bench render`` prints the best and the median of several runs. The time to build the tree is not included; the
+time to read it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _RUNS = 15
 
 
 def build_tree(members: int) -> Tree:
-    """An HTTP load balancer with one policy, and one monitored pool of so many members."""
+    """Build an HTTP load balancer with one policy, and one monitored pool of this number of members."""
     rule = {"type": "PATH", "compare_type": "STARTS_WITH", "value": "/admin"}
     monitor = {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2, "http_version": 1.1}
     addresses = [f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}" for number in range(1, members + 1)]
@@ -46,7 +46,7 @@ def build_tree(members: int) -> Tree:
 
 
 def measure(members: int) -> list[float]:
-    """Milliseconds of each run."""
+    """Return the milliseconds of each run."""
     tree = build_tree(members)
     times = []
     for run in range(_RUNS):
@@ -60,7 +60,7 @@ def measure(members: int) -> list[float]:
 def main() -> None:
     """Print one line for each size."""
     reset_signals()
-    print(f"{'members':>8} {'best ms':>9} {'median ms':>10} {'us a member':>12}")
+    print(f"{'members':>8} {'best ms':>9} {'median ms':>10} {'us/member':>12}")
     for members in _SIZES:
         times = measure(members)
         median = statistics.median(times)

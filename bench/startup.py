@@ -1,11 +1,11 @@
-"""What each command costs until it has done its work, or serves: CPU seconds, modules imported, memory.
+"""What each command costs until it has finished, or serves: CPU seconds, imported modules, memory.
 
     scripts/bench startup [--times 5]
 
-Of several starts the least counts: CPU seconds include what other programs on the machine do to caches. Modules are
-counted by the interpreter itself (``-X importtime``), and are the same in every run. Servers are measured at the line
-in their log that says that they serve, then told to stop; the agent without its supervisor, which it starts. The
-drivers are no-op ones where there has to be no agent; the database is SQLite.
+The least of several starts is reported, because other programs on the machine disturb the caches and so raise CPU
+seconds. The interpreter itself counts modules (``-X importtime``); their number is the same in every run. Servers are
+measured when their log reports that they serve, and then stopped; the agent is measured without the supervisor that it
+starts. Commands that would need an agent have no-op drivers; the database is SQLite.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AGENT = ("-m", "portico_agent")
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one start."""
+    """The cost of one start."""
 
     cpu_seconds: float
     modules: int
@@ -40,7 +40,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Command:
-    """What is started: its words, what its log says once it serves (None: it ends by itself), and the program."""
+    """A command to start: its arguments, the log text once it serves (None: it ends on its own), and the program."""
 
     words: tuple[str, ...]
     serves: str | None = None
@@ -48,19 +48,20 @@ class Command:
 
 
 def start(command: Command, *, count: bool) -> Cost:
-    """Start it once. ``count``: count modules, which makes it slower."""
+    """Start the command once. With ``count``, count its modules, which slows it down."""
     options = ["-X", "importtime"] if count else []
     words = [sys.executable, *options, *command.program, *command.words]
     with (
         subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
         ExitStack() as ending,
     ):
-        ending.callback(process.kill)  # which does nothing where it has ended
+        ending.callback(process.kill)  # which does nothing if it has ended
         if process.stderr is None:
-            raise AssertionError("a pipe was asked for")
+            raise AssertionError("stderr is not a pipe")
         modules, served = 0, None
         for line in process.stderr:
-            modules += line.startswith("import time:") and not line.endswith("imported package\n")
+            if line.startswith("import time:") and not line.endswith("imported package\n"):
+                modules += 1
             if command.serves and command.serves in line:
                 served = cpu_seconds(process.pid), memory(process.pid, "VmRSS") / 1e6
                 process.send_signal(signal.SIGTERM)
@@ -69,13 +70,13 @@ def start(command: Command, *, count: bool) -> Cost:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or (command.serves and not served):
-        raise SystemExit(f"{' '.join(command.words)} ended with status {process.returncode}: {rest[-2000:]}")
+        raise SystemExit(f"{' '.join(command.words)} exited with status {process.returncode}: {rest[-2000:]}")
     spent, megabytes = served or (usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3)
     return Cost(spent, modules, megabytes)
 
 
 def agent_words(home: Path) -> tuple[str, ...]:
-    """What the agent is told, with the certificates that ``portico certificates`` made."""
+    """Return the agent's arguments, with the certificates that ``portico certificates`` made."""
     certificates = home / "certificates"
     files = ("--ca", "ca.pem"), ("--certificate", "agent.pem"), ("--key", "agent.key")
     options = [word for option, name in files for word in (option, str(certificates / name))]
@@ -86,7 +87,7 @@ def main() -> None:
     """Measure every command, and print a table."""
     reset_signals()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=5, help="starts of each command, of which the least counts")
+    parser.add_argument("--times", type=int, default=5, help="starts of each command; the least is reported")
     times = parser.parse_args().times
     with tempfile.TemporaryDirectory() as home:
         noop, real = Path(home, "noop.toml"), Path(home, "real.toml")
@@ -99,10 +100,10 @@ def main() -> None:
             Command(("certificates", "--config", str(real))),
             Command(("status", "--config", str(noop))),
             Command(("limit", "failovers", "3", "--config", str(noop))),
-            Command(("api", "--config", str(noop)), "API serves"),
-            Command(("worker", "--config", str(noop)), "worker runs"),
-            Command(("health-manager", "--config", str(real)), "health manager runs"),
-            Command(agent_words(Path(home)), "serves", _AGENT),
+            Command(("api", "--config", str(noop)), "API started"),
+            Command(("worker", "--config", str(noop)), "worker started"),
+            Command(("health-manager", "--config", str(real)), "health manager started"),
+            Command(agent_words(Path(home)), " agent started", _AGENT),
         ]
         print(f"{'command':16} {'CPU s':>6} {'modules':>8} {'MB':>6}")
         for command in commands:
@@ -111,7 +112,7 @@ def main() -> None:
             best = min(runs, key=lambda cost: cost.cpu_seconds)
             name = "agent" if command.program is _AGENT else re.sub(r" --config.*", "", " ".join(command.words))
             print(f"{name:16} {best.cpu_seconds:6.2f} {modules:8} {best.megabytes:6.0f}")
-        # It outlives the agent, on purpose.
+        # The supervisor outlives the agent, on purpose.
         os.kill(int((Path(home) / "agent/supervisor.lock").read_text()), signal.SIGTERM)
 
 

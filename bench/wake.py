@@ -1,13 +1,13 @@
-"""How long a change waits for a worker: from POST to ACTIVE with API and workers apart, on PostgreSQL without a broker.
+"""How long a change waits for a worker: from POST to ACTIVE, API and worker apart, on PostgreSQL without a broker.
 
     scripts/bench wake                # 50 load balancers in each state of the listening connection
     scripts/bench wake --times 5      # quick
     scripts/bench wake --only listening
     scripts/bench wake --docs FILE    # write the page of the documentation as well
 
-API and worker are processes of their own with default settings and no-op drivers; between two requests a random part
-of a second passes, so that they meet the worker's poll at any point. What the waking of several workers costs in
-statements is measured with all of them in this process.
+API and worker are separate processes with default settings and no-op drivers. The pause before each request is random,
+so that requests fall on any point of the worker's poll interval. The statements that waking several workers costs are
+measured with all workers in this process.
 """
 # needs: postgresql
 
@@ -89,7 +89,7 @@ class Wait:
 
 
 class Deployment:
-    """``portico api`` and ``portico worker`` on a database of their own."""
+    """``portico api`` and ``portico worker`` processes, on a database of their own."""
 
     def __init__(self, directory: Path, url: str) -> None:
         self._url = url
@@ -108,7 +108,7 @@ class Deployment:
             self.create()
 
     def close(self) -> None:
-        """End both."""
+        """Stop both processes."""
         for process in self._processes:
             process.terminate()
         for process in self._processes:
@@ -139,7 +139,7 @@ class Deployment:
         return found
 
     def create(self) -> float:
-        """Create a load balancer; milliseconds until it is ACTIVE."""
+        """Create a load balancer. Returns the milliseconds until it is ACTIVE."""
         began = time.perf_counter()
         created = self._request("POST", _LBS, {"loadbalancer": {"vip_subnet_id": str(uuid4())}})
         path = f"{_LBS}/{created['loadbalancer']['id']}"
@@ -150,7 +150,7 @@ class Deployment:
         return (time.perf_counter() - began) * 1000
 
     def measure(self, times: int, prepare: Callable[[], None]) -> Wait:
-        """Create so many, each after ``prepare`` and a random part of a second."""
+        """Create ``times`` load balancers, each after ``prepare`` and a random pause of 0.3 to 1.3 s."""
         waits = []
         for _ in range(times):
             prepare()
@@ -159,7 +159,7 @@ class Deployment:
         return Wait(statistics.median(waits), max(waits))
 
     def cut(self) -> None:
-        """End listening connections from the server's side."""
+        """Terminate the listening connections on the server."""
         with self._administrator() as connection:
             query = (
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'portico (listens)'"
@@ -167,9 +167,9 @@ class Deployment:
             connection.execute(query)
 
     @contextmanager
-    def letting_nobody_in(self) -> Iterator[None]:
-        """The database takes no new connection while the block runs, and there is none to listen; those that are used
-        for transactions stay."""
+    def refusing_connections(self) -> Iterator[None]:
+        """Make the database refuse new connections during the block, and terminate the listening ones. Connections for
+        transactions stay."""
         allow = f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS"
         with self._administrator() as connection:
             connection.execute(f"{allow} false".encode())
@@ -185,24 +185,24 @@ class Deployment:
 
 
 def measure_waits(directory: Path, url: str, times: int, only: str | None) -> dict[str, Wait]:
-    """The waits, by what the listening connection is like."""
+    """Measure the waits, by state of the listening connection."""
     waits = {}
     deployment = Deployment(directory, url)
     try:
         if only in (None, "listening"):
-            waits["there"] = deployment.measure(times, lambda: None)
+            waits["up"] = deployment.measure(times, lambda: None)
         if only in (None, "cut"):
-            waits["cut 0.3 to 1.3 s before each request, and made again"] = deployment.measure(times, deployment.cut)
+            waits["cut 0.3 to 1.3 s before each request, then reconnected"] = deployment.measure(times, deployment.cut)
         if only in (None, "down"):
-            with deployment.letting_nobody_in():
-                waits["refused all the time: the worker polls"] = deployment.measure(times, lambda: None)
+            with deployment.refusing_connections():
+                waits["refused throughout: the worker polls"] = deployment.measure(times, lambda: None)
     finally:
         deployment.close()
     return waits
 
 
 def measure_statements(url: str, workers: int, times: int) -> float:
-    """Statements that so many workers send for one operation, all of them in this process. Their poll is left out."""
+    """Measure the statements that this number of workers, all in this process, send for one operation. None polls."""
     settings = Settings(database=DatabaseSettings(url=url))
     settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"poll_seconds": 3600.0})})
     network, compute = NoopNetwork(), NoopCompute()
@@ -235,12 +235,12 @@ def measure_statements(url: str, workers: int, times: int) -> float:
             operation_id = requests.create("load_balancer", request_id="bench").operation_id
             while not ((outcome := requests.outcome(operation_id)) and outcome.finished):
                 time.sleep(_LOOK_SECONDS)
-            time.sleep(0.2)  # until those who were woken in vain have looked
+            time.sleep(0.2)  # until the workers that were woken in vain have looked
         return len(sent) / times
 
 
 def write_page(path: Path, waits: Mapping[str, Wait], statements: Mapping[int, float], times: int, load: float) -> None:
-    """Write the page of the documentation. ``load``: the machine's before it was measured."""
+    """Write the page of the documentation. ``load`` is the load average before the measurement."""
     text = _PAGE.format(
         path=path,
         day=datetime.now(UTC).date().isoformat(),
@@ -256,12 +256,12 @@ def write_page(path: Path, waits: Mapping[str, Wait], statements: Mapping[int, f
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print, and write the page."""
     reset_signals()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     parser = argparse.ArgumentParser(description="How long a change waits for a worker.")
-    parser.add_argument("--times", type=int, default=50, help="load balancers in each state")
-    parser.add_argument("--only", choices=("listening", "cut", "down"), help="one state of the listening connection")
+    parser.add_argument("--times", type=int, default=50, help="load balancers for each state")
+    parser.add_argument("--only", choices=("listening", "cut", "down"), help="only this state of the connection")
     parser.add_argument("--docs", type=Path, help="write the page of the documentation")
     options = parser.parse_args()
     load = os.getloadavg()[0]

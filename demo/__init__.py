@@ -1,1 +1,1 @@
-"""What ``scripts/demo`` shows: a client of ``portico up`` that knows nothing of the library. It is not installed."""
+"""The program that ``scripts/demo`` runs: a client of ``portico up`` that uses only its API. It is not installed."""

@@ -2,10 +2,10 @@
 
     scripts/demo
 
-It needs nothing but this machine's loopback addresses. Read ``Demo`` from top to bottom: it is how any program
-uses Portico, through the API and with a client that knows nothing of it, openstacksdk. What stands around it is in the
-modules beside: Portico itself in ``portico_up``, servers and clients in ``traffic``, printing in ``report``, looking
-for remains in ``remains``.
+It needs only this machine's loopback addresses. Read ``Demo`` from top to bottom: it shows how any program uses
+Portico, through the API and with a general client, openstacksdk. The other modules of this package do the rest:
+``portico_up`` starts Portico, ``traffic`` has the servers and clients, ``report`` prints, and ``remains`` checks that
+nothing is left behind.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ try:
     from openstack.exceptions import SDKException
 except ImportError as error:
     sys.exit(
-        f"Error: the demo is a client of Portico's API, and {error.name} is missing. Run scripts/demo, which installs "
-        "all that it needs, or install openstacksdk, python-openstackclient and python-octaviaclient."
+        f"Error: the demo is a client of Portico's API, and the module {error.name} is missing. Run scripts/demo, "
+        "which installs everything, or install openstacksdk, python-openstackclient and python-octaviaclient."
     )
 
 FIRST_REQUESTS = 1000
-LOOK = 240
-"""Answers that are looked at after each change."""
+SAMPLE = 240
+"""Answers that are counted after each change."""
 POLL_SECONDS = 0.02
-"""How often the API is asked whether a change is done."""
+"""Interval at which the API is polled until a change is done."""
 PATIENCE = 60
-"""Seconds that a change may take."""
+"""Longest time, in seconds, that a change may take."""
 TAKEN_OUT_SECONDS = 3.0
-"""Until the monitor below has certainly seen a dead member: two failed checks, one second apart, the first of them up
-to one second away."""
+"""Time within which the health monitor below certainly detects a dead member: two failed checks, one second apart, the
+first up to one second away."""
 
 
 class Demo:
@@ -58,22 +58,22 @@ class Demo:
     Args:
         portico: Portico, serving.
         report: prints each step.
-        running: ends, at the very end, what is started here.
+        running: closes, at the very end, what the demo starts.
     """
 
     def __init__(self, portico: PorticoUp, report: Report, running: ExitStack) -> None:
         self.portico = portico
         self.report = report
         self.running = running
-        # As openstack.connect(cloud="portico"), with the clouds.yaml that portico up wrote.
+        # The same as openstack.connect(cloud="portico"), with the clouds.yaml that portico up wrote.
         clouds = openstack.config.OpenStackConfig([str(portico.clouds)], load_envvars=False)
         connection = openstack.connection.Connection(config=clouds.get_one("portico"))
-        # Any: by its types the SDK polls in whole seconds only, and may find nothing where there is something.
+        # Any: by the SDK's types, intervals are whole seconds, and find_subnet may return None.
         self.network: Any = running.enter_context(connection).network
         self.lbs: Any = connection.load_balancer
 
     def show(self) -> None:
-        """Everything, in order."""
+        """Run every step, in order."""
         self.build()
         self.ask_command_line()
         with Traffic(self.address, self.port) as self.traffic:
@@ -88,7 +88,7 @@ class Demo:
         self.delete()
 
     def build(self) -> None:
-        """Two servers, and a load balancer before them."""
+        """Start two servers, and build a load balancer in front of them."""
         with self.report.step("Start two servers") as step:
             self.doric = self.running.enter_context(Backend("doric"))
             self.ionic = self.running.enter_context(Backend("ionic"))
@@ -97,11 +97,11 @@ class Demo:
         with self.report.step("Create the load balancer") as step:
             built_ms = step.measure(self.create)
             step.measure(lambda: ask_once(self.address, self.port))
-            step.show(f"until http://{self.address}:{self.port} gave its first answer; built after {built_ms:.0f} ms")
+            step.show(f"ACTIVE after {built_ms:,.0f} ms; then the first answer from http://{self.address}:{self.port}")
 
     def create(self) -> None:
-        """A load balancer, with all its parts. Portico is busy building it while the parts come, and takes them all the
-        same: nothing has to be waited for but the end."""
+        """Create a load balancer with all its parts. Portico accepts the parts while it still builds the load balancer,
+        so only one wait is needed, at the end."""
         lbs, self.port = self.lbs, find_free_port()
         subnet = self.network.find_subnet("portico")
         self.web = lbs.create_load_balancer(name="web", vip_subnet_id=subnet.id)
@@ -120,106 +120,107 @@ class Demo:
         self.address = lbs.get_load_balancer(self.web.id).vip_address
 
     def settle(self) -> None:
-        """Wait until what was asked for is so."""
+        """Wait until Portico has applied every change so far."""
         self.lbs.wait_for_load_balancer(self.web.id, interval=POLL_SECONDS, wait=PATIENCE)
 
     def ask_command_line(self) -> None:
-        """The same, as the people see it who use OpenStack's command line."""
+        """Show the load balancer as OpenStack's command line lists it."""
         columns = ("name", "vip_address", "provisioning_status", "operating_status")
         words = ["loadbalancer", "list", *(word for name in columns for word in ("-c", name))]
-        with self.report.step("Ask the command line") as step:
-            step.show(" ".join(["openstack", *words]))
+        with self.report.step("List it on the command line") as step:
+            step.show(" ".join(["$ openstack", *words]))
             openstack_client = shutil.which("openstack", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-            asked = subprocess.run(
+            listed = subprocess.run(
                 [openstack_client or "openstack", "--os-cloud", "portico", *words],
                 env={**os.environ, "OS_CLIENT_CONFIG_FILE": str(self.portico.clouds), "PYTHONWARNINGS": "ignore"},
                 capture_output=True,
                 text=True,
                 check=False,
             )
-            for line in (asked.stdout or asked.stderr).splitlines():
+            for line in (listed.stdout or listed.stderr).splitlines():
                 step.show(line)
-            step.check(asked.returncode == 0, f"it ended with status {asked.returncode}")
+            step.check(listed.returncode == 0, f"the command exited with status {listed.returncode}")
 
     def send_requests(self) -> None:
-        """Traffic begins, and goes on from here: under it, everything else happens."""
+        """Start the traffic. It goes on while everything that follows happens."""
         with self.report.step(f"Send {FIRST_REQUESTS:,} requests") as step:
-            step.show(self.traffic.collect(FIRST_REQUESTS).describe_spread())
+            step.show(f"share of answers: {self.traffic.collect(FIRST_REQUESTS).describe_spread()}")
 
     def change_members(self) -> None:
-        """Members come, weigh more, and are drained. The HAProxy that runs is told; no other is started."""
+        """Add a member, change weights, drain a member. The running HAProxy makes these changes; there is no reload."""
         report, lbs, members, traffic = self.report, self.lbs, self.members, self.traffic
         haproxy = self.find_haproxy()
 
-        with report.step("Add a third member") as step:
+        with report.step("Add a third member, tuscan") as step:
             tuscan = self.running.enter_context(Backend("tuscan"))
             with step.timed():
                 members["tuscan"] = lbs.create_member(
                     self.pool, name="tuscan", address="127.0.0.1", protocol_port=tuscan.port
                 )
                 self.settle()
-            seen = traffic.collect(LOOK)
+            seen = traffic.collect(SAMPLE)
             step.show(seen.describe_spread())
-            step.check(seen.by["tuscan"] > 0, "tuscan got no request")
+            step.check(seen.by["tuscan"] > 0, "tuscan got no requests")
 
-        with report.step("Give it twice the weight") as step:
-            step.measure(lambda: self.weigh("tuscan", 2))
-            seen = traffic.collect(LOOK)
+        with report.step("Double tuscan's weight") as step:
+            step.measure(lambda: self.set_weight("tuscan", 2))
+            seen = traffic.collect(SAMPLE)
             step.show(seen.describe_spread())
-            step.check(seen.by["tuscan"] > 1.5 * seen.by["doric"], "tuscan got no more than doric")
+            step.check(seen.by["tuscan"] > 1.5 * seen.by["doric"], "tuscan did not get more requests than doric")
 
         with report.step("Drain ionic (weight 0)") as step:
-            step.measure(lambda: self.weigh("ionic", 0))
-            seen = traffic.collect(LOOK)
+            step.measure(lambda: self.set_weight("ionic", 0))
+            seen = traffic.collect(SAMPLE)
             step.show(seen.describe_spread())
             step.check(seen.by["ionic"] == 0, "ionic still got requests")
 
-        with report.step("Let ionic work again") as step:
-            step.measure(lambda: self.weigh("ionic", 1))
-            step.show(traffic.collect(LOOK).describe_spread())
-            step.show(f"no reload: all four changes were told to the HAProxy that runs, process {haproxy}")
-            step.check(self.find_haproxy() == haproxy, "another HAProxy process runs now")
+        with report.step("Restore ionic (weight 1)") as step:
+            step.measure(lambda: self.set_weight("ionic", 1))
+            step.show(traffic.collect(SAMPLE).describe_spread())
+            step.show(f"no reload: HAProxy process {haproxy} made all four changes at run time")
+            step.check(self.find_haproxy() == haproxy, "HAProxy was reloaded: a new process runs")
 
-    def weigh(self, name: str, weight: int) -> None:
-        """Give a member another weight."""
+    def set_weight(self, name: str, weight: int) -> None:
+        """Change a member's weight."""
         self.lbs.update_member(self.members[name], self.pool, weight=weight)
         self.settle()
 
     def add_policy(self) -> None:
-        """A policy with one rule. This does need another HAProxy process: it takes the same listening socket over."""
-        with self.report.step("Reject /private by an L7 policy") as step:
+        """Add an L7 policy with one rule. This needs a reload: a new HAProxy process takes over the same socket."""
+        with self.report.step("Reject /private with an L7 policy") as step:
             before = ask_once(self.address, self.port, "/private/plans")
             with step.timed():
                 policy = self.lbs.create_l7_policy(listener_id=self.listener.id, action="REJECT")
                 self.lbs.create_l7_rule(policy, type="PATH", compare_type="STARTS_WITH", value="/private")
                 self.settle()
             after = ask_once(self.address, self.port, "/private/plans")
-            self.traffic.collect(LOOK)
-            step.show(f"/private/plans was answered with {before.status}, and is now with {after.status}")
-            step.check((before.status, after.status) == (200, 403), "that should be 200 and 403")
+            self.traffic.collect(SAMPLE)
+            step.show(f"GET /private/plans: status {before.status} before, {after.status} now")
+            step.check((before.status, after.status) == (200, 403), "expected 200 before and 403 now")
 
     def break_member(self) -> None:
-        """A server stops, and the health monitor takes its member out, until the server is well again."""
+        """Stop a server. The health monitor takes its member out of service until the server is healthy again."""
         with self.report.step("Stop doric", breaks=True) as step:
             self.doric.stop()
             if self.await_member_status("doric", "ERROR"):
-                step.show("the API says that member doric is in ERROR")
-            step.show(f"{self.traffic.collect(LOOK).describe_spread()}; what doric refused, another one answered")
+                step.show("the API reports member doric in ERROR")
+            step.show(f"{self.traffic.collect(SAMPLE).describe_spread()}; other members answered what doric refused")
 
-        with self.report.step("Start doric again, but unwell") as step:
+        with self.report.step("Start doric again, but unhealthy") as step:
             self.doric.well = False
             self.doric.start()
-            seen = self.traffic.collect(LOOK)
-            step.show(f"{seen.describe_spread()}; its /health says 503, so the monitor keeps it out")
+            seen = self.traffic.collect(SAMPLE)
+            step.show(f"{seen.describe_spread()}; doric answers 503 on /health, so the health monitor keeps it out")
             step.check(seen.by["doric"] == 0, "doric got requests")
 
-        with self.report.step("Make doric well") as step:
+        with self.report.step("Make doric healthy") as step:
             self.doric.well = True
             step.measure(lambda: self.traffic.await_answer(by="doric"))
-            step.show("until the monitor had noticed, and doric answered again")
+            step.show("time until the health monitor noticed and doric answered again")
 
     def await_member_status(self, name: str, status: str) -> bool:
-        """Whether the API came to say so of a member, in the time that the monitor needs."""
+        """Wait until the API reports this operating status of a member, for as long as the health monitor may need.
+        Returns whether it did."""
         deadline = time.monotonic() + TAKEN_OUT_SECONDS
         while time.monotonic() < deadline:
             if self.lbs.get_member(self.members[name], self.pool).operating_status == status:
@@ -228,34 +229,35 @@ class Demo:
         return False
 
     def kill_haproxy(self) -> None:
-        """HAProxy dies. Its supervisor holds the listening socket, so that new connections wait for the next one."""
+        """Kill HAProxy. Its supervisor keeps the listening socket open: new connections wait for the next process."""
         with self.report.step("Kill HAProxy (SIGKILL)", breaks=True) as step:
             haproxy = self.find_haproxy()
             os.kill(haproxy, signal.SIGKILL)
             step.measure(self.traffic.await_answer)
-            self.traffic.collect(LOOK)
-            step.show("until the next answer; what is lost was on the connections that died with it")
-            step.check(self.find_haproxy() != haproxy, "the process still runs")
+            self.traffic.collect(SAMPLE)
+            step.show("time until the next answer; requests in flight on connections of the killed process are lost")
+            step.check(self.find_haproxy() != haproxy, "the killed process still runs")
 
     def fail_over(self) -> None:
-        """Another amphora takes the place of the one that serves, which goes when the new one has taken over."""
+        """Replace the amphora with a new one. The old one is deleted once the new one has taken over."""
         with self.report.step("Fail over to a new amphora") as step:
             old = self.find_amphora()
             with step.timed():
                 self.lbs.failover_amphora(old)
                 self.settle()
             new = self.find_amphora()
-            step.show(f"amphora {old[:8]} is gone, {new[:8]} serves: {self.traffic.collect(LOOK).describe_spread()}")
-            step.check(new != old, "the amphora is still the same")
+            step.show(f"amphora {new[:8]}, which runs a new HAProxy, has replaced {old[:8]}")
+            step.show(self.traffic.collect(SAMPLE).describe_spread())
+            step.check(new != old, "the amphora was not replaced")
 
     def delete(self) -> None:
-        """The load balancer goes, with everything that it had."""
+        """Delete the load balancer with everything in it."""
         with self.report.step("Delete the load balancer") as step:
             with step.timed():
                 self.lbs.delete_load_balancer(self.web, cascade=True)
                 self.lbs.wait_for_delete(self.web, interval=POLL_SECONDS, wait=PATIENCE)
             still_open = find_sockets([(self.address, self.port)])
-            step.show(f"nobody listens on {self.address}:{self.port} any more")
+            step.show(f"nothing listens on {self.address}:{self.port} any more")
             step.check(not still_open, f"still open: {still_open}")
 
     def find_amphora(self) -> str:
@@ -264,16 +266,17 @@ class Demo:
         return str(amphora.id)
 
     def find_haproxy(self) -> int:
-        """The id of the HAProxy process that serves the load balancer: it works in the directory of its amphora."""
+        """The id of the HAProxy process that serves the load balancer: its working directory is in the amphora's."""
         return find_newest_process(self.portico.directory / "agent" / "amphorae" / self.find_amphora())
 
 
 @contextmanager
 def data_directory(report: Report) -> Iterator[Path]:
-    """A new directory for all data, of which nothing is left in the end: no process, no socket, no file.
+    """Make a new directory for all data, and remove it at the end with everything that belongs to it: processes,
+    sockets and files.
 
-    After a demo that went through, what does not end by itself counts as left behind, and is ended all the same. One
-    that was broken off is simply cleaned up after.
+    After a complete demo, a process that does not end on its own is reported as left behind, and killed. After an
+    interrupted demo, remaining processes are killed without a report.
     """
     directory = Path(tempfile.mkdtemp(prefix="portico-demo-"))
     try:
@@ -288,7 +291,7 @@ def data_directory(report: Report) -> Iterator[Path]:
 
 
 def show_everything(report: Report, directory: Path, haproxy: Path | None) -> None:
-    """Portico starts, shows what it can do, and stops."""
+    """Start Portico, run the demo, and stop Portico."""
     with report.step("Start Portico") as step:
         portico = PorticoUp(directory, haproxy)
         step.show(f"portico up: API, worker, agent and database, with all data in {directory}")
@@ -297,9 +300,9 @@ def show_everything(report: Report, directory: Path, haproxy: Path | None) -> No
             Demo(portico, report, running).show()
         with report.step("Stop Portico") as step:
             status = portico.stop()
-            step.check(status == 0, f"it ended with status {status}: {portico.last_words()}")
+            step.check(status == 0, f"portico up exited with status {status}: {portico.last_words()}")
     except (SDKException, TimeoutError):
-        report.say_lines("What Portico said", portico.last_words())
+        report.say_lines("Output of portico up", portico.last_words())
         raise
     finally:
         portico.stop()
@@ -308,17 +311,20 @@ def show_everything(report: Report, directory: Path, haproxy: Path | None) -> No
 def demo(
     haproxy: Annotated[
         Path | None,
-        typer.Option(help="HAProxy to use; else the system's, else the packaged one.", exists=True, dir_okay=False),
+        typer.Option(
+            help="The HAProxy to use. Default: the system's, or else the packaged one.", exists=True, dir_okay=False
+        ),
     ] = None,
 ) -> None:
-    """Show a load balancer at work on this machine: built, loaded, changed, broken, healed, deleted."""
+    """Show a load balancer at work on this machine: build it, send traffic, change it, break it, heal it, delete it."""
     reset_signals()
     for number in (signal.SIGTERM, signal.SIGHUP):  # each cleans up like Ctrl-C
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
     report = Report(Console())
     report.say(
-        "A load balancer on this machine, under real traffic: each step, its time, and what became of requests.\n"
+        "A real load balancer on this machine, under real traffic.\n"
+        "Each step shows the time that it took and the requests that failed meanwhile.\n"
     )
     try:
         with data_directory(report) as directory:

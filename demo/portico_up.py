@@ -1,4 +1,4 @@
-"""Portico as the demo's user starts it: ``portico up``, in a process of its own."""
+"""Portico as the demo's user would start it: ``portico up``, in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ STOP_SECONDS = 60.0
 
 
 class PorticoUp:
-    """``portico up`` with its data in this directory, on a free port; returns from construction once it serves.
+    """``portico up`` with its data in this directory, on a free port. The constructor returns once Portico serves.
 
     Attributes:
-        clouds: the clouds.yaml that it wrote for clients.
+        clouds: the clouds.yaml that Portico wrote for clients.
 
     Raises:
-        RuntimeError: it did not start; with its last words.
+        RuntimeError: Portico did not start; the message ends with its last output.
     """
 
     def __init__(self, directory: Path, haproxy: Path | None = None) -> None:
@@ -28,9 +28,9 @@ class PorticoUp:
         words = ["up", "--data-dir", str(directory), "--port", "0"]
         words += ["--haproxy", str(haproxy)] if haproxy else []
         command = [sys.executable, "-P", "-c", "from portico.cli import main; main()", *words]
-        self.clouds.unlink(missing_ok=True)  # it may be one that ran here before
+        self.clouds.unlink(missing_ok=True)  # an earlier run may have left one
         with self._log.open("wb") as log:
-            # In a session of its own: Ctrl-C is for the demo, which then ends it in order.
+            # In a session of its own: Ctrl-C reaches only the demo, which then stops Portico in order.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -48,8 +48,7 @@ class PorticoUp:
             time.sleep(0.02)
 
     def stop(self) -> int:
-        """End it as Ctrl-C would: it removes its load balancers. Returns its exit status; stopping it twice is no
-        error."""
+        """Stop Portico as Ctrl-C would: it removes its load balancers. Returns its exit status. Can be called twice."""
         self._process.terminate()
         try:
             return self._process.wait(STOP_SECONDS)
@@ -58,5 +57,5 @@ class PorticoUp:
             return self._process.wait()
 
     def last_words(self) -> str:
-        """The end of what it wrote."""
-        return self._log.read_text(errors="replace")[-2000:].strip() or "it said nothing"
+        """The end of its output."""
+        return self._log.read_text(errors="replace")[-2000:].strip() or "it wrote no output"

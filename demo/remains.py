@@ -1,5 +1,5 @@
-"""What a data directory may have left on this machine: processes, sockets, files. The demo looks for itself, and does
-not take the library's word for it."""
+"""Finds what a data directory has left behind on this machine: processes, sockets, files. The demo checks this itself
+and does not rely on Portico."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LISTENING = "0A"
 
 
 def find_processes(directory: Path) -> list[int]:
-    """Ids of the processes, other than this one, that name the directory in their command line or environment, or that
-    work in it."""
+    """Ids of the processes, other than this one, that have the directory in their command line or environment, or their
+    working directory in it."""
     return [
         int(entry.name)
         for entry in Path("/proc").iterdir()
@@ -25,14 +25,14 @@ def find_processes(directory: Path) -> list[int]:
 
 
 def find_newest_process(directory: Path) -> int:
-    """Of the processes that ``find_processes`` finds, the one that started last. Raises RuntimeError where there is
-    none."""
+    """The id of the process that started last among those that ``find_processes`` finds. Raises RuntimeError if there
+    are none."""
     started = {}
     for pid in find_processes(directory):
         try:
-            # What follows the name, which may itself hold spaces and brackets; field 22 of all is its start.
+            # The fields after the name, which can contain spaces and brackets; the start time is field 22 of the line.
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:  # it has ended meanwhile
+        except FileNotFoundError:  # the process has ended
             continue
         started[pid] = int(fields[19])
     if not started:
@@ -46,12 +46,12 @@ def _belongs_to(process: Path, directory: Path) -> bool:
         if name in process.joinpath("cmdline").read_bytes() or name in process.joinpath("environ").read_bytes():
             return True
         return process.joinpath("cwd").readlink().is_relative_to(directory)
-    except OSError:  # it has ended, or is another user's
+    except OSError:  # the process has ended, or is another user's
         return False
 
 
 def find_sockets(addresses: Iterable[tuple[str, int]] = (), directory: Path | None = None) -> list[str]:
-    """Sockets that listen on one of these IPv4 addresses and ports, and UNIX sockets in the directory."""
+    """Find the sockets that listen on one of these IPv4 addresses and ports, and the UNIX sockets in the directory."""
     wanted = {_as_kernel_writes(host, port): f"{host}:{port}" for host, port in addresses}
     tcp = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     unix = [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()]
@@ -60,12 +60,12 @@ def find_sockets(addresses: Iterable[tuple[str, int]] = (), directory: Path | No
 
 
 def _as_kernel_writes(host: str, port: int) -> str:
-    """127.0.0.1:80 as in /proc/net/tcp: 0100007F:0050."""
+    """An address and port as /proc/net/tcp has them: 127.0.0.1:80 is 0100007F:0050."""
     return f"{int.from_bytes(ip_address(host).packed, 'little'):08X}:{port:04X}"
 
 
 def await_end(directory: Path, seconds: float = 5.0) -> list[str]:
-    """Wait for the processes of the directory to end by themselves; returns those that did not, for people to read."""
+    """Wait for the processes of the directory to end on their own. Returns those that did not, for people to read."""
     deadline = time.monotonic() + seconds
     while (left := find_processes(directory)) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -73,7 +73,8 @@ def await_end(directory: Path, seconds: float = 5.0) -> list[str]:
 
 
 def kill_processes(directory: Path, seconds: float = 5.0) -> list[str]:
-    """Kill the processes of the directory, and what takes their place meanwhile; returns those that would not go."""
+    """Kill the processes of the directory, and those started meanwhile. Returns those that still run, for people to
+    read."""
     deadline = time.monotonic() + seconds
     while (left := find_processes(directory)) and time.monotonic() < deadline:
         for pid in left:

@@ -16,7 +16,7 @@ from rich.table import Table
 from demo.traffic import Outcomes, Traffic
 
 KINDS_SHOWN = 4
-"""Different failures of one step that are printed."""
+"""How many different failures of one step are printed."""
 
 
 @dataclass
@@ -24,23 +24,23 @@ class Step:
     """One step.
 
     Attributes:
-        title: what is done.
-        excused: how many requests it may cost: none, but for a step that breaks something on purpose.
-        milliseconds: how long it took: what was measured, or all of it.
-        shown: what there was to see.
-        wrong: what should have been otherwise.
-        outcomes: what became of the requests meanwhile.
+        title: what the step does.
+        allowed_failures: how many requests may fail: none, unless the step breaks something on purpose.
+        milliseconds: how long the measured part took, or the whole step if nothing was measured.
+        shown: lines to print below the step.
+        wrong: what the failed checks report.
+        outcomes: the outcomes of the requests that ended during the step.
     """
 
     title: str
-    excused: int = 0
+    allowed_failures: int = 0
     milliseconds: float = 0.0
     shown: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     outcomes: Outcomes = field(default_factory=lambda: Outcomes([]))
 
     def measure(self, act: Callable[[], object]) -> float:
-        """Do something, and add the milliseconds that it took to the step's; returns them."""
+        """Call ``act``, and add the time that it took to the step's. Returns that time in milliseconds."""
         before = self.milliseconds
         with self.timed():
             act()
@@ -48,39 +48,39 @@ class Step:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Add the milliseconds that the block takes to the step's."""
+        """Add the time that the block takes to the step's."""
         started = time.monotonic()
         yield
         self.milliseconds += (time.monotonic() - started) * 1000
 
     def show(self, text: str) -> None:
-        """A line about what there is to see."""
+        """Add a line to print below the step."""
         self.shown.append(text)
 
     def check(self, is_so: bool, complaint: str) -> None:
-        """The step has failed unless ``is_so``."""
+        """Fail the step, with this complaint, unless ``is_so``."""
         if not is_so:
             self.wrong.append(complaint)
 
     @property
     def is_good(self) -> bool:
-        """Whether all was as it should be, and it cost no more requests than it may."""
-        return not self.wrong and len(self.outcomes.failed) <= self.excused
+        """Whether all checks passed, and no more requests failed than may."""
+        return not self.wrong and len(self.outcomes.failed) <= self.allowed_failures
 
     def describe_requests(self) -> str:
-        """The account of its requests; empty where there were none."""
+        """How many of its requests failed; empty if there were none."""
         if not len(self.outcomes):
             return ""
-        lost = "lost with it" if self.excused else "failed"
-        return f"{len(self.outcomes.failed)} of {len(self.outcomes):,} {lost}"
+        allowed = f" (up to {self.allowed_failures} expected)" if self.allowed_failures else ""
+        return f"{len(self.outcomes.failed)} of {len(self.outcomes):,} failed{allowed}"
 
 
 class Report:
-    """Steps as they happen, then the summary.
+    """Prints steps as they end, then a summary.
 
     Attributes:
-        traffic: set while there is any: each step then counts the requests that were answered during it.
-        left: what should be gone and is not.
+        traffic: set while there is traffic: each step then counts the requests that ended during it.
+        left: what was left behind: processes, sockets, files.
     """
 
     def __init__(self, console: Console) -> None:
@@ -90,22 +90,22 @@ class Report:
         self._steps: list[Step] = []
 
     def say(self, text: str) -> None:
-        """A line of text, with rich's markup."""
+        """Print a line of text, with rich's markup."""
         self._console.print(text, highlight=False, soft_wrap=True)
 
     def say_lines(self, title: str, lines: str) -> None:
-        """Some lines of another program, as they are."""
+        """Print lines of another program unchanged, below a title."""
         self.say(f"[bold]{title}:[/]\n{escape(lines)}")
 
     @contextmanager
     def step(self, title: str, *, breaks: bool = False) -> Iterator[Step]:
-        """One step; its lines are printed when it has ended.
+        """Run one step. Its lines are printed when it has ended.
 
-        ``breaks``: it breaks something on purpose. Each client has one request under way at most, and that one may be
-        lost with what is broken.
+        With ``breaks`` the step breaks something on purpose. Each client has at most one request in flight, and that
+        request may be lost.
         """
         traffic = self.traffic
-        step = Step(title, excused=traffic.clients if traffic and breaks else 0)
+        step = Step(title, allowed_failures=traffic.clients if traffic and breaks else 0)
         started, mark = time.monotonic(), traffic.mark() if traffic else 0
         try:
             with self._console.status(title):
@@ -129,25 +129,25 @@ class Report:
             self.say(f"  [yellow]{escape(line)}[/]")
 
     def summarise(self) -> bool:
-        """Print the summary. Returns whether all went well: no request lost that was not excused, nothing left."""
+        """Print the summary. Returns whether all went well: every step was good, and nothing was left behind."""
         table = Table("step", box=SIMPLE_HEAD, pad_edge=False)
-        for name in ("took", "requests", "failed", "slowest"):
+        for name in ("time", "requests", "failed", "slowest"):
             table.add_column(name, justify="right")
         for step in self._steps:
             table.add_row(step.title, f"{step.milliseconds:,.0f} ms", *_figures(step))
         self._console.print(table)
-        broken = sum(len(step.outcomes.failed) for step in self._steps if step.excused)
-        failed = sum(len(step.outcomes.failed) for step in self._steps) - broken
+        lost = sum(len(step.outcomes.failed) for step in self._steps if step.allowed_failures)
+        failed = sum(len(step.outcomes.failed) for step in self._steps) - lost
         total = sum(len(step.outcomes) for step in self._steps)
-        self.say(f"Requests: {total:,}. Failed: {failed}. Lost with what was broken on purpose: {broken}.")
+        self.say(f"Requests: {total:,}. Failed: {failed}. Lost in steps that break something on purpose: {lost}.")
         self._say_what_is_left()
         all_went_well = not self.left and all(step.is_good for step in self._steps)
         self.say("[green]All went well.[/]" if all_went_well else "[red]Not all went well: see above.[/]")
         return all_went_well
 
     def break_off(self, reason: str) -> None:
-        """Say why the demo ends before its end."""
-        self.say(f"\n[red]The demo was broken off:[/] {escape(reason)}")
+        """Print why the demo stops early."""
+        self.say(f"\n[red]The demo stopped early:[/] {escape(reason)}")
         self._say_what_is_left()
 
     def _say_what_is_left(self) -> None:

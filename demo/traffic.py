@@ -1,4 +1,4 @@
-"""The demo's two ends of a load balancer: servers that answer with their name, and clients that keep count."""
+"""The two ends of the demo's load balancer: servers that answer with their name, and clients that count the answers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 REQUESTS_A_CONNECTION = 25
-"""A client then makes a new connection: changes meet old connections as well as new ones."""
+"""After these a client makes a new connection, so that changes affect both old and new connections."""
 
 PATIENCE = 30.0
-"""Seconds that traffic may take for what it is asked to wait for."""
+"""Longest time, in seconds, to wait for answers."""
 
 
 class Backend:
-    """An HTTP server on a free port of 127.0.0.1. It answers every request with its name, and ``/health`` with 200, or
-    with 503 while ``well`` is False. Started again after ``stop``, it has the same port."""
+    """An HTTP server on a free port of 127.0.0.1. It answers every request with its name and status 200, except that
+    ``/health`` has status 503 while ``well`` is False. Started again after ``stop``, it has the same port."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class Backend:
         self.start()
 
     def start(self) -> None:
-        """Listen and answer."""
+        """Listen, and answer requests."""
         self._server = _Server(("127.0.0.1", self.port), _Handler)
         self._server.backend = self
         self.port = self._server.server_port
@@ -39,7 +39,7 @@ class Backend:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer what has arrived, then refuse connections. Stopping it twice is no error."""
+        """Answer the requests that have arrived, then refuse connections. Can be called twice."""
         self._server.shutdown()
         while self._server.fileno() != -1 and select.select([self._server], [], [], 0)[0]:
             self._server.handle_request()
@@ -56,16 +56,16 @@ class Backend:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # closing the server waits for its last answers
+    daemon_threads = False  # so that closing the server waits for its last answers
     request_queue_size = 128
     backend: Backend
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing where a client went away: a killed HAProxy does, and the clients keep count."""
+        """Print nothing if a client disconnects: a killed HAProxy does, and the demo's clients count it."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """HTTP/1.0, one request a connection: a server that stops has no idle connections that a request could be on."""
+    """Speaks HTTP/1.0, one request a connection: no request can be lost on a kept connection when the server stops."""
 
     server: _Server
 
@@ -78,17 +78,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Write no log."""
 
 
 class Answer(NamedTuple):
-    """What became of one request. Times are seconds of ``time.monotonic``.
+    """The outcome of one request. Times are seconds of ``time.monotonic``.
 
     Attributes:
-        status: 0 where no answer came.
-        by: what was answered: the backend's name, where it was one that answered.
-        problem: what went wrong; empty where nothing did.
+        status: the HTTP status; 0 if there was no answer.
+        by: the body of the answer, which is the backend's name if a backend answered.
+        problem: what went wrong; empty if nothing did.
     """
 
     sent_at: float
@@ -99,12 +99,12 @@ class Answer(NamedTuple):
 
     @property
     def milliseconds(self) -> float:
-        """How long the client waited."""
+        """How long the client waited, in milliseconds."""
         return (self.received_at - self.sent_at) * 1000
 
 
 class Outcomes:
-    """An account of some answers."""
+    """Several answers, with the failures and the answers by backend counted."""
 
     def __init__(self, answers: Sequence[Answer]) -> None:
         self.answers = answers
@@ -116,24 +116,24 @@ class Outcomes:
 
     @property
     def slowest_ms(self) -> float:
-        """How long the client waited that waited longest."""
+        """The longest time that a client waited for an answer, in milliseconds."""
         return max((answer.milliseconds for answer in self.answers), default=0.0)
 
     def describe_spread(self) -> str:
-        """The share of each backend that answered, as in ``doric 50 %, ionic 50 %``."""
+        """The share of answers from each backend: ``doric 50 %, ionic 50 %``."""
         total = max(1, self.by.total())
         return ", ".join(f"{name} {count / total:.0%}".replace("%", " %") for name, count in sorted(self.by.items()))
 
 
 class Traffic:
-    """Clients that send ``GET /`` at a steady rate over kept connections, and send none of them twice:
-    whatever is not a 200 counts as failed.
+    """Clients that send ``GET /`` at a steady rate over kept connections. They never retry: any outcome but status 200
+    counts as failed.
 
     Args:
-        host, port: where to.
-        rate: requests a second, of all clients together.
-        clients: threads, each with one request at a time.
-        limit: the most requests that are sent at all.
+        host, port: where to send requests.
+        rate: requests per second of all clients together.
+        clients: number of threads, each with one request in flight at a time.
+        limit: the most requests to send in total.
     """
 
     def __init__(self, host: str, port: int, *, rate: float = 400.0, clients: int = 4, limit: int = 40_000) -> None:
@@ -156,26 +156,26 @@ class Traffic:
         self.stop()
 
     def stop(self) -> None:
-        """Send no more, and wait for the last answers."""
+        """Stop sending, and wait for the last answers."""
         self._ending.set()
         for thread in self._threads:
             thread.join()
 
     def mark(self) -> int:
-        """Where the account stands: for ``since``."""
+        """The number of answers so far, for ``since``."""
         return len(self._answers)
 
     def since(self, mark: int) -> Outcomes:
-        """All answers from a mark on."""
+        """All answers after a mark."""
         return Outcomes(self._answers[mark:])
 
     def collect(self, count: int, seconds: float = PATIENCE) -> Outcomes:
-        """Wait for the answers to so many requests, all of them sent from now on. Raises TimeoutError."""
+        """Wait for the answers to ``count`` requests that are sent from now on. Raises TimeoutError."""
         now, mark = time.monotonic(), self.mark()
         return _await(lambda: [answer for answer in self._answers[mark:] if answer.sent_at >= now], count, seconds)
 
     def await_answer(self, by: str | None = None) -> Answer:
-        """Wait for the first good answer, of any backend or this one, to a request that is sent from now on.
+        """Wait for the first good answer to a request that is sent from now on, from backend ``by`` or any backend.
 
         Raises TimeoutError.
         """
@@ -204,13 +204,13 @@ def _await(find: Callable[[], list[Answer]], count: int, seconds: float) -> Outc
     deadline = time.monotonic() + seconds
     while len(found := find()) < count:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the traffic brought {len(found)} of {count} answers in {seconds:g} s")
+            raise TimeoutError(f"only {len(found)} of {count} answers came within {seconds:g} s")
         time.sleep(0.01)
     return Outcomes(found)
 
 
 def ask(connection: http.client.HTTPConnection, path: str) -> Answer:
-    """Send one request, on the connection that is there or a new one. Any status but 200 is a problem."""
+    """Send one request, on the open connection or a new one. Any status but 200 is a problem."""
     sent_at = time.monotonic()
     try:
         connection.request("GET", path)
@@ -233,6 +233,6 @@ def ask_once(host: str, port: int, path: str = "/") -> Answer:
 
 
 def find_free_port() -> int:
-    """A port that nobody listens on, on any address of this machine."""
+    """Return a port that nothing listens on at 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

@@ -1,7 +1,8 @@
-"""Says in a few lines what pip-audit found: ``audit_report.py TITLE REPORT``, with a report in its JSON format.
+"""Summarizes a report of pip-audit in a few lines: ``audit_report.py TITLE REPORT``, with a report in its JSON format.
 
-pip-audit itself passes over what the service does not know and ends well, "No known vulnerabilities found". Here that
-has a status of its own: 0 all looked up and nothing found, 1 something found, 2 nothing found but not all looked up.
+pip-audit itself skips packages that the service does not know and still succeeds with "No known vulnerabilities found".
+Here that has a separate exit status: 0 all looked up and nothing found, 1 something found, 2 nothing found but not all
+looked up.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 
 def main(title: str, report: Path) -> int:
-    """Prints the summary and returns the status."""
+    """Print the summary and return the exit status."""
     try:
         packages: list[dict[str, Any]] = json.loads(report.read_text())["dependencies"]
     except FileNotFoundError:

@@ -1,18 +1,19 @@
 # shellcheck shell=bash
-# Sourced by the scripts beside it, from the repository's root: makes the checkout ready to run.
+# Sourced by the scripts beside it, from the repository's root: prepares the checkout to run.
 #
-#   prepare_programs PACKAGE...   installs Debian packages that are missing, without starting any service
-#   prepare_environment [GROUP]   makes .tools (uv, pinned) and .venv: what uv.lock names for Portico and this group of
-#                                 dependencies in pyproject.toml (demo; dev, the default: the tests too)
-#   prepare_audit                 makes .tools and .tools/audit: pip-audit, pinned, apart from what it audits
-#   keep_within_checkout          for what the caller runs next: uv and pip keep their caches inside the checkout
+#   prepare_programs PACKAGE...   installs missing Debian packages, without starting any service
+#   prepare_environment [GROUP]   creates .tools (uv, pinned) and .venv, with the packages that uv.lock pins for Portico
+#                                 and this group of dependencies in pyproject.toml (demo, or dev, the default, which
+#                                 includes the tests)
+#   prepare_audit                 creates .tools and .tools/audit: pip-audit, pinned, separate from what it audits
+#   keep_within_checkout          makes uv and pip keep their caches inside the checkout in the caller's next commands
 #
-# The first three do nothing, quickly, where all is in place. Nothing is written outside the checkout, except by apt-get.
+# The first three return quickly if everything is in place. Only apt-get writes outside the checkout.
 
 readonly UV_VERSION=0.13.9
 readonly PIP_AUDIT_VERSION=2.10.1
 
-# A file that shows that the package is there, whoever installed it.
+# A file that shows that the package is installed, however it was installed.
 declare -rA EVIDENCE=(
     [haproxy]='/usr/sbin/haproxy'
     [iputils-ping]='/bin/ping'
@@ -37,7 +38,7 @@ require_debian() {
     family=$(. /etc/os-release 2>/dev/null && echo "${ID:-} ${ID_LIKE:-}") || family=''
     case " $family " in
         *' debian '* | *' ubuntu '*) ;;
-        *) fail "these scripts know Debian and Ubuntu; this is '${family:-unknown}'. See CONTRIBUTING.md for what they install." ;;
+        *) fail "these scripts support Debian and Ubuntu only; this is '${family:-unknown}'. See CONTRIBUTING.md for what they install." ;;
     esac
 }
 
@@ -50,25 +51,25 @@ prepare_programs() {
     if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
 }
 
-# In a subshell, so that its exit trap fires when it ends and leaves the caller's traps alone.
+# In a subshell, so that its exit trap runs when it ends and leaves the caller's traps alone.
 install_packages() (
     policy=/usr/sbin/policy-rc.d
     as_root=()
     if ((EUID != 0)); then
         as_root=(sudo -n)
         sudo -n true 2>/dev/null ||
-            fail "missing packages, and neither root nor a sudo without password. Run this, then try again: sudo apt-get install $*"
+            fail "packages are missing, and this is neither root nor a user with passwordless sudo. Run this, then retry: sudo apt-get install $*"
     fi
     say "installing $*"
     if [[ ! -e $policy ]]; then
-        # Debian asks this program before it starts a service; 101 forbids it. Portico's tests start servers of their own.
+        # Debian runs this program before it starts a service; 101 forbids it. Portico's tests start their own servers.
         trap '"${as_root[@]}" rm -f "$policy"' EXIT
         printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
         "${as_root[@]}" chmod 755 "$policy"
     fi
     apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
         apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
-    "${apt_get[@]}" update </dev/null >&2 || say "apt-get update failed; trying with the package lists that are there"
+    "${apt_get[@]}" update </dev/null >&2 || say "apt-get update failed; continuing with the existing package lists"
     "${apt_get[@]}" install --no-install-recommends "$@" </dev/null >&2
     command -v systemctl >/dev/null || exit 0
     for package in "$@"; do
@@ -80,7 +81,7 @@ install_packages() (
     done
 )
 
-# In a subshell, which keeps what is exported for uv from what the caller runs next.
+# In a subshell, so that the variables exported for uv do not reach the caller's next commands.
 prepare_environment() (
     group=${1:-dev}
     require_debian
@@ -89,21 +90,21 @@ prepare_environment() (
     keep_within_checkout
     exec 9>.tools/lock
     flock 9
-    # Another script may have done it all while this one waited for the lock.
+    # Another script may have done all of it while this one waited for the lock.
     if environment_is_ready "$group" "$stamp"; then exit; fi
     install_uv
     python=$(find_python_for_environment)
-    say "installing what uv.lock names for '$group' into .venv"
-    # What another group needs and this one does not, stays; only the whole removes what nobody names any more.
+    say "installing the packages that uv.lock pins for '$group' into .venv"
+    # Packages that only another group needs stay. Only dev, which includes all groups, removes obsolete packages.
     keep=(--inexact)
     if [[ $group == dev ]]; then keep=(); fi
     .tools/bin/uv sync --frozen --quiet --no-progress --no-default-groups --group "$group" "${keep[@]}" --compile-bytecode --python "$python"
-    # Portico itself is not copied there. Uncompiled, each of its processes would begin by compiling it.
+    # Portico itself is not copied to .venv. If it were not compiled here, each of its processes would compile it first.
     .venv/bin/python -m compileall -q packages
     printf '%s\n' "$stamp" >".venv/ready-$group"
 )
 
-# In a subshell as well. Callers ask whether it failed, for which bash stops heeding `set -e` in here.
+# In a subshell as well. Callers test whether it failed, so bash ignores `set -e` in here.
 prepare_audit() (
     require_debian
     keep_within_checkout
@@ -125,7 +126,7 @@ keep_within_checkout() {
     export UV_PYTHON_INSTALL_DIR="$PWD/.tools/python" TMPDIR="$PWD/.tools/tmp"
 }
 
-# The environment for dev is good for everybody.
+# The environment for dev serves every group.
 environment_is_ready() {
     local group
     [[ -x .venv/bin/python ]] || return 1
@@ -135,7 +136,8 @@ environment_is_ready() {
     return 1
 }
 
-# pip, uv and pip-audit bring their own lists of certificate authorities; behind a company's proxy only the system's list is right.
+# pip, uv and pip-audit bring their own lists of certificate authorities, but behind a company's proxy only the system's
+# list is right.
 trust_system_certificates() {
     local bundle="${SSL_CERT_FILE:-${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}}"
     if [[ ! -r $bundle ]]; then return; fi
@@ -155,13 +157,13 @@ first_python() {
     return 1
 }
 
-# uv itself runs with any Python from 3.8.
+# uv itself runs with Python 3.8 or later.
 install_uv() {
     local python version
     if [[ "$(.tools/bin/uv --version 2>/dev/null)" == "uv $UV_VERSION"* ]]; then return; fi
     python=$(first_python 11 python3 python3.{14,13,12,11} || first_python 8 python3) || fail "no Python 3 found: sudo apt-get install python3"
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    # Debian ships Python without ensurepip, in a package of its own.
+    # Debian ships ensurepip in a separate package.
     if ! "$python" -c 'from ensurepip import version' 2>/dev/null; then install_packages "python$version-venv"; fi
     say "installing uv $UV_VERSION into .tools"
     rm -rf .tools/bin .tools/lib .tools/lib64 .tools/pyvenv.cfg
@@ -169,10 +171,10 @@ install_uv() {
     .tools/bin/python -m pip install --quiet --no-input --no-cache-dir --disable-pip-version-check "uv==$UV_VERSION"
 }
 
-# The environment keeps the Python that it has; a system too old for Portico gets one from uv, inside .tools.
+# The environment keeps its Python. On a system whose Python is too old for Portico, uv installs one inside .tools.
 find_python_for_environment() {
     if first_python 11 .venv/bin/python python3 python3.{14,13,12,11}; then return; fi
-    say "no Python 3.11 or later here ($(python3 --version)); getting Python 3.12 through uv"
-    .tools/bin/uv python install --no-progress --no-bin 3.12 >&2 || fail "uv could not get Python 3.12; install Python 3.11 or later yourself"
+    say "there is no Python 3.11 or later ($(python3 --version)); installing Python 3.12 with uv"
+    .tools/bin/uv python install --no-progress --no-bin 3.12 >&2 || fail "uv could not install Python 3.12; install Python 3.11 or later yourself"
     .tools/bin/uv python find --managed-python 3.12
 }

@@ -1,4 +1,4 @@
-"""What every test can use: fresh databases of each kind, and a guard that leaves nothing running."""
+"""Fixtures and hooks for every test: fresh databases of each kind, and a guard that leaves nothing running."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.services import DATABASES, DatabaseSource, Services, Template
 _RUN = pytest.StashKey[Run]()
 _LEFT = pytest.StashKey[list[str]]()
 
-# In one process the quick come before the slow: what fails fast is read first. Where several share the work, file by
-# file, the long ones are begun first, so that none of them is what all wait for in the end.
+# In one process, fast suites come before slow ones, so that early failures are seen first. With several processes,
+# which share the work by file, long suites start first, so that the run does not end with waiting for one of them.
 _FIRST = ("architecture", "unit", "golden")
 _LAST = ("services", "e2e")
 _LONG = ("crash", "e2e", "services", "api", "cli", "bench", "worker", "contracts")
@@ -27,9 +27,9 @@ _LONG = ("crash", "e2e", "services", "api", "cli", "bench", "worker", "contracts
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the run under the reaper's watch, pytest's own temporary directories with it."""
+    """Put the run, and pytest's own temporary directories, under the reaper's watch."""
     _own_signals()
-    # How long one example takes says more about the machine than about what is tested.
+    # The duration of an example depends on the machine more than on what is tested.
     hypothesis.settings.register_profile("portico", deadline=None)
     hypothesis.settings.load_profile("portico")
     run = config.stash[_RUN] = Run()
@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _own_signals() -> None:
-    """Undo what keeps a process from waiting for its children, or signals from reaching them."""
+    """Undo inherited settings that keep a process from waiting for its children, or signals from reaching them."""
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -47,11 +47,12 @@ def _own_signals() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _signals_of_children() -> None:
-    """Where signals are ignored, as in a script's background jobs and by ``nohup``, go on without them, by handlers
-    that do nothing: unlike "ignored", these are not inherited by the programs that tests start. Those are kept from a
-    closing terminal by a session of their own, where this process may begin one.
+    """Replace ignored signals, as in a script's background jobs and with ``nohup``, by handlers that do nothing: unlike
+    an ignored signal, a handler is not inherited by the programs that tests start. A session of its own, if this
+    process may create one, protects these programs from a closing terminal.
 
-    A fixture, for the processes that run tests: the one that only shares the work out has them inherit what it ignores.
+    This is a fixture for the processes that run tests; a process that only distributes the work lets them inherit what
+    it ignores.
     """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and os.getpgrp() != os.getpid():
         os.setsid()
@@ -66,7 +67,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     left = session.config.stash[_LEFT]
     left += session.config.stash[_RUN].finish()
     output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
-    if output is not None:  # one of several processes: the one that started them decides
+    if output is not None:  # one of several workers: the process that started it decides
         output["left"] = left
     elif left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -74,12 +75,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Hear from one of several processes what its tests left behind."""
+    """Collect the processes that the tests of one worker left behind."""
     node.config.stash[_LEFT].extend(getattr(node, "workeroutput", {}).get("left", ()))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Reap also when there was no session, after a mistake on the command line."""
+    """Reap even if there was no session, as after an error on the command line."""
     if _RUN in config.stash:
         config.stash[_RUN].finish()
 
@@ -93,7 +94,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Bring the suites into their order, and leave the order within each alone."""
+    """Sort the suites, and keep the order within each."""
     tests = Path(__file__).parent
     is_shared = "PYTEST_XDIST_WORKER" in os.environ
 
@@ -109,7 +110,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that uses a database on all kinds, or on those that its ``database`` marker names."""
+    """Run each test that uses a database on all kinds of databases, or on those that its ``database`` marker names."""
     if "database_kind" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("database")
         kinds = marker.args if marker else tuple(DATABASES)
@@ -120,20 +121,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def run_directory(request: pytest.FixtureRequest) -> Path:
-    """The run's private directory; short enough for the paths of Unix sockets."""
+    """The run's private directory, whose path is short enough for UNIX sockets."""
     return request.config.stash[_RUN].directory
 
 
 @pytest.fixture(scope="session")
 def services(run_directory: Path) -> Iterator[Services]:
-    """The run's servers, each started when it is first asked for."""
+    """The run's servers, each started on first use."""
     with Services(run_directory) as services:
         yield services
 
 
 @pytest.fixture
 def database_source(database_kind: str, services: Services) -> DatabaseSource:
-    """Where this test's databases come from."""
+    """The source of this test's databases."""
     return DATABASES[database_kind](services)
 
 
@@ -146,14 +147,14 @@ def database_server(database_source: DatabaseSource) -> Server:
 
 @pytest.fixture
 def database_setup() -> TemplateSetup | None:
-    """What fills a fresh database: nothing. A folder of tests overrides this fixture, to run the migrations."""
+    """How to prepare a fresh database: not at all. A folder of tests overrides this fixture to run the migrations."""
     return None
 
 
 @pytest.fixture
 def database_url(database_source: DatabaseSource, database_setup: TemplateSetup | None) -> Iterator[str]:
-    """The SQLAlchemy URL of this test's own database; its name says the kind it runs on."""
+    """The SQLAlchemy URL of this test's own database; the kind is part of its name."""
     with database_source.lend_database(database_setup) as url:
         yield url
-        if isinstance(database_source, Server):  # the test may have left it killed
+        if isinstance(database_source, Server):  # the test may have killed it
             database_source.start()

@@ -1,1 +1,1 @@
-"""The wire, and real agents with real HAProxies and real traffic on loopback."""
+"""Tests of the wire, and of real agents with real HAProxies and real traffic on loopback."""

@@ -1,4 +1,4 @@
-"""Configurations for the tests, as a controller would render them."""
+"""Bundles for the tests, as a controller would render them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Member:
     options: str = "check inter 200 fall 2 rise 1"
 
     def to_server(self) -> Server:
-        """As the wire has it."""
+        """Return the server as it is sent over the wire."""
         words = [f"server {self.name} 127.0.0.1:{self.port} weight {self.weight}", self.options]
         if self.state == "maint":
             words.append("disabled")
@@ -30,7 +30,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A load balancer with one listener and one pool. ``marker`` comes back in the X-Marker of an origin's answers."""
+    """A load balancer with one listener and one pool. ``marker`` comes back in the X-Marker header of the origins'
+    answers."""
 
     port: int
     members: tuple[Member, ...]
@@ -41,11 +42,11 @@ class Recipe:
     is_dynamic: bool = True
 
     def but(self, **changes: object) -> Recipe:
-        """The same with changes."""
+        """Return a copy with these fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]  # the fields' own names and types
 
     def at(self, version: int) -> Bundle:
-        """The bundle of a version."""
+        """Return the bundle of this version."""
         return assemble_bundle(
             self.amphora_id,
             "load-balancer-1",

@@ -18,13 +18,13 @@ from tests.support.ports import find_free_port
 
 @pytest.fixture(scope="session", params=list(HAPROXIES))
 def haproxy_binary(request: pytest.FixtureRequest) -> str:
-    """Each HAProxy that is supported: the packaged one, and the system's."""
+    """Each supported HAProxy: the packaged one, and the system's."""
     return str(HAPROXIES[request.param]())
 
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The authority that agents and their controller share."""
+    """The authority that the agents and their controller share."""
     return Authority(tmp_path_factory.mktemp("authority"), "authority")
 
 
@@ -36,7 +36,7 @@ def controller_pair(authority: Authority) -> Pair:
 
 @pytest.fixture
 def agent(tmp_path: Path, authority: Authority, controller_pair: Pair, haproxy_binary: str) -> Iterator[AgentRig]:
-    """A running agent, on each HAProxy."""
+    """A running agent, with each HAProxy."""
     with AgentRig(tmp_path / "agent", authority, controller_pair, haproxy_binary) as rig:
         rig.start()
         yield rig
@@ -44,7 +44,7 @@ def agent(tmp_path: Path, authority: Authority, controller_pair: Pair, haproxy_b
 
 @pytest.fixture
 def plain_agent(tmp_path: Path, authority: Authority, controller_pair: Pair) -> Iterator[AgentRig]:
-    """A running agent that chose its HAProxy by itself, for what does not depend on HAProxy."""
+    """A running agent that chose its own HAProxy, for tests that do not depend on HAProxy."""
     with AgentRig(tmp_path / "agent", authority, controller_pair, None) as rig:
         rig.start()
         yield rig
@@ -52,13 +52,13 @@ def plain_agent(tmp_path: Path, authority: Authority, controller_pair: Pair) -> 
 
 @pytest.fixture
 def origins() -> Iterator[list[Origin]]:
-    """Three HTTP servers, which keep connections."""
+    """Three HTTP servers that keep connections open."""
     with ExitStack() as stack:
         yield [stack.enter_context(Origin(name, keeps=True)) for name in ("alpha", "beta", "gamma")]
 
 
 @pytest.fixture
 def recipe(origins: list[Origin]) -> Recipe:
-    """A load balancer before alpha and beta."""
+    """A load balancer in front of alpha and beta."""
     members = tuple(Member(origin.name, origin.port) for origin in origins[:2])
     return Recipe(find_free_port(), members)

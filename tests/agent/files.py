@@ -1,4 +1,4 @@
-"""What the files of an agent say, held against what runs."""
+"""Compare an agent's files with what it runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from tests.support.waiting import wait_until
 
 
 def check_that_files_are_what_runs(agent: AgentRig, recipe: Recipe) -> None:
-    """The current bundle's servers, weights and marker are those of the process, and no push is half done."""
+    """Check that the running process has the servers, weights and marker of the current bundle, and that no push is
+    half done."""
     bundle = agent.current_bundle()
     assert {(server.name, server.weight) for server in haproxy_of(bundle).servers} == {
         (server.name, server.weight) for server in agent.statistics().servers
@@ -21,7 +22,7 @@ def check_that_files_are_what_runs(agent: AgentRig, recipe: Recipe) -> None:
         assert status == 200
         return f"set-header X-Marker {marker}\n" in text_of(bundle)
 
-    # The process before may take a connection yet while it is told to stop.
+    # The former process may still accept a connection while it is being told to stop.
     wait_until(is_current, "the process is the one of the current bundle")
     assert agent.state().version == bundle.version
     assert not (agent.directory / "amphorae" / "amphora-1" / "pushing").exists()

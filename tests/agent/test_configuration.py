@@ -1,5 +1,5 @@
-"""The grammar of configurations: what is rendered is in it, all that is in it is rendered, and no spelling gets
-anything else through."""
+"""The grammar of configurations: everything that is rendered is in it, everything in it is rendered, and no spelling
+gets anything else through."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ FOREIGN = (
 """Lines that no controller writes, in their plain spelling."""
 
 
-def judge(line: str) -> bool:
-    """Whether a bundle with this line in it, and with the frontend or backend that it names, is taken."""
+def is_accepted(line: str) -> bool:
+    """Whether a bundle is accepted that has this line, and the frontend or backend that the line opens."""
     bundle = RECIPE.at(1)
     haproxy = haproxy_of(bundle)
     if opened := re.fullmatch(r"(frontend|backend) ([A-Za-z0-9_.:-]+)", line):
@@ -79,45 +79,45 @@ def judge(line: str) -> bool:
 
 
 def words_of(pattern: str) -> set[str]:
-    """The words that a pattern spells out."""
+    """The words that a pattern contains literally."""
     text = re.sub(r"\\.|\[[^\]]*\]|\(\?:|[A-Z_]{2,}", " ", pattern)
     return set(re.findall(r"[a-z][a-z0-9-]+", text))
 
 
-def test_everything_in_the_grammar_is_rendered_by_some_golden() -> None:
-    """What nobody needs is not allowed: each word of each pattern stands in a golden file."""
+def test_everything_in_the_grammar_is_rendered_in_a_golden() -> None:
+    """What nobody needs is not allowed: each word of each pattern occurs in a golden file."""
     seen = set(re.findall(r"[a-z][a-z0-9-]+", "\n".join(RENDERED)))
     for pattern in (*SECTIONS, *LINES, *SERVER_OPTIONS):
         assert words_of(pattern) <= seen, pattern
 
 
-def test_every_line_that_is_rendered_is_in_the_grammar() -> None:
-    """Alone, in a bundle that has the sockets and servers that it names."""
+def test_every_rendered_line_is_in_the_grammar() -> None:
+    """Each rendered line is accepted on its own, in a bundle that has the sockets and servers that the line names."""
     socket = next(iter(RECIPE.at(1).sockets))
     for line in RENDERED:
         if line.startswith("    server "):
             assert is_server(line.strip()), line
         elif line.startswith("    bind "):
-            assert judge(re.sub(r"PORTICO_BIND_\w+", socket.name, line)), line
-            assert not judge(line), line
+            assert is_accepted(re.sub(r"PORTICO_BIND_\w+", socket.name, line)), line
+            assert not is_accepted(line), line
         else:
-            assert judge(line), line
+            assert is_accepted(line), line
 
 
 SPELLINGS = ("'{}'", '"{}"', "\\{}", "''{}", "{}''", '""{}', "{}\\\n", " {}", "{} ", "\t{}", "{} #")
 
 
 @pytest.mark.parametrize("foreign", FOREIGN)
-def test_no_foreign_line_is_taken_however_it_is_spelled(foreign: str) -> None:
-    """Quoted, escaped, indented or followed by a comment: it is not a line that agents know."""
+def test_foreign_lines_are_refused_in_every_spelling(foreign: str) -> None:
+    """Agents refuse a foreign line even if it is quoted, escaped, indented or followed by a comment."""
     words = foreign.split(" ")
     for indent in ("", "    ", "  ", "\t"):
-        assert not judge(indent + foreign)
+        assert not is_accepted(indent + foreign)
         for position, word in enumerate(words):
             cut = word[:2] + "''" + word[2:]
             for spelled in (cut, *(spelling.format(word) for spelling in SPELLINGS)):
                 line = indent + " ".join([*words[:position], spelled, *words[position + 1 :]])
-                assert not judge(line), line
+                assert not is_accepted(line), line
 
 
 @pytest.mark.parametrize(
@@ -130,14 +130,14 @@ def test_no_foreign_line_is_taken_however_it_is_spelled(foreign: str) -> None:
     ],
 )
 def test_pings_have_one_spelling(line: str) -> None:
-    """The one that an agent without them looks for."""
-    assert not judge(line)
-    assert judge("    option external-check")
+    """Only the one spelling that an agent without PING monitors looks for is accepted."""
+    assert not is_accepted(line)
+    assert is_accepted("    option external-check")
 
 
 @st.composite
 def respelled(draw: st.DrawFn) -> tuple[str, list[str]]:
-    """A line that is rendered, or a foreign one, with its words spelled in some way; and the words."""
+    """A rendered or a foreign line whose words are spelled in various ways; and the words."""
     line = draw(st.sampled_from([*(line for line in RENDERED if " server " not in line), *FOREIGN]))
     words = split_words(line)
     indent = draw(st.sampled_from(["", "    ", "  ", "\t"]))
@@ -153,10 +153,10 @@ def respelled(draw: st.DrawFn) -> tuple[str, list[str]]:
 
 
 @given(respelled())
-def test_what_is_taken_is_what_it_says(case: tuple[str, list[str]]) -> None:
-    """A line that is taken, HAProxy reads as one that is rendered: its keywords stand there without any quoting."""
+def test_accepted_lines_mean_what_they_say(case: tuple[str, list[str]]) -> None:
+    """HAProxy reads every accepted line as a rendered one: the keywords are spelled without any quoting."""
     line, _ = case
-    if not judge(line):
+    if not is_accepted(line):
         return
     words = split_words(line)
     bare = line.strip().split(" ")
@@ -171,14 +171,14 @@ def test_what_is_taken_is_what_it_says(case: tuple[str, list[str]]) -> None:
 @given(
     st.text(max_size=60), st.sampled_from(["", "    ", "    option ", "    acl a path -m str -- ", "    http-request "])
 )
-def test_no_text_gets_through_as_something_else(text: str, before: str) -> None:
-    """Whatever it is, a line that is taken begins with a word that is rendered."""
+def test_accepted_text_begins_with_rendered_words(text: str, before: str) -> None:
+    """Whatever the text is, an accepted line begins with a word that is rendered."""
     line = before + text
-    if not judge(line):
+    if not is_accepted(line):
         return
     try:
         words = [split_words(one) for one in line.split("\n")]
     except Unreadable as error:
-        raise AssertionError("taken, and HAProxy cannot read it") from error
+        raise AssertionError("accepted, although HAProxy cannot read it") from error
     first = {split_words(one)[0] for one in RENDERED}
     assert all(one[0] in first for one in words if one)

@@ -1,5 +1,5 @@
-"""Connections to an agent: who is no controller holds nothing up, and who was one until the certificates changed is one
-no more."""
+"""Connections to an agent: strangers do not hold up the controller, and a controller whose certificate was replaced
+becomes a stranger."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class ScriptedServer:
-    """An agent's HTTP server in this process, whose requests are answered when the test says so."""
+    """An agent's HTTP server in this process, which answers requests when the test lets it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -45,23 +45,23 @@ class ScriptedServer:
         return Response(204)
 
     def agent_context(self, authority: Authority) -> ssl.SSLContext:
-        """What the agent would make of files of this authority."""
+        """The agent's TLS context for this authority."""
         pair = authority.issue("agent.test")
         return Certificates(authority.path, pair.certificate, pair.key).load()
 
     def controller_context(self, authority: Authority) -> ssl.SSLContext:
-        """What a controller of this authority uses."""
+        """The TLS context of a controller of this authority."""
         return make_client_context(authority.path, authority.issue(CONTROLLER))
 
     async def connect(self, context: ssl.SSLContext | None = None) -> Streams:
-        """A connection of the controller's."""
+        """Connect as the controller."""
         context = context or self.controller_context(self.authority)
         return await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
 
 
 @asynccontextmanager
 async def serving(directory: Path) -> AsyncIterator[ScriptedServer]:
-    """A server for as long as the block runs."""
+    """Serve for as long as the block runs."""
     scripted = ScriptedServer(directory)
     scripted.port = await scripted.server.listen("127.0.0.1", 0)
     try:
@@ -72,18 +72,18 @@ async def serving(directory: Path) -> AsyncIterator[ScriptedServer]:
         await scripted.server.close(PATIENCE)
 
 
-def run(directory: Path, story: Callable[[ScriptedServer], Awaitable[None]]) -> None:
-    """Play a story with a server."""
+def run(directory: Path, scenario: Callable[[ScriptedServer], Awaitable[None]]) -> None:
+    """Run a scenario against a server."""
 
     async def play() -> None:
         async with serving(directory) as scripted:
-            await story(scripted)
+            await scenario(scripted)
 
     asyncio.run(play())
 
 
 async def read_all(reader: asyncio.StreamReader) -> bytes:
-    """Until the connection ends, in whatever way."""
+    """Read until the connection ends, in whatever way."""
     answer = bytearray()
     try:
         while received := await reader.read(65536):
@@ -94,15 +94,15 @@ async def read_all(reader: asyncio.StreamReader) -> bytes:
 
 
 async def end(writer: asyncio.StreamWriter) -> None:
-    """Cut a connection."""
+    """Abort a connection."""
     writer.transport.abort()
     with suppress(OSError):
         await writer.wait_closed()
 
 
 def test_strangers_do_not_keep_the_controller_out(plain_agent: AgentRig) -> None:
-    """Several times as many half-open connections as there may be of strangers: the controller goes on with the
-    connection that it has, and gets new ones."""
+    """With four times as many half-open connections as strangers may have, the controller keeps its connection and can
+    open new ones."""
     begun = ssl.MemoryBIO()
     client = plain_agent.controller_context.wrap_bio(ssl.MemoryBIO(), begun)
     with pytest.raises(ssl.SSLWantReadError):
@@ -124,8 +124,8 @@ def test_strangers_do_not_keep_the_controller_out(plain_agent: AgentRig) -> None
         assert descriptors < http_server.STRANGERS + 40
 
 
-def test_certificates_of_other_names_are_strangers_too(plain_agent: AgentRig, authority: Authority) -> None:
-    """Whoever has a certificate that is not the controller's pushes out its like, not the controller."""
+def test_clients_with_other_names_are_strangers(plain_agent: AgentRig, authority: Authority) -> None:
+    """Clients with a certificate that is not the controller's displace each other, not the controller."""
     context = make_client_context(authority.path, authority.issue("other.test"))
     with (
         ExitStack() as stack,
@@ -138,23 +138,23 @@ def test_certificates_of_other_names_are_strangers_too(plain_agent: AgentRig, au
             encrypted = stack.enter_context(context.wrap_socket(theirs))
             first = first or encrypted
         assert first is not None
-        assert ends(first)
+        assert is_closed_by_peer(first)
         kept.sendall(GET)
         assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def ends(client: ssl.SSLSocket) -> bool:
-    """Whether the other end closes the connection without a word."""
+def is_closed_by_peer(client: ssl.SSLSocket) -> bool:
+    """Whether the other end closes the connection without sending anything."""
     try:
         return client.recv(1) == b""
     except OSError as error:
         return not isinstance(error, TimeoutError)
 
 
-def test_the_ambiguous_is_refused(tmp_path: Path) -> None:
-    """With 400 and the end of the connection, in its turn after what came before."""
+def test_ambiguous_requests_are_refused(tmp_path: Path) -> None:
+    """An ambiguous request gets 400 and the end of the connection, after the requests before it were answered."""
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         scripted.go.set()
 
         async def send(raw: bytes) -> bytes:
@@ -169,21 +169,21 @@ def test_the_ambiguous_is_refused(tmp_path: Path) -> None:
             assert [status[:3] for status in answer.split(b"HTTP/1.1 ")[1:]] == [b"204", b"400"], name
             assert b'"code": "invalid"' in answer, name
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
 
 
-def test_the_clear_is_answered(tmp_path: Path) -> None:
-    """Many of them on one connection."""
+def test_unambiguous_requests_are_answered(tmp_path: Path) -> None:
+    """Unambiguous requests are all answered, many of them on one connection."""
     clear = [raw for name, raw in CLEAR.items() if name != "HTTP/1.0"]
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         scripted.go.set()
         reader, writer = await scripted.connect()
         writer.write(b"".join([*clear, *clear, CLEAR["HTTP/1.0"]]))
         assert (await read_all(reader)).count(b"HTTP/1.1 204 ") == 2 * len(clear) + 1
         await end(writer)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
@@ -197,12 +197,14 @@ def test_the_clear_is_answered(tmp_path: Path) -> None:
     ],
     ids=["nothing", "a next head", "a head", "a body", "idle"],
 )
-def test_who_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: bytes, drop: bytes) -> None:
-    """After a time for all of it: a byte now and then is no help."""
+def test_stalled_clients_are_disconnected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: bytes, drop: bytes
+) -> None:
+    """The time limit is for the whole head or body: sending a byte now and then does not extend it."""
     for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS"):
         monkeypatch.setattr(connection, name, 0.5)
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         scripted.go.set()
         reader, writer = await scripted.connect()
         writer.write(begin)
@@ -210,35 +212,35 @@ def test_who_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         async def dribble() -> None:
             while not writer.is_closing():
                 writer.write(drop)
-                await asyncio.sleep(0.05)  # a pace at which it never stops for long
+                await asyncio.sleep(0.05)  # a pace that never pauses for long
 
         dribbling = asyncio.create_task(dribble())
         assert (await read_all(reader)).count(b"HTTP/1.1 ") == begin.count(GET)
         dribbling.cancel()
         await end(writer)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
 
 
-def test_a_handshake_that_does_not_come_to_its_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is nobody's yet."""
+def test_handshakes_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that does not complete the handshake in time is disconnected."""
     monkeypatch.setattr(http_server, "HANDSHAKE_SECONDS", 0.5)
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", scripted.port)
         writer.write(b"\x16\x03\x01\x02\x00")
         assert await read_all(reader) == b""
         await end(writer)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
 
 
-def test_noise_does_not_fill_the_log(
+def test_failed_connections_do_not_fill_the_log(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each kind is one line, however often it happens, and asyncio has nothing to add."""
+    """Each kind of failure is logged in one line, however often it happens, and asyncio logs nothing itself."""
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         scripted.go.set()
         nobody = make_client_context(scripted.authority.path, None)
         other = make_client_context(scripted.authority.path, scripted.authority.issue("other.test"))
@@ -254,15 +256,20 @@ def test_noise_does_not_fill_the_log(
                     await read_all(reader)
                 await end(writer)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
     lines = [line.split(" agent ")[1].split(":")[0] for line in capfd.readouterr().err.splitlines()]
-    assert set(lines) <= {"no handshake", "a client was refused", "a client stalled or went away", "no HTTP request"}
-    assert len(lines) <= 2 * len(set(lines))  # the first, and the others when the server closes
+    assert set(lines) <= {
+        "a handshake failed",
+        "a client was refused",
+        "a client stalled or disconnected",
+        "not a valid HTTP request",
+    }
+    assert len(lines) <= 2 * len(set(lines))  # the first, and a summary of the others when the server closes
     assert [one.getMessage() for one in caplog.records] == []
 
 
-def is_let_in(agent: AgentRig, context: ssl.SSLContext) -> bool:
-    """Whether the agent answers a client of this context."""
+def is_accepted(agent: AgentRig, context: ssl.SSLContext) -> bool:
+    """Whether the agent answers a client with this context."""
     agent.controller_context = context
     try:
         return send_raw(agent, LAST).startswith(b"HTTP/1.1 200 ")
@@ -270,19 +277,19 @@ def is_let_in(agent: AgentRig, context: ssl.SSLContext) -> bool:
         return False
 
 
-def test_a_replaced_controller_is_cut_off(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """After SIGHUP with a new authority: the old controller's kept connection is closed, its certificate is refused,
-    the new one's is let in. Where the files are the same as before, or cannot be read, the log says so and nothing
+def test_a_replaced_controller_is_disconnected(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """After SIGHUP with a new authority, the old controller's kept connection is closed and its certificate is refused,
+    while the new controller's is accepted. If the files are unchanged or cannot be read, the log says so and nothing
     changes."""
     authority, renewed = Authority(tmp_path / "old", "authority"), Authority(tmp_path / "new", "authority")
     controller, new_controller = authority.issue(CONTROLLER), renewed.issue(CONTROLLER)
     pair = renewed.issue("agent.test")
     agent = AgentRig(tmp_path / "agent", authority, controller, None)
-    said: list[str] = []
+    output: list[str] = []
 
-    def has_said(words: str) -> bool:
-        said.append(capfd.readouterr().err)
-        return words in "".join(said)
+    def has_logged(words: str) -> bool:
+        output.append(capfd.readouterr().err)
+        return words in "".join(output)
 
     try:
         agent.start()
@@ -291,33 +298,34 @@ def test_a_replaced_controller_is_cut_off(tmp_path: Path, capfd: pytest.CaptureF
             agent.controller_context.wrap_socket(plain) as kept,
         ):
             agent.signal(signal.SIGHUP)
-            wait_until(lambda: has_said("agent certificates are the same as before"), "the files are looked at")
+            wait_until(lambda: has_logged("agent certificates are unchanged"), "the unchanged files are noticed")
             kept.sendall(GET)
             assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
 
             agent.agent_pair.certificate.write_text("nothing")
             agent.signal(signal.SIGHUP)
-            wait_until(lambda: has_said("agent certificates not read"), "the files are found wrong")
+            wait_until(lambda: has_logged("agent certificates not reloaded"), "the wrong files are noticed")
             kept.sendall(GET)
             assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
-            assert is_let_in(agent, make_client_context(authority.path, controller))
+            assert is_accepted(agent, make_client_context(authority.path, controller))
 
             authority.path.write_bytes(renewed.path.read_bytes())
             agent.agent_pair.certificate.write_bytes(pair.certificate.read_bytes())
             agent.agent_pair.key.write_bytes(pair.key.read_bytes())
             agent.signal(signal.SIGHUP)
-            assert ends(kept)
-        assert is_let_in(agent, make_client_context(renewed.path, new_controller))
-        # It trusts the new agent, so that all that is wrong is its own certificate.
-        assert not is_let_in(agent, make_client_context(renewed.path, controller))
+            assert is_closed_by_peer(kept)
+        assert is_accepted(agent, make_client_context(renewed.path, new_controller))
+        # The client trusts the new agent, so that only its own certificate is wrong.
+        assert not is_accepted(agent, make_client_context(renewed.path, controller))
     finally:
         agent.close()
 
 
-def test_a_request_under_way_is_answered_before_its_connection_ends(tmp_path: Path) -> None:
-    """With the certificates replaced meanwhile, it is the last of its connection; one that is half there is none."""
+def test_a_running_request_is_answered_before_its_connection_is_closed(tmp_path: Path) -> None:
+    """If certificates are replaced during a request, it is answered as the last of its connection; a connection with
+    half a request is closed."""
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         renewed = Authority(scripted.directory / "new", "renewed")
         reader, writer = await scripted.connect()
         half, half_writer = await scripted.connect()
@@ -337,23 +345,23 @@ def test_a_request_under_way_is_answered_before_its_connection_ends(tmp_path: Pa
         for one in (writer, half_writer, again_writer):
             await end(one)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)
 
 
-def test_a_handshake_that_began_before_the_certificates_changed_lets_nobody_in(
+def test_a_handshake_from_before_a_certificate_change_admits_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever is half way through when they change comes too late."""
+    """A handshake that is half done when the certificates change does not admit the client."""
     monkeypatch.setattr(http_server, "CLOSE_SECONDS", 0.5)
 
-    async def story(scripted: ScriptedServer) -> None:
+    async def scenario(scripted: ScriptedServer) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = scripted.controller_context(scripted.authority).wrap_bio(incoming, outgoing)
         reader, writer = await asyncio.open_connection("127.0.0.1", scripted.port)
         with pytest.raises(ssl.SSLWantReadError):
             client.do_handshake()
         writer.write(outgoing.read())
-        incoming.write(await reader.read(65536))  # the server's part: it has the old certificates in hand
+        incoming.write(await reader.read(65536))  # the server's part: it has already used the old certificates
         scripted.server.renew(scripted.agent_context(Authority(scripted.directory / "new", "renewed")))
         while True:
             try:
@@ -367,4 +375,4 @@ def test_a_handshake_that_began_before_the_certificates_changed_lets_nobody_in(
         assert not scripted.begun.is_set()
         await end(writer)
 
-    run(tmp_path, story)
+    run(tmp_path, scenario)

@@ -1,4 +1,4 @@
-"""Deleting amphorae: nothing is left, nothing comes back, and nothing is lost where another takes over."""
+"""Deleting amphorae: nothing is left, nothing comes back, and no request is lost if another amphora takes over."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_delete_leaves_nothing(agent: AgentRig, recipe: Recipe) -> None:
     assert agent.request("GET", "/v1/amphorae").json() == {"amphorae": []}
 
 
-def test_delete_twice_and_of_what_never_was(plain_agent: AgentRig) -> None:
-    """Deleting is idempotent: a second time, and where there never was anything."""
+def test_delete_is_idempotent(plain_agent: AgentRig) -> None:
+    """Deleting is idempotent: it succeeds a second time, and for an amphora that never existed."""
     plain_agent.ensure()
     for _ in range(2):
         plain_agent.delete()
@@ -41,7 +41,8 @@ def test_delete_twice_and_of_what_never_was(plain_agent: AgentRig) -> None:
 
 
 def test_deleted_amphora_does_not_come_back(plain_agent: AgentRig, recipe: Recipe) -> None:
-    """Who wakes up late can neither make nor push to an amphora that was deleted, not even after a restart."""
+    """A controller that wakes up late can neither create nor push to a deleted amphora, not even after the agent
+    restarted."""
     plain_agent.ensure()
     plain_agent.delete()
     plain_agent.delete("never-was")
@@ -56,7 +57,8 @@ def test_deleted_amphora_does_not_come_back(plain_agent: AgentRig, recipe: Recip
 
 
 def test_successor_on_the_same_address_loses_no_request(agent: AgentRig, recipe: Recipe) -> None:
-    """Make before break on one host: a second amphora serves the same address, the first goes, no request fails."""
+    """Make before break on one host: a second amphora serves the same address, the first is deleted, and no request
+    fails."""
     agent.ensure()
     agent.push(recipe.at(1))
     first = agent.haproxy_pid()
@@ -76,7 +78,7 @@ def test_successor_on_the_same_address_loses_no_request(agent: AgentRig, recipe:
 
 
 def start_slow_request(recipe: Recipe, origin: Origin, results: list[object]) -> threading.Thread:
-    """A request that the origin answers only when told; returns once the origin has it."""
+    """Start a request that the origin answers only when told to; return once the origin has it."""
 
     def ask() -> None:
         try:
@@ -91,7 +93,7 @@ def start_slow_request(recipe: Recipe, origin: Origin, results: list[object]) ->
 
 
 def test_delete_waits_for_connections_to_finish(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """A request that is under way when its amphora is deleted is answered; new ones are not taken."""
+    """A request that is running when its amphora is deleted is answered; new connections are refused."""
     alone = recipe.but(members=recipe.members[:1])
     agent.ensure()
     agent.push(alone.at(1))
@@ -99,7 +101,7 @@ def test_delete_waits_for_connections_to_finish(agent: AgentRig, recipe: Recipe,
     slow = start_slow_request(alone, origins[0], results)
     deletion = threading.Thread(target=lambda: agent.delete(drain=60))
     deletion.start()
-    wait_until(lambda: not is_listening(recipe.port), "nothing new is taken")
+    wait_until(lambda: not is_listening(recipe.port), "new connections are refused")
     assert deletion.is_alive()
     origins[0].release.set()
     slow.join()
@@ -109,7 +111,7 @@ def test_delete_waits_for_connections_to_finish(agent: AgentRig, recipe: Recipe,
 
 
 def test_delete_without_drain_cuts_connections(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """Without time to drain, what is under way is cut, and the process is gone when the answer comes."""
+    """Without time to drain, open connections are cut, and the process is gone when the delete returns."""
     alone = recipe.but(members=recipe.members[:1])
     agent.ensure()
     agent.push(alone.at(1))
@@ -121,8 +123,8 @@ def test_delete_without_drain_cuts_connections(agent: AgentRig, recipe: Recipe, 
     assert results != [200]
 
 
-def test_agent_that_dies_in_a_deletion_finishes_it(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """A deletion that an agent did not live to finish is finished by the next, and its drain still counts."""
+def test_delete_is_finished_after_the_agent_died(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """If the agent dies during a delete, the next agent finishes it, and its drain time is still respected."""
     alone = recipe.but(members=recipe.members[:1])
     agent.ensure()
     agent.push(alone.at(1))
@@ -138,7 +140,7 @@ def test_agent_that_dies_in_a_deletion_finishes_it(agent: AgentRig, recipe: Reci
 
     deletion = threading.Thread(target=delete)
     deletion.start()
-    wait_until(lambda: not is_listening(recipe.port), "nothing new is taken")
+    wait_until(lambda: not is_listening(recipe.port), "new connections are refused")
     agent.end(signal.SIGKILL)
     deletion.join()
     assert len(errors) == 1
@@ -151,8 +153,9 @@ def test_agent_that_dies_in_a_deletion_finishes_it(agent: AgentRig, recipe: Reci
     assert agent.haproxies() == []
 
 
-def test_unreadable_tombstone_is_one(plain_agent: AgentRig, recipe: Recipe) -> None:
-    """A tombstone that lost what was in it to a power cut still says that the amphora was deleted; nothing drains."""
+def test_unreadable_tombstone_counts(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """A tombstone whose content was lost in a power cut still shows that the amphora was deleted; nothing is
+    drained."""
     plain_agent.ensure()
     plain_agent.push(recipe.at(1))
     plain_agent.end()
@@ -162,8 +165,8 @@ def test_unreadable_tombstone_is_one(plain_agent: AgentRig, recipe: Recipe) -> N
     assert plain_agent.request("PUT", "/v1/amphorae/amphora-1").status_code == 410
 
 
-def test_old_tombstones_go_while_the_agent_runs(tmp_path: Path) -> None:
-    """Those that have lain long enough are removed when another is written; the others say what they said."""
+def test_old_tombstones_are_removed_while_the_agent_runs(tmp_path: Path) -> None:
+    """When a tombstone is written, those that are old enough are removed; the others keep their content."""
     tombstones = Tombstones(tmp_path, look_seconds=0.0)
     long_ago = time.time() - TOMBSTONE_SECONDS - 60
     for name in ("old", "young"):

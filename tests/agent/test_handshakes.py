@@ -1,4 +1,4 @@
-"""Who an agent lets in: the controller of its own authority, by TLS 1.3, and nobody else."""
+"""Which clients an agent accepts: the controller of its own authority, over TLS 1.3, and nobody else."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.waiting import PATIENCE, wait_until
 
 
 def ask(agent: AgentRig, context: ssl.SSLContext) -> httpx.Response:
-    """Ask for the one thing that every agent can tell."""
+    """Request what every agent can answer."""
     with httpx.Client(verify=context, trust_env=False, timeout=PATIENCE) as client:
         return client.get(f"https://127.0.0.1:{agent.port}/v1/info")
 
 
-def test_controller_is_let_in(plain_agent: AgentRig) -> None:
-    """The controller's certificate opens the door, and the connection is TLS 1.3."""
+def test_controller_is_accepted(plain_agent: AgentRig) -> None:
+    """The controller's certificate is accepted, and the connection is TLS 1.3."""
     response = ask(plain_agent, plain_agent.controller_context)
     assert response.status_code == 200
     with (
@@ -34,8 +34,8 @@ def test_controller_is_let_in(plain_agent: AgentRig) -> None:
         assert encrypted.version() == "TLSv1.3"
 
 
-def test_controller_may_be_named_as_dns_name(plain_agent: AgentRig, authority: Authority) -> None:
-    """A certificate whose DNS name is the controller's is let in, whatever its common name."""
+def test_controller_can_be_named_by_dns_name(plain_agent: AgentRig, authority: Authority) -> None:
+    """A certificate whose DNS name is the controller's is accepted, whatever its common name."""
     pair = authority.issue("some.host", dns_names=("other.test", CONTROLLER))
     assert ask(plain_agent, make_client_context(authority.path, pair)).status_code == 200
 
@@ -47,21 +47,21 @@ def test_no_certificate_is_refused(plain_agent: AgentRig, authority: Authority) 
 
 
 def test_foreign_authority_is_refused(plain_agent: AgentRig, authority: Authority, tmp_path: Path) -> None:
-    """The controller's name, signed by another authority of the same name, gets no answer."""
+    """A certificate with the controller's name that another authority of the same name signed gets no answer."""
     foreign = Authority(tmp_path / "foreign", "authority")
     with pytest.raises(httpx.TransportError):
         ask(plain_agent, make_client_context(authority.path, foreign.issue(CONTROLLER)))
 
 
 def test_expired_certificate_is_refused(plain_agent: AgentRig, authority: Authority) -> None:
-    """The controller's certificate of yesterday gets no answer."""
+    """An expired certificate of the controller gets no answer."""
     expired = authority.issue(CONTROLLER, days=(-10, -1), stem="expired")
     with pytest.raises(httpx.TransportError):
         ask(plain_agent, make_client_context(authority.path, expired))
 
 
 def test_tls_1_2_is_refused(plain_agent: AgentRig, authority: Authority, controller_pair: Pair) -> None:
-    """A client that speaks nothing newer than TLS 1.2 gets no answer, whatever its certificate."""
+    """A client that supports nothing newer than TLS 1.2 gets no answer, whatever its certificate."""
     context = make_client_context(authority.path, controller_pair)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(httpx.TransportError):
@@ -69,25 +69,26 @@ def test_tls_1_2_is_refused(plain_agent: AgentRig, authority: Authority, control
 
 
 def test_certificate_of_another_name_is_forbidden(plain_agent: AgentRig, authority: Authority) -> None:
-    """A good certificate that is not the controller's may ask nothing: one agent cannot command another."""
+    """The holder of a valid certificate that is not the controller's is forbidden everything: one agent cannot command
+    another."""
     for pair in (plain_agent.agent_pair, authority.issue("controller.test.evil"), authority.issue("test")):
         response = ask(plain_agent, make_client_context(authority.path, pair))
         assert (response.status_code, response.json()["code"]) == (403, "forbidden")
 
 
 def test_plain_http_is_refused(plain_agent: AgentRig) -> None:
-    """There is no door without TLS."""
+    """A connection without TLS is refused."""
     with pytest.raises(httpx.TransportError):
         httpx.get(f"http://127.0.0.1:{plain_agent.port}/v1/info", trust_env=False)
 
 
-def test_refused_clients_do_not_disturb_the_agent(plain_agent: AgentRig, authority: Authority) -> None:
-    """After all kinds of failed handshakes, the controller is answered as before."""
+def test_refused_clients_do_not_affect_the_agent(plain_agent: AgentRig, authority: Authority) -> None:
+    """After all kinds of failed handshakes, the controller is still answered."""
     for _ in range(5):
         with pytest.raises(httpx.TransportError):
             ask(plain_agent, make_client_context(authority.path, None))
         with socket.create_connection(("127.0.0.1", plain_agent.port), timeout=PATIENCE) as client:
-            client.sendall(b"\x16\x03\x01 this is no handshake")
+            client.sendall(b"\x16\x03\x01 this is not a handshake")
     assert ask(plain_agent, plain_agent.controller_context).status_code == 200
 
 
@@ -103,7 +104,7 @@ def read_serial(agent: AgentRig) -> int:
 
 
 def test_certificates_are_read_again_on_sighup(plain_agent: AgentRig, authority: Authority) -> None:
-    """A rotated certificate is shown to new connections after SIGHUP, without a restart."""
+    """After SIGHUP, new connections are shown the rotated certificate, without a restart."""
     before, pid = read_serial(plain_agent), plain_agent.pid
     authority.issue("agent.test", stem=plain_agent.agent_pair.certificate.stem)
     plain_agent.signal(signal.SIGHUP)
@@ -116,7 +117,7 @@ def test_certificates_are_read_again_on_sighup(plain_agent: AgentRig, authority:
 def test_unreadable_certificates_stop_the_start_with_a_clear_error(
     plain_agent: AgentRig, tmp_path: Path, option: str, content: str | None
 ) -> None:
-    """An agent one of whose files is missing, or is something else, names it in one line and ends."""
+    """If one of the agent's files is missing or invalid, it names the file in one line and exits."""
     words = plain_agent.command()
     wrong = tmp_path / "wrong.pem"
     if content is not None:

@@ -1,4 +1,4 @@
-"""What whoever starts the agent ignores or blocks reaches neither its supervisor nor HAProxy."""
+"""Signals that the agent's parent ignores or blocks are not ignored or blocked in its supervisor and HAProxy."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.waiting import wait_until, wait_until_equal
 
 
 def masks(pid: int) -> dict[str, str]:
-    """Which signals the process blocks and ignores."""
+    """The signals that the process blocks and ignores."""
     return dict(re.findall(r"^(SigBlk|SigIgn):\s+(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
 
 
-def test_haproxy_has_the_signals_that_it_always_has(agent: AgentRig, recipe: Recipe) -> None:
-    """Started by somebody who ignores and blocks every signal, agent, supervisor and HAProxy have the masks that they
-    have otherwise, HAProxy's end is noticed, and what it refuses is refused."""
+def test_haproxy_has_its_usual_signal_masks(agent: AgentRig, recipe: Recipe) -> None:
+    """If the agent's parent ignores and blocks every signal, agent, supervisor and HAProxy still have their usual
+    masks. HAProxy's end is noticed, and a configuration that it refuses is refused."""
     agent.ensure()
     agent.push(recipe.at(1))
 

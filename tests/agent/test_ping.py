@@ -1,4 +1,4 @@
-"""PING monitors at the agent: refused or allowed, what has to be there for them, and the program that is started."""
+"""PING monitors on the agent: whether they are allowed, what they need, and the program that is started."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ PINGED = (
 
 @dataclass(frozen=True)
 class Bin:
-    """A directory of programs, to be first on an agent's PATH."""
+    """A directory of programs that comes first on an agent's PATH."""
 
     directory: Path
 
     def write_ping(self, script: str) -> None:
-        """A ping of the test's own."""
+        """Write a ping of the test's own."""
         self.directory.mkdir(parents=True, exist_ok=True)
         ping = self.directory / "ping"
         ping.write_text(f"#!/bin/sh\n{script}\n")
@@ -42,12 +42,12 @@ class Bin:
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Bin:
-    """Whose path HAProxy would misread if it were not quoted."""
+    """Programs in a directory whose path HAProxy would misread without quoting."""
     return Bin(tmp_path / 'it\'s ${HOME} "here"')
 
 
-def start_in_vain(agent: AgentRig, path: str) -> str:
-    """What the agent says when it is started with that PATH and does not run."""
+def fail_to_start(agent: AgentRig, path: str) -> str:
+    """Start the agent with this PATH, and return what it prints when it fails to start."""
     agent.end()
     command = [*agent.command(), "--allow-ping"]
     ended = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, timeout=PATIENCE, check=False)
@@ -56,19 +56,19 @@ def start_in_vain(agent: AgentRig, path: str) -> str:
 
 
 def allow_ping(agent: AgentRig, programs: Bin) -> None:
-    """Start it anew with PING monitors, and with the test's ping."""
+    """Restart the agent with PING monitors allowed, and with the test's ping."""
     agent.end()
     agent.options, agent.wrapper = ["--allow-ping"], ["env", f"PATH={programs.directory}"]
     agent.start()
 
 
 def statuses(agent: AgentRig) -> dict[str, str]:
-    """Servers of the running HAProxy and what their checks say."""
+    """Servers of the running HAProxy and the results of their checks."""
     return {server.name: server.status for server in agent.statistics().servers}
 
 
 def test_ping_monitors_are_refused_unless_allowed(agent: AgentRig, recipe: Recipe) -> None:
-    """The refusal says which option is missing; files and process stay as they were."""
+    """The refusal names the missing option; files and process stay as they were."""
     agent.ensure()
     agent.push(recipe.at(1))
     before, pid = take_snapshot(agent), agent.haproxy_pid()
@@ -82,8 +82,8 @@ def test_ping_monitors_are_refused_unless_allowed(agent: AgentRig, recipe: Recip
     assert "external-check" not in before["gen-1/global.cfg"].decode()
 
 
-def test_allowed_pings_decide(agent: AgentRig, recipe: Recipe, programs: Bin, tmp_path: Path) -> None:
-    """HAProxy runs the agent's program with the agent's ping: what it says is each member's state."""
+def test_allowed_pings_decide_the_members_state(agent: AgentRig, recipe: Recipe, programs: Bin, tmp_path: Path) -> None:
+    """HAProxy runs the agent's check program with the agent's ping, whose result decides each member's state."""
     dead = tmp_path / "dead"
     programs.write_ping(f"[ ! -e {dead} ]")
     allow_ping(agent, programs)
@@ -93,19 +93,21 @@ def test_allowed_pings_decide(agent: AgentRig, recipe: Recipe, programs: Bin, tm
     dead.touch()
     wait_until_equal(lambda: statuses(agent), {"alpha": "DOWN", "beta": "DOWN"}, "a failing ping takes members down")
     settings = (agent.directory / "amphorae/amphora-1/current/global.cfg").read_text().split()
-    # An ordinary user's ping has a capability by its file, which HAProxy would take from it.
+    # Ping of an ordinary user has a capability from its file, which HAProxy would take away from it.
     assert ("insecure-setuid-wanted" in settings) == (os.geteuid() != 0)
     dead.unlink()
     wait_until_equal(lambda: statuses(agent), {"alpha": "UP", "beta": "UP"}, "a ping that is answered brings them back")
 
 
 def _pinged(recipe: Recipe) -> Recipe:
-    """Only answers of members are looked at here: HAProxy 2.6 dies of such a server that is added at run time."""
+    """Return the recipe with a PING monitor. Its backend is not dynamic, because HAProxy 2.6 crashes when a server with
+    such a check is added at run time."""
     return recipe.but(extra=PINGED, is_dynamic=False)
 
 
 def test_a_pinged_member_is_added_by_a_new_process(agent: AgentRig, recipe: Recipe, programs: Bin) -> None:
-    """The backend says that nothing can be added at run time, so no running HAProxy is told to, and none dies of it."""
+    """The backend is marked as not dynamic, so the running HAProxy is not told to add the server, and does not
+    crash."""
     programs.write_ping("exit 0")
     allow_ping(agent, programs)
     agent.ensure()
@@ -117,11 +119,11 @@ def test_a_pinged_member_is_added_by_a_new_process(agent: AgentRig, recipe: Reci
     assert statuses(agent) == {"alpha": "UP", "beta": "UP"}
 
 
-def test_pings_that_are_no_longer_allowed_go_on_until_the_next_push(
+def test_pings_that_are_no_longer_allowed_continue_until_the_next_push(
     agent: AgentRig, recipe: Recipe, programs: Bin
 ) -> None:
-    """An agent that is started without them touches nothing that runs, and takes no more of them; one push without
-    them is taken."""
+    """An agent that is started without PING monitors does not touch those that run, but refuses new ones; a push
+    without them is accepted."""
     programs.write_ping("exit 0")
     allow_ping(agent, programs)
     agent.ensure()
@@ -136,24 +138,24 @@ def test_pings_that_are_no_longer_allowed_go_on_until_the_next_push(
     assert fetch(recipe.port)[2] == "third"
 
 
-def test_a_missing_ping_is_named(plain_agent: AgentRig, programs: Bin) -> None:
-    """An agent that is to run PING monitors and cannot says so when it is started, not member by member."""
-    said = start_in_vain(plain_agent, str(programs.directory))
-    assert said == "portico-agent: --allow-ping needs the program ping, which is not on PATH (Debian: iputils-ping)\n"
+def test_a_missing_ping_is_reported(plain_agent: AgentRig, programs: Bin) -> None:
+    """An agent that should run PING monitors and cannot reports this when it starts, not member by member."""
+    output = fail_to_start(plain_agent, str(programs.directory))
+    assert output == "portico-agent: --allow-ping needs the program ping, which is not on PATH (Debian: iputils-ping)\n"
 
 
-def test_a_ping_that_may_not_ping_is_named(plain_agent: AgentRig, programs: Bin) -> None:
-    """An ordinary user may be allowed to ping or not: the agent says what the program says, and what to look at."""
+def test_a_ping_without_permission_is_reported(plain_agent: AgentRig, programs: Bin) -> None:
+    """If the agent's user may not ping, the agent reports what ping printed, and what to check."""
     programs.write_ping("echo 'ping: socket: Operation not permitted' >&2; exit 2")
-    said = start_in_vain(plain_agent, str(programs.directory))
-    assert "CAP_NET_RAW" in said
-    assert said.endswith("ping: socket: Operation not permitted\n")
+    output = fail_to_start(plain_agent, str(programs.directory))
+    assert "CAP_NET_RAW" in output
+    assert output.endswith("ping: socket: Operation not permitted\n")
 
 
-def test_a_host_that_does_not_answer_itself_can_ping_others(
+def test_a_host_that_does_not_answer_its_own_pings_can_ping_others(
     plain_agent: AgentRig, recipe: Recipe, programs: Bin
 ) -> None:
-    """Silence of 127.0.0.1 is no fault of ping's: the agent starts."""
+    """If 127.0.0.1 does not answer, ping is not at fault, so the agent starts."""
     programs.write_ping("exit 1")
     allow_ping(plain_agent, programs)
     plain_agent.ensure()
@@ -164,12 +166,13 @@ def test_a_host_that_does_not_answer_itself_can_ping_others(
 @pytest.mark.parametrize(
     ("address", "options"),
     [("127.0.0.7", ""), ("fd00::7", "-6 "), ("-f", "")],
-    ids=["IPv4", "IPv6", "what is no address is no option either"],
+    ids=["IPv4", "IPv6", "text that is not an address cannot become an option"],
 )
-def test_the_program_asks_once_and_waits_for_the_timeout(
+def test_the_program_pings_once_and_waits_for_the_timeout(
     programs: Bin, tmp_path: Path, address: str, options: str
 ) -> None:
-    """HAProxy's arguments become ping's: the server's address, its maxconn as seconds; ping's status is the answer."""
+    """HAProxy's arguments become ping's: the server's address, and its maxconn as seconds. Ping's exit status is the
+    answer."""
     record = tmp_path / "record"
     programs.write_ping(f'echo "$*" > {record}; exit 7')
     ended = subprocess.run(
@@ -183,14 +186,14 @@ def test_the_program_asks_once_and_waits_for_the_timeout(
     assert record.read_text() == f"-c 1 -n -W 9 {options}-- {address}\n"
 
 
-def test_the_program_is_ping_itself(programs: Bin) -> None:
-    """HAProxy ends a check that takes too long by a signal to the process that it started: no ping is left behind."""
+def test_the_program_is_replaced_by_ping(programs: Bin) -> None:
+    """HAProxy ends a check that times out by a signal to the process that it started, so no ping is left behind."""
     programs.write_ping(f"exec {shutil.which('sleep')} 60")
     process = subprocess.Popen(
         [PROGRAM, "NOT_USED", "NOT_USED", "127.0.0.7", "80"],
         env={"PATH": str(programs.directory), "HAPROXY_SERVER_MAXCONN": "60"},
     )
     name = Path(f"/proc/{process.pid}/comm")
-    wait_until_equal(name.read_text, "sleep\n", "the program has become ping")
+    wait_until_equal(name.read_text, "sleep\n", "the program was replaced by ping")
     process.terminate()
     process.wait(PATIENCE)

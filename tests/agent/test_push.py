@@ -1,4 +1,4 @@
-"""Pushing configurations to a real agent with a real HAProxy: versions, refusals, and how a change comes to run."""
+"""Pushing configurations to a real agent with a real HAProxy: versions, refusals, and how changes are applied."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.processes import is_alive
 from tests.support.waiting import wait_until, wait_until_equal
 
 NONSENSE = "acl nonsense path -m reg -- ("
-"""What HAProxy refuses, and no agent."""
+"""A line that HAProxy refuses, but the agent does not."""
 
 
 def take_snapshot(agent: AgentRig) -> dict[str, bytes]:
@@ -43,7 +43,7 @@ def take_snapshot(agent: AgentRig) -> dict[str, bytes]:
 
 
 def make_pusher(supervisor: SupervisorClient, haproxy: str) -> Pusher:
-    """As an agent has it."""
+    """Make a pusher as an agent does."""
     return Pusher(supervisor, [HaproxyProgram(supervisor, haproxy, 60, None)])
 
 
@@ -61,7 +61,7 @@ def test_first_push_starts_haproxy(agent: AgentRig, recipe: Recipe) -> None:
 
 
 def test_ensuring_twice_changes_nothing(agent: AgentRig, recipe: Recipe) -> None:
-    """Ensuring an amphora that runs leaves its process and its version alone."""
+    """Ensuring an amphora that runs leaves its process and its version unchanged."""
     agent.ensure()
     agent.push(recipe.at(1))
     before = agent.state()
@@ -69,7 +69,7 @@ def test_ensuring_twice_changes_nothing(agent: AgentRig, recipe: Recipe) -> None
 
 
 def test_older_version_is_refused(agent: AgentRig, recipe: Recipe) -> None:
-    """A version older than the one that runs is refused, and the answer names the one that runs."""
+    """A version older than the running one is refused, and the answer names the running one."""
     agent.ensure()
     agent.push(recipe.at(5))
     before = take_snapshot(agent)
@@ -80,7 +80,7 @@ def test_older_version_is_refused(agent: AgentRig, recipe: Recipe) -> None:
 
 
 def test_same_version_and_content_is_unchanged(agent: AgentRig, recipe: Recipe) -> None:
-    """A push that is repeated after a lost reply changes nothing: the same process, the same files."""
+    """A push that is repeated after a lost reply changes nothing: the process and the files stay the same."""
     agent.ensure()
     agent.push(recipe.at(5))
     before, pid = take_snapshot(agent), agent.haproxy_pid()
@@ -89,7 +89,7 @@ def test_same_version_and_content_is_unchanged(agent: AgentRig, recipe: Recipe) 
 
 
 def test_same_version_with_other_content_is_refused(agent: AgentRig, recipe: Recipe) -> None:
-    """Two writers with one version: the second is refused."""
+    """Two writers use the same version: the second is refused."""
     agent.ensure()
     agent.push(recipe.at(5))
     response = agent.try_push(recipe.but(marker="other").at(5))
@@ -98,7 +98,7 @@ def test_same_version_with_other_content_is_refused(agent: AgentRig, recipe: Rec
 
 
 def test_newer_version_of_the_same_content_keeps_the_process(agent: AgentRig, recipe: Recipe) -> None:
-    """Where nothing but the version differs, the version is taken and HAProxy is left alone."""
+    """If nothing but the version differs, the version is recorded and HAProxy is left alone."""
     agent.ensure()
     agent.push(recipe.at(1))
     pid = agent.haproxy_pid()
@@ -107,7 +107,7 @@ def test_newer_version_of_the_same_content_keeps_the_process(agent: AgentRig, re
 
 
 def test_refused_configuration_leaves_everything_as_it_was(agent: AgentRig, recipe: Recipe) -> None:
-    """HAProxy's verdict comes back with its alert; what ran runs on, in the same process, from the same files."""
+    """The answer contains HAProxy's alert; the same process continues to serve from the same files."""
     agent.ensure()
     agent.push(recipe.at(1))
     before, pid = take_snapshot(agent), agent.haproxy_pid()
@@ -121,7 +121,7 @@ def test_refused_configuration_leaves_everything_as_it_was(agent: AgentRig, reci
 
 
 def test_refused_first_configuration_leaves_nothing(agent: AgentRig, recipe: Recipe) -> None:
-    """An amphora whose first configuration is refused has no process, no socket and no files of it."""
+    """An amphora whose first configuration is refused has no process, no socket and no files of that configuration."""
     agent.ensure()
     assert agent.try_push(recipe.but(extra=(NONSENSE,)).at(1)).status_code == 422
     wait_until_equal(agent.haproxies, [], "the refused process is gone")
@@ -129,8 +129,9 @@ def test_refused_first_configuration_leaves_nothing(agent: AgentRig, recipe: Rec
     assert not is_listening(recipe.port)
 
 
-def test_refused_new_server_line_is_found_before_anything_is_told(agent: AgentRig, recipe: Recipe) -> None:
-    """A server that could be added at run time but has a line HAProxy does not know is refused; nothing changes."""
+def test_refused_new_server_line_is_found_before_any_runtime_command(agent: AgentRig, recipe: Recipe) -> None:
+    """A server that could be added at run time, but has a line that HAProxy does not know, is refused; nothing
+    changes."""
     agent.ensure()
     agent.push(recipe.at(1))
     before = take_snapshot(agent)
@@ -143,32 +144,33 @@ def test_refused_new_server_line_is_found_before_anything_is_told(agent: AgentRi
 
 
 class FailingFiles(AmphoraFiles):
-    """Files on a disk that is full for a moment: the next call of what ``fails`` names fails, once."""
+    """Files on a disk that is full for a moment: the next call of the method that ``fails`` names fails, once."""
 
     fails = ""
 
-    def _meet(self, name: str) -> None:
+    def _fail_if_named(self, name: str) -> None:
         if self.fails == name:
             self.fails = ""
             raise OSError(errno.ENOSPC, "no space left")
 
     def switch(self, generation: int) -> None:
-        """Make it current, unless the disk is full."""
-        self._meet("switch")
+        """Make the generation current, unless the disk is full."""
+        self._fail_if_named("switch")
         super().switch(generation)
 
     def keep_generations(self, generations: set[int]) -> None:
-        """Remove the others, unless the disk is full."""
-        self._meet("keep_generations")
+        """Remove the other generations, unless the disk is full."""
+        self._fail_if_named("keep_generations")
         super().keep_generations(generations)
 
 
 class LossyClient(SupervisorClient):
-    """A supervisor that does what it is told; the answer to the next command that ``loses`` names is lost, once."""
+    """A supervisor's client that carries out its commands, but once loses the answer to the next command that ``loses``
+    names."""
 
     loses = ""
 
-    def _meet(self, name: str) -> None:
+    def _fail_if_named(self, name: str) -> None:
         if self.loses == name:
             self.loses = ""
             raise Unavailable("the answer is lost")
@@ -176,13 +178,13 @@ class LossyClient(SupervisorClient):
     def start(self, place: Place, launch: Launch) -> int:
         """Start a candidate."""
         pid = super().start(place, launch)
-        self._meet("start")
+        self._fail_if_named("start")
         return pid
 
     def order(self, command: str, amphora_id: str, program: str) -> InstanceState:
         """Carry out the command."""
         state = super().order(command, amphora_id, program)
-        self._meet(command)
+        self._fail_if_named(command)
         return state
 
 
@@ -190,7 +192,8 @@ class LossyClient(SupervisorClient):
 def test_push_whose_supervisor_does_not_answer_is_undone(
     agent: AgentRig, haproxy_binary: str, recipe: Recipe, command: str
 ) -> None:
-    """What the supervisor did although its answer was lost does not go on serving beside what the files say."""
+    """If the supervisor carried out a command but its answer was lost, the push is undone, so that nothing serves
+    beside what the files say."""
     agent.ensure()
     agent.push(recipe.at(1))
     supervisor = LossyClient(agent.directory)
@@ -207,15 +210,15 @@ def test_push_whose_supervisor_does_not_answer_is_undone(
 
 @pytest.fixture
 def files_and_pusher(agent: AgentRig, haproxy_binary: str) -> Iterator[tuple[FailingFiles, Pusher]]:
-    """An amphora's files that can fail, and a pusher beside the agent's own."""
+    """An amphora's files that can fail, and a pusher besides the agent's own."""
     agent.ensure()
     supervisor = SupervisorClient(agent.directory)
     yield FailingFiles(agent.directory / "amphorae" / "amphora-1"), make_pusher(supervisor, haproxy_binary)
     supervisor.close()
 
 
-def test_push_that_meets_a_full_disk_is_undone(files_and_pusher: tuple[FailingFiles, Pusher], recipe: Recipe) -> None:
-    """A configuration that runs already when it cannot be made the current one gives way to what ran before."""
+def test_push_is_undone_if_the_disk_is_full(files_and_pusher: tuple[FailingFiles, Pusher], recipe: Recipe) -> None:
+    """A configuration that already runs when the disk turns out to be full is replaced by the one that ran before."""
     files, pusher = files_and_pusher
     files.fails = "switch"
     with pytest.raises(OSError, match="no space left"):
@@ -240,13 +243,14 @@ class IdleProgram:
     name = "idle"
 
     def wanted(self, bundle: Bundle) -> None:
-        """Nothing."""
+        """Plan nothing."""
 
 
-def test_a_program_that_does_not_run_leaves_nothing_to_be_undone(
+def test_a_refused_push_with_a_program_to_stop_changes_nothing(
     agent: AgentRig, haproxy_binary: str, recipe: Recipe
 ) -> None:
-    """A configuration that HAProxy refuses costs what runs nothing, whichever programs would have been stopped."""
+    """A configuration that HAProxy refuses does not affect what runs, even if the push would also have stopped a
+    program."""
     agent.ensure()
     supervisor = SupervisorClient(agent.directory)
     idle = cast(AnyProgram, IdleProgram())
@@ -260,10 +264,8 @@ def test_a_program_that_does_not_run_leaves_nothing_to_be_undone(
     assert (agent.haproxy_pid(), files.is_marked()) == (pid, False)
 
 
-def test_push_that_came_true_is_not_said_to_have_failed(
-    files_and_pusher: tuple[FailingFiles, Pusher], recipe: Recipe
-) -> None:
-    """Where only tidying up fails, the configuration runs and is current: the answer says so."""
+def test_push_succeeds_if_only_its_cleanup_fails(files_and_pusher: tuple[FailingFiles, Pusher], recipe: Recipe) -> None:
+    """If only the cleanup fails, the configuration runs and is current, and the answer reports success."""
     files, pusher = files_and_pusher
     files.fails = "keep_generations"
     assert pusher.push(files, recipe.at(1)) == "start"
@@ -271,8 +273,8 @@ def test_push_that_came_true_is_not_said_to_have_failed(
     assert fetch(recipe.port)[2] == "second"
 
 
-def test_address_in_use_is_told_apart(agent: AgentRig, recipe: Recipe) -> None:
-    """Where somebody else has the address and port, the answer says so by its own code, and nothing changes."""
+def test_address_in_use_has_its_own_code(agent: AgentRig, recipe: Recipe) -> None:
+    """If another process has the address and port, the answer has a code of its own for that, and nothing changes."""
     agent.ensure()
     agent.push(recipe.at(1))
     with socket.socket() as other:
@@ -287,7 +289,7 @@ def test_address_in_use_is_told_apart(agent: AgentRig, recipe: Recipe) -> None:
 
 
 def test_reload_under_load_loses_no_request(agent: AgentRig, recipe: Recipe) -> None:
-    """Five new processes take over from each other while clients ask without pause: no request fails."""
+    """Five new processes take over from each other while clients send requests without pause: no request fails."""
     agent.ensure()
     agent.push(recipe.at(1))
     with Load(recipe.port) as load:
@@ -302,7 +304,7 @@ def test_reload_under_load_loses_no_request(agent: AgentRig, recipe: Recipe) -> 
 
 
 def test_weight_changes_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
-    """A weight is changed in the process that runs."""
+    """A weight is changed in the running process."""
     agent.ensure()
     agent.push(recipe.at(1))
     pid = agent.haproxy_pid()
@@ -313,7 +315,7 @@ def test_weight_changes_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
 
 
 def test_state_changes_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
-    """A member goes into maintenance and comes back in the process that runs."""
+    """A member goes into maintenance and comes back in the running process."""
     agent.ensure()
     agent.push(recipe.at(1))
     pid = agent.haproxy_pid()
@@ -326,8 +328,8 @@ def test_state_changes_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
     assert agent.haproxy_pid() == pid
 
 
-def test_member_configured_in_maintenance_comes_into_service_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
-    """A member that HAProxy was started with as disabled is enabled without a new process."""
+def test_member_configured_in_maintenance_is_enabled_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
+    """A member that was disabled when HAProxy started is enabled without a new process."""
     alpha, beta = recipe.members
     agent.ensure()
     agent.push(recipe.but(members=(alpha, Member(beta.name, beta.port, state="maint"))).at(1))
@@ -337,7 +339,7 @@ def test_member_configured_in_maintenance_comes_into_service_at_run_time(agent: 
 
 
 def test_address_changes_at_run_time(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """A member is moved to another port in the process that runs."""
+    """A member is moved to another port in the running process."""
     agent.ensure()
     agent.push(recipe.at(1))
     pid = agent.haproxy_pid()
@@ -348,7 +350,8 @@ def test_address_changes_at_run_time(agent: AgentRig, recipe: Recipe, origins: l
 
 
 def test_members_come_and_go_at_run_time_under_load(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """A member is added, serves, and is removed again while clients ask: the same process, no request fails."""
+    """A member is added, serves, and is removed again while clients send requests: the process stays the same, and no
+    request fails."""
     agent.ensure()
     agent.push(recipe.at(1))
     pid = agent.haproxy_pid()
@@ -358,7 +361,7 @@ def test_members_come_and_go_at_run_time_under_load(agent: AgentRig, recipe: Rec
         assert agent.push(recipe.but(members=(*recipe.members, gamma)).at(2)).method == "runtime"
         assert agent.haproxy_pid() == pid
         wait_until(lambda: load.answers["gamma"] > 0 or bool(load.failures), "gamma serves")
-        # A connection to the member may forbid to delete it at run time: then a new process does it.
+        # An open connection to the member can prevent HAProxy from deleting it at run time; then the agent reloads.
         assert agent.push(recipe.at(3)).method in {"runtime", "reload"}
         load.wait_for(20)
     assert load.failures == []
@@ -366,7 +369,7 @@ def test_members_come_and_go_at_run_time_under_load(agent: AgentRig, recipe: Rec
 
 
 def test_idle_member_is_removed_at_run_time(agent: AgentRig, recipe: Recipe) -> None:
-    """A member without connections is removed from the process that runs."""
+    """A member without connections is removed from the running process."""
     agent.ensure()
     agent.push(recipe.at(1))
     pid = agent.haproxy_pid()
@@ -374,8 +377,8 @@ def test_idle_member_is_removed_at_run_time(agent: AgentRig, recipe: Recipe) -> 
     assert (set(weights(agent)), agent.haproxy_pid()) == ({"alpha"}, pid)
 
 
-def test_what_the_runtime_api_cannot_do_takes_a_reload(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """Other options of a member, or a member more in a pool that is not dynamic: a new process."""
+def test_changes_beyond_the_runtime_api_reload(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
+    """A change of a member's other options, or a new member in a pool that is not dynamic, reloads."""
     agent.ensure()
     agent.push(recipe.at(1))
     alpha, beta = recipe.members
@@ -389,7 +392,8 @@ def test_what_the_runtime_api_cannot_do_takes_a_reload(agent: AgentRig, recipe: 
 
 
 def test_refused_runtime_command_falls_back_to_a_reload(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """A pool said to be dynamic whose algorithm takes no new servers: HAProxy refuses the command, a reload does it."""
+    """If a pool is marked as dynamic but its algorithm accepts no new servers, HAProxy refuses the command and the
+    agent reloads."""
     fixed = recipe.but(balance="balance source")
     agent.ensure()
     agent.push(fixed.at(1))
@@ -399,7 +403,7 @@ def test_refused_runtime_command_falls_back_to_a_reload(agent: AgentRig, recipe:
 
 
 def test_reload_after_runtime_changes_runs_what_the_files_say(agent: AgentRig, recipe: Recipe) -> None:
-    """What was changed at run time does not come back by the state that a new process is handed."""
+    """What was changed at run time is not reverted by the server state that a new process is given."""
     alpha, beta = recipe.members
     heavy = recipe.but(members=(alpha, Member(beta.name, beta.port, weight=9)))
     resting = recipe.but(members=(alpha, Member(beta.name, beta.port, state="maint")))
@@ -414,12 +418,12 @@ def test_reload_after_runtime_changes_runs_what_the_files_say(agent: AgentRig, r
 
 
 def test_server_health_survives_a_reload(agent: AgentRig, recipe: Recipe) -> None:
-    """A member that checks have found dead is known to be dead by the next process from its first moment."""
+    """A member that checks have found dead is known to be dead by the next process from the start."""
     dead = find_free_port()
     agent.ensure()
     agent.push(recipe.but(members=(recipe.members[0], Member("beta", dead))).at(1))
     wait_until_equal(lambda: agent.statistics().servers[1].status, "DOWN", "beta is found dead")
-    # Its checks are a minute apart now: the new process cannot have found out by itself.
+    # The checks are a minute apart now, so the new process cannot have found out on its own.
     slow = Member("beta", dead, options="check inter 60s fall 3")
     assert agent.push(recipe.but(members=(recipe.members[0], slow)).at(2)).method == "reload"
     assert agent.statistics().servers[1].status == "DOWN"
@@ -451,8 +455,9 @@ def test_listener_moves_to_another_port(agent: AgentRig, recipe: Recipe) -> None
     assert not is_listening(recipe.port)
 
 
-def test_pushes_of_one_amphora_happen_in_order(agent: AgentRig, recipe: Recipe) -> None:
-    """Many writers at once: each is either taken or told to be stale, and the newest version is what runs."""
+def test_concurrent_pushes_of_one_amphora_are_applied_in_order(agent: AgentRig, recipe: Recipe) -> None:
+    """With many concurrent writers, each push is either applied or refused as stale, and the newest version runs in the
+    end."""
     agent.ensure()
     statuses: list[int] = []
 
@@ -470,7 +475,7 @@ def test_pushes_of_one_amphora_happen_in_order(agent: AgentRig, recipe: Recipe) 
 
 
 def test_one_stuck_amphora_does_not_hold_up_another(agent: AgentRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """While one amphora's HAProxy does not answer, another amphora takes pushes."""
+    """While one amphora's HAProxy does not answer, another amphora accepts pushes."""
     other = Recipe(find_free_port(), (Member("gamma", origins[2].port),), amphora_id="amphora-2")
     agent.ensure()
     agent.ensure("amphora-2")
@@ -490,8 +495,9 @@ def test_one_stuck_amphora_does_not_hold_up_another(agent: AgentRig, recipe: Rec
     assert fetch(recipe.port)[2] == "second"
 
 
-def test_many_members_fit_where_few_files_may_be_open(agent: AgentRig, recipe: Recipe) -> None:
-    """Where the limit of open files is low, connections give way to the checks of many members, and it starts."""
+def test_many_members_fit_a_low_limit_of_open_files(agent: AgentRig, recipe: Recipe) -> None:
+    """If the limit of open files is low, fewer connections are allowed, so that the checks of many members have
+    descriptors and HAProxy starts."""
     agent.end()
     wait_until(lambda: not is_alive(agent.supervisor_pid()), "the supervisor with the old limit ends")
     agent.wrapper = ["prlimit", "--nofile=4096:4096"]
@@ -504,12 +510,12 @@ def test_many_members_fit_where_few_files_may_be_open(agent: AgentRig, recipe: R
 
 
 def test_push_to_unknown_amphora_is_not_found(plain_agent: AgentRig, recipe: Recipe) -> None:
-    """A configuration alone makes no amphora."""
+    """A push does not create an amphora."""
     assert plain_agent.try_push(recipe.at(1)).status_code == 404
 
 
-def test_generations_do_not_pile_up(agent: AgentRig, recipe: Recipe) -> None:
-    """However many configurations were pushed, only those in use are kept on disk."""
+def test_old_generations_are_removed(agent: AgentRig, recipe: Recipe) -> None:
+    """However many configurations were pushed, only the generations in use are kept on disk."""
     agent.ensure()
     for version in range(1, 6):
         agent.push(recipe.but(marker=f"version-{version}").at(version))

@@ -1,4 +1,5 @@
-"""Agents, supervisors and HAProxies that are killed: what serves goes on, and files and process agree again."""
+"""Recovery after agents, supervisors and HAProxies were killed: traffic continues, and files and process agree
+again."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 
 def test_killed_haproxy_is_started_again(agent: AgentRig, recipe: Recipe) -> None:
-    """HAProxy killed with SIGKILL is replaced by a new one that serves the same."""
+    """HAProxy killed with SIGKILL is replaced by a new process that serves the same."""
     agent.ensure()
     agent.push(recipe.at(1))
     pid = agent.haproxy_pid()
@@ -36,7 +37,7 @@ def test_killed_haproxy_is_started_again(agent: AgentRig, recipe: Recipe) -> Non
 
 
 def test_connections_wait_while_no_haproxy_runs(agent: AgentRig, recipe: Recipe) -> None:
-    """The sockets outlive HAProxy: a request that is made while there is none is answered by the next one."""
+    """The sockets outlive HAProxy: a request that is made while no HAProxy runs is answered by the next one."""
     agent.ensure()
     agent.push(recipe.at(1))
     supervisor, pid = agent.supervisor_pid(), agent.haproxy_pid()
@@ -56,7 +57,7 @@ def test_haproxy_that_keeps_dying_is_started_again_and_again(agent: AgentRig, re
     for restarts in (1, 2, 3):
         pid = agent.haproxy_pid()
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: agent.state().pid not in {None, pid}, "it runs again")  # noqa: B023 - called at once
+        wait_until(lambda: agent.state().pid not in {None, pid}, "it runs again")  # noqa: B023 - called immediately
         assert agent.state().restarts == restarts
     assert fetch(recipe.port)[0] == 200
 
@@ -64,7 +65,7 @@ def test_haproxy_that_keeps_dying_is_started_again_and_again(agent: AgentRig, re
 def test_haproxy_killed_after_a_runtime_change_starts_from_the_new_files(
     agent: AgentRig, recipe: Recipe, origins: list[Origin]
 ) -> None:
-    """What was changed at run time is in the files that a dead process is started from."""
+    """A process that died is started again from files that contain the changes made at run time."""
     agent.ensure()
     agent.push(recipe.at(1))
     gamma = Member("gamma", origins[2].port, weight=7)
@@ -81,7 +82,8 @@ def test_haproxy_killed_after_a_runtime_change_starts_from_the_new_files(
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_restarted_agent_adopts_what_runs(agent: AgentRig, recipe: Recipe, number: int) -> None:
-    """An agent's end stops no traffic; the next one finds the same process, the same version, and takes pushes."""
+    """The end of an agent stops no traffic; the next agent finds the same process and the same version, and accepts
+    pushes."""
     agent.ensure()
     agent.push(recipe.at(1))
     pid, supervisor = agent.haproxy_pid(), agent.supervisor_pid()
@@ -98,7 +100,7 @@ def test_restarted_agent_adopts_what_runs(agent: AgentRig, recipe: Recipe, numbe
 
 
 def push_and_die(agent: AgentRig, recipe: Recipe, version: int, point: str) -> None:
-    """Restart the agent so that it dies at a point of this push, push, and wait for its death."""
+    """Restart the agent so that it dies at this point of a push, push, and wait until it has died."""
     agent.end()
     agent.start(stop_at=point)
     with pytest.raises(httpx.TransportError):
@@ -108,7 +110,8 @@ def push_and_die(agent: AgentRig, recipe: Recipe, version: int, point: str) -> N
 
 @pytest.mark.parametrize("point", ["prepared", "started", "paused", "promoted", "switched"])
 def test_agent_killed_in_a_reload(agent: AgentRig, recipe: Recipe, point: str) -> None:
-    """Wherever in a reload the agent dies: clients notice nothing, and then the old or the new configuration runs."""
+    """At whatever point of a reload the agent dies, clients notice nothing, and the old or the new configuration runs
+    afterwards."""
     agent.ensure()
     agent.push(recipe.at(1))
     with Load(recipe.port) as load:
@@ -126,7 +129,8 @@ def test_agent_killed_in_a_reload(agent: AgentRig, recipe: Recipe, point: str) -
 
 @pytest.mark.parametrize("point", ["prepared", "told", "promoted", "switched"])
 def test_agent_killed_in_a_runtime_change(agent: AgentRig, recipe: Recipe, origins: list[Origin], point: str) -> None:
-    """Wherever in a change at run time the agent dies: afterwards the process has all of it or nothing of it."""
+    """At whatever point of a runtime change the agent dies, the process has all of the change or nothing of it
+    afterwards."""
     agent.ensure()
     agent.push(recipe.at(1))
     alpha, _ = recipe.members
@@ -145,7 +149,7 @@ def test_agent_killed_in_a_runtime_change(agent: AgentRig, recipe: Recipe, origi
 
 @pytest.mark.parametrize("point", ["prepared", "started", "promoted", "switched"])
 def test_agent_killed_in_the_first_push(agent: AgentRig, recipe: Recipe, point: str) -> None:
-    """Wherever in the first push the agent dies: afterwards the configuration runs, or nothing does."""
+    """At whatever point of the first push the agent dies, the configuration runs afterwards, or nothing does."""
     agent.ensure()
     push_and_die(agent, recipe, 1, point)
     agent.start()
@@ -159,8 +163,9 @@ def test_agent_killed_in_the_first_push(agent: AgentRig, recipe: Recipe, point: 
     check_that_files_are_what_runs(agent, recipe)
 
 
-def test_new_configuration_is_taken_where_the_old_one_cannot_come_back(agent: AgentRig, recipe: Recipe) -> None:
-    """A push was cut off, and meanwhile somebody has the old port: a newer configuration for another port is run."""
+def test_new_configuration_is_applied_if_the_old_one_cannot_be_restored(agent: AgentRig, recipe: Recipe) -> None:
+    """If a push was cut off and another process has taken the old port meanwhile, a newer configuration for another
+    port is applied."""
     agent.ensure()
     agent.push(recipe.at(1))
     moved = recipe.but(port=find_free_port())
@@ -177,7 +182,7 @@ def test_new_configuration_is_taken_where_the_old_one_cannot_come_back(agent: Ag
 
 
 def test_host_that_was_restarted_serves_again(agent: AgentRig, recipe: Recipe) -> None:
-    """With agent, supervisor and HAProxy all gone at once, the next agent starts everything from its files."""
+    """If agent, supervisor and HAProxy are all gone, the next agent starts everything from its files."""
     agent.ensure()
     agent.push(recipe.at(7))
     supervisor, haproxy = agent.supervisor_pid(), agent.haproxy_pid()
@@ -191,7 +196,7 @@ def test_host_that_was_restarted_serves_again(agent: AgentRig, recipe: Recipe) -
 
 
 def test_killed_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
-    """The agent notices the end of its supervisor, starts another, and every amphora runs under it again."""
+    """The agent notices the end of its supervisor, starts another, and every amphora runs under the new one."""
     agent.ensure()
     agent.push(recipe.at(1))
     supervisor, haproxy = agent.supervisor_pid(), agent.haproxy_pid()
@@ -205,8 +210,8 @@ def test_killed_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
     wait_until_equal(lambda: agent.state().restarts, 1, "the new supervisor does its work")
 
 
-def test_recovery_that_fails_is_tried_again(plain_agent: AgentRig, recipe: Recipe) -> None:
-    """Where a host's files cannot be read when a supervisor is replaced, it is tried until they can."""
+def test_failed_recovery_is_retried(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """If a host's files cannot be read when a supervisor is replaced, the recovery is retried until they can."""
     plain_agent.ensure()
     plain_agent.push(recipe.at(1))
     tombstones, aside = plain_agent.directory / "tombstones", plain_agent.directory / "aside"
@@ -215,18 +220,19 @@ def test_recovery_that_fails_is_tried_again(plain_agent: AgentRig, recipe: Recip
     for _ in range(2):
         supervisor = plain_agent.supervisor_pid()
         os.kill(supervisor, signal.SIGKILL)
-        wait_until(lambda: plain_agent.supervisor_pid() != supervisor, "another starts")  # noqa: B023 - called at once
+        wait_until(lambda: plain_agent.supervisor_pid() != supervisor, "another starts")  # noqa: B023 - called immediately
     assert plain_agent.try_push(recipe.but(marker="second").at(2)).status_code == 503
     tombstones.unlink()
     aside.rename(tombstones)
     wait_until_equal(
-        lambda: plain_agent.try_push(recipe.but(marker="second").at(2)).status_code, 200, "pushes are taken"
+        lambda: plain_agent.try_push(recipe.but(marker="second").at(2)).status_code, 200, "pushes are accepted"
     )
     assert fetch(recipe.port)[2] == "second"
 
 
-def test_supervisor_without_a_free_descriptor_lives_on(plain_agent: AgentRig, recipe: Recipe) -> None:
-    """The supervisor opens as many files as the host lets it; at the limit a connection waits, and nothing ends."""
+def test_supervisor_survives_without_a_free_descriptor(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """The supervisor raises its limit of open files as far as the host lets it; at the limit a connection waits, and
+    nothing ends."""
     supervisor = plain_agent.supervisor_pid()
     limits = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
     assert limits[0] in {resource.RLIM_INFINITY, limits[1]} or limits[0] >= 65_536
@@ -236,7 +242,7 @@ def test_supervisor_without_a_free_descriptor_lives_on(plain_agent: AgentRig, re
     with connect_unix(plain_agent.directory / "supervisor.sock", 30) as client:
         client.sendall(b'{"command": "list"}\n')
         report = plain_agent.directory / "supervisor.log"
-        wait_until(lambda: "cannot take a connection" in report.read_text(), "it has tried")
+        wait_until(lambda: "cannot accept a connection" in report.read_text(), "it has tried to accept")
         resource.prlimit(supervisor, resource.RLIMIT_NOFILE, limits)
         assert client.recv(65536).startswith(b'{"ok": true')
     assert plain_agent.supervisor_pid() == supervisor
@@ -244,7 +250,7 @@ def test_supervisor_without_a_free_descriptor_lives_on(plain_agent: AgentRig, re
 
 
 def test_push_while_the_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) -> None:
-    """A push that comes in between is told to try again, never that its own address is taken; then it is taken."""
+    """A push during the replacement is told to retry, never that its own address is in use; then it is accepted."""
     agent.ensure()
     agent.push(recipe.at(1))
     os.kill(agent.supervisor_pid(), signal.SIGKILL)
@@ -254,14 +260,14 @@ def test_push_while_the_supervisor_is_replaced(agent: AgentRig, recipe: Recipe) 
         statuses.append(agent.try_push(recipe.but(marker="second").at(2)).status_code)
         return statuses[-1] == 200
 
-    wait_until(push, "the push is taken")
+    wait_until(push, "the push is accepted")
     assert set(statuses) <= {200, 503}
     check_that_files_are_what_runs(agent, recipe)
     assert fetch(recipe.port)[2] == "second"
 
 
-def test_supervisor_ends_by_itself_when_it_is_idle(plain_agent: AgentRig, recipe: Recipe) -> None:
-    """A supervisor without amphorae ends with its agent; one with amphorae stays."""
+def test_idle_supervisor_ends_with_its_agent(plain_agent: AgentRig, recipe: Recipe) -> None:
+    """A supervisor without amphorae ends with its agent; one with amphorae continues."""
     plain_agent.ensure()
     plain_agent.push(recipe.at(1))
     supervisor = plain_agent.supervisor_pid()
@@ -275,17 +281,18 @@ def test_supervisor_ends_by_itself_when_it_is_idle(plain_agent: AgentRig, recipe
 
 
 def test_two_agents_on_one_directory(plain_agent: AgentRig) -> None:
-    """A second agent on the same directory says so and ends; the first is not disturbed."""
+    """A second agent on the same directory reports this and exits; the first is not affected."""
     ended = subprocess.run(plain_agent.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 1
-    assert ended.stderr == f"portico-agent: another agent serves {plain_agent.directory}\n"
+    assert ended.stderr == f"portico-agent: another agent is already running in {plain_agent.directory}\n"
     assert plain_agent.request("GET", "/v1/info").status_code == 200
 
 
 def test_directory_with_a_long_path(
     tmp_path: Path, authority: Authority, controller_pair: Pair, haproxy_binary: str, recipe: Recipe
 ) -> None:
-    """Sockets live in the directory however long its path is, beyond the 107 characters of a UNIX socket's."""
+    """The sockets work in a directory whose path is longer than the 107 characters that a UNIX socket's path can
+    have."""
     rig = AgentRig(tmp_path / ("long" * 40) / "agent", authority, controller_pair, haproxy_binary)
     try:
         rig.start()
@@ -298,7 +305,7 @@ def test_directory_with_a_long_path(
 
 
 def test_directory_is_private(plain_agent: AgentRig, recipe: Recipe) -> None:
-    """Nobody else can read configurations or talk to sockets."""
+    """No other user can read configurations or connect to sockets."""
     plain_agent.ensure()
     plain_agent.push(recipe.at(1))
     assert plain_agent.directory.stat().st_mode & 0o777 == 0o700
@@ -307,7 +314,7 @@ def test_directory_is_private(plain_agent: AgentRig, recipe: Recipe) -> None:
 
 
 def test_haproxy_sees_nothing_of_the_agents_environment(agent: AgentRig, recipe: Recipe) -> None:
-    """A configuration can read environment variables; those of the agent are none of its business."""
+    """A configuration can read environment variables, so HAProxy is not given those of the agent."""
     agent.ensure()
     agent.push(recipe.at(1))
     entries = Path(f"/proc/{agent.haproxy_pid()}/environ").read_bytes().split(b"\0")

@@ -1,4 +1,4 @@
-"""Requests that an agent has to refuse: unknown paths, bad bodies, bodies without end."""
+"""Requests that an agent must refuse: unknown paths, invalid bodies, endless bodies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import PATIENCE
 
 
 def send_raw(agent: AgentRig, data: bytes) -> bytes:
-    """Send bytes over TLS as the controller, and read all that is answered."""
+    """Send bytes over TLS as the controller, and return everything that is answered."""
     with (
         socket.create_connection(("127.0.0.1", agent.port), timeout=PATIENCE) as plain,
         agent.controller_context.wrap_socket(plain) as encrypted,
@@ -30,15 +30,16 @@ def send_raw(agent: AgentRig, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("sent", [WIRE_VERSION - 1, WIRE_VERSION + 1])
 def test_another_version_of_the_wire_is_refused_as_such(agent: AgentRig, recipe: Recipe, sent: int) -> None:
-    """Whatever is in it, with a code of its own that names both versions; what runs is left alone.
-    It is worth trying again, which a controller that does not know the code tells by the status."""
+    """A message of another version of the wire is refused whatever it contains, with a code of its own that names both
+    versions. What runs is left alone. The status tells a controller that does not know the code that a retry can
+    succeed."""
     agent.ensure()
     answer = agent.request("PUT", "/v1/amphorae/amphora-1/configuration", {"wire": sent, "something": "else"})
     assert (answer.status_code, answer.json()) == (
         503,
         {
             "code": "wire-version",
-            "error": f"this agent speaks version {WIRE_VERSION} of the wire, and was sent version {sent}",
+            "error": f"this agent speaks version {WIRE_VERSION} of the wire, but was sent version {sent}",
             "spoken": WIRE_VERSION,
             "sent": sent,
         },
@@ -46,8 +47,8 @@ def test_another_version_of_the_wire_is_refused_as_such(agent: AgentRig, recipe:
     assert agent.state().version == 0
 
 
-def test_info_tells_agent_and_haproxy(agent: AgentRig, haproxy_binary: str) -> None:
-    """The agent says what it is, which HAProxy it runs, and an id that is new with every start."""
+def test_info_describes_agent_and_haproxy(agent: AgentRig, haproxy_binary: str) -> None:
+    """The agent reports its version, which HAProxy it runs, and an id that changes with every start."""
     agent.ensure()
     info = AgentInfo.from_dict(agent.request("GET", "/v1/info").json())
     assert (info.haproxy_path, info.amphorae) == (haproxy_binary, 1)
@@ -58,7 +59,7 @@ def test_info_tells_agent_and_haproxy(agent: AgentRig, haproxy_binary: str) -> N
 
 
 def test_listing_shows_every_amphora(plain_agent: AgentRig) -> None:
-    """The list names all amphorae of the host, in order."""
+    """The list contains all amphorae of the host, in order."""
     for amphora_id in ("b", "a", "c"):
         plain_agent.ensure(amphora_id)
     listed = plain_agent.request("GET", "/v1/amphorae").json()["amphorae"]
@@ -86,8 +87,10 @@ def test_listing_shows_every_amphora(plain_agent: AgentRig) -> None:
         ("DELETE", "/v1/amphorae/one?drain=1e9", 400, "invalid"),
     ],
 )
-def test_unknown_is_refused_by_name(plain_agent: AgentRig, method: str, path: str, status: int, code: str) -> None:
-    """Each wrong path, method, id and drain has its own status and code, and makes no file."""
+def test_unknown_requests_have_their_own_codes(
+    plain_agent: AgentRig, method: str, path: str, status: int, code: str
+) -> None:
+    """Each wrong path, method, id and drain has its own status and code, and creates no file."""
     answer = send_raw(plain_agent, f"{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.split(b" ")[1] == str(status).encode()
@@ -96,8 +99,8 @@ def test_unknown_is_refused_by_name(plain_agent: AgentRig, method: str, path: st
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"[" * 100_000, b'{"a":' * 50_000, b"\xff\xfe", b"12"])
-def test_body_that_is_no_bundle_is_invalid(plain_agent: AgentRig, body: bytes) -> None:
-    """Whatever is no JSON, or no object, or nested without end, is refused as invalid, and the agent lives on."""
+def test_body_that_is_not_a_bundle_is_invalid(plain_agent: AgentRig, body: bytes) -> None:
+    """A body that is not JSON, not an object, or nested too deeply is refused as invalid, and the agent survives."""
     plain_agent.ensure()
     head = f"PUT /v1/amphorae/amphora-1/configuration HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
     answer = send_raw(plain_agent, f"{head}Connection: close\r\n\r\n".encode() + body)
@@ -115,7 +118,7 @@ def test_invalid_field_is_named(plain_agent: AgentRig, recipe: Recipe) -> None:
 
 
 def test_another_amphoras_bundle_is_refused(plain_agent: AgentRig, recipe: Recipe) -> None:
-    """A bundle is only taken under the id that it names."""
+    """A bundle is only accepted under the id that it names."""
     plain_agent.ensure("amphora-2")
     bundle: Bundle = recipe.at(1)
     response = plain_agent.request("PUT", "/v1/amphorae/amphora-2/configuration", bundle.to_dict())
@@ -123,7 +126,7 @@ def test_another_amphoras_bundle_is_refused(plain_agent: AgentRig, recipe: Recip
 
 
 def test_announced_long_body_is_refused(plain_agent: AgentRig) -> None:
-    """A body that is announced as too long is refused before it is read."""
+    """A body whose announced length is too long is refused before it is read."""
     plain_agent.ensure()
     head = "PUT /v1/amphorae/amphora-1/configuration HTTP/1.1\r\nHost: a\r\n"
     answer = send_raw(plain_agent, f"{head}Content-Length: {MAXIMUM_BODY_BYTES + 1}\r\n\r\n".encode())
@@ -132,7 +135,7 @@ def test_announced_long_body_is_refused(plain_agent: AgentRig) -> None:
 
 
 def test_unannounced_long_body_is_refused(plain_agent: AgentRig) -> None:
-    """A body that comes in chunks without end is refused once it is too long, and the client can read why."""
+    """An endless body in chunks is refused once it is too long, and the client can read why."""
     plain_agent.ensure()
 
     def chunks() -> Iterator[bytes]:
@@ -144,8 +147,8 @@ def test_unannounced_long_body_is_refused(plain_agent: AgentRig) -> None:
         assert client.put(url, content=chunks()).status_code == 413
 
 
-def test_noise_is_refused(plain_agent: AgentRig) -> None:
-    """What is no HTTP is refused; a request that is broken off is dropped; the agent answers the next one."""
+def test_bytes_that_are_not_http_are_refused(plain_agent: AgentRig) -> None:
+    """Bytes that are not HTTP are refused, an aborted request is dropped, and the agent answers the next one."""
     assert send_raw(plain_agent, b"this is no HTTP\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert send_raw(plain_agent, b"GET /" + b"a" * 100_000).startswith(b"HTTP/1.1 400 ")
     with (
@@ -157,7 +160,7 @@ def test_noise_is_refused(plain_agent: AgentRig) -> None:
 
 
 def test_connection_is_kept_for_many_requests(plain_agent: AgentRig) -> None:
-    """A controller that asks twice on one connection is answered twice."""
+    """A controller that sends two requests on one connection is answered twice."""
     one = b"GET /v1/info HTTP/1.1\r\nHost: a\r\n\r\n"
     last = b"GET /v1/info HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
     assert send_raw(plain_agent, one + last).count(b"HTTP/1.1 200 ") == 2

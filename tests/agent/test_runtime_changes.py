@@ -1,4 +1,5 @@
-"""What can be told to a running HAProxy, and what a new one is told of servers: the pure parts of a push."""
+"""Which changes a running HAProxy can be told, and which server state a new process is given: the pure parts of a
+push."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ BEFORE = RECIPE.at(1)
 
 
 def plan(after: Recipe, before: Bundle = BEFORE) -> list[str] | None:
-    """The commands as text; None where only a new process will do."""
+    """The commands as text; None if only a new process will do."""
     wanted = after.at(2)
     change = Change(
         files=AmphoraFiles(Path("amphora-1")),
@@ -42,18 +43,18 @@ def plan(after: Recipe, before: Bundle = BEFORE) -> list[str] | None:
     return [command.text for command in plan.steps]
 
 
-def test_nothing_changed_needs_no_command() -> None:
-    """Another version alone is nothing to tell."""
+def test_unchanged_bundle_needs_no_command() -> None:
+    """A bundle that differs only in its version needs no command."""
     assert plan(RECIPE) == []
 
 
-def test_order_of_servers_is_nothing_to_tell() -> None:
-    """The same servers in another order are the same servers."""
+def test_order_of_servers_needs_no_command() -> None:
+    """The same servers in another order need no command."""
     assert plan(RECIPE.but(members=(BETA, ALPHA))) == []
 
 
 def test_each_change_has_its_command() -> None:
-    """Address, weight and state each have a command; a server enters service only once it is as it should be."""
+    """Address, weight and state each have a command; a server enters service only after its other changes."""
     changed = Member("beta", 9003, weight=7, state="maint")
     assert plan(RECIPE.but(members=(ALPHA, changed))) == [
         "set server pool/beta state maint",
@@ -66,7 +67,7 @@ def test_each_change_has_its_command() -> None:
 
 
 def test_removals_come_before_additions() -> None:
-    """A server that leaves makes room first; one that is added gets its checks and then enters service."""
+    """A server that leaves is removed first; one that is added gets its checks and then enters service."""
     gamma = Member("gamma", 9003, options="check")
     assert plan(RECIPE.but(members=(ALPHA, gamma))) == [
         "set server pool/beta state maint",
@@ -78,7 +79,8 @@ def test_removals_come_before_additions() -> None:
 
 
 def test_server_added_in_maintenance_stays_there() -> None:
-    """A server that is added in maintenance is not enabled, and "disabled" is no word for the runtime API."""
+    """A server that is added in maintenance is not enabled; the word "disabled", which the runtime API does not know,
+    is left out."""
     gamma = Member("gamma", 9003, options="", state="maint")
     assert plan(RECIPE.but(members=(ALPHA, BETA, gamma))) == ["add server pool/gamma 127.0.0.1:9003 weight 1"]
 
@@ -96,21 +98,22 @@ def test_server_added_in_maintenance_stays_there() -> None:
         RECIPE.but(members=(ALPHA, BETA, Member("gamma", 9003, options="check $HOME"))),
     ],
 )
-def test_everything_else_takes_a_new_process(after: Recipe) -> None:
-    """What the runtime API cannot do, or could misread as another command, is not told to it."""
+def test_everything_else_needs_a_new_process(after: Recipe) -> None:
+    """A change that the runtime API cannot make, or could misread as another command, needs a new process."""
     assert plan(after) is None
 
 
-def test_pool_that_is_not_dynamic_gains_and_loses_no_server() -> None:
-    """Where the algorithm does not permit it, servers neither come nor go at run time; weights still change."""
+def test_pool_that_is_not_dynamic_needs_a_new_process() -> None:
+    """If the algorithm does not permit it, servers are neither added nor removed at run time; weights still change."""
     fixed = RECIPE.but(is_dynamic=False)
     assert plan(fixed.but(members=(ALPHA,)), fixed.at(1)) is None
     assert plan(fixed.but(members=(ALPHA, BETA, Member("gamma", 9003))), fixed.at(1)) is None
     assert plan(fixed.but(members=(ALPHA, replace(BETA, weight=3))), fixed.at(1)) == ["set server pool/beta weight 3"]
 
 
-def test_server_line_that_is_nobodys_takes_a_new_process() -> None:
-    """Where a line of the text looks like a server of the bundle but is another's, nothing is assumed."""
+def test_server_line_of_another_backend_needs_a_new_process() -> None:
+    """If a line of the text looks like a server of the bundle but is in another backend, a new process is started to be
+    safe."""
     haproxy = haproxy_of(BEFORE)
     line = haproxy.servers[1].line
     twice = replace(haproxy, configuration=f"{haproxy.configuration}backend other\n    {line}\n")
@@ -118,7 +121,7 @@ def test_server_line_that_is_nobodys_takes_a_new_process() -> None:
 
 
 def dump(**values: str) -> str:
-    """HAProxy's dump with beta in it."""
+    """HAProxy's dump of server states, with beta in it."""
     columns = dict.fromkeys(COLUMNS, "0") | {
         "be_name": "pool",
         "srv_name": "beta",
@@ -133,13 +136,13 @@ def dump(**values: str) -> str:
 
 
 def carried(text: str, bundle: Bundle = BEFORE) -> dict[str, str]:
-    """What the new process is told of beta."""
+    """The state of beta that the new process is given."""
     lines = carry_server_state(text, haproxy_of(bundle)).removeprefix(HEADER).splitlines()
     return dict(zip(COLUMNS, lines[0].split(" "), strict=True)) if lines else {}
 
 
 def test_health_is_carried_over_with_the_wanted_weight() -> None:
-    """A server found dead stays dead; its weight is the configuration's and not what was set at run time."""
+    """A server found dead stays dead; its weight comes from the configuration and not from a runtime change."""
     values = carried(dump())
     assert (values["srv_op_state"], values["srv_uweight"], values["srv_iweight"]) == ("0", "1", "1")
 
@@ -162,6 +165,7 @@ def test_health_is_carried_over_with_the_wanted_weight() -> None:
         (HEADER + "pool beta\n", BETA),
     ],
 )
-def test_what_is_no_longer_true_is_not_carried_over(text: str, member: Member) -> None:
-    """In maintenance before or now, elsewhere, checked otherwise, gone, or unreadable: the configuration decides."""
+def test_outdated_state_is_not_carried_over(text: str, member: Member) -> None:
+    """If the server is in maintenance before or now, has another address or check, is gone or unreadable, the
+    configuration decides."""
     assert carried(text, RECIPE.but(members=(ALPHA, member)).at(2)) == {}

@@ -1,4 +1,4 @@
-"""Sessions: which client belongs to which server is known to every process of an amphora."""
+"""Sessions: every process of an amphora knows which client belongs to which server."""
 
 from __future__ import annotations
 
@@ -30,31 +30,32 @@ STICKING = (
 
 @pytest.fixture
 def sticking(recipe: Recipe) -> Recipe:
-    """A pool that keeps clients by their addresses."""
+    """A pool that keeps clients by their source addresses."""
     return recipe.but(extra=STICKING)
 
 
 def clients_of(agent: AgentRig) -> dict[str, str]:
-    """Each client's server."""
+    """The server of each client."""
     [clients] = agent.sessions().by_client().values() or [{}]
     return clients
 
 
-def many(server: str) -> dict[str, str]:
-    """Clients that nobody has seen."""
+def make_clients(server: str) -> dict[str, str]:
+    """Return the sessions of many clients that never connected."""
     return {f"::ffff:10.{number // 250}.0.{number % 250}": server for number in range(MANY)}
 
 
-def given(clients: dict[str, str]) -> Sessions:
-    """As a message."""
+def as_message(clients: dict[str, str]) -> Sessions:
+    """Return the message that contains these clients."""
     return Sessions.of({Table("pool", "id-of-pool"): clients})
 
 
 @pytest.mark.parametrize("server", ["alpha", "beta"])
-def test_whoever_is_known_goes_to_his_server(agent: AgentRig, sticking: Recipe, server: str) -> None:
-    """From the first connection on; and through reload after reload, also where all servers get other numbers."""
+def test_known_clients_reach_their_servers(agent: AgentRig, sticking: Recipe, server: str) -> None:
+    """Known clients reach their servers from the first connection on, and through several reloads, even if all servers
+    get other numbers."""
     agent.ensure()
-    agent.give_sessions(given({"::ffff:127.0.0.1": server}))
+    agent.give_sessions(as_message({"::ffff:127.0.0.1": server}))
     agent.push(sticking.at(1))
     for version in range(2, 6):
         assert fetch(sticking.port)[1] == server
@@ -66,27 +67,28 @@ def test_whoever_is_known_goes_to_his_server(agent: AgentRig, sticking: Recipe, 
 
 
 def test_many_clients_are_handed_over(agent: AgentRig, sticking: Recipe) -> None:
-    """Thousands of them, none of which has come again meanwhile, through two reloads in a row."""
+    """Thousands of clients, none of which has come again meanwhile, are handed over through two reloads in a row."""
     agent.ensure()
     agent.push(sticking.at(1))
-    agent.give_sessions(given(many("beta")))
+    agent.give_sessions(as_message(make_clients("beta")))
     for version in (2, 3):
         assert agent.push(sticking.but(marker=f"version-{version}").at(version)).method == "reload"
-    assert clients_of(agent) == many("beta")
+    assert clients_of(agent) == make_clients("beta")
 
 
-def test_a_process_that_is_started_again_goes_by_its_own_table(agent: AgentRig, sticking: Recipe) -> None:
-    """The maps by which a process begins are gone when it is started again: what they say may be long over."""
+def test_a_restarted_process_uses_its_own_table(agent: AgentRig, sticking: Recipe) -> None:
+    """The maps that a process starts with are gone when it is started again, because their entries may have expired
+    long ago."""
     agent.ensure()
-    agent.give_sessions(given({"::ffff:127.0.0.1": "beta"}))
+    agent.give_sessions(as_message({"::ffff:127.0.0.1": "beta"}))
     agent.push(sticking.at(1))
     home = agent.directory / "amphorae" / "amphora-1"
     assert [path.read_text() for path in home.rglob("*.map")] == [""]
     assert not (home / "sessions.json").exists()
 
 
-def test_kept_sessions_that_a_power_cut_spoiled_are_none(agent: AgentRig, sticking: Recipe) -> None:
-    """The amphora serves, and knows nobody."""
+def test_sessions_corrupted_by_a_power_cut_are_ignored(agent: AgentRig, sticking: Recipe) -> None:
+    """The amphora serves, and knows no clients."""
     agent.ensure()
     (agent.directory / "amphorae" / "amphora-1" / "sessions.json").write_text('{"servers": [')
     assert agent.sessions() == Sessions()
@@ -94,11 +96,11 @@ def test_kept_sessions_that_a_power_cut_spoiled_are_none(agent: AgentRig, sticki
     assert clients_of(agent) == {}
 
 
-def test_an_agent_that_dies_while_all_wait_leaves_nobody_waiting(agent: AgentRig, sticking: Recipe) -> None:
-    """Both processes take no connections when it is killed; started again, it has the first one's configuration serve,
-    to the same servers."""
+def test_an_agent_that_dies_while_haproxy_is_paused_leaves_nobody_waiting(agent: AgentRig, sticking: Recipe) -> None:
+    """If the agent is killed while both processes are paused, the next agent has the first configuration serve, and
+    clients reach the same servers."""
     agent.ensure()
-    agent.give_sessions(given({"::ffff:127.0.0.1": "beta", **many("alpha")}))
+    agent.give_sessions(as_message({"::ffff:127.0.0.1": "beta", **make_clients("alpha")}))
     agent.push(sticking.at(1))
     agent.end()
     agent.start(stop_at="paused")
@@ -108,11 +110,11 @@ def test_an_agent_that_dies_while_all_wait_leaves_nobody_waiting(agent: AgentRig
     agent.start()
     assert fetch(sticking.port)[1:] == ("beta", "first")
     agent.wait_until_drained()
-    assert clients_of(agent) == {"::ffff:127.0.0.1": "beta", **many("alpha")}
+    assert clients_of(agent) == {"::ffff:127.0.0.1": "beta", **make_clients("alpha")}
 
 
-def test_a_former_process_that_does_not_answer_is_no_hindrance(agent: AgentRig, sticking: Recipe) -> None:
-    """What it knew is lost; the new configuration serves."""
+def test_a_former_process_that_does_not_answer_does_not_stop_the_push(agent: AgentRig, sticking: Recipe) -> None:
+    """The sessions of the former process are lost, but the new configuration serves."""
     agent.ensure()
     agent.push(sticking.at(1))
     former = agent.haproxy_pid()
@@ -134,8 +136,8 @@ def test_a_former_process_that_does_not_answer_is_no_hindrance(agent: AgentRig, 
         ("servers[0].pool_id", "../pool"),
     ],
 )
-def test_what_is_no_client_is_refused(plain_agent: AgentRig, field: str, value: str) -> None:
-    """Nothing reaches the runtime API that it could take for a command."""
+def test_invalid_clients_are_refused(plain_agent: AgentRig, field: str, value: str) -> None:
+    """Nothing reaches the runtime API that it could mistake for a command."""
     plain_agent.ensure()
     group: dict[str, object] = {"backend": "pool", "pool_id": "id-of-pool", "server": "alpha", "clients": ["10.0.0.1"]}
     name = field.partition(".")[2].partition("[")[0]
@@ -145,7 +147,7 @@ def test_what_is_no_client_is_refused(plain_agent: AgentRig, field: str, value: 
 
 
 def test_too_many_clients_are_refused(plain_agent: AgentRig) -> None:
-    """As many as a table holds are taken."""
+    """At most as many clients are accepted as a table holds."""
     plain_agent.ensure()
     clients = tuple(f"::{number:x}" for number in range(Sessions.MOST_CLIENTS + 1))
     plain_agent.give_sessions(Sessions((ServerClients("pool", "id-of-pool", "alpha", clients[1:]),)))
@@ -155,8 +157,8 @@ def test_too_many_clients_are_refused(plain_agent: AgentRig) -> None:
 
 
 def test_many_clients_of_long_names_keep_their_connections(agent: AgentRig, recipe: Recipe) -> None:
-    """A backend that listeners share has a name of 73 characters, and a cookie's key has 40: told in lines that HAProxy
-    can read."""
+    """The lines that tell HAProxy of clients are short enough for it, even with a shared backend's name of 73
+    characters and cookie keys of 40."""
     name = f"{uuid4()}:{uuid4()}"
     by_cookie = recipe.but(
         extra=(
@@ -199,23 +201,23 @@ def renamed(bundle: Bundle, name: str) -> Bundle:
 
 
 def test_a_load_balancer_of_many_listeners_is_paused(agent: AgentRig, sticking: Recipe) -> None:
-    """More frontends than HAProxy could read the names of in one line."""
+    """A load balancer is paused although it has more frontends than HAProxy could read the names of in one line."""
     bundle = sticking.at(1)
     names = [str(uuid4()) for _ in range(400)]
     more = "".join(f"frontend {name}\n    mode http\n    timeout client 20s\n" for name in names)
     frontends = (*haproxy_of(bundle).frontends, *(Frontend(name, name) for name in names))
     agent.ensure()
-    agent.give_sessions(given({"::ffff:127.0.0.1": "beta"}))
+    agent.give_sessions(as_message({"::ffff:127.0.0.1": "beta"}))
     for version in (1, 2):
         text = f"{text_of(bundle)}{more}" + "    maxconn 9\n" * (version - 1)
         agent.push(with_haproxy(replace(bundle, version=version), configuration=text, frontends=frontends))
         assert fetch(sticking.port)[1] == "beta"
 
 
-def test_a_backend_that_is_called_otherwise_knows_the_clients_of_its_pool(agent: AgentRig, sticking: Recipe) -> None:
-    """Whatever the two are called: by the pool that the bundles say they are of."""
+def test_a_renamed_backend_knows_the_clients_of_its_pool(agent: AgentRig, sticking: Recipe) -> None:
+    """Sessions are handed over to a backend with another name: the bundles' pool ids identify the pool."""
     agent.ensure()
-    agent.give_sessions(given({"::ffff:127.0.0.1": "beta"}))
+    agent.give_sessions(as_message({"::ffff:127.0.0.1": "beta"}))
     agent.push(sticking.at(1))
     other = sticking.but(extra=tuple(line.replace("pool.map", "other.map") for line in STICKING))
     assert agent.push(renamed(other.at(2), "other")).method == "reload"

@@ -1,4 +1,4 @@
-"""What an agent makes of HAProxy's statistics."""
+"""How an agent reads HAProxy's statistics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = (
 
 
 def show_stat() -> str:
-    """As HAProxy says it."""
+    """HAProxy's output."""
     lines = [
         ",".join((proxy, name, "1", "2", "3", "4", "", "", "", status, "5", check, ""))
         for proxy, name, status, check in ROWS
@@ -29,9 +29,9 @@ def show_stat() -> str:
     return "\n".join(["# " + ",".join(COLUMNS), *lines])
 
 
-def test_rows_say_whose_they_are() -> None:
-    """By the bundle that runs and not by their names; what it does not name, a change that came to nothing may have
-    left, and is nobody's."""
+def test_rows_are_matched_to_the_objects_of_the_bundle() -> None:
+    """The running bundle, not the names, tells which object a row belongs to. Rows that the bundle does not name, such
+    as those left by a failed change, are left out."""
     names = Names.of(haproxy_of(Recipe(8080, (Member("alpha", 9001),)).at(1)))
     [listener], [server] = parse_statistics(show_stat(), names)
     assert (listener.listener_id, listener.name, listener.bytes_in) == ("id-of-listener", "listener", 3)

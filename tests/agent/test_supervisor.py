@@ -1,4 +1,4 @@
-"""The supervisor as a program: what it needs before it starts, which processes it stops, and which it is ended for."""
+"""The supervisor as a program: what it needs before it starts, which processes it stops, and when it is replaced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from portico_agent.supervisor.orphans import stop_orphan
 from portico_agent.supervisor_client import Place, SupervisorClient
 from portico_agent.supervisor_command import supervisor_command
 from tests.agent.rig import AgentRig
-from tests.agent.units import find_python, python, why_not
+from tests.agent.units import find_obstacle, find_python, python
 from tests.support.certificates import Authority, Pair
 from tests.support.ports import find_free_port
 from tests.support.processes import is_alive
@@ -26,11 +26,12 @@ from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 OTHER = "54302:54302"
 
-needs_root = pytest.mark.skipif(bool(why_not()), reason=why_not() or "it can")
+needs_root = pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle() or "it can")
 
 
-def start_in_vain(directory: Path, user: str, before: tuple[str, ...] = (), path: str = os.environ["PATH"]) -> str:
-    """What it says when it is started and does not run. ``before``: words that run the rest as somebody else."""
+def fail_to_start(directory: Path, user: str, before: tuple[str, ...] = (), path: str = os.environ["PATH"]) -> str:
+    """Start it, and return what it prints when it fails to start. ``before``: words of a command that runs the rest as
+    another user."""
     interpreter = find_python() if before else sys.executable
     command = [*before, *python(str(interpreter)), "-m", "portico_agent.supervisor_command"]
     command += ["--directory", str(directory), "--haproxy-user", user]
@@ -49,43 +50,44 @@ def start_in_vain(directory: Path, user: str, before: tuple[str, ...] = (), path
         (f"{os.geteuid()}:{os.getegid()}", "must be neither root nor the supervisor's own user"),
     ],
 )
-def test_haproxys_user_must_be_another_one(tmp_path: Path, user: str, complaint: str) -> None:
-    """One that exists, and whose powers are less."""
-    assert complaint in start_in_vain(tmp_path / "agent", user)
+def test_haproxys_user_must_be_another_user(tmp_path: Path, user: str, complaint: str) -> None:
+    """HAProxy's user must exist, and must have fewer powers than the supervisor."""
+    assert complaint in fail_to_start(tmp_path / "agent", user)
 
 
 @needs_root
-def test_a_missing_setpriv_is_named(tmp_path: Path) -> None:
-    """And the package that it is in."""
+def test_a_missing_setpriv_is_reported(tmp_path: Path) -> None:
+    """The error names setpriv and the package that contains it."""
     (tmp_path / "bin").mkdir()
     for program in ("env", "sh"):
         (tmp_path / "bin" / program).symlink_to(f"/usr/bin/{program}")
-    said = start_in_vain(tmp_path / "agent", OTHER, path=str(tmp_path / "bin"))
-    assert said == (
+    output = fail_to_start(tmp_path / "agent", OTHER, path=str(tmp_path / "bin"))
+    assert output == (
         "portico-supervisor: --haproxy-user needs the program setpriv, which is not on PATH (Debian: util-linux)"
     )
 
 
 @needs_root
 @pytest.mark.parametrize("missing", ["setuid", "setgid", "kill"])
-def test_a_missing_capability_is_named(run_directory: Path, missing: str) -> None:
-    """Before anything is started, and not with the first HAProxy that cannot be stopped."""
+def test_a_missing_capability_is_reported(run_directory: Path, missing: str) -> None:
+    """A missing capability is reported before anything is started, and not with the first HAProxy that cannot be
+    stopped."""
     directory = run_directory / f"without-{missing}"
     directory.mkdir()
     os.chown(directory, 54301, 54302)
     given = ",".join(["-all", *(f"+{name}" for name in ("setuid", "setgid", "kill") if name != missing)])
     user = ("setpriv", "--reuid=54301", "--regid=54302", "--clear-groups")
-    said = start_in_vain(directory, OTHER, (*user, f"--inh-caps={given}", f"--ambient-caps={given}"))
-    assert said == f"portico-supervisor: --haproxy-user needs CAP_{missing.upper()} (systemd: AmbientCapabilities=)"
+    output = fail_to_start(directory, OTHER, (*user, f"--inh-caps={given}", f"--ambient-caps={given}"))
+    assert output == f"portico-supervisor: --haproxy-user needs CAP_{missing.upper()} (systemd: AmbientCapabilities=)"
 
 
 @needs_root
-def test_a_directory_that_haproxys_user_cannot_reach_is_named(run_directory: Path) -> None:
-    """HAProxy could not start there."""
+def test_a_directory_that_haproxys_user_cannot_reach_is_reported(run_directory: Path) -> None:
+    """A directory that HAProxy's user cannot reach is an error, because HAProxy could not start there."""
     closed = run_directory / "closed"
     closed.mkdir(mode=0o700)
-    said = start_in_vain(closed / "agent", OTHER)
-    assert f"that user cannot reach {closed / 'agent'}: a directory on the way is closed to others" in said
+    output = fail_to_start(closed / "agent", OTHER)
+    assert f"that user cannot reach {closed / 'agent'}: a parent directory is closed to others" in output
 
 
 # Orphans
@@ -102,20 +104,20 @@ def orphan() -> Iterator[int]:
 
 
 def start_of(pid: int) -> str:
-    """When the process started, as the kernel counts."""
+    """The start time of the process, in the kernel's units."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
-def test_an_orphan_is_stopped_by_its_note(orphan: int) -> None:
-    """By the signal that has HAProxy finish what is open."""
+def test_a_noted_orphan_is_stopped(orphan: int) -> None:
+    """An orphan that is on record is sent the signal that makes HAProxy finish its open connections."""
     assert stop_orphan(f"{orphan} {start_of(orphan)}\n", os.geteuid())
     wait_until(lambda: not is_alive(orphan), "it ends")
     assert not stop_orphan(f"{orphan} 1\n", os.geteuid())
 
 
-def test_only_what_was_noted_is_stopped(orphan: int) -> None:
-    """A process that has the number by chance, one of another user, a child, whose supervisor lives: none is touched,
-    and neither is anything by a note that is none."""
+def test_only_noted_orphans_are_stopped(orphan: int) -> None:
+    """A process that reuses the number, one of another user, and a child, whose supervisor is alive: none of them is
+    stopped. An unreadable note stops nothing."""
     with subprocess.Popen(["sleep", "300"]) as child:
         notes = [f"{orphan} {int(start_of(orphan)) + 1}", f"{child.pid} {start_of(child.pid)}"]
         notes += ["", "x y", "-1 2", f"{'9' * 30} 1", str(orphan)]
@@ -130,7 +132,7 @@ def test_only_what_was_noted_is_stopped(orphan: int) -> None:
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[SupervisorClient]:
-    """A supervisor of a directory of its own."""
+    """A supervisor with a directory of its own."""
     command, environment = supervisor_command(tmp_path)
     client = SupervisorClient(tmp_path, is_separate=True)
     with subprocess.Popen(command, env=environment) as process:
@@ -141,19 +143,20 @@ def supervisor(tmp_path: Path) -> Iterator[SupervisorClient]:
 
 
 def launch(directory: Path, program: str) -> tuple[Place, Launch]:
-    """A program that does nothing for long."""
+    """A program that does nothing for a long time."""
     sockets = (ListeningSocket("PORTICO_BIND_A", "127.0.0.1", find_free_port()),)
     control = {"CONTROL": f"{program}.sock"}
     return Place("amphora-1", program, 1, directory), Launch(("/usr/bin/sleep", "300"), sockets, control)
 
 
 def has_noted(note: Path, pid: int) -> bool:
-    """A program writes it itself, before it becomes what it is to run."""
+    """Whether the program has noted its pid; it does this itself before it executes its command."""
     return note.exists() and note.read_text().split()[:1] == [str(pid)]
 
 
-def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: SupervisorClient) -> None:
-    """Each is started, found, stopped and started again by itself, and has files and sockets of its own."""
+def test_the_programs_of_an_amphora_are_independent(tmp_path: Path, supervisor: SupervisorClient) -> None:
+    """Each program of an amphora is started, found, stopped and restarted separately, and has its own files and
+    sockets."""
     pids = {}
     for program in ("haproxy", "other"):
         pids[program] = supervisor.start(*launch(tmp_path, program))
@@ -173,14 +176,14 @@ def test_the_programs_of_an_amphora_are_told_apart(tmp_path: Path, supervisor: S
 @pytest.mark.parametrize(
     ("program", "sockets", "unix_sockets", "complaint"),
     [
-        ("../haproxy", (), {}, "no plain word"),
-        ("", (), {}, "no plain word"),
-        ("haproxy", (), {"CONTROL": "../a"}, "no plain word"),
+        ("../haproxy", (), {}, "not a plain word"),
+        ("", (), {}, "not a plain word"),
+        ("haproxy", (), {"CONTROL": "../a"}, "not a plain word"),
         ("haproxy", (ListeningSocket("A", "127.0.0.1", 1, "blue"),), {}, "namespaces are not supported"),
         ("haproxy", (ListeningSocket("A", "127.0.0.1", 1, None, "udp"),), {}, "sockets of udp are not supported"),
     ],
 )
-def test_what_a_supervisor_cannot_do_it_refuses(
+def test_a_supervisor_refuses_what_it_cannot_do(
     *,
     tmp_path: Path,
     supervisor: SupervisorClient,
@@ -189,7 +192,8 @@ def test_what_a_supervisor_cannot_do_it_refuses(
     unix_sockets: dict[str, str],
     complaint: str,
 ) -> None:
-    """It is not done otherwise than it was asked, and nothing is made elsewhere than in the directory."""
+    """A supervisor refuses what it cannot do instead of doing something else, and creates nothing outside its
+    directory."""
     place = Place("amphora-1", program, 1, tmp_path)
     with pytest.raises(Unavailable, match=complaint):
         supervisor.start(place, Launch(("/usr/bin/sleep", "300"), sockets, unix_sockets))
@@ -212,13 +216,14 @@ with socket.socket(socket.AF_UNIX) as listener:
         while client.recv(4096):
             client.sendall(json.dumps({"ok": True, "pid": os.getpid(), "instances": {"a": {}}}).encode() + b"\\n")
 """
-"""A supervisor from before there were versions."""
+"""A supervisor from before versions existed."""
 
 
 def test_a_supervisor_of_another_version_is_replaced(
     tmp_path: Path, authority: Authority, controller_pair: Pair
 ) -> None:
-    """An agent that was upgraded cannot know what its words mean to it: it ends it, and works with one of its own."""
+    """An upgraded agent cannot know what its commands mean to a supervisor of another version, so it ends that
+    supervisor and starts its own."""
     agent = AgentRig(tmp_path / "agent", authority, controller_pair, None)
     agent.directory.mkdir()
     with subprocess.Popen([sys.executable, "-c", FORMER, str(agent.directory)]) as former:

@@ -1,4 +1,4 @@
-"""Which added servers HAProxy has to judge before it is told of them."""
+"""Which added servers HAProxy must check before it is told to add them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ BEFORE = haproxy_of(Recipe(8080, (ALPHA, RESTING)).at(1))
     ],
 )
 def test_another_server_of_a_known_shape_is_known(member: Member) -> None:
-    """Name, address, weight and state are the wire's to check; the rest of the line HAProxy has read before."""
+    """The wire checks name, address, weight and state; HAProxy has already read the rest of the line."""
     assert not adds_unknown_shape(BEFORE, haproxy_of(Recipe(8080, (ALPHA, RESTING, member)).at(2)))
 
 
 @pytest.mark.parametrize("options", ["", "check inter 200 fall 2", f"{CHECKED} backup", "no-such-word"])
 def test_a_line_unlike_all_others_is_unknown(options: str) -> None:
-    """One word more, less or other is enough."""
+    """A line that has one word more, less or different is unknown."""
     after = Recipe(8080, (ALPHA, RESTING, Member("gamma", 9003, options=options))).at(2)
     assert adds_unknown_shape(BEFORE, haproxy_of(after))
 
 
-def test_cookies_differ_as_names_do() -> None:
-    """The value of a server's cookie is its name; another member's cookie is not."""
+def test_cookies_follow_the_names() -> None:
+    """The value of a server's cookie must be its name: another member's cookie is unknown."""
     before = haproxy_of(Recipe(8080, (Member("alpha", 9001, options="cookie alpha"),)).at(1))
     known = Member("gamma", 9003, options="cookie gamma")
     unknown = Member("gamma", 9003, options="cookie alpha")
@@ -44,14 +44,14 @@ def test_cookies_differ_as_names_do() -> None:
     assert adds_unknown_shape(before, haproxy_of(Recipe(8080, (alpha, unknown)).at(2)))
 
 
-def test_nothing_added_is_nothing_unknown() -> None:
-    """What stays or leaves was read when it came."""
+def test_nothing_is_unknown_if_nothing_is_added() -> None:
+    """Servers that stay or leave were checked when they were added."""
     assert not adds_unknown_shape(BEFORE, haproxy_of(Recipe(8080, (RESTING,)).at(2)))
 
 
 def test_a_line_that_haproxy_would_refuse_is_refused(agent: AgentRig, recipe: Recipe) -> None:
-    """A new line that HAProxy cannot make sense of changes nothing, and the process that runs, which could die of it,
-    is not told of it; a known one enters without a reload."""
+    """A new line that HAProxy cannot parse changes nothing, and the running process, which could crash, is not told of
+    it. A known line is added without a reload."""
     agent.ensure()
     agent.push(recipe.at(1))
     pid, first = agent.haproxy_pid(), recipe.members[0]

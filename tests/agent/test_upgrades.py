@@ -1,4 +1,6 @@
-"""What another version of the agent has left: it serves on, and again, and is replaced by the next push."""
+"""Amphorae that another version of the agent left behind: they continue to serve, can be started again, and are
+replaced by the next push.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ from tests.support.processes import is_alive
 from tests.support.waiting import wait_until
 
 
-def leave_bundle_of_another_version(agent: AgentRig, bundle: dict[str, object]) -> None:
-    """As if the agent that was before this one had written what is current."""
+def write_bundle_of_another_version(agent: AgentRig, bundle: dict[str, object]) -> None:
+    """Write the current bundle as an agent of another version would have written it."""
     (agent.directory / "amphorae" / "amphora-1" / "current" / "bundle.json").write_text(json.dumps(bundle))
 
 
@@ -36,23 +38,23 @@ OLD_BUNDLE: dict[str, object] = {
     "backends": [],
     "servers": [],
 }
-"""Of the wire's version 1."""
+"""A bundle of the wire's version 1."""
 
 
 FUTURE_BUNDLE: dict[str, object] = {"wire": 99, "version": 7, "all": {"else": "is otherwise"}}
 BROKEN_BUNDLE = Bundle("amphora-1", "load-balancer-1", 7).to_dict() | {"secrets": ["of a rule that was not one then"]}
-"""Of this version of the wire, by an agent of a rule less."""
+"""A bundle of this version of the wire, written by an agent that lacked one of today's rules."""
 
 
 def end_all(agent: AgentRig, recipe: Recipe) -> None:
-    """The agent, its supervisor and HAProxy are gone."""
+    """End the agent, its supervisor and HAProxy."""
     agent.end()
     os.kill(agent.supervisor_pid(), signal.SIGTERM)
     wait_until(lambda: not is_listening(recipe.port), "nothing runs")
 
 
 def check_fence_and_next_push(agent: AgentRig, recipe: Recipe) -> None:
-    """What is older than version 7 is refused, what is newer takes over without a failure."""
+    """Check that a push older than version 7 is refused, and that a newer one takes over without a failed request."""
     refused = agent.try_push(recipe.at(6))
     assert (refused.status_code, refused.json()["code"], refused.json()["current"]) == (409, "stale-version", 7)
     with Load(recipe.port) as load:
@@ -65,13 +67,13 @@ def check_fence_and_next_push(agent: AgentRig, recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize("bundle", [FUTURE_BUNDLE, BROKEN_BUNDLE])
-def test_what_is_not_understood_is_started_again(agent: AgentRig, recipe: Recipe, bundle: dict[str, object]) -> None:
-    """As the agent did that wrote it: neither the end of everything nor that of the supervisor ends what serves. It
-    fences as ever, and the next push replaces it."""
+def test_an_unreadable_bundle_is_started_again(agent: AgentRig, recipe: Recipe, bundle: dict[str, object]) -> None:
+    """An amphora whose bundle cannot be read is started as the agent that wrote it did. It serves again after
+    everything ended, and after the supervisor ended. Versions are fenced as usual, and the next push replaces it."""
     agent.ensure()
     agent.push(recipe.at(7))
     end_all(agent, recipe)
-    leave_bundle_of_another_version(agent, bundle)
+    write_bundle_of_another_version(agent, bundle)
     agent.start()
     assert (agent.state().version, agent.state().running, fetch(recipe.port)[2]) == (7, True, "first")
     former = agent.supervisor_pid()
@@ -83,12 +85,12 @@ def test_what_is_not_understood_is_started_again(agent: AgentRig, recipe: Recipe
     check_fence_and_next_push(agent, recipe)
 
 
-def test_what_nobody_can_start_still_fences(agent: AgentRig, recipe: Recipe) -> None:
-    """Where the file is lost that says how: nothing runs until the next push, and what is older is refused."""
+def test_an_amphora_that_cannot_be_started_still_fences(agent: AgentRig, recipe: Recipe) -> None:
+    """If the launch file is lost, too, nothing runs until the next push, and an older version is refused."""
     agent.ensure()
     agent.push(recipe.at(7))
     end_all(agent, recipe)
-    leave_bundle_of_another_version(agent, FUTURE_BUNDLE)
+    write_bundle_of_another_version(agent, FUTURE_BUNDLE)
     (agent.directory / "amphorae" / "amphora-1" / "current" / "launch.json").write_text("{")
     agent.start()
     assert (agent.state().version, agent.state().running) == (7, False)
@@ -99,14 +101,15 @@ def test_what_nobody_can_start_still_fences(agent: AgentRig, recipe: Recipe) -> 
 
 
 def test_a_push_that_was_cut_off_before_the_upgrade(agent: AgentRig, recipe: Recipe) -> None:
-    """Nobody knows what HAProxy has been told: a new process runs what is current, and nobody notices."""
+    """Nobody knows which changes HAProxy was told, so a new process runs the current generation, and clients notice
+    nothing."""
     agent.ensure()
     agent.push(recipe.at(7))
     pid = agent.haproxy_pid()
     with Load(recipe.port) as load:
         load.wait_for(20)
         agent.end()
-        leave_bundle_of_another_version(agent, FUTURE_BUNDLE)
+        write_bundle_of_another_version(agent, FUTURE_BUNDLE)
         (agent.directory / "amphorae" / "amphora-1" / "pushing").touch()
         agent.start()
         load.wait_for(20)
@@ -130,7 +133,7 @@ FIRST_PING = """    external-check
 
 
 def lay_down_first_wire(agent: AgentRig, recipe: Recipe, ping: str = "") -> Path:
-    """An amphora's directory as an agent of the wire's version 1 wrote it. The generation's."""
+    """Write an amphora's directory as an agent of the wire's version 1 did. Return the directory of the generation."""
     home = agent.directory / "amphorae" / "amphora-1"
     generation = home / "gen-4"
     generation.mkdir(parents=True, mode=0o700)
@@ -159,10 +162,10 @@ def lay_down_first_wire(agent: AgentRig, recipe: Recipe, ping: str = "") -> Path
 
 
 @pytest.mark.parametrize("ping", ["", FIRST_PING])
-def test_what_the_first_version_left_serves_again(agent: AgentRig, recipe: Recipe, ping: str) -> None:
-    """The upgrade ends its supervisor, whose words are others, and with it every HAProxy: each is started again by the
-    files that are there, with no ping program that is gone, and again where the supervisor is started again before the
-    first push. It fences, and that push takes over."""
+def test_amphorae_of_the_first_version_serve_again(agent: AgentRig, recipe: Recipe, ping: str) -> None:
+    """The upgrade ends the old supervisor, whose protocol is another one, and with it every HAProxy. Each HAProxy is
+    started again from the existing files, without the ping program that is gone, and once more if the supervisor
+    restarts before the first push. Versions are fenced, and that push takes over."""
     agent.end()
     generation = lay_down_first_wire(agent, recipe, ping)
     agent.start()
@@ -177,8 +180,8 @@ def test_what_the_first_version_left_serves_again(agent: AgentRig, recipe: Recip
     check_fence_and_next_push(agent, recipe)
 
 
-def test_nothing_that_the_first_version_ran_stays_nothing(agent: AgentRig, recipe: Recipe) -> None:
-    """An amphora with nothing to serve."""
+def test_an_idle_amphora_of_the_first_version_stays_idle(agent: AgentRig, recipe: Recipe) -> None:
+    """An amphora that had nothing to serve still runs nothing, and fences older versions."""
     agent.end()
     home = agent.directory / "amphorae" / "amphora-1"
     (home / "gen-1").mkdir(parents=True)
@@ -190,8 +193,9 @@ def test_nothing_that_the_first_version_ran_stays_nothing(agent: AgentRig, recip
     assert agent.push(recipe.at(8)).method == "start"
 
 
-def test_a_program_that_is_none_here_is_ended(agent: AgentRig, recipe: Recipe) -> None:
-    """What an agent of another version ran beside HAProxy has nobody who would know how it is; HAProxy goes on."""
+def test_an_unknown_program_is_ended(agent: AgentRig, recipe: Recipe) -> None:
+    """Nobody could supervise a program that an agent of another version ran beside HAProxy, so it is ended; HAProxy
+    continues."""
     agent.ensure()
     agent.push(recipe.at(7))
     place = Place("amphora-1", "keepalived", 1, agent.directory)
@@ -207,16 +211,16 @@ def test_a_program_that_is_none_here_is_ended(agent: AgentRig, recipe: Recipe) -
     assert agent.haproxy_pid() == serving
 
 
-def test_what_runs_of_another_version_goes_on(agent: AgentRig, recipe: Recipe) -> None:
-    """Where its HAProxy still runs, it serves until the next push, which takes over from it without a failure; what it
-    counts is not told meanwhile, for it is not known whose it is."""
+def test_running_amphorae_of_another_version_continue(agent: AgentRig, recipe: Recipe) -> None:
+    """An HAProxy that still runs serves until the next push, which takes over without a failed request. Its counters
+    are not reported meanwhile, because nobody knows which objects they belong to."""
     agent.ensure()
     agent.push(recipe.at(7))
     pid = agent.haproxy_pid()
     with Load(recipe.port) as load:
         load.wait_for(20)
         agent.end()
-        leave_bundle_of_another_version(agent, OLD_BUNDLE)
+        write_bundle_of_another_version(agent, OLD_BUNDLE)
         agent.start()
         assert (agent.state().version, agent.haproxy_pid()) == (7, pid)
         assert agent.request("GET", "/v1/amphorae/amphora-1/stats").json()["code"] == "unavailable"
@@ -231,13 +235,13 @@ def test_what_runs_of_another_version_goes_on(agent: AgentRig, recipe: Recipe) -
     assert {server.member_id for server in agent.statistics().servers} == {"id-of-alpha", "id-of-beta"}
 
 
-def test_a_push_that_fails_leaves_what_runs_of_another_version(agent: AgentRig, recipe: Recipe) -> None:
-    """It is not stopped, as what a failed push has left would be where nothing ran before."""
+def test_a_failed_push_leaves_an_amphora_of_another_version_running(agent: AgentRig, recipe: Recipe) -> None:
+    """It is not stopped, unlike what a failed push leaves where nothing ran before."""
     agent.ensure()
     agent.push(recipe.at(7))
     pid = agent.haproxy_pid()
     agent.end()
-    leave_bundle_of_another_version(agent, OLD_BUNDLE)
+    write_bundle_of_another_version(agent, OLD_BUNDLE)
     agent.start()
     os.kill(agent.supervisor_pid(), signal.SIGSTOP)
     assert agent.try_push(recipe.but(marker="second").at(8)).status_code == 503
@@ -247,11 +251,11 @@ def test_a_push_that_fails_leaves_what_runs_of_another_version(agent: AgentRig, 
 
 
 def test_an_amphora_of_another_version_can_be_deleted(agent: AgentRig, recipe: Recipe) -> None:
-    """It takes no understanding."""
+    """Deleting an amphora does not need its bundle to be readable."""
     agent.ensure()
     agent.push(recipe.at(7))
     agent.end()
-    leave_bundle_of_another_version(agent, OLD_BUNDLE)
+    write_bundle_of_another_version(agent, OLD_BUNDLE)
     agent.start()
     agent.delete()
     assert (agent.haproxies(), list((agent.directory / "amphorae").iterdir())) == ([], [])

@@ -1,5 +1,5 @@
-"""Agent, supervisor and HAProxy as the units have them, with HAProxy as a user of its own: who has which powers, who
-can read what, and that everything works all the same."""
+"""Agent, supervisor and HAProxy as the systemd units run them, with HAProxy as a user of its own: which privileges each
+of them has, which files each can read, and that everything works nevertheless."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import pytest
 from tests.agent.bundles import Member, Recipe
 from tests.agent.files import check_that_files_are_what_runs
 from tests.agent.test_ping import PINGED
-from tests.agent.test_sessions import clients_of, given, many, sticking  # noqa: F401 - a fixture
+from tests.agent.test_sessions import as_message, clients_of, make_clients, sticking  # noqa: F401 - a fixture
 from tests.agent.unit_rig import UnitRig
-from tests.agent.units import USERS, find_python, python, why_not
+from tests.agent.units import USERS, find_obstacle, find_python, python
 from tests.support.clients import Load, fetch, is_listening
 from tests.support.origins import Origin
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "it can")
+pytestmark = pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle() or "it can")
 
 POWERS = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_NET_BIND_SERVICE": 10}
 
@@ -38,7 +38,7 @@ def interpreter() -> str:
 
 @pytest.fixture
 def host(run_directory: Path, interpreter: str, haproxy_binary: str) -> Iterator[UnitRig]:
-    """Both units running, on each HAProxy."""
+    """Both units running, with each HAProxy."""
     rig = UnitRig(run_directory / f"host-{time.monotonic_ns()}", interpreter, haproxy_binary)
     try:
         rig.start_supervisor()
@@ -48,23 +48,23 @@ def host(run_directory: Path, interpreter: str, haproxy_binary: str) -> Iterator
         rig.close()
 
 
-def facts(pid: int) -> dict[str, str]:
-    """What /proc/PID/status says."""
+def read_status(pid: int) -> dict[str, str]:
+    """The fields of /proc/PID/status."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def users(pid: int) -> tuple[set[int], set[int], set[int]]:
-    """Users, groups and further groups of a process."""
-    found = facts(pid)
+    """Users, groups and supplementary groups of a process."""
+    found = read_status(pid)
     uids, gids, further = ({int(word) for word in found[name].split()} for name in ("Uid", "Gid", "Groups"))
     return uids, gids, further
 
 
-def powers(pid: int) -> dict[str, set[str] | int]:
-    """Capabilities of a process that it has, keeps over the start of a program, and could get."""
+def capabilities_of(pid: int) -> dict[str, set[str] | int]:
+    """The capabilities that a process has, keeps when it executes a program, and could acquire."""
     known = {number: name for name, number in POWERS.items()}
-    found = facts(pid)
+    found = read_status(pid)
     sets = {
         name: {known.get(number, str(number)) for number in range(64) if int(found[name], 16) >> number & 1}
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd")
@@ -73,35 +73,36 @@ def powers(pid: int) -> dict[str, set[str] | int]:
 
 
 def can_open(uid: int, gid: int, path: Path, flag: str = "rb") -> bool:
-    """Whether a program of that user and group, without other powers, can open the file."""
+    """Whether a program with that user and group, without other privileges, can open the file."""
     command = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--inh-caps=-all"]
     command += [*python(str(find_python())), "-c", f"open({str(path)!r}, {flag!r})"]
     return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
 
 
-def test_each_has_what_its_unit_gives_it_and_no_more(host: UnitRig, recipe: Recipe) -> None:
-    """The agent has no capability at all, the supervisor four, HAProxy none; none of them can get another one. HAProxy
-    is a user that neither of the others is, in its own group alone."""
+def test_each_process_has_only_the_privileges_of_its_unit(host: UnitRig, recipe: Recipe) -> None:
+    """The agent has no capabilities, the supervisor has four, HAProxy none, and none of them can acquire another one.
+    HAProxy's user is different from the others, and is only in its own group."""
     host.ensure()
     host.push(recipe.at(1))
     agent, haproxy = USERS["portico-agent"], USERS["portico-haproxy"]
     every, none = set(POWERS), set[str]()
     nothing = {"CapInh": none, "CapPrm": none, "CapEff": none, "CapAmb": none}
     assert users(host.pid) == ({agent}, {haproxy}, set())
-    assert powers(host.pid) == {**nothing, "CapBnd": none, "NoNewPrivs": 1}
+    assert capabilities_of(host.pid) == {**nothing, "CapBnd": none, "NoNewPrivs": 1}
     assert users(host.supervisor_pid()) == ({agent}, {haproxy}, set())
-    assert powers(host.supervisor_pid()) == {
+    assert capabilities_of(host.supervisor_pid()) == {
         **dict.fromkeys((*nothing, "CapBnd"), frozenset(every)),
         "NoNewPrivs": 1,
     }
     assert users(host.haproxy_pid()) == ({haproxy}, {haproxy}, set())
-    # To take these from what it could get takes one more, CAP_SETPCAP; NoNewPrivs is what keeps it from getting them.
-    assert powers(host.haproxy_pid()) == {**nothing, "CapBnd": every, "NoNewPrivs": 1}
+    # Dropping these from its bounding set would need one more capability, CAP_SETPCAP. NoNewPrivs keeps HAProxy from
+    # acquiring them.
+    assert capabilities_of(host.haproxy_pid()) == {**nothing, "CapBnd": every, "NoNewPrivs": 1}
 
 
-def test_haproxy_reads_its_configuration_and_nothing_else(host: UnitRig, recipe: Recipe) -> None:
-    """Of the agent's directory, HAProxy's user can open the files that HAProxy is started with; no key, no socket, no
-    list of what is there. It can write nothing. Another user can open nothing at all."""
+def test_haproxy_can_only_read_its_configuration(host: UnitRig, recipe: Recipe) -> None:
+    """In the agent's directory, HAProxy's user can open the files that HAProxy is started with, but no key, no socket
+    and no directory listing. It can write nothing. Any other user can open nothing at all."""
     host.ensure()
     host.push(recipe.at(1))
     haproxy, stranger = USERS["portico-haproxy"], USERS["portico"]
@@ -122,8 +123,7 @@ def test_haproxy_reads_its_configuration_and_nothing_else(host: UnitRig, recipe:
 
 
 def test_changes_of_all_kinds(host: UnitRig, recipe: Recipe, origins: list[Origin]) -> None:
-    """A change at run time, one that has HAProxy check it first, and one by a new process; under traffic, of which
-    nothing is lost."""
+    """A runtime change, one that HAProxy checks first, and a reload all work under traffic, and no request is lost."""
     host.ensure()
     host.push(recipe.at(1))
     pid = host.haproxy_pid()
@@ -147,17 +147,17 @@ def test_changes_of_all_kinds(host: UnitRig, recipe: Recipe, origins: list[Origi
 
 
 def test_sessions_are_handed_over(host: UnitRig, sticking: Recipe) -> None:  # noqa: F811 - the fixture
-    """What one process knows of its clients the next one is told, through files that it may read and cannot write."""
+    """The next process gets the sessions of the former one, through files that it can read but not write."""
     host.ensure()
-    host.give_sessions(given({"::ffff:127.0.0.1": "beta", **many("alpha")}))
+    host.give_sessions(as_message({"::ffff:127.0.0.1": "beta", **make_clients("alpha")}))
     host.push(sticking.at(1))
     assert host.push(sticking.but(marker="second").at(2)).method == "reload"
     assert fetch(sticking.port)[1:] == ("beta", "second")
-    assert clients_of(host) == {"::ffff:127.0.0.1": "beta", **many("alpha")}
+    assert clients_of(host) == {"::ffff:127.0.0.1": "beta", **make_clients("alpha")}
 
 
 def test_killed_haproxy_is_started_again(host: UnitRig, recipe: Recipe) -> None:
-    """As the same user, on the sockets that never closed."""
+    """The new process has the same user and uses the sockets that never closed."""
     host.ensure()
     host.push(recipe.at(1))
     os.kill(host.haproxy_pid(), signal.SIGKILL)
@@ -167,7 +167,7 @@ def test_killed_haproxy_is_started_again(host: UnitRig, recipe: Recipe) -> None:
 
 
 def test_restarted_agent_adopts_what_runs(host: UnitRig, recipe: Recipe) -> None:
-    """A restart of its unit touches neither supervisor nor HAProxy."""
+    """A restart of the agent's unit touches neither supervisor nor HAProxy."""
     host.ensure()
     host.push(recipe.at(1))
     pid, supervisor = host.haproxy_pid(), host.supervisor_pid()
@@ -186,8 +186,9 @@ def test_restarted_agent_adopts_what_runs(host: UnitRig, recipe: Recipe) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_haproxy_outlives_its_supervisor(host: UnitRig, recipe: Recipe, number: int) -> None:
-    """Its unit is stopped (SIGINT), or it dies: HAProxy serves on. With the next supervisor the agent has it replaced,
-    softly: what was open finishes, though HAProxy is a user whom the agent cannot signal."""
+    """If the supervisor's unit is stopped (SIGINT) or the supervisor dies, HAProxy continues to serve. With the next
+    supervisor the agent has it replaced gracefully: open connections finish, although the agent may not signal
+    HAProxy's user."""
     host.ensure()
     host.push(recipe.at(1))
     former = host.haproxy_pid()
@@ -204,7 +205,7 @@ def test_haproxy_outlives_its_supervisor(host: UnitRig, recipe: Recipe, number: 
 
 
 def test_host_that_was_restarted_serves_again(host: UnitRig, recipe: Recipe) -> None:
-    """With everything gone at once, what the two units start carries what it did."""
+    """After all processes ended, the two units start an amphora that serves the same as before."""
     host.ensure()
     host.push(recipe.at(7))
     haproxy = host.haproxy_pid()
@@ -218,7 +219,7 @@ def test_host_that_was_restarted_serves_again(host: UnitRig, recipe: Recipe) -> 
 
 
 def test_supervisor_stays_without_an_agent(host: UnitRig) -> None:
-    """It is a service, and does not take itself for idle; SIGTERM ends it."""
+    """The supervisor is a service and does not end when it is idle; SIGTERM ends it."""
     host.end()
     supervisor = host.supervisor_pid()
     host.start()
@@ -227,7 +228,8 @@ def test_supervisor_stays_without_an_agent(host: UnitRig) -> None:
 
 
 def test_agent_starts_no_supervisor(host: UnitRig) -> None:
-    """Told of HAProxy's group it waits for a supervisor, and says which program is to be started."""
+    """An agent that knows HAProxy's group does not start a supervisor itself: it waits for one, and its error says
+    which program to start."""
     host.end()
     host.end_supervisor(signal.SIGINT)
     ended = subprocess.run(host.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
@@ -236,9 +238,9 @@ def test_agent_starts_no_supervisor(host: UnitRig) -> None:
     assert not (host.directory / "supervisor.log").exists()
 
 
-def test_pings_are_haproxys_user_s(host: UnitRig, recipe: Recipe) -> None:
-    """HAProxy starts the program of PING monitors as what it is itself, and what the program says counts. (That this
-    user may ping is the host's to say: see docs/guides/deployment.md.)"""
+def test_pings_run_as_haproxys_user(host: UnitRig, recipe: Recipe) -> None:
+    """HAProxy runs the program of PING monitors as its own user, and the program's result counts. (Whether this user
+    may ping is up to the host: see docs/guides/deployment.md.)"""
     programs, notes = host.directory.parent / "bin", host.directory.parent / "notes"
     programs.mkdir(mode=0o755)
     notes.touch()
@@ -250,16 +252,16 @@ def test_pings_are_haproxys_user_s(host: UnitRig, recipe: Recipe) -> None:
     host.options, host.wrapper = ["--allow-ping"], ["env", f"PATH={programs}:{os.environ['PATH']}"]
     host.start()
     host.ensure()
-    notes.write_text("")  # the agent has tried it
+    notes.write_text("")  # the agent has called it once already
     host.push(recipe.but(extra=PINGED, is_dynamic=False).at(1))
-    # A server is UP until its first check has said otherwise.
+    # A server is UP until its first check reports otherwise.
     wait_until(lambda: len(notes.read_text().split()) > 1, "pings are sent")
     assert set(notes.read_text().split()) == {str(USERS["portico-haproxy"])}
     wait_until_equal(lambda: {server.status for server in host.statistics().servers}, {"UP"}, "pings are answered")
 
 
-def test_agent_that_is_not_in_haproxys_group_says_so(host: UnitRig) -> None:
-    """It could not open HAProxy's files to it: it does not start."""
+def test_agent_must_be_in_haproxys_group(host: UnitRig) -> None:
+    """An agent that could not give HAProxy's group access to files does not start, and says why."""
     host.end()
     other = [word.replace(f"--regid={USERS['portico-haproxy']}", "--regid=54399") for word in host.command()]
     os.chown(host.directory, -1, 54399)

@@ -1,4 +1,4 @@
-"""Which changes take a reload, on each HAProxy: what the deployment guide says is tried."""
+"""Which changes reload, with each HAProxy: every row of the deployment guide's table is tried."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Document = Mapping[str, Any]
 
 
 def member(number: int, **values: Any) -> Document:
-    """One that need not answer."""
+    """A member that need not answer."""
     return {"address": f"127.0.88.{number}", "protocol_port": 9000, "weight": 1, **values}
 
 
@@ -68,11 +68,11 @@ ROWS: dict[str, list[tuple[Document, Document]]] = {
         (PLAIN, {**PLAIN, "listener": {"l7policies": [{"action": "REJECT", "rules": [PRIVATE]}]}}),
     ],
 }
-"""The first column of the guide's table: pools before and after such a change."""
+"""The first column of the guide's table: for each change, the pools before and after it."""
 
 
 def read_table() -> dict[str, dict[str, str]]:
-    """The guide's: change, then version of HAProxy, to method."""
+    """Return the guide's table: change to version of HAProxy to method."""
     section = GUIDE.read_text().partition(f"{HEADING}\n")[2].partition("\n## ")[0]
     head, _, *rows = [
         [cell.strip(" *") for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"
@@ -81,13 +81,14 @@ def read_table() -> dict[str, dict[str, str]]:
     return {row[0]: dict(zip(versions, row[1:], strict=True)) for row in rows}
 
 
-def test_guide_says_nothing_that_is_not_tried() -> None:
+def test_every_row_of_the_guide_is_tried() -> None:
     """Each row of the table has its example here, and each example its row."""
     assert list(read_table()) == list(ROWS)
 
 
-def test_changes_take_what_the_guide_says(agent: AgentRig) -> None:
-    """In the column of the newest version that is not newer than the HAProxy that is tried."""
+def test_changes_are_applied_as_the_guide_says(agent: AgentRig) -> None:
+    """Each change is applied by the method in the column of the newest version that is not newer than the HAProxy under
+    test."""
     agent.end()
     agent.options = ["--allow-ping"]
     agent.start()
@@ -100,17 +101,17 @@ def test_changes_take_what_the_guide_says(agent: AgentRig) -> None:
             agent.push(bundle_of(before, port, number + 1))
             method = agent.push(bundle_of(after, port, number := number + 2)).method
             if method != methods[column]:
-                wrong.append(f"{change}: {method}, and the guide says {methods[column]} for {column}")
+                wrong.append(f"{change}: {method}, but the guide says {methods[column]} for {column}")
     assert wrong == []
 
 
 def numbers(version: str) -> list[int]:
-    """Major and minor."""
+    """Major and minor version."""
     return [int(part) for part in re.findall(r"\d+", version)[:2]]
 
 
 def bundle_of(pool: Document, port: int, version: int) -> Bundle:
-    """As the controller renders it, behind one listener."""
+    """Render the pool behind one listener, as the controller does."""
     listener = http_listener(protocol_port=port, default_pool="web", **pool.get("listener", {}))
     values = {name: value for name, value in pool.items() if name != "listener"}
     tree = tree_from({"vips": ["127.0.0.1"], "listeners": [listener], "pools": {"web": values}})

@@ -1,4 +1,6 @@
-"""The wire: what is said arrives as it was said, and what breaks a rule is refused by name, whatever it is."""
+"""The wire: messages arrive as they were sent, and invalid messages are refused with the field's name, whatever they
+contain.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,8 @@ def test_bundle_survives_the_wire() -> None:
     assert Bundle.from_dict(json.loads(json.dumps(bundle.to_dict()))) == bundle
 
 
-def test_empty_bundle_is_one() -> None:
-    """A configuration that serves nothing is a configuration."""
+def test_empty_bundle_is_valid() -> None:
+    """A configuration that serves nothing is valid."""
     empty = Bundle("amphora-1", "load-balancer-1", 1)
     assert Bundle.from_dict(empty.to_dict()) == empty
 
@@ -83,7 +85,7 @@ def test_empty_bundle_is_one() -> None:
     ],
 )
 def test_replies_survive_the_wire(message: Message | Failure, read: Callable[[object], object]) -> None:
-    """What an agent answers arrives as it was meant."""
+    """An agent's answers arrive unchanged."""
     assert read(json.loads(json.dumps(message.to_dict()))) == message
 
 
@@ -95,15 +97,15 @@ READERS: tuple[Callable[[object], object], ...] = (
 
 @given(JSON)
 def test_no_value_gets_past_the_readers(value: object) -> None:
-    """Whatever JSON somebody sends: a WireError, and never another exception."""
+    """Any invalid JSON value raises a WireError, and never another exception."""
     for read in READERS:
         with pytest.raises(WireError):
             read(value)
 
 
 @given(st.sampled_from(sorted(haproxy_of(BUNDLE).to_dict())), JSON)
-def test_one_other_field_of_a_program_is_taken_or_refused(field: str, value: object) -> None:
-    """The same within what HAProxy is to run."""
+def test_a_replaced_field_of_a_program_is_kept_or_refused(field: str, value: object) -> None:
+    """A replaced field of HAProxy's program is refused or arrives as it was sent."""
     content = BUNDLE.to_dict() | {"programs": {"haproxy": haproxy_of(BUNDLE).to_dict() | {field: value}}}
     with contextlib.suppress(WireError):
         taken = Bundle.from_dict(content)
@@ -111,23 +113,23 @@ def test_one_other_field_of_a_program_is_taken_or_refused(field: str, value: obj
 
 
 @given(st.sampled_from(sorted(SESSIONS.servers[0].to_dict())), JSON)
-def test_one_other_field_of_sessions_is_taken_or_refused(field: str, value: object) -> None:
-    """The same of what an amphora knows of its clients."""
+def test_a_replaced_field_of_sessions_is_kept_or_refused(field: str, value: object) -> None:
+    """A replaced field of an amphora's sessions is refused or arrives as it was sent."""
     with contextlib.suppress(WireError):
         taken = Sessions.from_dict({"servers": [SESSIONS.servers[0].to_dict() | {field: value}]})
         assert json.loads(json.dumps(taken.servers[0].to_dict()))[field] == value
 
 
 @given(st.sampled_from(sorted(RECIPE.at(1).to_dict())), JSON)
-def test_one_other_field_is_taken_or_refused(field: str, value: object) -> None:
-    """A bundle with one field replaced is refused, or holds what was sent: nothing is bent into shape."""
+def test_a_replaced_field_is_kept_or_refused(field: str, value: object) -> None:
+    """A replaced field of a bundle is refused or arrives as it was sent: no value is coerced."""
     with contextlib.suppress(WireError):
         taken = Bundle.from_dict(RECIPE.at(1).to_dict() | {field: value})
         assert json.loads(json.dumps(taken.to_dict()))[field] == value
 
 
 @pytest.mark.parametrize("field", sorted(RECIPE.at(1).to_dict().keys() - {"wire"}))
-def test_every_field_has_to_be_there(field: str) -> None:
+def test_every_field_is_required(field: str) -> None:
     """A bundle that lacks a field is refused, and the field is named."""
     content = RECIPE.at(1).to_dict()
     del content[field]
@@ -137,14 +139,14 @@ def test_every_field_has_to_be_there(field: str) -> None:
 
 
 def test_unknown_field_is_refused() -> None:
-    """A field that the wire does not know is no field to be ignored."""
+    """A field that the wire does not know is refused, not ignored."""
     with pytest.raises(WireError) as caught:
         Bundle.from_dict(RECIPE.at(1).to_dict() | {"keepalived": ""})
     assert caught.value.field == "keepalived"
 
 
 def refuse(bundle: Bundle, field: str, rule: str = "") -> None:
-    """The bundle must be refused because of the field, and by the rule that begins so."""
+    """Check that the bundle is refused because of this field, with a rule that begins like this."""
     with pytest.raises(WireError) as caught:
         Bundle.from_dict(json.loads(json.dumps(bundle.to_dict())))
     assert caught.value.field == field
@@ -153,14 +155,14 @@ def refuse(bundle: Bundle, field: str, rule: str = "") -> None:
 
 @pytest.mark.parametrize("section", ["global", "peers other", "  global", "\tglobal", "program x", "userlist u"])
 def test_sections_of_the_agent_are_refused(section: str) -> None:
-    """No configuration may open the sections that are the agent's."""
+    """No configuration may contain the sections that are the agent's."""
     bundle = RECIPE.at(1)
     refuse(with_haproxy(bundle, configuration=f"{text_of(bundle)}{section}\n"), f"{HAPROXY}.configuration")
 
 
 @pytest.mark.parametrize("character", ["\0", "\r", "\x1b", "\x7f", "\ud800"])
 def test_control_characters_are_refused(character: str) -> None:
-    """Characters that belong into no configuration are refused."""
+    """Characters that do not belong in a configuration are refused."""
     bundle = RECIPE.at(1)
     refuse(with_haproxy(bundle, configuration=f"# {character}\n{text_of(bundle)}"), f"{HAPROXY}.configuration")
 
@@ -184,8 +186,8 @@ def test_control_characters_are_refused(character: str) -> None:
         "",
     ],
 )
-def test_server_line_says_what_its_fields_say(line: str) -> None:
-    """A server's line is one line of words, and agrees with name, address, port, weight and state."""
+def test_server_line_agrees_with_its_fields(line: str) -> None:
+    """A server's line is a single line of words that agrees with name, address, port, weight and state."""
     bundle = RECIPE.at(1)
     alpha = replace(haproxy_of(bundle).servers[0], line=line)
     text = f"{text_of(bundle)}    {line}\n"
@@ -201,7 +203,7 @@ def test_server_line_is_a_line_of_the_text() -> None:
 
 
 def test_names_and_addresses_are_unique() -> None:
-    """Two binds of one name or address, two servers of one name: refused."""
+    """Two binds with one name or address, or two servers with one name, are refused."""
     bundle = RECIPE.at(1)
     socket, haproxy = bundle.sockets[0], haproxy_of(bundle)
     frontend, backend, server = haproxy.frontends[0], haproxy.backends[0], haproxy.servers[0]
@@ -213,17 +215,19 @@ def test_names_and_addresses_are_unique() -> None:
     refuse(with_haproxy(bundle, backends=(replace(backend, name="other"),)), f"{HAPROXY}.servers[0].backend")
 
 
-def test_whose_a_name_is_is_said_of_every_name() -> None:
-    """A frontend or a backend of the configuration that the other fields do not speak of is nobody's: refused."""
+def test_every_section_is_mentioned_by_the_fields() -> None:
+    """A frontend or backend of the configuration that the other fields do not mention is refused, because its owner
+    would be unknown."""
     bundle = RECIPE.at(1)
     refuse(with_haproxy(bundle, frontends=()), f"{HAPROXY}.configuration", "without frontend listener")
     text = "".join(line for line in text_of(bundle).splitlines(keepends=True) if " server " not in line)
-    nobodys = with_haproxy(bundle, configuration=text, backends=(), servers=())
-    refuse(nobodys, f"{HAPROXY}.configuration", "without backend pool")
+    unmentioned = with_haproxy(bundle, configuration=text, backends=(), servers=())
+    refuse(unmentioned, f"{HAPROXY}.configuration", "without backend pool")
 
 
-def test_what_the_fields_speak_of_is_in_the_configuration() -> None:
-    """A frontend or a backend that HAProxy would not have is refused: nobody waits for what it never counts."""
+def test_everything_the_fields_mention_is_in_the_configuration() -> None:
+    """A frontend or backend that is not in the configuration is refused, because HAProxy would never count anything for
+    it."""
     bundle, haproxy = RECIPE.at(1), haproxy_of(RECIPE.at(1))
     more = (*haproxy.frontends, Frontend("other", "id"))
     refuse(with_haproxy(bundle, frontends=more), f"{HAPROXY}.configuration", "with frontend other")
@@ -243,16 +247,17 @@ TABLE = "    stick-table type ipv6 size 100k expire 1800s\n"
         ("no such line", True, "with a stick table in backend pool"),
     ],
 )
-def test_stick_tables_are_where_the_fields_say(before: str, sticks: bool, rule: str) -> None:
-    """In backends that say so, and in no other section: whose clients they are is known of backends alone."""
+def test_stick_tables_are_where_the_fields_declare_them(before: str, sticks: bool, rule: str) -> None:
+    """Only backends that declare it have stick tables, and no other section does: the owner of clients is only known
+    for backends."""
     bundle = RECIPE.at(1)
     backends = (replace(haproxy_of(bundle).backends[0], sticks=sticks),)
     text = text_of(bundle).replace(before, before + TABLE)
     refuse(with_haproxy(bundle, configuration=text, backends=backends), f"{HAPROXY}.configuration", rule)
 
 
-def test_a_number_that_no_float_can_be_is_refused() -> None:
-    """As any other that is no number."""
+def test_a_number_that_does_not_fit_a_float_is_refused() -> None:
+    """A number that does not fit a float is refused like any other value that is not a number."""
     for value in (10**400, -(10**400), math.inf, math.nan, -0.5, True):
         with pytest.raises(WireError) as caught:
             PushResult.from_dict({"version": 1, "method": "start", "milliseconds": value})
@@ -261,14 +266,14 @@ def test_a_number_that_no_float_can_be_is_refused() -> None:
 
 @dataclass(frozen=True)
 class Pair(Message):
-    """What no message has: a tuple of two types."""
+    """A message type that does not exist: a tuple of two types."""
 
     both: tuple[str, int]
 
 
-def test_a_message_with_a_type_that_is_not_read_is_a_defect() -> None:
-    """It is found with the first message, and not in what the second of a pair turns out to be."""
-    with pytest.raises(TypeError, match="of any length and one type"):
+def test_a_message_with_an_unsupported_type_is_a_defect() -> None:
+    """An unsupported field type fails with the first message, whatever the values are."""
+    with pytest.raises(TypeError, match="any length and items of one type"):
         Pair.from_dict({"both": ["a", 1]})
 
 
@@ -290,7 +295,7 @@ def test_a_message_with_a_type_that_is_not_read_is_a_defect() -> None:
     ],
 )
 def test_a_socket_is_a_name_an_address_and_a_port(field: str, value: object) -> None:
-    """A socket cannot name another variable of the environment, nor anything but an address and a port."""
+    """A socket can name neither another environment variable nor anything but an address and a port."""
     content = RECIPE.at(1).to_dict()
     content["sockets"] = [RECIPE.at(1).sockets[0].to_dict() | {field: value}]
     with pytest.raises(WireError) as caught:
@@ -306,8 +311,8 @@ def test_a_socket_is_a_name_an_address_and_a_port(field: str, value: object) -> 
         (replace(BUNDLE, secrets=("0" * 64,)), "secrets"),
     ],
 )
-def test_what_is_not_built_yet_is_refused_by_name(bundle: Bundle, field: str) -> None:
-    """What has its place in a bundle, and nobody who does it, is not passed over in silence."""
+def test_unimplemented_fields_are_refused(bundle: Bundle, field: str) -> None:
+    """A part of a bundle that nothing implements yet is refused, not ignored."""
     with pytest.raises(WireError, match="not built yet") as caught:
         Bundle.from_dict(json.loads(json.dumps(bundle.to_dict())))
     assert caught.value.field == field
@@ -318,15 +323,16 @@ def test_what_is_not_built_yet_is_refused_by_name(bundle: Bundle, field: str) ->
 
 @pytest.mark.parametrize("sent", [WIRE_VERSION - 1, WIRE_VERSION + 1])
 @pytest.mark.parametrize("read", [Bundle.from_dict, AgentInfo.from_dict])
-def test_another_version_of_the_wire_is_refused_before_all_else(read: Callable[[object], object], sent: int) -> None:
-    """Whatever else such a message says: it is told from one that is broken, and both versions are named."""
+def test_another_version_of_the_wire_is_refused_first(read: Callable[[object], object], sent: int) -> None:
+    """Messages of another version are distinguished from broken ones whatever else they contain, and both versions are
+    named."""
     with pytest.raises(WireVersionError, match=f"{WIRE_VERSION}, .* not {sent}$") as caught:
         read({"wire": sent, "programs": "of another shape"})
     assert (caught.value.field, caught.value.spoken, caught.value.sent) == ("wire", WIRE_VERSION, sent)
 
 
-def test_what_says_no_version_of_the_wire_is_of_the_first() -> None:
-    """That one did not say it."""
+def test_a_message_without_a_version_is_of_the_first() -> None:
+    """Version 1 of the wire had no version field."""
     with pytest.raises(WireVersionError) as caught:
         Bundle.from_dict({"amphora_id": "amphora-1", "version": 7, "haproxy": ""})
     assert caught.value.sent == 1
@@ -334,7 +340,7 @@ def test_what_says_no_version_of_the_wire_is_of_the_first() -> None:
 
 @pytest.mark.parametrize("sent", [0, -1, 2**63, True, 1.5, "2", None])
 def test_a_version_of_the_wire_is_a_whole_number(sent: object) -> None:
-    """What is no version is no other version."""
+    """A value that is not a version is refused as such, not as another version."""
     with pytest.raises(WireError) as caught:
         Bundle.from_dict(BUNDLE.to_dict() | {"wire": sent})
     assert (caught.value.field, type(caught.value)) == ("wire", WireError)
@@ -342,7 +348,7 @@ def test_a_version_of_the_wire_is_a_whole_number(sent: object) -> None:
 
 @pytest.mark.parametrize("amphora_id", ["", "..", "a/b", ".hidden", "a" * 65, "a\n", "ä"])
 def test_amphora_id_is_safe_as_a_directory(amphora_id: str) -> None:
-    """An amphora's id leads nowhere but to a directory of its own."""
+    """An amphora's id can only lead to a directory of its own."""
     refuse(replace(RECIPE.at(1), amphora_id=amphora_id), "amphora_id")
 
 

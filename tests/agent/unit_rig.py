@@ -1,4 +1,4 @@
-"""An agent and its supervisor as systemd would run them: three users, each with what its unit gives it."""
+"""An agent and its supervisor as systemd would run them: as three users, each with the privileges of its unit."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ AGENT, SUPERVISOR = Unit("portico-agent.service"), Unit("portico-supervisor.serv
 
 
 class UnitRig(AgentRig):
-    """Both units, in directories of their own below one that other users can pass.
+    """Both units, in directories of their own inside one that other users can traverse.
 
     Args:
-        home: is made; others can pass what is above it.
+        home: the directory to create; other users must be able to traverse its parents.
         interpreter: a Python that others can run.
         haproxy: the HAProxy to run.
     """
@@ -32,12 +32,12 @@ class UnitRig(AgentRig):
         self.certificates = home / "certificates"
         authority = Authority(self.certificates, "ca")
         super().__init__(home / "agent", authority, authority.issue(CONTROLLER), haproxy)
-        # As portico-certificates.service leaves them.
+        # Owners and modes are those that portico-certificates.service sets.
         for path in (self.agent_pair.key, self.agent_pair.certificate, authority.path):
             path.chmod(0o600)
             os.chown(path, USERS["portico-agent"], 0)
         self.certificates.chmod(0o755)
-        # As StateDirectory= and StateDirectoryMode= do.
+        # Likewise for StateDirectory= and StateDirectoryMode=.
         self.directory.mkdir()
         self.directory.chmod(int(AGENT.setting("StateDirectoryMode"), 8))
         os.chown(self.directory, USERS["portico-agent"], USERS["portico-haproxy"])
@@ -74,13 +74,13 @@ class UnitRig(AgentRig):
         wait_until(serves, "the supervisor serves")
 
     def end_supervisor(self, number: int) -> int:
-        """Signal the supervisor and wait for its end. Its exit status."""
+        """Signal the supervisor, wait until it has ended, and return its exit status."""
         assert self._supervisor is not None
         self._supervisor.send_signal(number)
         return self._supervisor.wait(PATIENCE)
 
     def close(self) -> None:
-        """End everything, whatever state the test left it in."""
+        """Stop everything, whatever state the test left it in."""
         if self._supervisor is not None and self._supervisor.poll() is None:
             self._supervisor.terminate()
             self._supervisor.wait(PATIENCE)

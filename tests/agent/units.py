@@ -1,4 +1,4 @@
-"""Agent and supervisor as their units start them: each with its user, its group and its capabilities, and no others."""
+"""Agent and supervisor as their units start them: each with its own user, group and capabilities, and no others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNITS = _ROOT / "deploy" / "systemd"
 _BIN = Path(sys.executable).parent
 
 USERS = {"portico": 54300, "portico-agent": 54301, "portico-haproxy": 54302}
-"""Numbers that no system has. Each user's group has the same."""
+"""User ids that are not used on any system. Each user's group has the same id."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Unit:
     name: str
 
     def setting(self, name: str) -> str:
-        """What it says, in the last of the lines that say it; nothing where none does."""
+        """The setting's value, which is that of its last line; empty if the unit does not have it."""
         found = re.findall(rf"^{name}=(.*)$", (_UNITS / self.name).read_text(), re.MULTILINE)
         return str(found[-1]) if found else ""
 
     def programs(self, name: str = "ExecStart") -> list[list[str]]:
-        """The commands that it runs, as words, without the marks before them; users in them are numbers."""
+        """The commands that the unit runs, as words, without the special prefixes; user names are replaced by ids."""
         lines = re.findall(rf"^{name}=[-+@:!|]*(.+)$", (_UNITS / self.name).read_text(), re.MULTILINE)
         return [[_with_numbers(word).replace("$$", "$") for word in shlex.split(line)] for line in lines]
 
     def credentials(self) -> list[str]:
-        """What makes a command run as systemd would, where this process is root."""
+        """The words of a command that runs another one with the unit's credentials, when this process is root."""
         user = USERS[self.setting("User")]
         capabilities = self.setting("AmbientCapabilities").lower().replace("cap_", "+").split()
         bounding = self.setting("CapabilityBoundingSet").lower().replace("cap_", "+").split()
@@ -52,13 +52,13 @@ class Unit:
 
 def _with_numbers(word: str) -> str:
     for name, number in USERS.items():
-        # As a whole: they are parts of the names of programs and directories, too.
+        # Only whole words are replaced, because the names are also parts of the names of programs and directories.
         word = re.sub(rf"(?<![\w/-]){name}(?![\w.-])", str(number), word)
     return word
 
 
 def find_python() -> str | None:
-    """A Python that other users can run with what the agent needs, for this one may be in its user's home."""
+    """Find a Python that other users can run and that has what the agent needs; this one may be in its user's home."""
     user, version = USERS["portico-agent"], sys.version_info
     for candidate in (sys.executable, f"/usr/bin/python{version.major}.{version.minor}"):
         command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *python(candidate)]
@@ -69,19 +69,19 @@ def find_python() -> str | None:
 
 
 def python(interpreter: str) -> list[str]:
-    """An interpreter that finds Portico where this one does, and writes nothing there."""
+    """Words that run an interpreter which finds Portico where this one does, and writes nothing there."""
     packages = Path(h11.__file__).parents[1]
     return ["env", f"PYTHONPATH={_ROOT / 'src'}:{packages}", "PYTHONDONTWRITEBYTECODE=1", interpreter]
 
 
 def installed(words: list[str], interpreter: str) -> list[str]:
-    """A unit's command with the program of this checkout for the installed one."""
+    """The unit's command, with this checkout's program in place of the installed one."""
     words = [f"{word}:{word}" if before == "--haproxy-user" else word for before, word in pairwise(["", *words])]
     return [*python(interpreter), str(_BIN / Path(words[0]).name), *words[1:]]
 
 
-def why_not() -> str:
-    """Why units cannot be tried here; nothing where they can."""
+def find_obstacle() -> str:
+    """Why units cannot be run here; empty if they can."""
     if os.geteuid() != 0:
         return "only root can start programs as other users"
     if find_python() is None:

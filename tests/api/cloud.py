@@ -1,4 +1,4 @@
-"""A small cloud: Keystone, and Portico's API and worker as processes of their own that ask it who comes."""
+"""A small cloud: Keystone, and Portico's API and worker as processes of their own that authenticate callers with it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LBS = "/v2.0/lbaas/loadbalancers"
 
 
 class Cloud:
-    """Running until it is closed. Its endpoint is in Keystone's catalog, in a region of its own."""
+    """The processes run until it is closed. Portico's endpoint is in Keystone's catalog, in a region of its own."""
 
     def __init__(self, keystone: Keystone, directory: Path) -> None:
         self.keystone, self.directory = keystone, directory
@@ -57,7 +57,7 @@ class Cloud:
         self._write_settings(port)
         upgrade(f"sqlite:///{directory}/portico.db")
         keystone.add_region(self.region)
-        # Where there is no Neutron, Portico answers for it.
+        # Portico answers for Neutron where there is none.
         for kind, url in (("load-balancer", self.url), ("network", self.url), ("identity", keystone.url)):
             keystone.add_endpoint(kind, url, self.region)
         self.log = directory / "log"
@@ -86,16 +86,16 @@ class Cloud:
             return False
 
     def close(self) -> None:
-        """End both processes, which must have nothing to say against it."""
+        """End both processes and check that they succeeded."""
         self.client.close()
         for process in self._processes:
             process.terminate()
         assert [process.wait(PATIENCE) for process in self._processes] == [0, 0], self.log.read_text()
 
-    # Ways to come to it
+    # Clients
 
     def request(self, method: str, path: str, token: str | None, body: Any = None, **headers: str) -> httpx.Response:
-        """One request with a token and further headers (``x_roles="admin"``)."""
+        """Send a request with a token and additional headers (``x_roles="admin"``)."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
             given["x-auth-token"] = token
@@ -107,7 +107,8 @@ class Cloud:
         return openstack.connect(load_envvars=False, load_yaml_config=False, region_name=self.region, **account)
 
     def run(self, user: User, command: str) -> tuple[int, Any, str]:
-        """``openstack loadbalancer COMMAND``: its status, what it printed as JSON (if it was to), its errors."""
+        """Run ``openstack loadbalancer COMMAND``. Return its exit status, its output (decoded if it is JSON) and its
+        errors."""
         words = command.split()
         shows = words[-1] in ("list", "json")
         environment = {

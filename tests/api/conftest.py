@@ -1,4 +1,4 @@
-"""The API on a database of this test's own, in the test's own process or behind a port."""
+"""The API on a database of the test's own, in the test's process or behind a port."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def service(database_url: str) -> Iterator[Service]:
 
 @pytest.fixture
 def url(database_url: str) -> Iterator[str]:
-    """Where a server without authentication listens, with a run loop behind it."""
+    """The URL of a server without authentication, with a run loop behind it."""
     service = Service(database_url)
     try:
         with serve_api(

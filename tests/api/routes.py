@@ -1,4 +1,4 @@
-"""Every route of the API, and what a request to each needs: ids of things that are there, and a right body."""
+"""Every route of the API, and what a request to each needs: ids of existing objects, and a valid body."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Address = tuple[str, str]
 """Method and path."""
 
 UNGUARDED: frozenset[Address] = frozenset({("GET", "/"), ("GET", "/v2.0"), ("GET", "/docs"), ("GET", "/openapi.json")})
-"""What needs no token: how to speak to the API."""
+"""Routes that need no token: they describe how to use the API."""
 WITHOUT_RULE: frozenset[Address] = frozenset(
     ("GET", f"/v2.0/{rest}")
     for rest in (
@@ -29,9 +29,9 @@ WITHOUT_RULE: frozenset[Address] = frozenset(
         *("networks/{network_id}", "subnets/{subnet_id}", "ports/{port_id}"),
     )
 )
-"""What needs a token, and any is good: the same answers for everybody."""
+"""Routes for which any token will do: everybody gets the same answers."""
 LISTS = frozenset([*(path_of(kind, "") for kind in DESCRIBED if not is_nested(kind)), "/v2.0/lbaas/quotas"])
-"""Lists of what is of projects: each sees his own."""
+"""Lists of objects that belong to projects: callers see only their own."""
 OFFERS: frozenset[Address] = frozenset(
     ("GET", f"/v2.0/lbaas/{rest}")
     for rest in (
@@ -43,11 +43,11 @@ OFFERS: frozenset[Address] = frozenset(
         "quotas/defaults",
     )
 )
-"""What belongs to no project, and everybody may see who may see anything."""
+"""Lists of what belongs to no project, and is visible to every caller with a role."""
 
 
 def routes_of(service: Service) -> list[Address]:
-    """Every route that the application has, those that its document leaves out too."""
+    """Every route of the application, including those that its OpenAPI document leaves out."""
     found: list[Address] = []
     for part in service.app.routes:
         routes = part.original_router.routes if isinstance(part, _IncludedRouter) else [part]
@@ -59,27 +59,27 @@ def routes_of(service: Service) -> list[Address]:
 
 
 _BESIDE: Mapping[Kind, dict[str, Any]] = {LISTENER: {"protocol_port": 5}}
-"""What another object has to have other than the first."""
+"""The fields in which a second object must differ from the first."""
 
 
 def _parameter_of(kind: Kind) -> str:
-    """What the paths call the id of an object."""
+    """The name that the paths use for the id of an object."""
     return "rule_id" if kind is L7RULE else kind.id_field
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """One of everything, in project p1. ``ids`` maps each parameter of a path to what is there."""
+    """One object of each kind, in project p1. ``ids`` maps each parameter of a path to the id of an existing object."""
 
     service: Service
     ids: dict[str, str]
 
     def address(self, path: str) -> str:
-        """A path with its parameters filled in: fails for one that nobody has thought of."""
+        """A path with its parameters filled in. Fails for a parameter that is not in ``ids``."""
         return path.format(**self.ids)
 
     def body(self, address: Address) -> Any:
-        """A body that would be right, if the caller were; None for a request that has none."""
+        """A body that would be valid if the caller were allowed to send it; None for a request without a body."""
         method, path = address
         if method in ("GET", "DELETE") or path.endswith(("/failover", "/config")):
             return None
@@ -110,7 +110,7 @@ class Inventory:
         }
 
     def _bodies_of_kinds(self) -> dict[str, Any]:
-        """Another of each kind beside what is there, and a change of that."""
+        """For each kind, the body of another object beside the existing one, and of a change."""
         found: dict[str, Any] = {}
         for kind in DESCRIBED:
             root, parent = kind.view.root, kind.parent
@@ -121,7 +121,8 @@ class Inventory:
         return found
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """All that the database holds, by table; but for the slots that a worker's keeper gives back when it likes."""
+        """The content of the database by table, except for the slots, which a worker's keeper can give back at any
+        time."""
         engine = self.service.database.engine
         with engine.connect() as connection:
             return {
@@ -133,7 +134,7 @@ class Inventory:
 
 @contextmanager
 def open_inventory(services: Services) -> Iterator[Inventory]:
-    """One of everything, in project p1, on a SQLite database of its own."""
+    """One object of each kind, in project p1, on a SQLite database of its own."""
     with services.sqlite.lend_database(upgrade) as url:
         service = Service(url)
         yield make_inventory(service)
@@ -141,7 +142,7 @@ def open_inventory(services: Services) -> Iterator[Inventory]:
 
 
 def make_inventory(service: Service) -> Inventory:
-    """One of everything, in project p1, built."""
+    """One object of each kind, in project p1, built."""
     made = service.one_of_each()
     service.settle()
     service.request("PUT", "/v2.0/lbaas/quotas/p1", {"quota": {"listener": 77}})

@@ -1,4 +1,4 @@
-"""The API in one process: the application, a database, and a controller worker on no-op drivers that runs when told."""
+"""The API in one process: the application, a database, and a controller worker on no-op drivers that runs on demand."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from tests.support.world import World, make_settings
 
 SUBNET = "6e0e1b8c-3f2a-4d6e-9a55-1c1a6f0d2b11"
 COLLECTION = {kind.view.root: path_of(kind, "") for kind in DESCRIBED if not is_nested(kind)}
-"""Root key to where the API has the objects."""
+"""Root key to the path of the collection."""
 
 
 class ByHeader:
-    """Believes what the headers say, so that a test can be anybody: ``X-Project-Id`` (empty: of no project),
+    """Believes the request's headers, so that a test can be any caller: ``X-Project-Id`` (empty: no project),
     ``X-Roles``, ``X-Domain-Id``, ``X-System-Scope`` and ``X-Auth-Token``.
 
-    Behaves as an authenticator must: a request that says nothing is refused.
+    Follows the rules for authenticators: a request without these headers is refused.
     """
 
     async def identify(self, request: Request) -> Identity:
-        """The caller that the headers name."""
+        """The caller whom the headers describe."""
         headers = request.headers
         project_id = headers.get("x-project-id")
         if project_id is None:
@@ -45,7 +45,7 @@ class ByHeader:
 
 
 class Service(World):
-    """A world with the API before it. ``settle`` runs what is queued: until then, nothing moves."""
+    """A world with the API in front of it. ``settle`` runs the queued operations; nothing runs before that."""
 
     def __init__(self, url: str, quotas: QuotaSettings | None = None, network: Network | None = None) -> None:
         super().__init__(make_settings(url, quotas=quotas), network=network)
@@ -64,7 +64,7 @@ class Service(World):
         super().close()
 
     def settle(self) -> None:
-        """Run what is queued until nothing is."""
+        """Run queued operations until there are none."""
         self.run_all()
 
     # Requests
@@ -79,7 +79,8 @@ class Service(World):
         roles: str = "admin",
         **options: Any,
     ) -> httpx.Response:
-        """One request by somebody with ``roles`` (``a,b``) in ``project``; None names no caller at all."""
+        """Send a request as a caller with ``roles`` (``a,b``) in ``project``; with None, the request names no caller at
+        all."""
         headers = dict(options.pop("headers", {}))
         if project is not None:
             headers |= {"x-project-id": project, "x-roles": roles}
@@ -104,7 +105,7 @@ class Service(World):
         return [one["name"] for one in self.get(path, **options)[key]]
 
     def create(self, root: str, path: str | None = None, *, as_project: str = "p1", **values: Any) -> Any:
-        """The object that a POST made."""
+        """The object that a POST creates."""
         response = self.request("POST", path or COLLECTION[root], {root: values}, project=as_project)
         assert response.status_code == 201, response.text
         return response.json()[root]
@@ -116,7 +117,7 @@ class Service(World):
         return self.create("loadbalancer", **{"vip_subnet_id": SUBNET, **values})
 
     def one_of_each(self, as_project: str = "p1") -> dict[str, Any]:
-        """A load balancer with one part of each kind. Root key to what its POST answered."""
+        """Create a load balancer with one part of each kind. Return root key to the answer to its POST."""
         made = {"loadbalancer": self.load_balancer(name="web", as_project=as_project)}
         lb_id = made["loadbalancer"]["id"]
         made["listener"] = self.create("listener", loadbalancer_id=lb_id, protocol="HTTP", protocol_port=80)
@@ -147,12 +148,12 @@ class Service(World):
 
 
 def address_of(root: str, made: dict[str, Any]) -> str:
-    """Where one of ``one_of_each`` is."""
+    """The path of an object of ``one_of_each``."""
     [kind] = [one for one in DESCRIBED if one.view.root == root]
     parent_id = made[kind.parent.view.root]["id"] if kind.parent is not None and is_nested(kind) else ""
     return f"{path_of(kind, parent_id)}/{made[root]['id']}"
 
 
 def any_id() -> str:
-    """An id that nothing has."""
+    """An id that no object has."""
     return str(uuid4())

@@ -1,4 +1,4 @@
-"""Where requests go, and what is said to those that go wrong: discovery, prefixes, methods, content types, ids."""
+"""Addresses of requests, and the answers to wrong ones: discovery, prefixes, methods, content types, ids."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from tests.support.waiting import PATIENCE
 pytestmark = pytest.mark.database("sqlite")
 
 
-def test_versions_are_told_without_a_token_and_link_to_where_the_client_looks(service: Service) -> None:
-    """The newest version is CURRENT, the others SUPPORTED, and the links repeat the host that was asked."""
+def test_versions_need_no_token_and_link_to_the_requested_host(service: Service) -> None:
+    """The newest version is CURRENT, the others are SUPPORTED, and the links use the host of the request."""
     response = service.request("GET", "/", project=None)
 
     versions = response.json()["versions"]
@@ -44,7 +44,7 @@ def test_versions_are_told_without_a_token_and_link_to_where_the_client_looks(se
 @pytest.mark.parametrize("prefix", ["/v2", "/v2.0"])
 @pytest.mark.parametrize("end", ["", "/"])
 def test_both_prefixes_work_with_and_without_a_slash(service: Service, prefix: str, end: str) -> None:
-    """One client says v2, another v2.0."""
+    """Some clients use v2, others v2.0."""
     service.load_balancer(name="web")
     service.settle()
 
@@ -63,10 +63,10 @@ def test_both_prefixes_work_with_and_without_a_slash(service: Service, prefix: s
         ("PUT", "/v2.0/lbaas/loadbalancers", 405, "Method Not Allowed"),
     ],
 )
-def test_an_unknown_address_or_method_has_its_own_shape(
+def test_an_unknown_address_or_method_has_its_own_body(
     service: Service, method: str, path: str, status: int, title: str | None
 ) -> None:
-    """404 and 405 name themselves, as clients expect them."""
+    """404 and 405 have their own bodies, as clients expect."""
     response = service.request(method, path)
 
     assert response.status_code == status
@@ -74,8 +74,8 @@ def test_an_unknown_address_or_method_has_its_own_shape(
         assert response.json() == {"code": status, "title": title, "description": ""}
 
 
-def test_a_caller_who_is_not_known_is_asked_who_he_is(service: Service) -> None:
-    """401 in the identity service's shape, before anything is looked at."""
+def test_an_unknown_caller_is_asked_to_authenticate(service: Service) -> None:
+    """401 in the identity service's format, before the request is looked at."""
     response = service.request("GET", f"/v2.0/lbaas/loadbalancers/{any_id()}", project=None)
 
     assert response.status_code == 401
@@ -88,14 +88,14 @@ def test_a_caller_who_is_not_known_is_asked_who_he_is(service: Service) -> None:
     ("accept", "status"),
     [("application/json", 200), ("*/*", 200), ("text/html, */*;q=0.8", 200), ("text/html", 406), ("image/png", 406)],
 )
-def test_answers_are_json_or_nothing(service: Service, accept: str, status: int) -> None:
-    """Who does not take JSON gets 406."""
+def test_answers_are_json_only(service: Service, accept: str, status: int) -> None:
+    """A client that does not accept JSON gets 406."""
     assert service.request("GET", "/v2.0/lbaas/loadbalancers", headers={"accept": accept}).status_code == status
 
 
 @pytest.mark.parametrize("given", ["req-6b5f1a0e-9a3c-4d5e-8f70-112233445566", "my.id_1"])
-def test_the_callers_request_id_comes_back_and_is_on_the_operation(service: Service, given: str) -> None:
-    """One id leads from the client's log to the operation."""
+def test_the_callers_request_id_is_returned_and_stored_on_the_operation(service: Service, given: str) -> None:
+    """The same id is in the client's log and on the operation."""
     response = service.request(
         "POST",
         "/v2.0/lbaas/loadbalancers",
@@ -111,15 +111,16 @@ def test_the_callers_request_id_comes_back_and_is_on_the_operation(service: Serv
 
 @pytest.mark.parametrize("given", [None, "", "a b", "x" * 65, "é"])
 def test_every_answer_has_a_request_id(service: Service, given: str | None) -> None:
-    """A missing one is made, and one that could do harm in a log is replaced."""
+    """A missing id is generated, and one that could corrupt a log is replaced."""
     headers = {} if given is None else {"X-OpenStack-Request-ID": given.encode()}
     for path in ("/", "/v2.0/lbaas/nothing", "/v2.0/lbaas/loadbalancers"):
         answered = service.request("GET", path, headers=headers).headers["x-openstack-request-id"]
         assert re.fullmatch(r"req-[0-9a-f-]{36}", answered)
 
 
-def test_what_is_logged_about_a_request_has_its_id(service: Service) -> None:
-    """Also from the thread that the route runs in; the caller is told the id, and nothing else about the reason."""
+def test_log_lines_of_a_request_have_its_id(service: Service) -> None:
+    """Log lines have the request's id, even from the thread that runs the route; the caller is told the id, but not the
+    reason."""
     given = f"req-{any_id()}"
     service.app.state.context = replace(service.app.state.context, requests=None)
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
@@ -136,7 +137,7 @@ def test_what_is_logged_about_a_request_has_its_id(service: Service) -> None:
 
 
 def test_log_lines_show_the_request_id() -> None:
-    """As the programs configure logging when they start."""
+    """Log lines show the id with the logging that the programs configure when they start."""
     code = (
         "import structlog; from portico.bootstrap.logs import log_plainly; log_plainly();"
         "structlog.contextvars.bind_contextvars(request_id='req-1'); structlog.get_logger().warning('hello')"
@@ -152,8 +153,10 @@ def test_log_lines_show_the_request_id() -> None:
     ("host", "auth", "warnings"),
     [("127.0.0.1", "noauth", 0), ("::1", "noauth", 0), ("192.0.2.1", "noauth", 1), ("192.0.2.1", "keystone", 0)],
 )
-def test_whoever_opens_the_api_to_everybody_is_warned(service: Service, host: str, auth: Any, warnings: int) -> None:
-    """Without authentication, where others than this machine can reach it."""
+def test_an_open_api_without_authentication_is_warned_about(
+    service: Service, host: str, auth: Any, warnings: int
+) -> None:
+    """A warning is logged if the API is reachable from other machines without authentication."""
     with capture_logs() as logs:
         build_server(service.app, ApiSettings(host=host, auth=auth))
 
@@ -181,7 +184,8 @@ def test_whoever_opens_the_api_to_everybody_is_warned(service: Service, host: st
 def test_pages_of_other_sites_cannot_command_an_api_without_authentication(
     service: Service, listening: str, host: str, origin: str | None, status: int
 ) -> None:
-    """A browser sends their Origin; what reaches loopback by a name that points there has that name as its Host."""
+    """A browser sends the other site's Origin; a request that reaches the loopback by a name pointing there has that
+    name as its Host."""
     settings = ApiSettings(host=listening, allowed_hosts=("Proxy.example",))
     service.app.state.context = replace(service.app.state.context, authenticator=NoAuth(settings))
     headers = {"host": host} | ({} if origin is None else {"origin": origin})
@@ -192,8 +196,9 @@ def test_pages_of_other_sites_cannot_command_an_api_without_authentication(
         assert answered.json()["faultcode"] == "Client"
 
 
-def test_links_are_what_the_caller_of_a_proxy_can_follow(service: Service) -> None:
-    """They have the scheme that a trusted proxy says, and the prefix, whether the proxy passes it on or not."""
+def test_links_work_behind_a_proxy(service: Service) -> None:
+    """Links have the scheme that a trusted proxy reports, and the path prefix, whether or not the proxy passes the
+    prefix on."""
     service.load_balancer(name="one")
     service.load_balancer(name="two")
     api = ApiSettings(path_prefix="/lb", trusted_proxies=("198.51.100.0/24",))
@@ -218,7 +223,7 @@ def test_links_are_what_the_caller_of_a_proxy_can_follow(service: Service) -> No
 
 
 def test_every_error_has_a_status_and_the_nearest_class_decides() -> None:
-    """The table covers the tree: only what is our own fault is 500."""
+    """Every error class has a status; only Portico's own faults are 500."""
 
     def leaves(kind: type[PorticoError]) -> list[type[PorticoError]]:
         return [kind, *(leaf for one in kind.__subclasses__() for leaf in leaves(one))]
@@ -228,6 +233,6 @@ def test_every_error_has_a_status_and_the_nearest_class_decides() -> None:
     assert not ours & {"InvalidInput", "Conflict", "NotFound", "Forbidden", "Unsuitable"}
 
     class Special(NotFound):
-        """A new leaf."""
+        """A new leaf class."""
 
     assert status_of(Special("x")) == 404

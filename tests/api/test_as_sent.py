@@ -1,4 +1,4 @@
-"""What a client sent comes back as it was sent, in every answer; what is compared, is compared in one form."""
+"""Values come back as the client sent them, in every answer; comparisons use a canonical form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CIPHERS = {
     "tls_versions": ["TLSv1.3", "TLSv1.1", "TLSv1.2"],
     "alpn_protocols": ["http/1.1", "h2"],
 }
-"""Kept for when TLS is switched on."""
+"""References that are kept for the time when TLS is supported."""
 SENT: dict[str, dict[str, Any]] = {
     "loadbalancer": {
         **_TEXTS,
@@ -100,7 +100,7 @@ SENT: dict[str, dict[str, Any]] = {
         "value": '"A  b"',
     },
 }
-"""Root to odd values of what a create may say; ``_REST`` has the fields that are of no special kind."""
+"""Root to unusual values for a create; ``_REST`` has the fields that need no special value."""
 CHANGED: dict[str, dict[str, Any]] = {
     "loadbalancer": {"name": "n ", "tags": ["", "B", "b"]},
     "listener": {"allowed_cidrs": ["2001:DB8::/0"], "insert_headers": {"X-Forwarded-Proto": "tRuE"}, "tags": [""]},
@@ -110,29 +110,29 @@ CHANGED: dict[str, dict[str, Any]] = {
     "l7policy": {"redirect_url": "http://[2001:DB8::0]/", "description": " ", "tags": ["q", "", "p"]},
     "rule": {"key": "x-ODD", "value": "VaLue", "tags": [""]},
 }
-"""Root to odd values of what an update may say."""
+"""Root to unusual values for an update."""
 ELSEWHERE = {
     "loadbalancer": {
-        *("flavor_id", "availability_zone"),  # of objects that have to be there (test_offers)
-        *("vip_qos_policy_id", "vip_sg_ids"),  # of networks that have them
-        "project_id",  # the caller's own
+        *("flavor_id", "availability_zone"),  # these need existing objects (test_offers)
+        *("vip_qos_policy_id", "vip_sg_ids"),  # only some networks support these
+        "project_id",  # the caller's project
     },
-    "listener": {"default_pool_id", "project_id", "hsts_max_age"},  # of TLS that is done (test_known_at_once)
+    "listener": {"default_pool_id", "project_id", "hsts_max_age"},  # only with TLS (test_immediate_refusals)
     "pool": {"project_id"},
     "member": {"description", "project_id"},
     "healthmonitor": {"description", "project_id"},
     "l7policy": {"redirect_pool_id", "redirect_prefix", "project_id"},
     "rule": {"name", "description", "project_id"},
 }
-"""Root to what a spec has and nothing of this is sent."""
-for _kind in DESCRIBED:  # of a kind that is not above, an example
+"""Root to the fields of the spec that these tests do not send."""
+for _kind in DESCRIBED:  # kinds that are not above use an example
     _hidden = {name for name in Spec.model_fields if name not in _kind.view.shown}
     SENT.setdefault(_kind.view.root, dict(VALID[_kind.name]))
     CHANGED.setdefault(_kind.view.root, dict(CHANGES[_kind.name]))
     ELSEWHERE.setdefault(_kind.view.root, {"project_id", *_hidden})
 _REST = {kind.view.root: rest_of(kind, {*SENT[kind.view.root], *ELSEWHERE[kind.view.root]}) for kind in DESCRIBED}
-"""Root to the fields that no table above names, each with the values that its type tells: the last is sent with a
-create, the first with an update."""
+"""Root to the fields that no table above names, each with values derived from its type: the last is sent with a create,
+the first with an update."""
 for _root, _fields in _REST.items():
     SENT[_root] |= {name: values[-1] for name, values in _fields.items()}
     _changed = {name: values[0] for name, values in _fields.items()}
@@ -155,17 +155,17 @@ def _create_all(service: Service) -> dict[str, Any]:
     return made
 
 
-def _said(shown: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
-    """What is shown of what was sent: of additional VIPs, not the ports that they got."""
-    said = {name: shown[name] for name in sent}
-    if "additional_vips" in said:
-        said["additional_vips"] = [
-            {name: value for name, value in vip.items() if name != "port_id"} for vip in said["additional_vips"]
+def _shown_of(shown: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
+    """The part of the answer that was sent: of additional VIPs, all but the ports that the network gave them."""
+    fields = {name: shown[name] for name in sent}
+    if "additional_vips" in fields:
+        fields["additional_vips"] = [
+            {name: value for name, value in vip.items() if name != "port_id"} for vip in fields["additional_vips"]
         ]
-    return said
+    return fields
 
 
-def _look(service: Service, root: str, made: dict[str, Any]) -> list[dict[str, Any]]:
+def _get_and_list(service: Service, root: str, made: dict[str, Any]) -> list[dict[str, Any]]:
     """An object as a GET and as a list show it."""
     path = address_of(root, made)
     single = service.get(path)[root]
@@ -173,42 +173,42 @@ def _look(service: Service, root: str, made: dict[str, Any]) -> list[dict[str, A
     return [single, listed]
 
 
-def test_every_spelling_comes_back_in_every_answer(service: Service) -> None:
-    """POST, GET and list show what was sent, before and after the worker has built it; PUT too."""
+def test_every_answer_keeps_the_spelling(service: Service) -> None:
+    """POST, GET and list show what was sent, before and after the worker has built it; so does PUT."""
     made = _create_all(service)
     for root, sent in SENT.items():
-        for shown in (made[root], *_look(service, root, made)):
-            assert _said(shown, sent) == sent, root
+        for shown in (made[root], *_get_and_list(service, root, made)):
+            assert _shown_of(shown, sent) == sent, root
 
     service.settle()
     for root, sent in SENT.items():
-        for shown in _look(service, root, made):
-            assert _said(shown, sent) == sent, root
+        for shown in _get_and_list(service, root, made):
+            assert _shown_of(shown, sent) == sent, root
 
     for root, changes in CHANGED.items():
         response = service.request("PUT", address_of(root, made), {root: changes})
         assert response.status_code == 200, response.text
-        for shown in (response.json()[root], *_look(service, root, made)):
-            assert _said(shown, {**SENT[root], **changes}) == {**SENT[root], **changes}, root
+        for shown in (response.json()[root], *_get_and_list(service, root, made)):
+            assert _shown_of(shown, {**SENT[root], **changes}) == {**SENT[root], **changes}, root
     service.settle()
     for root, changes in CHANGED.items():
-        [shown, _] = _look(service, root, made)
-        assert _said(shown, {**SENT[root], **changes}) == {**SENT[root], **changes}, root
+        [shown, _] = _get_and_list(service, root, made)
+        assert _shown_of(shown, {**SENT[root], **changes}) == {**SENT[root], **changes}, root
         if root != "loadbalancer":
             assert shown["provisioning_status"] == "ACTIVE", root
 
 
 @pytest.mark.database("sqlite")
 def test_no_field_is_forgotten_above() -> None:
-    """A new field of a spec is sent too, or named with where it is; one of which the type does not tell what it takes
-    has to have a value in the table."""
+    """A new field of a spec is sent as well, or listed in ``ELSEWHERE``. If the type does not tell which values the
+    field accepts, the table must have one."""
     for kind in DESCRIBED:
         root = kind.view.root
         assert set(kind.spec.model_fields) - set(SENT[root]) == ELSEWHERE[root] & set(kind.spec.model_fields)
 
 
-def test_a_whole_tree_comes_back_as_it_was_sent(service: Service) -> None:
-    """Everything in one body: the answer and what is shown afterwards has every spelling."""
+def test_a_whole_tree_keeps_its_spelling(service: Service) -> None:
+    """With everything in one body, the answer and later requests show every spelling as it was sent."""
     pool = {**SENT["pool"], "members": [SENT["member"]], "healthmonitor": SENT["healthmonitor"]}
     policy = {**SENT["l7policy"], "rules": [SENT["rule"]]}
     listener = {**SENT["listener"], "default_pool": pool, "l7policies": [policy]}
@@ -231,17 +231,17 @@ def test_a_whole_tree_comes_back_as_it_was_sent(service: Service) -> None:
         assert set(parts) == {kind.view.root for kind in DESCRIBED}
         for root, part in parts.items():
             sent = SENT[root]
-            assert _said(part, sent) == sent, root
-            [single, listed] = _look(service, root, parts)
-            assert _said(single, sent) == _said(listed, sent) == sent, root
+            assert _shown_of(part, sent) == sent, root
+            [single, listed] = _get_and_list(service, root, parts)
+            assert _shown_of(single, sent) == _shown_of(listed, sent) == sent, root
 
     check(made)
     service.settle()
     check(made)
 
 
-def test_two_spellings_of_an_address_are_one(service: Service) -> None:
-    """A second member, or VIP, at the same address is refused however it is spelled."""
+def test_two_spellings_of_an_address_are_the_same(service: Service) -> None:
+    """A second member or VIP at the same address is refused, however the address is spelled."""
     lb_id = service.load_balancer(vip_address="2001:db8::1")["id"]
     body = {"loadbalancer": {"vip_subnet_id": SUBNET, "vip_address": "2001:DB8:0:0::1"}}
     assert service.request("POST", LBS, body).status_code == 409
@@ -257,7 +257,7 @@ def test_two_spellings_of_an_address_are_one(service: Service) -> None:
 
 @pytest.mark.parametrize("spelling", ["fd00::1", "FD00::1", "fd00:0:0:0:0:0:0:1", "fd00::0001"])
 def test_every_spelling_finds_an_address(service: Service, spelling: str) -> None:
-    """Filters compare addresses, not their spellings; what is no address finds nothing."""
+    """Filters compare addresses, not their spellings; a text that is not an address finds nothing."""
     vips = [{"subnet_id": any_id(), "ip_address": "fd00:0::0:0001"}]
     lb_id = service.load_balancer(vip_address="FD00:0::0001", additional_vips=vips)["id"]
     pool = service.create("pool", loadbalancer_id=lb_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
@@ -277,8 +277,8 @@ def test_every_spelling_finds_an_address(service: Service, spelling: str) -> Non
             assert len(next(iter(service.get(f"{path}?{name}={value}").values()))) == count, (name, value)
 
 
-def test_a_batch_knows_a_member_by_its_address_in_every_spelling(service: Service) -> None:
-    """The member stays the same, takes the new spelling, and nothing else is changed."""
+def test_a_batch_finds_a_member_by_any_spelling_of_its_address(service: Service) -> None:
+    """The member stays the same, gets the new spelling, and nothing else is changed."""
     lb_id = service.load_balancer()["id"]
     pool = service.create("pool", loadbalancer_id=lb_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
     path = f"{COLLECTION['pool']}/{pool['id']}/members"

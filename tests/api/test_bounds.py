@@ -1,5 +1,5 @@
-"""Bounded work: who may not do something costs next to nothing, whatever he sends; who may is told early that it is too
-much."""
+"""Bounded work: a request that is not allowed costs next to nothing, whatever its body; one that is allowed but too
+large is refused early."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ POOL = {"protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
 
 @pytest.fixture(scope="module")
 def inventory(services: Services) -> Iterator[Inventory]:
-    """One of everything in p1."""
+    """One object of each kind in p1."""
     with open_inventory(services) as inventory:
         yield inventory
 
 
 def heaviest(body: Any) -> list[bytes]:
-    """Of a right body for a route, those that are most work to read: millions of values, one that is very long, objects
-    that look right, a depth that no parser survives."""
+    """Bodies that are the most work to parse, made from a valid body for the route: millions of values, a very long
+    value, objects that look valid, nesting that no parser survives."""
     [root] = body if isinstance(body, dict) else ["anything"]
     inner = body[root] if isinstance(body, dict) else {}
     if isinstance(inner, list):
@@ -50,7 +50,7 @@ def heaviest(body: Any) -> list[bytes]:
 
 
 def measure(inventory: Inventory, method: str, path: str, raw: bytes, **options: Any) -> tuple[httpx.Response, int]:
-    """The answer, and how many bytes of memory were taken for it at once."""
+    """Send the request. Return the answer, and the peak of additional memory in bytes."""
     headers = {"content-type": "application/json"}
     tracemalloc.start()
     try:
@@ -62,9 +62,9 @@ def measure(inventory: Inventory, method: str, path: str, raw: bytes, **options:
         tracemalloc.stop()
 
 
-def test_who_may_not_is_refused_before_anything_is_read(inventory: Inventory) -> None:
-    """Every route that there is, with the longest bodies that are allowed: memory for little more than the body, which
-    is what it takes to receive it; and nothing is parsed, for what is no JSON is refused for the same reason."""
+def test_forbidden_requests_are_refused_before_the_body_is_parsed(inventory: Inventory) -> None:
+    """On every route, with the longest bodies allowed, the memory stays close to what receiving the body needs. Nothing
+    is parsed: a body that is not JSON is refused for the same reason."""
     before = inventory.rows()
     routes = [one for one in routes_of(inventory.service) if one not in WITHOUT_RULE and one[1].startswith("/v2.0/")]
     assert len(routes) > 60
@@ -78,8 +78,8 @@ def test_who_may_not_is_refused_before_anything_is_read(inventory: Inventory) ->
     assert inventory.rows() == before
 
 
-def test_rules_about_other_projects_hold_for_small_bodies(inventory: Inventory, tmp_path: Any) -> None:
-    """An operator may let somebody work in another project only; whether it is that one, the body says."""
+def test_rules_about_other_projects_apply_to_small_bodies(inventory: Inventory, tmp_path: Any) -> None:
+    """An operator can allow a role to work in one other project only. The body says which project it is."""
     file = tmp_path / "policy.yaml"
     file.write_text('"os_load-balancer_api:loadbalancer:post": "role:partner and \'p1\':%(project_id)s"\n')
     context = inventory.service.app.state.context
@@ -129,10 +129,10 @@ MANY: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("field", "parts"), MANY, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_load_balancer_of_too_many_parts_is_refused_as_it_is_read(
+def test_a_load_balancer_of_too_many_parts_is_refused_while_it_is_read(
     inventory: Inventory, field: str, parts: dict[str, Any]
 ) -> None:
-    """The field and the number are named; no part beyond is looked at."""
+    """The error names the field and the number; parts beyond the limit are not looked at."""
     answer = inventory.service.request("POST", LBS, {"loadbalancer": {"vip_subnet_id": SUBNET, **parts}})
     assert answer.status_code == 400
     assert f"field/attribute {field}." in answer.text
@@ -151,21 +151,21 @@ def test_a_load_balancer_of_too_many_parts_is_refused_as_it_is_read(
 def test_more_values_than_any_body_needs_are_not_parsed(
     inventory: Inventory, method: str, path: str, raw: bytes
 ) -> None:
-    """Counted first: parsed, they would be a hundred times as long."""
+    """The values are counted first; parsed, they would need a hundred times the memory."""
     answer, peak = measure(inventory, method, inventory.address(path), raw)
     assert (answer.status_code, "field/attribute body." in answer.text) == (400, True)
     assert peak < 1.5 * LONGEST
 
 
-def test_a_batch_of_too_many_members_is_refused_before_they_are_looked_at(inventory: Inventory) -> None:
-    """Not the first wrong one is told, but that they are too many."""
+def test_a_batch_of_too_many_members_is_refused_before_they_are_checked(inventory: Inventory) -> None:
+    """The error is about the number of members, not about the first invalid one."""
     path = inventory.address("/v2.0/lbaas/pools/{pool_id}/members")
     answer = inventory.service.request("PUT", path, {"members": [{"no": "such"}] * 5001})
     assert (answer.status_code, "must not be more than 5000" in answer.text.lower()) == (400, True)
 
 
-def test_what_is_told_of_a_wrong_value_is_short(inventory: Inventory) -> None:
-    """An answer does not bring back megabytes."""
+def test_errors_about_long_values_are_short(inventory: Inventory) -> None:
+    """An error does not repeat a value of megabytes."""
     path = inventory.address("/v2.0/lbaas/pools/{pool_id}/members")
     long = {"address": "x" * 1_000_000, "protocol_port": 1}
     for answer in (
@@ -177,8 +177,8 @@ def test_what_is_told_of_a_wrong_value_is_short(inventory: Inventory) -> None:
         assert len(answer.text) < 2000
 
 
-def test_parts_that_come_one_by_one_are_counted_too(inventory: Inventory) -> None:
-    """A load balancer that is full takes no more of them (409)."""
+def test_parts_added_one_by_one_are_counted_too(inventory: Inventory) -> None:
+    """A full load balancer accepts no more parts (409)."""
     service = inventory.service
     described = {"vip_subnet_id": SUBNET, "pools": [POOL] * 500}
     full = service.request("POST", LBS, {"loadbalancer": described}).json()["loadbalancer"]

@@ -1,4 +1,4 @@
-"""``openstack loadbalancer``, as it comes from the registry: every command that it has, against a server on the
+"""``openstack loadbalancer``, as installed from the registry: each of its commands, against a server on the
 loopback."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.doorman import PROJECT, doorman
+from tests.api.open_keystone import PROJECT, open_keystone
 from tests.api.service import SUBNET
 from tests.support.waiting import PATIENCE
 
@@ -34,11 +34,11 @@ for line in sys.stdin:
             status = ended.code
     print(json.dumps([status, out.getvalue(), err.getvalue()]), flush=True)
 """
-"""Many commands in one process: starting one costs a second and a half."""
+"""Runs many commands in one process, because starting a process takes a second and a half."""
 
 
 class Shell:
-    """The command line. ``done`` names the commands that were run."""
+    """The command line. ``done`` names the commands that have run."""
 
     def __init__(self, auth_url: str, home: Path) -> None:
         account = {
@@ -59,7 +59,8 @@ class Shell:
         self.done: set[str] = set()
 
     def run(self, line: str) -> tuple[int, str, str]:
-        """Status, what was printed, what was complained of. A command that shows something prints JSON."""
+        """Run a command. Return its exit status, its output and its errors. A command that shows something prints
+        JSON."""
         words = line.split()
         command = max((one for one in self.commands if line.startswith(f"{one} ") or line == one), key=len)
         self.done.add(command)
@@ -74,20 +75,20 @@ class Shell:
         return status, out, err
 
     def show(self, line: str) -> Any:
-        """What a command that must succeed shows."""
+        """The output of a command that must succeed."""
         status, out, err = self.run(line)
         assert status == 0, (line, out, err)
         return json.loads(out) if out.strip() else None
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture
 def shell(url: str, tmp_path: Path) -> Iterator[Shell]:
     """The command line, logged in."""
-    with doorman(url) as auth_url:
+    with open_keystone(url) as auth_url:
         shell = Shell(auth_url, tmp_path)
         try:
             yield shell
@@ -172,9 +173,9 @@ _DELETED = (
 )
 
 
-def test_every_command_does_what_it_says(shell: Shell) -> None:
-    """Everything is made, listed, shown, changed, reset, failed over and deleted, with ``--wait``; no command of the
-    program is left out."""
+def test_every_command_works(shell: Shell) -> None:
+    """Everything can be created, listed, shown, changed, reset, failed over and deleted, with ``--wait``; no command of
+    the program is left out."""
     for line, expected in _MADE:
         found = shell.show(line)
         assert {name: found[name] for name in expected} == expected, (line, found)
@@ -193,7 +194,7 @@ def test_every_command_does_what_it_says(shell: Shell) -> None:
 
     status, _, complaint = shell.run(f"amphora delete {amphora['id']}")
     assert (status, "serves load balancer" in complaint) == (1, True)
-    shell.run(f"amphora stats show {amphora['id']}")  # 404 while it has not reported any
+    shell.run(f"amphora stats show {amphora['id']}")  # 404 until it has reported any
     shell.show(f"amphora configure --wait {amphora['id']}")
     shell.show("failover --wait web2")
     [replacement] = shell.show("amphora list")
@@ -205,8 +206,8 @@ def test_every_command_does_what_it_says(shell: Shell) -> None:
     assert shell.commands - shell.done == set()
 
 
-def test_complaints_are_read_as_they_were_meant(shell: Shell) -> None:
-    """What the service refuses is on the terminal, field and rule, with the status."""
+def test_errors_reach_the_terminal_unchanged(shell: Shell) -> None:
+    """The terminal shows the service's error with field, rule and status."""
     for line, words in (
         ("create --name x --vip-subnet-id not-there", "not-there"),
         (f"create --name x --vip-subnet-id {SUBNET} --vip-address 300.1.1.1", "vip_address"),

@@ -1,4 +1,4 @@
-"""Small things that users of the reference rely on, each of which was once different here."""
+"""Small things that users of the reference rely on, each of which once differed here."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ POLICIES = COLLECTION["l7policy"]
         ("pool", {"protocol": "SCTP", "lb_algorithm": "ROUND_ROBIN"}, "HTTP, HTTPS, TCP, PROXY, PROXYV2"),
     ],
 )
-def test_what_is_not_offered_is_told_in_the_words_that_suites_look_for(
+def test_unsupported_values_are_refused_in_the_words_that_suites_expect(
     service: Service, root: str, values: dict[str, Any], offered: str
 ) -> None:
-    """400, the field, the value, and what there is: they skip what a deployment does not have."""
+    """The 400 names the field, the value and the values on offer, because test suites skip what a deployment does not
+    have."""
     lb_id = service.load_balancer()["id"]
     response = service.request("POST", COLLECTION[root], {root: {"loadbalancer_id": lb_id, **values}})
 
@@ -38,7 +39,8 @@ def test_what_is_not_offered_is_told_in_the_words_that_suites_look_for(
 
 
 def test_flavors_and_zones_decide_the_provider(service: Service) -> None:
-    """Theirs where none is named; 400 where another one is."""
+    """The provider is that of the flavor or zone if the request names none; it is 400 if the request names another
+    one."""
     profile = service.create(
         "flavorprofile", f"{L}/flavorprofiles", name="p", provider_name="octavia", flavor_data="{}"
     )
@@ -69,7 +71,7 @@ def test_flavors_and_zones_decide_the_provider(service: Service) -> None:
     ],
 )
 def test_further_vips_have_a_subnet_each(service: Service, vips: Any, status: int) -> None:
-    """They are shown with their addresses once those are known."""
+    """Additional VIPs are shown with their addresses once these are known."""
     response = service.request("POST", LBS, {"loadbalancer": {"vip_subnet_id": SUBNET, "additional_vips": vips}})
 
     assert response.status_code == status, response.text
@@ -80,8 +82,8 @@ def test_further_vips_have_a_subnet_each(service: Service, vips: Any, status: in
         assert all(one["ip_address"] for one in shown)
 
 
-def test_allowed_cidrs_speak_the_version_of_a_vip(service: Service) -> None:
-    """400 for those that nobody could come from, in POST and PUT, once the address is known."""
+def test_allowed_cidrs_have_the_ip_version_of_a_vip(service: Service) -> None:
+    """400 for CIDRs of another IP version than the VIPs', in POST and PUT, once the VIP's address is known."""
     lb_id = service.load_balancer(vip_address="192.0.2.77")["id"]
     listener = {"loadbalancer_id": lb_id, "protocol": "HTTP", "protocol_port": 80}
     v4: dict[str, Any] = {"allowed_cidrs": ["10.1.2.3/8"]}
@@ -96,7 +98,7 @@ def test_allowed_cidrs_speak_the_version_of_a_vip(service: Service) -> None:
 
 
 def test_a_policys_target_decides_its_action(service: Service) -> None:
-    """What the action has no use for is dropped in a POST; a PUT of another target changes the action with it."""
+    """A POST drops targets that the action does not use; a PUT of another target changes the action as well."""
     made = service.one_of_each()
     pool_id, listener_id = made["pool"]["id"], made["listener"]["id"]
     useless = {"redirect_url": "http://a.example/", "redirect_http_code": 301, "redirect_pool_id": pool_id}
@@ -120,7 +122,7 @@ def test_a_policys_target_decides_its_action(service: Service) -> None:
 
 
 def test_a_policy_has_50_rules_at_most(service: Service) -> None:
-    """The next one is a conflict."""
+    """One rule more than the limit is a conflict."""
     made = service.one_of_each()
     path, _, _ = address_of("rule", made).rpartition("/")
     rule = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/x"}
@@ -130,7 +132,8 @@ def test_a_policy_has_50_rules_at_most(service: Service) -> None:
 
 
 def test_a_changed_persistence_keeps_its_type_and_null_removes_it(service: Service) -> None:
-    """As the reference's clients change cookies and unset persistence."""
+    """A changed persistence keeps its type, and null removes it, as the reference's clients change cookies and unset
+    persistence."""
     lb_id = service.load_balancer()["id"]
     persistence = {"type": "APP_COOKIE", "cookie_name": "a"}
     pool: dict[str, Any] = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "session_persistence": persistence}
@@ -146,7 +149,7 @@ def test_a_changed_persistence_keeps_its_type_and_null_removes_it(service: Servi
 
 @pytest.mark.parametrize(("asked", "status"), [(None, 201), (False, 201), (True, 400), ("yes", 400)])
 def test_no_member_gets_a_port_of_its_own(service: Service, asked: Any, status: int) -> None:
-    """``request_sriov`` is known, and refused where it asks for something."""
+    """``request_sriov`` is accepted as a field, and refused if it is true."""
     made = service.one_of_each()
     path, _, _ = address_of("member", made).rpartition("/")
     member = {"address": "192.0.2.9", "protocol_port": 80, "request_sriov": asked}
@@ -159,8 +162,8 @@ def test_no_member_gets_a_port_of_its_own(service: Service, asked: Any, status: 
 
 
 def test_policies_are_numbered_without_gaps(service: Service) -> None:
-    """A policy that is made, moved or deleted leaves the others in their order, numbered from 1."""
-    listener_id = service.one_of_each()["listener"]["id"]  # whose policy is the first
+    """When a policy is created, moved or deleted, the others keep their order and are numbered from 1."""
+    listener_id = service.one_of_each()["listener"]["id"]  # its policy is the first one
     service.settle()
     ids = {one["id"]: "0" for one in service.get(POLICIES)["l7policies"]}
 

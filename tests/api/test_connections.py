@@ -1,4 +1,4 @@
-"""Connections of clients that stall, talk nonsense or are too many: none holds up another client, or fills the log."""
+"""Clients that stall, send garbage or are too many: none holds up another client, or fills the log."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.support.waiting import PATIENCE, wait_until
 HEAD = b"Host: a\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n"
 LARGE = 64 * 1024 * 1024
-"""Bytes that no system takes off our hands before a client reads."""
+"""More bytes than any system buffers before a client reads."""
 
 
 @dataclass
 class ScriptedServer:
-    """A server that is told what to do with each path."""
+    """A server whose answers the test controls by the path."""
 
     port: int = 0
     answered: list[str] = field(default_factory=list)
@@ -39,18 +39,18 @@ class ScriptedServer:
     go: threading.Event = field(default_factory=threading.Event)
 
     def connect(self, host: str = "127.0.0.1") -> socket.socket:
-        """A client at an address of loopback."""
+        """Connect a client from a loopback address."""
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE, source_address=(host, 0))
 
     def exchange(self, *pieces: bytes) -> bytes:
-        """What is answered until the connection is closed; the client says nothing after the pieces."""
+        """Send the pieces and nothing else. Return everything that is answered until the connection is closed."""
         with self.connect() as client:
             for piece in pieces:
                 client.sendall(piece)
             return read_all(client)
 
     def app(self) -> FastAPI:
-        """Paths that do what they are called."""
+        """An application whose paths do what they are named for."""
         app = FastAPI()
 
         @app.api_route("/", methods=["GET", "POST"])
@@ -84,7 +84,7 @@ class ScriptedServer:
 
 
 def read_all(client: socket.socket) -> bytes:
-    """Until the connection ends, in whatever way."""
+    """Read until the connection ends, in whatever way."""
     answer = bytearray()
     try:
         while received := client.recv(65536):
@@ -95,7 +95,7 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def read_until(client: socket.socket, end: bytes) -> bytes:
-    """Until an answer ends so."""
+    """Read until the answer ends like this."""
     answer = bytearray()
     while not answer.endswith(end):
         received = client.recv(65536)
@@ -105,7 +105,7 @@ def read_until(client: socket.socket, end: bytes) -> bytes:
 
 
 def dribble(client: socket.socket, data: bytes, scripted: ScriptedServer) -> bytes:
-    """Send a byte of ``data`` again and again until the other end has had enough; what it has answered."""
+    """Send a byte of ``data`` repeatedly until the other end closes the connection. Return the answer."""
     client.settimeout(0.05)
     answer = bytearray()
     for _ in range(int(PATIENCE / 0.05)):
@@ -119,12 +119,12 @@ def dribble(client: socket.socket, data: bytes, scripted: ScriptedServer) -> byt
             continue
         except OSError:
             return bytes(answer)
-    raise AssertionError("it went on for ever")
+    raise AssertionError("the connection was never closed")
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., ScriptedServer]]:
-    """Starts a server with some settings."""
+    """Starts a server with the given settings."""
     with ExitStack() as stack:
 
         def start(**settings: Any) -> ScriptedServer:
@@ -156,8 +156,8 @@ HALVES = (
 
 
 def test_half_open_connections_of_one_client_do_not_keep_others_out(start: Callable[..., ScriptedServer]) -> None:
-    """Ten times as many as there may be, in every state before a request is whole: another client goes on with the
-    connection that it has, and a third one gets a new one each time."""
+    """With ten times as many half-open connections as allowed, in every state of an incomplete request, another client
+    keeps using its connection, and a third one gets a new connection each time."""
     scripted = start(max_connections=20, head_seconds=10 * PATIENCE, body_seconds=10 * PATIENCE)
     last = GET.replace(HEAD, HEAD + b"Connection: close\r\n")
     with ExitStack() as stack, scripted.connect("127.0.0.2") as kept:
@@ -172,8 +172,8 @@ def test_half_open_connections_of_one_client_do_not_keep_others_out(start: Calla
                     assert read_all(fresh).endswith(b"0 bytes")
 
 
-def test_a_request_that_is_worked_on_is_never_broken_off(start: Callable[..., ScriptedServer]) -> None:
-    """Where all connections are at work, the new one is closed instead."""
+def test_a_running_request_is_never_aborted(start: Callable[..., ScriptedServer]) -> None:
+    """If every connection has a running request, the new connection is closed instead."""
     scripted = start(max_connections=2)
     with scripted.connect() as first, scripted.connect() as second:
         for client in (first, second):
@@ -197,12 +197,13 @@ def test_a_request_that_is_worked_on_is_never_broken_off(start: Callable[..., Sc
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", b"408"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", b"", b"408"),
     ],
-    ids=["silent", "a head", "a method", "a header", "no body", "a body", "chunks", "waits to be told"],
+    ids=["silent", "a head", "a method", "a header", "no body", "a body", "chunks", "waits for 100 Continue"],
 )
-def test_a_request_that_does_not_come_to_its_end_is_given_up(
+def test_incomplete_requests_time_out(
     start: Callable[..., ScriptedServer], begin: bytes, drop: bytes, status: bytes
 ) -> None:
-    """After a time for all of it: a byte now and then is no help. The client is told, if it said anything."""
+    """The time limit is for the whole request: sending a byte now and then does not extend it. A client that has sent
+    something gets a 408."""
     scripted = start(head_seconds=0.5, body_seconds=0.5)
     with scripted.connect() as client:
         client.sendall(begin)
@@ -212,8 +213,8 @@ def test_a_request_that_does_not_come_to_its_end_is_given_up(
     assert scripted.answered == []
 
 
-def test_a_body_that_we_do_not_take_yet_is_not_late(start: Callable[..., ScriptedServer]) -> None:
-    """Where the server is busy, its clients are not at fault."""
+def test_a_body_that_the_server_does_not_read_yet_is_not_late(start: Callable[..., ScriptedServer]) -> None:
+    """While the server is too busy to read, its clients are not late."""
     scripted = start(body_seconds=2)
     with scripted.connect() as client:
         head = b"POST /late HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 600000\r\n\r\n"
@@ -225,7 +226,7 @@ def test_a_body_that_we_do_not_take_yet_is_not_late(start: Callable[..., Scripte
 
 
 def test_the_next_request_on_a_connection_has_the_same_deadlines(start: Callable[..., ScriptedServer]) -> None:
-    """A first request that is whole buys no time."""
+    """A first complete request does not extend the deadlines of the next one."""
     scripted = start(head_seconds=0.5, body_seconds=0.5)
     for half in HALVES[1:]:
         answer = scripted.exchange(GET, half)
@@ -233,8 +234,8 @@ def test_the_next_request_on_a_connection_has_the_same_deadlines(start: Callable
         assert b"HTTP/1.1 408 " in answer
 
 
-def test_an_idle_connection_is_closed_without_a_word(start: Callable[..., ScriptedServer]) -> None:
-    """Also where the answer was given before the body had come to its end."""
+def test_an_idle_connection_is_closed_without_an_answer(start: Callable[..., ScriptedServer]) -> None:
+    """An idle connection is closed without an answer, even if the last answer came before the end of its body."""
     scripted = start(keep_alive_seconds=1)
     early = b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
     for pieces in ((GET,), (early, b"123456789")):
@@ -248,8 +249,8 @@ def test_an_idle_connection_is_closed_without_a_word(start: Callable[..., Script
         assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_a_body_that_goes_on_after_the_answer_has_a_deadline(start: Callable[..., ScriptedServer]) -> None:
-    """A refused upload may be thrown away, but not for ever."""
+def test_a_body_that_continues_after_the_answer_has_a_deadline(start: Callable[..., ScriptedServer]) -> None:
+    """A refused upload is read and discarded, but not forever."""
     scripted = start(body_seconds=0.5)
     with scripted.connect() as client:
         client.sendall(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
@@ -258,19 +259,19 @@ def test_a_body_that_goes_on_after_the_answer_has_a_deadline(start: Callable[...
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_an_answer_that_nobody_reads_is_given_up(start: Callable[..., ScriptedServer]) -> None:
-    """What the client finds when it looks later is cut short."""
+def test_an_unread_answer_times_out(start: Callable[..., ScriptedServer]) -> None:
+    """The answer is cut off, as the client finds when it reads later."""
     scripted = start(answer_seconds=0.5)
     with capture_logs() as logs, scripted.connect() as client:
         client.sendall(GET.replace(b" / ", b" /large "))
         wait_until(
-            lambda: [one for one in logs if one.get("waited_for") == "its client to read an answer"], "it is said"
+            lambda: [one for one in logs if one.get("waited_for") == "its client to read an answer"], "it is logged"
         )
         assert len(read_all(client)) < LARGE
 
 
-def test_an_answer_that_nobody_reads_makes_room(start: Callable[..., ScriptedServer]) -> None:
-    """It is its client that it waits for."""
+def test_an_unread_answer_makes_room_for_others(start: Callable[..., ScriptedServer]) -> None:
+    """A connection with an unread answer waits for its client, so it is closed when room is needed."""
     scripted = start(max_connections=1)
     with scripted.connect() as client:
         client.sendall(GET.replace(b" / ", b" /large "))
@@ -283,7 +284,7 @@ def test_an_answer_that_nobody_reads_makes_room(start: Callable[..., ScriptedSer
 
 
 def test_the_server_stops_while_clients_stall(start: Callable[..., ScriptedServer]) -> None:
-    """Within their deadlines at the latest (the end of this test waits for it)."""
+    """The server stops within the clients' deadlines (the end of this test waits for it)."""
     scripted = start(head_seconds=0.5, body_seconds=0.5, answer_seconds=0.5)
     clients = [scripted.connect() for _ in HALVES]
     for client, half in zip(clients, HALVES, strict=True):
@@ -294,8 +295,9 @@ def test_the_server_stops_while_clients_stall(start: Callable[..., ScriptedServe
 
 
 @pytest.mark.parametrize("raw", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
-def test_the_ambiguous_is_refused(start: Callable[..., ScriptedServer], raw: bytes) -> None:
-    """With 400 and the end of the connection, in its turn after what came before; the application gets none of it."""
+def test_ambiguous_requests_are_refused(start: Callable[..., ScriptedServer], raw: bytes) -> None:
+    """An ambiguous request gets 400 and the end of the connection, after the requests before it were answered; the
+    application sees none of it."""
     scripted = start()
     for pieces in ((GET + raw,), (GET, raw), (GET, raw[:-1], raw[-1:])):
         scripted.answered.clear()
@@ -305,17 +307,20 @@ def test_the_ambiguous_is_refused(start: Callable[..., ScriptedServer], raw: byt
     assert b"connection: close" in answer
 
 
-def test_the_clear_is_answered(start: Callable[..., ScriptedServer]) -> None:
-    """Many of them on one connection."""
+def test_unambiguous_requests_are_answered(start: Callable[..., ScriptedServer]) -> None:
+    """Unambiguous requests are all answered, many of them on one connection."""
     scripted = start(head_seconds=PATIENCE)
     clear = [raw for name, raw in CLEAR.items() if name != "HTTP/1.0"]
     answer = scripted.exchange(*clear, *clear, CLEAR["HTTP/1.0"])
     assert answer.count(b"HTTP/1.1 200 ") == 2 * len(clear) + 1
-    assert answer.count(b"14 bytes") == 2  # the chunks
+    assert answer.count(b"14 bytes") == 2  # the requests with chunks
 
 
-def test_nonsense_does_not_fill_the_log(start: Callable[..., ScriptedServer], caplog: pytest.LogCaptureFixture) -> None:
-    """Each kind is one line, from whatever library it would come; a request that its client gave up is none."""
+def test_failed_connections_do_not_fill_the_log(
+    start: Callable[..., ScriptedServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each kind of failure is logged in one line, whichever library reports it; a request that its client aborted is
+    not logged."""
     caplog.set_level(logging.WARNING)
     nonsense = [*AMBIGUOUS.values(), b"\x16\x03\x01\x02\x00\x01", b"nonsense\r\n\r\n", b"GET /" + b"x" * 70_000]
     upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n"
@@ -334,11 +339,11 @@ def test_nonsense_does_not_fill_the_log(start: Callable[..., ScriptedServer], ca
     assert [one.getMessage() for one in caplog.records] == []
 
 
-def test_a_client_may_send_on_after_its_refusal(
+def test_a_client_can_keep_sending_after_its_refusal(
     start: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For a while it is read and thrown away: closing at once would reset the connection, and many systems then forget
-    the answer that has not been read yet."""
+    """The server reads and discards for a while: closing immediately would reset the connection, and many systems then
+    drop the answer that has not been read yet."""
     monkeypatch.setattr(connection, "LINGER_SECONDS", PATIENCE)
     scripted = start()
     with scripted.connect() as client:
@@ -348,10 +353,10 @@ def test_a_client_may_send_on_after_its_refusal(
             client.sendall(b"x" * 100_000)
 
 
-def test_a_limit_on_descriptors_that_lowers_the_number_is_said(
+def test_a_number_of_connections_lowered_by_the_descriptor_limit_is_logged(
     start: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once, when the server starts, with both numbers."""
+    """It is logged once, when the server starts, with both numbers."""
     with capture_logs() as logs:
         scripted = start(max_connections=10**9)
         assert scripted.exchange(GET.replace(HEAD, HEAD + b"Connection: close\r\n")).endswith(b"0 bytes")

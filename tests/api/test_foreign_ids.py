@@ -1,4 +1,4 @@
-"""One project cannot see, use or guess another's objects, by whichever route; roles mean what they are called."""
+"""One project cannot see, use or guess another's objects, on any route; roles allow what their names say."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ OBSERVER = "load-balancer_observer"
 
 @pytest.fixture(scope="module")
 def inventory(services: Services) -> Iterator[Inventory]:
-    """One of everything in p1. Shared: no test here changes it, and each says so."""
+    """One object of each kind in p1. It is shared: no test here changes it, and each checks that."""
     with open_inventory(services) as inventory:
         yield inventory
 
 
 def walk(inventory: Inventory, project: str | None, roles: str = "") -> Iterator[tuple[Address, Any]]:
-    """Every route, and the response to a request that would be right if the caller were. Nothing may change."""
+    """For every route, the response to a request that would be valid if the caller were allowed to send it. Nothing may
+    change."""
     before = inventory.rows()
     for address in routes_of(inventory.service):
         method, path = address
@@ -34,8 +35,8 @@ def walk(inventory: Inventory, project: str | None, roles: str = "") -> Iterator
 
 
 def test_every_route_refuses_the_ids_of_another_project(inventory: Inventory) -> None:
-    """As a member of another project: 403 for what exists, nothing in lists, nothing changed. A route that is new is
-    walked too, and fails here until somebody has said what a request to it looks like."""
+    """A member of another project gets 403 for existing objects and empty lists, and changes nothing. A new route is
+    included, and fails here until ``Inventory`` has a request for it."""
     walked = 0
     for address, response in walk(inventory, "p2", MEMBER):
         method, path = address
@@ -52,7 +53,7 @@ def test_every_route_refuses_the_ids_of_another_project(inventory: Inventory) ->
 
 
 def test_an_observer_changes_nothing(inventory: Inventory) -> None:
-    """In his own project: he sees what users see, and every method that changes something is 403."""
+    """In its own project, an observer sees what users see, and every method that changes something is 403."""
     for role in (OBSERVER, "reader"):
         for address, response in walk(inventory, "p1", role):
             asks_admin = address[1] in _admin_paths() and address not in OFFERS
@@ -60,8 +61,8 @@ def test_an_observer_changes_nothing(inventory: Inventory) -> None:
             assert response.status_code == expected, (role, address, response.text)
 
 
-def test_a_global_observer_sees_everything_of_everybody(inventory: Inventory) -> None:
-    """From another project: all that users see in theirs, and he changes nothing."""
+def test_a_global_observer_sees_every_project(inventory: Inventory) -> None:
+    """From another project, a global observer sees everything that users see in theirs, and changes nothing."""
     for address, response in walk(inventory, "p2", "load-balancer_global_observer"):
         method, path = address
         if method != "GET" or (path in _admin_paths() and address not in OFFERS):
@@ -72,8 +73,9 @@ def test_a_global_observer_sees_everything_of_everybody(inventory: Inventory) ->
             assert len(next(iter(response.json().values()))) == 1, address
 
 
-def test_an_administrator_of_quotas_sees_and_sets_quotas_and_nothing_else(inventory: Inventory) -> None:
-    """Of every project; whoever else is refused may not even see flavors."""
+def test_a_quota_administrator_sees_and_sets_only_quotas(inventory: Inventory) -> None:
+    """A quota administrator can do this in every project; a caller who is refused everything else cannot even see
+    flavors."""
     service, before = inventory.service, inventory.rows()
     for address in routes_of(service):
         if address in UNGUARDED | WITHOUT_RULE:
@@ -91,12 +93,12 @@ def test_an_administrator_of_quotas_sees_and_sets_quotas_and_nothing_else(invent
 
 @pytest.mark.parametrize("role", ["admin", "load-balancer_admin"])
 def test_administrators_see_everything(inventory: Inventory, role: str) -> None:
-    """From any project, and from none, with a token of the whole system."""
+    """Administrators see everything from any project and from none, with a token for the whole system."""
     for scope in ({"project": "p9"}, {"project": "", "headers": {"x-system-scope": "all"}}):
         for method, path in routes_of(inventory.service):
             if method == "GET":
                 response = inventory.service.request(method, inventory.address(path), roles=role, **scope)
-                # Nothing is there where nothing was reported.
+                # These are not found, because nothing was reported.
                 assert response.status_code == 200 or path.endswith("amphorae/{amphora_id}/stats"), (path, scope)
 
 
@@ -111,9 +113,9 @@ def test_administrators_see_everything(inventory: Inventory, role: str) -> None:
         ("member,reader", {"x-system-scope": "all"}),
     ],
 )
-def test_who_is_of_no_project_sees_nothing(inventory: Inventory, roles: str, headers: dict[str, str]) -> None:
-    """A token of a domain is refused whatever its roles; without a project, members and readers have nothing to see;
-    without one of the roles that count, nor has anybody else."""
+def test_callers_without_a_project_see_nothing(inventory: Inventory, roles: str, headers: dict[str, str]) -> None:
+    """A token for a domain is refused whatever its roles. Without a project, members and readers see nothing; without
+    one of the roles that count, nobody does."""
     before = inventory.rows()
     for method, path in routes_of(inventory.service):
         if (method, path) not in UNGUARDED | WITHOUT_RULE:
@@ -125,8 +127,8 @@ def test_who_is_of_no_project_sees_nothing(inventory: Inventory, roles: str, hea
     assert inventory.rows() == before
 
 
-def test_without_a_token_there_is_discovery_and_documentation(inventory: Inventory) -> None:
-    """401 in Keystone's shape for everything else."""
+def test_only_discovery_and_documentation_need_no_token(inventory: Inventory) -> None:
+    """Everything else is 401 in Keystone's format."""
     for address, response in walk(inventory, None):
         if address in UNGUARDED:
             assert response.status_code == 200, address
@@ -143,7 +145,7 @@ def test_without_a_token_there_is_discovery_and_documentation(inventory: Invento
 
 
 def _admin_paths() -> set[str]:
-    """Paths of what only administrators may do."""
+    """Paths that only administrators may use."""
     rules = [rule for rule in list_rules() if rule.name.startswith(PREFIX)]
     admin = [rule for rule in rules if rule.check_str == "rule:load-balancer:admin"]
     return {operation["path"] for rule in admin for operation in getattr(rule, "operations", [])}
@@ -154,7 +156,7 @@ def _admin_paths() -> set[str]:
 
 @pytest.fixture
 def own(inventory: Inventory) -> Iterator[dict[str, Any]]:
-    """One of each in p2, gone afterwards. Root key to what is shown of it."""
+    """One object of each kind in p2, deleted afterwards. Root key to the body that shows it."""
     service = inventory.service
     made = service.one_of_each(as_project="p2")
     service.settle()
@@ -165,7 +167,7 @@ def own(inventory: Inventory) -> Iterator[dict[str, Any]]:
 
 
 def _bodies_with(own: dict[str, Any], ids: dict[str, str]) -> Iterator[tuple[str, str, dict[str, Any], int]]:
-    """Requests of p2 about its own things, that name something of ``ids``; and the status that each must get."""
+    """Requests of p2 about its own objects whose bodies name one of ``ids``; and the status that each must get."""
     lb_id, listener_id, pool_id = (own[root]["id"] for root in ("loadbalancer", "listener", "pool"))
     policy = f"{COLLECTION['l7policy']}/{own['l7policy']['id']}"
     listener = {"protocol": "HTTP", "protocol_port": 81}
@@ -195,8 +197,9 @@ def _bodies_with(own: dict[str, Any], ids: dict[str, str]) -> Iterator[tuple[str
 
 
 def test_a_foreign_id_in_a_body_is_refused(inventory: Inventory, own: dict[str, Any]) -> None:
-    """Wherever a body names an object, one of another project is refused with no word about it, and nothing changes.
-    Where it is a value that is wrong (400, 404), the answer is what an id that nothing has is answered with."""
+    """Wherever a body names an object, an object of another project is refused without any information about it, and
+    nothing changes. If the id is refused as a value (400, 404), the answer is the same as for an id that does not
+    exist."""
     service = inventory.service
     nothing = {name: any_id() for name in inventory.ids}
     before = inventory.rows()
@@ -217,8 +220,8 @@ def _without(text: str, ids: dict[str, str]) -> str:
     return text
 
 
-def test_a_project_is_not_given_load_balancers_by_another(inventory: Inventory) -> None:
-    """A member may not name another project; an administrator may; who is of none has to."""
+def test_a_member_cannot_create_load_balancers_for_another_project(inventory: Inventory) -> None:
+    """A member may not name another project; an administrator may, and must without a project of their own."""
     service, path = inventory.service, COLLECTION["loadbalancer"]
     body = {"vip_subnet_id": SUBNET}
     before = inventory.rows()
@@ -236,8 +239,8 @@ def test_a_project_is_not_given_load_balancers_by_another(inventory: Inventory) 
     service.settle()
 
 
-def test_what_is_of_no_project_is_nobodys(inventory: Inventory) -> None:
-    """Load balancers that a program made without naming a project are for administrators alone."""
+def test_load_balancers_without_a_project_are_for_administrators(inventory: Inventory) -> None:
+    """Load balancers that a program created without naming a project are only visible to administrators."""
     service = inventory.service
     made = service.app.state.context.requests.create("load_balancer", name="nobody's")
     path = f"{COLLECTION['loadbalancer']}/{made.object_id}"
@@ -249,8 +252,8 @@ def test_what_is_of_no_project_is_nobodys(inventory: Inventory) -> None:
     service.settle()
 
 
-def test_which_amphorae_there_are_is_for_administrators_to_know(inventory: Inventory) -> None:
-    """Others get 403 for one that is there and for one that is not."""
+def test_only_administrators_can_tell_which_amphorae_exist(inventory: Inventory) -> None:
+    """Other callers get 403 for an existing amphora and for one that does not exist."""
     unknown = Inventory(inventory.service, {**inventory.ids, "amphora_id": any_id()})
     for method, path in routes_of(inventory.service):
         if "{amphora_id}" in path:

@@ -1,4 +1,4 @@
-"""Hostile requests made from the OpenAPI document: what is documented is what is answered, and nothing is a 500.
+"""Hostile requests generated from the OpenAPI document: answers are as documented, and nothing is a 500.
 
 A fixed seed and a few examples for each route: a smoke alarm that costs seconds, not a search.
 """
@@ -54,12 +54,13 @@ _KEYWORDS = (
     "use_backend evil if TRUE",
     "%[env(HOME)]",
 )
-"""What ends up in one text of every body that is sent."""
+"""Texts one of which replaces a text of every body that is sent."""
 
 
 @pytest.fixture
 def fuzzed(service: Service) -> Iterator[BaseSchema]:
-    """The document of an API that has one object of each kind, whose ids stand in every second path."""
+    """The OpenAPI document of an API with one object of each kind. Paths contain the objects' ids, except in
+    deletes."""
     made = service.one_of_each()
     service.settle()
     schema = schemathesis.openapi.from_asgi("/openapi.json", service.app, headers=CALLER)
@@ -67,14 +68,14 @@ def fuzzed(service: Service) -> Iterator[BaseSchema]:
 
     @schema.hook
     def map_path_parameters(context: Any, parameters: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Real ids, except where that would delete what the other examples need."""
+        """Use real ids, except where that would delete what the other examples need."""
         if parameters and context.operation.method != "delete":
             parameters |= {name: made[_PLACES[name]]["id"] for name in parameters if name in _PLACES}
         return parameters
 
     @schema.hook
     def map_body(context: Any, body: Any) -> Any:
-        """Real parents, and one text replaced by what would harm a configuration."""
+        """Use real parents, and replace one text by one that would corrupt a configuration."""
         nonlocal count
         inner = next(iter(body.values()), None) if isinstance(body, dict) else None
         if isinstance(inner, list) and inner:  # a batch
@@ -95,7 +96,7 @@ def fuzzed(service: Service) -> Iterator[BaseSchema]:
 
 
 def no_internal_error(_context: Any, response: Response, _case: Any) -> None:
-    """501 and 503 say what they mean; 500 is a defect."""
+    """Check that the status is not 500, which is a defect; 501 and 503 are deliberate."""
     assert response.status_code != 500, response.text
 
 
@@ -115,13 +116,13 @@ CHECKS: list[CheckFunction] = [
 
 
 def test_every_route_answers_as_documented(fuzzed: BaseSchema) -> None:
-    """Good, bad and hostile requests of every route: a documented status, a body of the documented shape, never a 500;
-    and whatever was accepted can be built."""
+    """Valid, invalid and hostile requests of every route get a documented status and a body of the documented schema,
+    never a 500; and everything that was accepted can be built."""
     routes = [found.ok() for found in fuzzed.get_all_operations() if isinstance(found, Ok)]
     assert len(routes) > 60
     for route, mode in product(routes, GenerationMode):
         if mode == GenerationMode.NEGATIVE and not route.body:
-            continue  # there is no body to be wrong
+            continue  # there is no body that could be wrong
 
         @given(case=route.as_strategy(generation_mode=mode))
         @FEW
@@ -153,7 +154,7 @@ _TIMES = st.sampled_from((1, 1, 1, 2, 300))
 
 
 def _lists(made: dict[str, Any]) -> dict[str, View]:
-    """Where each kind is listed."""
+    """The path of each kind's list."""
     of_parts = {root: address_of(root, made).rpartition("/")[0] for root in made}
     of_offers = {one.view.root: f"/v2.0/lbaas/{one.view.collection.replace('_', '')}" for one in OFFERS.values()}
     paths = {"amphora": "/v2.0/octavia/amphorae", "quota": "/v2.0/lbaas/quotas", **of_parts, **of_offers}
@@ -162,9 +163,10 @@ def _lists(made: dict[str, Any]) -> dict[str, View]:
 
 
 @pytest.mark.database("sqlite", "postgresql", "mariadb")
-def test_a_list_may_be_asked_for_anything(service: Service) -> None:
-    """Every control and every field with values of every kind, alone, together and hundreds of times over: a list or
-    400, in one statement, one for the marker and one for what it is a list of."""
+def test_a_list_survives_any_query(service: Service) -> None:
+    """With every control and every field, and values of all kinds, alone, together and repeated hundreds of times, a
+    list answers with results or 400. It needs at most three statements: one for the list, one for the marker and one
+    for the parent."""
     made = service.one_of_each()
     service.settle()
     own = [one["id"] for one in made.values()]

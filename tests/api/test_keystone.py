@@ -1,5 +1,5 @@
-"""Portico behind a real Keystone, with stock clients: roles, projects, good and bad tokens, and a Keystone that goes
-away."""
+"""Portico behind a real Keystone, with stock clients: roles, projects, valid and invalid tokens, and a Keystone that
+goes away."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.api.test_sdk import wait_until_active
 from tests.support.keystone import User
 from tests.support.services import Services
 
-# The clients import half of OpenStack, and some of it warns.
+# The clients import half of OpenStack, parts of which warn.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
 ]
@@ -31,7 +31,7 @@ BODY = {"loadbalancer": {"vip_subnet_id": SUBNET}}
 
 @pytest.fixture(scope="module")
 def cloud(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """Keystone and Portico. Tests make their own projects."""
+    """Keystone and Portico. Tests create their own projects."""
     cloud = Cloud(services.keystone, tmp_path_factory.mktemp("cloud"))
     yield cloud
     cloud.close()
@@ -39,19 +39,19 @@ def cloud(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def project(cloud: Cloud, request: pytest.FixtureRequest) -> str:
-    """The name of a project of this test's own."""
+    """The name of a project of the test's own."""
     return str(request.node.name)[:60]
 
 
 @pytest.fixture
 def add(cloud: Cloud, project: str) -> Callable[..., User]:
-    """Makes somebody with roles in this test's project."""
+    """Creates a user with roles in the test's project."""
     return lambda *roles: cloud.keystone.add_user(project, *roles)
 
 
 @pytest.fixture
 def balancer(cloud: Cloud, add: Callable[..., User]) -> dict[str, Any]:
-    """A load balancer in this test's project."""
+    """A load balancer in the test's project."""
     token = cloud.keystone.issue_token(add("load-balancer_member"))
     response = cloud.request("POST", LBS, token, BODY)
     assert response.status_code == 201, response.text
@@ -59,8 +59,8 @@ def balancer(cloud: Cloud, add: Callable[..., User]) -> dict[str, Any]:
 
 
 def test_roles_in_a_project_by_the_sdk(cloud: Cloud, add: Callable[..., User]) -> None:
-    """A member creates, an observer reads and is refused with 403, Keystone's own member and reader are the same;
-    somebody without any role that counts sees nothing."""
+    """A member creates, and an observer reads but gets 403 for changes. Keystone's own member and reader roles mean the
+    same. A user without any of the roles that count sees nothing."""
     ids = []
     for member in ("load-balancer_member", "member"):
         with cloud.sdk(add(member)) as sdk:
@@ -83,8 +83,8 @@ def test_roles_in_a_project_by_the_sdk(cloud: Cloud, add: Callable[..., User]) -
 
 
 def test_roles_across_projects_by_the_sdk(cloud: Cloud, balancer: dict[str, Any]) -> None:
-    """Another project's member sees nothing, a global observer everything and changes nothing, an administrator, of a
-    project or of the system, does everything."""
+    """A member of another project sees nothing, a global observer sees everything and changes nothing, and an
+    administrator of a project or of the system can do everything."""
     balancer_id = balancer["id"]
     with cloud.sdk(cloud.keystone.add_user("elsewhere", "load-balancer_member")) as sdk:
         assert list(sdk.load_balancer.load_balancers()) == []
@@ -109,15 +109,15 @@ def test_roles_across_projects_by_the_sdk(cloud: Cloud, balancer: dict[str, Any]
 
 
 def test_the_command_line_finds_everything_in_the_catalog(cloud: Cloud, add: Callable[..., User], project: str) -> None:
-    """``openstack loadbalancer`` with a password: a member creates, an observer sees and is refused, an administrator
-    sets the quota of a project that he names."""
+    """``openstack loadbalancer`` with a password: a member creates, an observer sees and is refused changes, an
+    administrator sets the quota of a project by name."""
     create = f"create --wait --name web --vip-subnet-id {SUBNET}"
     status, shown, errors = cloud.run(add("load-balancer_member"), f"{create} -f json")
     assert status == 0, errors
     assert shown["provisioning_status"] == "ACTIVE"
     observer = add("load-balancer_observer")
     commands = ((observer, "list"), (observer, create), (cloud.keystone.admin, f"quota set --member 1 {project}"))
-    with ThreadPoolExecutor(2) as pool:  # each takes seconds, nearly all of them for imports
+    with ThreadPoolExecutor(2) as pool:  # each takes seconds, mostly for imports
         listed, refused, quota = pool.map(lambda one: cloud.run(*one), commands)
     assert (listed[0], [one["name"] for one in listed[1]]) == (0, ["web"])
     assert (refused[0] != 0, "Policy does not allow this request" in refused[2]) == (True, True)
@@ -126,8 +126,8 @@ def test_the_command_line_finds_everything_in_the_catalog(cloud: Cloud, add: Cal
     assert cloud.request("GET", f"{QUOTAS}/{observer.project_id}", token).json()["quota"]["member"] == 1
 
 
-def test_an_administrator_of_quotas_sets_them(cloud: Cloud, balancer: dict[str, Any]) -> None:
-    """In any project; the load balancers there are none of his business."""
+def test_a_quota_administrator_sets_quotas(cloud: Cloud, balancer: dict[str, Any]) -> None:
+    """A quota administrator sets the quotas of any project, but has no access to its load balancers."""
     token = cloud.keystone.issue_token(cloud.keystone.add_user("elsewhere", "load-balancer_quota_admin"))
     path = f"{QUOTAS}/{balancer['project_id']}"
     assert cloud.request("PUT", path, token, {"quota": {"pool": 3}}).status_code == 202
@@ -136,8 +136,8 @@ def test_an_administrator_of_quotas_sets_them(cloud: Cloud, balancer: dict[str, 
     assert cloud.request("GET", LBS, token).status_code == 403
 
 
-def test_bad_tokens_are_refused_and_told_where_good_ones_are(cloud: Cloud, add: Callable[..., User]) -> None:
-    """None, an empty one, nonsense, a revoked one: 401 with the address of Keystone. Discovery needs none."""
+def test_bad_tokens_are_refused_with_the_address_of_keystone(cloud: Cloud, add: Callable[..., User]) -> None:
+    """A missing, empty, invalid or revoked token gets 401 with the address of Keystone. Discovery needs no token."""
     revoked = cloud.keystone.issue_token(add("load-balancer_member"))
     cloud.keystone.revoke_token(revoked)
     for token in (None, "", "garbage", "x" * 5000, "gAAAAA" + "b" * 180, "é", revoked):
@@ -150,9 +150,9 @@ def test_bad_tokens_are_refused_and_told_where_good_ones_are(cloud: Cloud, add: 
     assert cloud.request("POST", LBS, None, BODY).status_code == 401
 
 
-def test_what_a_client_says_about_himself_is_not_believed(cloud: Cloud, balancer: dict[str, Any]) -> None:
-    """Headers that Keystone's middleware sets for others, sent by the caller, change nothing; without a token they are
-    nothing."""
+def test_identity_headers_from_clients_are_ignored(cloud: Cloud, balancer: dict[str, Any]) -> None:
+    """If the caller sends the headers that Keystone's middleware sets for the API, they change nothing; without a token
+    they are ignored."""
     forged = {
         "x_roles": "admin",
         "x_project_id": str(balancer["project_id"]),
@@ -171,18 +171,19 @@ def test_what_a_client_says_about_himself_is_not_believed(cloud: Cloud, balancer
     assert cloud.request("GET", path, None, **forged).status_code == 401
 
 
-def test_tokens_of_no_project_are_refused(cloud: Cloud) -> None:
-    """Of a domain, whatever the role there, and of nothing at all."""
+def test_tokens_without_a_project_are_refused(cloud: Cloud) -> None:
+    """Tokens for a domain are refused whatever the role there, and so are tokens without a scope."""
     user = cloud.keystone.add_user("elsewhere", "load-balancer_member", domain_roles=("admin",))
     for scope in ({"domain": {"id": "default"}}, "unscoped"):
         token = cloud.keystone.issue_token(user, scope)
         response = cloud.request("GET", LBS, token)
         assert response.status_code == 403
-        assert "not of a project" in response.json()["faultstring"]
+        assert "not scoped to a project" in response.json()["faultstring"]
 
 
-def test_a_service_carries_a_users_request_on(cloud: Cloud, add: Callable[..., User]) -> None:
-    """With a service token beside the user's, the user counts; a bad one, or one of a user, is refused."""
+def test_a_service_can_act_for_a_user(cloud: Cloud, add: Callable[..., User]) -> None:
+    """If a request has a service token beside the user's token, the user's rights apply; an invalid service token, or
+    one of a user, is refused."""
     member, service = add("load-balancer_member"), cloud.keystone.issue_token(cloud.service_user)
     token = cloud.keystone.issue_token(member)
     assert cloud.request("GET", LBS, token, x_service_token=service).status_code == 200
@@ -191,8 +192,8 @@ def test_a_service_carries_a_users_request_on(cloud: Cloud, add: Callable[..., U
     assert cloud.request("GET", "/v2.0/octavia/amphorae", token, x_service_token=service).status_code == 403
 
 
-def test_an_application_credential_reaches_what_its_rules_name(cloud: Cloud, add: Callable[..., User]) -> None:
-    """One that may list load balancers may list load balancers, and that is all."""
+def test_an_application_credential_is_limited_to_its_access_rules(cloud: Cloud, add: Callable[..., User]) -> None:
+    """A credential that may list load balancers can list load balancers, and nothing else."""
     user = add("load-balancer_member")
     rule = {"service": "load-balancer", "method": "GET", "path": LBS}
     token = cloud.keystone.issue_restricted_token(user, rule)
@@ -202,7 +203,7 @@ def test_an_application_credential_reaches_what_its_rules_name(cloud: Cloud, add
 
 
 def test_operators_change_rules_while_the_api_runs(cloud: Cloud, balancer: dict[str, Any]) -> None:
-    """The file that ``api.policy_file`` names holds from the next request on."""
+    """A change of the file that ``api.policy_file`` names applies from the next request on."""
     owner = cloud.keystone.issue_token(_member_of(cloud, balancer))
     path = f"{LBS}/{balancer['id']}/failover"
     file = cloud.directory / "policy.yaml"
@@ -220,8 +221,8 @@ def _member_of(cloud: Cloud, balancer: dict[str, Any]) -> User:
     return cloud.keystone.add_user(projects[balancer["project_id"]], "load-balancer_member")
 
 
-def test_the_id_of_a_request_of_several_services_is_on_the_operation(cloud: Cloud, add: Callable[..., User]) -> None:
-    """What the SDK calls a global request: one id that a user's request has wherever it goes."""
+def test_the_global_request_id_is_stored_on_the_operation(cloud: Cloud, add: Callable[..., User]) -> None:
+    """The SDK's global request id, which a user's request keeps across services, is stored on the operation."""
     given = f"req-{uuid4()}"
     with cloud.sdk(add("load-balancer_member")) as sdk, sdk.global_request(given) as request:
         made = request.load_balancer.create_load_balancer(vip_subnet_id=SUBNET)
@@ -230,9 +231,10 @@ def test_the_id_of_a_request_of_several_services_is_on_the_operation(cloud: Clou
     assert found == [(given,)]
 
 
-def test_a_keystone_that_goes_away_stops_nobody_it_has_vouched_for(cloud: Cloud, add: Callable[..., User]) -> None:
-    """While it is dead, tokens that it was asked about go on, others get 503 and are not called bad; when it is back,
-    all is well. The log says why, with the id of the request, and no secret."""
+def test_known_tokens_work_while_keystone_is_down(cloud: Cloud, add: Callable[..., User]) -> None:
+    """While Keystone is down, tokens that it has already validated still work, and other callers get 503 instead of
+    being told that their token is invalid. When Keystone is back, everything works. The log gives the reason with the
+    request's id, and no secret."""
     known, unknown = (cloud.keystone.issue_token(add("load-balancer_member")) for _ in range(2))
     assert cloud.request("GET", LBS, known).status_code == 200
     cloud.keystone.kill()

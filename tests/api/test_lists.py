@@ -1,4 +1,4 @@
-"""Lists: filters, order, pages, fields, tags; and what they cost."""
+"""Lists: filters, order, pages, fields, tags, and the number of statements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LBS = COLLECTION["loadbalancer"]
 
 @pytest.fixture
 def four(service: Service) -> list[Any]:
-    """Four load balancers in the order of their making: two colours, two of them alike in name."""
+    """Four load balancers in the order of their creation, with two descriptions; two of them have the same name."""
     descriptions = ("red", "blue", "red", "blue")
     tags: tuple[list[str], ...] = (["a", "b"], ["a"], ["b", "with, comma"], [])
     names = ("n1", "n2", "n3", "n3")
@@ -26,7 +26,7 @@ def four(service: Service) -> list[Any]:
 
 
 def positions(service: Service, four: list[Any], query: str) -> list[int]:
-    """Which of the four a list holds, in its order."""
+    """The positions of the load balancers in the list, in its order."""
     ids = [one["id"] for one in four]
     return [ids.index(one["id"]) for one in service.get(f"{LBS}?{query}")["loadbalancers"]]
 
@@ -77,11 +77,10 @@ def positions(service: Service, four: list[Any], query: str) -> list[int]:
         ("sort_key=description,name&sort_dir=DESC,asc", [0, 2, 1, 3]),
     ],
 )
-def test_what_a_list_holds_and_in_which_order(
-    service: Service, four: list[Any], query: str, expected: list[int]
-) -> None:
-    """Filters are fields' names and all must hold, one given twice may be either; the oldest comes first."""
-    # Equal names are told apart by id, which is chance.
+def test_content_and_order_of_lists(service: Service, four: list[Any], query: str, expected: list[int]) -> None:
+    """Filters are named like the fields. All of them must match; one that is repeated can match any of its values. The
+    oldest object comes first."""
+    # Objects with equal names are sorted by id, which is random.
     found = positions(service, four, query)
 
     assert sorted(found) == sorted(expected)
@@ -94,7 +93,7 @@ def test_what_a_list_holds_and_in_which_order(
 def test_following_next_sees_everything_once_and_previous_leads_back(
     service: Service, four: list[Any], query: str, limit: int
 ) -> None:
-    """Pages never skip or repeat, whatever the order; links are absolute and repeat what was asked."""
+    """Pages never skip or repeat an object, whatever the order; links are absolute and repeat the query."""
     whole = [one["id"] for one in service.get(f"{LBS}?{query}")["loadbalancers"]]
     url = f"/v2/lbaas/loadbalancers?{query}&limit={limit}"
     pages = []
@@ -138,7 +137,7 @@ def test_following_next_sees_everything_once_and_previous_leads_back(
     ],
     ids=lambda query: query[:24],
 )
-def test_a_list_that_cannot_be_is_refused(service: Service, query: str) -> None:
+def test_an_invalid_query_is_refused(service: Service, query: str) -> None:
     """400 names what is wrong."""
     response = service.request("GET", f"{LBS}?{query}")
 
@@ -146,8 +145,9 @@ def test_a_list_that_cannot_be_is_refused(service: Service, query: str) -> None:
     assert query.split("=", maxsplit=1)[0].removesuffix("_key") in response.json()["faultstring"]
 
 
-def test_no_database_is_asked_for_what_it_cannot_hold(service: Service) -> None:
-    """A number that no column can hold, and a text with a NUL, is no object's; 400 for what is no number or marker."""
+def test_values_that_no_database_can_hold_match_nothing(service: Service) -> None:
+    """A number that no column can hold, and a text with a NUL, match no object; a text that is not a number or marker
+    is 400."""
     service.one_of_each()
     listeners, monitors, flavors = COLLECTION["listener"], COLLECTION["healthmonitor"], "/v2.0/lbaas/flavorprofiles"
     for value in ("1", "3000000000", "-3000000000", "9" * 30, f"-{'9' * 30}"):
@@ -162,8 +162,8 @@ def test_no_database_is_asked_for_what_it_cannot_hold(service: Service) -> None:
     assert service.get(f"{flavors}?flavor_data=a%00")["flavorprofiles"] == []
 
 
-def test_a_filter_by_a_number_with_a_fraction_finds_it(service: Service) -> None:
-    """1.1 is 1.1, also where a database keeps it in single precision."""
+def test_a_filter_finds_a_number_with_a_fraction(service: Service) -> None:
+    """1.1 matches 1.1, even if the database stores it in single precision."""
     made = service.one_of_each()
     values = {"http_version": 1.1, "domain_name": "a.example"}
     assert service.request("PUT", address_of("healthmonitor", made), {"healthmonitor": values}).status_code == 200
@@ -172,8 +172,8 @@ def test_a_filter_by_a_number_with_a_fraction_finds_it(service: Service) -> None
         assert len(service.get(f"{COLLECTION['healthmonitor']}?http_version={value}")["healthmonitors"]) == count
 
 
-def test_lists_in_fields_are_searched(service: Service) -> None:
-    """A filter by a field that holds a list finds the objects that have the value in it."""
+def test_list_fields_can_be_filtered_by_a_value(service: Service) -> None:
+    """A filter on a list field finds the objects whose list contains the value."""
     group, subnet = any_id(), any_id()
     vips = [{"subnet_id": subnet, "ip_address": "198.51.100.7"}]
     lb_id = service.load_balancer(vip_sg_ids=[any_id(), group], vip_address="192.0.2.7", additional_vips=vips)["id"]
@@ -199,8 +199,8 @@ def test_lists_in_fields_are_searched(service: Service) -> None:
 
 
 @pytest.mark.database("sqlite")
-def test_times_may_be_of_another_zone(service: Service) -> None:
-    """Times are UTC; one that says its offset means the same moment."""
+def test_times_can_be_in_another_time_zone(service: Service) -> None:
+    """Times are UTC; a time with an offset means the same moment."""
     made = service.load_balancer()["created_at"]
     there = datetime.fromisoformat(f"{made}+00:00").astimezone(timezone(timedelta(hours=5))).isoformat()
 
@@ -221,10 +221,10 @@ def test_times_may_be_of_another_zone(service: Service) -> None:
         ("sort_key=enabled&sort_key=admin_state_up&sort_key=description&", [1, 3, 0, 2]),
     ],
 )
-def test_what_is_said_again_changes_and_costs_nothing(
+def test_repeated_parameters_change_and_cost_nothing(
     service: Service, four: list[Any], repeated: str, expected: list[int]
 ) -> None:
-    """However often a value or a key is repeated, the database is asked for it once, pages included."""
+    """However often a value or a key is repeated, the database is queried for it once, even with pages."""
     assert sorted(positions(service, four, repeated * 1000)) == sorted(expected)
     marker = four[expected[0]]["id"]
     asked = []
@@ -236,8 +236,8 @@ def test_what_is_said_again_changes_and_costs_nothing(
 
 
 @pytest.mark.database("sqlite")
-def test_nothing_is_sorted_by_after_the_id(service: Service, four: list[Any]) -> None:
-    """No two objects have the same id: what comes after it decides nothing."""
+def test_sort_keys_after_the_id_are_ignored(service: Service, four: list[Any]) -> None:
+    """No two objects have the same id, so sort keys after it have no effect."""
     positions(service, four, "sort=id")
     positions(service, four, "sort=id,name,description")
     assert service.statements[-1] == service.statements[-2]
@@ -252,8 +252,8 @@ def test_nothing_is_sorted_by_after_the_id(service: Service, four: list[Any]) ->
         ("fields=nothing", set()),
     ],
 )
-def test_fields_cut_lists_and_single_objects(service: Service, four: list[Any], fields: str, keys: set[str]) -> None:
-    """Only what is asked for is shown, page links included."""
+def test_fields_limit_lists_and_single_objects(service: Service, four: list[Any], fields: str, keys: set[str]) -> None:
+    """Only the requested fields are shown; page links still are."""
     body = service.get(f"{LBS}?{fields}&limit=1")
     assert [set(one) for one in body["loadbalancers"]] == [keys]
     assert [link["rel"] for link in body["loadbalancers_links"]] == ["next"]
@@ -276,8 +276,8 @@ def test_fields_cut_lists_and_single_objects(service: Service, four: list[Any], 
         ("rule", "value=/admin"),
     ],
 )
-def test_parts_are_found_by_what_they_belong_to(service: Service, root: str, query: str) -> None:
-    """The filters that clients use to find children; one that does not fit finds nothing."""
+def test_parts_are_found_by_their_parents(service: Service, root: str, query: str) -> None:
+    """The filters that clients use to find children work; a value that does not match finds nothing."""
     made = service.one_of_each()
     path, _, object_id = address_of(root, made).rpartition("/")
     ids = {name: one["id"] for name, one in made.items()}
@@ -294,7 +294,7 @@ def test_parts_are_found_by_what_they_belong_to(service: Service, root: str, que
     ["", "limit=1000", "sort=name:desc&limit=3", "tags=a,b&not-tags=c", "vip_sg_ids=x&additional_vips=y", "fields=id"],
 )
 def test_a_list_is_one_statement_however_long_it_is(service: Service, query: str) -> None:
-    """What belongs to the objects is gathered by the same statement; a marker costs one more."""
+    """The same statement reads what belongs to the objects; a marker costs one more."""
     counts = []
     last = ""
     for _ in range(2):
@@ -310,7 +310,7 @@ def test_a_list_is_one_statement_however_long_it_is(service: Service, query: str
 
 
 def test_a_busy_load_balancer_is_shown_and_found_as_updating(service: Service) -> None:
-    """The status that is derived in SQL for lists is the one that portico.status derives, for every stored status."""
+    """The status that SQL derives for lists equals the one that portico.status derives, for every stored status."""
     lb_id = service.load_balancer()["id"]
     for pending in (0, 1):
         for stored in ProvisioningStatus:
@@ -324,18 +324,19 @@ def test_a_busy_load_balancer_is_shown_and_found_as_updating(service: Service) -
 
 
 @pytest.mark.parametrize("kind", [kind.name for kind in DESCRIBED])
-def test_views_show_what_can_be_set_and_every_column(kind: str) -> None:
-    """A new field cannot be forgotten: what a spec takes and a table holds is shown, or named here with its reason."""
+def test_views_show_every_field_and_column(kind: str) -> None:
+    """A new field cannot be forgotten: every field of a spec and column of a table is shown, or is listed here with the
+    reason."""
     subject = kind_of(kind)
     elsewhere = {
         "load_balancer_id",  # shown as loadbalancers
-        "topology",  # what the flavor said
-        "applied",  # the worker's own
-        "canonical_address",  # what addresses are compared by
+        "topology",  # decided by the flavor
+        "applied",  # internal to the worker
+        "canonical_address",  # the form in which addresses are compared
         "canonical_monitor_address",
         "pool_id",  # shown as pools, or part of the address
         "l7policy_id",  # part of the address
-        "persistence_type",  # the four of session_persistence
+        "persistence_type",  # the four parts of session_persistence
         "persistence_cookie_name",
         "persistence_timeout",
         "persistence_granularity",

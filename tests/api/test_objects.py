@@ -1,4 +1,4 @@
-"""The life of every kind of object: made, shown, changed, reset, deleted."""
+"""The life of every kind of object: create, show, change, reset, delete."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_new_objects_say_what_clients_look_for(service: Service) -> None:
-    """Statuses, defaults and links of one of each, as the reference's clients know them."""
+def test_new_objects_have_the_fields_that_clients_expect(service: Service) -> None:
+    """New objects have the statuses, defaults and links that the reference's clients know."""
     made = service.one_of_each()
 
     assert {one["provisioning_status"] for one in made.values()} == {"PENDING_CREATE"}
@@ -60,8 +60,8 @@ def test_new_objects_say_what_clients_look_for(service: Service) -> None:
     assert made["listener"]["insert_headers"] == {}
 
 
-def test_everything_becomes_active_and_links_both_ways(service: Service) -> None:
-    """After the worker has run, all are ACTIVE and show each other."""
+def test_everything_becomes_active_and_is_linked_both_ways(service: Service) -> None:
+    """After the worker has run, all objects are ACTIVE and show each other."""
     made = service.one_of_each()
     service.settle()
 
@@ -80,8 +80,9 @@ def test_everything_becomes_active_and_links_both_ways(service: Service) -> None
 
 @pytest.mark.parametrize("root", ROOTS)
 def test_a_put_changes_what_it_names_and_null_resets(service: Service, root: str) -> None:
-    """PENDING_UPDATE until applied; the rest stays; null is the default, and false for
-    ``admin_state_up``, as in the reference; the load balancer shows that it is busy."""
+    """The object is PENDING_UPDATE until the change is applied, and fields that are not named keep their values. Null
+    means the default, except that it means false for ``admin_state_up``, as in the reference. The load balancer is
+    shown as busy."""
     made = service.one_of_each()
     service.settle()
     address = address_of(root, made)
@@ -105,13 +106,13 @@ def test_a_put_changes_what_it_names_and_null_resets(service: Service, root: str
 
 
 def _plain(value: Any) -> Any:
-    """A session persistence without what is null in it."""
+    """A session persistence without its null values."""
     return {name: one for name, one in value.items() if one is not None} if isinstance(value, dict) else value
 
 
 @pytest.mark.parametrize("root", ROOTS)
 def test_an_empty_put_changes_nothing(service: Service, root: str) -> None:
-    """200 with the object as it is, and no operation."""
+    """200 with the unchanged object, and no operation."""
     made = service.one_of_each()
     service.settle()
     address = address_of(root, made)
@@ -124,8 +125,8 @@ def test_an_empty_put_changes_nothing(service: Service, root: str) -> None:
 
 
 @pytest.mark.parametrize("root", ROOTS)
-def test_a_delete_is_on_its_way_until_the_object_is_gone(service: Service, root: str) -> None:
-    """204, PENDING_DELETE, then 404; saying it twice is no mistake."""
+def test_a_delete_is_pending_until_the_object_is_gone(service: Service, root: str) -> None:
+    """204, then PENDING_DELETE, then 404; repeating the request is not an error."""
     made = service.one_of_each()
     service.settle()
     address = address_of(root, made)
@@ -145,8 +146,8 @@ def test_a_delete_is_on_its_way_until_the_object_is_gone(service: Service, root:
 
 
 @pytest.mark.parametrize("root", ROOTS)
-def test_what_is_not_there_is_not_found(service: Service, root: str) -> None:
-    """404 for an id that nothing has, and for a name where an id belongs."""
+def test_objects_that_do_not_exist_are_not_found(service: Service, root: str) -> None:
+    """404 for an id that does not exist, and for a name in place of an id."""
     made = service.one_of_each()
     for wrong in (any_id(), "web", "%00", "x" * 300):
         address = address_of(root, {**made, root: {"id": wrong}})
@@ -156,7 +157,7 @@ def test_what_is_not_there_is_not_found(service: Service, root: str) -> None:
 
 
 def test_a_member_is_only_found_in_its_own_pool(service: Service) -> None:
-    """The path of a part names its parent, and must be right."""
+    """The path of a part names its parent, and the parent must be the right one."""
     made = service.one_of_each()
     other = service.create(
         "pool", loadbalancer_id=made["loadbalancer"]["id"], protocol="TCP", lb_algorithm="ROUND_ROBIN"
@@ -169,7 +170,7 @@ def test_a_member_is_only_found_in_its_own_pool(service: Service) -> None:
 
 @pytest.mark.parametrize(("cascade", "status"), [("", 400), ("?cascade=false", 400), ("?cascade=true", 204)])
 def test_a_load_balancer_with_children_needs_cascade(service: Service, cascade: str, status: int) -> None:
-    """400 says that it has children; with cascade all of it goes."""
+    """400 says that it has children; with cascade, all of it is deleted."""
     made = service.one_of_each()
     response = service.request("DELETE", address_of("loadbalancer", made) + cascade)
 
@@ -184,7 +185,7 @@ def test_a_load_balancer_with_children_needs_cascade(service: Service, cascade: 
 
 
 def test_changes_of_a_busy_load_balancer_are_accepted(service: Service) -> None:
-    """Nothing is answered 409 because something else is on its way, and all of it is applied."""
+    """No change is answered with 409 because another one is pending, and all of them are applied."""
     made = service.one_of_each()  # the load balancer itself is not built yet
     for weight in range(5):
         changed = service.request("PUT", address_of("member", made), {"member": {"weight": weight}})
@@ -197,7 +198,8 @@ def test_changes_of_a_busy_load_balancer_are_accepted(service: Service) -> None:
 
 
 def test_the_status_tree_and_counters(service: Service) -> None:
-    """Everything below a load balancer, each pool under the listener that uses it, and nothing more."""
+    """The tree shows everything below a load balancer, with each pool under the listener that uses it, and nothing
+    else."""
     made = service.one_of_each()
     address = address_of("loadbalancer", made)
     service.settle()
@@ -224,8 +226,8 @@ def test_the_status_tree_and_counters(service: Service) -> None:
 
 
 def test_amphorae_are_shown_failed_over_and_kept_while_they_serve(service: Service) -> None:
-    """List, show, 404 for counters nobody reported, 202 for a failover and for another push of the
-    configuration, 409 for a delete."""
+    """List and show work; counters that nobody has reported are 404; a failover and another push of the configuration
+    are 202; a delete is 409."""
     lb_id = service.load_balancer()["id"]
     service.settle()
     [amphora] = service.get(f"/v2/octavia/amphorae?loadbalancer_id={lb_id}")["amphorae"]
@@ -259,8 +261,9 @@ def test_amphorae_are_shown_failed_over_and_kept_while_they_serve(service: Servi
     assert third["id"] != replacement["id"]
 
 
-def test_tenant_id_is_taken_for_project_id(service: Service) -> None:
-    """An administrator may make a load balancer for another project, by either name; its parts belong to it."""
+def test_tenant_id_means_project_id(service: Service) -> None:
+    """An administrator can create a load balancer for another project, by either field name; its parts belong to that
+    project."""
     for name in ("tenant_id", "project_id"):
         made = service.create("loadbalancer", vip_subnet_id=SUBNET, **{name: "p9"})
         part = service.create("listener", loadbalancer_id=made["id"], protocol="TCP", protocol_port=1, **{name: "p2"})

@@ -27,8 +27,8 @@ OFFERS = {
 
 
 @pytest.mark.parametrize("kind", ["flavor", "zone"])
-def test_the_data_of_a_profile_comes_back_in_the_very_text(service: Service, kind: str) -> None:
-    """JSON in a string is a string: with its blanks, its order and its escapes."""
+def test_the_data_of_a_profile_is_returned_unchanged(service: Service, kind: str) -> None:
+    """JSON in a string stays a string, with its blanks, its order and its escapes."""
     path, root, data_field, data = PROFILES[kind]
     odd = f"  {data[:-1]} , {data[1:-1].replace(' ', '')}\n}}".replace("a", "\\u0061", 1)
     profile = service.create(root, path, name=" P ", provider_name="octavia", **{data_field: odd})
@@ -44,8 +44,9 @@ def test_the_data_of_a_profile_comes_back_in_the_very_text(service: Service, kin
 
 
 @pytest.mark.parametrize("kind", ["flavor", "zone"])
-def test_an_offer_lives_from_its_profile_to_its_delete(service: Service, kind: str) -> None:
-    """Made, shown, listed, changed, in use and therefore kept, deleted at last."""
+def test_the_life_of_an_offer(service: Service, kind: str) -> None:
+    """An offer is created, shown, listed and changed; it cannot be deleted while it is in use, and can be
+    afterwards."""
     path, root, data_field, data = PROFILES[kind]
     profile = service.create(root, path, name="p", provider_name="amphora", **{data_field: data})
     assert profile[data_field] == data
@@ -94,16 +95,16 @@ def test_an_offer_lives_from_its_profile_to_its_delete(service: Service, kind: s
         ({"loadbalancer_topology": "SINGLE"}, 400),
     ],
 )
-def test_a_profile_says_only_what_its_provider_can_do(service: Service, data: Any, status: int) -> None:
-    """400 for what is no JSON object in a string, 501 for an option that the provider does not have."""
+def test_a_profile_only_has_options_of_its_provider(service: Service, data: Any, status: int) -> None:
+    """400 for a string that is not a JSON object, 501 for an option that the provider does not have."""
     body = {"flavorprofile": {"name": "p", "provider_name": "amphora", "flavor_data": data}}
 
     assert service.request("POST", f"{L}/flavorprofiles", body).status_code == status
 
 
 @pytest.mark.parametrize("name", ["a/b", "/", ".", ".."])
-def test_a_zone_has_a_name_that_an_address_can_hold(service: Service, name: str) -> None:
-    """400 for a zone that could be made but never be shown, changed or deleted."""
+def test_the_name_of_a_zone_must_fit_in_a_path(service: Service, name: str) -> None:
+    """400 for the name of a zone that could be created but never shown, changed or deleted."""
     path, root, field, data = PROFILES["zone"]
     profile = service.create(root, path, name="p", provider_name="amphora", **{field: data})
     body = {"availability_zone": {"name": name, "availability_zone_profile_id": profile["id"]}}
@@ -113,7 +114,7 @@ def test_a_zone_has_a_name_that_an_address_can_hold(service: Service, name: str)
 
 
 def test_providers_and_their_capabilities_are_listed(service: Service) -> None:
-    """Names with descriptions, which can be filtered and cut."""
+    """Providers and capabilities have names and descriptions, which can be filtered and limited to fields."""
     providers = service.get(f"{L}/providers")["providers"]
     assert {one["name"] for one in providers} == {"amphora", "octavia"}
     assert all(one["description"] for one in providers)
@@ -126,8 +127,8 @@ def test_providers_and_their_capabilities_are_listed(service: Service) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path, *_ in (*PROFILES.values(), *OFFERS.values())])
-def test_what_is_not_offered_is_not_found(service: Service, path: str) -> None:
-    """404 for an id or name that nothing has."""
+def test_offers_that_do_not_exist_are_not_found(service: Service, path: str) -> None:
+    """404 for an id or name that does not exist."""
     root = {p: r for p, r, *_ in (*PROFILES.values(), *OFFERS.values())}[path]
     for method, body in (("GET", None), ("PUT", {root: {}}), ("DELETE", None)):
         assert service.request(method, f"{path}/{any_id()}", body).status_code == 404

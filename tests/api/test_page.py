@@ -1,4 +1,4 @@
-"""The page for people: what a browser lets it do."""
+"""The documentation page: what a browser lets it do."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.api.service import Service
 
 @pytest.mark.database("sqlite")
 def test_the_page_runs_its_own_script_and_nothing_else(service: Service) -> None:
-    """Its policy names the one script and the one style by their hashes, and the document as all that it may fetch; no
-    other page may frame it, and it tells no other where its reader comes from."""
+    """The page's content security policy allows the one script and the one style by their hashes, and fetches from its
+    own origin only. No other page may frame it, and it sends no referrer."""
     answer = service.request("GET", "/docs", headers={"accept": "text/html"})
     assert answer.status_code == 200
     policy = dict(directive.strip().split(" ", 1) for directive in answer.headers["content-security-policy"].split(";"))
@@ -31,5 +31,5 @@ def test_the_page_runs_its_own_script_and_nothing_else(service: Service) -> None
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
     }
-    # What a policy of hashes would keep from working.
+    # Inline attributes, which such a policy would disable.
     assert not re.search(r"<[^>]+\s(on\w+|style|src|href=.javascript)\s*=", answer.text)

@@ -1,5 +1,5 @@
-"""The policy: each rule governs what the reference says, operators change rules while the API runs, answers cost
-little."""
+"""The policy: each rule governs the requests that the reference lists, operators can change rules while the API runs,
+and checks are cheap."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ FLAVORS = f"{PREFIX}flavor:get_all"
 
 @pytest.fixture(scope="module")
 def inventory(services: Services) -> Iterator[Inventory]:
-    """One of everything in p1, which no test here changes."""
+    """One object of each kind in p1, which no test here changes."""
     with open_inventory(services) as inventory:
         yield inventory
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """An operator's file: flavors are for administrators."""
+    """An operator's file, which reserves flavors for administrators."""
     file = tmp_path / "policy.yaml"
     file.write_text(f'"{FLAVORS}": "rule:load-balancer:admin"\n')
     return file
 
 
 def put(file: Path, text: str) -> None:
-    """Replace a file as editors do, at once."""
+    """Replace a file atomically, as editors do."""
     new = file.with_suffix(".new")
     new.write_text(text)
     new.rename(file)
 
 
-def test_the_reference_is_what_the_rules_say() -> None:
+def test_the_reference_matches_the_rules() -> None:
     """docs/reference/policy.md is generated (see CONTRIBUTING.md)."""
     assert REFERENCE.read_text() == describe_rules()
 
 
-def test_every_route_has_its_rule_and_every_rule_its_route(inventory: Inventory) -> None:
-    """What the reference lists is what there is; ``statuses`` is an older spelling of ``status``."""
+def test_every_route_has_a_rule_and_every_rule_a_route(inventory: Inventory) -> None:
+    """The reference lists exactly the existing routes; ``statuses`` is an older spelling of ``status``."""
     operations = [one for rule in list_rules() for one in getattr(rule, "operations", [])]
     ruled = {(one["method"], one["path"]) for one in operations}
     routes = set(routes_of(inventory.service)) - UNGUARDED - WITHOUT_RULE
@@ -68,7 +68,7 @@ def test_every_route_has_its_rule_and_every_rule_its_route(inventory: Inventory)
 
 
 def test_each_rule_governs_the_requests_that_the_reference_names(inventory: Inventory, tmp_path: Path) -> None:
-    """With a file that gives one action to nobody, an administrator is refused exactly there."""
+    """With a file that allows one action to nobody, an administrator is refused exactly that action."""
     service, file = inventory.service, tmp_path / "policy.yaml"
     context = service.app.state.context
     before = inventory.rows()
@@ -89,8 +89,9 @@ def test_each_rule_governs_the_requests_that_the_reference_names(inventory: Inve
     assert inventory.rows() == before
 
 
-def test_files_made_for_octavia_mean_the_same(tmp_path: Path) -> None:
-    """Its names may be replaced and referred to, those of roles too; ``is_admin`` is nobody here."""
+def test_files_written_for_octavia_mean_the_same(tmp_path: Path) -> None:
+    """Octavia's rule names can be replaced and referred to, and so can those of its roles; ``is_admin`` matches nobody
+    here."""
     file = tmp_path / "policy.yaml"
     file.write_text(
         '"context_is_admin": "role:admin or role:boss"\n'
@@ -107,8 +108,8 @@ def test_files_made_for_octavia_mean_the_same(tmp_path: Path) -> None:
     assert policy.allows(Identity("noauth", "p1", frozenset({"admin"})), "amphora:get_all", None)
 
 
-def test_a_changed_file_holds_with_the_next_question(file: Path) -> None:
-    """Nothing is restarted; what is not in the file has its default."""
+def test_a_changed_file_applies_to_the_next_check(file: Path) -> None:
+    """A changed file applies without a restart; rules that are not in the file have their defaults."""
     policy = OsloPolicy(file)
     assert not policy.allows(MEMBER, "flavor:get_all", "p1")
     assert policy.allows(MEMBER, "flavor:get_one", "p1")
@@ -121,7 +122,8 @@ def test_a_changed_file_holds_with_the_next_question(file: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["a: [", "- a\n", '"x": "rule:nobody_knows"\n', '"x": "nonsense"\n', None])
 def test_a_file_that_breaks_leaves_the_rules_as_they_were(file: Path, broken: str | None) -> None:
-    """It does not fall back to the defaults, which may allow more; the log says why, once; mended, it holds."""
+    """The rules do not fall back to the defaults, which can allow more. The log gives the reason once, and the file
+    applies again when it is fixed."""
     policy = OsloPolicy(file)
     if broken is None:
         file.unlink()
@@ -150,7 +152,7 @@ def test_a_file_that_breaks_leaves_the_rules_as_they_were(file: Path, broken: st
     ],
 )
 def test_a_wrong_file_is_an_error_at_the_start(tmp_path: Path, text: str | None, named: str) -> None:
-    """It names the setting and what is wrong."""
+    """The error names the setting and what is wrong."""
     file = tmp_path / "policy.yaml"
     if text is not None:
         file.write_text(text)
@@ -161,8 +163,8 @@ def test_a_wrong_file_is_an_error_at_the_start(tmp_path: Path, text: str | None,
     assert named in str(refusal.value)
 
 
-def test_a_rule_for_what_there_is_not_is_pointed_out(tmp_path: Path) -> None:
-    """A typing error in the name of an action would else be a rule that never holds."""
+def test_a_rule_for_an_unknown_action_is_logged(tmp_path: Path) -> None:
+    """Otherwise a typing error in the name of an action would be a rule that never applies."""
     file = tmp_path / "policy.yaml"
     file.write_text(f'"{PREFIX}flavour:get_all": "!"\n')
 
@@ -172,9 +174,9 @@ def test_a_rule_for_what_there_is_not_is_pointed_out(tmp_path: Path) -> None:
     assert [one["rule"] for one in logs] == [f"{PREFIX}flavour:get_all"]
 
 
-def test_an_answer_is_worked_out_once(file: Path) -> None:
-    """The same question again takes no second walk through the rules: it is cheap whatever they are. A project's id
-    that is longer than any is nobody's, and is not remembered."""
+def test_results_are_cached(file: Path) -> None:
+    """A repeated check is cheap whatever the rules are, because they are not evaluated again. A project id that is
+    longer than any real one is not cached."""
     policy = OsloPolicy(file)
     policy.allows(MEMBER, "pool:get_all", "p1")
     answered = policy._answer.cache_info()  # type: ignore[attr-defined]
@@ -185,8 +187,8 @@ def test_an_answer_is_worked_out_once(file: Path) -> None:
     assert (after.misses - answered.misses, after.currsize) == (1, 2)
 
 
-def test_a_token_outlives_no_request_in_what_is_remembered(file: Path) -> None:
-    """A caller is the same with each of his tokens: one answer, and none of them is reachable from it."""
+def test_tokens_are_not_cached(file: Path) -> None:
+    """The same caller with different tokens has one cached result, from which no token can be reached."""
     policy = OsloPolicy(file)
     tokens = [f"token-{number}" for number in range(3)]
     for token in tokens:
@@ -197,7 +199,7 @@ def test_a_token_outlives_no_request_in_what_is_remembered(file: Path) -> None:
 
 
 def reachable_text(root: object) -> set[str]:
-    """Every string that an object refers to, however indirectly; not by way of modules and classes."""
+    """Every string that an object refers to, however indirectly, without following modules and classes."""
     seen: dict[int, object] = {}
     waiting = [root]
     while waiting:
@@ -208,23 +210,23 @@ def reachable_text(root: object) -> set[str]:
     return {one for one in seen.values() if isinstance(one, str)}
 
 
-def test_rules_that_ask_somebody_else_are_asked_each_time(file: Path) -> None:
-    """``http:`` checks may answer differently the next time."""
+def test_rules_that_call_other_services_are_not_cached(file: Path) -> None:
+    """``http:`` checks can answer differently the next time."""
     put(file, f'"{FLAVORS}": "http://127.0.0.1:1/%(project_id)s"\n')
 
     assert not hasattr(OsloPolicy(file)._answer, "cache_info")
 
 
-def test_without_keystone_nothing_of_it_is_loaded() -> None:
-    """It brings half of OpenStack along, which ``portico up`` need not wait for."""
+def test_keystone_is_not_imported_unless_it_is_used() -> None:
+    """Keystone's middleware imports half of OpenStack, which ``portico up`` does not need."""
     code = "import sys, portico.api; sys.exit('keystonemiddleware' in sys.modules)"
     environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "ignore"}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
 
 
 def test_without_authentication_the_policy_would_allow_everything() -> None:
-    """Whom ``noauth`` takes everybody for may do all that there is a rule for, in any project and in none: that is why
-    nothing is asked there."""
+    """The caller that ``noauth`` assumes may do everything that there is a rule for, in any project and in none, so no
+    rules need to be evaluated."""
     octavia, everybody = OsloPolicy(), Identity("noauth", "p1", frozenset({"admin"}))
     names = [rule.name.removeprefix(PREFIX) for rule in list_rules() if rule.name.startswith(PREFIX)]
 
@@ -235,8 +237,9 @@ def test_without_authentication_the_policy_would_allow_everything() -> None:
             assert AllowEverything().allows(everybody, name, project)
 
 
-def test_a_policy_file_holds_without_authentication_too(tmp_path: Path) -> None:
-    """Who names a file has it asked; callers by another authenticator are asked about by Octavia's rules."""
+def test_a_policy_file_applies_without_authentication_too(tmp_path: Path) -> None:
+    """With a policy file, its rules are evaluated even without authentication; with another authenticator, Octavia's
+    rules are."""
     file = tmp_path / "policy.yaml"
     file.write_text('"os_load-balancer_api:loadbalancer:post": "!"\n')
     plain, named = Settings(), Settings(api=ApiSettings(policy_file=file))
@@ -250,8 +253,8 @@ def test_a_policy_file_holds_without_authentication_too(tmp_path: Path) -> None:
 
 
 class _Other:
-    """Some other way of knowing callers."""
+    """Some other authenticator."""
 
     async def identify(self, request: Request) -> Identity:
-        """Nobody in particular."""
+        """Identify nobody in particular."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Lists hold what is one's own; quotas hold, whoever comes at once."""
+"""Lists are limited to the caller's project; quotas are kept under concurrency."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ QUOTAS = "/v2.0/lbaas/quotas"
 
 
 @pytest.mark.database("sqlite")
-def test_lists_leave_out_what_is_not_ones_own(service: Service) -> None:
-    """A user sees his project's, whatever he filters by; an administrator all; a foreign marker is not in the list."""
+def test_lists_are_limited_to_the_callers_project(service: Service) -> None:
+    """Users see their project's objects, whatever they filter by; administrators see all; another project's marker is
+    not in the list."""
     mine = service.load_balancer(name="mine", project_id="p2")
     foreign = service.load_balancer(name="foreign", project_id="p1")
     lbs = COLLECTION["loadbalancer"]
@@ -32,8 +33,8 @@ def test_lists_leave_out_what_is_not_ones_own(service: Service) -> None:
 
 
 @pytest.mark.database("sqlite")
-def test_a_user_can_do_in_his_project_what_users_do(service: Service) -> None:
-    """Without being an administrator: everything about his own load balancers, and no more."""
+def test_users_can_do_everything_in_their_project(service: Service) -> None:
+    """Without being administrators, users can do everything with their own load balancers, and nothing else."""
     user: dict[str, Any] = {"project": "p2", "roles": "member,reader"}
     made = service.request("POST", COLLECTION["loadbalancer"], {"loadbalancer": {"vip_subnet_id": SUBNET}}, **user)
     address = f"{COLLECTION['loadbalancer']}/{made.json()['loadbalancer']['id']}"
@@ -64,7 +65,7 @@ _ALL = {
 
 @pytest.mark.database("sqlite")
 def test_quotas_are_shown_set_reset_and_listed(service: Service) -> None:
-    """Both spellings in and out; null and DELETE go back to the defaults."""
+    """Both spellings of the names are accepted and shown; null and DELETE restore the defaults."""
     defaults = service.get(f"{QUOTAS}/defaults")["quota"]
     assert defaults == dict.fromkeys(_ALL, -1)
     assert service.get(f"{QUOTAS}/p1")["quota"] == service.get(f"{QUOTAS}/p1/default")["quota"] == defaults
@@ -79,7 +80,7 @@ def test_quotas_are_shown_set_reset_and_listed(service: Service) -> None:
     assert service.request("DELETE", f"{QUOTAS}/p1").status_code == 202
     assert service.get(f"{QUOTAS}/p1")["quota"] == defaults
     assert service.request("PUT", f"{QUOTAS}/p2", {"quota": {"pool": None}}).status_code == 202
-    assert service.get(QUOTAS)["quotas"] == [], "rows that say nothing are there to be locked, not to be shown"
+    assert service.get(QUOTAS)["quotas"] == [], "rows without limits are for locking, and not shown"
     with service.database.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM quota").scalar() == 2
     for wrong in (
@@ -106,14 +107,15 @@ def test_quotas_are_shown_set_reset_and_listed(service: Service) -> None:
     ],
 )
 def test_each_kind_has_its_quota(service: Service, root: str, name: str) -> None:
-    """403 names what is met, and nothing is written; another project has its own; a deleted object makes room."""
+    """403 names the quota that is met, and nothing is written. Another project has its own quota. Deleting an object
+    makes room."""
     made = service.one_of_each()
     service.settle()
     quota = "l7rule" if root == "rule" else root
     service.request("PUT", f"{QUOTAS}/p1", {"quota": {quota: 1}})
     path, _, object_id = address_of(root, made).rpartition("/")
     lb_id, pool_id = made["loadbalancer"]["id"], made["pool"]["id"]
-    if root == "healthmonitor":  # a pool has one at most
+    if root == "healthmonitor":  # a pool has at most one
         values = {"loadbalancer_id": lb_id, "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
         pool_id = service.create("pool", **values)["id"]
     body = {
@@ -139,7 +141,7 @@ def test_each_kind_has_its_quota(service: Service, root: str, name: str) -> None
 
 @pytest.mark.database("sqlite")
 def test_a_whole_tree_and_a_batch_count_as_a_whole(service: Service) -> None:
-    """Three members in one body need room for three; a batch that replaces as many as it adds needs none."""
+    """Three members in one body need room for three; a batch that removes as many as it adds needs none."""
     service.request("PUT", f"{QUOTAS}/p1", {"quota": {"member": 2}})
     members = [{"address": f"192.0.2.{last}", "protocol_port": 80} for last in range(1, 5)]
 
@@ -158,8 +160,8 @@ def test_a_whole_tree_and_a_batch_count_as_a_whole(service: Service) -> None:
     assert {one["address"] for one in service.get(path)["members"]} == {"192.0.2.3", "192.0.2.4"}
 
 
-def test_a_quota_holds_when_many_come_at_once(database_url: str) -> None:
-    """Twelve creates at once in a project that may have five: five are accepted, on every database."""
+def test_a_quota_is_kept_under_concurrency(database_url: str) -> None:
+    """Of twelve concurrent creates in a project with a quota of five, five are accepted, on every database."""
     service = Service(database_url, QuotaSettings(load_balancer=5))
     refused: list[BaseException] = []
     accepted: list[str] = []

@@ -1,4 +1,4 @@
-"""What is refused, and how: the table of what the reference answers, and more where it was exploited."""
+"""Which requests are refused, and how: a table of the reference's answers, and more cases that could be exploited."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ LBS, LISTENERS, POOLS = COLLECTION["loadbalancer"], COLLECTION["listener"], COLL
     ],
 )
 def test_a_wrong_load_balancer_is_refused(service: Service, values: dict[str, Any], status: int, words: str) -> None:
-    """The fault has the client's shape and names the field; nothing was written."""
+    """The fault has the format that clients expect and names the field; nothing was written."""
     response = service.request("POST", LBS, {"loadbalancer": values})
 
     assert response.status_code == status
@@ -100,7 +100,7 @@ def test_a_wrong_load_balancer_is_refused(service: Service, values: dict[str, An
 def test_a_wrong_or_conflicting_part_is_refused(
     service: Service, root: str, values: dict[str, Any], status: int
 ) -> None:
-    """400 breaks a rule, 409 conflicts with what is there, 501 is legal but not offered; nothing was queued."""
+    """400 breaks a rule, 409 conflicts with an existing object, 501 is valid but not supported; nothing was queued."""
     made = service.one_of_each()
     service.settle()
     path, _, _ = address_of(root, made).rpartition("/")
@@ -137,7 +137,7 @@ def test_a_wrong_or_conflicting_part_is_refused(
     ],
 )
 def test_a_wrong_change_is_refused(service: Service, root: str, changes: dict[str, Any], status: int) -> None:
-    """What cannot be changed, or would break a rule afterwards."""
+    """A change is refused if the field cannot be changed, or if a rule would be broken afterwards."""
     made = service.one_of_each()
     service.settle()
 
@@ -145,8 +145,8 @@ def test_a_wrong_change_is_refused(service: Service, root: str, changes: dict[st
     assert service.get(address_of(root, made))[root]["provisioning_status"] == "ACTIVE"
 
 
-def test_parents_must_be_there_and_be_named(service: Service) -> None:
-    """404 for a parent that is not there, 400 where none is named."""
+def test_parents_must_exist_and_be_named(service: Service) -> None:
+    """404 for a parent that does not exist, 400 if none is named."""
     listener = {"protocol": "HTTP", "protocol_port": 80}
     pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
     for path, root, values, status in (
@@ -162,7 +162,8 @@ def test_parents_must_be_there_and_be_named(service: Service) -> None:
 
 
 def test_pools_in_use_and_second_defaults_conflict(service: Service) -> None:
-    """409: a pool that a policy sends to, a second default pool; 404: a pool of another load balancer."""
+    """409 for deleting a pool that a policy sends to, and for a second default pool; 404 for a pool of another load
+    balancer."""
     made = service.one_of_each()
     lb_id, listener_id, pool_id = (made[root]["id"] for root in ("loadbalancer", "listener", "pool"))
     pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
@@ -182,7 +183,7 @@ def test_pools_in_use_and_second_defaults_conflict(service: Service) -> None:
 
 
 def test_nothing_is_added_to_what_is_being_deleted(service: Service) -> None:
-    """409, and the delete goes on."""
+    """409, and the delete continues."""
     made = service.one_of_each()
     listener = service.create("listener", loadbalancer_id=made["loadbalancer"]["id"], protocol="TCP", protocol_port=8)
     service.request("DELETE", f"{LISTENERS}/{listener['id']}")
@@ -226,15 +227,15 @@ def test_nothing_is_added_to_what_is_being_deleted(service: Service) -> None:
     ],
     ids=range(18),
 )
-def test_a_body_that_is_no_body_is_refused(service: Service, content: bytes, kind: str, status: int) -> None:
-    """4xx with a fault, however it is malformed, deep or long."""
+def test_an_invalid_body_is_refused(service: Service, content: bytes, kind: str, status: int) -> None:
+    """4xx with a fault, however malformed, deep or long the body is."""
     response = service.request("POST", LBS, content=content, headers={"content-type": kind})
 
     assert response.status_code == status
     assert response.json()["faultstring"]
 
 
-def test_numbers_and_booleans_may_be_text(service: Service) -> None:
+def test_numbers_and_booleans_can_be_text(service: Service) -> None:
     """The stock command line sends many numbers as text."""
     made = service.load_balancer(admin_state_up="False")
     listener = service.create(
@@ -243,8 +244,8 @@ def test_numbers_and_booleans_may_be_text(service: Service) -> None:
     assert (made["admin_state_up"], listener["protocol_port"], listener["connection_limit"]) == (False, 81, -1)
 
 
-def test_of_a_projects_two_names_null_says_nothing(service: Service) -> None:
-    """A project stays the one that is named, whichever of its names is null."""
+def test_null_in_one_of_the_project_fields_is_ignored(service: Service) -> None:
+    """The project is the one that is named, whichever of the two fields is null."""
     for values in (
         {"project_id": "p2", "tenant_id": None},
         {"project_id": None, "tenant_id": "p2"},
@@ -256,7 +257,7 @@ def test_of_a_projects_two_names_null_says_nothing(service: Service) -> None:
 
 
 @pytest.mark.parametrize("limit", ["--5", "-", "\u0663", "5_0", "9" * 30, "2147483648", -2, 2147483648, True, [1]])
-def test_a_limit_that_is_no_number_is_refused(service: Service, limit: Any) -> None:
+def test_a_limit_that_is_not_a_number_is_refused(service: Service, limit: Any) -> None:
     """400 names the quota."""
     response = service.request("PUT", f"{QUOTAS}/p1", {"quota": {"pool": limit}})
 
@@ -265,8 +266,9 @@ def test_a_limit_that_is_no_number_is_refused(service: Service, limit: Any) -> N
 
 
 @pytest.mark.database("sqlite", "postgresql", "mariadb")
-def test_a_quota_is_of_a_project_that_there_may_be(service: Service) -> None:
-    """400 for a project's name that no database could hold, whatever is asked about it, and for what has no quota."""
+def test_quotas_need_a_valid_project_id(service: Service) -> None:
+    """400 for a project id that no database could hold, on every route of quotas, and for a name that is not a
+    quota."""
     for project in ("%00", "a%00b", "p" * 65, "a%0Ab"):
         for method, path in (("GET", ""), ("GET", "/default"), ("PUT", ""), ("DELETE", "")):
             body = {"quota": {"pool": 1}} if method == "PUT" else None
@@ -292,8 +294,8 @@ _HOSTILE = (
 
 @pytest.mark.parametrize("root", ["loadbalancer", "listener", "pool", "member", "healthmonitor", "l7policy", "rule"])
 def test_no_text_breaks_out_of_its_field(service: Service, root: str) -> None:
-    """Every text field of every kind takes hostile text as text or refuses it with 4xx: never a 500, and what was
-    taken comes back as it was given."""
+    """Every text field of every kind accepts hostile text as text or refuses it with 4xx. It is never a 500, and
+    accepted text comes back unchanged."""
     made = service.one_of_each()
     service.settle()
     address = address_of(root, made)

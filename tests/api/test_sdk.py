@@ -1,4 +1,4 @@
-"""The stock SDK, as it comes from the registry, against a server on the loopback."""
+"""The stock SDK, as installed from the registry, against a server on the loopback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.api.service import SUBNET
 from tests.support.waiting import wait_until, wait_until_equal
 
-# Both clients import half of OpenStack, and some of it warns; the warnings are about them, not about what is tested.
+# Both clients import half of OpenStack, parts of which warn; the warnings are about these imports, not about Portico.
 pytestmark = [
     pytest.mark.database("sqlite"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
@@ -18,14 +18,14 @@ pytestmark = [
 
 
 def wait_until_active(balancers: Any, load_balancer_id: str) -> None:
-    """As scripts do: ask until it is so."""
+    """Poll until the load balancer is ACTIVE, as scripts do."""
     wait_until_equal(
         lambda: balancers.get_load_balancer(load_balancer_id).provisioning_status, "ACTIVE", "the provisioning status"
     )
 
 
 def make_everything(lbs: Any) -> dict[str, Any]:
-    """One of each, by the proxy."""
+    """Create one object of each kind with the SDK's proxy."""
     made = {
         "profile": lbs.create_flavor_profile(
             name="single", provider_name="amphora", flavor_data='{"loadbalancer_topology": "SINGLE"}'
@@ -55,7 +55,7 @@ def make_everything(lbs: Any) -> dict[str, Any]:
 
 
 def find_everything(lbs: Any, made: dict[str, Any]) -> None:
-    """By name, by id, in lists, and what is only shown."""
+    """Find everything by name, by id and in lists, and get what can only be shown."""
     pool, policy = made["pool"], made["policy"]
     assert lbs.find_load_balancer("web").id == made["balancer"].id
     assert lbs.find_listener("l").load_balancers == [{"id": made["balancer"].id}]
@@ -81,7 +81,7 @@ def find_everything(lbs: Any, made: dict[str, Any]) -> None:
 
 
 def change_everything(lbs: Any, made: dict[str, Any]) -> None:
-    """An update of each, and failovers."""
+    """Update one object of each kind, and fail over."""
     balancer_id = made["balancer"].id
     assert lbs.update_load_balancer(made["balancer"], name="web2").name == "web2"
     assert lbs.update_listener(made["listener"], connection_limit=5).connection_limit == 5
@@ -102,7 +102,7 @@ def change_everything(lbs: Any, made: dict[str, Any]) -> None:
 
 
 def delete_everything(lbs: Any, made: dict[str, Any]) -> None:
-    """From the leaves to the root."""
+    """Delete everything from the leaves to the root."""
     lbs.delete_l7_rule(made["rule"], made["policy"])
     lbs.delete_l7_policy(made["policy"])
     lbs.delete_health_monitor(made["monitor"])
@@ -118,8 +118,8 @@ def delete_everything(lbs: Any, made: dict[str, Any]) -> None:
     assert list(lbs.flavors()) == []
 
 
-def test_the_sdk_does_everything_with_everything(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy of openstacksdk: create, find, list, get, update, fail over, delete of every resource."""
+def test_the_sdk_can_use_every_resource(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy of openstacksdk can create, find, list, get, update, fail over and delete every resource."""
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", "/nonexistent")
     with openstack.connect(
         load_envvars=False, auth_type="none", endpoint=url, load_balancer_endpoint_override=url

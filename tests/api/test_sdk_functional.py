@@ -1,4 +1,4 @@
-"""openstacksdk's own functional tests for load balancers, as they ship with it."""
+"""openstacksdk's own functional tests for load balancers, as shipped with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.doorman import PROJECT, doorman
+from tests.api.open_keystone import PROJECT, open_keystone
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -20,24 +20,24 @@ _CLOUD = """\
     region_name: here
 """
 _CLOUDS = ("devstack", "devstack-admin", "devstack-alt", "devstack-system-admin")
-"""Those that the tests look for."""
+"""The clouds that the tests look for."""
 _RUN = """\
 import sys, time, unittest
 sleep = time.sleep
-time.sleep = lambda seconds: sleep(min(seconds, 0.05))  # they look every two seconds, which nobody has to wait for
+time.sleep = lambda seconds: sleep(min(seconds, 0.05))  # the tests poll every two seconds
 module = "openstack.tests.functional.load_balancer.v2.test_load_balancer"
 found = [test for suite in unittest.defaultTestLoader.loadTestsFromName(module) for test in suite]
 chosen = unittest.TestSuite(found[:: int(sys.argv[1])])
 sys.exit(not unittest.TextTestRunner(failfast=True).run(chosen).wasSuccessful())
 """
 EVERY = int(os.environ.get("PORTICOTEST_SDK_EVERY", "5"))
-"""Each of them builds one of everything first, some two seconds: every fifth runs, all with
-``PORTICOTEST_SDK_EVERY=1``."""
+"""Each test first builds one object of each kind, which takes some two seconds. Every fifth test runs; all of them run
+with ``PORTICOTEST_SDK_EVERY=1``."""
 
 
 def test_the_functional_tests_of_the_sdk_pass(url: str, tmp_path: Path) -> None:
-    """Unchanged, in a process of their own; only their waiting is shortened."""
-    with doorman(url) as auth_url:
+    """The SDK's tests pass unchanged, in a process of their own; only their waiting is shortened."""
+    with open_keystone(url) as auth_url:
         clouds = tmp_path / "clouds.yaml"
         entries = [_CLOUD.format(name=name, url=auth_url, project=PROJECT) for name in _CLOUDS]
         clouds.write_text("clouds:\n" + "".join(entries))

@@ -1,4 +1,4 @@
-"""Counters and operating statuses as clients see them, once amphorae have been asked."""
+"""Counters and operating statuses as clients see them, once amphorae have been polled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ZERO = dict.fromkeys(("bytes_in", "bytes_out", "active_connections", "total_conn
 
 @pytest.fixture
 def health(service: Service) -> Iterator[HealthManager]:
-    """Polls when it is told."""
+    """Polls on demand."""
     manager = HealthManager(HealthSettings(poll_seconds=10), service.database, service.amphorae, service.compute)
     yield manager
     manager.stop()
@@ -26,7 +26,7 @@ def health(service: Service) -> Iterator[HealthManager]:
 
 @pytest.fixture
 def made(service: Service) -> dict[str, Any]:
-    """One of each, built."""
+    """One object of each kind, built."""
     made = service.one_of_each()
     service.settle()
     return made
@@ -35,8 +35,8 @@ def made(service: Service) -> dict[str, Any]:
 def test_counters_of_listener_load_balancer_and_amphora(
     service: Service, health: HealthManager, made: dict[str, Any]
 ) -> None:
-    """A load balancer's are the sums of its listeners, an amphora's are listed by listener; each request costs the same
-    number of statements whatever there is to sum up."""
+    """A load balancer's counters are the sums of its listeners', and an amphora's are listed by listener; each request
+    needs the same number of statements however much there is to add up."""
     lb_id, first = made["loadbalancer"]["id"], made["listener"]["id"]
     second = service.create("listener", loadbalancer_id=lb_id, protocol="TCP", protocol_port=81)["id"]
     service.settle()
@@ -77,8 +77,9 @@ def test_counters_of_listener_load_balancer_and_amphora(
     ]
 
 
-def test_the_status_tree_shows_what_is_ill(service: Service, health: HealthManager, made: dict[str, Any]) -> None:
-    """From the member to the load balancer, and each object by itself; ``updated_at`` is about what users ask for."""
+def test_the_status_tree_shows_what_is_unhealthy(service: Service, health: HealthManager, made: dict[str, Any]) -> None:
+    """An unhealthy member is shown on every level up to the load balancer, and on each object on its own;
+    ``updated_at`` only changes with what users request."""
     service.amphorae.traffic.take_down(made["member"]["id"])
     before = service.get(address_of("member", made))["member"]
     health.turn()

@@ -1,5 +1,4 @@
-"""What becomes of a token when Keystone is slow, broken or of another opinion: by a small Keystone that does as it is
-told."""
+"""What happens to a token when Keystone is slow, broken or refuses: with a small Keystone that the test controls."""
 
 from __future__ import annotations
 
@@ -26,10 +25,10 @@ from tests.support.waiting import PATIENCE, wait_until_async
 
 
 class SmallKeystone(ThreadingHTTPServer):
-    """Speaks as much of Keystone's API as the middleware uses; knows the token ``good`` of a member of p1.
+    """Implements as much of Keystone's API as the middleware uses; knows the token ``good`` of a member of p1.
 
-    ``status`` is what it answers questions about tokens with (200: as it knows); ``service_status`` what it answers the
-    service user's password with; ``lifetime`` is for how long tokens are good; ``answering`` has to be set for answers.
+    ``status`` is the answer to requests about tokens (200: depends on the token); ``service_status`` is the answer to
+    the service user's password; ``lifetime`` is how long tokens are valid; answers wait until ``answering`` is set.
     """
 
     daemon_threads = False  # closing it waits for all answers
@@ -45,7 +44,7 @@ class SmallKeystone(ThreadingHTTPServer):
         self.answering.set()
 
     def describe_token(self) -> dict[str, Any]:
-        """What is told about a token."""
+        """The body that describes a token."""
         now = datetime.now(UTC)
         stamp = "%Y-%m-%dT%H:%M:%S.%fZ"
         domain = {"id": "default", "name": "Default"}
@@ -66,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: SmallKeystone
 
     def do_GET(self) -> None:
-        """Discovery, and questions about tokens."""
+        """Answer discovery, and requests about tokens."""
         if not self.path.startswith("/v3/auth/tokens"):
             version = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": self.server.url}]}
             self._answer(200, {"version": version})
@@ -79,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, self.server.describe_token() if status == 200 else {"error": {"code": status}})
 
     def do_POST(self) -> None:
-        """The service user's password."""
+        """Answer the service user's password."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self._answer(self.server.service_status, self.server.describe_token(), {"X-Subject-Token": "service"})
 
@@ -89,17 +88,17 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
-        with suppress(ConnectionError):  # who asked has not waited
+        with suppress(ConnectionError):  # the client has not waited
             self.end_headers()
             self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def small() -> Iterator[SmallKeystone]:
-    """One that runs."""
+    """A running small Keystone."""
     with SmallKeystone() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
@@ -111,18 +110,18 @@ def small() -> Iterator[SmallKeystone]:
 
 @pytest.fixture
 def keystone(small: SmallKeystone) -> Keystone:
-    """Asks it."""
+    """An authenticator that uses it."""
     return Keystone(settings(small))
 
 
 def settings(small: SmallKeystone, **more: Any) -> KeystoneSettings:
-    """How to ask it."""
+    """The settings for it."""
     usual = {"auth_url": small.url, "username": "portico", "password": SecretStr("secret"), "timeout_seconds": 30}
     return KeystoneSettings(**{**usual, **more})
 
 
 async def ask(keystone: Keystone, token: str | None, **headers: str) -> Identity:
-    """Who a request with this token is from."""
+    """Identify the caller of a request with this token."""
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     given |= {} if token is None else {"x-auth-token": token}
     scope = {
@@ -136,8 +135,8 @@ async def ask(keystone: Keystone, token: str | None, **headers: str) -> Identity
     return await keystone.identify(Request(scope))
 
 
-def test_a_token_says_who_calls_and_is_asked_about_once(keystone: Keystone, small: SmallKeystone) -> None:
-    """Roles are those that Keystone lists, one by one, whatever their names look like."""
+def test_a_token_identifies_the_caller_and_is_validated_once(keystone: Keystone, small: SmallKeystone) -> None:
+    """The roles are those that Keystone lists, one by one, whatever characters their names contain."""
     for _ in range(3):
         identity = asyncio.run(ask(keystone, "good", x_roles="admin", x_project_id="p2"))
         assert identity == Identity("u1", "p1", frozenset({"member", "odd, admin"}), token="good")
@@ -155,7 +154,7 @@ def test_a_token_says_who_calls_and_is_asked_about_once(keystone: Keystone, smal
 def test_tokens_of_other_scopes(
     keystone: Keystone, small: SmallKeystone, extra: dict[str, Any], expected: Identity
 ) -> None:
-    """Of the system, of a domain, of nothing."""
+    """Tokens for the system, for a domain, and without a scope."""
     small.extra = {"roles": [{"id": "r1", "name": "member"}], **extra}
     described = small.describe_token
     small.describe_token = lambda: {  # type: ignore[method-assign]
@@ -164,18 +163,18 @@ def test_tokens_of_other_scopes(
     assert asyncio.run(ask(keystone, "good")) == replace(expected, token="good")
 
 
-def test_a_token_that_ends_while_it_is_remembered_is_refused(keystone: Keystone, small: SmallKeystone) -> None:
-    """What is remembered about a token does not outlive it."""
+def test_a_token_that_expires_while_cached_is_refused(keystone: Keystone, small: SmallKeystone) -> None:
+    """The cached validation of a token does not outlive the token."""
     small.lifetime = timedelta(seconds=3)
     assert asyncio.run(ask(keystone, "good")).user_id == "u1"
-    time.sleep(3)  # the token's whole life: nothing says that it is over
+    time.sleep(3)  # the token's whole life: nothing announces its end
     with pytest.raises(Unauthenticated):
         asyncio.run(ask(keystone, "good"))
     assert small.asked == ["good"]
 
 
-def test_without_a_token_nobody_is_asked(keystone: Keystone, small: SmallKeystone) -> None:
-    """A caller without one costs Keystone nothing, and is told where to get one."""
+def test_without_a_token_keystone_is_not_asked(keystone: Keystone, small: SmallKeystone) -> None:
+    """A caller without a token causes no request to Keystone, and is told where to get one."""
     for token in (None, "", "  "):
         with pytest.raises(Unauthenticated) as refusal:
             asyncio.run(ask(keystone, token))
@@ -189,7 +188,7 @@ def test_without_a_token_nobody_is_asked(keystone: Keystone, small: SmallKeyston
 
 @pytest.mark.parametrize("status", [400, 401, 403, 500, 503])
 def test_a_keystone_that_fails_does_not_make_tokens_bad(keystone: Keystone, small: SmallKeystone, status: int) -> None:
-    """The caller is told to try again; when it works again, his token does."""
+    """The caller is told to retry, and their token works as soon as Keystone does."""
     small.status = status
     with pytest.raises(DriverUnavailable, match="Keystone"):
         asyncio.run(ask(keystone, "good"))
@@ -201,21 +200,21 @@ def test_a_keystone_that_fails_does_not_make_tokens_bad(keystone: Keystone, smal
 def test_a_wrong_password_of_the_service_is_not_the_callers_fault(
     keystone: Keystone, small: SmallKeystone, status: int
 ) -> None:
-    """The service user is refused: callers get 503 and not 401; the log has the reason."""
+    """If Keystone refuses the service user, callers get 503 and not 401, and the log has the reason."""
     small.service_status = status
     with pytest.raises(DriverUnavailable, match="Keystone"):
         asyncio.run(ask(keystone, "good"))
 
 
-def test_nobody_listening_is_unavailable(small: SmallKeystone) -> None:
-    """Keystone's address is nobody's."""
+def test_an_unreachable_keystone_is_unavailable(small: SmallKeystone) -> None:
+    """Keystone is unavailable if nothing listens at its address."""
     nowhere = Keystone(settings(small, auth_url="http://127.0.0.1:1/v3"))
     with pytest.raises(DriverUnavailable, match="Keystone"):
         asyncio.run(ask(nowhere, "good"))
 
 
 def test_a_slow_keystone_holds_up_nobody_else(keystone: Keystone, small: SmallKeystone) -> None:
-    """While one caller waits for Keystone, the event loop goes on, and a caller who is known already is served."""
+    """While one caller waits for Keystone, the event loop continues, and a known caller is served."""
 
     async def together() -> tuple[Identity, Identity]:
         await ask(keystone, "good")
@@ -233,8 +232,8 @@ def test_a_slow_keystone_holds_up_nobody_else(keystone: Keystone, small: SmallKe
     assert known == again
 
 
-def test_a_keystone_that_never_answers_is_waited_for_so_long(small: SmallKeystone) -> None:
-    """``keystone.timeout_seconds``; then 503."""
+def test_requests_to_keystone_time_out(small: SmallKeystone) -> None:
+    """After ``keystone.timeout_seconds``, the answer is 503."""
     impatient = Keystone(settings(small, timeout_seconds=1))
     asyncio.run(ask(impatient, "good"))
     small.answering.clear()
@@ -242,8 +241,8 @@ def test_a_keystone_that_never_answers_is_waited_for_so_long(small: SmallKeyston
         asyncio.run(ask(impatient, "other"))
 
 
-def test_the_cache_forgets_what_is_old_and_what_is_too_much() -> None:
-    """Time and size are bounded; what was used lately stays."""
+def test_the_cache_is_bounded_in_time_and_size() -> None:
+    """Time and size are bounded; entries that were used recently stay."""
     cache = TokenCache(2)
     cache.set("a", b"1", time=60)
     cache.set("b", b"2", time=60)

@@ -17,12 +17,13 @@ MONITOR = {"type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 2}
 
 
 def member(last: int, **values: Any) -> dict[str, Any]:
-    """A member as a body has it."""
+    """A member's attributes in a body."""
     return {"address": f"192.0.2.{last}", "protocol_port": 80, **values}
 
 
 def test_a_whole_tree_is_one_operation_and_all_of_it_becomes_active(service: Service) -> None:
-    """Rows and one operation in one transaction; the answer shows the whole tree; the worker builds it at once."""
+    """Rows and one operation are written in one transaction; the answer shows the whole tree; the worker builds it in
+    one run."""
     body: dict[str, Any] = {
         "name": "web",
         "vip_subnet_id": SUBNET,
@@ -83,7 +84,7 @@ def test_a_whole_tree_is_one_operation_and_all_of_it_becomes_active(service: Ser
     ],
 )
 def test_a_tree_with_one_mistake_is_refused_as_a_whole(service: Service, part: dict[str, Any], words: str) -> None:
-    """Nothing of it is written."""
+    """Nothing of the tree is written."""
     response = service.request("POST", LBS, {"loadbalancer": {"vip_subnet_id": SUBNET, **part}})
 
     assert response.status_code in (400, 409)
@@ -93,13 +94,14 @@ def test_a_tree_with_one_mistake_is_refused_as_a_whole(service: Service, part: d
 
 
 def members_of(service: Service, path: str) -> dict[str, Any]:
-    """Last number of the address to member."""
+    """The last number of the address to the member."""
     return {one["address"].rpartition(".")[2]: one for one in service.get(path)["members"]}
 
 
 def test_a_batch_adds_changes_and_deletes(service: Service) -> None:
-    """202 without a body; what is as it was is left alone, what is not named goes. Null resets, as does silence about
-    weights, states and monitors; names, tags and subnets stay."""
+    """202 without a body. Unchanged members are left alone, and members that are not listed are deleted. For weights,
+    states and monitors, null and a missing attribute both mean the default; names, tags and subnets keep their
+    values."""
     shown = service.create(
         "loadbalancer",
         vip_subnet_id=SUBNET,
@@ -132,9 +134,9 @@ def test_a_batch_adds_changes_and_deletes(service: Service) -> None:
     assert members_of(service, path) == {}
 
 
-def test_a_batch_may_say_a_subnet_and_the_change_of_one_member_may_not(service: Service) -> None:
-    """Each entry has the attributes of a create: another subnet, or null for none, is an update of the same member; to
-    say nothing leaves it. What fails gets its subnet back."""
+def test_a_batch_can_change_subnets_and_a_put_of_one_member_cannot(service: Service) -> None:
+    """Each entry of a batch has the attributes of a create: another subnet, or null for none, updates the same member,
+    and a missing subnet keeps it. If the update fails, the member gets its former subnet back."""
     first, second = any_id(), any_id().upper()
     shown = service.create(
         "loadbalancer",
@@ -170,7 +172,7 @@ def test_a_batch_may_say_a_subnet_and_the_change_of_one_member_may_not(service: 
 
 
 @pytest.mark.parametrize(
-    "said",
+    "attributes",
     [
         {"project_id": "p2"},
         {"tenant_id": "p2"},
@@ -179,19 +181,19 @@ def test_a_batch_may_say_a_subnet_and_the_change_of_one_member_may_not(service: 
         {"weight": "3", "backup": "true", "protocol_port": "80", "request_sriov": None},
     ],
 )
-def test_a_batch_takes_what_stock_clients_send(service: Service, said: dict[str, Any]) -> None:
-    """Cloud providers and Terraform send all attributes of a create, null where they have none."""
+def test_a_batch_accepts_what_stock_clients_send(service: Service, attributes: dict[str, Any]) -> None:
+    """Cloud providers and Terraform send all attributes of a create, with null where they have no value."""
     lb_id = service.load_balancer()["id"]
     pool = service.create("pool", loadbalancer_id=lb_id, **POOL)
     path = f"{COLLECTION['pool']}/{pool['id']}/members"
     made = service.create("member", path, **member(1, subnet_id=SUBNET, tags=["x"]))
     for _ in range(2):
-        answered = service.request("PUT", path, {"members": [{**member(1), **said}]})
+        answered = service.request("PUT", path, {"members": [{**member(1), **attributes}]})
         assert answered.status_code == 202, answered.text
         service.settle()
         [after] = service.get(path)["members"]
         assert (after["id"], after["project_id"], after["provisioning_status"]) == (made["id"], "p1", "ACTIVE")
-        assert after["subnet_id"] == (None if "subnet_id" in said else SUBNET)
+        assert after["subnet_id"] == (None if "subnet_id" in attributes else SUBNET)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_a_batch_takes_what_stock_clients_send(service: Service, said: dict[str,
     ],
 )
 def test_a_wrong_batch_changes_nothing(service: Service, members: Any, status: int) -> None:
-    """One mistake refuses the whole batch."""
+    """One mistake makes the whole batch fail."""
     lb_id = service.load_balancer()["id"]
     pool = service.create("pool", loadbalancer_id=lb_id, **POOL)
     path = f"{COLLECTION['pool']}/{pool['id']}/members"

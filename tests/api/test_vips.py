@@ -1,4 +1,4 @@
-"""VIPs: what a POST tells of them, which addresses may be asked for, and what the network can do with them."""
+"""VIPs: what the answer to a POST contains, which addresses can be requested, and what the network supports."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.api.service import COLLECTION, SUBNET, Service, any_id
 pytestmark = pytest.mark.database("sqlite")
 
 LBS = COLLECTION["loadbalancer"]
-TOLD = ("vip_address", "vip_port_id", "vip_network_id", "vip_subnet_id", "additional_vips")
+SHOWN = ("vip_address", "vip_port_id", "vip_network_id", "vip_subnet_id", "additional_vips")
 LISTENER = {"protocol": "TCP", "protocol_port": 6443}
 
 
 @pytest.fixture(params=["noop", "loopback"])
 def any_service(request: pytest.FixtureRequest, database_url: str) -> Iterator[Service]:
-    """The API, in each network that there is."""
+    """The API with each kind of network."""
     network: Network = NoopNetwork() if request.param == "noop" else LoopbackNetwork()
     service = Service(database_url, network=network)
     yield service
@@ -35,7 +35,7 @@ def any_service(request: pytest.FixtureRequest, database_url: str) -> Iterator[S
 
 @pytest.fixture
 def on_loopback(database_url: str) -> Iterator[Service]:
-    """The API, in the network of this host."""
+    """The API with the network of this host."""
     service = Service(database_url, network=LoopbackNetwork(LoopbackNetworkSettings().vip_range))
     yield service
     service.close()
@@ -44,24 +44,25 @@ def on_loopback(database_url: str) -> Iterator[Service]:
 @pytest.mark.parametrize("source", ["vip_subnet_id", "vip_network_id", "vip_port_id"])
 @pytest.mark.parametrize("parts", [{}, {"listeners": [LISTENER]}], ids=["alone", "whole tree"])
 def test_the_answer_to_a_post_has_the_vip(any_service: Service, source: str, parts: dict[str, Any]) -> None:
-    """201 with address, port, network and subnet, of the further VIPs too; building changes none of it."""
+    """201 with address, port, network and subnet, of the additional VIPs too; building the load balancer changes none
+    of them."""
     service, named = any_service, any_id()
     further = [{"subnet_id": any_id()}, {"subnet_id": any_id()}]
     shown = service.create("loadbalancer", **{source: named}, additional_vips=further, **parts)
 
     assert shown["provisioning_status"] == "PENDING_CREATE"
     assert shown[source] == named
-    assert all(shown[name] for name in TOLD)
+    assert all(shown[name] for name in SHOWN)
     assert [set(vip) for vip in shown["additional_vips"]] == [{"ip_address", "subnet_id", "port_id"}] * 2
     assert all(value for vip in shown["additional_vips"] for value in vip.values())
     service.settle()
     later = service.get(f"{LBS}/{shown['id']}")["loadbalancer"]
     assert later["provisioning_status"] == "ACTIVE"
-    assert {name: later[name] for name in TOLD} == {name: shown[name] for name in TOLD}
+    assert {name: later[name] for name in SHOWN} == {name: shown[name] for name in SHOWN}
 
 
 def test_cidrs_of_a_version_that_no_vip_has_are_refused_in_a_whole_tree(any_service: Service) -> None:
-    """400 with the field's name, and nothing of the tree is there; those of a VIP's version are taken."""
+    """400 names the field, and nothing of the tree was written; CIDRs of a VIP's version are accepted."""
     listener = {**LISTENER, "allowed_cidrs": ["2001:db8::/32"]}
     body = {"loadbalancer": {"vip_subnet_id": SUBNET, "listeners": [listener]}}
     refused = any_service.request("POST", LBS, body)
@@ -80,8 +81,9 @@ def test_cidrs_of_a_version_that_no_vip_has_are_refused_in_a_whole_tree(any_serv
         *("127.0.0.01", "127.1", "2130706433", "0x7f000001", " 127.64.0.1", "127.64.0.1/32"),
     ],
 )
-def test_only_addresses_that_the_operator_named_are_given(on_loopback: Service, address: str) -> None:
-    """At all others the host's own services listen: 400 names the field and, where it is an address, the range."""
+def test_only_addresses_of_the_configured_range_can_be_requested(on_loopback: Service, address: str) -> None:
+    """The host's own services listen on the other addresses. 400 names the field and, if the value is an address, the
+    allowed range."""
     for field, values in (
         ("vip_address", {"vip_address": address}),
         ("additional_vips", {"additional_vips": [{"subnet_id": any_id(), "ip_address": address}]}),
@@ -97,7 +99,8 @@ def test_only_addresses_that_the_operator_named_are_given(on_loopback: Service, 
 
 
 def test_a_used_up_range_conflicts(database_url: str) -> None:
-    """409 says that no address is free, and is no fault of the service; one that is given back can be had again."""
+    """409 says that no address is free, because this is not a fault of the service; a released address can be used
+    again."""
     service = Service(database_url, network=LoopbackNetwork("127.9.9.1/32"))
     first = service.load_balancer()
     refused = service.request("POST", LBS, {"loadbalancer": {"vip_subnet_id": SUBNET}})
@@ -110,8 +113,8 @@ def test_a_used_up_range_conflicts(database_url: str) -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("vip_qos_policy_id", SUBNET), ("vip_sg_ids", [SUBNET])])
-def test_what_the_network_cannot_do_is_not_taken(on_loopback: Service, field: str, value: Any) -> None:
-    """501 names the field, in POST, in a whole tree and in PUT, and nothing is written; none of it may be said."""
+def test_settings_that_the_network_does_not_support_are_refused(on_loopback: Service, field: str, value: Any) -> None:
+    """501 names the field, in POST, in a whole tree and in PUT, and nothing is written; empty values are accepted."""
     service = on_loopback
     for parts in ({}, {"listeners": [LISTENER]}):
         refused = service.request("POST", LBS, {"loadbalancer": {"vip_subnet_id": SUBNET, field: value, **parts}})
@@ -130,8 +133,9 @@ def test_what_the_network_cannot_do_is_not_taken(on_loopback: Service, field: st
     assert (shown["name"], shown[field], shown["provisioning_status"]) == ("", nothing, "ACTIVE")
 
 
-def test_what_the_network_can_do_reaches_it(service: Service) -> None:
-    """A policy and security groups are those of every VIP once the load balancer is ACTIVE, and so are changes."""
+def test_supported_settings_reach_the_network(service: Service) -> None:
+    """All VIPs have the QoS policy and the security groups once the load balancer is ACTIVE, and changes of them reach
+    the VIPs too."""
     assert isinstance(service.network, NoopNetwork)
     policy, group, other = any_id(), any_id(), any_id()
     further = [{"subnet_id": any_id()}]
@@ -153,24 +157,25 @@ def test_what_the_network_can_do_reaches_it(service: Service) -> None:
         assert shown["provisioning_status"] == "ACTIVE"
 
 
-def test_a_load_balancer_has_so_many_vips_and_no_more(any_service: Service) -> None:
-    """Each is an address of the network's, and a socket in each listener: 400 names the field."""
+def test_the_number_of_vips_is_limited(any_service: Service) -> None:
+    """Each VIP is an address of the network and a socket in each listener, so their number is limited: 400 names the
+    field."""
     further = [{"subnet_id": any_id()} for _ in range(32)]
     refused = any_service.request("POST", LBS, {"loadbalancer": {"vip_subnet_id": SUBNET, "additional_vips": further}})
     assert (refused.status_code, "additional_vips" in refused.text) == (400, True), refused.text
     assert len(any_service.load_balancer(additional_vips=further[1:])["additional_vips"]) == 31
 
 
-def test_an_address_may_be_there_in_each_subnet(service: Service) -> None:
-    """Where subnets have addresses of their own, one that is taken in the one is free in the other."""
+def test_an_address_can_be_used_in_each_subnet(service: Service) -> None:
+    """If subnets have addresses of their own, an address in use in one subnet is free in another."""
     service.load_balancer(vip_address="10.0.0.9")
     service.load_balancer(vip_address="10.0.0.9", vip_subnet_id=any_id())
     refused = service.request("POST", LBS, {"loadbalancer": {"vip_subnet_id": SUBNET, "vip_address": "10.0.0.9"}})
     assert (refused.status_code, "vip_address" in refused.text) == (409, True), refused.text
 
 
-def test_an_address_of_the_host_is_one_load_balancer_s_whatever_subnet_is_named(on_loopback: Service) -> None:
-    """409 at once: there is one 127.0.0.0/8. Free again, it may be had again."""
+def test_an_address_of_the_host_is_used_once_whatever_the_subnet(on_loopback: Service) -> None:
+    """409 immediately, because there is only one 127.0.0.0/8. A released address can be used again."""
     service = on_loopback
     first = service.load_balancer(vip_address="127.64.0.9")
     again: list[dict[str, Any]] = [{name: any_id()} for name in ("vip_subnet_id", "vip_network_id", "vip_port_id")]
@@ -188,9 +193,9 @@ def test_an_address_of_the_host_is_one_load_balancer_s_whatever_subnet_is_named(
     service.load_balancer(vip_address="127.64.0.9", vip_subnet_id=any_id())
 
 
-def test_the_network_looks_things_up_as_who_calls(service: Service) -> None:
-    """Project and token of the caller reach it with what he asks for, on POST and PUT; where it does not answer, 503,
-    and nothing is accepted. A network that needs no token gets none."""
+def test_the_network_acts_as_the_caller(service: Service) -> None:
+    """The network gets the caller's project and token along with the request, on POST and PUT. If it does not answer,
+    the request is 503 and nothing is accepted. A network that needs no token gets none."""
     assert isinstance(service.network, NoopNetwork)
     service.network.traits = replace(service.network.traits, needs_token=True)
     token = {"x-auth-token": "secret-token"}

@@ -1,4 +1,4 @@
-"""An audit of the dependencies says what it knows, and never that all is well where nobody answered."""
+"""An audit of the dependencies reports what it knows, and never reports success if it got no answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNKNOWN: dict[str, Any] = {"name": "rich", "skip_reason": "Dependency not found
 
 
 def read(report: Path) -> tuple[int, str]:
-    """The status and the words of the reader about this report."""
+    """Run the reader on this report. Return its status and output."""
     done = subprocess.run(
         [sys.executable, _READER, "the lock", report], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
@@ -36,19 +36,19 @@ def read(report: Path) -> tuple[int, str]:
 
 
 def read_packages(folder: Path, *packages: dict[str, Any]) -> tuple[int, str]:
-    """As :func:`read`, of a report about these packages as pip-audit 2.10 writes it."""
+    """Like :func:`read`, for a report about these packages as pip-audit 2.10 writes it."""
     report = folder / "report.json"
     report.write_text(json.dumps({"dependencies": packages, "fixes": []}))
     return read(report)
 
 
-def test_all_looked_up_and_nothing_found_is_well(tmp_path: Path) -> None:
-    """Status 0 says that each package was asked about."""
+def test_no_advisory_for_any_package_is_a_success(tmp_path: Path) -> None:
+    """Status 0 means that every package was looked up."""
     assert read_packages(tmp_path, _SOUND) == (0, "the lock: 1 packages, 1 looked up, 0 advisories\n")
 
 
-def test_each_advisory_is_named_with_what_mends_it(tmp_path: Path) -> None:
-    """Status 1, with the package, all the advisory's names and the first version without it."""
+def test_each_advisory_is_named_with_its_fix(tmp_path: Path) -> None:
+    """Status 1, with the package, all of the advisory's names and the first version that fixes it."""
     status, words = read_packages(tmp_path, _SOUND, _HOLED)
 
     assert status == 1
@@ -57,22 +57,22 @@ def test_each_advisory_is_named_with_what_mends_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packages", [(), (_UNKNOWN,), (_SOUND, _UNKNOWN)], ids=["none", "no answer", "some answers"])
-def test_what_was_not_looked_up_is_not_well(tmp_path: Path, packages: tuple[dict[str, Any], ...]) -> None:
-    """pip-audit ends well where the registry knows nothing of advisories; the audit has a status for that."""
+def test_packages_that_were_not_looked_up_are_a_failure(tmp_path: Path, packages: tuple[dict[str, Any], ...]) -> None:
+    """pip-audit succeeds even if the registry provides no advisories; the audit has a status of its own for that."""
     status, words = read_packages(tmp_path, *packages)
 
     assert status == 2
     assert words.count("NOT LOOKED UP") == (_UNKNOWN in packages)
 
 
-def test_a_find_counts_although_the_rest_was_not_looked_up(tmp_path: Path) -> None:
-    """Status 1 and both are said."""
+def test_an_advisory_counts_even_if_other_packages_were_not_looked_up(tmp_path: Path) -> None:
+    """Status 1, and both are reported."""
     status, words = read_packages(tmp_path, _HOLED, _UNKNOWN)
 
     assert status == 1
     assert "NOT LOOKED UP: 1 packages; the first: Dependency not found on PyPI: rich (13.0.0)" in words
 
 
-def test_no_report_is_no_answer(tmp_path: Path) -> None:
-    """Where the service cannot be reached, pip-audit writes nothing at all."""
+def test_a_missing_report_is_a_failure(tmp_path: Path) -> None:
+    """If the service cannot be reached, pip-audit writes nothing at all."""
     assert read(tmp_path / "missing.json") == (2, "the lock: NOT LOOKED UP, pip-audit got no answer\n")

@@ -1,4 +1,4 @@
-"""What is installed comes from where everybody can get it."""
+"""What is installed comes from a registry that everybody can reach."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_lock_names_only_the_public_registry() -> None:
-    """A lock file made behind a mirror would install nowhere else, and show the mirror's name to everyone."""
+    """A lock file made behind a mirror could only be installed there, and would show the mirror's name to everyone."""
     text = (_ROOT / "uv.lock").read_text()
     packages = tomllib.loads(text)["package"]
 

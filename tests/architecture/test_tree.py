@@ -1,6 +1,6 @@
-"""The tree is the architecture: the document says the same as the contracts, and every package says what it is for.
+"""The tree is the architecture: the document agrees with the contracts, and every package describes its purpose.
 
-That imports keep to the layers is checked by import-linter (scripts/check), not here.
+That imports respect the layers is checked by import-linter (scripts/check), not here.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from portico.settings.reading import find_groups
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = sorted(path.parent.relative_to(_ROOT) for path in (_ROOT / "packages").rglob("__init__.py"))
 
-# Names that say nothing, so that everything ends up there.
+# Names without a meaning, in which everything ends up.
 _EMPTY_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "constants", "misc"}
 
 
 def read_contract_layers() -> list[set[str]]:
-    """The layers of the import contract, from the top; each is a set of packages that leave each other alone."""
+    """The layers of the import contract, from the top; each is a set of packages that do not import each other."""
     settings = tomllib.loads((_ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     [contract] = [contract for contract in settings["contracts"] if contract["id"] == "layers"]
     return [split_layer(layer.replace("(", "").replace(")", "")) for layer in contract["layers"]]
@@ -43,12 +43,12 @@ def split_layer(layer: str) -> set[str]:
 
 
 def test_the_architecture_page_draws_the_layers_of_the_contract() -> None:
-    """ARCHITECTURE.md names the same layers, in the same order, as the import contract that is enforced."""
+    """ARCHITECTURE.md names the same layers, in the same order, as the enforced import contract."""
     assert read_documented_layers() == read_contract_layers()
 
 
 def test_the_architecture_page_names_files_that_exist() -> None:
-    """A module that is renamed is renamed there, too, and in the glossary."""
+    """A renamed module must be renamed on the page and in its glossary as well."""
     text = (_ROOT / "ARCHITECTURE.md").read_text()
     named = set(re.findall(r"`([a-z_0-9/]+/[a-z_0-9]+(?:\.py)?)`", text))
     places = [_ROOT, _ROOT / "packages/portico/src/portico", *(_ROOT / "packages").glob("*/src")]
@@ -57,8 +57,8 @@ def test_the_architecture_page_names_files_that_exist() -> None:
 
 
 @pytest.mark.parametrize("package", _PACKAGES, ids=str)
-def test_a_package_opens_with_its_charter(package: Path) -> None:
-    """Each package says what belongs there, what does not, and whether it may do I/O."""
+def test_every_package_begins_with_its_charter(package: Path) -> None:
+    """Each package's docstring describes what belongs there, what does not, and whether it may do I/O."""
     charter = ast.get_docstring(ast.parse((_ROOT / package / "__init__.py").read_text())) or ""
 
     missing = [words for words in ("belongs here", "does not", "i/o") if words not in " ".join(charter.lower().split())]
@@ -66,8 +66,8 @@ def test_a_package_opens_with_its_charter(package: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["packages", "demo", "tests", "bench"])
-def test_no_module_has_an_empty_name(folder: str) -> None:
-    """No module or package is called after nothing in particular."""
+def test_no_module_has_a_meaningless_name(folder: str) -> None:
+    """No module or package has a name without a meaning."""
     paths = [*(_ROOT / folder).rglob("*.py"), *(path.parent for path in (_ROOT / folder).rglob("__init__.py"))]
 
     assert not [str(path.relative_to(_ROOT)) for path in paths if path.stem in _EMPTY_NAMES]
@@ -82,20 +82,20 @@ def test_every_package_is_a_package() -> None:
 
 _ABOVE_DRIVERS = ("cli", "bootstrap", "api", "worker", "health", "flows", "tasks", "intake")
 _OF_ONE_DRIVER = "bootstrap/embedded.py"
-"""An embedded Portico is by definition one with an agent of its own on this machine."""
+"""An embedded Portico always has an agent of its own on this machine."""
 _WORDS = ("agent",)
-"""Names of drivers that are also what other things are called: they count where something is compared with them."""
+"""Names of drivers that other things have as well: they only count in comparisons."""
 
 
 def read_driver_names() -> set[str]:
-    """Everything that ``driver`` may be in the settings."""
+    """Every value that ``driver`` can have in the settings."""
     models = [model for models in find_groups(Settings).values() for model in models if "driver" in model.model_fields]
     return {str(model.model_fields["driver"].default) for model in models}
 
 
 def find_named_drivers(source: str, names: set[str]) -> list[str]:
-    """The names of drivers, their modules and their groups of settings that a module's code mentions. Docstrings are
-    not code."""
+    """The drivers' names, modules and groups of settings that a module's code mentions. Docstrings do not count as
+    code."""
     tree = ast.parse(source)
     documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     compared = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Compare) for inner in ast.walk(node)}
@@ -121,8 +121,8 @@ def _is_of_a_driver(imported: str) -> bool:
 
 
 def test_no_driver_is_named_above_the_drivers() -> None:
-    """What a driver can do, it declares: nobody above asks which one it is, loads its module or reads its own settings.
-    Adding one changes nothing there."""
+    """Drivers declare their features, so the layers above them never check a driver's name, import its module or read
+    its settings. A new driver changes nothing there."""
     names = read_driver_names()
     assert names >= {"loopback", "noop", "local", "agent"}
     portico = _ROOT / "packages/portico/src/portico"
@@ -133,7 +133,7 @@ def test_no_driver_is_named_above_the_drivers() -> None:
         if (named := find_named_drivers(path.read_text(), names))
     }
 
-    assert found.pop(_OF_ONE_DRIVER), "the exception is none any more"
+    assert found.pop(_OF_ONE_DRIVER), "the exception is no longer needed"
     assert not found
 
 
@@ -151,6 +151,6 @@ def test_no_driver_is_named_above_the_drivers() -> None:
         ('def work():\n    """noop"""', []),
     ],
 )
-def test_what_names_a_driver_is_seen(source: str, named: list[str]) -> None:
-    """What the test above looks for."""
+def test_mentions_of_drivers_are_found(source: str, named: list[str]) -> None:
+    """The check above finds each way to mention a driver."""
     assert find_named_drivers(source, read_driver_names()) == named

@@ -1,4 +1,4 @@
-"""The benchmark of the API works: with a short list and short rates."""
+"""The API's benchmark works: with a short list and for a short time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from bench.api import CONNECTIONS, measure
 
 
 def test_it_measures_costs_and_rates(tmp_path: Path) -> None:
-    """Every list is one statement, whatever its length; a process over real connections answers; the page shows all."""
+    """Every list is one statement whatever its length, a process with real connections answers, and the page shows
+    every figure."""
     figures = measure(tmp_path, most=100, seconds=0.2)
 
     lists = {name: cost for name, cost in figures.costs.items() if name.startswith(("list", "first"))}

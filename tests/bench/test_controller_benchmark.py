@@ -1,4 +1,4 @@
-"""The benchmark of the controller works: with tiny sizes, on SQLite and one server."""
+"""The controller's benchmark works: with tiny sizes, on SQLite and one server."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ TINY = Sizes(
 
 @pytest.fixture(scope="module")
 def report(services: Services, run_directory: Path) -> Report:
-    """Everything, measured once on SQLite."""
+    """The whole report, measured once on SQLite."""
     return measure(services, run_directory, TINY, ["sqlite"], PARTS)
 
 
 def test_its_figures_are_well_formed_json(report: Report, tmp_path: Path) -> None:
-    """The file has every part, each method once, with counts that a call cannot go without, and the peer's figures."""
+    """The file has every part, each method once with the counts that every call needs, and the peer's figures."""
     path = tmp_path / "figures.json"
     report.write_json(path)
     figures = json.loads(path.read_text())
@@ -55,7 +55,7 @@ def test_its_figures_are_well_formed_json(report: Report, tmp_path: Path) -> Non
 
 
 def test_its_page_has_a_table_for_each_part(report: Report, tmp_path: Path) -> None:
-    """The page of the documentation is generated from the same figures, one row for each."""
+    """The documentation's page is generated from the same figures, with one row for each."""
     path = tmp_path / "benchmarks.md"
     report.write_page(path, MIXED)
     page = path.read_text()
@@ -71,17 +71,17 @@ def test_its_page_has_a_table_for_each_part(report: Report, tmp_path: Path) -> N
 
 
 @pytest.mark.database("postgresql", "mariadb")
-def test_round_trips_are_seen_on_the_wire(database_kind: str, run_directory: Path, services: Services) -> None:
-    """The relay between driver and server sees at least each statement, and the COMMIT of the two transactions that
-    accept and record."""
+def test_round_trips_are_counted_on_the_wire(database_kind: str, run_directory: Path, services: Services) -> None:
+    """The relay between driver and server counts at least every statement, and the COMMIT of the two transactions that
+    accept an operation and record its result."""
     report = measure(services, run_directory, TINY, [database_kind], ["methods"])
 
     for one in report.methods[database_kind]:
         assert one.round_trips >= one.statements + 2, one.method
 
 
-def test_a_life_has_as_many_operations_as_is_said(services: Services) -> None:
-    """What the page calls mixed operations is the number of methods in one life, each another one."""
+def test_a_life_has_the_documented_number_of_operations(services: Services) -> None:
+    """The number of mixed operations on the page is the number of different methods in one life."""
     with services.sqlite.lend_database(upgrade) as url, Rig(url) as rig:
         names = []
         for name, call in run_lifecycle(rig):

@@ -1,4 +1,4 @@
-"""The data plane's benchmark measures what it says, in a tiny size."""
+"""The data plane's benchmark measures what it reports, with tiny sizes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = 100
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """What ``--quick --json FILE`` writes, with the packaged HAProxy."""
+    """The output of ``--quick --json FILE`` with the packaged HAProxy."""
     path = tmp_path_factory.mktemp("dataplane") / "figures.json"
     done = subprocess.run(
         [sys.executable, "bench/dataplane.py", "--quick", "--haproxy", "packaged", "--json", str(path)],
@@ -32,8 +32,8 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     return written
 
 
-def test_the_benchmark_tells_every_figure(figures: dict[str, object]) -> None:
-    """Each measurement is in the JSON, made through the real driver, and nothing was left running."""
+def test_the_benchmark_reports_every_figure(figures: dict[str, object]) -> None:
+    """The JSON has each measurement, made through the real driver, and no process was left running."""
     packaged = figures["packaged"]
     assert isinstance(packaged, dict)
 
@@ -48,7 +48,7 @@ def test_the_benchmark_tells_every_figure(figures: dict[str, object]) -> None:
 
 
 def test_the_benchmark_counts_every_request(figures: dict[str, object]) -> None:
-    """Under changes by runtime API and reload, requests are sent, and none of them fails."""
+    """During runtime changes and reloads, requests are sent and none of them fails."""
     packaged = figures["packaged"]
     assert isinstance(packaged, dict)
     traffic = packaged["failed_requests"]

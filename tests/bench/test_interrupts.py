@@ -1,4 +1,4 @@
-"""Benchmarks can be interrupted, whatever those who started them ignore."""
+"""Benchmarks can be interrupted, even if their parent ignores signals."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _PROGRAMS = sorted(path.name for path in (_ROOT / "bench").glob("[!_]*.py"))
 
 @pytest.mark.parametrize("program", _PROGRAMS)
 def test_a_benchmark_in_the_background_can_be_interrupted(program: str) -> None:
-    """Started with all signals ignored and blocked, as by a script, it ends by SIGINT."""
+    """Started with all signals ignored and blocked, as scripts do, a benchmark ends after SIGINT."""
     command = [*_IGNORING, sys.executable, f"bench/{program}"]
     environment = os.environ | {"PYTHONPATH": str(_ROOT)}
     nowhere = subprocess.DEVNULL
     with subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=nowhere, stderr=nowhere) as process:
         try:
-            wait_until(lambda: signal.SIGINT in hears(process), f"bench/{program} heeds SIGINT")
+            wait_until(lambda: signal.SIGINT in handled_signals(process), f"bench/{program} handles SIGINT")
             process.send_signal(signal.SIGINT)
             assert process.wait(PATIENCE) != 0
         finally:
             process.kill()
 
 
-def hears(process: subprocess.Popen[bytes]) -> set[int]:
-    """The signals that the process handles. Fails where it has ended."""
-    assert process.poll() is None, "it ended by itself"
+def handled_signals(process: subprocess.Popen[bytes]) -> set[int]:
+    """The signals that the process handles. Fails if it has ended."""
+    assert process.poll() is None, "it ended too early"
     return signals(process.pid, "SigCgt") - signals(process.pid, "SigBlk")

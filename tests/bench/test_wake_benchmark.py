@@ -1,4 +1,4 @@
-"""The benchmark of waking works: with few load balancers in each state."""
+"""The benchmark of waking workers works: with few load balancers in each state."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.support.services import Services
 
 
 def test_it_measures_waits_and_statements(tmp_path: Path, services: Services) -> None:
-    """Every state of the listening connection has figures, also while the database lets nobody in; more workers send
-    more; the page shows all."""
+    """Every state of the listening connection has figures, even while the database refuses connections; more workers
+    send more statements; the page shows every figure."""
     source = services.postgresql
 
     waits = measure_waits(tmp_path, source.fresh_database(upgrade), times=2, only=None)

@@ -1,5 +1,5 @@
-"""``portico check`` before deployments that work and deployments that are broken, each in another way: real databases,
-agents, brokers and Keystones."""
+"""``portico check`` on deployments that work and deployments each broken in another way: real databases, agents,
+brokers and Keystones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.services import Services, TemplateSetup
 
 pytestmark = [
     pytest.mark.database("postgresql"),
-    # keystoneauth and oslo.messaging import half of OpenStack, and some of it warns.
+    # keystoneauth and oslo.messaging import half of OpenStack, parts of which warn.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),
 ]
 
@@ -39,7 +39,7 @@ def database_setup() -> TemplateSetup:
 
 @dataclass(frozen=True)
 class AgentHost:
-    """An agent that runs, and the controller's certificates that it takes."""
+    """A running agent, and certificates of a controller that it accepts."""
 
     agent: LocalAgent
     certificates: Path
@@ -47,7 +47,7 @@ class AgentHost:
 
 @pytest.fixture(scope="module")
 def agent_host(run_directory: Path) -> Iterator[AgentHost]:
-    """One for all tests here."""
+    """One agent host for all tests here."""
     directory = run_directory / "check-agent"
     settings = AgentAmphoraSettings(certificates=directory / "certificates")
     wanted = Agent("https://127.0.0.1:0", LocalComputeSettings().agent_name)
@@ -60,7 +60,8 @@ def agent_host(run_directory: Path) -> Iterator[AgentHost]:
 
 
 class Deployment:
-    """What a configuration names, all of it real; a test changes ``values``, or what they name, before it is checked.
+    """Everything that a configuration refers to, all of it real; a test changes ``values``, or what they refer to,
+    before the check.
 
     Attributes:
         values: groups of settings.
@@ -80,7 +81,7 @@ class Deployment:
         }
 
     def use_keystone(self, **more: Any) -> None:
-        """Have the API ask this run's Keystone, as a service user of its own."""
+        """Let the API use this run's Keystone, as a service user of its own."""
         keystone = self.services.keystone
         user = keystone.add_user(f"service-{self.directory.name}"[:60], "service")
         self.values["api"]["auth"] = "keystone"
@@ -88,7 +89,7 @@ class Deployment:
         self.values["keystone"] = {"auth_url": keystone.url, "interface": "public", **account, **more}
 
     def use_broker(self, url: str | None = None) -> None:
-        """Have messages go through this run's broker."""
+        """Send messages through this run's broker."""
         self.values["messaging"] = {"url": url or self.services.rabbitmq.url}
 
     def issue(
@@ -101,7 +102,7 @@ class Deployment:
         (self.certificates / "controller.key").write_text(made.key)
 
     def check(self) -> tuple[int, dict[str, tuple[str, str]], str]:
-        """The exit status; the mark and the finding of each part; what is on standard error."""
+        """Run the check. Return its exit status, the mark and finding of each part, and the standard error."""
         config = self.directory / "portico.toml"
         lines = []
         for group, values in self.values.items():
@@ -118,12 +119,12 @@ class Deployment:
 
 @pytest.fixture
 def deployment(tmp_path: Path, database_url: str, agent_host: AgentHost, services: Services) -> Deployment:
-    """One that works."""
+    """A deployment that works."""
     return Deployment(tmp_path, database_url, agent_host, services)
 
 
-def test_all_is_well(deployment: Deployment) -> None:
-    """Every part is there: each has a line that says what was found, and the status is 0. Nothing shows a password."""
+def test_a_working_deployment(deployment: Deployment) -> None:
+    """Every part works: each has a line with its finding, and the status is 0. No password is shown."""
     deployment.use_keystone()
     deployment.use_broker()
     status, parts, complaints = deployment.check()
@@ -139,14 +140,14 @@ def test_all_is_well(deployment: Deployment) -> None:
     assert not [finding for _, finding in parts.values() if password in finding]
 
 
-def test_what_is_not_used_is_no_fault(deployment: Deployment) -> None:
-    """Without a broker and Keystone the line says what holds instead."""
+def test_unused_services_are_not_a_fault(deployment: Deployment) -> None:
+    """Without a broker and Keystone, their lines describe what is used instead."""
     status, parts, _ = deployment.check()
 
     assert status == 0
     on_postgresql = "postgresql" in deployment.values["database"]["url"]
-    holds = "workers are woken by the database" if on_postgresql else "workers find their work by polling"
-    assert parts["broker"] == ("-", f"messaging.url names none: {holds}")
+    alternative = "workers are woken by the database" if on_postgresql else "workers find their work by polling"
+    assert parts["broker"] == ("-", f"messaging.url is empty: {alternative}")
     assert parts["Keystone"][0] == "-"
 
 
@@ -170,11 +171,11 @@ def _other_authority(deployment: Deployment) -> None:
     shutil.copy(other / "ca.pem", deployment.certificates / "ca.pem")
 
 
-def _lose(name: str) -> Break:
+def _remove(name: str) -> Break:
     return lambda deployment: (deployment.certificates / name).unlink()
 
 
-def _spoil(name: str) -> Break:
+def _corrupt(name: str) -> Break:
     return lambda deployment: (deployment.certificates / name).write_text("-----BEGIN NOTHING-----")
 
 
@@ -201,14 +202,16 @@ def _wrong_rule(deployment: Deployment) -> None:
     deployment.values["api"]["policy_file"] = str(rules)
 
 
-def _closed() -> int:
+def _closed_port() -> int:
     return find_free_port()
 
 
 _BROKEN: dict[str, tuple[Break, str, str]] = {
-    # kind: how it is broken, the part that is at fault, and what is said of it
+    # kind: how to break the deployment, the faulty part, and what is reported
     "server down": (
-        lambda one: one.values["database"].update(url=f"postgresql+psycopg://u:s3cret@127.0.0.1:{_closed()}/portico"),
+        lambda one: one.values["database"].update(
+            url=f"postgresql+psycopg://u:s3cret@127.0.0.1:{_closed_port()}/portico"
+        ),
         "database",
         "u:***@127.0.0.1",
     ),
@@ -233,27 +236,27 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "no certificates": (
         lambda one: shutil.rmtree(one.certificates),
         "certificates",
-        "ca.pem: No such file or directory; portico certificates makes",
+        "ca.pem: No such file or directory; portico certificates creates",
     ),
-    "no key": (_lose("controller.key"), "certificates", "controller.key: No such file"),
-    "no PEM": (_spoil("controller.pem"), "certificates", "controller.pem"),
-    "no authority in PEM": (_spoil("ca.pem"), "certificates", "ca.pem holds no certificate"),
+    "no key": (_remove("controller.key"), "certificates", "controller.key: No such file"),
+    "no PEM": (_corrupt("controller.pem"), "certificates", "controller.pem"),
+    "no authority in PEM": (_corrupt("ca.pem"), "certificates", "ca.pem does not contain a certificate"),
     "key of another": (
         lambda one: shutil.copy(one.certificates / "agent.key", one.certificates / "controller.key"),
         "certificates",
         "controller.key is not the key of",
     ),
-    "expired": (_expire, "certificates", "controller.pem ended at"),
+    "expired": (_expire, "certificates", "controller.pem expired at"),
     "not yet valid": (
         lambda one: one.issue("portico-controller", 9, lambda: datetime.now(UTC) + timedelta(days=3)),
         "certificates",
-        "begins at",
+        "is not valid before",
     ),
     "ends soon": (lambda one: one.issue("portico-controller", 3), "certificates", "run portico certificates"),
-    "another name": (lambda one: one.issue("somebody"), "certificates", "made out to ['somebody'], not to portico"),
+    "another name": (lambda one: one.issue("somebody"), "certificates", "issued to ['somebody'], not to portico"),
     "signed by another": (_foreign, "certificates", "is not signed by an authority in"),
     "no agent": (
-        lambda one: one.values["compute"].update(agent_url=f"https://127.0.0.1:{_closed()}"),
+        lambda one: one.values["compute"].update(agent_url=f"https://127.0.0.1:{_closed_port()}"),
         "agent",
         "Connection refused",
     ),
@@ -261,22 +264,22 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
     "agent of another name": (_put("compute", "agent_name", "another"), "agent", "Hostname mismatch"),
     "VIPs elsewhere": (_put("network", "vip_range", "10.0.0.0/8"), "network", "vip_range"),
     "no broker": (
-        lambda one: one.use_broker(f"rabbit://u:s3cret@127.0.0.1:{_closed()}//"),
+        lambda one: one.use_broker(f"rabbit://u:s3cret@127.0.0.1:{_closed_port()}//"),
         "broker",
         "refused",
     ),
     "broker's password": (
         lambda one: one.use_broker(one.services.rabbitmq.url.replace("@", "-s3cret@")),
         "broker",
-        "takes no messages",
+        "does not accept messages",
     ),
     "no broker's URL": (lambda one: one.use_broker("amqp:/s3cret"), "broker", "messaging.url: must be like rabbit://"),
-    "another machine's address": (_put("api", "host", "192.0.2.1"), "API", "api.host: 192.0.2.1"),
+    "another machine's address": (_put("api", "host", "192.0.2.1"), "API", "api.host: cannot listen on 192.0.2.1"),
     "no address": (_put("api", "host", "no such name"), "API", "api.host"),
     "no policy": (_put("api", "policy_file", "/nowhere/policy.yaml"), "policy", "policy_file"),
     "no rules": (_wrong_rule, "policy", "policy_file"),
     "no Keystone": (
-        lambda one: one.use_keystone(auth_url=f"http://127.0.0.1:{_closed()}/v3"),
+        lambda one: one.use_keystone(auth_url=f"http://127.0.0.1:{_closed_port()}/v3"),
         "Keystone",
         "Unable to establish connection",
     ),
@@ -292,43 +295,43 @@ _BROKEN: dict[str, tuple[Break, str, str]] = {
 
 
 @pytest.mark.parametrize("kind", _BROKEN)
-def test_what_is_broken_is_said(deployment: Deployment, kind: str) -> None:
-    """One line, of the part that is at fault, says what is wrong; the other parts are tried all the same; the status is
-    1, and no password is shown."""
-    break_it, part, said = _BROKEN[kind]
+def test_faults_are_reported(deployment: Deployment, kind: str) -> None:
+    """One line, for the faulty part, reports what is wrong. The other parts are checked nevertheless. The status is 1,
+    and no password is shown."""
+    break_it, part, finding = _BROKEN[kind]
     break_it(deployment)
     status, parts, complaints = deployment.check()
 
     assert (status, "at fault" in complaints) == (1, True), parts
     assert parts[part][0] == "FAULT", parts
-    assert said in parts[part][1]
+    assert finding in parts[part][1]
     assert len(parts) == 9
-    # Without good certificates no agent can be asked.
+    # Without valid certificates no agent can be asked.
     also = {"agent"} if part == "certificates" else set()
     assert {name for name, (mark, _) in parts.items() if mark == "FAULT"} - also == {part}
     assert not [finding for _, finding in parts.values() if "s3cret" in finding]
 
 
 @pytest.mark.parametrize(
-    ("group", "name", "value", "said"),
+    ("group", "name", "value", "finding"),
     [
         ("worker", "thread", 3, "did you mean worker.threads?"),
         ("database", "url", "postgres://u:s3cret@db/portico", "must be postgresql+psycopg://"),
         ("database", "url", "mysql://u:s3cret@db/portico", "must be mariadb+pymysql://"),
         ("database", "url", "foo", "must be sqlite:///PATH"),
         ("database", "url", "postgresql+psycopg://u:s3cret@/@db/portico", "@ is %40"),
-        ("compute", "agent_url", "10.0.0.5:9443", "agents are talked to by HTTPS only"),
+        ("compute", "agent_url", "10.0.0.5:9443", "agents accept HTTPS only"),
         ("api", "auth", "keystone", "keystone.auth_url"),
     ],
 )
-def test_a_wrong_configuration_is_said_before_anything_is_tried(
-    deployment: Deployment, group: str, name: str, value: Any, said: str
+def test_an_invalid_configuration_is_reported_first(
+    deployment: Deployment, group: str, name: str, value: Any, finding: str
 ) -> None:
-    """The same line as every other command has, with the file and, where it can be told, the line."""
+    """The message is the one of every other command, with the file and, if known, the line."""
     deployment.values.setdefault(group, {})[name] = value
     status, parts, complaints = deployment.check()
 
     assert (status, parts) == (1, {})
-    assert said in complaints
+    assert finding in complaints
     assert str(deployment.directory / "portico.toml") in complaints
     assert "s3cret" not in complaints

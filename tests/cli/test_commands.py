@@ -1,4 +1,4 @@
-"""``portico``: its commands, what they print and how they end."""
+"""``portico``: its commands, what they print and how they exit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.waiting import PATIENCE, wait_until
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Settings for a SQLite database that is not there yet, and drivers that touch nothing."""
+    """Settings for a SQLite database that does not exist yet, and no-op drivers."""
     path = tmp_path / "portico.toml"
     path.write_text(
         f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[worker]\npoll_seconds = 0.1\n{NOOP_DRIVERS}'
@@ -35,8 +35,9 @@ def upgraded(config: Path) -> Path:
     return config
 
 
-def test_commands_that_need_a_schema_say_how_to_get_it(config: Path) -> None:
-    """Without tables, worker and status end with status 1 and name the command that makes them; after it, they work."""
+def test_commands_that_need_a_schema_name_the_command_that_creates_it(config: Path) -> None:
+    """Without tables, worker and status exit with status 1 and name the command that creates them; afterwards they
+    work."""
     for command in ("worker", "health-manager", "status"):
         refused = run(command, "--config", config)
         assert (refused.exit_code, "portico db upgrade" in refused.stderr) == (1, True), refused
@@ -46,15 +47,15 @@ def test_commands_that_need_a_schema_say_how_to_get_it(config: Path) -> None:
     assert (shown.exit_code, shown.stderr) == (0, "")
 
 
-def test_a_health_manager_needs_agents_to_ask(upgraded: Path) -> None:
-    """No-op amphorae live in another process's memory: that is said, and the command ends with status 1."""
+def test_a_health_manager_needs_agents(upgraded: Path) -> None:
+    """No-op amphorae live in the memory of another process: the command reports this and exits with status 1."""
     refused = run("health-manager", "--config", upgraded)
     assert (refused.exit_code, "amphora.driver" in refused.stderr) == (1, True), refused
 
 
 @pytest.mark.parametrize("command", ["worker", "health-manager"])
-def test_what_talks_to_agents_does_not_start_without_certificates(tmp_path: Path, command: str) -> None:
-    """The file that is missing is named, and what makes it; nothing says that it runs."""
+def test_commands_that_call_agents_need_certificates(tmp_path: Path, command: str) -> None:
+    """The error names the missing file and the command that creates it; the command does not claim to run."""
     config = tmp_path / "portico.toml"
     certificates = tmp_path / "certificates"
     url = f"sqlite:///{tmp_path}/portico.db"
@@ -63,7 +64,7 @@ def test_what_talks_to_agents_does_not_start_without_certificates(tmp_path: Path
 
     refused = run(command, "--config", config)
     assert (refused.exit_code, "runs" in refused.stderr) == (1, False)
-    assert f"{certificates}/ca.pem: No such file or directory; portico certificates makes" in refused.stderr
+    assert f"{certificates}/ca.pem: No such file or directory; portico certificates creates" in refused.stderr
 
     assert run("certificates", "--config", config).exit_code == 0
     (certificates / "controller.key").write_text("nothing")
@@ -73,10 +74,10 @@ def test_what_talks_to_agents_does_not_start_without_certificates(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [("[worker]\nthread = 3\n", "worker.thread"), ("[worker]\nthreads = 0\n", "worker.threads"), ("[worker", "TOML")],
-    ids=["unknown", "out of range", "no TOML"],
+    ids=["unknown", "out of range", "not TOML"],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, text: str, complaint: str) -> None:
-    """A configuration that says something unknown or wrong ends the command with a line that names it."""
+    """An unknown or invalid setting ends the command with a line that names it."""
     path = tmp_path / "portico.toml"
     path.write_text(text)
     refused = run("db", "upgrade", "--config", path)
@@ -85,8 +86,8 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, complaint: str) -> 
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_commands_say_which_database_they_are_about(config: Path) -> None:
-    """Without its password, with the whole path: also where something is wrong with it."""
+def test_commands_show_their_database(config: Path) -> None:
+    """Commands show the database's URL without the password and with the full path, even in errors."""
     which = f"sqlite:///{config.parent}/portico.db"
     for words in (["status"], ["limit", "failovers", "3"], ["worker"], ["api"]):
         refused = run(*words, "--config", config)
@@ -104,8 +105,8 @@ def test_commands_say_which_database_they_are_about(config: Path) -> None:
         assert "s3cret" not in refused.output
 
 
-def test_status_folds_nothing(upgraded: Path) -> None:
-    """In the narrowest terminal an id, a name and an address are in one piece, in one line."""
+def test_status_does_not_wrap_lines(upgraded: Path) -> None:
+    """Even in the narrowest terminal, an id, a name and an address are not split over lines."""
     settings = Settings.read(upgraded)
     worker = build_worker(settings)
     name = "a very long name with [brackets] " * 5
@@ -121,8 +122,8 @@ def test_status_folds_nothing(upgraded: Path) -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_worker_runs_what_was_asked_for_until_it_is_told_to_stop(upgraded: Path, processes: int) -> None:
-    """What another process queues is done by ``portico worker``; SIGTERM ends it, and its processes, with status 0."""
+def test_a_worker_runs_operations_until_it_is_stopped(upgraded: Path, processes: int) -> None:
+    """``portico worker`` runs what another process queues; SIGTERM ends it and its processes, with status 0."""
     settings = Settings.read(upgraded)
     database = Database(settings.database)
     worker = build_worker(settings)
@@ -153,20 +154,21 @@ def _await_end(requests: Requests, operation_id: str) -> str:
     return wait_until(state_at_the_end, f"operation {operation_id} ends")
 
 
-def test_status_knows_the_directory_of_an_embedded_portico(tmp_path: Path) -> None:
-    """``--directory`` is where ``open_embedded`` keeps its data; one without is refused."""
+def test_status_accepts_the_directory_of_an_embedded_portico(tmp_path: Path) -> None:
+    """``--directory`` is where ``open_embedded`` keeps its data; a directory without it is refused."""
     refused = run("status", "--directory", tmp_path)
     assert (refused.exit_code, "there is no Portico in" in refused.stderr) == (1, True)
 
 
-def test_the_version_is_the_installed_one() -> None:
-    """``portico --version``, for bug reports and scripts."""
+def test_the_version_is_the_installed_version() -> None:
+    """``portico --version`` prints the version, for bug reports and scripts."""
     assert run("--version").stdout == f"portico {version('portico')}\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete_commands_and_options(shell: str) -> None:
-    """What ``portico --install-completion`` writes for a shell asks the program, which knows its commands."""
+    """The completion that ``portico --install-completion`` writes for a shell runs the program, which knows its
+    commands."""
     words = {"bash": {"COMP_WORDS": "portico sta", "COMP_CWORD": "1"}}.get(
         shell, {"_TYPER_COMPLETE_ARGS": "portico sta"}
     )
@@ -184,7 +186,7 @@ def test_shells_complete_commands_and_options(shell: str) -> None:
 
 
 def test_the_agent_is_run_with_its_own_options() -> None:
-    """``portico agent`` becomes the agent's program: its complaints, its exit status."""
+    """``portico agent`` executes the agent's program: errors and exit status are the agent's."""
     command = [*PORTICO, "agent", "--directory", "/nonexistent"]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (refused.returncode, "portico-agent: error" in refused.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""The demo's judgement can be trusted: its clients count what fails, its search finds what is left."""
+"""The demo's verdict is reliable: its clients count failures, and its search finds leftovers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.support.waiting import PATIENCE, wait_until
 
 
 @contextmanager
-def _rude_server(answer: bytes) -> Iterator[int]:
-    """A server that says this to every request, and closes."""
+def _closing_server(answer: bytes) -> Iterator[int]:
+    """A server that answers every request with this, and closes the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         ending = threading.Event()
 
@@ -45,8 +45,8 @@ def _rude_server(answer: bytes) -> Iterator[int]:
         thread.join()
 
 
-def test_traffic_counts_who_answered() -> None:
-    """Every request is answered by the one backend that there is, and none fails, over several connections."""
+def test_traffic_counts_answers_by_backend() -> None:
+    """Every request is answered by the only backend, and none fails, over several connections."""
     with Backend("doric") as backend, Traffic("127.0.0.1", backend.port, rate=1000) as traffic:
         seen = traffic.collect(120)
     assert seen.by == {"doric": len(seen)}
@@ -62,9 +62,9 @@ def test_traffic_counts_who_answered() -> None:
     ],
     ids=["status", "nothing", "half"],
 )
-def test_traffic_counts_what_fails(answer: bytes, problem: str) -> None:
-    """A wrong status, a closed connection and half an answer are failures, each of them counted once."""
-    with _rude_server(answer) as port, Traffic("127.0.0.1", port, rate=200, clients=2) as traffic:
+def test_traffic_counts_failures(answer: bytes, problem: str) -> None:
+    """A wrong status, a closed connection and a partial answer are failures, each counted once."""
+    with _closing_server(answer) as port, Traffic("127.0.0.1", port, rate=200, clients=2) as traffic:
         seen = traffic.collect(10)
     assert len(seen.failed) == len(seen)
     assert all(each.startswith(problem) for each in seen.failed)
@@ -72,7 +72,7 @@ def test_traffic_counts_what_fails(answer: bytes, problem: str) -> None:
 
 
 def test_traffic_is_bounded() -> None:
-    """No more requests are sent than the limit says, however long it goes on."""
+    """No more requests are sent than the limit, however long the traffic runs."""
     with Backend("doric") as backend, Traffic("127.0.0.1", backend.port, rate=2000, clients=4, limit=40) as traffic:
         with pytest.raises(TimeoutError):
             traffic.collect(1000, seconds=1)
@@ -80,7 +80,7 @@ def test_traffic_is_bounded() -> None:
 
 
 def test_a_stopped_backend_refuses_and_a_started_one_answers_at_the_same_port() -> None:
-    """Between ``stop`` and ``start`` nobody listens; an unwell one fails its health check only."""
+    """Between ``stop`` and ``start`` nobody listens; an unhealthy backend only fails its health check."""
     with Backend("doric") as backend:
         port = backend.port
         backend.stop()
@@ -90,8 +90,8 @@ def test_a_stopped_backend_refuses_and_a_started_one_answers_at_the_same_port() 
         assert (ask_once("127.0.0.1", port).status, ask_once("127.0.0.1", port, "/health").status) == (200, 503)
 
 
-def test_a_process_is_found_by_its_command_line_environment_and_place(tmp_path: Path) -> None:
-    """What names the directory in any way is found, and killed; other processes are left alone."""
+def test_a_process_is_found_by_its_command_line_environment_and_directory(tmp_path: Path) -> None:
+    """Every process that refers to the directory in any way is found and killed; other processes are left alone."""
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     ours = [
         subprocess.Popen([*sleep, str(tmp_path / "somewhere")]),
@@ -102,7 +102,7 @@ def test_a_process_is_found_by_its_command_line_environment_and_place(tmp_path: 
     try:
         assert set(find_processes(tmp_path)) == {process.pid for process in ours}
         assert await_end(tmp_path, 0.1) == [f"process {pid}" for pid in find_processes(tmp_path)]
-        # They stay this process's zombies, which have no command line, environment or place any more.
+        # They stay zombies of this process, which have no command line, environment or working directory.
         assert kill_processes(tmp_path) == []
         assert stranger.poll() is None
     finally:
@@ -112,7 +112,7 @@ def test_a_process_is_found_by_its_command_line_environment_and_place(tmp_path: 
 
 
 def test_of_several_processes_the_newest_is_found(tmp_path: Path) -> None:
-    """The one that started last, whatever the ids are; where there is none, that is an error."""
+    """The process that started last is found, whatever the ids are; if there is none, that is an error."""
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     with pytest.raises(RuntimeError, match="no process"):
         find_newest_process(tmp_path)
@@ -120,7 +120,8 @@ def test_of_several_processes_the_newest_is_found(tmp_path: Path) -> None:
     try:
         for _ in range(2):
             running.append(subprocess.Popen(sleep, cwd=tmp_path))
-            # The kernel counts in hundredths of a second: two that start in the same one have the same age.
+            # The kernel counts in hundredths of a second: two processes that start within the same one have the same
+            # age.
             time.sleep(0.05)
         assert find_newest_process(tmp_path) == running[1].pid
     finally:
@@ -130,8 +131,9 @@ def test_of_several_processes_the_newest_is_found(tmp_path: Path) -> None:
 
 
 def test_sockets_are_found_by_address_and_directory(tmp_path: Path, run_directory: Path) -> None:
-    """A listening TCP socket is found by its address, a UNIX socket by its directory; closed, they are not."""
-    # A short path, as the kernel wants it, and a place where no server of the run listens.
+    """A listening TCP socket is found by its address, and a UNIX socket by its directory; closed sockets are not
+    found."""
+    # The kernel needs a short path, and no server of the run may listen in this directory.
     directory = run_directory / f"demo-{uuid.uuid4().hex[:8]}"
     directory.mkdir()
     path = directory / "demo.sock"
@@ -145,8 +147,8 @@ def test_sockets_are_found_by_address_and_directory(tmp_path: Path, run_director
 
 
 def test_the_report_is_good_only_if_nothing_failed_and_nothing_is_left() -> None:
-    """A failed request makes a step and the whole bad, unless something was broken on purpose and it is at most one for
-    each client; a check that fails and remains do too."""
+    """A failed request makes a step and the whole report bad, unless the step broke something on purpose and each
+    client lost at most one request. So do a failed check and leftovers."""
     for clients, breaks, good in ((2, False, False), (2, True, False), (20, True, True)):
         assert _report_on_failures(clients, breaks=breaks) == good
 
@@ -159,16 +161,16 @@ def test_the_report_is_good_only_if_nothing_failed_and_nothing_is_left() -> None
 
     report = Report(Console(file=io.StringIO()))
     with report.step("wrong") as step:
-        step.check(False, "it is not so")
+        step.check(False, "a failed check")
     assert not report.summarise()
 
 
 def _report_on_failures(clients: int, *, breaks: bool) -> bool:
     report = Report(Console(file=io.StringIO()))
-    with _rude_server(b"") as port, Traffic("127.0.0.1", port, rate=100, clients=clients, limit=20) as traffic:
+    with _closing_server(b"") as port, Traffic("127.0.0.1", port, rate=100, clients=clients, limit=20) as traffic:
         report.traffic = traffic
         with report.step("unlucky", breaks=breaks):
-            # Not collect(): with as many clients as requests all may have been sent before it asks for later ones.
+            # Not collect(): if there are as many clients as requests, all may be sent before it asks for later ones.
             wait_until(lambda: len(traffic._answers) >= 10, "ten requests have ended")
             traffic.stop()
     return report.summarise()

@@ -1,4 +1,4 @@
-"""``deploy``: the example configuration and the systemd units say what this version of Portico does."""
+"""``deploy``: the example configuration and the systemd units agree with this version of Portico."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from portico.cli.commands import app
 from portico.ports.network import SUBNET_ID
 from portico.settings import Settings
 from portico.settings.reading import find_groups
-from tests.agent.units import USERS, Unit, find_python, installed, why_not
+from tests.agent.units import USERS, Unit, find_obstacle, find_python, installed
 from tests.cli.test_serve import await_active, await_answer
 from tests.support.clients import fetch
 from tests.support.origins import Origin
@@ -38,7 +38,7 @@ _UNITS = sorted((_DEPLOY / "systemd").iterdir())
 _BIN = Path(sys.executable).parent
 _INSTALLED, _CONFIG, _STATE = "/opt/portico/bin", "/etc/portico/portico.toml", "/var/lib/portico"
 
-# What people run and what ends by itself. Every other command runs for ever and needs a unit.
+# Commands that people run, and that end on their own. Every other command runs forever and needs a unit.
 _NO_SERVICES = {"up", "demo", "status", "limit", "db", "certificates", "check"}
 
 
@@ -64,19 +64,19 @@ def read_shown_defaults() -> dict[str, dict[str, Any]]:
 
 
 def group_class(name: str) -> type[BaseModel]:
-    """The settings of a group, with the default driver where each has its own; also of one that is not there by default
-    (``Group | None``)."""
+    """The settings of a group, with the default driver if drivers have their own; also of an optional group (``Group |
+    None``)."""
     default = Settings.model_fields[name].default
     return type(default) if isinstance(default, BaseModel) else find_groups(Settings)[name][0]
 
 
 def test_the_example_configuration_is_valid() -> None:
-    """It can be used as it is: every name in it is known and every value allowed."""
+    """The example can be used unchanged: every name in it is known and every value allowed."""
     Settings.read(_EXAMPLE)
 
 
 def test_the_example_configuration_shows_every_setting_and_no_other() -> None:
-    """A setting that is added or removed has to be in deploy/portico.toml, or not to be there."""
+    """A setting that is added must be in deploy/portico.toml, and one that is removed must not."""
     shown = {f"{group}.{name}" for group, values in read_shown_defaults().items() for name in values}
     groups = find_groups(Settings)
     known = {f"{group}.{name}" for group, models in groups.items() for model in models for name in model.model_fields}
@@ -88,10 +88,10 @@ def test_the_example_configuration_shows_every_setting_and_no_other() -> None:
 
 @pytest.mark.parametrize("group", list(Settings.model_fields))
 def test_the_example_configuration_shows_the_real_defaults(group: str) -> None:
-    """A ``#name = value`` line says what holds without it; where nothing does, the value is an example."""
+    """A ``#name = value`` line shows the default; if there is none, the value is an example."""
     settings = group_class(group)
-    said = read_shown_defaults().get(group, {})
-    shown = settings(**{name: value for name, value in said.items() if name in settings.model_fields})
+    documented = read_shown_defaults().get(group, {})
+    shown = settings(**{name: value for name, value in documented.items() if name in settings.model_fields})
 
     for name, field in settings.model_fields.items():
         if field.is_required() or field.get_default(call_default_factory=True) is None:
@@ -104,7 +104,7 @@ def test_the_example_configuration_shows_the_real_defaults(group: str) -> None:
 
 
 def commands_of(unit: Path) -> list[list[str]]:
-    """The commands of Portico that a unit runs, as words."""
+    """The Portico commands that a unit runs, as words."""
     lines = re.findall(r"^Exec\w+=[-+@:!|]*(.+)$", unit.read_text(), re.MULTILINE)
     return [words for line in lines if (words := shlex.split(line))[0].startswith(_INSTALLED)]
 
@@ -112,20 +112,20 @@ def commands_of(unit: Path) -> list[list[str]]:
 _COMMANDS = [pytest.param(words, id=unit.name) for unit in _UNITS for words in commands_of(unit)]
 
 
-def test_systemd_has_nothing_to_complain_about(tmp_path: Path) -> None:
-    """The system knows every setting in the units, and every program that they run is there."""
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    """Systemd knows every setting of the units, and every program that they run exists."""
     for unit in _UNITS:
         (tmp_path / unit.name).write_text(unit.read_text().replace(_INSTALLED, str(_BIN)))
     analyze = find_program("systemd-analyze", "systemd")
     command = [str(analyze), "verify", "--man=no", *(str(tmp_path / unit.name) for unit in _UNITS)]
     verified = subprocess.run(command, capture_output=True, text=True, check=False)
-    # Only what is about these units: this machine's own may have faults too.
+    # Only complaints about these units count: the machine's own may have faults too.
     complaints = [line for line in verified.stderr.splitlines() if "portico" in line or str(tmp_path) in line]
     assert (verified.returncode, complaints) == (0, [])
 
 
-def test_every_command_that_runs_for_ever_has_a_unit() -> None:
-    """What an operator has to run, systemd can run."""
+def test_every_command_that_runs_forever_has_a_unit() -> None:
+    """Systemd can run everything that an operator must run."""
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     names = {name.replace("_", "-") for name in known} - _NO_SERVICES
     missing = {f"portico-{name}.service" for name in names} - {unit.name for unit in _UNITS}
@@ -149,10 +149,11 @@ def test_a_unit_uses_options_that_its_command_has(words: list[str]) -> None:
 
 
 @pytest.mark.database("postgresql")
-def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_path: Path) -> None:
-    """The schema and certificates are made, each unit's command is started as it stands there (but for its addresses,
-    directories and users; tests/agent/test_users.py has these), and what the API is asked for carries traffic. Told to
-    stop, each ends with status 0; HAProxy goes on without its agent and its supervisor."""
+def test_the_commands_of_the_units_work_together(database_url: str, tmp_path: Path) -> None:
+    """The schema and certificates are created, and each unit's command is started as written (except for its addresses,
+    directories and users, which tests/agent/test_users.py covers). A load balancer that is requested from the API
+    carries traffic. When it is stopped, each command exits with status 0, and HAProxy continues without its agent and
+    its supervisor."""
     port, agent_port = find_free_port(), find_free_port()
     config = tmp_path / "portico.toml"
     places = {
@@ -193,7 +194,7 @@ def test_the_parts_work_together_as_the_units_start_them(database_url: str, tmp_
 
 
 def tree(vip_port: int, backend_port: int) -> dict[str, Any]:
-    """The body of a POST: a load balancer before one server."""
+    """The body of a POST: a load balancer in front of one server."""
     member = {"address": "127.0.0.1", "protocol_port": backend_port}
     pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": [member]}
     listener = {"protocol": "HTTP", "protocol_port": vip_port, "default_pool": pool}
@@ -201,14 +202,14 @@ def tree(vip_port: int, backend_port: int) -> dict[str, Any]:
 
 
 def place(text: str, places: dict[str, str]) -> str:
-    """The text with other places in it."""
+    """Replace the places in the text."""
     for there, here in places.items():
         text = text.replace(there, here)
     return text
 
 
 def start(ending: ExitStack, unit: str, places: dict[str, str]) -> subprocess.Popen[str]:
-    """What the unit starts, until the end at the latest."""
+    """Start the unit's command; it is killed at the end if it still runs."""
     [line] = re.findall(r"^ExecStart=(.+)$", (_DEPLOY / "systemd" / unit).read_text(), re.MULTILINE)
     command = shlex.split(re.sub(r" --haproxy-(user|group) \S+", "", place(line, places)))
     service = ending.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
@@ -217,8 +218,8 @@ def start(ending: ExitStack, unit: str, places: dict[str, str]) -> subprocess.Po
 
 
 def test_haproxy_outlives_its_supervisor_and_its_agent_under_systemd() -> None:
-    """Nothing is told, or killed, but the supervisor itself, by the signal that has it leave HAProxy alone, which is in
-    the same control group; also where memory runs out. The agent has a control group of its own."""
+    """Systemd signals or kills nothing but the supervisor itself, even if memory runs out, and uses the signal that
+    makes it leave HAProxy running in the same control group. The agent has a control group of its own."""
     unit = (_DEPLOY / "systemd" / "portico-supervisor.service").read_text().splitlines()
     assert {"KillMode=process", "KillSignal=SIGINT", "OOMPolicy=continue", "Restart=always"} <= set(unit)
     assert not [line for line in unit if line.startswith(("PrivateMounts=", "DynamicUser=yes", "RuntimeDirectory="))]
@@ -230,23 +231,23 @@ _SERVICES = [Unit(path.name) for path in _UNITS if path.suffix == ".service"]
 
 
 @pytest.mark.parametrize("unit", _SERVICES, ids=lambda unit: unit.name)
-def test_a_unit_says_how_many_files_may_be_open(unit: Unit) -> None:
-    """Nothing is left to the system's default, which is too little for an API."""
+def test_a_unit_sets_its_limit_of_open_files(unit: Unit) -> None:
+    """The limit is set, because the system's default is too low for an API."""
     assert int(unit.setting("LimitNOFILE")) >= 1024
 
 
-def test_agent_and_supervisor_may_open_as_many_files() -> None:
-    """From its own limit the agent concludes how many connections HAProxy, which has the supervisor's, may have."""
+def test_agent_and_supervisor_have_the_same_limit_of_open_files() -> None:
+    """The agent derives from its own limit how many connections HAProxy, which has the supervisor's limit, can have."""
     agent, supervisor = Unit("portico-agent.service"), Unit("portico-supervisor.service")
     assert agent.setting("LimitNOFILE") == supervisor.setting("LimitNOFILE")
-    for name in ("User", "Group", "StateDirectory", "StateDirectoryMode"):  # systemd would give it now to one, now ...
+    for name in ("User", "Group", "StateDirectory", "StateDirectoryMode"):  # else systemd would chown it on each start
         assert agent.setting(name) == supervisor.setting(name)
 
 
 @pytest.mark.parametrize("unit", _SERVICES, ids=lambda unit: unit.name)
-def test_a_unit_can_do_little(unit: Unit) -> None:
-    """The supervisor has four capabilities, the others none; no unit is root's; and systemd's own assessment, from 0 to
-    10, stays where it is."""
+def test_a_unit_has_few_privileges(unit: Unit) -> None:
+    """The supervisor has four capabilities and the others none; no unit runs as root; systemd's own exposure score,
+    from 0 to 10, does not get worse."""
     is_supervisor = unit.name == "portico-supervisor.service"
     powers = "CAP_SETUID CAP_SETGID CAP_KILL CAP_NET_BIND_SERVICE" if is_supervisor else ""
     assert (unit.setting("CapabilityBoundingSet"), unit.setting("AmbientCapabilities")) == (powers, powers)
@@ -259,10 +260,11 @@ def test_a_unit_can_do_little(unit: Unit) -> None:
     assert assessed.returncode == 0, assessed.stdout
 
 
-@pytest.mark.skipif(bool(why_not()), reason=why_not() or "it can")
+@pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle() or "it can")
 def test_the_agent_s_key_is_copied_for_the_agent_alone(run_directory: Path) -> None:
-    """What portico-certificates.service runs makes the certificates as the controller's user, and copies the agent's to
-    where only the agent can read its key: at no moment another one, and neither can read the other's."""
+    """The commands of portico-certificates.service create the certificates as the controller's user, and copy the
+    agent's to where only the agent can read its key. Nobody else can read it at any moment, and neither user can read
+    the other's key."""
     interpreter = find_python()
     assert interpreter is not None
     home = run_directory / "certificates-unit"
@@ -294,7 +296,8 @@ def test_the_agent_s_key_is_copied_for_the_agent_alone(run_directory: Path) -> N
 
 
 def record_copies(home: Path) -> Path:
-    """Have every ``chown`` note the mode of what it is given, which is when it has been written; returns the notes."""
+    """Replace ``chown`` by a program that records the mode of its file, which has been written by then. Return the path
+    of the record."""
     log, program = home / "modes", home / "bin" / "chown"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nstat -c %a "$2" >>{log}\nexec {shutil.which("chown")} "$@"\n')

@@ -31,7 +31,7 @@ def ask(port: int) -> int:
 
 
 def test_half_open_connections_do_not_stop_the_api(tmp_path: Path) -> None:
-    """Other clients are answered, the log stays short, and it still stops when told."""
+    """Other clients are answered, the log stays short, and the API still stops on request."""
     port, config = find_free_port(), tmp_path / "portico.toml"
     noop = "".join(f'[{group}]\ndriver = "noop"\n' for group in ("compute", "network", "amphora"))
     config.write_text(f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n[api]\nport = {port}\n{noop}')

@@ -1,4 +1,4 @@
-"""What README.md shows of the library runs as it stands there."""
+"""README.md's example of the library runs unchanged."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def test_the_library_example_runs(tmp_path: Path) -> None:
-    """The program in "As a library", as it stands there, builds a load balancer, changes it and deletes it, with all
-    data below its user's home, for him alone. Its agent goes on afterwards, as ``open_embedded`` says, and carries
-    nothing."""
+    """The program in "As a library" builds, changes and deletes a load balancer. All data is in its user's home and
+    only accessible to that user. The agent keeps running afterwards, as ``open_embedded`` documents, and carries no
+    traffic."""
     [program] = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
     command, home = [sys.executable, "-c", program], os.environ | {"HOME": str(tmp_path)}
     try:

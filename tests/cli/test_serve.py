@@ -1,4 +1,5 @@
-"""``portico api``, ``portico limit``, and how tests await a server. ``test_deployment`` has them all run together."""
+"""``portico api``, ``portico limit``, and how tests wait for a server. ``test_deployment`` runs all commands
+together."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from tests.support.waiting import wait_until
 
 
 def await_answer(client: httpx.Client, path: str, process: subprocess.Popen[Any]) -> httpx.Response:
-    """The first answer of a server that was just started."""
+    """Wait for the first answer of a server that was just started."""
 
     def ask() -> list[httpx.Response]:
         try:
@@ -32,7 +33,7 @@ def await_answer(client: httpx.Client, path: str, process: subprocess.Popen[Any]
 
 
 def await_active(client: httpx.Client, load_balancer_id: str) -> dict[str, object]:
-    """A load balancer once it is ACTIVE."""
+    """Wait until a load balancer is ACTIVE, and return it."""
     shown: dict[str, object] = {}
 
     def is_active() -> bool:
@@ -43,16 +44,16 @@ def await_active(client: httpx.Client, load_balancer_id: str) -> dict[str, objec
     return shown
 
 
-def test_answers_do_not_wait_for_acknowledgements() -> None:
-    """Connections to the API send what they have at once (TCP_NODELAY)."""
+def test_answers_are_sent_without_delay() -> None:
+    """Connections to the API send data immediately (TCP_NODELAY)."""
     with listen("127.0.0.1", 0, "--port") as listening, socket.create_connection(listening.getsockname()):
         connection, _ = listening.accept()
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_an_api_whose_port_is_taken_says_so(tmp_path: Path) -> None:
-    """One line names the address and the setting to change."""
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
+    """The error is one line that names the address and the setting to change."""
     config = tmp_path / "portico.toml"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -64,15 +65,15 @@ def test_an_api_whose_port_is_taken_says_so(tmp_path: Path) -> None:
 
 
 def test_an_api_whose_database_has_another_schema_does_not_start(tmp_path: Path) -> None:
-    """It says what to run, instead of answering every request with 500."""
+    """The error names the command to run; otherwise every request would be answered with 500."""
     config = tmp_path / "portico.toml"
     config.write_text(f'[database]\nurl = "sqlite:///{tmp_path}/portico.db"\n')
     refused = run("api", "--config", config)
     assert (refused.exit_code, "run portico db upgrade" in refused.stderr) == (1, True), refused.stderr
 
 
-def test_a_limit_is_changed_for_all_workers_at_once(tmp_path: Path) -> None:
-    """``portico limit`` writes the database; a name or number that is not allowed is refused and changes nothing."""
+def test_a_limit_is_changed_for_all_workers(tmp_path: Path) -> None:
+    """``portico limit`` writes to the database; an invalid name or number is refused and changes nothing."""
     config = tmp_path / "portico.toml"
     url = f"sqlite:///{tmp_path}/portico.db"
     config.write_text(f'[database]\nurl = "{url}"\n')

@@ -1,5 +1,5 @@
-"""Commands end when they are told to, whatever those who started them ignore or block: a script's background jobs
-ignore SIGINT, ``nohup`` SIGHUP, and some programs more."""
+"""Commands end when they are signalled, even if their parent ignores or blocks signals: background jobs of scripts
+ignore SIGINT, ``nohup`` ignores SIGHUP, and some programs ignore more."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _AGENT = [sys.executable, "-P", "-m", "portico_agent"]
 _SUPERVISOR = [sys.executable, "-P", "-m", "portico_agent.supervisor_command"]
 _SERVES = {
     "up": r"Portico is at ",
-    "api": r"API serves",
-    "worker": r"worker runs",
-    "worker --processes 2": r"worker runs[^$]*worker runs",
-    "health-manager": r"health manager runs",
-    "agent": r"agent serves",
-    "supervisor": r"serves pid=",
+    "api": r"API started",
+    "worker": r"worker started",
+    "worker --processes 2": r"worker started[^$]*worker started",
+    "health-manager": r"health manager started",
+    "agent": r"agent started",
+    "supervisor": r"started pid=",
 }
 
 
 def command_of(words: str, directory: Path) -> list[str]:
-    """What is started; all that it needs is in the directory."""
+    """The words of the command; everything that it needs is in the directory."""
     name, *options = words.split()
     if name == "up":
         return [*PORTICO, "up", "--data-dir", str(directory), "--port", "0"]
@@ -55,44 +55,45 @@ def command_of(words: str, directory: Path) -> list[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("words", _SERVES)
-def test_a_command_that_runs_for_ever_ends_when_it_is_told_to(
+def test_a_command_that_runs_forever_ends_when_it_is_signalled(
     tmp_path: Path, words: str, number: signal.Signals
 ) -> None:
-    """Started with all signals ignored and blocked, each ends in order by SIGINT and by SIGTERM. What it starts has
-    none blocked and none ignored that it relies on."""
+    """Started with all signals ignored and blocked, each command ends gracefully after SIGINT and after SIGTERM. In the
+    processes that it starts, the signals they rely on are neither blocked nor ignored."""
     command = [*_IGNORING, *command_of(words, tmp_path)]
     with ExitStack() as ending:
         ending.callback(kill_processes, tmp_path)
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         process = ending.enter_context(subprocess.Popen(command, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **pipe))  # type: ignore[call-overload]
         ending.callback(process.kill)
-        said = ""
-        while not re.search(_SERVES[words], said, re.DOTALL):
+        output = ""
+        while not re.search(_SERVES[words], output, re.DOTALL):
             line = process.stdout.readline().decode()
-            assert line, said
-            said += line
+            assert line, output
+            output += line
         for pid in {process.pid, *find_processes(tmp_path)}:
             assert not signals(pid, "SigBlk") & {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}, pid
             assert signal.SIGCHLD not in signals(pid, "SigIgn"), pid
         process.send_signal(number)
         rest, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, said + rest.decode()
-        kill_processes(tmp_path)  # an agent leaves its supervisor
+        assert process.returncode == 0, output + rest.decode()
+        kill_processes(tmp_path)  # an agent leaves its supervisor running
         wait_until_ended(tmp_path)
 
 
 def signals(pid: int, field: str) -> set[int]:
-    """The numbers in a mask of /proc/PID/status."""
+    """The signals in a mask of /proc/PID/status."""
     [mask] = re.findall(rf"{field}:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())
     return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
 
 
-def test_what_looks_at_something_can_be_broken_off() -> None:
-    """Ctrl-C ends a command that waits, here for a database that does not answer, although its parent ignores it."""
+def test_a_waiting_command_can_be_interrupted() -> None:
+    """Ctrl-C ends a command that waits, here for a database that does not answer, even though its parent ignores the
+    signal."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql+psycopg://u@127.0.0.1:{silent.getsockname()[1]}/portico"
-        command, said = [*_IGNORING, *PORTICO, "status"], {"PORTICO_DATABASE__URL": url}
-        with subprocess.Popen(command, env=os.environ | said, stderr=subprocess.DEVNULL) as waits:
+        command, environment = [*_IGNORING, *PORTICO, "status"], {"PORTICO_DATABASE__URL": url}
+        with subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL) as waits:
             connection, _ = silent.accept()
             waits.send_signal(signal.SIGINT)
             assert waits.wait(timeout=PATIENCE) != 0

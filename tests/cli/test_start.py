@@ -1,4 +1,4 @@
-"""What a command loads before it does anything: no more than it uses. ``scripts/bench startup`` says what it costs."""
+"""Which packages a command imports: only those that it uses. ``scripts/bench startup`` measures the cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.support.waiting import PATIENCE
 
 _ALL = ("alembic", "fastapi", "httpx", "keystoneauth1", "networkx", "oslo_messaging", "taskflow")
-"""What takes a tenth of a second and more to import, each."""
+"""Packages each of which takes a tenth of a second or more to import."""
 _USES = {
     "api": {"fastapi"},
     "worker": {"httpx", "networkx", "taskflow"},
@@ -24,8 +24,9 @@ _USES = {
 
 
 @pytest.mark.parametrize("command", _USES)
-def test_a_command_loads_what_it_uses(command: str) -> None:
-    """The API runs no flows, a health manager neither, and what looks at the database alone needs no web framework."""
+def test_a_command_imports_only_what_it_uses(command: str) -> None:
+    """Neither the API nor a health manager runs flows, and commands that only read the database need no web
+    framework."""
     program = f"import sys, portico.cli.{command}; print(*[one for one in {_ALL!r} if one in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
 

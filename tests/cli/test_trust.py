@@ -1,4 +1,4 @@
-"""Whom commands trust with their data, and who can read it."""
+"""What other users can do with the data of commands: neither provide it nor read it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.support.remains import wait_until_ended
 from tests.support.waiting import PATIENCE
 
 STRANGER = 54321
-"""A user that no system has."""
+"""A user that does not exist on any system."""
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 
 
 @pytest.fixture
-def of_a_stranger(tmp_path: Path) -> Path:
-    """A data directory as somebody else would lay it out for others to use, with an authority of his."""
+def strangers_directory(tmp_path: Path) -> Path:
+    """A data directory that another user prepared for others, with an authority of that user."""
     directory = tmp_path / "portico"
     LocalCertificateAuthority(directory / "certificates")
     for path in [directory, *directory.rglob("*")]:
@@ -35,7 +35,7 @@ def of_a_stranger(tmp_path: Path) -> Path:
 
 
 def refusal(*words: str | Path) -> str:
-    """The one line that a command ends with which does not begin."""
+    """The single line of error output of a command that refuses to start."""
     done = subprocess.run([*PORTICO, *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
     [line] = done.stderr.splitlines()
     assert done.returncode == 1
@@ -43,23 +43,23 @@ def refusal(*words: str | Path) -> str:
 
 
 @needs_root
-def test_a_data_directory_that_somebody_else_made_is_refused(of_a_stranger: Path) -> None:
-    """Nothing is started; the one line names the directory, its owner and what to do. The library, and status, refuse
-    it as well."""
+def test_a_data_directory_of_another_user_is_refused(strangers_directory: Path) -> None:
+    """Nothing is started; the single line names the directory, its owner and what to do. The library and ``portico
+    status`` refuse the directory as well."""
     for words in (["up", "--port", "0"], ["status"]):
-        (of_a_stranger / "portico.db").touch()
-        line = refusal(*words, "--data-dir", of_a_stranger)
-        assert f"{of_a_stranger} belongs to user {STRANGER}" in line
-        assert "choose another place" in line
+        (strangers_directory / "portico.db").touch()
+        line = refusal(*words, "--data-dir", strangers_directory)
+        assert f"{strangers_directory} belongs to user {STRANGER}" in line
+        assert "choose another path" in line
     with pytest.raises(Untrusted):
-        open_embedded(of_a_stranger)
-    assert not find_processes(of_a_stranger)
-    assert not (of_a_stranger / "up.lock").exists()
+        open_embedded(strangers_directory)
+    assert not find_processes(strangers_directory)
+    assert not (strangers_directory / "up.lock").exists()
 
 
 @pytest.mark.parametrize("place", [".", "certificates", "agent", "certificates/ca.key", "portico.db"])
 def test_a_data_directory_that_others_can_write_is_refused(tmp_path: Path, place: str) -> None:
-    """Itself, or one of those in it; and what is in there."""
+    """Neither the directory itself nor anything that is used in it may be writable by others."""
     LocalCertificateAuthority(tmp_path / "certificates")
     (tmp_path / "agent").mkdir()
     (tmp_path / "portico.db").touch()
@@ -71,10 +71,10 @@ def test_a_data_directory_that_others_can_write_is_refused(tmp_path: Path, place
     assert not find_processes(tmp_path)
 
 
-def test_certificates_are_made_in_no_directory_that_others_can_write(
+def test_certificates_are_not_created_in_a_directory_that_others_can_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor is an authority taken from there."""
+    """Nor is an existing authority read from there."""
     certificates = tmp_path / "certificates"
     certificates.mkdir()
     certificates.chmod(0o777)
@@ -84,9 +84,9 @@ def test_certificates_are_made_in_no_directory_that_others_can_write(
     assert not list(certificates.iterdir())
 
 
-def test_nobody_else_can_read_what_portico_up_writes(tmp_path: Path) -> None:
-    """Whatever umask it is started with: database, certificates, clouds.yaml, logs and the agent's files are its user's
-    alone."""
+def test_other_users_cannot_read_what_portico_up_writes(tmp_path: Path) -> None:
+    """Whatever the umask, database, certificates, clouds.yaml, logs and the agent's files are accessible only to their
+    user."""
     directory = tmp_path / "data"
     before = os.umask(0)
     try:
@@ -105,14 +105,14 @@ def test_nobody_else_can_read_what_portico_up_writes(tmp_path: Path) -> None:
 
 
 def make(directory: Path) -> Path:
-    """The directory, as a user makes one, and the log that the shell opens for him."""
+    """Create the directory as a user does, and the log that the user's shell opens."""
     directory.mkdir(mode=0o755)
     (directory / "up.log").touch(mode=0o600)
     return directory
 
 
-def test_what_commands_write_nobody_else_can_read(tmp_path: Path) -> None:
-    """A database that a command makes, in whatever directory, is its user's alone."""
+def test_other_users_cannot_read_what_commands_write(tmp_path: Path) -> None:
+    """A database that a command creates, in whatever directory, is accessible only to its user."""
     environment = os.environ | {"PORTICO_DATABASE__URL": f"sqlite:///{tmp_path / 'portico.db'}"}
     command = ["sh", "-c", 'umask 0; exec "$@"', "sh", *PORTICO, "db", "upgrade"]
     subprocess.run(command, env=environment, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)

@@ -1,5 +1,5 @@
-"""``portico up``: what it tells a newcomer is true, what stands in its way is said in a line, and it ends in order
-however it is told to."""
+"""``portico up``: its instructions for newcomers are correct, obstacles are reported in one line, and it ends
+gracefully however it is stopped."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::P
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PorticoUp]:
-    """One for all tests here, where a user with this data directory would have it. In the end SIGTERM leaves nothing of
-    it."""
+    """One ``portico up`` for all tests here, with its data directory where users have it. After SIGTERM nothing of it
+    is left."""
     directory = tmp_path_factory.mktemp("data") / "portico"
     directory.mkdir()
     portico = PorticoUp(directory)
@@ -59,37 +59,39 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PorticoUp]:
 
 
 def read_url(portico: PorticoUp) -> str:
-    """Where it says that it is, once it has: its clouds.yaml is there a moment before."""
-    said = re.compile(r"Portico is at (\S+),")
-    [url] = wait_until(lambda: said.findall(portico.last_words()), lambda: f"it says so: {portico.last_words()}")
+    """Wait until it has printed its URL, and return it; its clouds.yaml is written a moment earlier."""
+    printed = re.compile(r"Portico is at (\S+),")
+    [url] = wait_until(
+        lambda: printed.findall(portico.last_words()), lambda: f"it prints its URL: {portico.last_words()}"
+    )
     return str(url)
 
 
 def run_shell(script: str, home: Path, path: str = f"{_BIN}:{os.environ['PATH']}") -> str:
-    """What bash prints for these lines, of which none may fail. ``home``: the user's home directory."""
+    """Run the lines in bash. Return their output; none may fail. ``home``: the user's home directory."""
     done = try_shell(script, home, path)
     assert done.returncode == 0, (done.stdout, done.stderr)
     return done.stdout
 
 
 def try_shell(script: str, home: Path, path: str = f"{_BIN}:{os.environ['PATH']}") -> subprocess.CompletedProcess[str]:
-    """What bash makes of these lines, up to the first that fails."""
+    """Run the lines in bash until one fails, and return the result."""
     environment = {"PATH": path, "HOME": str(home), "PYTHONWARNINGS": "ignore"}
     return subprocess.run(
         ["bash", "-e", "-c", script], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 
-def test_the_environment_says_where_it_listens_and_where_its_database_is(tmp_path: Path) -> None:
-    """What options do not say comes from the environment; ``portico status`` finds the database in the same way. An
-    agent elsewhere cannot be had: it has one of its own, and says so."""
+def test_the_environment_sets_port_and_database(tmp_path: Path) -> None:
+    """Settings that are not given as options come from the environment, and ``portico status`` finds the database in
+    the same way. An agent elsewhere is refused with an error, because ``portico up`` has its own."""
     port = find_free_port()
     url = f"sqlite:///{tmp_path}/elsewhere.db"
-    said = {"PORTICO_API__PORT": str(port), "PORTICO_DATABASE__URL": url}
+    environment = {"PORTICO_API__PORT": str(port), "PORTICO_DATABASE__URL": url}
     command = [*PORTICO, "up", "--data-dir", str(tmp_path / "data")]
     refused = subprocess.run(
         command,
-        env=os.environ | said | {"PORTICO_COMPUTE__AGENT_URL": "https://10.0.0.5:9443"},
+        env=os.environ | environment | {"PORTICO_COMPUTE__AGENT_URL": "https://10.0.0.5:9443"},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -98,12 +100,12 @@ def test_the_environment_says_where_it_listens_and_where_its_database_is(tmp_pat
     assert (refused.returncode, "compute.agent_url" in refused.stderr) == (1, True), refused.stderr
 
     try:
-        with subprocess.Popen(command, env=os.environ | said, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
                 assert f"Portico is at http://127.0.0.1:{port}," in process.stdout.readline()
                 assert not (tmp_path / "data" / "portico.db").exists()
-                shown = run("status", env=said)
+                shown = run("status", env=environment)
                 assert (shown.exit_code, shown.stdout.splitlines()[0]) == (0, f"Database: {url}")
             finally:
                 process.send_signal(signal.SIGTERM)
@@ -115,7 +117,8 @@ def test_the_environment_says_where_it_listens_and_where_its_database_is(tmp_pat
 def test_the_clouds_yaml_that_it_prints_works_with_the_sdk(
     up: PorticoUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is printed, pasted into a clouds.yaml, is all that openstacksdk needs, and the same as what was written."""
+    """The printed lines, pasted into a clouds.yaml, are all that openstacksdk needs, and equal the file that was
+    written."""
     printed = re.search(r"^clouds:\n(?: .*\n)+", up.last_words(), re.MULTILINE)
     assert printed, up.last_words()
     pasted = tmp_path / "clouds.yaml"
@@ -133,8 +136,8 @@ def test_the_clouds_yaml_that_it_prints_works_with_the_sdk(
 
 
 def test_the_commands_that_it_prints_work(up: PorticoUp, tmp_path: Path) -> None:
-    """What it says to try in another terminal, at other ports, starts a server, builds a load balancer before it and
-    brings the server's page through it; the openstack command is there without a PATH, and lists it."""
+    """The commands to try in another terminal, with other ports, start a server, build a load balancer in front of it
+    and get the server's page through it. The openstack command is there without a PATH, and lists the load balancer."""
     trial, clients = (text for text in up.last_words().split("\n\n") if text.startswith("  "))
     assert str(_BIN / "openstack") in clients
     script = f"{_END_SERVERS}\n{trial}\n{clients}"
@@ -144,22 +147,22 @@ def test_the_commands_that_it_prints_work(up: PorticoUp, tmp_path: Path) -> None
         assert port in script
         script = script.replace(port, here)
         described.write_text(described.read_text().replace(port, here))
-    said = run_shell(script, tmp_path, path="/usr/bin:/bin")
-    assert "hello from behind the load balancer" in said
+    output = run_shell(script, tmp_path, path="/usr/bin:/bin")
+    assert "hello from behind the load balancer" in output
     vip = json.loads(described.read_text())["loadbalancer"]["vip_address"]
     assert ip_address(vip) in ip_network(LoopbackNetworkSettings().vip_range)
-    assert re.search(rf"\| first .*{re.escape(vip)} ", said)
+    assert re.search(rf"\| first .*{re.escape(vip)} ", output)
 
 
-def test_its_pages_are_where_it_says(up: PorticoUp) -> None:
-    """The address with /docs answers with a page."""
+def test_its_pages_are_at_the_printed_address(up: PorticoUp) -> None:
+    """The printed address with /docs answers with a page."""
     address = re.search(r"its pages at ([^\s,]+)", up.last_words())
     assert address
     assert "<title>Portico API" in httpx.get(address[1], trust_env=False).text
 
 
-def test_another_one_is_kept_out_of_its_directory_and_its_port(up: PorticoUp, tmp_path: Path) -> None:
-    """Each is refused with one line, which names the process that is in the way, or the port."""
+def test_a_second_one_cannot_use_its_directory_or_port(up: PorticoUp, tmp_path: Path) -> None:
+    """Each is refused with one line that names the process in the way, or the port."""
     same_directory = run("up", "--data-dir", up.directory, "--port", "0")
     assert (same_directory.exit_code, len(same_directory.stderr.splitlines())) == (1, 1)
     assert re.search(r"another portico up \(process \d+\)", same_directory.stderr)
@@ -170,10 +173,8 @@ def test_another_one_is_kept_out_of_its_directory_and_its_port(up: PorticoUp, tm
     assert f"port {port}: another program listens there" in same_port.stderr
 
 
-def test_status_shows_it_by_its_directory_and_without_one_where_users_have_it(
-    up: PorticoUp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """``portico status`` finds the data directory that it is given, under both names, or that users have."""
+def test_status_finds_it_with_and_without_its_directory(up: PorticoUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``portico status`` finds the data directory by either of its options, and without one where users have it."""
     monkeypatch.setenv("XDG_DATA_HOME", str(up.directory.parent))
     named: list[list[str | Path]] = [["--directory", up.directory], ["--data-dir", up.directory], []]
     for words in named:
@@ -182,7 +183,7 @@ def test_status_shows_it_by_its_directory_and_without_one_where_users_have_it(
 
 
 def read_quickstart(up: PorticoUp, directory: Path) -> tuple[str, dict[str, str]]:
-    """Every command of docs/guides/quickstart.md, in its order, with other ports and places, and which these are."""
+    """Every command of docs/guides/quickstart.md, in order, with other ports and directories; and a map of these."""
     script = "\n".join(re.findall(r"```bash\n(.*?)```", (_DOCS / "guides" / "quickstart.md").read_text(), re.DOTALL))
     places = {
         "http://127.0.0.1:9876": read_url(up),
@@ -196,15 +197,15 @@ def read_quickstart(up: PorticoUp, directory: Path) -> tuple[str, dict[str, str]
 
 
 def test_the_quickstart_can_be_followed(up: PorticoUp, tmp_path: Path) -> None:
-    """Every command, in its order: both load balancers answer."""
+    """Every command works, in order: both load balancers answer."""
     script, places = read_quickstart(up, tmp_path)
-    said = run_shell(script, tmp_path)
-    assert {f"hello from {places['9001']}", f"hello from {places['9002']}"} <= set(said.splitlines())
-    assert '"provisioning_status":"ACTIVE"' in said
+    output = run_shell(script, tmp_path)
+    assert {f"hello from {places['9001']}", f"hello from {places['9002']}"} <= set(output.splitlines())
+    assert '"provisioning_status":"ACTIVE"' in output
 
 
-def test_the_quickstart_says_what_was_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where members may not be on this machine, its first request ends with the reason and the setting's name."""
+def test_the_quickstart_shows_why_a_request_was_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If members may not be on this machine, the first request fails with the reason and the setting's name."""
     monkeypatch.setenv("PORTICO_VALIDATION__ALLOW_LOOPBACK_MEMBERS", "false")
     directory = tmp_path / "portico"
     directory.mkdir()
@@ -212,7 +213,7 @@ def test_the_quickstart_says_what_was_refused(tmp_path: Path, monkeypatch: pytes
     try:
         script, _ = read_quickstart(strict, tmp_path)
         done = try_shell(script, tmp_path)
-        assert done.returncode == 22  # curl's, where the answer was an error
+        assert done.returncode == 22  # curl's status for an HTTP error
         assert "oopback addresses are not allowed here (validation.allow_loopback_members)" in done.stdout
     finally:
         strict.stop()
@@ -220,8 +221,8 @@ def test_the_quickstart_says_what_was_refused(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("guide", ["quickstart.md", "deployment.md", "keystone.md", "rabbitmq.md"])
-def test_guides_have_no_command_that_hides_errors_or_goes_on_for_ever(guide: str) -> None:
-    """Each curl that fails says why, and nothing is repeated without an end."""
+def test_guides_have_no_command_that_hides_errors_or_loops_forever(guide: str) -> None:
+    """Each curl shows its errors, and nothing is repeated endlessly."""
     text = (_DOCS / "guides" / guide).read_text()
     commands = "\n".join(
         re.findall(r"```bash\n(.*?)```", text, re.DOTALL) + re.findall(r"^ {4}(.*)$", text, re.MULTILINE)
@@ -237,17 +238,18 @@ def test_guides_have_no_command_that_hides_errors_or_goes_on_for_ever(guide: str
     [
         (["--data-dir", "/proc/portico", "--port", "0"], "the data directory /proc/portico cannot be used"),
         (["--data-dir", "{file}", "--port", "0"], "cannot be used: Not a directory"),
-        (["--data-dir", "{free}", "--host", "192.0.2.1"], "192.0.2.1, port 9876: that is no address of this machine"),
+        (["--data-dir", "{free}", "--host", "192.0.2.1"], "192.0.2.1, port 9876: not an address of this machine"),
         (
             ["--data-dir", "{free}", "--host", "a..b"],
-            "cannot listen on a..b, port 9876: that cannot be the name of a host",
+            "cannot listen on a..b, port 9876: not a valid host name",
         ),
         (["--prot", "80"], "No such option: --prot"),
         (["--port", "99999"], "Invalid value for '--port'"),
     ],
 )
-def test_what_stands_in_its_way_is_said(tmp_path: Path, words: list[str], complaint: str) -> None:
-    """A wrong option, or a place that cannot be had, ends it before it starts, with a line that names it."""
+def test_obstacles_are_reported(tmp_path: Path, words: list[str], complaint: str) -> None:
+    """An invalid option, or an unusable directory or address, ends the command before it starts, with a line that names
+    it."""
     (tmp_path / "file").touch()
     refused = run("up", *(word.format(file=tmp_path / "file", free=tmp_path / "free") for word in words))
     assert refused.exit_code != 0
@@ -256,7 +258,7 @@ def test_what_stands_in_its_way_is_said(tmp_path: Path, words: list[str], compla
 
 
 def test_a_wrong_value_in_the_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line names the variable, as it names the setting of a file."""
+    """The line names the variable, as it would name the setting of a file."""
     monkeypatch.setenv("PORTICO_WORKER__THREADS", "0")
     refused = run("up", "--data-dir", tmp_path, "--port", "0")
     assert (refused.exit_code, "PORTICO_WORKER__THREADS" in refused.stderr) == (1, True)
@@ -266,17 +268,18 @@ def test_a_wrong_value_in_the_environment_is_named(tmp_path: Path, monkeypatch: 
 
 
 def await_file(path: Path, process: subprocess.Popen[Any]) -> str:
-    """What is in the file once it is there."""
+    """Wait for the file, and return its content."""
     wait_until(lambda: path.exists() or process.poll() is not None, f"{path} is there")
     assert path.exists(), "the process ended before"
     return path.read_text()
 
 
-def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_after_a_hurried_end(
+def test_load_balancers_survive_a_closed_terminal_and_an_immediate_end(
     tmp_path: Path,
 ) -> None:
-    """With --keep, a terminal that closes ends it in order and leaves the load balancer serving. The next start has it
-    again; told twice to stop, it leaves at once what cannot be removed, still serving. The third removes it."""
+    """With --keep, a closing terminal ends it gracefully and leaves the load balancer serving. The next start takes it
+    over. Signalled twice, that one ends immediately and leaves the load balancer, which cannot be removed then, still
+    serving. The third one removes it."""
     command = [*PORTICO, "up", "--data-dir", str(tmp_path), "--port", "0"]
     clouds = tmp_path / "clouds.yaml"
     with ExitStack() as ending, Origin("doric") as origin:
@@ -288,7 +291,7 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
             assert process.wait(PATIENCE) == 0
         assert fetch(vip_port, address=vip)[1] == "doric"
 
-        clouds.unlink()  # the next one writes it again
+        clouds.unlink()  # the next start writes it again
         with (tmp_path / "second").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
             ending.callback(process.kill)
             url = re.findall(r"endpoint: (\S+)", await_file(clouds, process))[0]
@@ -297,10 +300,10 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
             with stopped(json.loads((tmp_path / "agent" / "agent.json").read_text())["pid"]):
                 assert interrupt_until_it_ends(process) == 1
                 assert fetch(vip_port, address=vip)[1] == "doric"
-        said = (tmp_path / "second").read_text()
-        assert "1 load balancer from before goes on running" in said
-        assert "Stopped at once" in said
-        assert "Traceback" not in said
+        output = (tmp_path / "second").read_text()
+        assert "1 load balancer from the last run is still running" in output
+        assert "Stopped at once" in output
+        assert "Traceback" not in output
 
         third = PorticoUp(tmp_path)
         assert third.stop() == 0, third.last_words()
@@ -309,7 +312,7 @@ def test_load_balancers_are_kept_when_the_terminal_closes_and_taken_over_even_af
 
 
 def create_load_balancer(url: str, backend_port: int) -> tuple[str, int]:
-    """Where it serves."""
+    """Create a load balancer in front of the backend. Return the address and port where it serves."""
     vip_port = find_free_port()
     with httpx.Client(base_url=url, trust_env=False) as client:
         created = client.post("/v2/lbaas/loadbalancers", json=tree(vip_port, backend_port))
@@ -321,7 +324,7 @@ def create_load_balancer(url: str, backend_port: int) -> tuple[str, int]:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """A process that neither runs nor ends while the block lasts."""
+    """Suspend a process while the block lasts."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -330,10 +333,10 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def interrupt_until_it_ends(process: subprocess.Popen[Any]) -> int:
-    """Press Ctrl-C again and again, as people do. Returns the exit status."""
+    """Press Ctrl-C repeatedly, as people do, until the process ends. Return its exit status."""
 
     def press() -> bool:
-        process.send_signal(signal.SIGINT)  # does nothing to one that has ended
+        process.send_signal(signal.SIGINT)  # does nothing to a process that has ended
         return process.poll() is not None
 
     wait_until(press, "it ends", pause=0.3)

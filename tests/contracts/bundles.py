@@ -1,4 +1,4 @@
-"""Configurations for the amphora contract: small, and taken by a real HAProxy."""
+"""Bundles for the amphora contract: small, and accepted by a real HAProxy."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def make_bundle(
     extra: str = "",
     backend: tuple[str, ...] = (),
 ) -> Bundle:
-    """A frontend on 127.0.0.1 that sends every request to ``answer``, and a backend with as many servers as there
-    are weights, which no request reaches. ``extra`` is one more line of the frontend, ``backend`` are more of the
+    """A frontend on 127.0.0.1 that redirects every request to ``answer``, and a backend with one server per weight,
+    which no request reaches. ``extra`` is an additional line of the frontend, ``backend`` has additional lines of the
     backend."""
     servers = tuple(
         Server(
@@ -46,5 +46,5 @@ def make_bundle(
 
 
 def make_empty_bundle(amphora_id: str, version: int) -> Bundle:
-    """Nothing to serve."""
+    """A bundle with nothing to serve."""
     return Bundle(amphora_id, str(uuid.uuid5(uuid.NAMESPACE_OID, amphora_id)), version)

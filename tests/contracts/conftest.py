@@ -20,7 +20,7 @@ ANY_PORT = Agent("https://127.0.0.1:0", AGENT_NAME)
 
 @dataclass(frozen=True)
 class AgentHost:
-    """A running agent on a free port, and how to talk to it."""
+    """A running agent on a free port, and a client for it."""
 
     directory: Path
     settings: AgentAmphoraSettings
@@ -30,7 +30,7 @@ class AgentHost:
 
 @pytest.fixture(scope="session")
 def agent_host(run_directory: Path) -> Iterator[AgentHost]:
-    """One agent for all contract tests; in the end its amphorae go, and it with them."""
+    """One agent for all contract tests; in the end its amphorae are deleted, and it is stopped."""
     directory = run_directory / "contracts"
     settings = make_amphora_settings(directory / "certificates")
     ensure_local_certificates(settings.certificates, AGENT_NAME, settings.controller_name)
@@ -47,5 +47,5 @@ def agent_host(run_directory: Path) -> Iterator[AgentHost]:
 
 
 def make_amphora_settings(certificates: Path) -> AgentAmphoraSettings:
-    """Settings with bounds that suit a test."""
+    """Settings with limits that suit a test."""
     return AgentAmphoraSettings(certificates=certificates, connect_seconds=5, request_seconds=30)

@@ -1,4 +1,4 @@
-"""A TLS server that answers as a test says: for the answers that a healthy agent does not give."""
+"""A TLS server whose answers a test sets: for answers that a healthy agent does not give."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import PATIENCE
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says to one request, once ``delay`` is set; without a status it hangs up."""
+    """The answer to one request, once ``delay`` is set; without a status the server hangs up."""
 
     status: int | None = 200
     body: bytes = b"{}"
@@ -28,20 +28,20 @@ class Answer:
 
 @dataclass
 class Script:
-    """The answers to come, and what was asked. Without an answer to come it is an empty object."""
+    """The answers to come, and the requests so far. Without an answer to come, the answer is an empty object."""
 
     answers: list[Answer] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     connections: int = 0
     serials: list[int] = field(default_factory=list)
-    """Serial number of the client's certificate, for each request."""
+    """The serial number of the client's certificate, for each request."""
 
-    def say(self, **body: object) -> None:
-        """Answer the next request with this."""
+    def reply(self, **body: object) -> None:
+        """Answer the next request with these fields."""
         self.answers.append(Answer(200, json.dumps(body).encode()))
 
     def fail(self, status: int, **body: object) -> None:
-        """Answer the next request with a failure of the wire."""
+        """Answer the next request with a failure message of the wire."""
         self.answers.append(Answer(status, json.dumps({"error": "scripted", **body}).encode()))
 
 
@@ -85,19 +85,19 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_DELETE = _answer  # noqa: N815 - the names that http.server looks for
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _QuietServer(_Server):
     def handle_error(self, *args: object) -> None:
-        """A client that refuses this server's certificate is what tests want."""
+        """Ignore the error: tests make clients refuse this server's certificate on purpose."""
 
 
 @contextmanager
 def serve_script(
     certificates: Path, stem: str = "agent", newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
 ) -> Iterator[tuple[str, Script]]:
-    """A server on a free port with the pair ``stem`` of the directory, which asks for its client's certificate.
+    """A server on a free port with the pair ``stem`` of the directory, which requires its client's certificate.
 
     Yields its URL and its script.
     """

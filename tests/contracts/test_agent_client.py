@@ -1,4 +1,4 @@
-"""The client of agents: whom it trusts, what it makes of failures, and how it lives with certificates that change."""
+"""The client of agents: which agents it trusts, how it maps failures, and how it follows certificates that change."""
 
 from __future__ import annotations
 
@@ -40,29 +40,29 @@ OLD_INFO = {
     "amphorae": 1,
     "boot_id": "5e1d6a0e-27f7-4a85-a8a3-0a26f7f20e57",
 }
-"""What an agent of the wire's version 1 says of itself."""
+"""The info of an agent with the wire's version 1."""
 
 OLD_ROW: dict[str, object] = dict.fromkeys(
     ("weight", "active_connections", "total_connections", "connection_errors", "response_errors"), 0
 ) | {"backend": "pool", "name": "alpha", "status": "UP", "check": "L4OK", "bytes_in": 0, "bytes_out": 0}
-"""Of a server in its statistics."""
+"""A server's statistics from such an agent."""
 
 INFO = OLD_INFO | {"wire": WIRE_VERSION}
 
 
 def keep(value: object) -> object:
-    """Read an answer as it is."""
+    """Return an answer unchanged."""
     return value
 
 
 def ask(client: AgentClient, url: str, name: str = AGENT_NAME) -> object:
-    """The smallest request."""
+    """Send the smallest request."""
     return client.request("GET", Agent(url, name), "/v1/info", keep)
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> AgentAmphoraSettings:
-    """Settings with certificates of their own."""
+    """Settings with certificates of the test's own."""
     settings = make_amphora_settings(tmp_path / "certificates")
     ensure_local_certificates(settings.certificates, AGENT_NAME, settings.controller_name)
     return settings
@@ -78,14 +78,14 @@ def client(settings: AgentAmphoraSettings) -> Iterator[AgentClient]:
 
 @pytest.fixture
 def scripted(settings: AgentAmphoraSettings) -> Iterator[tuple[str, Script]]:
-    """A server that the client trusts and that answers as the test says."""
+    """A server that the client trusts, whose answers the test sets."""
     with serve_script(settings.certificates) as (url, script):
         yield url, script
 
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
-    """Certificates for the same names by an authority that nobody here trusts."""
+    """Certificates for the same names by an authority that is not trusted here."""
     settings = AgentAmphoraSettings()
     ensure_local_certificates(tmp_path / "foreign", AGENT_NAME, settings.controller_name)
     return tmp_path / "foreign"
@@ -95,14 +95,15 @@ def foreign(tmp_path: Path) -> Path:
 
 
 def test_foreign_server_is_refused(client: AgentClient, foreign: Path) -> None:
-    """A server with the right name from another authority gets no request."""
+    """A server with the right name, but from another authority, gets no request."""
     with serve_script(foreign) as (url, script), pytest.raises(DriverUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
         ask(client, url)
     assert script.requests == []
 
 
 def test_server_with_another_name_is_refused(settings: AgentAmphoraSettings, client: AgentClient) -> None:
-    """A certificate of the right authority for another name (the controller's own, say) is no agent's."""
+    """A certificate of the right authority for another name, such as the controller's own, is not accepted as an
+    agent's."""
     with (
         serve_script(settings.certificates, stem="controller") as (url, script),
         pytest.raises(DriverUnavailable, match="Hostname mismatch"),
@@ -111,8 +112,8 @@ def test_server_with_another_name_is_refused(settings: AgentAmphoraSettings, cli
     assert script.requests == []
 
 
-def test_real_agent_is_asked_for_its_name(agent_host: AgentHost) -> None:
-    """The agent's name decides, not its address: under another name the same agent is refused."""
+def test_real_agent_is_identified_by_its_name(agent_host: AgentHost) -> None:
+    """The agent is identified by its name, not by its address: under another name the same agent is refused."""
     info = agent_host.client.request("GET", agent_host.agent.identity, "/v1/info", AgentInfo.from_dict)
     assert info.haproxy_version
     with pytest.raises(DriverUnavailable, match="Hostname mismatch"):
@@ -120,15 +121,15 @@ def test_real_agent_is_asked_for_its_name(agent_host: AgentHost) -> None:
 
 
 def issue_agent(settings: AgentAmphoraSettings, stem: str, name: str) -> None:
-    """A certificate of the same authority for another agent."""
+    """Issue a certificate of the same authority for another agent."""
     made = LocalCertificateAuthority(settings.certificates).issue(name, (name,), 9)
     (settings.certificates / f"{stem}.pem").write_text(made.certificate)
     (settings.certificates / f"{stem}.key").write_text(made.key)
 
 
 def test_no_agent_can_pose_as_another(settings: AgentAmphoraSettings, client: AgentClient) -> None:
-    """Where one is asked for and another one answers, with a valid certificate of its own, it gets no request: neither
-    at first, nor over a connection that was kept since it was asked for by its own name, nor afterwards."""
+    """If another agent answers in place of the intended one, with a valid certificate of its own, it gets no request:
+    neither at first, nor over a connection kept from requests to its own name, nor afterwards."""
     issue_agent(settings, "second", "second.agents.example")
     with serve_script(settings.certificates, stem="second") as (url, script):
         with pytest.raises(DriverUnavailable, match="Hostname mismatch"):
@@ -144,7 +145,7 @@ def test_no_agent_can_pose_as_another(settings: AgentAmphoraSettings, client: Ag
 def test_a_kept_connection_carries_requests_for_its_own_agent_only(
     settings: AgentAmphoraSettings, client: AgentClient
 ) -> None:
-    """The name that is asked for first at an address is not the only one that is looked at."""
+    """The name is checked for every request, and not only for the first one at an address."""
     issue_agent(settings, "second", "second.agents.example")
     with serve_script(settings.certificates, stem="second") as (address, script):
         url = address.replace("127.0.0.1", "localhost")
@@ -156,7 +157,8 @@ def test_a_kept_connection_carries_requests_for_its_own_agent_only(
 
 
 def test_an_agent_without_a_name_gets_no_request(client: AgentClient, scripted: tuple[str, Script]) -> None:
-    """TLS would hold its certificate against the host of its URL, which anybody may have who listens there."""
+    """Without a name, TLS would compare the certificate with the URL's host, for which anybody who listens there may
+    have one."""
     url, script = scripted
     with pytest.raises(DriverError, match="has no name"):
         ask(client, url, "")
@@ -164,16 +166,18 @@ def test_an_agent_without_a_name_gets_no_request(client: AgentClient, scripted: 
 
 
 @pytest.mark.parametrize("url", ["https://[::1:9443", "https://127.0.0.1:port"])
-def test_an_agent_at_no_url_is_a_portico_error(client: AgentClient, url: str) -> None:
-    """It is no use trying again."""
-    with pytest.raises(DriverError, match="is at no URL") as refusal:
+def test_an_invalid_url_is_a_portico_error(client: AgentClient, url: str) -> None:
+    """The error is permanent, because a retry does not help."""
+    with pytest.raises(DriverError, match="not a valid URL") as refusal:
         ask(client, url)
     assert not refusal.value.transient
 
 
-def test_names_that_are_used_no_more_are_given_up(settings: AgentAmphoraSettings, scripted: tuple[str, Script]) -> None:
-    """An address that one amphora after the other has, each with a name of its own, costs no memory but for the names
-    that were used last; their connections are kept, and what is under way on one that is given up ends."""
+def test_names_that_are_no_longer_used_are_dropped(
+    settings: AgentAmphoraSettings, scripted: tuple[str, Script]
+) -> None:
+    """An address that is reused by one amphora after another, each with its own name, only uses memory for the names
+    used last. The connections of these are kept; a running request of a dropped name still gets its answer."""
     url, script = scripted
     before = count_clients()
     client = AgentClient(settings, most_names=3)
@@ -198,14 +202,14 @@ def test_names_that_are_used_no_more_are_given_up(settings: AgentAmphoraSettings
 
 
 def count_clients() -> int:
-    """HTTP clients that are open."""
+    """The number of open HTTP clients."""
     gc.collect()
     return len([one for one in gc.get_objects() if isinstance(one, httpx.Client) and not one.is_closed])
 
 
-def test_agent_lets_only_the_controller_in(agent_host: AgentHost, foreign: Path, tmp_path: Path) -> None:
-    """An agent's own certificate and one of a foreign authority are refused; the first for good, as the settings are
-    wrong."""
+def test_agent_accepts_only_the_controller(agent_host: AgentHost, foreign: Path, tmp_path: Path) -> None:
+    """An agent's own certificate and one of a foreign authority are refused. The first is a permanent error, as the
+    settings are wrong."""
     trusted = agent_host.settings.certificates
     for source, stem, kind in ((trusted, "agent", DriverError), (foreign, "controller", DriverUnavailable)):
         directory = tmp_path / f"as-{stem}"
@@ -223,7 +227,7 @@ def test_agent_lets_only_the_controller_in(agent_host: AgentHost, foreign: Path,
 def test_environment_does_not_divert_requests(
     client: AgentClient, scripted: tuple[str, Script], foreign: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a proxy nor an authority nor a key log named by environment variables takes part."""
+    """Proxies, authorities and key logs from environment variables are ignored."""
     url, script = scripted
     keys = foreign / "keys.log"
     nowhere = f"http://127.0.0.1:{find_free_port()}"
@@ -232,7 +236,7 @@ def test_environment_does_not_divert_requests(
     monkeypatch.setenv("SSL_CERT_FILE", str(foreign / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(foreign))
     monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
-    # The variables do divert a client that listens to them: the test would notice.
+    # A client that uses these variables is diverted, so the test is effective.
     with pytest.raises(httpx.ConnectError), httpx.Client(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as naive:
         naive.get(url)
     assert ask(client, url) == {}
@@ -243,7 +247,7 @@ def test_environment_does_not_divert_requests(
 
 
 def test_older_tls_is_refused(settings: AgentAmphoraSettings, client: AgentClient) -> None:
-    """TLS 1.3 or nothing."""
+    """Only TLS 1.3 is accepted."""
     with serve_script(settings.certificates, newest=ssl.TLSVersion.TLSv1_2) as (url, script):
         with pytest.raises(DriverUnavailable):
             ask(client, url)
@@ -275,10 +279,10 @@ def test_older_tls_is_refused(settings: AgentAmphoraSettings, client: AgentClien
 def test_failures_of_the_agent_are_portico_errors(
     client: AgentClient, scripted: tuple[str, Script], status: int, body: dict[str, object], kind: type[DriverError]
 ) -> None:
-    """Each code of the wire has one error, with the agent's words, and the answer as its cause."""
+    """Each code of the wire maps to one error, with the agent's words, and the answer as its cause."""
     url, script = scripted
     script.fail(status, **body)
-    script.say(**INFO)
+    script.reply(**INFO)
     with pytest.raises(DriverError) as refusal:
         ask(client, url)
     assert type(refusal.value) is kind
@@ -297,10 +301,10 @@ def test_failures_of_the_agent_are_portico_errors(
         (Answer(200, b"<html>"), DriverError),
     ],
 )
-def test_answer_of_no_agent(
+def test_answer_from_something_other_than_an_agent(
     client: AgentClient, scripted: tuple[str, Script], answer: Answer, kind: type[DriverError]
 ) -> None:
-    """Something that is no agent answers: only what its status calls passing is tried again."""
+    """If something other than an agent answers, the error is transient only for a transient status."""
     url, script = scripted
     script.answers.extend([answer] * 2)
     with pytest.raises(DriverError) as refusal:
@@ -309,7 +313,7 @@ def test_answer_of_no_agent(
 
 
 def test_answer_that_breaks_the_wire(client: AgentClient, scripted: tuple[str, Script]) -> None:
-    """JSON of another shape than the wire's is a defect of one side, and trying again does not help."""
+    """JSON of another shape than the wire's is a defect of one side, and a retry does not help."""
     url, script = scripted
     script.answers.extend([Answer(200, json.dumps({"wire": WIRE_VERSION}).encode())] * 2)
     with pytest.raises(DriverError, match="agent_version") as refusal:
@@ -319,8 +323,8 @@ def test_answer_that_breaks_the_wire(client: AgentClient, scripted: tuple[str, S
 
 @pytest.mark.parametrize("spoken", [WIRE_VERSION - 1, WIRE_VERSION + 1])
 def test_agent_of_another_version_of_the_wire(client: AgentClient, scripted: tuple[str, Script], spoken: int) -> None:
-    """Whether it says so itself or refuses what it is sent: both versions are named, and it is as one that is away,
-    because whichever is older will be upgraded."""
+    """Both an agent of another version and a refusal because of the version name both versions. The error is transient,
+    as for an agent that is down, because the older side will be upgraded."""
     url, script = scripted
     script.answers.append(Answer(200, json.dumps({"wire": spoken, "of": "another shape"}).encode()))
     with pytest.raises(WireVersionMismatch, match=f"version {spoken} .* version {WIRE_VERSION}$") as refusal:
@@ -348,27 +352,26 @@ def test_agent_of_another_version_of_the_wire(client: AgentClient, scripted: tup
         ),
     ],
 )
-def test_agent_that_does_not_say_which_version_it_speaks(
+def test_agent_of_the_first_version_is_asked_for_its_version(
     client: AgentClient,
     scripted: tuple[str, Script],
     answer: tuple[int, dict[str, object]],
     read: Callable[[object], object],
 ) -> None:
-    """One of the first version knows no code for another version: it finds the bundle invalid, and its own answers are
-    none. It is asked what it speaks before anything is given up, and is as one that is away; no change is refused."""
+    """An agent of the first version has no code for other versions: it finds the bundle invalid, and its own answers
+    cannot be read. The client asks for its version before it gives up, and the error is transient, so no change is
+    refused."""
     url, script = scripted
     script.answers.append(Answer(answer[0], json.dumps(answer[1]).encode()))
-    script.say(**OLD_INFO)
+    script.reply(**OLD_INFO)
     with pytest.raises(WireVersionMismatch, match=f"version 1 .* version {WIRE_VERSION}$") as refusal:
         client.request("PUT", Agent(url, AGENT_NAME), "/v1/amphorae/a", read, content={})
     assert refusal.value.transient
     assert script.requests == ["PUT /v1/amphorae/a", "GET /v1/info"]
 
 
-def test_agent_that_ends_before_it_says_which_version_it_speaks(
-    client: AgentClient, scripted: tuple[str, Script]
-) -> None:
-    """It may be about to be upgraded."""
+def test_agent_that_ends_before_it_reports_its_version(client: AgentClient, scripted: tuple[str, Script]) -> None:
+    """The agent may be about to be upgraded, so the error is transient."""
     url, script = scripted
     script.fail(400, code="invalid", field="haproxy")
     script.answers.extend([Answer(None)] * 2)
@@ -377,7 +380,7 @@ def test_agent_that_ends_before_it_says_which_version_it_speaks(
 
 
 def test_nobody_listens(client: AgentClient) -> None:
-    """An agent that is down is worth trying again."""
+    """The error for an agent that is down is transient."""
     with pytest.raises(DriverUnavailable) as refusal:
         ask(client, f"https://127.0.0.1:{find_free_port()}")
     assert refusal.value.transient
@@ -385,7 +388,7 @@ def test_nobody_listens(client: AgentClient) -> None:
 
 
 def test_agent_that_does_not_answer_in_time(settings: AgentAmphoraSettings, scripted: tuple[str, Script]) -> None:
-    """A hanging agent costs the time that is set and no more, and the time may be prolonged for one request."""
+    """A hanging agent costs no more than the configured time, which can be extended for one request."""
     url, script = scripted
     client = AgentClient(settings.model_copy(update={"request_seconds": 0.05}))
     released = threading.Event()
@@ -403,7 +406,7 @@ def test_agent_that_does_not_answer_in_time(settings: AgentAmphoraSettings, scri
 
 
 def test_kept_connection_that_was_closed_costs_nothing(client: AgentClient, scripted: tuple[str, Script]) -> None:
-    """An agent that hangs up once, as one that is restarted, is asked again; one that always does is unavailable."""
+    """If an agent hangs up once, as when it restarts, the request is repeated; if it always does, it is unavailable."""
     url, script = scripted
     ask(client, url)
     script.answers.append(Answer(None))
@@ -415,7 +418,7 @@ def test_kept_connection_that_was_closed_costs_nothing(client: AgentClient, scri
 
 
 def test_connection_is_kept(client: AgentClient, scripted: tuple[str, Script]) -> None:
-    """Requests one after another share a connection: a handshake costs more than a push."""
+    """Consecutive requests share a connection, because a handshake costs more than a push."""
     url, script = scripted
     for _ in range(5):
         ask(client, url)
@@ -426,20 +429,20 @@ def test_connection_is_kept(client: AgentClient, scripted: tuple[str, Script]) -
 
 
 def read_serial(directory: Path) -> int:
-    """Serial number of the controller's certificate on disk."""
+    """The serial number of the controller's certificate on disk."""
     return x509.load_pem_x509_certificate((directory / "controller.pem").read_bytes()).serial_number
 
 
 def renew_controller(settings: AgentAmphoraSettings) -> None:
-    """Issue the controller's certificate anew, by the same authority."""
+    """Issue the controller's certificate again, by the same authority."""
     (settings.certificates / "controller.pem").unlink()
     ensure_local_certificates(settings.certificates, AGENT_NAME, settings.controller_name)
 
 
-def test_renewed_certificate_is_taken_up(
+def test_renewed_certificate_is_used(
     settings: AgentAmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
 ) -> None:
-    """The request after a renewal shows the new certificate, on a new connection; nothing has to be restarted."""
+    """The request after a renewal uses the new certificate, on a new connection, without a restart."""
     url, script = scripted
     ask(client, url)
     first = read_serial(settings.certificates)
@@ -453,7 +456,8 @@ def test_renewed_certificate_is_taken_up(
 def test_new_authority_replaces_the_old(
     settings: AgentAmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
 ) -> None:
-    """Where ``ca.pem`` was replaced, servers of the former authority are trusted no more, and those of the new are."""
+    """After ``ca.pem`` was replaced, servers of the former authority are no longer trusted, and those of the new one
+    are."""
     url, _ = scripted
     ask(client, url)
     for name in ("ca.pem", "ca.key"):
@@ -468,8 +472,8 @@ def test_new_authority_replaces_the_old(
 def test_half_replaced_pair_leaves_the_old_one_in_use(
     settings: AgentAmphoraSettings, client: AgentClient, scripted: tuple[str, Script], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Between the new key and its certificate requests go on with the old pair, and a warning says so; once the pair is
-    whole it is used."""
+    """While the new key is there without its certificate, requests use the old pair and a warning is logged; once the
+    pair is complete it is used."""
     url, script = scripted
     ask(client, url)
     old, directory = read_serial(settings.certificates), settings.certificates
@@ -485,7 +489,7 @@ def test_half_replaced_pair_leaves_the_old_one_in_use(
 
 
 def test_a_key_that_others_can_read_is_not_used(settings: AgentAmphoraSettings, client: AgentClient) -> None:
-    """Whoever has it commands every agent: the error says which file it is and what to do."""
+    """The holder of the key can command every agent: the error names the file and what to do."""
     key = settings.certificates / "controller.key"
     key.chmod(0o644)
     with pytest.raises(DriverUnavailable, match=rf"{key} can be read by others \(mode 0644\): chmod"):
@@ -495,16 +499,16 @@ def test_a_key_that_others_can_read_is_not_used(settings: AgentAmphoraSettings, 
         assert ask(client, url) == {}
 
 
-def test_an_authority_that_others_can_exchange_is_not_used(settings: AgentAmphoraSettings, client: AgentClient) -> None:
-    """It decides whom configurations are sent to."""
+def test_an_authority_that_others_can_replace_is_not_used(settings: AgentAmphoraSettings, client: AgentClient) -> None:
+    """The authority decides which agents get configurations, so it must not be writable by others."""
     authority = settings.certificates / "ca.pem"
     authority.chmod(0o666)
     with pytest.raises(DriverUnavailable, match=f"{authority} can be written by others"):
         ask(client, "https://127.0.0.1:1")
 
 
-def test_missing_certificates_are_worth_trying_again(settings: AgentAmphoraSettings, client: AgentClient) -> None:
-    """A client that never had certificates says which are missing, and works once they are there."""
+def test_missing_certificates_are_a_transient_error(settings: AgentAmphoraSettings, client: AgentClient) -> None:
+    """A client that never had certificates names the missing ones, and works once they are there."""
     hidden = settings.certificates.with_name("hidden")
     settings.certificates.rename(hidden)
     with pytest.raises(DriverUnavailable, match=str(settings.certificates)):
@@ -517,7 +521,7 @@ def test_missing_certificates_are_worth_trying_again(settings: AgentAmphoraSetti
 def test_renewal_does_not_cut_requests_off(
     settings: AgentAmphoraSettings, client: AgentClient, scripted: tuple[str, Script]
 ) -> None:
-    """A request that is under way when the certificate is renewed gets its answer over the old connection."""
+    """A request that is running when the certificate is renewed gets its answer over the old connection."""
     url, script = scripted
     released = threading.Event()
     script.answers.append(Answer(delay=released))
@@ -534,7 +538,7 @@ def test_renewal_does_not_cut_requests_off(
 
 
 def test_threads_share_the_client(client: AgentClient, scripted: tuple[str, Script]) -> None:
-    """Many threads at once all get answers, while certificates are looked at with each request."""
+    """Many threads get all their answers concurrently, while certificates are checked with each request."""
     url, script = scripted
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: ask(client, url), range(80))) == [{}] * 80

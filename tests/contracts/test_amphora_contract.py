@@ -1,4 +1,4 @@
-"""What every way of talking to amphorae does."""
+"""The contract that every driver of amphorae fulfils."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ from tests.support.waiting import PATIENCE
 
 @dataclass(frozen=True)
 class Drivers:
-    """The driver under test, and the compute that gives its amphorae their places."""
+    """The driver under test, and the compute that places its amphorae."""
 
     amphorae: Amphorae
     compute: Compute
 
 
 def as_pairs(sessions: Sessions) -> set[tuple[str, str]]:
-    """Clients and their servers."""
+    """Pairs of clients and their servers."""
     return {pair for clients in sessions.by_client().values() for pair in clients.items()}
 
 
 class AmphoraContract(ABC):
-    """The behaviour; a subclass gives the drivers."""
+    """The behaviour; a subclass provides the drivers."""
 
     runs_haproxy: ClassVar[bool] = True
-    """Feature: configurations run. Without it nothing listens, and no daemon judges."""
+    """Feature: configurations run. Without it, nothing listens and no daemon checks configurations."""
 
     @pytest.fixture
     @abstractmethod
     def drivers(self) -> Drivers:
-        """A compute and the amphorae in it."""
+        """A compute and the driver of the amphorae in it."""
 
     @pytest.fixture
     def amphorae(self, drivers: Drivers) -> Amphorae:
@@ -67,7 +67,7 @@ class AmphoraContract(ABC):
 
     @pytest.fixture
     def endpoint(self, drivers: Drivers) -> Iterator[Endpoint]:
-        """An amphora that has a place and no configuration yet; gone after the test."""
+        """An amphora that has a place and no configuration yet; it is deleted after the test."""
         place = drivers.compute.ensure(PlacementRequest(str(uuid.uuid4())))
         assert isinstance(place, Placement)
         yield Endpoint(place.amphora_id, place.agent_url, place.agent_name)
@@ -84,7 +84,7 @@ class AmphoraContract(ABC):
         assert (state.amphora_id, state.version, state.running, state.pid) == (endpoint.amphora_id, 0, False, None)
 
     def test_push_makes_the_version_run(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
-        """After a push the amphora runs that version, and the answer says how it came to it."""
+        """After a push the amphora runs that version, and the answer tells by which method."""
         result = amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1 << 16 | 1, port))
         assert (result.version, result.method) == (1 << 16 | 1, "start")
         assert result.milliseconds >= 0
@@ -93,7 +93,7 @@ class AmphoraContract(ABC):
         assert state.pid
 
     def test_same_push_changes_nothing(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
-        """Pushing again after a lost reply succeeds, and the same process goes on."""
+        """Pushing again after a lost reply succeeds, and the same process continues."""
         bundle = make_bundle(endpoint.amphora_id, 5, port)
         amphorae.push(endpoint, bundle)
         pid = amphorae.state(endpoint).pid
@@ -101,10 +101,10 @@ class AmphoraContract(ABC):
         assert (again.version, again.method) == (5, "unchanged")
         assert amphorae.state(endpoint).pid == pid
 
-    def test_newer_version_of_the_same_content_is_taken(
+    def test_newer_version_of_the_same_content_is_accepted(
         self, amphorae: Amphorae, endpoint: Endpoint, port: int
     ) -> None:
-        """A new owner's first push fences the old owner even where it changes nothing."""
+        """A new owner's first push fences the old owner even if it changes nothing."""
         amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 5, port))
         assert amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 6, port)).method == "unchanged"
         assert amphorae.state(endpoint).version == 6
@@ -128,7 +128,7 @@ class AmphoraContract(ABC):
             amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 5, port, answer="two"))
 
     def test_change_of_servers_needs_no_new_process(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
-        """Weights change and servers come and go in the process that runs; anything else takes a new one."""
+        """Weights change and servers are added and removed in the running process; any other change needs a new one."""
         pids = []
         methods = []
         for version, (answer, weights) in enumerate(
@@ -153,8 +153,8 @@ class AmphoraContract(ABC):
     def test_bundle_that_breaks_the_wires_rules_is_refused(
         self, amphorae: Amphorae, endpoint: Endpoint, port: int
     ) -> None:
-        """What no agent takes is refused for good, and what ran goes on: a section of the agent's, a server that has no
-        line, another amphora's bundle."""
+        """A bundle that no agent accepts is refused permanently, and the former one continues to run: with a section of
+        the agent's, with a server without a line, or for another amphora."""
         good = make_bundle(endpoint.amphora_id, 1, port)
         amphorae.push(endpoint, good)
         for broken in (
@@ -171,7 +171,8 @@ class AmphoraContract(ABC):
     def test_bundle_of_another_version_of_the_wire_is_refused(
         self, amphorae: Amphorae, endpoint: Endpoint, port: int, wire: int
     ) -> None:
-        """Both versions are named, what ran goes on, and it is worth trying again: one of the two sides is upgraded."""
+        """Both versions are named, the former bundle continues to run, and the error is transient, because one of the
+        two sides will be upgraded."""
         good = make_bundle(endpoint.amphora_id, 1, port)
         amphorae.push(endpoint, good)
         with pytest.raises(WireVersionMismatch, match=f"version {WIRE_VERSION} .* version {wire}$") as refusal:
@@ -180,7 +181,7 @@ class AmphoraContract(ABC):
         assert amphorae.state(endpoint).version == 1
 
     def test_amphora_without_a_place_is_gone(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
-        """What was never made can neither be asked nor told."""
+        """An amphora that was never created can be neither read nor changed."""
         unknown = replace(endpoint, amphora_id=str(uuid.uuid4()))
         with pytest.raises(AmphoraGone):
             amphorae.state(unknown)
@@ -194,7 +195,7 @@ class AmphoraContract(ABC):
             amphorae.push(unknown, make_bundle(unknown.amphora_id, 1, port))
 
     def test_deleted_amphora_is_gone(self, drivers: Drivers, endpoint: Endpoint, port: int) -> None:
-        """A push that a deletion overtook does not bring the amphora back."""
+        """A push that is overtaken by a delete does not bring the amphora back."""
         drivers.amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
         drivers.compute.delete(endpoint.amphora_id)
         with pytest.raises(AmphoraGone) as refusal:
@@ -205,7 +206,7 @@ class AmphoraContract(ABC):
         assert endpoint.amphora_id not in drivers.compute.owned()
 
     def test_concurrent_pushes_leave_the_newest(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
-        """Whatever the order in which they arrive, the newest version runs in the end, and no older one overtook it."""
+        """In whatever order the pushes arrive, the newest version runs in the end, and no older one replaces it."""
 
         def push(version: int) -> str:
             try:
@@ -223,8 +224,8 @@ class AmphoraContract(ABC):
     def test_sessions_are_known_before_and_after_the_first_push(
         self, amphorae: Amphorae, endpoint: Endpoint, port: int
     ) -> None:
-        """What is given to an amphora that does not serve yet, it knows when it begins to; what is given later is added
-        to that, and changes none of it. What it has no server for is passed over."""
+        """Sessions that are sent before the first push are known once the amphora serves. Later ones are added, and do
+        not change the known ones. Sessions for servers that do not exist are skipped."""
         first = Sessions((ServerClients("pool", "id-of-pool", "member-1", ("10.0.0.1", "10.0.0.2")),))
         amphorae.give_sessions(endpoint, first)
         assert amphorae.sessions(endpoint) == first
@@ -243,11 +244,12 @@ class AmphoraContract(ABC):
         amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port, answer="two", weights=(1, 1), backend=table))
         assert as_pairs(amphorae.sessions(endpoint)) == known
 
-    def test_sessions_belong_to_pools_whatever_backends_are_called(
+    def test_sessions_belong_to_pools_whatever_the_names_of_backends(
         self, amphorae: Amphorae, endpoint: Endpoint, port: int
     ) -> None:
-        """Two amphorae may call the backends of a pool differently: the clients of all of them are known, before the
-        first push and after it; what is known of the same name counts first, and what an amphora knows itself stays."""
+        """Two amphorae can have different names for a pool's backend: the clients of all these names are known, before
+        the first push and after it. Sessions under the same name have precedence, and those that the amphora knows
+        itself are kept."""
         before = (
             ServerClients("pool", "id-of-pool", "member-1", ()),
             ServerClients("one", "id-of-pool", "member-1", ("10.0.0.1", "10.0.0.2")),
@@ -272,15 +274,15 @@ class AmphoraContract(ABC):
         assert as_pairs(amphorae.sessions(endpoint)) == known
 
     def test_statistics_of_nothing(self, amphorae: Amphorae, endpoint: Endpoint) -> None:
-        """Before the first push there is no process, and nothing that could count."""
+        """Before the first push there is no process, and nothing to count."""
         empty = Statistics(endpoint.amphora_id, 0, None, None, (), ())
         assert amphorae.statistics(endpoint) == empty
         amphorae.push(endpoint, make_empty_bundle(endpoint.amphora_id, 4))
         assert amphorae.statistics(endpoint) == replace(empty, version=4)
 
     def test_statistics_name_what_runs(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
-        """Version and process are those of the state; each listener and server has its row, with nothing counted yet;
-        asking again changes nothing."""
+        """Version and process agree with the state; each listener and server has its row, with zero counters; reading
+        them again changes nothing."""
         bundle = make_bundle(endpoint.amphora_id, 7, port, weights=(1, 0))
         amphorae.push(endpoint, bundle)
         state, seen = amphorae.state(endpoint), amphorae.statistics(endpoint)
@@ -298,7 +300,7 @@ class AmphoraContract(ABC):
         assert amphorae.statistics(endpoint) == seen
 
     def test_statistics_of_a_new_process(self, amphorae: Amphorae, endpoint: Endpoint, port: int) -> None:
-        """Servers that come and go leave the process that counts; another one shows by its pid."""
+        """Adding and removing servers keeps the process that counts; a new process shows by its pid."""
         amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
         first = amphorae.statistics(endpoint)
         amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port, weights=(1, 1)))
@@ -309,21 +311,21 @@ class AmphoraContract(ABC):
         assert amphorae.statistics(endpoint).pid != first.pid
 
     def test_statistics_of_an_amphora_that_cannot_be_reached(self, drivers: Drivers, endpoint: Endpoint) -> None:
-        """Worth asking again: that is told from an amphora that is gone."""
+        """The error is transient, unlike the one for an amphora that is gone."""
         with pytest.raises(DriverUnavailable) as refusal:
             self.make_unreachable(drivers).statistics(endpoint)
         assert refusal.value.transient
 
     @abstractmethod
     def make_unreachable(self, drivers: Drivers) -> Amphorae:
-        """The driver, with a host in its way that does not answer the next question."""
+        """The driver, with a host that does not answer the next request."""
 
     def test_configuration_that_the_daemon_refuses_leaves_the_old_one(
         self, amphorae: Amphorae, endpoint: Endpoint, port: int
     ) -> None:
-        """The error holds the daemon's own words; what ran before goes on running and answering."""
+        """The error contains the daemon's own words; the former configuration continues to run and answer."""
         if not self.runs_haproxy:
-            pytest.skip("no daemon judges")
+            pytest.skip("no daemon checks configurations")
         amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 1, port))
         before = amphorae.state(endpoint)
         bad = make_bundle(endpoint.amphora_id, 2, port, answer="bad", extra="acl no-such-thing path -m reg -- (")
@@ -335,7 +337,7 @@ class AmphoraContract(ABC):
         assert amphorae.push(endpoint, make_bundle(endpoint.amphora_id, 2, port, answer="two")).method == "reload"
 
     def test_pushed_configuration_serves(self, drivers: Drivers, endpoint: Endpoint, port: int) -> None:
-        """Requests get the answer of the newest configuration, and after the deletion none."""
+        """Requests get the answer of the newest configuration, and none after the delete."""
         if not self.runs_haproxy:
             pytest.skip("nothing listens")
         for version, answer in enumerate(("one", "two", "three"), start=1):
@@ -345,8 +347,8 @@ class AmphoraContract(ABC):
         with pytest.raises(httpx.ConnectError):
             ask(port)
 
-    def test_taken_port_is_an_address_in_use(self, amphorae: Amphorae, endpoint: Endpoint) -> None:
-        """A port that another program listens on is told from a configuration that is wrong."""
+    def test_port_in_use_is_an_address_in_use(self, amphorae: Amphorae, endpoint: Endpoint) -> None:
+        """A port that another program listens on has another error than an invalid configuration."""
         if not self.runs_haproxy:
             pytest.skip("nothing listens")
         with socket.create_server(("127.0.0.1", 0)) as other:
@@ -355,8 +357,8 @@ class AmphoraContract(ABC):
             assert not refusal.value.transient
         assert not amphorae.state(endpoint).running
 
-    def test_address_that_this_host_has_not_is_refused(self, amphorae: Amphorae, endpoint: Endpoint) -> None:
-        """Trying again would not help: the listener is at fault."""
+    def test_address_that_the_host_does_not_have_is_refused(self, amphorae: Amphorae, endpoint: Endpoint) -> None:
+        """The error is permanent, because the listener is at fault."""
         if not self.runs_haproxy:
             pytest.skip("nothing listens")
         bundle = make_bundle(endpoint.amphora_id, 1, 8080)
@@ -365,7 +367,7 @@ class AmphoraContract(ABC):
 
 
 def ask(port: int) -> str:
-    """Where the listener on this port sends a request, over a connection of its own."""
+    """Where the listener on this port redirects a request, over a new connection."""
     return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=PATIENCE).headers["location"]
 
 
@@ -374,11 +376,11 @@ class TestAgentAmphorae(AmphoraContract):
 
     @pytest.fixture
     def drivers(self, agent_host: AgentHost) -> Drivers:
-        """A running agent is needed."""
+        """Uses a running agent."""
         return Drivers(AgentAmphorae(agent_host.client), LocalCompute(agent_host.client, agent_host.agent.identity))
 
     def make_unreachable(self, drivers: Drivers) -> Amphorae:
-        """Nobody listens where the agent is said to be."""
+        """The driver, with an agent URL where nobody listens."""
         port = find_free_port()
 
         class Elsewhere(AgentAmphorae):
@@ -396,19 +398,20 @@ class TestNoopAmphorae(AmphoraContract):
 
     @pytest.fixture
     def drivers(self) -> Drivers:
-        """Nothing is needed."""
+        """Needs nothing."""
         compute = NoopCompute()
         return Drivers(NoopAmphorae(compute), compute)
 
     def make_unreachable(self, drivers: Drivers) -> Amphorae:
-        """As planned."""
+        """The driver, with a planned failure."""
         assert isinstance(drivers.amphorae, NoopAmphorae)
         drivers.amphorae.fail_next("statistics", DriverUnavailable("unreachable"))
         return drivers.amphorae
 
 
 def test_noop_amphorae_refuse_on_purpose() -> None:
-    """A predicate plays the daemon that finds an alert: what it is true for is refused, what ran before stays."""
+    """A predicate plays the daemon that reports an alert: bundles that match it are refused, and the former one
+    stays."""
     amphorae = NoopAmphorae()
     endpoint = Endpoint("amphora", "noop://amphora", "amphora.noop")
     good = make_bundle("amphora", 1, 8080, answer="good")
@@ -424,7 +427,7 @@ def test_noop_amphorae_refuse_on_purpose() -> None:
 
 
 def test_lost_reply_of_a_push() -> None:
-    """The planned fault comes after the work: the caller sees an error, the amphora has the configuration."""
+    """The planned failure comes after the work: the caller sees an error, but the amphora has the configuration."""
     amphorae = NoopAmphorae()
     endpoint = Endpoint("amphora", "noop://amphora", "amphora.noop")
     bundle = make_bundle("amphora", 1, 8080)
@@ -439,9 +442,9 @@ def _find(statistics: Statistics, name: str) -> ServerStatistics:
     return next(server for server in statistics.servers if server.name == name)
 
 
-def test_noop_servers_fare_as_they_are_told() -> None:
-    """A checked server goes down and comes back, one without a check is never noticed, one that tracks follows; before
-    its first check a server says so."""
+def test_noop_servers_follow_their_script() -> None:
+    """A server with a check goes down and comes back, one without a check is never marked down, and one that tracks
+    another follows it. Before its first check, a server's check shows ``INI``."""
     amphorae = NoopAmphorae()
     endpoint = Endpoint("amphora", "noop://amphora", "amphora.noop")
     bundle = make_bundle("amphora", 1, 8080, weights=(1, 1, 1))
@@ -468,8 +471,8 @@ def test_noop_servers_fare_as_they_are_told() -> None:
     assert _find(amphorae.statistics(endpoint), "member-0").status == "UP"
 
 
-def test_noop_listeners_count_what_they_are_told() -> None:
-    """Counts add up in the process that runs, and start at zero in the next one; there is no other counter."""
+def test_noop_listeners_count_as_scripted() -> None:
+    """Counters add up in the running process, and start at zero in the next one; unknown counters are refused."""
     amphorae = NoopAmphorae()
     endpoint = Endpoint("amphora", "noop://amphora", "amphora.noop")
     amphorae.push(endpoint, make_bundle("amphora", 1, 8080))

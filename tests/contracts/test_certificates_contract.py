@@ -1,4 +1,4 @@
-"""What every certificate authority does."""
+"""The contract that every certificate authority fulfils."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.waiting import PATIENCE
 
 
 def make_context(side: int, trusted: str, own: IssuedCertificate, directory: Path) -> ssl.SSLContext:
-    """One side of mutual TLS 1.3 (``ssl.PROTOCOL_TLS_SERVER`` or ``_CLIENT``)."""
+    """The TLS context of one side of mutual TLS 1.3 (``ssl.PROTOCOL_TLS_SERVER`` or ``_CLIENT``)."""
     pair = directory / f"pair-{side}.pem"
     pair.write_text(own.certificate + own.key)
     context = ssl.SSLContext(side)
@@ -32,7 +32,7 @@ def make_context(side: int, trusted: str, own: IssuedCertificate, directory: Pat
 
 
 def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> None:
-    """A whole handshake in memory; raises ssl.SSLError as either side does."""
+    """Do a whole handshake in memory. Raises ssl.SSLError if either side does."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [
         server.wrap_bio(to_server, to_client, server_side=True),
@@ -47,11 +47,11 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> No
             ends.remove(end)
         if not ends:
             return
-    raise AssertionError("the handshake does not end")
+    raise AssertionError("the handshake never ends")
 
 
 class CertificatesContract(ABC):
-    """The behaviour; a subclass gives two authorities that know nothing of each other."""
+    """The behaviour; a subclass provides two independent authorities."""
 
     @pytest.fixture
     @abstractmethod
@@ -61,11 +61,11 @@ class CertificatesContract(ABC):
     @pytest.fixture
     @abstractmethod
     def stranger(self, tmp_path: Path) -> CertificateAuthority:
-        """Another one."""
+        """Another authority."""
 
     def test_certificates_serve_both_sides_of_mutual_tls(self, authority: CertificateAuthority, tmp_path: Path) -> None:
-        """Two issued certificates make a TLS 1.3 connection in which both sides prove who they are, by DNS name or by
-        IP address."""
+        """Two issued certificates allow a TLS 1.3 connection in which both sides authenticate, by DNS name or by IP
+        address."""
         trusted = authority.ca_certificate()
         server = make_context(
             ssl.PROTOCOL_TLS_SERVER, trusted, authority.issue("agent", ("agent.example", "127.0.0.1"), 1), tmp_path
@@ -79,7 +79,7 @@ class CertificatesContract(ABC):
     def test_another_authoritys_certificate_is_refused(
         self, authority: CertificateAuthority, stranger: CertificateAuthority, tmp_path: Path
     ) -> None:
-        """What a stranger issued for the right name opens nothing, on either side."""
+        """A certificate that another authority issued for the right name is refused by both sides."""
         trusted = authority.ca_certificate()
         ours, theirs = (maker.issue("agent", ("agent",), 1) for maker in (authority, stranger))
         for server_pair, client_pair in ((theirs, ours), (ours, theirs)):
@@ -89,13 +89,13 @@ class CertificatesContract(ABC):
                 shake_hands(server, client, "agent")
 
     def test_issued_certificate_cannot_issue(self, authority: CertificateAuthority) -> None:
-        """An agent's key is no authority: nothing that it signs is believed."""
+        """An agent's key cannot sign certificates: they are not trusted."""
         certificate = x509.load_pem_x509_certificate(authority.issue("agent", ("agent",), 1).certificate.encode())
         assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         assert not certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
 
     def test_certificate_names_its_holder_and_its_end(self, authority: CertificateAuthority) -> None:
-        """Common name and lifetime are those that were asked for, and valid from now on."""
+        """Common name and lifetime are as requested, and the certificate is valid from now on."""
         before = datetime.now(UTC).replace(microsecond=0)
         issued = authority.issue("controller", ("controller",), 7)
         certificate = x509.load_pem_x509_certificate(issued.certificate.encode())
@@ -105,14 +105,14 @@ class CertificatesContract(ABC):
         assert certificate.not_valid_after_utc == issued.not_after
 
     def test_each_certificate_has_a_key_and_a_number_of_its_own(self, authority: CertificateAuthority) -> None:
-        """Also when many are asked for at once, for the same name."""
+        """Keys and serial numbers differ even if many certificates are issued concurrently for the same name."""
         with ThreadPoolExecutor(4) as pool:
             issued = list(pool.map(lambda _: authority.issue("agent", ("agent",), 1), range(20)))
         serials = {x509.load_pem_x509_certificate(each.certificate.encode()).serial_number for each in issued}
         assert len(serials) == len({each.key for each in issued}) == 20
 
-    def test_key_does_not_show(self, authority: CertificateAuthority) -> None:
-        """A log line or a traceback that prints what was issued holds no key."""
+    def test_key_is_not_printed(self, authority: CertificateAuthority) -> None:
+        """A log line or a traceback that prints an issued certificate does not contain its key."""
         issued = authority.issue("agent", ("agent",), 1)
         assert "PRIVATE KEY" in issued.key
         assert issued.key.splitlines()[1] not in repr(issued)
@@ -132,16 +132,16 @@ class CertificatesContract(ABC):
 
 
 class TestLocalCertificateAuthority(CertificatesContract):
-    """In a directory."""
+    """An authority in a directory."""
 
     @pytest.fixture
     def authority(self, tmp_path: Path) -> CertificateAuthority:
-        """A directory is all it needs."""
+        """Needs only a directory."""
         return LocalCertificateAuthority(tmp_path / "ours")
 
     @pytest.fixture
     def stranger(self, tmp_path: Path) -> CertificateAuthority:
-        """Another directory."""
+        """An authority in another directory."""
         return LocalCertificateAuthority(tmp_path / "theirs")
 
 
@@ -150,15 +150,16 @@ def list_modes(directory: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mode & 0o777 for path in directory.glob("[!.]*")}
 
 
-def test_processes_that_race_make_one_authority(tmp_path: Path) -> None:
-    """However many processes find the directory empty at once, all end up with the same authority, whole."""
+def test_racing_processes_create_one_authority(tmp_path: Path) -> None:
+    """However many processes find the directory empty at the same time, all end up with the same, complete
+    authority."""
     racer = (
         "import sys, pathlib; from portico.drivers.local_ca import LocalCertificateAuthority as Authority;"
         "sys.stdin.read(); print(Authority(pathlib.Path(sys.argv[1])).ca_certificate())"
     )
     command = [sys.executable, "-c", racer, str(tmp_path / "certificates")]
     racers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    for process in racers:  # all have started and wait: let them go
+    for process in racers:  # all have started and wait: let them continue
         assert process.stdin
         process.stdin.close()
         process.stdin = None
@@ -167,15 +168,15 @@ def test_processes_that_race_make_one_authority(tmp_path: Path) -> None:
 
 
 def test_authority_is_found_again(tmp_path: Path) -> None:
-    """The authority outlives its process, and only its owner can read the key."""
+    """The authority survives its process, and only its owner can read the key."""
     certificate = LocalCertificateAuthority(tmp_path / "ca").ca_certificate()
     assert LocalCertificateAuthority(tmp_path / "ca").ca_certificate() == certificate
     assert list_modes(tmp_path / "ca") == {"ca.key": 0o600, "ca.pem": 0o644}
     assert (tmp_path / "ca").stat().st_mode & 0o777 == 0o700
 
 
-def test_authority_whose_making_was_interrupted_is_completed(tmp_path: Path) -> None:
-    """Killed between key and certificate, the next one makes the certificate for that key."""
+def test_half_created_authority_is_completed(tmp_path: Path) -> None:
+    """If a process was killed between writing key and certificate, the next one issues the certificate for that key."""
     first = LocalCertificateAuthority(tmp_path)
     (tmp_path / "ca.pem").unlink()
     second = LocalCertificateAuthority(tmp_path)
@@ -185,7 +186,7 @@ def test_authority_whose_making_was_interrupted_is_completed(tmp_path: Path) -> 
 
 
 def test_authority_without_its_key_is_an_error(tmp_path: Path) -> None:
-    """A lost key is for a person to deal with: a new one would lock out all that is in use, unasked."""
+    """A lost key needs a person to decide: a new one would lock out everything that is in use."""
     LocalCertificateAuthority(tmp_path)
     (tmp_path / "ca.key").rename(tmp_path / "elsewhere")
     with pytest.raises(DriverError, match=r"ca\.key is missing"):
@@ -193,16 +194,16 @@ def test_authority_without_its_key_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
-def test_broken_key_is_an_error_and_stays_secret(tmp_path: Path, content: str) -> None:
-    """A file that is no key is named, and not quoted."""
+def test_invalid_key_is_an_error_and_stays_secret(tmp_path: Path, content: str) -> None:
+    """The error names the invalid file, and does not quote its content."""
     LocalCertificateAuthority(tmp_path)
     (tmp_path / "ca.key").write_text(content)
-    with pytest.raises(DriverError, match=r"ca\.key is no private key$"):
+    with pytest.raises(DriverError, match=r"ca\.key is not a private key$"):
         LocalCertificateAuthority(tmp_path)
 
 
 def test_foreign_key_is_an_error(tmp_path: Path) -> None:
-    """A key that is not the certificate's would sign what nobody believes."""
+    """A key that does not belong to the certificate would sign certificates that nobody trusts."""
     LocalCertificateAuthority(tmp_path / "ours")
     LocalCertificateAuthority(tmp_path / "theirs")
     (tmp_path / "theirs" / "ca.key").replace(tmp_path / "ours" / "ca.key")
@@ -211,7 +212,7 @@ def test_foreign_key_is_an_error(tmp_path: Path) -> None:
 
 
 def test_certificate_never_outlives_its_authority(tmp_path: Path) -> None:
-    """A certificate asked for beyond the authority's end ends with it, and after that none is issued."""
+    """A certificate that should outlive the authority ends with it, and after that none is issued."""
     LocalCertificateAuthority(tmp_path)
     end = x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes()).not_valid_after_utc
     assert LocalCertificateAuthority(tmp_path).issue("agent", ("agent",), 36500).not_after == end
@@ -220,7 +221,8 @@ def test_certificate_never_outlives_its_authority(tmp_path: Path) -> None:
 
 
 def test_local_certificates_are_written_once(tmp_path: Path) -> None:
-    """The first call writes what controller and agent need, keys for their owner only; the second changes nothing."""
+    """The first call writes what controller and agent need, with keys only their owner can read; the second changes
+    nothing."""
     assert ensure_local_certificates(tmp_path, "agent", "controller") == ("controller", "agent")
     before = {path.name: path.read_bytes() for path in tmp_path.glob("[!.]*")}
     assert list_modes(tmp_path) == {
@@ -236,7 +238,7 @@ def test_local_certificates_are_written_once(tmp_path: Path) -> None:
 
 
 def test_local_certificates_are_renewed_in_time(tmp_path: Path) -> None:
-    """With more than a third of its lifetime left a certificate stays, with less it is issued anew."""
+    """A certificate with more than a third of its lifetime left stays; one with less is issued again."""
     start = datetime.now(UTC)
     ensure_local_certificates(tmp_path, "agent", "controller", days=30)
     for days, expected in ((19, ()), (21, ("controller", "agent"))):
@@ -251,14 +253,14 @@ def test_local_certificates_follow_the_settings(tmp_path: Path) -> None:
 
 
 def test_pair_that_does_not_fit_is_replaced(tmp_path: Path) -> None:
-    """Killed between writing a new key and its certificate, the next call issues both anew."""
+    """If a process was killed between writing a new key and its certificate, the next call issues both again."""
     ensure_local_certificates(tmp_path, "agent", "controller")
     (tmp_path / "agent.key").write_bytes((tmp_path / "controller.key").read_bytes())
     assert ensure_local_certificates(tmp_path, "agent", "controller") == ("agent",)
 
 
 def test_certificates_of_an_earlier_authority_are_replaced(tmp_path: Path) -> None:
-    """After the authority was made anew, what the earlier one issued is of no use and goes."""
+    """After the authority was created again, certificates of the earlier one are useless and are replaced."""
     ensure_local_certificates(tmp_path, "agent", "controller")
     for name in ("ca.pem", "ca.key"):
         (tmp_path / name).unlink()

@@ -1,4 +1,4 @@
-"""What every compute does."""
+"""The contract that every compute driver fulfils."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def amphora_id() -> str:
 
 
 def place(compute: Compute, amphora_id: str) -> Placement:
-    """Ask until the place is there, as flows do that are run again."""
+    """Repeat the request until the place is there, as flows do when they run again."""
     for _ in range(100):
         found = compute.ensure(PlacementRequest(amphora_id))
         if isinstance(found, Placement):
@@ -34,25 +34,25 @@ def place(compute: Compute, amphora_id: str) -> Placement:
         assert found.look_again_seconds > 0
         assert amphora_id in compute.owned()
         assert isinstance(compute.find(amphora_id), Pending | Placement)
-    raise AssertionError("the place never comes")
+    raise AssertionError("the place never gets ready")
 
 
 class ComputeContract(ABC):
-    """The behaviour; a subclass gives the compute, which may hold amphorae of others."""
+    """The behaviour; a subclass provides the compute, which may already have other amphorae."""
 
     @pytest.fixture
     @abstractmethod
     def compute(self) -> Compute:
         """The compute under test."""
 
-    def test_place_is_made_once(self, compute: Compute, amphora_id: str) -> None:
-        """Asking again after a lost reply finds the place that the first try made."""
+    def test_place_is_created_once(self, compute: Compute, amphora_id: str) -> None:
+        """Asking again after a lost reply returns the place that the first attempt created."""
         placed = place(compute, amphora_id)
         assert place(compute, amphora_id) == placed
         assert compute.find(amphora_id) == placed
 
-    def test_place_says_where_it_is(self, compute: Compute, amphora_id: str) -> None:
-        """A placement names its amphora, its place, its agent and an address."""
+    def test_place_is_complete(self, compute: Compute, amphora_id: str) -> None:
+        """A placement contains its amphora, its place, its agent and an address."""
         placed = place(compute, amphora_id)
         assert placed.amphora_id == amphora_id
         assert placed.compute_id
@@ -60,24 +60,25 @@ class ComputeContract(ABC):
         assert urlsplit(placed.agent_url).scheme
         assert str(ip_address(placed.lb_network_ip)) == placed.lb_network_ip
 
-    def test_the_amphora_alone_says_which_place_it_is(self, compute: Compute, amphora_id: str) -> None:
-        """Whatever else is asked for the second time, as flavors and neighbours may change: it is the same place."""
+    def test_the_amphora_alone_identifies_its_place(self, compute: Compute, amphora_id: str) -> None:
+        """If other attributes of the request have changed, as flavors and neighbours can, the place is still the
+        same."""
         placed = place(compute, amphora_id)
         again = PlacementRequest(amphora_id, str(uuid.uuid4()), {"compute_flavor": "large"}, None, (placed.compute_id,))
         assert compute.ensure(again) == placed
 
-    def test_what_can_be_said_of_it_is_a_line(self, compute: Compute) -> None:
-        """Operators are told what places are made in."""
+    def test_its_description_is_one_line(self, compute: Compute) -> None:
+        """Operators are shown where places are created."""
         assert compute.probe()
         assert "\n" not in compute.probe()
 
-    def test_what_was_never_placed_is_not_found(self, compute: Compute, amphora_id: str) -> None:
-        """Looking makes nothing."""
+    def test_an_amphora_that_was_never_placed_is_not_found(self, compute: Compute, amphora_id: str) -> None:
+        """Looking for a place does not create one."""
         assert compute.find(amphora_id) is None
         assert amphora_id not in compute.owned()
 
     def test_owned_names_every_amphora(self, compute: Compute) -> None:
-        """What has a place here is found by its owner's id, until it is deleted."""
+        """An amphora with a place here is found by its owner's id until it is deleted."""
         first, second = str(uuid.uuid4()), str(uuid.uuid4())
         before = compute.owned()
         place(compute, first)
@@ -87,28 +88,28 @@ class ComputeContract(ABC):
         assert compute.owned() - before == {second}
 
     def test_delete_twice(self, compute: Compute, amphora_id: str) -> None:
-        """Deleting what is not there any more is no error."""
+        """Deleting a place that is gone is not an error."""
         place(compute, amphora_id)
         compute.delete(amphora_id, drain_seconds=0.5)
         compute.delete(amphora_id)
         assert compute.find(amphora_id) is None
 
     def test_deleted_amphora_stays_deleted(self, compute: Compute, amphora_id: str) -> None:
-        """A worker that slept through the deletion cannot bring the amphora back."""
+        """A worker that was suspended during the delete cannot bring the amphora back."""
         place(compute, amphora_id)
         compute.delete(amphora_id)
         with pytest.raises(AmphoraGone):
             place(compute, amphora_id)
         assert amphora_id not in compute.owned()
 
-    def test_deletion_may_come_before_the_making(self, compute: Compute, amphora_id: str) -> None:
-        """Nor can a worker make an amphora whose deletion overtook it."""
+    def test_deletion_can_come_before_the_creation(self, compute: Compute, amphora_id: str) -> None:
+        """A worker cannot create an amphora after its delete overtook the request."""
         compute.delete(amphora_id)
         with pytest.raises(AmphoraGone):
             place(compute, amphora_id)
 
-    def test_workers_that_race_share_the_place(self, compute: Compute, amphora_id: str) -> None:
-        """Two workers at the same amphora get the same place, and there is one."""
+    def test_racing_workers_share_the_place(self, compute: Compute, amphora_id: str) -> None:
+        """Two workers that place the same amphora get the same place, and only one exists."""
         before = compute.owned()
         with ThreadPoolExecutor(4) as pool:
             places = set(pool.map(lambda one: place(compute, one), [amphora_id] * 12))
@@ -121,7 +122,7 @@ class TestLocalCompute(ComputeContract):
 
     @pytest.fixture
     def compute(self, agent_host: AgentHost) -> Compute:
-        """A running agent is needed."""
+        """Uses a running agent."""
         return LocalCompute(agent_host.client, agent_host.agent.identity)
 
 
@@ -130,20 +131,20 @@ class TestNoopCompute(ComputeContract):
 
     @pytest.fixture
     def compute(self) -> Compute:
-        """Nothing is needed."""
+        """Needs nothing."""
         return NoopCompute()
 
 
-class TestNoopComputeThatTakesTime(ComputeContract):
-    """In memory, as a compute behaves whose places boot."""
+class TestSlowNoopCompute(ComputeContract):
+    """In memory, like a compute whose places take time to boot."""
 
     @pytest.fixture
     def compute(self) -> Compute:
-        """Nothing is needed."""
+        """Needs nothing."""
         return NoopCompute(looks=2)
 
-    def test_a_place_on_its_way_is_taken_away(self, compute: Compute, amphora_id: str) -> None:
-        """It never comes then, whoever asks for it still."""
+    def test_a_pending_place_can_be_deleted(self, compute: Compute, amphora_id: str) -> None:
+        """The place is not created then, even if a worker still asks for it."""
         assert isinstance(compute.ensure(PlacementRequest(amphora_id)), Pending)
         compute.delete(amphora_id)
         assert compute.find(amphora_id) is None
@@ -152,8 +153,8 @@ class TestNoopComputeThatTakesTime(ComputeContract):
             compute.ensure(PlacementRequest(amphora_id))
 
 
-def test_noop_compute_may_be_full() -> None:
-    """With a bounded capacity the next amphora is refused, what is there stays, and a deletion makes room."""
+def test_noop_compute_can_be_full() -> None:
+    """If the capacity is used up, the next amphora is refused, existing ones stay, and a delete makes room."""
     compute = NoopCompute(capacity=1)
     place(compute, "first")
     with pytest.raises(NoCapacity):
@@ -163,8 +164,9 @@ def test_noop_compute_may_be_full() -> None:
     assert place(compute, "second").amphora_id == "second"
 
 
-def test_planned_failures_strike_before_or_after_the_work() -> None:
-    """A fault before leaves no place; one after leaves the place and loses the reply; other methods are not touched."""
+def test_planned_failures_come_before_or_after_the_work() -> None:
+    """A failure before the work leaves no place; one after the work leaves the place and loses the reply; other methods
+    are not affected."""
     compute = NoopCompute()
     compute.fail_next("ensure", DriverUnavailable("before"))
     with pytest.raises(DriverUnavailable, match="before"):

@@ -1,4 +1,6 @@
-"""The agent of this host as a process: started once, found again, stopped, and nothing else ever touched."""
+"""The agent of this host as a process: it is started once, found again and stopped, and no other process is ever
+touched.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ from tests.support.waiting import PATIENCE, wait_until_equal
 
 
 class Host:
-    """A data directory of its own, in which a test starts agents; ``finish`` ends what is left of them."""
+    """A data directory of its own, in which a test starts agents; ``finish`` stops those that are left."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -49,7 +51,7 @@ class Host:
         self.amphorae = AgentAmphorae(self.client)
 
     def issue(self) -> tuple[str, ...]:
-        """Make sure of the certificates."""
+        """Issue missing certificates."""
         names = AGENT_NAME, self.settings.controller_name
         return ensure_local_certificates(self.settings.certificates, *names)
 
@@ -69,14 +71,14 @@ class Host:
 
 @pytest.fixture
 def host(run_directory: Path) -> Iterator[Host]:
-    """A host without an agent yet. Not in ``tmp_path``, which is too long for the agent's sockets."""
+    """A host without an agent. It is not in ``tmp_path``, whose path is too long for the agent's sockets."""
     host = Host(run_directory / f"host-{uuid.uuid4().hex[:8]}")
     yield host
     host.finish()
 
 
 def test_agent_is_started_once_and_found_again(host: Host) -> None:
-    """The first call starts it, each later one finds the same, also from another client."""
+    """The first call starts the agent; each later call finds the same one, even with another client."""
     first = host.ensure()
     assert first.started
     again = ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client)
@@ -84,20 +86,20 @@ def test_agent_is_started_once_and_found_again(host: Host) -> None:
 
 
 class UpgradedClient(AgentClient):
-    """Of a controller that was upgraded since the process ``old_pid``, an agent, was started."""
+    """The client of a controller that was upgraded after the agent ``old_pid`` was started."""
 
     old_pid = 0
 
     def request(self, *arguments: Any, **options: Any) -> Any:
-        """Ask; what the old one answers is not understood."""
+        """Send the request; an answer of the old agent cannot be read."""
         if is_alive(self.old_pid):
             raise WireVersionMismatch("it speaks an older version of the wire")
         return super().request(*arguments, **options)
 
 
 def test_an_agent_from_before_an_upgrade_is_replaced(host: Host) -> None:
-    """It ends, and one that speaks as this controller does takes its place, at the same address, and with pings where
-    the one before had them."""
+    """The old agent ends, and one with this controller's version takes its place, at the same address, and with PING
+    monitors if they were allowed before."""
     before = ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, allow_ping=True)
     client = UpgradedClient(host.settings)
     client.old_pid = before.pid
@@ -107,8 +109,8 @@ def test_an_agent_from_before_an_upgrade_is_replaced(host: Host) -> None:
     assert (after.url, after.started, after.allows_ping) == (before.url, True, True)
 
 
-def test_callers_that_race_start_one_agent(host: Host) -> None:
-    """However many call at once, one starts the agent and all get it."""
+def test_racing_callers_start_one_agent(host: Host) -> None:
+    """However many callers there are at the same time, one of them starts the agent and all get it."""
     with ThreadPoolExecutor(4) as pool:
         agents = list(pool.map(lambda _: host.ensure(), range(4)))
     assert len({(agent.pid, agent.url) for agent in agents}) == 1
@@ -116,8 +118,8 @@ def test_callers_that_race_start_one_agent(host: Host) -> None:
 
 
 def test_amphorae_outlive_the_agent(host: Host) -> None:
-    """Stopped or killed, the agent takes no listener with it; the next has the same address, which is what rows in
-    the database say, and the same amphorae."""
+    """When the agent is stopped or killed, its listeners continue; the next agent has the same address, which rows in
+    the database contain, and the same amphorae."""
     agent = host.ensure()
     endpoint = Endpoint(str(uuid.uuid4()), agent.url, AGENT_NAME)
     LocalCompute(host.client, agent.identity).ensure(PlacementRequest(endpoint.amphora_id))
@@ -139,9 +141,9 @@ def test_amphorae_outlive_the_agent(host: Host) -> None:
         agent = after
 
 
-def test_pings_are_allowed_by_another_start(host: Host) -> None:
-    """An agent that runs no PING monitors is replaced, at the same address, where they are to be allowed; one that runs
-    them is left alone, and known for it by later callers."""
+def test_pings_are_allowed_by_a_restart(host: Host) -> None:
+    """An agent without PING monitors is replaced, at the same address, if a caller allows them; one with them is left
+    alone, and later callers are told that it allows them."""
     first = host.ensure()
     allowing = ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, allow_ping=True)
     assert (first.allows_ping, allowing.allows_ping, allowing.started) == (False, True, True)
@@ -152,7 +154,7 @@ def test_pings_are_allowed_by_another_start(host: Host) -> None:
 
 
 def test_stop_twice(host: Host) -> None:
-    """Stopping an agent that has ended is no error, and leaves no zombie."""
+    """Stopping an agent that has ended is not an error, and leaves no zombie."""
     agent = host.ensure()
     agent.stop()
     assert not Path(f"/proc/{agent.pid}").exists()
@@ -161,7 +163,7 @@ def test_stop_twice(host: Host) -> None:
 
 
 def test_stop_touches_no_other_process(host: Host) -> None:
-    """Where the agent's process id has become another program's, that one is left alone."""
+    """If another program has got the agent's process id meanwhile, that program is left alone."""
     agent = host.ensure()
     with subprocess.Popen(["sleep", "60"]) as other:
         LocalAgent(agent.identity, other.pid, agent.directory, started=False).stop()
@@ -171,16 +173,16 @@ def test_stop_touches_no_other_process(host: Host) -> None:
         other.kill()
 
 
-def test_agent_that_does_not_come_up_says_why(host: Host) -> None:
-    """The error carries the agent's own words, and nothing stays running; without the fault it starts."""
+def test_agent_that_does_not_start_reports_why(host: Host) -> None:
+    """The error contains the agent's own words, and nothing keeps running; without the fault the agent starts."""
     with pytest.raises(DriverUnavailable, match=r"no-such-haproxy"):
         ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, haproxy=Path("/no-such-haproxy"))
     assert not (host.directory / "agent" / "agent.json").exists()
     assert host.ensure().started
 
 
-def test_failed_start_is_told_where_children_are_not_waited_for(host: Host) -> None:
-    """A program that ignores SIGCHLD, whose children vanish when they end, hears why all the same."""
+def test_failed_start_is_reported_without_waiting_for_children(host: Host) -> None:
+    """A program that ignores SIGCHLD, whose children disappear when they end, still gets the reason."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         with pytest.raises(DriverUnavailable, match=r"no-such-haproxy"):
@@ -190,8 +192,8 @@ def test_failed_start_is_told_where_children_are_not_waited_for(host: Host) -> N
 
 
 @pytest.mark.parametrize("place", [".", "agent.json"])
-def test_agent_json_that_somebody_else_may_have_written_is_not_read(host: Host, place: str) -> None:
-    """It says which process is the agent, and where the controller sends its configurations."""
+def test_agent_json_that_others_can_write_is_not_read(host: Host, place: str) -> None:
+    """The file identifies the agent's process and its address, where the controller sends its configurations."""
     home = host.directory / "agent"
     home.mkdir()
     (home / "agent.json").write_text(json.dumps({"port": 1, "pid": 1}))
@@ -202,8 +204,8 @@ def test_agent_json_that_somebody_else_may_have_written_is_not_read(host: Host, 
     path.chmod(0o700)
 
 
-def test_taken_port_is_in_the_error(host: Host) -> None:
-    """Where another program has the port that the settings name, the error says so."""
+def test_port_in_use_is_in_the_error(host: Host) -> None:
+    """If another program has the configured port, the error says so."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         wanted = Agent(f"https://127.0.0.1:{other.getsockname()[1]}", AGENT_NAME)
         with pytest.raises(DriverUnavailable, match="in use"):
@@ -211,14 +213,14 @@ def test_taken_port_is_in_the_error(host: Host) -> None:
 
 
 def test_start_is_bounded(host: Host) -> None:
-    """An agent that is not ready in time is ended, and does not come up behind the caller's back."""
+    """An agent that is not ready in time is stopped, and does not become ready later, unknown to the caller."""
     with pytest.raises(DriverUnavailable, match="does not come up"):
         ensure_local_agent(host.directory, ANY_PORT, host.settings, host.client, start_seconds=0.0)
     assert not (host.directory / "agent" / "agent.json").exists()
 
 
 def test_agent_that_does_not_know_this_controller_is_an_error(host: Host) -> None:
-    """A running agent that was set up for another controller is not replaced unasked, and not ended."""
+    """A running agent that was set up for another controller is neither replaced nor stopped."""
     agent = host.ensure()
     settings = host.settings.model_copy(update={"controller_name": "another-controller"})
     ensure_local_certificates(settings.certificates, AGENT_NAME, settings.controller_name)
@@ -231,7 +233,7 @@ def test_agent_that_does_not_know_this_controller_is_an_error(host: Host) -> Non
 
 @pytest.mark.parametrize("content", ["", "[]", '{"port": "x", "pid": 1}'])
 def test_foreign_ready_file_is_an_error(host: Host, content: str) -> None:
-    """A file that is not the agent's is named, and neither believed nor overwritten."""
+    """A file that is not the agent's is named, and neither used nor overwritten."""
     ready = host.directory / "agent" / "agent.json"
     ready.parent.mkdir()
     ready.write_text(content)
@@ -242,7 +244,7 @@ def test_foreign_ready_file_is_an_error(host: Host, content: str) -> None:
 
 
 def test_logs_of_two_starts_are_kept(host: Host) -> None:
-    """What the agent said goes to a file that only its owner reads; that of the start before is kept beside it."""
+    """The agent logs to a file that only its owner can read; the log of the previous start is kept next to it."""
     host.ensure().stop()
     first = (host.directory / "agent.log").read_text()
     assert first
@@ -251,8 +253,8 @@ def test_logs_of_two_starts_are_kept(host: Host) -> None:
     assert (host.directory / "agent.log").stat().st_mode & 0o777 == 0o600
 
 
-def test_agent_takes_up_its_renewed_certificate(host: Host) -> None:
-    """A certificate that was renewed while the agent ran is shown by it once it has been found again."""
+def test_agent_uses_its_renewed_certificate(host: Host) -> None:
+    """If the agent's certificate was renewed while it ran, it uses the new one once it has been found again."""
     agent = host.ensure()
     first = read_shown_serial(host.settings, agent)
     (host.settings.certificates / "agent.pem").unlink()
@@ -264,7 +266,7 @@ def test_agent_takes_up_its_renewed_certificate(host: Host) -> None:
 
 
 def read_shown_serial(settings: AgentAmphoraSettings, agent: LocalAgent) -> int:
-    """Serial number of the certificate that the agent shows to a new connection."""
+    """The serial number of the certificate that the agent shows to a new connection."""
     context = ssl.create_default_context(cafile=settings.certificates / "ca.pem")
     context.load_cert_chain(settings.certificates / "controller.pem", settings.certificates / "controller.key")
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What every network does."""
+"""The contract that every network driver fulfils."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def make_id() -> str:
 
 
 class NetworkContract(ABC):
-    """The behaviour; a subclass gives the network and names some of its addresses."""
+    """The behaviour; a subclass provides the network and some of its addresses."""
 
     own_address: ClassVar[str]
-    """An address that a user may ask for."""
+    """An address that a user can request."""
     foreign_addresses: ClassVar[tuple[str, ...]]
-    """Some that are not this network's."""
+    """Addresses that do not belong to this network."""
     offers: ClassVar[bool] = True
-    """Feature: it can say beforehand, without anybody else, which VIP it would make."""
+    """Feature: the driver can propose the VIP that it would allocate, without asking another system."""
     keeps_vips: ClassVar[bool] = True
-    """Feature: VIPs exist in the network. Without it they live in the caller's database alone, which is then the one
-    to say which are taken, and ``owned`` is empty."""
+    """Feature: VIPs exist in the network. Without it they only exist in the caller's database, which then decides which
+    addresses are in use, and ``owned`` is empty."""
 
     @pytest.fixture
     @abstractmethod
@@ -42,11 +42,12 @@ class NetworkContract(ABC):
         """A network in which nothing is allocated."""
 
     def properties(self, network: Network, vip: VipAllocation) -> tuple[str | None, tuple[str, ...]]:
-        """The policy and the security groups that a VIP has: for networks that have one of these features."""
+        """The policy and the security groups of a VIP, for networks that have one of these features."""
         raise NotImplementedError
 
-    def test_what_is_offered_is_what_is_made(self, network: Network) -> None:
-        """A user can be told his VIP before there is one: it is the one that is made then, and asking makes nothing."""
+    def test_the_proposed_vip_is_allocated(self, network: Network) -> None:
+        """Users can be told their VIP before it exists: the proposed VIP is the one that is allocated, and proposing
+        allocates nothing."""
         subnet_id = make_id()
         for request in (
             VipRequest(make_id()),
@@ -66,7 +67,8 @@ class NetworkContract(ABC):
             network.release_vip(made)
 
     def test_a_vip_has_the_policy_and_the_groups_of_the_last_request(self, network: Network) -> None:
-        """They are set when it is made, changed by asking again, and taken away: nothing that is taken is ignored."""
+        """Policy and groups are set on allocation, changed by another request, and removed: nothing that is accepted is
+        ignored."""
         first, last = make_id(), make_id()
         request = VipRequest(make_id())
         vip = network.allocate_vip(request)
@@ -80,12 +82,12 @@ class NetworkContract(ABC):
                 assert self.properties(network, vip)[1] == groups
 
     def test_same_request_gives_the_same_vip(self, network: Network) -> None:
-        """Asking again after a lost reply finds what the first try made, port and all."""
+        """Asking again after a lost reply returns the VIP of the first attempt, with its port."""
         request = VipRequest(make_id())
         assert network.allocate_vip(request) == network.allocate_vip(request)
 
     def test_vip_names_its_owner_and_place(self, network: Network) -> None:
-        """An allocation carries the owner's id, an address, and ids of port, subnet and network."""
+        """An allocation contains the owner's id, an address, and the ids of port, subnet and network."""
         request = VipRequest(make_id(), position=1)
         vip = network.allocate_vip(request)
         assert (vip.load_balancer_id, vip.position) == (request.load_balancer_id, 1)
@@ -94,7 +96,7 @@ class NetworkContract(ABC):
             assert str(uuid.UUID(identifier)) == identifier
 
     def test_vips_share_network_and_subnet_but_no_port(self, network: Network) -> None:
-        """Load balancers and positions have ports of their own, in the same network where none is asked for."""
+        """Each load balancer and position has its own port, in the same network if none is requested."""
         load_balancer_id = make_id()
         requests = [VipRequest(load_balancer_id), VipRequest(load_balancer_id, position=1), VipRequest(make_id())]
         vips = [network.allocate_vip(request) for request in requests]
@@ -102,18 +104,19 @@ class NetworkContract(ABC):
         assert len({(vip.network_id, vip.subnet_id) for vip in vips}) == 1
 
     def test_each_attempt_gives_another_address(self, network: Network) -> None:
-        """An address that turned out to be taken is not proposed again."""
+        """An address that turned out to be in use is not proposed again."""
         request = VipRequest(make_id())
         addresses = [network.allocate_vip(replace(request, attempt=attempt)).ip_address for attempt in range(20)]
         assert len(set(addresses)) == 20
 
     def test_chosen_addresses_spread(self, network: Network) -> None:
-        """Load balancers rarely meet at an address: of 200 at least 198 get one of their own at the first attempt."""
+        """Load balancers rarely get the same address: at least 198 of 200 have one of their own on the first
+        attempt."""
         addresses = {network.allocate_vip(VipRequest(make_id())).ip_address for _ in range(200)}
         assert len(addresses) >= 198
 
-    def test_address_and_ids_asked_for_are_given(self, network: Network) -> None:
-        """What the user names is what the user gets."""
+    def test_requested_address_and_ids_are_used(self, network: Network) -> None:
+        """The address and ids are those that the user requested."""
         request = VipRequest(
             make_id(), address=self.own_address, subnet_id=make_id(), network_id=make_id(), port_id=make_id()
         )
@@ -123,7 +126,7 @@ class NetworkContract(ABC):
         assert network.allocate_vip(request) == vip
 
     def test_address_outside_the_network_is_refused(self, network: Network) -> None:
-        """A foreign address, or none at all, is the user's mistake, and says which field."""
+        """A foreign address, or an invalid one, is the user's mistake, and the error names the field."""
         for address in (*self.foreign_addresses, "not-an-address", ""):
             with pytest.raises(InvalidInput) as refusal:
                 network.allocate_vip(VipRequest(make_id(), address=address))
@@ -135,7 +138,7 @@ class NetworkContract(ABC):
         assert network.owned() == frozenset()
 
     def test_release_twice(self, network: Network) -> None:
-        """Giving back what is not there any more is no error, and the address can be had again."""
+        """Releasing a VIP that is gone is not an error, and the address can be allocated again."""
         vip = network.allocate_vip(VipRequest(make_id(), address=self.own_address))
         network.release_vip(vip)
         network.release_vip(vip)
@@ -143,7 +146,7 @@ class NetworkContract(ABC):
         assert network.allocate_vip(VipRequest(make_id(), address=self.own_address)).ip_address == self.own_address
 
     def test_late_release_leaves_the_successor(self, network: Network) -> None:
-        """Giving back the address of an earlier attempt, late or again, does not take the one in use away."""
+        """Releasing the address of an earlier attempt, late or again, does not release the one in use."""
         request = VipRequest(make_id())
         first = network.allocate_vip(request)
         second = network.allocate_vip(replace(request, attempt=1))
@@ -152,9 +155,9 @@ class NetworkContract(ABC):
         assert network.owned() == owned
         assert network.allocate_vip(replace(request, attempt=1)) == second
 
-    def test_what_was_plugged_is_said_and_is_the_same_the_second_time(self, network: Network) -> None:
-        """Who is told what an amphora has can write it down: interfaces that serve its VIPs, each of them once, with
-        addresses and ids in the spelling by which they are compared; or none, where it serves without."""
+    def test_plugging_returns_the_same_interfaces_again(self, network: Network) -> None:
+        """The interfaces that plugging returns can be stored: they serve each VIP once, and have addresses and ids in
+        canonical form. There are none if the VIPs are served without interfaces."""
         owner = make_id()
         vips = tuple(network.allocate_vip(VipRequest(owner, position)) for position in range(2))
         request = PlugRequest(make_id(), "place", vips)
@@ -173,8 +176,8 @@ class NetworkContract(ABC):
             network.release_vip(vip)
         assert network.owned() == frozenset()
 
-    def test_what_it_is_without_is_refused_by_name(self, network: Network) -> None:
-        """A policy or a group that would be ignored; what it can do, and nothing at all, are in order."""
+    def test_unsupported_features_are_refused_by_name(self, network: Network) -> None:
+        """A policy or a group that would be ignored is refused; supported ones, and none, are accepted."""
         caller, asked = Caller("project"), make_id()
         for field, can, request in (
             ("vip_qos_policy_id", network.traits.qos_policies, CheckRequest(qos_policy_id=asked)),
@@ -191,16 +194,16 @@ class NetworkContract(ABC):
         assert network.owned() == frozenset()
 
     def test_a_foreign_address_is_refused_before_anything_is_accepted(self, network: Network) -> None:
-        """Where a network knows its addresses, it says so when it is asked."""
+        """A network that knows its addresses refuses others when it checks a request."""
         if not self.foreign_addresses:
-            pytest.skip("any address is its own")
+            pytest.skip("every address belongs to this network")
         for position, field in ((0, "vip_address"), (1, "additional_vips.ip_address")):
             with pytest.raises(InvalidInput) as refusal:
                 network.check(CheckRequest((VipRequest(make_id(), position, self.foreign_addresses[0]),)), Caller())
             assert refusal.value.field == field
 
-    def test_an_address_is_there_once_in_its_scope(self, network: Network) -> None:
-        """Two that get one address have two scopes, and whoever asks again has the same one."""
+    def test_an_address_is_unique_in_its_scope(self, network: Network) -> None:
+        """If two VIPs get the same address, they have different scopes; repeating a request gives the same scope."""
         vips = [
             network.allocate_vip(VipRequest(make_id(), address=self.own_address, subnet_id=make_id()))
             for _ in range(2 if self.keeps_vips else 1)
@@ -214,13 +217,14 @@ class NetworkContract(ABC):
             assert offer is not None
             assert offer.scope == first.scope
 
-    def test_what_can_be_said_of_it_is_a_line(self, network: Network) -> None:
-        """Operators are told what VIPs are made in."""
+    def test_its_description_is_one_line(self, network: Network) -> None:
+        """Operators are shown where VIPs are created."""
         assert network.probe()
         assert "\n" not in network.probe()
 
-    def test_plugging_may_be_repeated(self, network: Network) -> None:
-        """Plug and unplug twice each, and unplug what was never plugged: no error, nothing left."""
+    def test_plugging_can_be_repeated(self, network: Network) -> None:
+        """Plugging and unplugging twice, and unplugging what was never plugged, are not errors and leave nothing
+        behind."""
         amphora_id = make_id()
         vip = network.allocate_vip(VipRequest(make_id()))
         for _ in range(2):
@@ -232,14 +236,14 @@ class NetworkContract(ABC):
         assert network.owned() == frozenset()
 
     def test_concurrent_requests_agree(self, network: Network) -> None:
-        """Two workers that ask for the same VIP at once get the same one."""
+        """Two workers that concurrently request the same VIP get the same one."""
         request = VipRequest(make_id())
         with ThreadPoolExecutor(8) as pool:
             vips = set(pool.map(network.allocate_vip, [request] * 40))
         assert len(vips) == 1
 
-    def test_taken_address_is_refused(self, network: Network) -> None:
-        """An address that another load balancer has cannot be had, and the first keeps it."""
+    def test_address_in_use_is_refused(self, network: Network) -> None:
+        """An address of another load balancer cannot be allocated, and its owner keeps it."""
         if not self.keeps_vips:
             pytest.skip("VIPs live in the caller's database")
         first = network.allocate_vip(VipRequest(make_id(), address=self.own_address))
@@ -247,7 +251,7 @@ class NetworkContract(ABC):
             network.allocate_vip(VipRequest(make_id(), address=self.own_address))
         assert network.owned() == {first.load_balancer_id}
 
-    def test_owned_names_who_has_something_here(self, network: Network) -> None:
+    def test_owned_names_every_owner(self, network: Network) -> None:
         """A VIP or a plug makes its load balancer an owner until both are gone."""
         if not self.keeps_vips:
             pytest.skip("VIPs live in the caller's database")
@@ -262,7 +266,7 @@ class NetworkContract(ABC):
 
 
 class TestLoopbackNetwork(NetworkContract):
-    """The range of 127.0.0.0/8 that is set aside for VIPs."""
+    """The range of 127.0.0.0/8 that is reserved for VIPs."""
 
     own_address = "127.65.2.3"
     foreign_addresses = (
@@ -273,7 +277,7 @@ class TestLoopbackNetwork(NetworkContract):
 
     @pytest.fixture
     def network(self) -> Network:
-        """Nothing is needed."""
+        """Needs nothing."""
         return LoopbackNetwork()
 
 
@@ -285,39 +289,39 @@ class TestNoopNetwork(NetworkContract):
 
     @pytest.fixture
     def network(self) -> Network:
-        """Nothing is needed."""
+        """Needs nothing."""
         return NoopNetwork()
 
     def properties(self, network: Network, vip: VipAllocation) -> tuple[str | None, tuple[str, ...]]:
-        """It remembers them."""
+        """The properties that the driver remembers."""
         assert isinstance(network, NoopNetwork)
         request = network.last_request(vip)
         return request.qos_policy_id, request.security_group_ids
 
 
-class TestNoopNetworkThatMustBeAsked(TestNoopNetwork):
-    """In memory, as a network behaves that only an outside system can speak for."""
+class TestNoopNetworkWithoutProposals(TestNoopNetwork):
+    """In memory, like a network that needs an external system to choose a VIP."""
 
     offers = False
 
     @pytest.fixture
     def network(self) -> Network:
-        """Nothing is needed."""
+        """Needs nothing."""
         return NoopNetwork(offers=False)
 
 
 class TestNoopNetworkWithPorts(TestNoopNetwork):
-    """In memory, as a network behaves whose amphorae get interfaces."""
+    """In memory, like a network whose amphorae get interfaces."""
 
     @pytest.fixture
     def network(self) -> Network:
-        """Nothing is needed."""
+        """Needs nothing."""
         return NoopNetwork(plugs=True)
 
 
 @pytest.mark.parametrize("vip_range", ["127.64.0.0/10", "127.5.0.0/24", "127.5.6.248/29", "127.5.6.7/32"])
 def test_loopback_chooses_usable_addresses_of_its_range(vip_range: str) -> None:
-    """Addresses are in the range that was set, never one that ends in .0 or .255."""
+    """Addresses are in the configured range, and never end in .0 or .255."""
     network = LoopbackNetwork(vip_range)
     for number in range(300):
         chosen = network.allocate_vip(VipRequest(f"load-balancer-{number}")).ip_address
@@ -326,14 +330,14 @@ def test_loopback_chooses_usable_addresses_of_its_range(vip_range: str) -> None:
 
 
 def test_loopback_choice_is_the_same_in_every_process() -> None:
-    """Two workers, and one worker next year, propose the same address: it depends on the request alone."""
+    """Two workers, today or next year, propose the same address, because it depends on the request alone."""
     request = VipRequest("5e1b3c5c-6d8b-4a55-9d2c-111111111111")
     addresses = [LoopbackNetwork().allocate_vip(replace(request, attempt=attempt)).ip_address for attempt in range(2)]
     assert addresses == ["127.74.18.170", "127.95.145.115"]
 
 
-def test_small_loopback_range_is_used_up_wholly() -> None:
-    """As many attempts as there are addresses give each once; the next says that none is left."""
+def test_small_loopback_range_is_used_up_completely() -> None:
+    """With as many attempts as addresses, each is proposed once; the next attempt reports that none is left."""
     network = LoopbackNetwork("127.5.6.248/29")
     request = VipRequest(make_id())
     addresses = {network.allocate_vip(replace(request, attempt=attempt)).ip_address for attempt in range(7)}
@@ -357,8 +361,9 @@ def test_loopback_refuses_addresses_that_mean_the_network(address: str) -> None:
         LoopbackNetwork("127.0.0.0/8").allocate_vip(VipRequest(make_id(), address=address))
 
 
-def test_loopback_gives_the_addresses_that_the_operator_named_and_says_which() -> None:
-    """Whoever set a range meant it: a range of one address has that one, another range has other ones."""
+def test_loopback_accepts_exactly_the_configured_range() -> None:
+    """Any address of the configured range can be requested, even if the range has only one; the error for other
+    addresses names the range."""
     for vip_range, address in (("127.5.6.7/32", "127.5.6.7"), ("127.0.0.0/24", "127.0.0.1")):
         assert LoopbackNetwork(vip_range).allocate_vip(VipRequest(make_id(), address=address)).ip_address == address
     with pytest.raises(InvalidInput, match=r"within 127\.5\.6\.0/24"):
@@ -366,7 +371,8 @@ def test_loopback_gives_the_addresses_that_the_operator_named_and_says_which() -
 
 
 def test_planned_failures_come_once_and_in_order() -> None:
-    """A fault before the work leaves nothing behind, one after it loses the reply only, and then all is well."""
+    """A failure before the work leaves nothing behind, one after the work only loses the reply, and later calls
+    succeed."""
     network = NoopNetwork()
     request = VipRequest(make_id())
     network.fail_next("allocate_vip", DriverUnavailable("first"))
@@ -381,8 +387,8 @@ def test_planned_failures_come_once_and_in_order() -> None:
         network.fail_next("alocate_vip", DriverUnavailable("misspelt"))
 
 
-def test_plugs_can_be_looked_at() -> None:
-    """Tests see what an amphora has plugged: what was plugged last."""
+def test_plugs_can_be_read() -> None:
+    """Tests can read which VIPs were last plugged into an amphora."""
     network = NoopNetwork()
     first, second = (network.allocate_vip(VipRequest(make_id())) for _ in range(2))
     network.plug(PlugRequest("amphora", "place", (first, second)))
@@ -392,7 +398,7 @@ def test_plugs_can_be_looked_at() -> None:
 
 
 def test_without_a_network_any_subnet_has_any_address() -> None:
-    """The no-op network knows no ranges: an address is taken in its own subnet only, and may be of either version."""
+    """The no-op network has no ranges: an address is only in use in its own subnet, and can be of either IP version."""
     network = NoopNetwork()
     for address in ("203.0.113.9", "2001:db8::9"):
         for _ in range(2):

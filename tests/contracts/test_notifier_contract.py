@@ -1,4 +1,4 @@
-"""What every notifier does, and what those do that hear of commits."""
+"""The contract that every notifier fulfils, and that of notifiers that hear of commits."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from tests.queue.broker import messaging
 from tests.support.services import Services
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
-LONG = 3600.0  # seconds, more than a test may take (pytest's timeout): a wait that ends was woken
+LONG = 3600.0  # seconds; longer than pytest's timeout, so a wait that ends was woken
 
 
 class Recorder:
-    """A consumer that remembers what it was told."""
+    """A consumer that records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+        self.calls: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
         self.looks = 0
 
     def look(self, context: dict[str, Any]) -> None:
-        """Count."""
+        """Count the call."""
         self.looks += 1
 
     def create_listener(self, context: dict[str, Any], **arguments: Any) -> None:
-        """Remember."""
-        self.told.append(("create_listener", context, arguments))
+        """Record the call."""
+        self.calls.append(("create_listener", context, arguments))
 
     def delete_member(self, context: dict[str, Any], **arguments: Any) -> None:
-        """Remember."""
-        self.told.append(("delete_member", context, arguments))
+        """Record the call."""
+        self.calls.append(("delete_member", context, arguments))
 
 
 def join(notifier: Notifier, *consumers: Recorder) -> None:
-    """Subscribe consumers, and wait until messages reach them all."""
+    """Subscribe consumers, and wait until messages reach all of them."""
     for consumer in consumers:
         notifier.subscribe(consumer)
     looks = [consumer.looks for consumer in consumers]
@@ -57,12 +57,12 @@ def join(notifier: Notifier, *consumers: Recorder) -> None:
 
 
 class NotifierContract(ABC):
-    """The behaviour; a subclass gives the notifier."""
+    """The behaviour; a subclass provides the notifier."""
 
     @pytest.fixture
     @abstractmethod
     def notifier(self) -> Notifier:
-        """A notifier that nobody else uses."""
+        """A notifier that no other test uses."""
 
     def test_generation_rises_with_each_notification(self, notifier: Notifier) -> None:
         """Each notification gives a higher generation."""
@@ -73,20 +73,20 @@ class NotifierContract(ABC):
         assert seen == sorted(set(seen))
 
     def test_notification_before_the_wait_is_not_missed(self, notifier: Notifier) -> None:
-        """What happens between looking and waiting ends the wait at once: nothing falls into the gap."""
+        """A notification between looking and waiting ends the wait immediately: no notification falls into the gap."""
         seen = notifier.generation()
         notifier.notify()
         notifier.wait(seen, LONG)
         assert notifier.generation() > seen
 
     def test_wait_ends_without_a_notification(self, notifier: Notifier) -> None:
-        """A lost message costs the time given and no more; the generation stays."""
+        """A lost message costs no more than the given time; the generation stays the same."""
         seen = notifier.generation()
         notifier.wait(seen, 0.01)
         assert notifier.generation() == seen
 
-    def test_everyone_who_waits_is_woken(self, notifier: Notifier) -> None:
-        """One notification wakes all threads that wait, not one of them."""
+    def test_every_waiting_thread_is_woken(self, notifier: Notifier) -> None:
+        """One notification wakes all waiting threads, not one of them."""
         seen = notifier.generation()
         woken = []
 
@@ -104,7 +104,7 @@ class NotifierContract(ABC):
         assert min(woken) > seen
 
     def test_no_notification_is_lost_between_threads(self, notifier: Notifier) -> None:
-        """Notifications from many threads at once all count: a reader that always waits sees the last."""
+        """Notifications from many concurrent threads all count: a reader that keeps waiting sees the last one."""
         first = notifier.generation()
 
         def notify() -> None:
@@ -119,15 +119,15 @@ class NotifierContract(ABC):
         assert notifier.generation() - first == 400
 
     def test_a_broadcast_reaches_all(self, notifier: Notifier) -> None:
-        """Every consumer is made to look, and told nothing."""
+        """Every consumer is made to look, and gets no other call."""
         consumers = [Recorder(), Recorder(), Recorder()]
 
         join(notifier, *consumers)
 
-        assert not any(consumer.told for consumer in consumers)
+        assert not any(consumer.calls for consumer in consumers)
 
-    def test_nobody_need_be_there(self, notifier: Notifier) -> None:
-        """What nobody takes is no error; whoever waits in this process is woken."""
+    def test_a_message_without_consumers_is_not_an_error(self, notifier: Notifier) -> None:
+        """A message without consumers is not an error, and callers that wait in this process are woken."""
         seen = notifier.generation()
 
         notifier.announce(Notice("delete_member", "member", "M"))
@@ -135,8 +135,8 @@ class NotifierContract(ABC):
 
         notifier.wait(seen, LONG)
 
-    def test_a_closed_notifier_takes_what_is_said_and_does_nothing(self, notifier: Notifier) -> None:
-        """A request that ends while its process does is no error; closing twice is none either."""
+    def test_a_closed_notifier_ignores_messages(self, notifier: Notifier) -> None:
+        """A request that ends while its process does is not an error, and neither is closing twice."""
         join(notifier, Recorder())
 
         notifier.close()
@@ -147,45 +147,45 @@ class NotifierContract(ABC):
 
 
 class CallingContract(NotifierContract):
-    """What a notifier does whose ``announce`` tells a consumer."""
+    """What a notifier does whose ``announce`` calls a consumer."""
 
     def test_transactions_announce_nothing(self, notifier: Notifier) -> None:
-        """It says so itself: the store then sends nothing."""
+        """Its traits declare this, so the store sends no notices itself."""
         assert not notifier.traits.hears_commits
 
     def test_an_announcement_reaches_a_consumer_as_a_call(self, notifier: Notifier) -> None:
-        """The consumer's method of that name is called with the ids, and with the request's in its context."""
+        """The consumer's method with that name is called with the ids, and with the request's id in its context."""
         consumer = Recorder()
         join(notifier, consumer)
 
         notifier.announce(Notice("create_listener", "listener", "L", "O", "req-1"))
         notifier.announce(Notice("delete_member", "member", "M"))
 
-        wait_until_equal(lambda: len(consumer.told), 2, "both were told")
-        (first, context, arguments), (second, _, others) = consumer.told
+        wait_until_equal(lambda: len(consumer.calls), 2, "both were called")
+        (first, context, arguments), (second, _, others) = consumer.calls
         assert (first, arguments) == ("create_listener", {"listener_id": "L", "operation_id": "O"})
         assert context["request_id"] == "req-1"
         assert (second, others) == ("delete_member", {"member_id": "M", "operation_id": None})
 
-    def test_consumers_share_what_is_announced(self, notifier: Notifier) -> None:
-        """Each announcement reaches one of them; none gets all."""
+    def test_consumers_share_announcements(self, notifier: Notifier) -> None:
+        """Each announcement reaches exactly one consumer, and none of them gets all."""
         consumers = [Recorder(), Recorder()]
         join(notifier, *consumers)
 
         for number in range(40):
             notifier.announce(Notice("delete_member", "member", str(number)))
 
-        wait_until(lambda: sum(len(consumer.told) for consumer in consumers) >= 40, "all were told")
-        ids = [arguments["member_id"] for consumer in consumers for _, _, arguments in consumer.told]
+        wait_until(lambda: sum(len(consumer.calls) for consumer in consumers) >= 40, "all were called")
+        ids = [arguments["member_id"] for consumer in consumers for _, _, arguments in consumer.calls]
         assert sorted(ids, key=int) == [str(number) for number in range(40)]
-        assert all(consumer.told for consumer in consumers)
+        assert all(consumer.calls for consumer in consumers)
 
-    def test_whoever_leaves_is_told_no_more(self, notifier: Notifier) -> None:
-        """The others get its share."""
-        leaver, stayer = Recorder(), Recorder()
-        join(notifier, leaver, stayer)
+    def test_an_unsubscribed_consumer_gets_no_calls(self, notifier: Notifier) -> None:
+        """The other consumers get its share."""
+        leaving_consumer, staying_consumer = Recorder(), Recorder()
+        join(notifier, leaving_consumer, staying_consumer)
 
-        notifier.unsubscribe(leaver)
+        notifier.unsubscribe(leaving_consumer)
 
         def all_go_to_the_other() -> bool:
             mark = uuid4().hex
@@ -193,14 +193,15 @@ class CallingContract(NotifierContract):
                 notifier.announce(Notice("delete_member", "member", mark))
             heard = 0
             for _ in range(100):
-                heard = [arguments["member_id"] for _, _, arguments in stayer.told].count(mark)
+                heard = [arguments["member_id"] for _, _, arguments in staying_consumer.calls].count(mark)
                 if heard == 10:
                     break
-                # One second at most: those that went to the one who left are lost, and ten others are sent.
+                # One second at most: notices that were sent to the consumer that left are lost, and ten others are
+                # sent.
                 time.sleep(0.01)
             return heard == 10
 
-        wait_until(all_go_to_the_other, "all go to the one who stays")
+        wait_until(all_go_to_the_other, "all go to the remaining consumer")
 
 
 class TestInProcessNotifier(CallingContract):
@@ -208,7 +209,7 @@ class TestInProcessNotifier(CallingContract):
 
     @pytest.fixture
     def notifier(self) -> Notifier:
-        """Nothing is needed."""
+        """Needs nothing."""
         return InProcessNotifier()
 
 
@@ -217,7 +218,7 @@ class TestMessagingNotifier(CallingContract):
 
     @pytest.fixture
     def notifier(self, services: Services) -> Iterator[Notifier]:
-        """A topic of its own."""
+        """A notifier with a topic of its own."""
         notifier = build_notifier(Settings(messaging=messaging(services.rabbitmq.url)))
         yield notifier
         notifier.close()
@@ -229,7 +230,7 @@ class TestPostgresqlNotifier(NotifierContract):
 
     @pytest.fixture
     def notifier(self, database_url: str) -> Iterator[Notifier]:
-        """A database of its own, without a table."""
+        """A notifier on a database of its own, without tables."""
         notifier = build_notifier(Settings(database=DatabaseSettings(url=database_url)))
         yield notifier
         notifier.close()
@@ -241,90 +242,93 @@ class TestPostgresqlNotifier(NotifierContract):
             yield connection
 
     def test_it_hears_of_commits(self, notifier: Notifier) -> None:
-        """It says so itself: the store then sends what there is to say."""
+        """Its traits declare this, so the store sends the notices within its transactions."""
         assert notifier.traits.hears_commits
 
     def test_a_commit_makes_every_consumer_look(self, notifier: Notifier, connection: psycopg.Connection) -> None:
-        """Not before it, and whoever's transaction it was; nobody is told more than that."""
+        """Consumers look after the commit and not before, whichever connection commits; they get no other call."""
         consumers = [Recorder(), Recorder()]
         join(notifier, *consumers)
         settle(notifier, consumers[0])
         looks = [consumer.looks for consumer in consumers]
 
-        say(connection, Channel.WORK)
+        send(connection, Channel.WORK)
         assert looks == [consumer.looks for consumer in consumers]
         connection.commit()
 
         wait_until(
             lambda: all(one.looks > before for one, before in zip(consumers, looks, strict=True)), "both have looked"
         )
-        assert not any(consumer.told for consumer in consumers)
+        assert not any(consumer.calls for consumer in consumers)
 
-    def test_what_is_rolled_back_is_not_heard(self, notifier: Notifier, connection: psycopg.Connection) -> None:
-        """What comes later is: by then, the other would have come."""
+    def test_a_rolled_back_message_is_not_received(self, notifier: Notifier, connection: psycopg.Connection) -> None:
+        """The second, committed message arrives; the first one would have arrived before it."""
         consumer = Recorder()
         join(notifier, consumer)
         settle(notifier, consumer)
         looks = consumer.looks
 
-        say(connection, Channel.WORK)
+        send(connection, Channel.WORK)
         connection.rollback()
         connection.execute("SELECT 1")
-        say(connection, Channel.WORK)
+        send(connection, Channel.WORK)
         connection.commit()
 
         wait_until(lambda: consumer.looks > looks, "the second was heard")
         assert consumer.looks == looks + 1
 
-    def test_ends_wake_callers_and_no_consumer(self, notifier: Notifier, connection: psycopg.Connection) -> None:
-        """A caller that waits for what another process does is woken when that is done; workers are left alone."""
+    def test_ended_operations_wake_callers_and_no_consumer(
+        self, notifier: Notifier, connection: psycopg.Connection
+    ) -> None:
+        """A caller that waits for an operation of another process is woken when it ends; workers are not."""
         consumer = Recorder()
         join(notifier, consumer)
-        # The first wait begins to listen, and its beginning wakes once.
+        # The first wait starts listening, which wakes once.
         notifier.wait(notifier.generation(), LONG, also_ends=True)
         settle(notifier, consumer)
         looks, seen = consumer.looks, notifier.generation()
 
-        say(connection, Channel.ENDED)
+        send(connection, Channel.ENDED)
         connection.commit()
 
         notifier.wait(seen, LONG, also_ends=True)
         assert consumer.looks == looks
 
-    def test_whoever_leaves_looks_no_more(self, notifier: Notifier) -> None:
-        """The others do."""
-        leaver, stayer = Recorder(), Recorder()
-        join(notifier, leaver, stayer)
-        settle(notifier, stayer)
-        notifier.unsubscribe(leaver)
-        looks, left = stayer.looks, leaver.looks
+    def test_an_unsubscribed_consumer_does_not_look(self, notifier: Notifier) -> None:
+        """The remaining consumers still look."""
+        leaving_consumer, staying_consumer = Recorder(), Recorder()
+        join(notifier, leaving_consumer, staying_consumer)
+        settle(notifier, staying_consumer)
+        notifier.unsubscribe(leaving_consumer)
+        looks, left = staying_consumer.looks, leaving_consumer.looks
 
         notifier.broadcast()
 
-        wait_until(lambda: stayer.looks > looks, "the one who stays has looked")
-        assert leaver.looks == left
+        wait_until(lambda: staying_consumer.looks > looks, "the remaining consumer has looked")
+        assert leaving_consumer.looks == left
 
-    def test_whoever_closes_lets_the_others_look(self, notifier: Notifier, database_url: str) -> None:
-        """Something may be waiting that a worker which ends meant to do next."""
-        stayer = Recorder()
-        join(notifier, stayer)
+    def test_closing_makes_the_other_consumers_look(self, notifier: Notifier, database_url: str) -> None:
+        """Something may be left that the closing worker would have done next."""
+        staying_consumer = Recorder()
+        join(notifier, staying_consumer)
         leaving = build_notifier(Settings(database=DatabaseSettings(url=database_url)))
         join(leaving, Recorder())
-        settle(notifier, stayer)
-        looks = stayer.looks
+        settle(notifier, staying_consumer)
+        looks = staying_consumer.looks
 
         leaving.close()
 
-        wait_until(lambda: stayer.looks > looks, "the one who stays has looked")
+        wait_until(lambda: staying_consumer.looks > looks, "the remaining consumer has looked")
 
 
-def say(connection: psycopg.Connection, channel: Channel) -> None:
-    """Announce something within the transaction."""
+def send(connection: psycopg.Connection, channel: Channel) -> None:
+    """Send a message within the transaction."""
     connection.execute("SELECT pg_notify(%s, 'L')", [channel])
 
 
 def settle(notifier: Notifier, consumer: Recorder) -> None:
-    """Wait until all broadcasts that are under way have arrived: one by one, as they may become one."""
+    """Wait until all broadcasts on their way have arrived. They are sent one by one, because several can be merged into
+    one."""
     quiet = 0
     while quiet < 3:
         looks = consumer.looks

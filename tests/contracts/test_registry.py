@@ -1,4 +1,4 @@
-"""What the registry makes of settings."""
+"""Which drivers the registry builds from settings."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ NOOP = Settings(compute=NoopComputeSettings(), network=NoopNetworkSettings(), am
     [("network", registry.NETWORKS), ("compute", registry.COMPUTES), ("amphora", registry.AMPHORAE)],
 )
 def test_every_driver_that_can_be_named_can_be_built(group: str, table: dict[type, object]) -> None:
-    """A group of settings and a line in the table belong to each other, and names are not given twice."""
+    """Each group of settings has its line in the table, and no name is used twice."""
     models = find_groups(Settings)[group]
     assert set(table) == set(models)
     assert len({model.model_fields["driver"].default for model in models}) == len(models)
 
 
-def test_drivers_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> None:
-    """Whoever talks to agents needs a compute that has some, and the other way round."""
-    agents = AgentAmphoraSettings(certificates=tmp_path / "none")  # it is told before they are looked for
+def test_incompatible_drivers_are_refused_by_name(tmp_path: Path) -> None:
+    """Drivers that call agents need a compute that has agents, and the other way round."""
+    agents = AgentAmphoraSettings(certificates=tmp_path / "none")  # the error comes before they are looked for
     for settings in (
         Settings(compute=NoopComputeSettings(), amphora=agents),
         Settings(compute=LocalComputeSettings(), amphora=NoopAmphoraSettings()),
@@ -55,8 +55,8 @@ def test_drivers_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> 
         assert refusal.value.field == "amphora.driver"
 
 
-def test_missing_certificates_are_told_when_drivers_are_built(tmp_path: Path) -> None:
-    """Not with the first load balancer."""
+def test_missing_certificates_are_reported_when_drivers_are_built(tmp_path: Path) -> None:
+    """Missing certificates are reported on start and not with the first load balancer."""
     settings = Settings(amphora=AgentAmphoraSettings(certificates=tmp_path / "none"))
     for build in (registry.build_amphora_drivers, build_worker, build_health_drivers):
         with pytest.raises(DriverError, match=r"ca\.pem"):
@@ -64,14 +64,14 @@ def test_missing_certificates_are_told_when_drivers_are_built(tmp_path: Path) ->
 
 
 def test_amphorae_of_one_process_have_no_health_manager() -> None:
-    """It would ask others than those that the worker has."""
-    with pytest.raises(InvalidInput, match="nobody to ask") as refusal:
+    """A health manager could not reach the amphorae of the worker's process."""
+    with pytest.raises(InvalidInput, match="no other process can reach them") as refusal:
         build_health_drivers(NOOP)
     assert refusal.value.field == "amphora.driver"
 
 
-def test_a_health_manager_waits_for_agents_as_long_as_it_may(tmp_path: Path) -> None:
-    """Its own bound holds, for whatever of its drivers talks to an agent."""
+def test_a_health_manager_has_its_own_timeout_for_agents(tmp_path: Path) -> None:
+    """The health manager's own timeout applies to each of its drivers that calls an agent."""
     agents = AgentAmphoraSettings(certificates=tmp_path, request_seconds=600)
     ensure_local_certificates(tmp_path, AGENT_NAME, agents.controller_name)
     with serve_script(tmp_path) as (url, script):
@@ -86,8 +86,8 @@ def test_a_health_manager_waits_for_agents_as_long_as_it_may(tmp_path: Path) -> 
         drivers.close()
 
 
-def test_a_client_that_is_given_is_shared_and_left_open(tmp_path: Path) -> None:
-    """Compute and amphorae talk to agents through one client, which its giver closes."""
+def test_a_given_client_is_shared_and_left_open(tmp_path: Path) -> None:
+    """Compute and amphorae call agents with the same client, which its owner closes."""
     agents = AgentAmphoraSettings(certificates=tmp_path)
     ensure_local_certificates(tmp_path, AGENT_NAME, agents.controller_name)
     with serve_script(tmp_path) as (url, script):
@@ -106,8 +106,8 @@ def test_a_client_that_is_given_is_shared_and_left_open(tmp_path: Path) -> None:
     ("build", "settings"),
     [("build_network", "Settings()"), ("build_notifier", "Settings()"), ("build_amphora_drivers", "noop")],
 )
-def test_a_driver_is_loaded_when_it_is_built(build: str, settings: str) -> None:
-    """An API has no client of agents, and who has no broker none of what that takes."""
+def test_a_driver_is_imported_when_it_is_built(build: str, settings: str) -> None:
+    """An API does not import the client of agents, and without a broker nothing of messaging is imported."""
     program = (
         "import sys; from portico.drivers.registry import *; from portico.settings import *\n"
         "noop = Settings(compute=NoopComputeSettings(), amphora=NoopAmphoraSettings())\n"

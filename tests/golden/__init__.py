@@ -1,1 +1,1 @@
-"""Golden files: trees as JSON beside the configuration that they give, each accepted by both HAProxy binaries."""
+"""Golden files: trees as JSON next to the rendered configuration, each accepted by both HAProxy binaries."""

@@ -1,4 +1,4 @@
-"""The flag that writes the golden files anew."""
+"""The flag that regenerates the golden files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``pytest tests/golden --regenerate`` writes what is rendered now; read the difference before you commit it."""
+    """``pytest tests/golden --regenerate`` writes what is rendered now; read the diff before you commit it."""
     parser.addoption(
-        "--regenerate", action="store_true", help="write the golden files anew instead of comparing with them"
+        "--regenerate", action="store_true", help="regenerate the golden files instead of comparing with them"
     )

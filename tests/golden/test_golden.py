@@ -1,4 +1,4 @@
-"""Each ``cases/*.golden`` is a tree, as JSON, and the configuration that it renders to, which the real daemons accept
+"""Each ``cases/*.golden`` is a tree, as JSON, and the configuration rendered from it, which the real daemons accept
 without a warning."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _render(case: Path) -> Bundle:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_the_tree_renders_to_its_golden_file(case: Path, request: pytest.FixtureRequest) -> None:
-    """A tree gives exactly the configuration that was reviewed."""
+    """The tree renders to exactly the configuration that was reviewed."""
     text = text_of(_render(case))
     if request.config.getoption("--regenerate"):
         case.write_text(f"{_parts(case)[0]}{_BETWEEN}{text}")
@@ -40,13 +40,13 @@ def test_the_tree_renders_to_its_golden_file(case: Path, request: pytest.Fixture
 @pytest.mark.parametrize("haproxy", haproxies.find_haproxies().values(), ids=haproxies.find_haproxies().keys())
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_haproxy_accepts_the_golden_file(case: Path, haproxy: str, tmp_path: Path) -> None:
-    """The real daemon takes the configuration, and has nothing to warn of."""
+    """The real daemon accepts the configuration without a warning."""
     assert haproxies.check(haproxy, _render(case), tmp_path) == ""
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_the_agent_would_read_the_bundle(case: Path) -> None:
-    """The wire's strict decoding takes what was rendered: names, addresses, and each server's line as the text has
-    it."""
+def test_the_wire_accepts_the_bundle(case: Path) -> None:
+    """The wire's strict decoding accepts the rendered bundle: names, addresses, and each server's line as it is in the
+    text."""
     bundle = _render(case)
     assert Bundle.from_dict(json.loads(json.dumps(bundle.to_dict()))) == bundle

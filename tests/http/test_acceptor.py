@@ -1,4 +1,4 @@
-"""Accepting connections, and counting what goes wrong."""
+"""Accepting connections, and counting failures."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.waiting import PATIENCE
 Line = tuple[str, int, dict[str, object]]
 
 
-class Short(socket.socket):
-    """A listening socket of a process that has no descriptors left for the next so many connections."""
+class ShortOfDescriptors(socket.socket):
+    """A listening socket of a process that has no descriptors left for the next ``times`` connections."""
 
     times = 0
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """As the system does."""
+        """Accept, or fail as the system does."""
         if self.times:
             self.times -= 1
             raise OSError(errno.EMFILE, "Too many open files")
@@ -32,16 +32,19 @@ class Short(socket.socket):
 
 
 @pytest.fixture
-def listening() -> Iterator[Short]:
-    """It has descriptors."""
-    with Short(socket.AF_INET, socket.SOCK_STREAM) as listening:
+def listening() -> Iterator[ShortOfDescriptors]:
+    """A listening socket with descriptors left."""
+    with ShortOfDescriptors(socket.AF_INET, socket.SOCK_STREAM) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         yield listening
 
 
-def test_without_descriptors_a_connection_is_closed_and_the_next_is_accepted_later(listening: Short) -> None:
-    """Nothing spins, one line says so, and whoever wanted a connection gets it once there are descriptors again."""
+def test_without_descriptors_a_connection_is_evicted_and_the_new_one_accepted_later(
+    listening: ShortOfDescriptors,
+) -> None:
+    """The loop does not spin, one line is logged, and the client gets its connection once there are descriptors
+    again."""
     lines: list[Line] = []
 
     async def run() -> None:
@@ -64,8 +67,8 @@ def test_without_descriptors_a_connection_is_closed_and_the_next_is_accepted_lat
     assert [(kind, count) for kind, count, _ in lines] == [("connections cannot be accepted", 1)] * 2
 
 
-def test_trying_to_accept_does_not_spin(listening: Short) -> None:
-    """While there are no descriptors, everything else gets its turn many times between two tries."""
+def test_accepting_without_descriptors_does_not_spin(listening: ShortOfDescriptors) -> None:
+    """While there are no descriptors, everything else gets many turns between two attempts."""
 
     async def run() -> None:
         acceptor = Acceptor(
@@ -75,15 +78,15 @@ def test_trying_to_accept_does_not_spin(listening: Short) -> None:
         with socket.create_connection(listening.getsockname()):
             acceptor.accept_from(listening)
             for _ in range(2000):
-                await asyncio.sleep(0)  # one turn of the loop: what is counted below
+                await asyncio.sleep(0)  # one turn of the loop, which the assertion below counts
             acceptor.close()
 
     asyncio.run(run())
     assert 0 < 1_000_000 - listening.times < 200
 
 
-def test_where_nobody_makes_room_the_new_connection_is_closed(listening: Short) -> None:
-    """At once, so that its client can try again, elsewhere perhaps."""
+def test_the_new_connection_is_closed_if_none_can_be_evicted(listening: ShortOfDescriptors) -> None:
+    """The connection is closed immediately, so that its client can retry, perhaps elsewhere."""
     lines: list[Line] = []
 
     async def run() -> bytes:
@@ -101,11 +104,11 @@ def test_where_nobody_makes_room_the_new_connection_is_closed(listening: Short) 
             acceptor.close()
 
     assert asyncio.run(run()) == b""
-    assert lines == [("connection turned away, there are too many", 1, {"client": "127.0.0.1"})]
+    assert lines == [("connection refused, there are too many", 1, {"client": "127.0.0.1"})]
 
 
-def test_descriptors_for_everything_else_are_kept() -> None:
-    """What is open and what is reserved is taken off the limit; one connection there may always be."""
+def test_descriptors_for_everything_else_are_reserved() -> None:
+    """Open and reserved descriptors are subtracted from the limit; at least one connection is always allowed."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
     try:
@@ -119,19 +122,19 @@ def test_descriptors_for_everything_else_are_kept() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_what_strangers_cause_is_said_once_in_a_while() -> None:
-    """The first at once, the others together, each kind by itself; none is forgotten."""
+def test_failures_are_logged_once_in_a_while() -> None:
+    """The first failure of each kind is logged immediately, the others are summarized; none is lost."""
     lines: list[Line] = []
 
     async def run() -> None:
         third = asyncio.Event()
 
-        def say(*line: Any) -> None:
+        def write(*line: Any) -> None:
             lines.append(line)
             if len(lines) == 3:
                 third.set()
 
-        throttle = LogThrottle(say, seconds=0.05)
+        throttle = LogThrottle(write, seconds=0.05)
         for number in range(1000):
             throttle.log("noise", number=number)
         throttle.log("other noise")

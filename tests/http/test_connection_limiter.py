@@ -6,7 +6,7 @@ from portico_http import ConnectionLimiter
 
 
 class Guest:
-    """A connection that remembers being closed."""
+    """A connection that records that it was closed."""
 
     def __init__(self, limiter: ConnectionLimiter[Guest], address: str, *, waits: bool = True) -> None:
         self.is_closed = False
@@ -15,12 +15,12 @@ class Guest:
             limiter.mark_waiting(self)
 
     def evict(self) -> None:
-        """Be closed."""
+        """Close the connection."""
         self.is_closed = True
 
 
-def test_nobody_makes_room_while_there_is_some() -> None:
-    """The last place is taken without anybody's loss, the next one is not."""
+def test_no_connection_is_closed_while_there_is_room() -> None:
+    """The last place is used without closing a connection, the next one is not."""
     limiter: ConnectionLimiter[Guest] = ConnectionLimiter(2)
     first = Guest(limiter, "192.0.2.1")
     assert (limiter.make_room(), first.is_closed) == (True, False)
@@ -28,21 +28,22 @@ def test_nobody_makes_room_while_there_is_some() -> None:
     assert (limiter.make_room(), first.is_closed, len(limiter)) == (True, True, 1)
 
 
-def test_the_client_with_the_most_makes_room() -> None:
-    """Its connections go, those that have waited for longest first, until it has no more than others."""
+def test_the_client_with_the_most_connections_makes_room() -> None:
+    """Its connections are closed, those that have waited longest first, until it has no more than other clients."""
     limiter: ConnectionLimiter[Guest] = ConnectionLimiter(6)
     one = Guest(limiter, "192.0.2.1")
     many = [Guest(limiter, "192.0.2.9") for _ in range(5)]
     limiter.mark_busy(many[0])
-    limiter.mark_waiting(many[0])  # the last to begin
+    limiter.mark_waiting(many[0])  # now the last to wait
     for _ in range(4):
         assert limiter.evict_one()
     assert [guest.is_closed for guest in many] == [False, True, True, True, True]
     assert not one.is_closed
 
 
-def test_who_is_worked_for_never_makes_room() -> None:
-    """However many its client has; where that is everybody, there is no room."""
+def test_connections_with_a_running_request_are_never_closed() -> None:
+    """Connections with a running request are not closed, however many the client has; if all of them have one, there is
+    no room."""
     limiter: ConnectionLimiter[Guest] = ConnectionLimiter(3)
     busy = [Guest(limiter, "192.0.2.9", waits=False) for _ in range(2)]
     idle = Guest(limiter, "192.0.2.1")
@@ -55,8 +56,8 @@ def test_who_is_worked_for_never_makes_room() -> None:
     assert limiter.make_room()
 
 
-def test_an_ipv6_client_has_a_whole_network() -> None:
-    """Its addresses within a /64 count as one; an IPv4 address is the same in either spelling."""
+def test_an_ipv6_network_counts_as_one_client() -> None:
+    """A client's addresses within a /64 count as one; an IPv4 address is the same in either spelling."""
     limiter: ConnectionLimiter[Guest] = ConnectionLimiter(10)
     others = [Guest(limiter, "2001:db8:0:1::1"), Guest(limiter, "::ffff:192.0.2.1"), Guest(limiter, "192.0.2.2")]
     many = [Guest(limiter, f"2001:db8:0:2:{number}::1%eth0") for number in range(4)]
@@ -69,8 +70,8 @@ def test_an_ipv6_client_has_a_whole_network() -> None:
     assert not both.is_closed
 
 
-def test_leaving_twice_is_leaving_once() -> None:
-    """Who was closed to make room is told to be gone later."""
+def test_removing_is_idempotent() -> None:
+    """A connection that was closed to make room can be removed again later."""
     limiter: ConnectionLimiter[Guest] = ConnectionLimiter(1)
     guest = Guest(limiter, "192.0.2.1")
     assert limiter.evict_one()

@@ -1,4 +1,4 @@
-"""Framing: what is ambiguous is not passed on, what is clear is, however it is cut into pieces."""
+"""Framing: ambiguous bytes are not passed on, unambiguous ones are, however they are split."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SIZES = (1, 2, 3, 7, 1000)
 
 
 def parse(raw: bytes, size: int) -> tuple[int, str]:
-    """What a server does: how many requests h11 found in what the framing passed on, in pieces of a size, and the
-    violation (h11's own where the framing found none)."""
+    """Pass the bytes through the framing to h11 in pieces of this size, as a server does. Return the number of requests
+    that h11 found, and the violation (h11's own if the framing found none)."""
     framing, connection, found = Framing(), h11.Connection(h11.SERVER), 0
     for at in range(0, len(raw), size):
         piece = raw[at : at + size]
@@ -31,7 +31,7 @@ def parse(raw: bytes, size: int) -> tuple[int, str]:
 
 
 def events(connection: h11.Connection) -> Iterator[h11.Event]:
-    """What has come, with an answer to each request."""
+    """The events received so far; each request is answered."""
     while (event := connection.next_event()) is not h11.NEED_DATA:
         assert isinstance(event, h11.Event)
         yield event
@@ -45,8 +45,8 @@ def events(connection: h11.Connection) -> Iterator[h11.Event]:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("raw", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
-def test_the_ambiguous_is_refused(raw: bytes, size: int) -> None:
-    """No request is taken from it, and it is said why; the clear request before it is taken."""
+def test_ambiguous_requests_are_refused(raw: bytes, size: int) -> None:
+    """None of the ambiguous request is accepted, and the violation is named; the request before it is accepted."""
     before = CLEAR["chunks"]
     found, violation = parse(before + raw, size)
     assert found == 1
@@ -55,21 +55,21 @@ def test_the_ambiguous_is_refused(raw: bytes, size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("raw", CLEAR.values(), ids=CLEAR.keys())
-def test_the_clear_is_passed_on(raw: bytes, size: int) -> None:
-    """Bodies may hold any bytes; framing and h11 agree where a request ends, for it is at rest then."""
+def test_unambiguous_requests_are_passed_on(raw: bytes, size: int) -> None:
+    """Bodies can contain any bytes; framing and h11 agree where a request ends, because the framing is at rest then."""
     twice = 1 if b"HTTP/1.0" in raw else 2
     assert parse(raw * twice, size) == (twice, "")
 
 
 def test_nothing_after_a_violation_is_passed_on() -> None:
-    """What follows could be anything."""
+    """The bytes after a violation could mean anything."""
     framing = Framing()
     assert framing.feed(b"GET / HTTP/1.1\r\nHost: a\nGET / HTTP/1.1\r\n") == len(b"GET / HTTP/1.1\r\n")
     assert framing.feed(CLEAR["no body"]) == 0
 
 
-def test_it_rests_between_requests_only() -> None:
-    """From the first byte of a request to the last of its body it does not."""
+def test_it_is_only_at_rest_between_requests() -> None:
+    """It is not at rest from the first byte of a request to the last byte of its body."""
     framing, raw = Framing(), CLEAR["a trailer"]
     rests = [framing.is_at_rest]
     for byte in raw:

@@ -279,7 +279,7 @@ def test_a_pooler_is_noticed(way: Way, tmp_path: Path) -> None:
 def test_trying_to_listen_says_what_is_wrong(tmp_path: Path) -> None:
     """No server: it cannot be reached. An option that PostgreSQL does not know: the setting is named, no password."""
     nowhere = f"postgresql+psycopg://portico:s3cret@/portico?host={tmp_path}"
-    with pytest.raises(DriverUnavailable, match="the database wakes nobody") as unreachable:
+    with pytest.raises(DriverUnavailable, match="the database does not send notifications") as unreachable:
         try_listening(DatabaseSettings(url=nowhere))
     with pytest.raises(InvalidInput, match=r"database.url.*colour") as unknown:
         PostgresqlNotifier(DatabaseSettings(url=f"{nowhere}&colour=red"))

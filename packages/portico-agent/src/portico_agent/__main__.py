@@ -12,8 +12,8 @@ from portico_agent.settings import read_settings
 
 
 def main() -> None:
-    """Read the command line and run. Leaves with status 1 and one line on stderr where the agent cannot start. Nobody
-    else can read what is written here."""
+    """Read the command line and run. Exits with status 1 and one line on stderr if the agent cannot start. Files that
+    the agent writes are readable to its own user only."""
     os.umask(0o077)
     reset_signals()
     try:

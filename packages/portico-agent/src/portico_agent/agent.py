@@ -1,4 +1,4 @@
-"""The agent as a whole: put together, started, kept together with its supervisor, ended."""
+"""The agent as a whole: builds its parts, starts them, keeps a supervisor running and shuts down."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from portico_files import make_private_directory
 from portico_files.certificates import CertificatesUnusable
 
 THREADS = 16
-"""Amphorae that are worked on at the same time."""
+"""Number of amphorae that can be worked on at the same time."""
 
 END_SECONDS = 20.0
-"""How long pushes that are going on may take to finish after SIGTERM."""
+"""How long pushes in progress may take to finish after SIGTERM."""
 
 RETRY_SECONDS = 1.0
 
 LOG_CHECK_SECONDS = 3600.0
 LONGEST_LOG = 1024 * 1024
-"""Bytes. HAProxy writes a line for every change of a server's health, for as long as it runs."""
+"""Bytes. HAProxy writes a line for every change of a server's health as long as it runs."""
 
 
 class CannotStart(Exception):
@@ -44,7 +44,7 @@ class CannotStart(Exception):
 
 
 async def run_agent(settings: AgentSettings) -> None:
-    """Serve until SIGTERM or SIGINT; HAProxy and supervisor stay. SIGHUP: read the certificates again.
+    """Serve until SIGTERM or SIGINT; HAProxy and the supervisor keep running. SIGHUP reloads the certificates.
 
     Raises:
         CannotStart.
@@ -79,25 +79,26 @@ async def run_agent(settings: AgentSettings) -> None:
         asyncio.create_task(_bound_logs(settings.directory)),
     ]
     _announce(settings, port)
-    log("serves", port=port, haproxy=haproxy.path, version=haproxy.version, amphorae=len(amphorae))
+    log("started", port=port, haproxy=haproxy.path, version=haproxy.version, amphorae=len(amphorae))
     await end.wait()
     await server.close(END_SECONDS)
     for watch in watches:
         watch.cancel()
     supervisor.close()
     os.close(lock)
-    log("ends")
+    log("stopped")
 
 
 def _log_choice(haproxy: HAProxyBinary) -> None:
-    """Say which HAProxy was taken and why, and which came before it and do not work."""
+    """Log which HAProxy was chosen and why, and which earlier candidates do not work."""
     for reason in haproxy.rejected:
-        log(f"warning: passes over an HAProxy that does not work: {reason}")
+        log(f"warning: skipped an HAProxy that does not work: {reason}")
     log(haproxy.describe())
 
 
 def _prepare_directory(directory: Path, group: int | None) -> int:
-    """Make the directory and lock it. The lock's descriptor. ``group``: of HAProxy's user, where that is another."""
+    """Create and lock the directory; return the lock's descriptor. ``group``: that of HAProxy's user, if HAProxy has
+    a user of its own."""
     try:
         for path in (directory, directory / "amphorae"):
             make_private_directory(path, group)
@@ -105,35 +106,35 @@ def _prepare_directory(directory: Path, group: int | None) -> int:
         lock = os.open(directory / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise CannotStart(f"another agent serves {directory}") from error
+        raise CannotStart(f"another agent is already running in {directory}") from error
     except OSError as error:
         raise CannotStart(str(error)) from error
     return lock
 
 
 def _announce(settings: AgentSettings, port: int) -> None:
-    """Write agent.json: the agent is ready, where it listens, and whether it runs PING monitors."""
+    """Write agent.json, which reports that the agent is ready, its port, and whether it runs PING monitors."""
     following = settings.directory / "agent.json.next"
     following.write_text(json.dumps({"port": port, "pid": os.getpid(), "allow_ping": settings.allow_ping}))
     following.rename(settings.directory / "agent.json")
 
 
 def _reload_certificates(server: HttpServer, certificates: Certificates) -> None:
-    """Let in whom the files allow now, and nobody else any more. Where they say the same as before, nobody is
-    disturbed: whoever finds an agent that runs already sends SIGHUP, in case they were renewed meanwhile."""
+    """Admit only the clients that the files allow now. If the files are unchanged, no connection is disturbed: a
+    program that finds an agent already running sends SIGHUP, in case the certificates were renewed in the meantime."""
     try:
         if not certificates.have_changed():
-            log("certificates are the same as before")
+            log("certificates are unchanged")
             return
         server.renew(certificates.load())
     except CertificatesUnusable as error:
-        log("certificates not read, those before stay in use", error=error)
+        log("certificates not reloaded, the previous ones stay in use", error=error)
     else:
-        log("certificates read again")
+        log("certificates reloaded")
 
 
 async def _keep_supervisor(directory: Path, supervisor: SupervisorClient, amphorae: Amphorae) -> None:
-    """Notice the end of the supervisor, start another one and give it the amphorae."""
+    """Notice when the supervisor ends, start another one and hand the amphorae to it."""
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -148,13 +149,13 @@ async def _keep_supervisor(directory: Path, supervisor: SupervisorClient, amphor
 
 
 async def _replace_supervisor(supervisor: SupervisorClient, amphorae: Amphorae) -> None:
-    """Start another supervisor, where none serves, and give it the amphorae; try again until that is done."""
+    """Start another supervisor if none is running, and hand the amphorae to it; retry until that succeeds."""
     while True:
         try:
             supervisor.close()
             await asyncio.to_thread(supervisor.ensure)
             await amphorae.recover()
-        except Exception as error:  # noqa: BLE001 - pushes are taken again only after this: whatever it is, it may pass
+        except Exception as error:  # noqa: BLE001 - pushes resume only after this: any error may be temporary
             log("supervisor not replaced", error=repr(error))
             await asyncio.sleep(RETRY_SECONDS)
         else:
@@ -162,7 +163,7 @@ async def _replace_supervisor(supervisor: SupervisorClient, amphorae: Amphorae) 
 
 
 async def _bound_logs(directory: Path) -> None:
-    """Empty the logs of processes that run for long, now and then. They are written in append mode."""
+    """Periodically truncate the logs of long-running processes, which write them in append mode."""
     while True:
         await asyncio.to_thread(_empty_long_logs, directory)
         await asyncio.sleep(LOG_CHECK_SECONDS)
@@ -174,4 +175,4 @@ def _empty_long_logs(directory: Path) -> None:
             if path.stat().st_size > LONGEST_LOG:
                 os.truncate(path, 0)
         except FileNotFoundError:
-            continue  # its generation was removed meanwhile
+            continue  # its generation was removed in the meantime

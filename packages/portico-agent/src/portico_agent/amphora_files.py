@@ -1,8 +1,8 @@
-"""One amphora's files: its generations, which of them is current, and the mark of a push that is going on.
+"""One amphora's files: its generations, which of them is current, and the mark of a push in progress.
 
-What must survive a power cut is ``bundle.json`` and ``current``: both are flushed to the disk. Everything else is made
-from them again; where another version of the agent has written the bundle, what it has left is started from
-``launch.json`` and the files that it speaks of.
+Only ``bundle.json`` and ``current`` must survive a power cut, so both are flushed to the disk. Everything else can be
+made from them again. Where another version of the agent wrote the bundle, the programs are started from
+``launch.json`` and the files that it names.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ LAUNCHES = "launch.json"
 
 
 class Kept(NamedTuple):
-    """The generation that runs. ``bundle`` is None where it cannot be read any more, because another version of the
-    agent has written it, in other words: what it means is lost, but neither what is older than it nor what starts
-    it."""
+    """The generation that runs. ``bundle`` is None if another version of the agent wrote it in a format that this one
+    cannot read. Its meaning is lost then, but the agent still knows which versions are older, and how to start it."""
 
     generation: int
     version: int
@@ -40,8 +39,8 @@ class AmphoraFiles:
 
     Args:
         path: of the directory.
-        group: of HAProxy's user, which may read what HAProxy is started with, and nothing else; None where HAProxy is
-            the agent's own user's.
+        group: of HAProxy's user. It can read the files that HAProxy is started from, and nothing else. None if HAProxy
+            runs as the agent's own user.
     """
 
     def __init__(self, path: Path, group: int | None = None) -> None:
@@ -50,7 +49,7 @@ class AmphoraFiles:
         self.amphora_id = path.name
 
     def create(self) -> None:
-        """Make the directory, if it is not there."""
+        """Create the directory if it does not exist."""
         self.path.mkdir(mode=0o700, exist_ok=True)
         flush(self.path.parent)
 
@@ -65,15 +64,15 @@ class AmphoraFiles:
         return self.path / f"gen-{generation}"
 
     def current_generation(self) -> int | None:
-        """The generation that runs; None where nothing was ever pushed."""
+        """The number of the generation that runs; None if nothing was ever pushed."""
         try:
             return int((self.path / CURRENT).readlink().name.removeprefix("gen-"))
         except FileNotFoundError:
             return None
 
     def current(self) -> Kept | None:
-        """The generation that runs; None where nothing was ever pushed. Raises OSError, and ValueError where its
-        bundle does not even say which version it is."""
+        """The generation that runs; None if nothing was ever pushed. Raises OSError, and ValueError if not even the
+        version can be read from its bundle."""
         generation = self.current_generation()
         if generation is None:
             return None
@@ -85,14 +84,15 @@ class AmphoraFiles:
         return Kept(generation, bundle.version, bundle)
 
     def launches(self, generation: int) -> Launches | None:
-        """What starts its programs; None where the agent that wrote it did not say. Raises OSError and ValueError."""
+        """How the generation's programs are started; None if the agent that wrote it did not record that. Raises
+        OSError and ValueError."""
         try:
             return read_launches((self.generation_path(generation) / LAUNCHES).read_text())
         except FileNotFoundError:
             return None
 
     def write_generation(self, bundle: Bundle, texts: Mapping[str, str], launches: Launches) -> int:
-        """Write the next generation, of these files, beside the current one. Its number."""
+        """Write these files as the next generation, beside the current one. Return its number."""
         generation = max(self._generations(), default=0) + 1
         directory = self.generation_path(generation)
         directory.mkdir(mode=0o700)
@@ -123,30 +123,31 @@ class AmphoraFiles:
         flush(self.path)
 
     def mark(self) -> None:
-        """Note that a push is going on."""
+        """Record that a push is in progress."""
         (self.path / MARK).touch()
 
     def unmark(self) -> None:
-        """Note that it is over."""
+        """Record that the push is over."""
         (self.path / MARK).unlink(missing_ok=True)
 
     def is_marked(self) -> bool:
-        """Whether a push was going on when the agent died."""
+        """Whether a push was in progress when the agent died."""
         return (self.path / MARK).exists()
 
     def keep_sessions(self, sessions: Sessions) -> None:
-        """Keep what HAProxy is to know of its clients once it is started."""
+        """Store the sessions of the clients that HAProxy should know once it is started."""
         (self.path / SESSIONS).write_text(json.dumps(sessions.to_dict()))
 
     def kept_sessions(self) -> Sessions:
-        """What was kept; nothing where it cannot be read, for it was not flushed to the disk. Raises OSError."""
+        """The stored sessions; none if they cannot be read, because they were not flushed to the disk. Raises
+        OSError."""
         try:
             return Sessions.from_dict(json.loads((self.path / SESSIONS).read_bytes()))
         except (FileNotFoundError, ValueError):
             return Sessions()
 
     def forget_sessions(self) -> None:
-        """They are told."""
+        """Remove the stored sessions: HAProxy knows them now."""
         (self.path / SESSIONS).unlink(missing_ok=True)
 
     def keep_generations(self, generations: set[int]) -> None:
@@ -159,7 +160,7 @@ class AmphoraFiles:
 
 
 def read_bundle(directory: Path) -> Bundle:
-    """The bundle of a generation. Raises OSError, and ValueError where another version of the agent has written it."""
+    """The bundle of a generation. Raises OSError, and ValueError if another version of the agent wrote it."""
     return Bundle.from_dict(_read_json(directory), is_taken=True)
 
 
@@ -169,7 +170,7 @@ def _read_json(directory: Path) -> object:
 
 
 def write_flushed(path: Path, text: str) -> None:
-    """Write a file and have it on the disk. Raises OSError."""
+    """Write a file and flush it to the disk. Raises OSError."""
     with path.open("w") as output:
         output.write(text)
         output.flush()
@@ -178,7 +179,7 @@ def write_flushed(path: Path, text: str) -> None:
 
 
 def flush(directory: Path) -> None:
-    """Have a directory's entries on the disk. Raises OSError."""
+    """Flush a directory's entries to the disk. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

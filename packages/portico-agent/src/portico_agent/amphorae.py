@@ -1,7 +1,8 @@
-"""The amphorae of this host: created, pushed to, looked at, deleted, and found again after a restart.
+"""The amphorae of this host: creates them, pushes to them, reports on them, deletes them, and recovers them after a
+restart.
 
-What belongs to one amphora happens in order, under its lock; different amphorae go in parallel. Whatever may block
-(files, HAProxy, the supervisor) runs in threads.
+Work on one amphora happens in order, under its lock. Different amphorae are worked on in parallel. Everything that can
+block (files, HAProxy, the supervisor) runs in threads.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from portico_wire import AmphoraState, Bundle, PushMethod, PushResult, Sessions,
 
 @dataclass(slots=True)
 class _Amphora:
-    """``names``: what those in HAProxy's statistics stand for; None where what runs is another version's of the agent,
-    and cannot be read."""
+    """One amphora and its lock. ``names``: what the names in HAProxy's statistics stand for; None if the running bundle
+    was written by another version of the agent and cannot be read."""
 
     files: AmphoraFiles
     version: int = 0
@@ -42,7 +43,7 @@ class _Amphora:
 class Amphorae:
     """Every amphora of one agent's directory. ``group``: see ``AmphoraFiles``.
 
-    What is told of an amphora's process, its counters and its sessions are HAProxy's, which is what serves.
+    The process, counters and sessions reported of an amphora are those of HAProxy, because HAProxy serves the traffic.
     """
 
     def __init__(self, directory: Path, supervisor: SupervisorClient, pusher: Pusher, group: int | None = None) -> None:
@@ -59,8 +60,8 @@ class Amphorae:
         return len(self._amphorae)
 
     async def ensure(self, amphora_id: str) -> AmphoraState:
-        """Make it, or find it made. Raises Deleted."""
-        # Nothing is awaited between the look at the tombstone and the entry: a deletion is seen by one of the two.
+        """Create the amphora, or find that it exists. Raises Deleted."""
+        # Nothing is awaited between the check for a tombstone and the entry, so that one of the two sees a deletion.
         if self._tombstones.has(amphora_id):
             raise Deleted(f"amphora {amphora_id} was deleted on this host")
         amphora = self._enter(amphora_id)
@@ -71,12 +72,12 @@ class Amphorae:
         return await self.state(amphora_id)
 
     async def state(self, amphora_id: str) -> AmphoraState:
-        """How it is. Raises NotFound, Unavailable."""
+        """The amphora's state. Raises NotFound, Unavailable."""
         amphora = self._find(amphora_id)
         return _to_state(amphora, await asyncio.to_thread(self._haproxy, amphora_id))
 
     async def list(self) -> list[AmphoraState]:
-        """How all of them are, by id. Raises Unavailable."""
+        """The states of all amphorae, ordered by id. Raises Unavailable."""
         instances = (await asyncio.to_thread(self._supervisor.survey)).instances
         nothing = InstanceState()
         return [
@@ -85,7 +86,7 @@ class Amphorae:
         ]
 
     async def push(self, amphora_id: str, bundle: Bundle) -> PushResult:
-        """Make it run the bundle.
+        """Make the amphora run the bundle.
 
         Raises:
             NotFound, StaleVersion, VersionConflict, BindFailed, Refused, Unavailable.
@@ -100,7 +101,7 @@ class Amphorae:
             try:
                 method = await asyncio.to_thread(self._push, amphora, bundle)
             except OSError as error:
-                raise Unavailable(f"this host cannot do it for now: {error}") from error
+                raise Unavailable(f"this host cannot apply the push now: {error}") from error
             amphora.version, amphora.names = bundle.version, Names.of(bundle.programs.haproxy)
         milliseconds = round((time.monotonic() - started) * 1000, 3)
         log("pushed", amphora=amphora_id, version=bundle.version, method=method, milliseconds=milliseconds)
@@ -113,7 +114,8 @@ class Amphorae:
             return self._pusher.push(files, bundle)
         is_newer = bundle.version > current.version
         if current.bundle is None:
-            # What runs cannot be compared, nor be had back by a push. Of its own version there is but one content.
+            # The running bundle cannot be read: it can be neither compared nor restored by a push. Its version has only
+            # one content, so a bundle of that version is accepted.
             if bundle.version < current.version:
                 raise _stale(current)
             return self._pusher.push(files, bundle, restore=True)
@@ -130,21 +132,21 @@ class Amphorae:
         return self._repeat(files, bundle)
 
     def _repeat(self, files: AmphoraFiles, bundle: Bundle) -> PushMethod:
-        current = files.current()  # restored meanwhile, it may be of another generation
+        current = files.current()  # a restore may have made another generation of it
         if current is not None and bundle.version < current.version:
             raise _stale(current)
         if current is None or bundle != current.bundle:
-            raise VersionConflict(f"version {bundle.version} runs with other content", current=bundle.version)
+            raise VersionConflict(f"version {bundle.version} is running with other content", current=bundle.version)
         if not self._pusher.is_as_wanted(files.amphora_id, current.generation, self._pusher.programs_of(bundle)):
             return self._pusher.push(files, bundle, restore=True)
         return "unchanged"
 
     def _haproxy(self, amphora_id: str) -> InstanceState:
-        """The program whose state is the amphora's."""
+        """The state of the amphora's HAProxy, which counts as the state of the amphora."""
         return self._supervisor.instance(amphora_id, HaproxyProgram.name)
 
     async def statistics(self, amphora_id: str) -> Statistics:
-        """What its HAProxy has counted. Raises NotFound, Unavailable."""
+        """The counters of the amphora's HAProxy. Raises NotFound, Unavailable."""
         amphora = self._find(amphora_id)
         async with amphora.lock:
             return await asyncio.to_thread(self._statistics, amphora)
@@ -154,7 +156,9 @@ class Amphorae:
         if running is None:
             return Statistics(amphora.files.amphora_id, amphora.version, None, None, (), ())
         if amphora.names is None:
-            raise Unavailable("what runs was pushed to another version of this agent; the next push changes that")
+            raise Unavailable(
+                "the running configuration was pushed to another version of this agent; the next push replaces it"
+            )
         try:
             text = StatsSocket(amphora.files.generation_path(running.generation)).ask("show stat")
         except OSError as error:
@@ -165,7 +169,7 @@ class Amphorae:
         )
 
     async def sessions(self, amphora_id: str) -> Sessions:
-        """What it knows of its clients. Raises NotFound, Unavailable."""
+        """The sessions that the amphora knows. Raises NotFound, Unavailable."""
         amphora = self._find(amphora_id)
         async with amphora.lock:
             return await asyncio.to_thread(self._sessions, amphora)
@@ -180,7 +184,7 @@ class Amphorae:
             raise Unavailable(f"the sessions cannot be read: {error}") from error
 
     async def give_sessions(self, amphora_id: str, sessions: Sessions) -> None:
-        """Let it know the clients of the amphora that it replaces. Raises NotFound, Unavailable."""
+        """Give the amphora the sessions of the one that it replaces. Raises NotFound, Unavailable."""
         amphora = self._find(amphora_id)
         async with amphora.lock:
             if amphora.is_deleted:
@@ -195,10 +199,10 @@ class Amphorae:
             else:
                 give_sessions(amphora.files.generation_path(running.generation), sessions)
         except OSError as error:
-            raise Unavailable(f"the sessions cannot be told: {error}") from error
+            raise Unavailable(f"the sessions cannot be handed over: {error}") from error
 
     async def delete(self, amphora_id: str, drain_seconds: float) -> None:
-        """Remove it; its connections get up to ``drain_seconds`` to finish. The id is never taken again."""
+        """Remove the amphora; its connections get up to ``drain_seconds`` to finish. Its id is never accepted again."""
         amphora = self._enter(amphora_id)
         drain_until = time.time() + drain_seconds
         async with amphora.lock:
@@ -222,9 +226,9 @@ class Amphorae:
         log("deleted", amphora=amphora_id)
 
     async def recover(self) -> None:
-        """Find every amphora of the directory: adopt what runs, start what does not, end what is half done.
+        """Find every amphora of the directory: adopt those that run, start those that do not, finish deletions.
 
-        Deletions that were half done go on in the background; pushes are taken from now on. Raises Unavailable.
+        Interrupted deletions continue in the background. Pushes are accepted from now on. Raises Unavailable.
         """
         await asyncio.to_thread(self._tombstones.forget_old)
         survey = await asyncio.to_thread(self._supervisor.survey)
@@ -242,7 +246,7 @@ class Amphorae:
         self._is_suspended = False
 
     def suspend(self) -> None:
-        """Take no pushes until ``recover``: the supervisor is gone, and its orphans still have the sockets."""
+        """Accept no pushes until ``recover``: the supervisor is gone, and its orphans still hold the sockets."""
         self._is_suspended = True
 
     async def _resume_deletion(self, amphora: _Amphora) -> None:
@@ -260,7 +264,7 @@ class Amphorae:
             try:
                 await asyncio.to_thread(self._restore, amphora)
             except (AgentFailure, OSError, ValueError) as error:
-                # The others go on; this one is restored by its next push, or replaced by the controller.
+                # The other amphorae continue. This one is restored by its next push, or the controller replaces it.
                 log("not restored", amphora=amphora.files.amphora_id, error=error)
 
     def _restore(self, amphora: _Amphora) -> None:
@@ -285,7 +289,8 @@ class Amphorae:
         log("restored", amphora=files.amphora_id, version=current.version, method=method)
 
     def _revive(self, files: AmphoraFiles, current: Kept) -> None:
-        """What is not understood goes on, or is started as the agent did that wrote it; the next push replaces it."""
+        """Keep a generation of another version running, or start it as the agent that wrote it did. The next push
+        replaces it."""
         launches = files.launches(current.generation)
         if launches is None:
             launches = read_wire_v1(files.generation_path(current.generation))
@@ -293,7 +298,7 @@ class Amphorae:
         if files.is_marked() or not self._pusher.is_as_wanted(files.amphora_id, current.generation, launches):
             self._pusher.revive(files, current.generation, launches)
             how = "revived"
-        log(f"of another version, {how}", amphora=files.amphora_id, version=current.version)
+        log(f"{how}, written by another version of the agent", amphora=files.amphora_id, version=current.version)
 
     def _enter(self, amphora_id: str) -> _Amphora:
         return self._amphorae.setdefault(amphora_id, _Amphora(AmphoraFiles(self._home / amphora_id, self._group)))
@@ -305,7 +310,7 @@ class Amphorae:
 
 
 def _stale(current: Kept) -> StaleVersion:
-    return StaleVersion(f"version {current.version} runs already", current=current.version)
+    return StaleVersion(f"version {current.version} is already running", current=current.version)
 
 
 def _to_state(amphora: _Amphora, instance: InstanceState) -> AmphoraState:

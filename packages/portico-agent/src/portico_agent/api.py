@@ -23,7 +23,7 @@ Action = Callable[[str, Request], Awaitable[Response]]
 
 
 class Api:
-    """Looks up what a request means and does it."""
+    """Looks up the action for a request's path and method, and runs it."""
 
     def __init__(self, amphorae: Amphorae, haproxy: HAProxyBinary) -> None:
         self._amphorae = amphorae
@@ -41,18 +41,18 @@ class Api:
         }
 
     async def handle(self, request: Request) -> Response:
-        """Answer. Raises AgentFailure."""
+        """Answer a request. Raises AgentFailure."""
         amphora_id = ""
         methods = self._of_all.get(request.path)
         if methods is None and request.path.startswith("/v1/amphorae/"):
             amphora_id, _, rest = request.path.removeprefix("/v1/amphorae/").partition("/")
             methods = self._of_one.get(rest)
             if ID.fullmatch(amphora_id) is None:
-                raise Invalid(f"an amphora's id is of the form {ID.pattern}", field="id")
+                raise Invalid(f"an amphora's id must be of the form {ID.pattern}", field="id")
         if methods is None:
             raise NotFound(f"there is no path {request.path}")
         if request.method not in methods:
-            raise MethodNotAllowed(f"{request.path} takes {', '.join(methods)}")
+            raise MethodNotAllowed(f"{request.path} allows {', '.join(methods)}")
         return await methods[request.method](amphora_id, request)
 
     async def _info(self, _: str, __: Request) -> Response:
@@ -76,7 +76,7 @@ class Api:
     async def _push(self, amphora_id: str, request: Request) -> Response:
         bundle = await asyncio.to_thread(_read, Bundle.from_dict, request)
         if bundle.amphora_id != amphora_id:
-            raise Invalid("the bundle is another amphora's", field="amphora_id")
+            raise Invalid("the bundle belongs to another amphora", field="amphora_id")
         return Response(200, (await self._amphorae.push(amphora_id, bundle)).to_dict())
 
     async def _statistics(self, amphora_id: str, _: Request) -> Response:
@@ -96,7 +96,7 @@ def _read(decode: Callable[[object], Message], request: Request) -> Message:
     try:
         return decode(request.json())
     except WireVersionError as error:
-        message = f"this agent speaks version {error.spoken} of the wire, and was sent version {error.sent}"
+        message = f"this agent speaks version {error.spoken} of the wire, but was sent version {error.sent}"
         raise OtherWireVersion(message, spoken=error.spoken, sent=error.sent) from error
     except WireError as error:
         raise Invalid(str(error), field=error.field) from error

@@ -15,19 +15,19 @@ from portico_http import Framing
 from portico_wire import MAXIMUM_BODY_BYTES
 
 HEAD_SECONDS = 10.0
-"""How long a client may take for the head of a request, from the handshake or from its first byte."""
+"""How long a client may take to send the head of a request, from the handshake or from its first byte."""
 
 BODY_SECONDS = 120.0
-"""How long it may take for the whole body: 16 MiB in this time are 137 KiB a second."""
+"""How long a client may take to send the whole body: 16 MiB in this time are 137 KiB a second."""
 
 ANSWER_SECONDS = 30.0
-"""How long it may take to read an answer."""
+"""How long a client may take to read an answer."""
 
 IDLE_SECONDS = 300.0
-"""How long a connection is kept for a next request."""
+"""How long an idle connection is kept open for another request."""
 
 LINGER_SECONDS = 1.0
-"""How long what a refused client still sends is read and thrown away."""
+"""How long the data that a refused client still sends is read and discarded."""
 
 READ_BYTES = 65536
 
@@ -46,12 +46,12 @@ class Request:
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
-            raise Invalid(f"the body is no JSON: {error}", field="") from None
+            raise Invalid(f"the body is not JSON: {error}", field="") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; no body for None."""
+    """An answer; without a body if ``body`` is None."""
 
     status: int
     body: dict[str, object] | None = None
@@ -68,7 +68,7 @@ class Connection:
         self._is_new = True
 
     async def read_request(self, is_allowed: bool) -> Request | None:
-        """The next request with its body; None where the client is done.
+        """The next request with its body; None if the client has no more.
 
         Raises:
             Forbidden, TooLarge, Invalid, h11.RemoteProtocolError: the request is refused.
@@ -83,10 +83,10 @@ class Connection:
         if not isinstance(head, h11.Request):
             return None
         if not is_allowed:
-            raise Forbidden("the client's certificate is not made out to the controller")
+            raise Forbidden("the client's certificate is not issued to the controller")
         length = next((int(value) for name, value in head.headers if name == b"content-length"), 0)
         if length > MAXIMUM_BODY_BYTES:
-            raise TooLarge(f"a body has at most {MAXIMUM_BODY_BYTES} bytes")
+            raise TooLarge(f"a body must have at most {MAXIMUM_BODY_BYTES} bytes")
         if self._http.they_are_waiting_for_100_continue:
             await self._write(h11.InformationalResponse(status_code=100, headers=[]))
         async with asyncio.timeout(BODY_SECONDS):
@@ -110,7 +110,7 @@ class Connection:
                 raise ConnectionResetError
             body += event.data
             if len(body) > MAXIMUM_BODY_BYTES:
-                raise TooLarge(f"a body has at most {MAXIMUM_BODY_BYTES} bytes")
+                raise TooLarge(f"a body must have at most {MAXIMUM_BODY_BYTES} bytes")
         return bytes(body)
 
     async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
@@ -119,26 +119,26 @@ class Connection:
             if event is not h11.NEED_DATA:
                 return event  # type: ignore[return-value]  # h11 types its sentinels loosely
             if self._framing.violation:
-                raise Invalid(f"no HTTP request: {self._framing.violation}", field="")
+                raise Invalid(f"not a valid HTTP request: {self._framing.violation}", field="")
             await self._receive()
 
     async def _receive(self) -> None:
         data = await self._reader.read(READ_BYTES)
         good = self._framing.feed(data)
-        if good or not data:  # no bytes at all tell h11 of the end
+        if good or not data:  # empty data tells h11 that the client has closed the connection
             self._http.receive_data(data[:good])
 
     async def send_last(self, response: Response) -> None:
         """Send an answer to a request that was not read to its end."""
         await self.send(response, is_last=True)
-        # Closing while the client still sends would reset the connection, and it would never read the answer.
+        # Closing while the client still sends would reset the connection, and the client would never read the answer.
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
                 while await self._reader.read(READ_BYTES):
                     pass
 
     async def send(self, response: Response, *, is_last: bool) -> None:
-        """Send an answer. ``is_last``: the connection ends with it."""
+        """Send an answer. ``is_last``: the connection is closed after it."""
         body = b"" if response.body is None else json.dumps(response.body).encode()
         headers = [("content-length", str(len(body)))] if response.status != 204 else []
         if body:
@@ -155,7 +155,7 @@ class Connection:
             await self._writer.drain()
 
     def next_request(self) -> bool:
-        """Get ready for the next request. False where the connection is to be closed."""
+        """Prepare for the next request. False if the connection must be closed."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()

@@ -1,10 +1,10 @@
-"""What can go wrong with a request, as the one table that the HTTP side looks codes up in.
+"""The errors that a request can end with, each with its HTTP status and its code in the answer.
 
 AgentFailure
-├── Invalid, OtherWireVersion, Forbidden, NotFound, MethodNotAllowed, TooLarge      the request
-├── StaleVersion, VersionConflict, Deleted                        an old writer
-├── BindFailed, Refused                                           the configuration
-└── Unavailable                                                   the supervisor or HAProxy, for now
+├── Invalid, OtherWireVersion, Forbidden, NotFound, MethodNotAllowed, TooLarge    the request is at fault
+├── StaleVersion, VersionConflict, Deleted                                        the sender is out of date
+├── BindFailed, Refused                                                           the configuration is at fault
+└── Unavailable                                    the supervisor or HAProxy does not answer at the moment
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from portico_wire import Failure
 
 
 class AgentFailure(Exception):
-    """A request that is answered by an error. ``details`` are fields of the answer."""
+    """A request is answered with an error. ``details`` are further fields of the answer."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
@@ -25,7 +25,7 @@ class AgentFailure(Exception):
         self.details = details
 
     def to_failure(self) -> Failure:
-        """Say it in the wire's words."""
+        """Convert to the message that is sent over the wire."""
         return Failure(self.code, str(self), self.details)
 
 
@@ -36,8 +36,8 @@ class Invalid(AgentFailure):
 
 
 class OtherWireVersion(AgentFailure):
-    """The bundle is of another version of the wire. Worth trying again: whichever is older will be upgraded. The status
-    says so, also to a controller that does not know the code yet."""
+    """The bundle is of another version of the wire. Worth retrying, because the older of the two programs will be
+    upgraded. The status tells that even to a controller that does not know the code yet."""
 
     status, code = 503, "wire-version"
 
@@ -73,7 +73,7 @@ class VersionConflict(AgentFailure):
 
 
 class BindFailed(AgentFailure):
-    """A listening socket cannot be had."""
+    """A listening socket cannot be opened."""
 
     status, code = 409, "bind-failed"
 
@@ -91,12 +91,12 @@ class TooLarge(AgentFailure):
 
 
 class Refused(AgentFailure):
-    """HAProxy refuses the configuration, or this host does."""
+    """HAProxy or this host refuses the configuration."""
 
     status, code = 422, "refused"
 
 
 class Unavailable(AgentFailure):
-    """Worth trying again."""
+    """The request cannot be served at the moment; worth retrying."""
 
     status, code = 503, "unavailable"

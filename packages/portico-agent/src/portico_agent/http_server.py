@@ -1,4 +1,5 @@
-"""Serving HTTP/1.1 over TLS on asyncio: who is let in, how many, and until when. What paths mean is not known here."""
+"""An HTTP/1.1 server over TLS on asyncio: which clients it admits, how many, and for how long. It knows nothing of
+paths."""
 
 from __future__ import annotations
 
@@ -13,37 +14,38 @@ import h11
 from portico_agent.connection import Connection, Request, Response
 from portico_agent.failures import AgentFailure, Invalid
 from portico_agent.logs import log
-from portico_agent.tls import is_made_out_to
+from portico_agent.tls import is_issued_to
 from portico_http import Acceptor, ConnectionLimiter, LogThrottle, connections_within_limit
 
 STRANGERS = 64
-"""Connections whose clients have not shown yet, or not at all, that they are the controller."""
+"""Maximum connections of clients that have not proved, or cannot prove, that they are the controller."""
 
 CONTROLLERS = 512
-"""Connections of the controller's processes, which keep up to a hundred each: fewer where descriptors are few."""
+"""Maximum connections of the controller's processes, which keep up to a hundred each. Lower where the limit on
+descriptors is low."""
 
 RESERVED_DESCRIPTORS = 128
-"""Kept from connections, for what amphorae are looked after with: a few for each of 16 threads, and some rest."""
+"""Descriptors not used for connections but for the work on amphorae: a few for each of 16 threads, and some spare."""
 
 HANDSHAKE_SECONDS = 10.0
 
 CLOSE_SECONDS = 10.0
-"""How long a client may take for the end of TLS, before its connection is just cut."""
+"""How long a client may take to close TLS before its connection is simply cut."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class HttpServer:
-    """Serves the controller, and nobody else. Strangers get a handshake, and push out each other at most.
+    """Serves the controller only. Strangers get a TLS handshake, and can displace nobody but each other.
 
-    ``context``: the certificates to begin with, see ``renew``.
+    ``context``: the initial certificates, see ``renew``.
     """
 
     def __init__(self, handler: Handler, controller_name: str, context: ssl.SSLContext) -> None:
         self._handler = handler
         self._controller_name = controller_name
         self._context = context
-        self._throttle = LogThrottle(_say)
+        self._throttle = LogThrottle(_log_count)
         self._strangers: ConnectionLimiter[_Client] = ConnectionLimiter(STRANGERS)
         self._controllers: ConnectionLimiter[_Client] = ConnectionLimiter(CONTROLLERS)
         self._clients: set[_Client] = set()
@@ -52,7 +54,7 @@ class HttpServer:
         self._busy: set[asyncio.Task[None]] = set()
 
     async def listen(self, address: str, port: int) -> int:
-        """Start to serve. The port, which is chosen by the system for 0. Raises OSError."""
+        """Start to serve. Return the port; the system chooses one for port 0. Raises OSError."""
         loop = asyncio.get_running_loop()
         [family, _, _, _, where], *_ = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
         self._listening = socket.create_server(where[:2], family=family, backlog=512)
@@ -62,14 +64,14 @@ class HttpServer:
         return int(self._listening.getsockname()[1])
 
     def renew(self, context: ssl.SSLContext) -> None:
-        """Use other certificates. Who was let in by the ones before is cut off: at once, or, where a request of his is
-        being worked on, with its answer."""
+        """Use other certificates. Clients that were admitted by the previous ones are disconnected: immediately, or
+        after the answer if a request of theirs is in progress."""
         self._context = context
         for client in self._clients:
             client.retire()
 
     async def close(self, seconds: float) -> None:
-        """Take no more, and let requests that are being handled finish for so long."""
+        """Accept no more connections, and let requests in progress finish within ``seconds``."""
         if self._acceptor is not None:
             self._acceptor.close()
         if self._listening is not None:
@@ -92,7 +94,7 @@ class HttpServer:
         self._clients.discard(client)
         self._strangers.remove(client)
         self._controllers.remove(client)
-        accepted.close()  # where it was cancelled before it began
+        accepted.close()  # in case the task was cancelled before it began
 
     async def _serve(self, client: _Client, accepted: socket.socket) -> None:
         try:
@@ -100,28 +102,29 @@ class HttpServer:
                 client.transport = writer.transport
                 if client.is_retired:
                     return
-                is_allowed = is_made_out_to(writer.get_extra_info("peercert") or {}, self._controller_name)
+                is_allowed = is_issued_to(writer.get_extra_info("peercert") or {}, self._controller_name)
                 if is_allowed:
                     self._let_in(client)
                 connection = Connection(reader, writer)
                 while await self._serve_one(client, connection, is_allowed):
                     pass
         except h11.LocalProtocolError:
-            pass  # it went away before it was answered
-        except OSError as error:  # ssl.SSLError, ConnectionError and TimeoutError are some
-            what = "no handshake" if client.transport is None else "a client stalled or went away"
+            pass  # the client disconnected before it was answered
+        except OSError as error:  # includes ssl.SSLError, ConnectionError and TimeoutError
+            what = "a handshake failed" if client.transport is None else "a client stalled or disconnected"
             self._throttle.log(what, client=client.address, error=str(error) or type(error).__name__)
 
     def _let_in(self, client: _Client) -> None:
-        """It is the controller's, and no stranger's any more. Raises OSError where there are too many of them."""
+        """Count the client as a controller and no longer as a stranger. Raises OSError if there are too many
+        controllers."""
         self._strangers.remove(client)
         if not self._controllers.make_room():
-            raise OSError("too many requests of controllers are being worked on")
+            raise OSError("too many requests of controllers are in progress")
         self._controllers.add(client, client.address)
         self._controllers.mark_waiting(client)
 
     async def _serve_one(self, client: _Client, connection: Connection, is_allowed: bool) -> bool:
-        """One request and its answer. False where the connection ends."""
+        """Serve one request. False if the connection ends with it."""
         try:
             request = await connection.read_request(is_allowed)
             if request is None:
@@ -132,15 +135,15 @@ class HttpServer:
             await connection.send_last(_refuse(error))
             return False
         except h11.RemoteProtocolError as error:
-            self._throttle.log("no HTTP request", client=client.address, error=str(error))
-            await connection.send_last(_refuse(Invalid(f"no HTTP request: {error}", field="")))
+            self._throttle.log("not a valid HTTP request", client=client.address, error=str(error))
+            await connection.send_last(_refuse(Invalid(f"not a valid HTTP request: {error}", field="")))
             return False
         return not client.is_retired and connection.next_request()
 
     async def _work(self, client: _Client, connection: Connection, request: Request) -> None:
         client.is_busy = True
         self._controllers.mark_busy(client)
-        # A task of its own: ``close`` waits for it.
+        # In a separate task, so that ``close`` can wait for it.
         task = asyncio.create_task(self._answer(client, connection, request))
         self._busy.add(task)
         task.add_done_callback(self._busy.discard)
@@ -160,7 +163,7 @@ class HttpServer:
 
 
 class _Client:
-    """Who is at the other end of a connection."""
+    """The client at the other end of a connection."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -168,9 +171,9 @@ class _Client:
         self.transport: asyncio.WriteTransport | None = None
         """None until the handshake is done."""
         self.is_busy = False
-        """Whether a request of it is being worked on."""
+        """Whether a request of this client is in progress."""
         self.is_retired = False
-        """Whether it was let in by certificates that were replaced since."""
+        """Whether it was admitted by certificates that have been replaced since."""
 
     def evict(self) -> None:
         """Cut the connection."""
@@ -180,8 +183,8 @@ class _Client:
             self.task.cancel()
 
     def retire(self) -> None:
-        """Close the connection, once it is not busy, or its handshake is done: cut off in a handshake, the controller
-        would take us for unreachable."""
+        """Close the connection as soon as it is not busy and its handshake is done. If it were cut off during the
+        handshake, the controller would consider this agent unreachable."""
         self.is_retired = True
         if not self.is_busy and self.transport is not None and self.task is not None:
             self.task.cancel()
@@ -191,7 +194,8 @@ class _Client:
 async def _encrypt(
     accepted: socket.socket, context: ssl.SSLContext
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Serve TLS on a connection, until the end of the block and of TLS. Raises OSError: no handshake in time."""
+    """Serve TLS on a connection until the end of the block; then close TLS. Raises OSError if the handshake fails or
+    is not finished in time."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     transport, protocol = await loop.connect_accepted_socket(
@@ -201,7 +205,7 @@ async def _encrypt(
         ssl_handshake_timeout=HANDSHAKE_SECONDS,
         ssl_shutdown_timeout=CLOSE_SECONDS,
     )
-    transport.set_write_buffer_limits(high=1, low=0)  # so that what was drained was taken by the system, or nearly
+    transport.set_write_buffer_limits(high=1, low=0)  # so that drained data is, nearly all of it, in the kernel
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
     try:
         yield reader, writer
@@ -215,5 +219,5 @@ def _refuse(failure: AgentFailure) -> Response:
     return Response(failure.status, failure.to_failure().to_dict())
 
 
-def _say(kind: str, count: int, example: dict[str, object]) -> None:
+def _log_count(kind: str, count: int, example: dict[str, object]) -> None:
     log(kind, count=count, **example)

@@ -1,19 +1,20 @@
-"""Signals that whoever started this process ignores or blocks: both are inherited, and handed on to its children."""
+"""Ignored and blocked signals, which this process inherits from its parent and would pass on to its children."""
 
 from __future__ import annotations
 
 import signal
 
-_PYTHON_S_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Ignored by Python itself, which raises OSError instead."""
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Python itself ignores these and raises OSError instead."""
 
 
 def reset_signals() -> None:
-    """Block no signal and ignore none, but for those that Python ignores, in this process and in what it will start.
+    """Unblock all signals, and ignore none but those that Python ignores, in this process and its future children.
 
-    Without this nobody could stop it, and the end of a child would be taken for success.
+    Otherwise an inherited setting could make it impossible to stop this process, or make every child's exit look like
+    a success.
     """
-    for number in signal.valid_signals().difference(_PYTHON_S_OWN):
+    for number in signal.valid_signals().difference(_IGNORED_BY_PYTHON):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

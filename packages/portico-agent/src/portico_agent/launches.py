@@ -1,8 +1,9 @@
-"""What starts each program of a generation, in words that are the agent's own.
+"""How each program of a generation is started, in a format that is the agent's own.
 
-They are written beside what the program is started from. So a program can be started again by an agent that does not
-understand the bundle, which is in the words of the wire: no other version of that ends what serves. They may gain
-fields, which have to have a default here; what is read is all that there was when this was written first.
+Launches are written beside the files that the program is started from. With them an agent can restart a program even
+if it does not understand the bundle, which is in the format of the wire: a new version of the wire never ends a program
+that serves. The format can gain fields, which must have a default here. The fields that are read now are those of its
+first version.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from portico_wire import Socket
 
 
 class ListeningSocket(NamedTuple):
-    """A listening socket; ``name`` is the variable that tells the program its number. ``namespace``: None is the
-    host's."""
+    """A listening socket. ``name`` is the environment variable that holds its descriptor number for the program.
+    ``namespace``: None for the host's."""
 
     name: str
     address: str
@@ -28,15 +29,15 @@ class ListeningSocket(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How a program is started in a generation's directory, by which command and on which sockets. ``unix_sockets``: by
-    variable, the names of those that it is to have in the directory."""
+    """How a program is started in a generation's directory: by which command and on which sockets. ``unix_sockets``:
+    the file names, by variable, of the UNIX sockets that are created for it in the directory."""
 
     command: tuple[str, ...]
     sockets: tuple[ListeningSocket, ...]
     unix_sockets: Mapping[str, str]
 
     def to_dict(self) -> dict[str, object]:
-        """In the supervisor's words, which are those of the file, too."""
+        """Encode in the format of the supervisor's commands, which is also that of the file."""
         return {
             "command_line": list(self.command),
             "sockets": [socket._asdict() for socket in self.sockets],
@@ -45,11 +46,11 @@ class Launch:
 
 
 Launches = Mapping[str, Launch]
-"""By program: those that are to run."""
+"""The launches of the programs that should run, by program."""
 
 
 def listening_sockets(sockets: tuple[Socket, ...]) -> tuple[ListeningSocket, ...]:
-    """A bundle's."""
+    """The listening sockets of a bundle."""
     return tuple(
         ListeningSocket(each.name, each.address, each.port, each.namespace, each.transport) for each in sockets
     )
@@ -61,11 +62,11 @@ def write_launches(launches: Launches) -> str:
 
 
 def read_launches(text: str) -> Launches:
-    """From the text of the file. Raises ValueError."""
+    """Parse the text of the file. Raises ValueError."""
     try:
         return {program: _read_launch(_object(launch)) for program, launch in _object(json.loads(text)).items()}
     except (KeyError, TypeError) as error:
-        raise ValueError(f"what starts the programs is not said: {error}") from error
+        raise ValueError(f"the launches cannot be read: {error!r}") from error
 
 
 def _read_launch(value: dict[str, object]) -> Launch:
@@ -89,11 +90,11 @@ def _read_socket(value: dict[str, object]) -> ListeningSocket:
 
 def _object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise TypeError("what starts the programs is of another shape")
+        raise TypeError("expected an object")
     return value
 
 
 def _list(value: object) -> list[object]:
     if not isinstance(value, list):
-        raise TypeError("what starts the programs is of another shape")
+        raise TypeError("expected a list")
     return value

@@ -1,4 +1,4 @@
-"""The agent's log: one line an event on stderr, ``key=value`` pairs after a message. Never any key material."""
+"""The agent's log: one line per event on stderr, a message followed by ``key=value`` pairs. Never any key material."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Making an amphora's programs run a configuration: each told at run time where it can be, by a new process where not.
+"""Pushes: makes an amphora's programs run a configuration, each at run time where possible, otherwise by a new process.
 
-The order of a push is what makes it safe to die in: write the new generation beside the current one; leave a mark;
-make each program run it; make it the current one; take the mark away. Whoever finds the mark restores what ``current``
-names. A push that fails, be it by a full disk, is undone at once; where that fails too, its mark stays.
+The order of its steps makes a push safe to interrupt at any point: write the new generation beside the current one,
+leave a mark, make each program run the new generation, make it the current one, remove the mark. If a mark is found
+later, the generation that ``current`` names is restored. A push that fails, even because the disk is full, is undone
+immediately. If undoing fails too, the mark stays.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ Wanted = TypeVar("Wanted")
 Step = TypeVar("Step")
 
 AnyProgram = Program[Any, Any]
-"""One of those that there are: what it wants and by which steps it gets there, nobody else looks at."""
+"""Any program. What it wants and its steps are opaque to all other code."""
 
-_MOST_FIRST: tuple[PushMethod, ...] = ("start", "reload", "runtime", "unchanged", "stop")
-"""Of what several programs did, the push is called by what comes first."""
+_METHODS_BY_RANK: tuple[PushMethod, ...] = ("start", "reload", "runtime", "unchanged", "stop")
+"""If several programs got what they run by different methods, the push reports the one that comes first here."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Push:
-    """One push that is going on. ``previous``: what runs now; None where that may be anything."""
+    """One push in progress. ``previous``: what runs now; None if that is unknown."""
 
     files: AmphoraFiles
     generation: int
@@ -42,11 +43,11 @@ class _Push:
 
 
 class Pusher:
-    """Makes configurations run. Its methods block; one amphora's are never called at the same time.
+    """Makes configurations run. Its methods block; those for one amphora are never called concurrently.
 
     Args:
         supervisor: runs the programs' processes.
-        programs: those that there are, in the order in which they are changed.
+        programs: all programs, in the order in which they are changed.
     """
 
     def __init__(self, supervisor: SupervisorClient, programs: Sequence[AnyProgram]) -> None:
@@ -58,9 +59,9 @@ class Pusher:
     ) -> PushMethod:
         """Make the amphora run the bundle, or leave everything as it is.
 
-        ``previous``: what it runs now; without it only new processes will do.
-        ``restore``: programs may have been told anything by now, so only new processes will do; where even that fails,
-        the mark stays, and the next push or start of the agent tries again.
+        ``previous``: what the amphora runs now; without it, new processes are necessary.
+        ``restore``: the programs may be in any state, so new processes are necessary. If even that fails, the mark
+        stays, and the next push or start of the agent retries.
 
         Raises:
             Refused, BindFailed, Unavailable, OSError.
@@ -82,7 +83,7 @@ class Pusher:
             files.switch(generation)
         except (AgentFailure, OSError) as error:
             if not restore:
-                # Where the supervisor did not answer, it may have done what it was told.
+                # If the supervisor did not answer, it may have carried out the command all the same.
                 if push.progress.is_told or isinstance(error, Unavailable):
                     self._undo(files, previous)
                 self._settle(files)
@@ -91,21 +92,21 @@ class Pusher:
         try:
             self._settle(files)
         except (AgentFailure, OSError) as error:
-            # It runs and is current. What is left behind, the next push finds.
-            log("not tidied", amphora=files.amphora_id, error=error)
-        return min(methods, key=_MOST_FIRST.index)
+            # The new generation runs and is the current one. The next push removes what is left behind.
+            log("old generations not removed", amphora=files.amphora_id, error=error)
+        return min(methods, key=_METHODS_BY_RANK.index)
 
     def instances(self, amphora_id: str) -> list[InstanceState]:
-        """How the supervisor finds each program. Raises Unavailable."""
+        """The supervisor's state of each program. Raises Unavailable."""
         return self.order_all("show", amphora_id)
 
     def order_all(self, command: str, amphora_id: str) -> list[InstanceState]:
-        """Give each program of an amphora this order. How each is after it. Raises Unavailable."""
+        """Give this order for each program of an amphora. Return their states after it. Raises Unavailable."""
         return [self._supervisor.order(command, amphora_id, program.name) for program in self._programs]
 
     def revive(self, files: AmphoraFiles, generation: int, launches: Launches) -> None:
-        """Make programs run what another version of the agent has left, in new processes. Where it raises and there was
-        a mark, that stays.
+        """Run, in new processes, the generation that another version of the agent left behind. If this raises, an
+        existing mark stays.
 
         Raises:
             Refused, BindFailed, Unavailable, OSError.
@@ -119,20 +120,20 @@ class Pusher:
         self._settle(files)
 
     def programs_of(self, bundle: Bundle) -> set[str]:
-        """Those that it wants to run."""
+        """The names of the programs that the bundle has something to run for."""
         return {program.name for program in self._programs if program.wanted(bundle) is not None}
 
     def is_as_wanted(self, amphora_id: str, generation: int, programs: Collection[str]) -> bool:
-        """Whether the supervisor keeps these programs at a generation, and no others. Raises Unavailable."""
+        """Whether the supervisor keeps exactly these programs at a generation, and no others. Raises Unavailable."""
         wanted = [generation if program.name in programs else None for program in self._programs]
         return [instance.wanted for instance in self.instances(amphora_id)] == wanted
 
     def has_program(self, name: str) -> bool:
-        """Whether there is such a program."""
+        """Whether there is a program of this name."""
         return any(program.name == name for program in self._programs)
 
     def _undo(self, files: AmphoraFiles, previous: Bundle | None) -> None:
-        """Run the previous configuration again, or nothing where there was none."""
+        """Run the previous configuration again, or nothing if there was none."""
         if previous is None:
             self.order_all("stop", files.amphora_id)
         else:
@@ -168,7 +169,7 @@ class Pusher:
         return "reload"
 
     def _settle(self, files: AmphoraFiles) -> None:
-        """The push is over, one way or the other: take the mark away and remove what nobody needs."""
+        """Finish a push, whether it succeeded or was undone: remove the mark and the unused generations."""
         files.unmark()
         used = {process.generation for each in self.instances(files.amphora_id) for process in each.processes()}
         current = files.current_generation()

@@ -1,4 +1,4 @@
-"""What an agent is told on its command line."""
+"""The agent's settings, from its command line."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from portico_agent import __version__
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """The command line, read."""
+    """The settings from the command line."""
 
     directory: Path
-    """Where everything of this agent is kept; made if it is not there."""
+    """Where this agent keeps all its files; created if it does not exist."""
 
     address: str
     port: int
@@ -29,44 +29,51 @@ class AgentSettings:
     """The agent's own, PEM."""
 
     controller_name: str
-    """Common name or DNS name that a client's certificate must be made out to."""
+    """Common name or DNS name that a client's certificate must be issued to."""
 
     haproxy: str | None
-    """Path of HAProxy; None: the system's, else the packaged one."""
+    """Path of HAProxy; None: the system's, or the packaged one if the system has none."""
 
     hard_stop_seconds: int
-    """How long connections of a replaced HAProxy may go on."""
+    """How long connections of a replaced HAProxy may stay open."""
 
     allow_ping: bool
-    """Whether bundles may have PING monitors, for which HAProxy starts programs."""
+    """Whether bundles can have PING monitors, for which HAProxy starts programs."""
 
     haproxy_group: int | None
-    """The group of HAProxy's user, where that is another one and a supervisor of its own (``portico-supervisor``)
-    starts HAProxy; None where agent, supervisor and HAProxy are one user and the agent starts the supervisor."""
+    """The group of HAProxy's user, if HAProxy runs as another user, started by a separate supervisor
+    (``portico-supervisor``). None if agent, supervisor and HAProxy run as one user and the agent starts the
+    supervisor."""
 
 
 def read_settings(arguments: list[str] | None = None) -> AgentSettings:
-    """Read the command line; leaves the process with a message where it is wrong."""
+    """Read the command line. Exits the process with a message if it is wrong."""
     parser = argparse.ArgumentParser(prog="portico-agent", description="Runs amphorae on this host.")
     parser.add_argument("--version", action="version", version=f"portico-agent {__version__}")
-    parser.add_argument("--directory", type=Path, required=True, help="where everything of this agent is kept")
+    parser.add_argument("--directory", type=Path, required=True, help="where the agent keeps all its files")
     parser.add_argument("--listen", type=_read_listen, default=("127.0.0.1", 0), metavar="ADDRESS:PORT")
-    parser.add_argument("--ca", type=Path, required=True, help="the authority of the controller's certificate, PEM")
-    parser.add_argument("--certificate", type=Path, required=True, help="the agent's certificate, PEM")
-    parser.add_argument("--key", type=Path, required=True, help="its key, PEM")
-    parser.add_argument("--controller-name", required=True, help="name that the controller's certificate has")
-    parser.add_argument("--haproxy", help="path of HAProxy (default: the system's, else the packaged one)")
     parser.add_argument(
-        "--hard-stop", type=int, default=300, metavar="SECONDS", help="how long a replaced HAProxy may go on draining"
+        "--ca", type=Path, required=True, help="the authority that signs the controller's certificate, PEM"
+    )
+    parser.add_argument("--certificate", type=Path, required=True, help="the agent's certificate, PEM")
+    parser.add_argument("--key", type=Path, required=True, help="the key of the agent's certificate, PEM")
+    parser.add_argument(
+        "--controller-name", required=True, help="the name that the controller's certificate is issued to"
     )
     parser.add_argument(
-        "--allow-ping", action="store_true", help="run PING monitors, for which HAProxy starts programs"
+        "--haproxy", help="path of HAProxy (default: the system's, or the packaged one if the system has none)"
+    )
+    parser.add_argument(
+        "--hard-stop", type=int, default=300, metavar="SECONDS", help="how long a replaced HAProxy may keep draining"
+    )
+    parser.add_argument(
+        "--allow-ping", action="store_true", help="allow PING monitors, for which HAProxy starts programs"
     )
     parser.add_argument(
         "--haproxy-group",
         type=_read_group,
         metavar="NAME or GID",
-        help="HAProxy is another user's, with this group: portico-supervisor runs it, and is not started from here",
+        help="HAProxy runs as another user with this group, started by portico-supervisor, which must be running",
     )
     given = parser.parse_args(arguments)
     return AgentSettings(

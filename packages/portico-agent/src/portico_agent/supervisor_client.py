@@ -1,4 +1,4 @@
-"""The agent's side of the supervisor: starting it, and talking to it."""
+"""The agent's client for the supervisor: starts it and sends it commands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ANSWER_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class RunningProcess:
-    """A process of a program, and the generation that it was started from."""
+    """A process of a program, with the generation that it was started from."""
 
     pid: int
     generation: int
@@ -41,8 +41,8 @@ class RunningProcess:
 
 @dataclass(frozen=True, slots=True)
 class InstanceState:
-    """A program of an amphora as the supervisor sees it. ``wanted`` is the generation that a dead process is started
-    from, ``verdict`` the exit code of the last candidate, where it ended by itself."""
+    """A program of an amphora as the supervisor sees it. ``wanted`` is the generation that a dead process is restarted
+    from. ``verdict`` is the exit code of the last candidate, if it ended on its own."""
 
     wanted: int | None = None
     running: RunningProcess | None = None
@@ -53,17 +53,18 @@ class InstanceState:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing runs that could be stopped, and nothing is to."""
+        """Whether nothing runs that could be stopped, and nothing should run."""
         return self.wanted is None and self.running is None and self.candidate is None
 
     def processes(self) -> list[RunningProcess]:
-        """Every process of it that is alive."""
+        """All its processes that are alive."""
         return [process for process in (self.running, self.candidate, *self.draining) if process is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The supervisor's pid and what it speaks, and its instances by their amphora's id and their program."""
+    """The supervisor's pid and protocol version, and its instances by amphora id and program. ``protocol`` is None if
+    the version is not the agent's own."""
 
     supervisor_pid: int
     protocol: int | None
@@ -72,7 +73,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a program is started: for an amphora, by a generation, in its directory."""
+    """Where a program is started: the amphora, the generation and its directory."""
 
     amphora_id: str
     program: str
@@ -80,7 +81,7 @@ class Place:
     directory: Path
 
     def to_dict(self) -> dict[str, object]:
-        """Say it in the supervisor's words."""
+        """Encode for a command to the supervisor."""
         return {
             "amphora": self.amphora_id,
             "program": self.program,
@@ -94,7 +95,7 @@ class SupervisorClient:
 
     Args:
         directory: the agent's.
-        is_separate: somebody else starts supervisors, and not this client.
+        is_separate: the supervisor is a separate service, which this client does not start.
     """
 
     def __init__(self, directory: Path, *, is_separate: bool = False) -> None:
@@ -105,8 +106,8 @@ class SupervisorClient:
         self._child: subprocess.Popen[bytes] | None = None
 
     def ensure(self) -> None:
-        """Find a supervisor that serves, or start one. One of another version, whose words may mean something else, is
-        ended first, and with it what it runs. Raises Unavailable."""
+        """Find a running supervisor or start one. A supervisor of another version, whose protocol may differ, is ended
+        first, together with the programs that it runs. Raises Unavailable."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -120,8 +121,10 @@ class SupervisorClient:
                 self._end_former(survey)
             time.sleep(0.01)
         if self._is_separate:
-            raise Unavailable(f"no supervisor serves {self._directory}: start portico-supervisor with this --directory")
-        raise Unavailable("the supervisor does not start; see supervisor.log")
+            raise Unavailable(
+                f"no supervisor is running for {self._directory}: start portico-supervisor with this --directory"
+            )
+        raise Unavailable("the supervisor did not start; see supervisor.log")
 
     def _end_former(self, survey: Survey) -> None:
         log("supervisor of another version ended", pid=survey.supervisor_pid)
@@ -130,46 +133,46 @@ class SupervisorClient:
         self.close()
 
     def close(self) -> None:
-        """Leave the supervisor to itself."""
+        """Close the connection; the supervisor keeps running."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
 
     def survey(self) -> Survey:
-        """The supervisor and every instance of it."""
+        """The supervisor and all its instances."""
         answer = self._ask({"command": "list"})
         pid, instances = answer["pid"], answer["instances"]
         if not isinstance(pid, int):
-            raise Unavailable("the supervisor answers nonsense")
-        # One of another version says other things of its instances; they are not looked at.
+            raise Unavailable("the supervisor's answer has a pid that is not a number")
+        # A supervisor of another version describes its instances differently, so they are ignored.
         if answer.get("protocol") != PROTOCOL:
             return Survey(pid, None, {})
         if not isinstance(instances, list):
-            raise Unavailable("the supervisor answers nonsense")
+            raise Unavailable("the supervisor's answer has no list of instances")
         return Survey(pid, PROTOCOL, {(each["amphora"], each["program"]): _read_instance(each) for each in instances})
 
     def instance(self, amphora_id: str, program: str) -> InstanceState:
-        """One instance; all of it empty where the supervisor has none."""
+        """The state of one instance; empty if the supervisor does not have it."""
         return self.order("show", amphora_id, program)
 
     def start(self, place: Place, launch: Launch) -> int:
-        """Start a candidate beside what runs. Its pid. Raises BindFailed."""
+        """Start a candidate beside the running process; return its pid. Raises BindFailed."""
         candidate = _read_instance(self._ask({"command": "start", **place.to_dict(), **launch.to_dict()})).candidate
         if candidate is None:
-            raise Unavailable("the supervisor started nothing")
+            raise Unavailable("the supervisor did not start a candidate")
         return candidate.pid
 
     def adopt_files(self, place: Place, launch: Launch) -> InstanceState:
-        """Have a dead process started from these files from now on."""
+        """Have the program restarted from these files, if it dies, from now on."""
         return _read_instance(self._ask({"command": "adopt-files", **place.to_dict(), **launch.to_dict()}))
 
     def order(self, command: str, amphora_id: str, program: str) -> InstanceState:
-        """One of show, promote, abandon, stop, kill. What the instance is after it."""
+        """Send one of the commands show, promote, abandon, stop and kill; return the instance's state after it."""
         return _read_instance(self._ask({"command": command, "amphora": amphora_id, "program": program}))
 
     def stop_orphan(self, note: str) -> bool:
-        """Stop a process softly that another supervisor has started and noted; False where there is none any more."""
+        """Softly stop a process that another supervisor started and noted; False if the process is gone."""
         return bool(self._ask({"command": "stop-orphan", "note": note})["stopped"])
 
     def _ask(self, request: dict[str, object]) -> dict[str, object]:
@@ -180,7 +183,7 @@ class SupervisorClient:
                 self._connection.sendall(json.dumps(request).encode() + b"\n")
                 answer = json.loads(_read_line(self._connection))
             except (OSError, ValueError) as error:
-                # What was sent may or may not have been done: with the connection goes every half-read answer.
+                # The command may or may not have been carried out. Closing the connection discards a half-read answer.
                 if self._connection is not None:
                     self._connection.close()
                     self._connection = None
@@ -219,7 +222,7 @@ def _read_line(connection: socket.socket) -> bytes:
 
 def _read_instance(value: object) -> InstanceState:
     if not isinstance(value, dict):
-        raise Unavailable("the supervisor answers nonsense")
+        raise Unavailable("the supervisor's answer has an instance that is not an object")
     return InstanceState(
         wanted=value["wanted"],
         running=_read_process(value["running"]),

@@ -1,8 +1,9 @@
-"""``portico-supervisor``: the supervisor as a service of its own, beside the agent; and how a supervisor is started.
+"""``portico-supervisor``: the supervisor as a separate service beside the agent; and the command that starts a
+supervisor.
 
-On a host where agent and HAProxy are different users somebody has to be able to start HAProxy as the other one. That is
-this program and not the agent, which reads what comes from the network. It gives HAProxy away by util-linux's
-``setpriv``: as that user, without any capability or other group, and without a way to get one.
+On a host where the agent and HAProxy run as different users, some process must be able to start HAProxy as its own
+user. That is this program and not the agent, because the agent reads from the network. It starts HAProxy through
+``setpriv`` of util-linux: as that user, without any capability or other group, and without a way to gain one.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ sys.path.insert(0, sys.argv[2])
 from portico_agent.supervisor.control import main
 main(sys.argv[1], sys.argv[3])
 """
-"""Run without site-packages and the user's settings (-I -S): the supervisor needs nothing but the standard library."""
+"""Run without site-packages and the user's settings (-I -S): the supervisor needs only the standard library."""
 
 NEEDED = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
-"""Capabilities without which HAProxy cannot be another user's, by their numbers."""
+"""The capabilities needed to run HAProxy as another user, with their numbers."""
 
 TRY_SECONDS = 10
 
@@ -40,31 +41,32 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HAProxyUser:
-    """Whom HAProxy belongs to."""
+    """The user that HAProxy runs as."""
 
     uid: int
     gid: int
 
 
 def supervisor_command(directory: Path, **options: object) -> tuple[list[str], dict[str, str]]:
-    """The command line and the environment of a supervisor of this directory. ``options`` are those of its ``main``."""
+    """The command line and the environment of a supervisor for this directory. ``options``: see
+    ``supervisor.control.main``."""
     source = str(Path(__file__).resolve().parent.parent)
     environment = {name: os.environ[name] for name in ("PORTICOTEST_RUN",) if name in os.environ}
     return [sys.executable, "-I", "-S", "-c", PROGRAM, str(directory), source, json.dumps(options)], environment
 
 
 def main() -> None:
-    """Read the command line and become the supervisor: stay until SIGTERM, which ends every HAProxy too, or SIGINT,
-    which leaves them. Leaves with status 1 and one line on stderr where it cannot start."""
+    """Read the command line and become the supervisor. It runs until SIGTERM, which ends every HAProxy too, or SIGINT,
+    which leaves them running. Exits with status 1 and one line on stderr if it cannot start."""
     os.umask(0o077)
     reset_signals()
     parser = argparse.ArgumentParser(prog="portico-supervisor", description="Runs HAProxy for the agent of this host.")
-    parser.add_argument("--directory", type=Path, required=True, help="the agent's")
+    parser.add_argument("--directory", type=Path, required=True, help="the agent's directory")
     parser.add_argument(
         "--haproxy-user",
         type=_read_user,
         metavar="NAME or UID:GID",
-        help="whom HAProxy belongs to (default: the supervisor's own user)",
+        help="the user that HAProxy runs as (default: the supervisor's own user)",
     )
     given = parser.parse_args()
     directory: Path = given.directory.absolute()
@@ -93,7 +95,7 @@ def _read_user(text: str) -> HAProxyUser:
 
 
 def _prepare_to_become(user: HAProxyUser, directory: Path) -> dict[str, object]:
-    """What the supervisor is told so that HAProxy is another user's. It has been tried. Raises CannotStart."""
+    """The supervisor's options for running HAProxy as another user, after trying them. Raises CannotStart."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise CannotStart("--haproxy-user needs the program setpriv, which is not on PATH (Debian: util-linux)")
@@ -103,7 +105,7 @@ def _prepare_to_become(user: HAProxyUser, directory: Path) -> dict[str, object]:
     become += ["--inh-caps=-all", "--ambient-caps=-all", "--no-new-privs", "--"]
     try:
         tried = subprocess.run(
-            # HAProxy looks at the path of the directory that it is started in.
+            # HAProxy looks up the path of the directory that it is started in.
             [*become, "test", "-x", directory],
             capture_output=True,
             text=True,
@@ -113,13 +115,14 @@ def _prepare_to_become(user: HAProxyUser, directory: Path) -> dict[str, object]:
     except (OSError, subprocess.SubprocessError) as error:
         raise CannotStart(f"{setpriv} cannot be run: {error}") from error
     if tried.returncode != 0:
-        said = tried.stderr.strip() or f"that user cannot reach {directory}: a directory on the way is closed to others"
-        raise CannotStart(f"HAProxy cannot be user {user.uid}: {said}")
+        reason = tried.stderr.strip() or f"that user cannot reach {directory}: a parent directory is closed to others"
+        raise CannotStart(f"HAProxy cannot run as user {user.uid}: {reason}")
     return {"uid": user.uid, "become": become}
 
 
 def _capabilities() -> int:
-    """Those that the supervisor will have: an ordinary user keeps only ambient ones when he becomes another program."""
+    """The capabilities that the supervisor will have, as a bit mask. For an ordinary user, only ambient ones survive
+    the execution of another program."""
     name = "CapEff" if os.geteuid() == 0 else "CapAmb"
     [found] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
     return int(found.split()[1], 16)

@@ -1,4 +1,4 @@
-"""Mutual TLS: who may connect, and who the one that connected is."""
+"""Mutual TLS: which clients can connect, and whether a connected client is the controller."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from portico_files.certificates import Contents, load_certificates, read_certifi
 
 
 class Certificates:
-    """The files by which an agent proves who it is and knows the controller, PEM.
+    """The files by which an agent proves its identity and recognizes the controller, PEM.
 
     Args:
         ca: certificates of the authority that the controller's certificate must be signed by.
@@ -23,7 +23,8 @@ class Certificates:
         self._loaded: Contents | None = None
 
     def load(self) -> ssl.SSLContext:
-        """TLS 1.3 only, and only for clients with a certificate of the authority. Raises CertificatesUnusable."""
+        """A context for TLS 1.3 only, and only for clients with a certificate signed by the authority. Raises
+        CertificatesUnusable."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.verify_mode = ssl.CERT_REQUIRED
         self._loaded = load_certificates(context, *self._files)
@@ -34,7 +35,7 @@ class Certificates:
         return read_certificates(*self._files) != self._loaded
 
 
-def is_made_out_to(certificate: Mapping[str, object], name: str) -> bool:
+def is_issued_to(certificate: Mapping[str, object], name: str) -> bool:
     """Whether a verified certificate (``SSLObject.getpeercert()``) has the name as subject CN or as a DNS name."""
     subject = certificate.get("subject", ())
     alternatives = certificate.get("subjectAltName", ())

@@ -1,4 +1,5 @@
-"""What was deleted on this host, so that it does not come back: a file for each id, with the end of its draining."""
+"""Tombstones: the ids of amphorae that were deleted on this host, so that they cannot come back. Each is a file that
+contains the end of the amphora's draining."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ TOMBSTONE_SECONDS = 90 * 24 * 3600
 """How long a deleted id is remembered: far longer than any paused worker's lease."""
 
 LOOK_SECONDS = 3600.0
-"""How often the old ones are looked for; there may be a great many."""
+"""How often old tombstones are searched for; there may be a great many."""
 
 
 class Tombstones:
@@ -24,30 +25,31 @@ class Tombstones:
         self._looked_at = time.monotonic()
 
     def has(self, amphora_id: str) -> bool:
-        """Whether it was deleted."""
+        """Whether the amphora was deleted."""
         return (self._directory / amphora_id).exists()
 
     def write(self, amphora_id: str, drain_until: float) -> None:
-        """Remember it from now on, all of it or nothing. ``drain_until``: seconds of the epoch. Raises OSError."""
+        """Write a tombstone, atomically. ``drain_until``: seconds since 1970. Raises OSError."""
         if time.monotonic() >= self._looked_at + self._look_seconds:
             self.forget_old()
-        # No id begins so, and a file that is left over grows old as the others do.
+        # No id begins with a dot. A file that is left over becomes old and is removed as the others are.
         following = self._directory / f".{amphora_id}"
         write_flushed(following, f"{drain_until}\n")
         following.rename(self._directory / amphora_id)
         flush(self._directory)
 
     def drain_until(self, amphora_id: str) -> float:
-        """Until when its connections may finish; 0 where that cannot be read any more. Raises OSError."""
+        """Until when the amphora's connections may finish, in seconds since 1970; 0 if the file is damaged. Raises
+        OSError."""
         try:
             return float((self._directory / amphora_id).read_text())
         except ValueError:
             return 0.0
 
     def forget_old(self) -> None:
-        """Remove those that have lain long enough. Raises OSError."""
+        """Remove the tombstones that are old enough. Raises OSError."""
         self._looked_at = time.monotonic()
         for tombstone in self._directory.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # one that was just put in its place
+            with contextlib.suppress(FileNotFoundError):  # one that was just renamed to its final name
                 if tombstone.stat().st_mtime < time.time() - TOMBSTONE_SECONDS:
                     tombstone.unlink()

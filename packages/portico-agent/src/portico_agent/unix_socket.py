@@ -1,4 +1,4 @@
-"""Connecting to UNIX sockets whose paths are longer than the 107 characters that the kernel takes."""
+"""Connects to UNIX sockets even if their paths are longer than the 107 characters that the kernel accepts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def connect_unix(path: Path, seconds: float) -> socket.socket:
-    """Connect; ``seconds`` bounds this and every later operation. Raises OSError."""
+    """Connect. ``seconds`` is the timeout of this and of every later operation. Raises OSError."""
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -1,9 +1,8 @@
-"""Whom a program may trust with its files: the one rule by which Portico and its agent judge them, as ssh does.
+"""Which files a program can trust: one rule, similar to that of ssh, for Portico and its agent.
 
-Belongs here: looking at owners and modes, making directories that are one user's own, loading the certificates of
-programs by that rule (``portico_files.certificates``). Does not: what is in any other file, any import beyond the
-standard library. Controller and agent both import this package; it knows neither. I/O: the file
-system.
+Belongs here: checks of owners and modes, creation of private directories, loading of certificates by that rule
+(``portico_files.certificates``). Does not: the contents of any other file, any import beyond the standard
+library. Controller and agent both import this package; it knows neither. I/O: the file system.
 """
 
 from portico_files.trust import (

@@ -1,10 +1,10 @@
-"""The rule. What this process is to trust belongs to its user or to root, and nobody else can have changed it.
+"""The rule of trust: a trusted file belongs to this process's user or to root, and no other user can have changed it.
 
-Whoever may write to a directory can exchange what is in it, so that the same is asked of every directory on the way
-from the root, and of every symbolic link on it. Two things are no danger: a sticky directory (``/tmp``), where others
-cannot touch what is ours, and a group that has no other member, such as many systems give to each user.
+A user who can write to a directory can replace what is in it. So the same rule applies to every directory on the path
+from the root, and to every symbolic link on it. Two cases are safe: a sticky directory (``/tmp``), where other users
+cannot touch our entries, and a group without other members, which many systems create for each user.
 
-Access lists and what LDAP knows of groups are not looked at.
+Access control lists, and group members that only LDAP knows, are not checked.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from pathlib import Path
 
 PRIVATE = 0o700
 PASSABLE = 0o710
-"""Of a directory that a group may go through, if it knows where to; it cannot look around there."""
+"""Mode of a directory that a group can pass through but not list."""
 
-_MOST_LINKS = 40  # as many as the kernel follows
+_MOST_LINKS = 40  # the kernel's own limit
 
 
 class Untrusted(PermissionError):
-    """Somebody else may have had a hand in it. The message names the path, and says what to do."""
+    """Another user may have changed the file. The message names the path and tells what to do."""
 
 
 def make_private_directory(path: Path, group: int | None = None) -> None:
-    """Make a directory that is this user's own, with what is missing on the way; or take one that is there, if nobody
-    else can have put anything into it. Others that could read it cannot any more.
+    """Create a private directory of this user, with its missing parents; or accept an existing one, if no other user
+    can have put anything into it. Other users who could read it no longer can.
 
     Args:
-        path: of the directory; symbolic links on it must be this user's or root's.
-        group: may go through the directory, without seeing what is in it. None: nobody may.
+        path: of the directory; symbolic links on it must belong to this user or to root.
+        group: can pass through the directory but not list it. None: no group can.
 
     Raises:
-        Untrusted: the directory, something on the way to it or something directly in it belongs to neither this user
-            nor root, or can be written by others. The directory itself must not be root's either.
-        OSError: it cannot be made, or is no directory.
+        Untrusted: the directory, something on the path to it or something directly in it belongs to neither this user
+            nor root, or can be written by others. The directory itself must not belong to root either.
+        OSError: the directory cannot be created, or the path is not a directory.
     """
     _check_way(path, make=True)
     found = path.stat()
@@ -46,13 +46,13 @@ def make_private_directory(path: Path, group: int | None = None) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     if found.st_uid != os.geteuid():
         raise _belongs_to_another(path, found)
-    if _can_others_write(found):  # be it sticky: they could add to it
+    if _can_others_write(found):  # even if it is sticky, because others could add entries
         raise _can_be_written(path, found)
     for entry in path.iterdir():
         try:
             _check(entry, entry.lstat())
         except FileNotFoundError:
-            continue  # it went meanwhile
+            continue  # it was removed in the meantime
     if group is None:
         path.chmod(PRIVATE)
     else:
@@ -60,7 +60,7 @@ def make_private_directory(path: Path, group: int | None = None) -> None:
 
 
 def open_to_group(path: Path, group: int, mode: int) -> None:
-    """Give a file or directory of this user's to a group, with this mode. Raises PermissionError, OSError."""
+    """Change the group and the mode of a file or directory of this user. Raises PermissionError, OSError."""
     if path.stat().st_gid != group:
         try:
             os.chown(path, -1, group)
@@ -70,13 +70,14 @@ def open_to_group(path: Path, group: int, mode: int) -> None:
 
 
 def check_trusted_file(path: Path) -> None:
-    """Make sure that nobody but this user and root can have changed a file. Raises Untrusted, OSError."""
+    """Make sure that only this user and root can have changed a file. Raises Untrusted, OSError."""
     _check_way(path, make=False)
 
 
 def check_key_file(path: Path) -> None:
-    """The same of a private key, which, besides, nobody else may read: one of this user's has mode 0600 at most, one of
-    root's, who may give it to this user's group, 0640. (PostgreSQL's clients have this rule.)
+    """Make sure of the same for a private key, and that no other user can read it. A key of this user has mode 0600 at
+    most. A key of root has 0640 at most, so that root can give it to this user's group. (PostgreSQL's clients have the
+    same rule.)
 
     Raises:
         Untrusted, OSError.
@@ -89,7 +90,7 @@ def check_key_file(path: Path) -> None:
 
 
 def _check_way(path: Path, *, make: bool) -> None:
-    """Check what is at the path and all that leads there. ``make``: directories that are missing are made."""
+    """Check the file at the path and everything on the way there. ``make``: create missing directories."""
     place, links = Path(), 0
     ahead = list(reversed(path.absolute().parts))
     while ahead:
@@ -99,7 +100,7 @@ def _check_way(path: Path, *, make: bool) -> None:
         except FileNotFoundError:
             if not make:
                 raise
-            step.mkdir(mode=PRIVATE, exist_ok=True)  # another process may be making it, too
+            step.mkdir(mode=PRIVATE, exist_ok=True)  # another process may be creating it at the same time
             found = step.lstat()
         _check(step, found)
         if not stat.S_ISLNK(found.st_mode):
@@ -124,7 +125,7 @@ def _can_others_write(found: os.stat_result) -> bool:
 
 
 def _is_only_ours(gid: int) -> bool:
-    """Whether the group is root's, or is called like this user, and has no other member."""
+    """Whether the group is root's or has this user's name, and has no members but this user and root."""
     try:
         group = grp.getgrgid(gid)
     except KeyError:
@@ -136,15 +137,15 @@ def _is_only_ours(gid: int) -> bool:
 def _belongs_to_another(path: Path, found: os.stat_result) -> Untrusted:
     owner, user = _user(found.st_uid), _user(os.geteuid())
     return Untrusted(
-        f"{path} belongs to {owner}, and this runs as {user}, who cannot trust what is there: choose another place, or "
-        f"run as {owner}"
+        f"{path} belongs to {owner}, but this program runs as {user} and cannot trust it: choose another path, or run "
+        f"as {owner}"
     )
 
 
 def _can_be_written(path: Path, found: os.stat_result) -> Untrusted:
     return Untrusted(
-        f"{path} can be written by others ({_mode(found)}), who may have changed what is there: choose another place, "
-        f"or look through it and chmod go-w {path}"
+        f"{path} can be written by others ({_mode(found)}), who may have changed it: choose another path, or inspect "
+        f"it and chmod go-w {path}"
     )
 
 

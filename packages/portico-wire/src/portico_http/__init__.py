@@ -1,9 +1,9 @@
-"""What HTTP/1.1 servers hold against the network before they know anybody: the API and the agent have it in common.
+"""Protection of HTTP/1.1 servers against clients that they do not know yet, shared by the API and the agent.
 
-Belongs here: how the bytes of requests must be framed, accepting connections within the limit on descriptors, whose
-connection makes room for another, counting what strangers can cause at will instead of logging each. Does not: what
-requests say, who callers are, deadlines (each server has its own). I/O: accepting sockets. Knows neither server and
-imports nothing beyond the standard library.
+Belongs here: checks of the framing of requests, accepting connections within the limit on descriptors, choosing a
+connection to close when there are too many, and counting events that strangers can cause at will instead of logging
+each. Does not: the contents of requests, the identity of callers, deadlines (each server has its own). I/O:
+accepting sockets. Knows neither server and imports nothing beyond the standard library.
 """
 
 from portico_http.acceptor import Acceptor, connections_within_limit

@@ -1,4 +1,4 @@
-"""Accepting connections: no more than there is room and are descriptors for."""
+"""Accepts connections, within the connection limit and the limit on descriptors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from portico_http.log_throttle import LogThrottle
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 PAUSE_SECONDS = 0.2
-"""How long nothing is accepted after the system refused: trying again at once would only take its time."""
+"""How long accepting pauses after the system refused a connection: an immediate retry would only waste CPU time."""
 
 
 def connections_within_limit(wanted: int, reserved: int) -> int:
-    """How many connections this process can have: those that are wanted, or as many as its limit on descriptors
-    (``RLIMIT_NOFILE``) leaves beside those that are open now and those that are reserved for everything else; one at
-    least."""
+    """The number of connections that this process can have: ``wanted``, or fewer if the limit on descriptors
+    (``RLIMIT_NOFILE``) leaves fewer beside those that are open now and the ``reserved`` ones; at least one."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return wanted
@@ -31,13 +30,13 @@ def connections_within_limit(wanted: int, reserved: int) -> int:
 
 
 class Acceptor:
-    """Accepts one connection at a time, so that everything else gets its turn between two of them. Where there is no
-    room for it, another one is closed first; where none can be, the new one is. Within a running event loop.
+    """Accepts one connection at a time, so that other work gets its turn between two of them. If there is no room for a
+    new connection, another one is closed first; if none can be closed, the new one is. Needs a running event loop.
 
     Args:
-        limiter: where connections are counted; ``admit`` has them enter.
-        admit: takes an accepted socket, which does not block, and the IP address of its other end.
-        throttle: told of connections that were closed, and of accepting that failed.
+        limiter: counts the connections; ``admit`` must add them to it.
+        admit: called with an accepted, non-blocking socket and the IP address of its other end.
+        throttle: logs connections that were closed, and failures to accept.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class Acceptor:
         self._open: set[socket.socket] = set()
 
     def accept_from(self, listening: socket.socket) -> None:
-        """Accept from this socket, which is the caller's and must stay open until ``close``."""
+        """Accept from this socket, which the caller owns and must keep open until ``close``."""
         listening.setblocking(False)
         self._open.add(listening)
         self._watch(listening)
@@ -69,14 +68,14 @@ class Acceptor:
         try:
             accepted, address = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # whoever it was has gone
+            return  # the client has disconnected
         except OSError as error:
             self._pause(listening, error)
             return
         client = str(address[0])
         if len(self._limiter) >= self._limiter.capacity:
             if not self._limiter.make_room():
-                self._throttle.log("connection turned away, there are too many", client=client)
+                self._throttle.log("connection refused, there are too many", client=client)
                 accepted.close()
                 return
             self._throttle.log("connection closed to make room", for_client=client)
@@ -84,7 +83,7 @@ class Acceptor:
         self._admit(accepted, client)
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
-        """Let whoever wants a connection wait a little; where descriptors or memory are short, close another one."""
+        """Let new clients wait a little. If descriptors or memory are short, close another connection."""
         self._throttle.log("connections cannot be accepted", error=str(error))
         if error.errno in _SHORT:
             self._limiter.evict_one()

@@ -1,5 +1,5 @@
-"""Where one request ends and the next begins, told strictly: two programs that read it differently (a proxy and a
-server) can be made to take one request for two, and one client's for another's."""
+"""Strict checks of where one request ends and the next begins. If two programs (a proxy and a server) disagree on that,
+they can be tricked into reading one request as two, or one client's request as another's."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import re
 from collections.abc import Callable
 
 LONGEST_CHUNK_LINE = 256
-"""Bytes of the line before a chunk, its extensions included: clients send none."""
+"""Maximum bytes of the line before a chunk, including its extensions, which clients do not send."""
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-_BARE = "a line ends with LF, where it must be CR LF"
+_BARE = "a line ends with LF instead of CR LF"
 
 
 class Framing:
-    """Follows the bytes of one connection's requests ahead of the parser (h11), and stops at what h11 lets pass and
-    others read differently: line ends other than CR LF, folded header lines, ``Content-Length`` twice or together with
-    ``Transfer-Encoding``, codings other than ``chunked``, a coded body in HTTP/1.0, odd lines between chunks. All else
-    that makes a request h11 judges, which gets nothing from the violation on.
+    """Follows the bytes of one connection's requests ahead of the parser (h11). It stops at anything that h11 accepts
+    but other programs read differently: line ends other than CR LF, folded header lines, ``Content-Length`` twice or
+    together with ``Transfer-Encoding``, codings other than ``chunked``, a coded body in HTTP/1.0, malformed lines
+    between chunks. h11 checks everything else about a request; it gets no bytes from the violation on.
 
     Attributes:
-        violation: what is wrong, as a sentence about the request; "" as long as nothing is.
+        violation: what is wrong, as a sentence about the request; "" while nothing is wrong.
     """
 
     def __init__(self) -> None:
         self.violation = ""
-        self._line = bytearray()  # what has come of a line
-        self._left = 0  # bytes of a body or a chunk that are still to come, which may be anything
+        self._line = bytearray()  # the part of a line that has arrived
+        self._left = 0  # bytes of a body or a chunk that have not arrived yet; they can be anything
         self._take: Callable[[bytes], str] = self._take_request_line
         self._lengths: list[bytes] = []
         self._codings: list[bytes] = []
@@ -35,12 +35,12 @@ class Framing:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether the last request has come to its end and nothing of a next one has come."""
+        """Whether the last request has ended and nothing of the next one has arrived."""
         return self._take == self._take_request_line and not self._line and not self._left
 
     def feed(self, data: bytes) -> int:
-        """How many of these bytes may be given to the parser: all of them, or those before a violation; from then on,
-        none."""
+        """Check the next bytes. Return how many of them the parser may get: all, or only those before a violation;
+        after a violation, none."""
         at = 0
         while at < len(data) and not self.violation:
             if self._left:
@@ -60,14 +60,14 @@ class Framing:
             if line.endswith(b"\r\n") and line.count(b"\r") == 1:
                 self.violation = self._take(line[:-2])
             else:
-                self.violation = "a CR in a line is followed by no LF" if b"\r" in line else _BARE
+                self.violation = "a CR in a line is not followed by LF" if b"\r" in line else _BARE
             if not self.violation:
                 at = end
         return at
 
     def _judge_beginning(self) -> str:
         if b"\r" in self._line[:-1]:
-            return "a CR in a line is followed by no LF"
+            return "a CR in a line is not followed by LF"
         if self._take == self._take_chunk_line and len(self._line) > LONGEST_CHUNK_LINE:
             return f"the line before a chunk is longer than {LONGEST_CHUNK_LINE} bytes"
         return ""
@@ -102,25 +102,25 @@ class Framing:
             if self._is_old:
                 return "HTTP/1.0 has no Transfer-Encoding"
             if self._codings != [b"chunked"]:
-                return "the one Transfer-Encoding that is known is chunked"
+                return "the only Transfer-Encoding that is supported is chunked"
             self._take = self._take_chunk_line
         elif self._lengths:
             if len(self._lengths) > 1 or not _LENGTH.fullmatch(self._lengths[0]):
-                return "Content-Length must be one number"
+                return "Content-Length must be a single number"
             self._left = int(self._lengths[0])
         return ""
 
     def _take_chunk_line(self, line: bytes) -> str:
         found = _CHUNK_LINE.fullmatch(line)
         if not found or len(line) > LONGEST_CHUNK_LINE:
-            return "the line before a chunk must be its size"
+            return "the line before a chunk must be the chunk's size"
         self._left = int(found[1], 16)
         self._take = self._take_chunk_end if self._left else self._take_trailer
         return ""
 
     def _take_chunk_end(self, line: bytes) -> str:
         self._take = self._take_chunk_line
-        return "a chunk is longer than was said" if line else ""
+        return "a chunk is longer than its size" if line else ""
 
     def _take_trailer(self, line: bytes) -> str:
         if not line:

@@ -14,23 +14,23 @@ from portico_wire.versions import MAXIMUM_VERSION, WIRE_VERSION, require_wire_ve
 Transport = Literal["tcp", "udp"]
 
 SOCKET_NAME = re.compile(r"PORTICO_BIND_[A-Z0-9_]{1,200}")
-"""Name of the environment variable that holds an inherited socket's number."""
+"""Name of the environment variable that holds the descriptor number of an inherited socket."""
 
 NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 _VERSION = integer(1, MAXIMUM_VERSION)
 
 SECRET_HASH = re.compile(r"[0-9a-f]{64}")
-"""SHA-256."""
+"""A SHA-256 hash in hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Socket(Message):
     """A listening socket.
 
-    ``name`` is the environment variable by which the program that listens on it refers to it. ``namespace`` is the
-    network namespace that it is opened in, by name; None is the host's. Not built yet, and refused: another namespace
-    than the host's, another transport than "tcp".
+    ``name`` is the environment variable by which the program that listens on the socket refers to it. ``namespace`` is
+    the name of the network namespace that it is opened in; None for the host's. Namespaces other than the host's and
+    transports other than "tcp" are not built yet, and are refused.
     """
 
     name: Annotated[str, text(SOCKET_NAME)]
@@ -40,7 +40,7 @@ class Socket(Message):
     transport: Transport = "tcp"
 
     def require_consistency(self) -> None:
-        """Nothing is asked for that is not built."""
+        """Refuse values that are not built yet."""
         if self.namespace is not None:
             raise WireError("namespace", "null, the host's own: others are not built yet")
         if self.transport != "tcp":
@@ -49,7 +49,7 @@ class Socket(Message):
 
 @dataclass(frozen=True, slots=True)
 class Programs(Message):
-    """What each program is to run: an entry for each that there is, None where it is not to run."""
+    """What each program should run: one entry for each program; None if it should not run."""
 
     haproxy: Haproxy | None = None
 
@@ -69,10 +69,11 @@ def read_bundle_version(value: object) -> int:
 class Bundle(Message):
     """The whole configuration of one amphora at one version.
 
-    ``version`` rises with every change of the load balancer (lease epoch << 16 | push number); an agent takes none that
-    is older than the one it has. ``secrets`` are the hashes of those that the programs need; not built yet, and refused
-    where there are any. ``wire`` is the version of the wire. In every version of it the fields ``wire`` and ``version``
-    are where they are here, so that an agent knows what it must not go back behind, whoever wrote it.
+    ``version`` rises with every change of the load balancer (lease epoch << 16 | push number). An agent refuses a
+    version that is older than the one it has. ``secrets`` are the hashes of the secrets that the programs need; they
+    are not built yet, so a bundle with any is refused. ``wire`` is the version of the wire. Bundles of all versions of
+    the wire have the fields ``wire`` and ``version`` in this place, so that an agent can refuse older versions even if
+    it cannot read the bundle that it has.
     """
 
     amphora_id: Annotated[str, text(ID)]
@@ -85,9 +86,10 @@ class Bundle(Message):
 
     @classmethod
     def from_dict(cls, value: object, *, is_taken: bool = False) -> Bundle:
-        """Decode and check. Raises WireError, naming the field and the rule.
+        """Decode and check. Raises WireError, which names the field and the rule.
 
-        ``is_taken``: an agent has taken it before, whose grammar may have been an older one.
+        ``is_taken``: an agent has accepted the bundle before, possibly by an older grammar, so the configuration is not
+        checked against this one.
         """
         require_wire_version(value)
         bundle = read_message(cls, value)
@@ -101,11 +103,11 @@ class Bundle(Message):
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is to be served: every program stops."""
+        """Whether nothing should be served: every program stops."""
         return self.programs == Programs()
 
     def require_consistency(self) -> None:
-        """Sockets are told apart, and nothing is asked for that is not built."""
+        """Require that sockets are unique, and refuse values that are not built yet."""
         require_unique("sockets", [socket.name for socket in self.sockets])
         require_unique(
             "sockets", [(each.namespace, each.transport, ip_address(each.address), each.port) for each in self.sockets]

@@ -1,12 +1,12 @@
-"""The grammar of a configuration: the lines that an agent lets a bundle say to HAProxy, and no others.
+"""The grammar of a configuration: exactly the lines that an agent passes from a bundle to HAProxy.
 
-It is the last of the walls between what a user wrote and the host. So it knows no list of what is dangerous; it knows
-each line that the controller writes, in the one spelling in which the controller writes it. A word in quotes where a
-keyword belongs, a comment, a macro (``.if``), a variable, a section of the agent's: none is such a line, whatever
-HAProxy would make of it.
+The grammar is the last barrier between a user's input and the host. So it does not list what is dangerous. It lists
+each line that the controller writes, in the one spelling in which the controller writes it. A quoted word in place of a
+keyword, a comment, a macro (``.if``), a variable, a section that belongs to the agent: none of them is such a line,
+whatever HAProxy would make of it.
 
-What a user wrote stands in single quotes, in which HAProxy interprets nothing, or is a word without any character that
-means something. Where HAProxy reads a text a second time (as a log format, or as a sample), it is held to that too.
+User input is in single quotes, within which HAProxy interprets nothing, or is a word without special characters. Where
+HAProxy interprets a text a second time (as a log format or a sample), the grammar takes that into account too.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _PARTS: Mapping[str, str] = {
     "NUMBER": r"[0-9]{1,10}",
     "TIME": r"[0-9]{1,10}s?",
     "BARE": _BARE,
-    # One word, as it is: quotes within are '\''.
+    # One word, taken literally: quotes within it are written '\''.
     "TEXT": rf"(?:{_BARE}|'[^']*'(?:\\''[^']*')*)",
-    # The same where HAProxy reads a log format: each % is doubled.
+    # The same for a log format: each % is doubled.
     "FORMAT": rf"(?:{_BARE}|'(?:[^'%]|%%)*'(?:\\''(?:[^'%]|%%)*')*)",
     "CONDITION": r"if(?: !?[A-Za-z0-9_.:-]{1,255})+",
 }
 _ODD_NAME = r"\"(?:[^'\"\\]|'\\'')+\""
-"""A header's or cookie's name in the quotes of a sample, within the quotes of a word."""
+"""The name of a header or cookie in the quotes of a sample, which is within the quotes of a word."""
 _FETCH = rf"(?:req\.(?:f?hdr|cook)\([A-Za-z0-9_.-]+\)|'req\.(?:f?hdr|cook)\({_ODD_NAME}\)')"
 _EXTENSION = r"path,field\(-1,/\),regsub\(\^\[\^\.\]\*\$,\),(?:field\(-1,\.\)|regsub\(\^\.\*\[\.\],\.\))"
 _SAMPLE = rf"(?:path|req\.fhdr\(host\)(?:,host_only)?|'{_EXTENSION}'|{_FETCH})"
 
 
 def _cookie(direction: str, converters: str) -> str:
-    """A sample of the cookie that a request (``req``) brings or a response (``res``) sets."""
+    """The pattern of a sample of the cookie that a request (``req``) contains or a response (``res``) sets."""
     plain, odd = rf"{direction}\.cook\([A-Za-z0-9_.-]+\)", rf"{direction}\.cook\({_ODD_NAME}\)"
     return f"(?:{plain}{converters}|'{odd}{converters}')"
 
@@ -82,11 +82,11 @@ SERVER_OPTIONS = (
     *("inter TIME", "rise NUMBER", "fall NUMBER", "port NUMBER", "maxconn NUMBER"),
     *("check-ssl verify none", "check-sni TEXT"),
 )
-"""After ``server NAME ADDRESS:PORT weight NUMBER``."""
+"""The options that can follow ``server NAME ADDRESS:PORT weight NUMBER``."""
 
 
 def _compiled(*patterns: str) -> re.Pattern[str]:
-    """A pattern that any of these matches, each with its placeholders filled in."""
+    """A pattern that matches what any of these match, each with its placeholders filled in."""
     text = "|".join(f"(?:{pattern})" for pattern in patterns)
     for name, part in _PARTS.items():
         text = re.sub(rf"\b{name}\b", part.replace("\\", r"\\"), text)
@@ -106,17 +106,17 @@ _LONGEST_QUOTE = 80
 def check_configuration(
     text: str, sockets: Collection[str], servers: Collection[str], proxies: Mapping[str, bool]
 ) -> None:
-    """A configuration has lines of this grammar only, listens at nothing but the bundle's sockets, and has the
-    frontends and backends that the bundle speaks of, no others, and stick tables where it says so.
+    """Check that a configuration has only lines of this grammar, listens only on the bundle's sockets, and has exactly
+    the frontends, backends and stick tables that the bundle names.
 
     Args:
         text: of defaults, frontends and backends.
         sockets: names of the variables for the listening sockets.
-        servers: lines that have been found right; no other line is a server's.
-        proxies: lines that open a frontend or a backend (``backend NAME``): whether it has a stick table.
+        servers: the lines of servers, already checked; no other line can be a server's.
+        proxies: the lines that open a frontend or a backend (``backend NAME``), and whether it has a stick table.
 
     Raises:
-        WireError: naming the first line that is none, a socket, or a frontend or backend.
+        WireError: names the first unknown line, or the socket, frontend or backend that breaks the rule.
     """
     is_section_open = False
     for number, line in enumerate(text.split("\n"), start=1):
@@ -127,10 +127,10 @@ def check_configuration(
             if line:
                 is_section_open = True
         if not known:
-            raise WireError("configuration", f"of lines that agents know, which line {number} is not: {_quote(line)}")
+            raise WireError("configuration", f"made of known lines, but line {number} is not one: {_quote(line)}")
     for name in re.findall(r'^    bind "fd@\$\{(\w+)\}"$', text, re.MULTILINE):
         if name not in sockets:
-            raise WireError("configuration", f"without {name}, which is none of the sockets")
+            raise WireError("configuration", f"without {name}, which is not one of the sockets")
     _check_proxies(text, proxies)
 
 
@@ -146,17 +146,17 @@ def _check_proxies(text: str, proxies: Mapping[str, bool]) -> None:
             raise WireError("configuration", "without a stick table in defaults")
     for line in found:
         if line not in proxies:
-            raise WireError("configuration", f"without {line}, which is none that the other fields speak of")
+            raise WireError("configuration", f"without {line}, which the other fields do not name")
     for line, sticks in proxies.items():
         if line not in found:
-            raise WireError("configuration", f"with {line}, which the other fields speak of")
+            raise WireError("configuration", f"with {line}, which the other fields name")
         if found[line] != sticks:
             with_or_without = "with" if sticks else "without"
-            raise WireError("configuration", f"{with_or_without} a stick table in {line}, as the other fields say")
+            raise WireError("configuration", f"{with_or_without} a stick table in {line}, to match its entry")
 
 
 def is_server(line: str) -> bool:
-    """Whether a line is a server's, with options that agents know."""
+    """Whether a line is a server's, with known options only."""
     return _SERVER.fullmatch(line) is not None
 
 

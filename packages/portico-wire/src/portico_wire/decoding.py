@@ -1,8 +1,9 @@
-"""Strict reading of JSON values: every field named and typed, none left over.
+"""Strict decoding of JSON values: every field is named and typed, and none is left over.
 
-A message is a frozen dataclass whose annotations say what each field takes: a type that says it all (``str``, ``bool``,
-``float``, a ``Literal``, another message, a tuple of any of these, one of them or None), or ``Annotated`` with one of
-the readers of this module. There is no other decoder to keep in step with the fields, and none for each message.
+A message is a frozen dataclass whose annotations define what each field accepts: a type that is sufficient on its own
+(``str``, ``bool``, ``float``, a ``Literal``, another message, a tuple of any of these, or one of them or None), or
+``Annotated`` with one of the readers of this module. Messages have no decoders of their own that would have to be kept
+in step with their fields.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin, get
 Read = TypeVar("Read", bound="Message")
 
 Reader = Callable[[object], object]
-"""Returns the value, or raises WireError; its ``field`` is the place within the value."""
+"""Returns the value, or raises WireError, whose ``field`` is the place within the value."""
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-"""An id that is also safe as the name of a directory."""
+"""An id, which is also safe as the name of a directory."""
 
 HAPROXY_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
-"""What HAProxy takes as the name of a proxy or server."""
+"""A name that HAProxy accepts for a proxy or server."""
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-"""Exactly the IPv4 addresses that ``ipaddress`` takes, told in a tenth of the time: every server has one."""
+"""Matches exactly the IPv4 addresses that ``ipaddress`` accepts, in a tenth of the time: every server has one."""
 
 
 class WireError(ValueError):
@@ -49,14 +50,14 @@ class WireError(ValueError):
         return f"{self.field or 'message'}: must be {self.rule}"
 
     def within(self, place: str) -> WireError:
-        """The same error, seen from the value that has the offending one at ``place``: a field, or ``[3]``."""
+        """The same error, as seen from the value that contains the offending one at ``place``: a field, or ``[3]``."""
         separator = "" if not self.field or self.field.startswith("[") else "."
         self.field = f"{place}{separator}{self.field}"
         return self
 
 
 class Message:
-    """A frozen dataclass that is read from what JSON makes of it, and made into that."""
+    """A frozen dataclass that can be decoded from JSON values and encoded to them."""
 
     __slots__ = ()
 
@@ -66,16 +67,16 @@ class Message:
         return read_message(cls, value)
 
     def to_dict(self) -> dict[str, object]:
-        """Encode: what ``json.dumps`` takes and ``from_dict`` reads."""
-        # By the names of each class: dataclasses.asdict takes 20 ms for 1,000 servers, this a twentieth.
+        """Encode to values that ``json.dumps`` accepts and ``from_dict`` decodes."""
+        # By the cached names of each class: dataclasses.asdict takes 20 ms for 1,000 servers, this a twentieth of it.
         return _shape_of(type(self)).encode(self)
 
     def require_consistency(self) -> None:
-        """Rules that are of more than one field. Raises WireError."""
+        """Check rules that involve more than one field. Raises WireError."""
 
 
 def read_message(kind: type[Read], value: object) -> Read:
-    """What every ``from_dict`` does, also one that has more to do."""
+    """Decode a message; every ``from_dict`` calls this, including those that do more. Raises WireError."""
     if not isinstance(value, dict):
         raise WireError("", "an object")
     shape = _shape_of(kind)
@@ -95,7 +96,7 @@ def read_message(kind: type[Read], value: object) -> Read:
 
 
 def require_unique(field: str, keys: Sequence[Hashable]) -> None:
-    """No two of a field's items have the same key. Raises WireError."""
+    """Require that no two items of a field have the same key. Raises WireError."""
     if len(set(keys)) != len(keys):
         raise WireError(field, "unique")
 
@@ -104,7 +105,7 @@ def require_unique(field: str, keys: Sequence[Hashable]) -> None:
 
 
 def text(pattern: re.Pattern[str] | None = None) -> Reader:
-    """A string; with ``pattern``, one that matches it as a whole."""
+    """A reader of strings; with ``pattern``, of strings that match it as a whole."""
 
     def read(value: object) -> object:
         if not isinstance(value, str):
@@ -121,7 +122,7 @@ def text(pattern: re.Pattern[str] | None = None) -> Reader:
 
 
 def integer(lowest: int, highest: int) -> Reader:
-    """A whole number within bounds; True is none."""
+    """A reader of whole numbers within bounds, which does not accept True and False."""
 
     def read(value: object) -> object:
         if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
@@ -132,7 +133,7 @@ def integer(lowest: int, highest: int) -> Reader:
 
 
 def address(value: object) -> object:
-    """An IPv4 or IPv6 address without scope."""
+    """Read an IPv4 or IPv6 address without scope."""
     try:
         if not isinstance(value, str) or "%" in value:
             raise ValueError
@@ -144,10 +145,10 @@ def address(value: object) -> object:
 
 
 def _read_number(value: object) -> object:
-    """A finite number that is not negative; True is none."""
-    # Bounded first: JSON has whole numbers that no float can be. What is no number at all (NaN) is not within bounds.
+    """Read a finite number that is not negative; True and False are not numbers."""
+    # Compared before the conversion, because JSON can have whole numbers too large for a float. NaN fails as well.
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
-        raise WireError("", "a number, and not negative")
+        raise WireError("", "a number that is not negative")
     return float(value)
 
 
@@ -168,12 +169,12 @@ def _choice(choices: tuple[str, ...]) -> Reader:
 
 def _items(read_item: Reader) -> Reader:
     def read(value: object) -> object:
-        if not isinstance(value, list | tuple):  # a tuple where it did not pass through JSON
+        if not isinstance(value, list | tuple):  # it is a tuple if it did not pass through JSON
             raise WireError("", "a list")
         read_so_far: list[object] = []
         try:
             for item in value:
-                read_so_far.append(read_item(item))  # noqa: PERF401 - its length says where an error is
+                read_so_far.append(read_item(item))  # noqa: PERF401 - its length is the index of a bad item
         except WireError as error:
             raise error.within(f"[{len(read_so_far)}]") from None
         return tuple(read_so_far)
@@ -185,21 +186,21 @@ def _optional(read_value: Reader) -> Reader:
     return lambda value: None if value is None else read_value(value)
 
 
-# What the annotations of a message say
+# From the annotations of a message to its readers
 
 
 class _Shape:
-    """The fields of a kind of message. ``nested``: those with messages in them."""
+    """The fields of a kind of message. ``nested``: those that contain tuples or messages, which have to be encoded."""
 
     def __init__(self, kind: type[Message]) -> None:
         hints = get_type_hints(kind, include_extras=True)
         self.names = tuple(field.name for field in fields(kind))  # type: ignore[arg-type]  # it is a dataclass
         self.readers = [(name, _reader_of(hints[name])) for name in self.names]
         self.nested = [name for name in self.names if not _is_plain(hints[name])]
-        self._values_of = attrgetter(*self.names, self.names[0])  # of one name alone it would not give a tuple
+        self._values_of = attrgetter(*self.names, self.names[0])  # with a single name it would not return a tuple
 
     def encode(self, message: Message) -> dict[str, object]:
-        """What ``to_dict`` gives."""
+        """Encode a message, for ``to_dict``."""
         encoded: dict[str, object] = dict(zip(self.names, self._values_of(message), strict=False))
         for name in self.nested:
             encoded[name] = _encode(encoded[name])
@@ -210,7 +211,7 @@ _SHAPES: dict[object, _Shape] = {}
 
 
 def _shape_of(kind: type[Message]) -> _Shape:
-    """Looked up once for each kind, with the first message of it."""
+    """The shape of a kind of message; made once, with the first message of that kind."""
     shape = _SHAPES.get(kind)
     if shape is None:
         shape = _SHAPES[kind] = _Shape(kind)
@@ -218,7 +219,7 @@ def _shape_of(kind: type[Message]) -> _Shape:
 
 
 _UNIONS = (UnionType, Union)
-"""What "or None" is: of plain types the first, of annotated ones the second."""
+"""The origins of a type "or None": the first for plain types, the second for annotated ones."""
 
 _PLAIN: Mapping[object, Reader] = {str: text(), bool: _read_flag, float: _read_number}
 
@@ -232,7 +233,7 @@ def _reader_of(hint: object) -> Reader:
         return _choice(arguments)
     if origin is tuple:
         if len(arguments) != 2 or arguments[1] is not Ellipsis:
-            raise TypeError(f"{hint}: of tuples, messages have those of any length and one type")
+            raise TypeError(f"{hint}: a tuple in a message must have any length and items of one type")
         return _items(_reader_of(arguments[0]))
     if origin in _UNIONS:
         [of_value] = [argument for argument in arguments if argument is not NoneType]
@@ -243,7 +244,7 @@ def _reader_of(hint: object) -> Reader:
 
 
 def _is_plain(hint: object) -> bool:
-    """Whether JSON has a value of this type as it is."""
+    """Whether a value of this type needs no encoding for JSON."""
     if get_origin(hint) in {tuple, *_UNIONS}:
         return get_origin(hint) in _UNIONS and all(_is_plain(argument) for argument in get_args(hint))
     return not (isinstance(hint, type) and issubclass(hint, Message))

@@ -1,4 +1,4 @@
-"""What HAProxy is to run, and what its names stand for."""
+"""What HAProxy should run, and what its names stand for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Frontend(Message):
-    """A frontend, and the listener that it is."""
+    """A frontend, and the listener that it implements."""
 
     name: Annotated[str, text(HAPROXY_NAME)]
     listener_id: Annotated[str, text(ID)]
@@ -31,11 +31,11 @@ class Frontend(Message):
 
 @dataclass(frozen=True, slots=True)
 class Backend(Message):
-    """A backend, and the pool that it is of.
+    """A backend, and the pool that it belongs to.
 
-    ``serves``: its servers serve clients; in one that does not, members are only checked, for servers of other backends
-    of the pool that track them. ``dynamic``: its algorithm and its check let servers be added and removed at run time.
-    ``sticks``: it has a stick table.
+    ``serves``: its servers serve clients. In a backend that does not serve, members are only checked, and the servers
+    in other backends of the pool track them. ``dynamic``: its algorithm and its check allow adding and removing servers
+    at run time. ``sticks``: it has a stick table.
     """
 
     name: Annotated[str, text(HAPROXY_NAME)]
@@ -47,8 +47,8 @@ class Backend(Message):
 
 @dataclass(frozen=True, slots=True)
 class Server(Message):
-    """One server of a backend, and the member that it is. ``line`` is its exact line of the configuration, without
-    indentation."""
+    """One server of a backend, and the member that it stands for. ``line`` is its exact line in the configuration,
+    without indentation."""
 
     backend: Annotated[str, text(HAPROXY_NAME)]
     name: Annotated[str, text(HAPROXY_NAME)]
@@ -60,17 +60,17 @@ class Server(Message):
     state: ServerState
 
     def require_consistency(self) -> None:
-        """The line says what the other fields say."""
+        """Require that the line agrees with the other fields."""
         if self.line.split() != self.line.split(" ") or CONTROL_CHARACTERS.search(self.line):
             raise WireError("line", "words with single blanks between them")
         words = self.line.split(" ")
         if words[:2] != ["server", self.name] or len(words) < 3 or not self._is_at(words[2]):
-            raise WireError("line", "server NAME ADDRESS:PORT, as the other fields say")
+            raise WireError("line", "server NAME ADDRESS:PORT, with the values of the other fields")
         if ("disabled" in words) != (self.state == "maint"):
-            raise WireError("line", "disabled exactly where the state is maint")
+            raise WireError("line", "disabled exactly if the state is maint")
         weights = [after for before, after in pairwise(words) if before == "weight"]
         if weights != [str(self.weight)]:
-            raise WireError("line", "of the weight that the field weight says")
+            raise WireError("line", "of the weight in the field weight")
         if not is_server(self.line):
             raise WireError("line", "a server with options that agents know")
 
@@ -78,7 +78,7 @@ class Server(Message):
         host, _, port = place.rpartition(":")
         if port != str(self.port):
             return False
-        if host == self.address:  # which is one: spelled alike, they need not be parsed to be told equal
+        if host == self.address:  # a valid address: with the same spelling, parsing is not necessary
             return True
         try:
             return ip_address(host.strip("[]")) == ip_address(self.address)
@@ -88,7 +88,8 @@ class Server(Message):
 
 @dataclass(frozen=True, slots=True)
 class Haproxy(Message):
-    """``configuration`` is the text of defaults, frontends and backends; the other fields say what is in it."""
+    """HAProxy's entry in a bundle. ``configuration`` is the text of defaults, frontends and backends; the other fields
+    describe what is in it."""
 
     configuration: str
     frontends: tuple[Frontend, ...]
@@ -96,11 +97,11 @@ class Haproxy(Message):
     servers: tuple[Server, ...]
 
     def require_consistency(self) -> None:
-        """The text is one, and the other fields speak of what is in it."""
+        """Require that the text is well-formed, that names are unique and that the servers occur in the text."""
         if CONTROL_CHARACTERS.search(self.configuration):
             raise WireError("configuration", "free of control characters")
         if not self.configuration.endswith("\n"):
-            raise WireError("configuration", "ended by a line end")
+            raise WireError("configuration", "ended by a line break")
         require_unique("frontends", [frontend.name for frontend in self.frontends])
         require_unique("backends", [backend.name for backend in self.backends])
         require_unique("servers", [(server.backend, server.name) for server in self.servers])
@@ -113,8 +114,8 @@ class Haproxy(Message):
                 raise WireError(f"servers[{index}].line", "a line of the configuration")
 
     def check_configuration(self, sockets: Collection[str]) -> None:
-        """The text is of the grammar, and has what the fields speak of. ``sockets``: the names of those that it may
-        listen on. Raises WireError."""
+        """Require that the text follows the grammar and has exactly what the other fields name. ``sockets``: the names
+        of the sockets that it can listen on. Raises WireError."""
         check_configuration(
             self.configuration,
             sockets,

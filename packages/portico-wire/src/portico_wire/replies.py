@@ -1,4 +1,4 @@
-"""What an agent answers."""
+"""The agent's answers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ProcessId = Annotated[int, integer(1, 2**31)]
 
 @dataclass(frozen=True, slots=True)
 class PushResult(Message):
-    """A configuration that now runs.
+    """The result of a push: a configuration that now runs.
 
-    ``method`` says how it came to run: "start" (nothing ran), "reload" (a new process took over), "runtime" (the same
-    process was told), "unchanged" (it ran already), "stop" (nothing is to be served). Of several programs it is the one
-    that comes first in this list. ``milliseconds`` is what the push took on the agent.
+    ``method`` is how it came to run: "start" (nothing ran), "reload" (a new process took over), "runtime" (the running
+    process was changed), "unchanged" (it already ran), "stop" (nothing should be served). If several programs differ,
+    it is the method that comes first in this list. ``milliseconds`` is the duration of the push on the agent.
     """
 
     version: Count
@@ -32,9 +32,9 @@ class PushResult(Message):
 class AmphoraState(Message):
     """An amphora as it is on its host.
 
-    ``version`` is 0 where nothing was pushed yet; ``running`` says that HAProxy runs; ``started_at`` (seconds since
-    1970) and ``pid`` are its process's; ``restarts`` counts how often it died and was started again; ``draining``
-    counts earlier processes that still finish their connections.
+    ``version`` is 0 if nothing was pushed yet. ``running``: whether HAProxy runs. ``started_at`` (seconds since 1970)
+    and ``pid`` are those of its process. ``restarts`` counts how often it died and was restarted. ``draining`` counts
+    earlier processes that are still finishing their connections.
     """
 
     amphora_id: Annotated[str, text(ID)]
@@ -48,15 +48,15 @@ class AmphoraState(Message):
 
 @dataclass(frozen=True, slots=True)
 class AmphoraList(Message):
-    """All amphorae of an agent, by id."""
+    """All amphorae of an agent, ordered by id."""
 
     amphorae: tuple[AmphoraState, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AgentInfo(Message):
-    """An agent and its host. ``boot_id`` is new with every start of the agent, ``wire`` the version of the wire that it
-    speaks."""
+    """An agent and its host. ``boot_id`` changes with every start of the agent. ``wire`` is the version of the wire
+    that it speaks."""
 
     agent_version: str
     haproxy_version: str
@@ -67,17 +67,17 @@ class AgentInfo(Message):
 
     @classmethod
     def from_dict(cls, value: object) -> AgentInfo:
-        """Decode; raises WireError, and WireVersionError where the agent speaks another version of the wire."""
+        """Decode; raises WireError, and WireVersionError if the agent speaks another version of the wire."""
         require_wire_version(value)
         return read_message(cls, value)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an agent did not do what it was asked.
+    """Why an agent did not carry out a request.
 
-    ``code`` is one of those in the package's docstring; ``error`` is for people; ``details`` are the code's own fields
-    (``current``, ``log``, ``reason``, ``field``).
+    ``code`` is one of those in the package's docstring. ``error`` is a message for people. ``details`` are the fields
+    that the code has in addition (``current``, ``log``, ``reason``, ``field``).
     """
 
     code: str
@@ -86,12 +86,13 @@ class Failure:
 
     @classmethod
     def from_dict(cls, value: object) -> Failure:
-        """Decode; raises WireError. Fields beyond the first two are kept as they are, so that codes may gain some."""
+        """Decode; raises WireError. Fields other than code and error are kept as they are, so that codes can gain
+        fields."""
         if not isinstance(value, dict):
             raise WireError("", "an object")
         known = {name: detail for name, detail in value.items() if name in {"code", "error"}}
-        said = read_message(_Said, known)
-        return cls(said.code, said.error, {name: detail for name, detail in value.items() if name not in known})
+        common = read_message(_CommonFields, known)
+        return cls(common.code, common.error, {name: detail for name, detail in value.items() if name not in known})
 
     def to_dict(self) -> dict[str, object]:
         """Encode: the details beside code and error."""
@@ -99,8 +100,8 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said(Message):
-    """What every failure says."""
+class _CommonFields(Message):
+    """The fields that every failure has."""
 
     code: str
     error: str

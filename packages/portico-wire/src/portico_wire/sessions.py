@@ -15,22 +15,22 @@ CLIENT_KEY = re.compile(r"[0-9A-Za-z:.]{1,64}")
 
 
 def map_file(backend: str) -> str:
-    """Name of the agent's file with the server of each client of a backend: what HAProxy goes by until its stick table
+    """The name of the agent's file with the server of each client of a backend. HAProxy uses it until its stick table
     is filled, and again when it is about to stop."""
     return f"{backend}.map"
 
 
 class Table(NamedTuple):
-    """A stick table: that of a backend, and the pool which that is of."""
+    """A stick table, by its backend and the pool that the backend belongs to."""
 
     backend: str
     pool_id: str
 
 
 def clients_of_pool(table: Table, clients: Mapping[Table, Mapping[str, str]]) -> dict[str, str]:
-    """What all tables of a table's pool know, key to server: the pool's name is what two amphorae have in common, while
-    its backends are called as listeners come to use it. First what the table itself knows, which counts where they
-    differ."""
+    """The clients in all tables of a table's pool: key to server. Two amphorae have the pool's id in common, while the
+    names of its backends depend on how listeners came to use it. The table's own clients come first; they win if the
+    tables differ."""
     known = dict(clients.get(table, {}))
     for other, of_table in clients.items():
         if other.pool_id == table.pool_id and other != table:
@@ -50,16 +50,17 @@ class ServerClients(Message):
 
 @dataclass(frozen=True, slots=True)
 class Sessions(Message):
-    """What an amphora knows of its clients; () where it knows nothing."""
+    """The clients that an amphora knows, by server; () if it knows none."""
 
     MOST_CLIENTS: ClassVar[int] = 100_000
-    """At 45 bytes each, a third of the longest body. One stick table holds as many."""
+    """At 45 bytes each, a third of the longest body. One stick table has the same capacity."""
 
     servers: tuple[ServerClients, ...] = ()
 
     @classmethod
     def of(cls, clients: Mapping[Table, Mapping[str, str]]) -> Sessions:
-        """From table to key to server. Where they are too many, the first ones of each table, an equal number."""
+        """Make sessions from a map of table to key to server. If the clients are too many, keep the same number of each
+        table's first ones."""
         most = cls.MOST_CLIENTS // max(1, len(clients))
         groups: dict[tuple[Table, str], list[str]] = {}
         for table, servers in clients.items():
@@ -68,7 +69,7 @@ class Sessions(Message):
         return cls(tuple(ServerClients(*table, server, tuple(keys)) for (table, server), keys in groups.items()))
 
     def by_client(self) -> dict[Table, dict[str, str]]:
-        """From table to key to server."""
+        """The sessions as a map of table to key to server."""
         found: dict[Table, dict[str, str]] = {}
         for group in self.servers:
             table = Table(group.backend, group.pool_id)
@@ -76,6 +77,6 @@ class Sessions(Message):
         return found
 
     def require_consistency(self) -> None:
-        """They are not too many."""
+        """Require that the clients are not too many."""
         if sum(len(group.clients) for group in self.servers) > self.MOST_CLIENTS:
-            raise WireError("servers", f"of {self.MOST_CLIENTS} clients at most")
+            raise WireError("servers", f"limited to {self.MOST_CLIENTS} clients")

@@ -1,4 +1,4 @@
-"""What an amphora's HAProxy has counted."""
+"""The counters of an amphora's HAProxy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Count = Annotated[int, integer(0, 2**64)]
 
 @dataclass(frozen=True, slots=True)
 class ListenerStatistics(Message):
-    """One listener since its process started. Bytes in are the client's. ``name`` is its frontend's."""
+    """One listener since its process started. ``bytes_in`` came from clients. ``name`` is that of its frontend."""
 
     listener_id: Annotated[str, text(ID)]
     name: str
@@ -29,10 +29,10 @@ class ListenerStatistics(Message):
 
 @dataclass(frozen=True, slots=True)
 class ServerStatistics(Message):
-    """One server of a member since its process started. ``pool_id`` and ``serves`` are its backend's.
+    """One server of a member since its process started. ``pool_id`` and ``serves`` are those of its backend.
 
-    ``status`` is HAProxy's word without its progress ("UP", "DOWN", "MAINT", "DRAIN", "no check", "NOLB");
-    ``check`` is what the last health check found ("L7OK", "L4CON", ... or "" without one).
+    ``status`` is HAProxy's own, without the progress ("UP", "DOWN", "MAINT", "DRAIN", "no check", "NOLB");
+    ``check`` is the result of the last health check ("L7OK", "L4CON", ... or "" without one).
     """
 
     pool_id: Annotated[str, text(ID)]
@@ -53,10 +53,11 @@ class ServerStatistics(Message):
 
 @dataclass(frozen=True, slots=True)
 class Statistics(Message):
-    """What one HAProxy process has counted since ``started_at`` (seconds since 1970).
+    """The counters of one HAProxy process since ``started_at`` (seconds since 1970).
 
-    The counters start at zero with every new process, which another ``pid`` shows. Where nothing runs, both are None
-    and there are no rows. Nor is there one of what HAProxy has and the configuration of ``version`` has not.
+    They start at zero with every new process, which has another ``pid``. If nothing runs, ``pid`` and ``started_at``
+    are None and there are no rows. Frontends and servers that HAProxy has but the configuration of ``version`` does not
+    have no rows either.
     """
 
     amphora_id: Annotated[str, text(ID)]

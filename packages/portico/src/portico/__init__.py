@@ -2,12 +2,12 @@
 
 Belongs here: the names that users of the library import. Does not: code, or I/O at import time.
 
-    from portico import ControllerWorker     # the worker: create, update, delete, fail over
-    from portico import Catalog              # describing load balancers: writing what is wanted
-    from portico import Requests             # asking without waiting
+    from portico import ControllerWorker     # the worker: creates, updates, deletes and fails over
+    from portico import Catalog              # describes load balancers: writes the rows of new objects
+    from portico import Requests             # requests changes without waiting for them
     from portico import open_embedded        # everything wired up on this machine, with SQLite and a local agent
 
-The names are loaded when they are first asked for, so that a module below (``portico.errors``, say) can be imported
+Each name is loaded when it is first used, so that a submodule (``portico.errors``, for example) can be imported
 without TaskFlow and SQLAlchemy.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from portico.settings import Settings
     from portico.worker import ControllerWorker
 
-_HOMES = {
+_MODULES = {
     "Catalog": "portico.intake.catalog",
     "ControllerWorker": "portico.worker",
     "Embedded": "portico.bootstrap.embedded",
@@ -31,14 +31,14 @@ _HOMES = {
     "open_embedded": "portico.bootstrap.embedded",
 }
 
-# TaskFlow tries whether eventlet is there, which oslo.messaging brings along. Nothing here uses it, and its complaint
-# about itself would be the first thing that everybody reads.
+# TaskFlow tries to import eventlet, which oslo.messaging can install. Nothing here uses it, and its deprecation warning
+# would be the first thing that every user reads.
 warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated", category=Warning)
 
 __all__ = ["Catalog", "ControllerWorker", "Embedded", "Requests", "Settings", "open_embedded"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'portico' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -5,34 +5,34 @@
     PorticoError
     ├── InvalidInput                 bad input: names the field and the rule; nothing was changed
     │   └── NotSupported             valid in the API, not built or not allowed here
-    ├── InvalidSettings              settings that are unknown or wrong: names each, and where it was said
+    ├── InvalidSettings              settings that are unknown or wrong: names each, and where it was set
     ├── MissingExtra                 a setting needs packages that are not installed: names the extra that has them
-    ├── NotFound                     the id names nothing
+    ├── NotFound                     no object has this id
     │   ├── AmphoraNotFound  LBNotFound  ListenerNotFound  PoolNotFound
     │   ├── HMNotFound  MemberNotFound  L7PolicyNotFound  L7RuleNotFound
     │   └── FlavorNotFound  FlavorProfileNotFound  AvailabilityZoneNotFound  AvailabilityZoneProfileNotFound
-    ├── Unsuitable                   the object exists nowhere that it could be built
+    ├── Unsuitable                   nothing can carry the object: what it should be built on is missing or unfit
     │   └── NoSuitableAmphora  NoSuitableLB  NoSuitablePool
-    ├── Unauthenticated              it is not known who asks
+    ├── Unauthenticated              the caller is not known
     ├── Forbidden                    the caller may not do this
-    │   └── QuotaExceeded            the project has as many as it may
+    │   └── QuotaExceeded            the project has reached its quota
     ├── Conflict                     the object's present state forbids the request
     │   └── IllegalTransition  AmphoraInUse  Duplicate
     ├── OperationFailed              an operation that another worker ran ended in FAILED
-    ├── Closed                       what is used was closed, or is of the process that this one was forked from
-    ├── LeaseLost                    another worker took over; this one must write nothing more
+    ├── Closed                       the object was closed, or belongs to the process that this one was forked from
+    ├── LeaseLost                    another worker took over; this one must not write anything more
     ├── StoreError
     │   └── StoreUnavailable         (transient) the database does not answer
-    └── DriverError                  an outside system said no
+    └── DriverError                  an outside system failed or refused
         ├── DriverUnavailable        (transient) it could not be reached, or was too slow
-        │   └── WireVersionMismatch  the agent speaks another version of the wire: one of the two is to be upgraded
+        │   └── WireVersionMismatch  the agent speaks another version of the wire: one of the two must be upgraded
         ├── ConfigurationRefused     the daemon refused the configuration; the old one still runs
         ├── StaleVersion             the agent has a newer configuration: this writer is fenced
         ├── AddressInUse             an address or a port is taken
-        ├── AmphoraGone              the amphora was deleted there and never comes back
-        └── NoCapacity               there is no place for another amphora
+        ├── AmphoraGone              the amphora was deleted on its host and never comes back
+        └── NoCapacity               there is no room for another amphora
 
-``transient`` is part of the type: a transient error is worth trying again, any other is not.
+``transient`` is part of the type: a call that failed with a transient error is worth retrying, any other is not.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from dataclasses import dataclass
 
 
 class PorticoError(Exception):
-    """Root of the tree. ``str(error)`` is fit to be shown to a user: it never holds key material.
+    """Root of the tree. ``str(error)`` can be shown to a user: it never contains key material.
 
     Attributes:
-        transient: worth trying again.
-        made_of_message: the type can be constructed of its message alone, so that another process can raise an error
-            again of which it has the type's name and the message.
+        transient: what failed is worth retrying.
+        made_of_message: the type can be constructed from its message alone, so that another process, which has only the
+            type's name and the message, can raise the error again.
     """
 
     transient = False
@@ -74,7 +74,7 @@ class InvalidInput(PorticoError, ValueError):
 
 
 class NotSupported(InvalidInput):
-    """The value is legal in the API but this deployment does not do it (not built, or switched off)."""
+    """The value is valid in the API, but this deployment does not support it (not built, or switched off)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,9 @@ class SettingFault:
     """A setting that is unknown or wrong.
 
     Attributes:
-        place: where it was said (a file and line, the environment); empty for a program's own argument.
-        setting: its name as it was written there: ``worker.threads``, or a variable; empty for all together.
-        rule: what it should have been. Never the value, which may be a password.
+        place: where it was set (a file and line, the environment); empty for an argument of the program.
+        setting: its name as it is written there: ``worker.threads``, or a variable; empty for all settings together.
+        rule: what it should have been. Never the value, which can be a password.
     """
 
     place: str
@@ -96,7 +96,7 @@ class SettingFault:
 
 
 class InvalidSettings(PorticoError, ValueError):
-    """Settings break a rule. ``faults`` holds all that was found."""
+    """Settings break a rule. ``faults`` lists every fault that was found."""
 
     made_of_message = False
 
@@ -109,7 +109,7 @@ class InvalidSettings(PorticoError, ValueError):
 
 
 class MissingExtra(PorticoError, ImportError):
-    """A setting names something that needs packages which are not installed.
+    """A setting needs packages that are not installed.
 
     Attributes:
         setting: the setting, as in ``messaging.url``.
@@ -126,7 +126,7 @@ class MissingExtra(PorticoError, ImportError):
 
 
 class NotFound(PorticoError, LookupError):
-    """No object has this id. ``object_id`` is the id that was asked for."""
+    """No object has this id. ``object_id`` is the id that the caller gave."""
 
     kind = "object"
     made_of_message = False
@@ -209,10 +209,10 @@ class AvailabilityZoneProfileNotFound(NotFound):
 
 
 class Unauthenticated(PorticoError):
-    """The request does not say who asks, or its credentials are not valid.
+    """The request has no credentials, or they are not valid.
 
     Attributes:
-        challenge: where credentials are to be had, as the ``WWW-Authenticate`` header says it.
+        challenge: where to get credentials: the value of the ``WWW-Authenticate`` header.
     """
 
     made_of_message = False
@@ -223,11 +223,11 @@ class Unauthenticated(PorticoError):
 
 
 class Forbidden(PorticoError):
-    """The caller is known and may not do this."""
+    """The caller is known, but may not do this."""
 
 
 class QuotaExceeded(Forbidden):
-    """The project has as many objects of these kinds as it may."""
+    """The project has reached its quota of objects of these kinds."""
 
     made_of_message = False
 
@@ -240,7 +240,7 @@ class Unsuitable(PorticoError):
 
 
 class NoSuitableAmphora(Unsuitable):
-    """No amphora could be had for the load balancer."""
+    """No amphora was available for the load balancer."""
 
 
 class NoSuitableLB(Unsuitable):
@@ -268,7 +268,7 @@ class Duplicate(Conflict):
 
 
 class OperationFailed(PorticoError):
-    """The operation ended in FAILED. ``operation_id`` and ``reason`` tell which and why."""
+    """The operation ended in FAILED. ``operation_id`` names it, and ``reason`` is the reason on its record."""
 
     made_of_message = False
 
@@ -279,12 +279,12 @@ class OperationFailed(PorticoError):
 
 
 class Closed(PorticoError):
-    """What is used was closed, or is of the process that this one was forked from, whose connections and threads it
-    has not."""
+    """The object was closed, or it belongs to the process that this one was forked from: a forked process does not have
+    its parent's connections and threads."""
 
 
 class LeaseLost(PorticoError):
-    """The lease ran out and another worker has it: whatever this one still has to write is refused."""
+    """The lease ran out and another worker has it: everything that this worker still tries to write is refused."""
 
 
 class StoreError(PorticoError):
@@ -292,7 +292,7 @@ class StoreError(PorticoError):
 
 
 class StoreUnavailable(StoreError):
-    """The database could not be reached, or gave up on a transaction that may be tried again."""
+    """The database could not be reached, or aborted a transaction that can be retried."""
 
     transient = True
 
@@ -308,12 +308,12 @@ class DriverUnavailable(DriverError):
 
 
 class WireVersionMismatch(DriverUnavailable):
-    """The agent and this controller speak different versions of the wire. Whichever is older has yet to be upgraded:
-    until then the agent is as one that is away."""
+    """The agent and this controller speak different versions of the wire. The older of the two must be upgraded. Until
+    then the agent is treated as unreachable."""
 
 
 class ConfigurationRefused(DriverError):
-    """The daemon refused the configuration. ``log`` holds its own words."""
+    """The daemon refused the configuration. ``log`` is the daemon's own output."""
 
     def __init__(self, message: str, log: str = "") -> None:
         super().__init__(f"{message}: {log}" if log else message)
@@ -321,7 +321,7 @@ class ConfigurationRefused(DriverError):
 
 
 class StaleVersion(DriverError):
-    """The agent holds a newer version than the one that was pushed: the pusher lost its lease."""
+    """The agent has a newer version than the one that was pushed: the process that pushed it has lost its lease."""
 
 
 class AddressInUse(DriverError):
@@ -333,4 +333,4 @@ class AmphoraGone(DriverError):
 
 
 class NoCapacity(DriverError):
-    """Compute has no place for another amphora."""
+    """The compute driver has no room for another amphora."""

@@ -1,7 +1,7 @@
-"""Programs: what the agent runs for an amphora, each behind the verbs of ``program.Program``.
+"""Programs: the daemons that the agent runs for an amphora, each behind the protocol ``program.Program``.
 
-Belongs here: for each program a package that knows it (its files, its words, how it is told a change and taken over
-from), and what they have in common. Does not: versions, generations, the order of a push and its undoing (``pusher``),
-the processes and sockets themselves (``supervisor``), any other program. I/O: a generation's directory, the program's
-own sockets, commands to the supervisor.
+Belongs here: a package for each program, which knows its files, its terms, how to change it at run time and how to
+replace its process; and what all programs have in common. Does not: versions, generations, the order of a
+push and how to undo it (``pusher``), the processes and sockets themselves (``supervisor``), any other program. I/O: a
+generation's directory, the program's own sockets, commands to the supervisor.
 """

@@ -1,4 +1,4 @@
-"""What every program of an amphora can be asked: plan, check, start, tell, revive."""
+"""The protocol of an amphora's programs: plan, check, start, tell, revive."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Step = TypeVar("Step")
 
 @dataclass(slots=True)
 class Progress:
-    """Of a push. ``is_told``: something has been told a program, or the supervisor, that has to be undone where the
-    push fails."""
+    """The progress of a push. ``is_told``: a program or the supervisor has been told something that must be undone if
+    the push fails."""
 
     is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[Wanted]):
-    """What a push is for one program.
+    """The change that a push means for one program.
 
     Attributes:
-        files: of the amphora. Those of ``generation`` are written, and not yet the current ones.
-        wanted: what the program is to run, on ``sockets``.
-        former: what it runs now, on ``former_sockets``; None where that is not known for certain, so that only another
-            process will do.
-        running: the process that runs, of whatever generation; None where none does.
+        files: of the amphora. Those of ``generation`` are written, but it is not the current one yet.
+        wanted: what the program should run, on ``sockets``.
+        former: what it runs now, on ``former_sockets``; None if that is not known for certain, so that a new process is
+            necessary.
+        running: the process that runs, from any generation; None if none does.
     """
 
     files: AmphoraFiles
@@ -46,20 +46,20 @@ class Change(Generic[Wanted]):
 
     @property
     def directory(self) -> Path:
-        """Where the new generation's files are."""
+        """The directory of the new generation's files."""
         return self.files.generation_path(self.generation)
 
     @property
     def running_directory(self) -> Path | None:
-        """Where the process was started that runs."""
+        """The directory that the running process was started in; None if none runs."""
         return self.files.generation_path(self.running.generation) if self.running else None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[Step]):
-    """By which method a program gets from what it runs to what is wanted: "start", "reload", or, by ``steps``,
-    "runtime" and "unchanged", where there are none. ``is_to_be_checked``: the steps bring in what the program has never
-    read; it is checked before a step is told."""
+    """How a program gets from what it runs to what is wanted: "start", "reload", "runtime" (by ``steps``), or
+    "unchanged" (there are no steps). ``is_to_be_checked``: the steps add something that the program has never read, so
+    the configuration must be checked before the first step."""
 
     method: PushMethod
     steps: tuple[Step, ...] = ()
@@ -67,40 +67,41 @@ class Plan(Generic[Step]):
 
 
 class Program(Protocol[Wanted, Step]):
-    """One program. Its methods block; those of one amphora are never called at the same time.
+    """One program. Its methods block; those for one amphora are never called concurrently.
 
-    Whoever is asked to stop is not asked here: that is the same for all, and the supervisor's. Every method but
-    ``wanted``, ``compose``, ``launch`` and ``plan``, which have no effects, may raise Unavailable and OSError.
+    Stopping is not part of this protocol: it is the same for all programs, and the supervisor does it. Every method
+    except ``wanted``, ``compose``, ``launch`` and ``plan``, which have no side effects, can raise Unavailable and
+    OSError.
     """
 
     name: str
-    """By which the supervisor knows it, and the files in a generation's directory that are of its process."""
+    """The name by which the supervisor knows the program. The files of its process, in a generation's directory, have
+    the same name."""
 
     def wanted(self, bundle: Bundle) -> Wanted | None:
-        """What it is to run of a bundle; None where it is to stop."""
+        """The part of a bundle that this program should run; None if it should stop."""
 
     def compose(self, wanted: Wanted, sockets: tuple[Socket, ...]) -> dict[str, str]:
-        """The files of a generation that it is started from, by name. Raises Refused where this host does not allow
-        what is wanted."""
+        """The files of a generation that the program is started from: name to text. Raises Refused if this host does
+        not allow what is wanted."""
 
     def launch(self, sockets: tuple[Socket, ...]) -> Launch:
-        """What starts it from these files, on these sockets."""
+        """How the program is started from these files, on these sockets."""
 
     def plan(self, change: Change[Wanted]) -> Plan[Step]:
-        """What differs between what runs and what is wanted, and by which method the one becomes the other: the one
-        that disturbs connections least. Pure."""
+        """Compare what runs with what is wanted, and choose the method that disturbs connections least. Pure."""
 
     def check(self, change: Change[Wanted]) -> None:
-        """Have the real daemon judge what is wanted, without running it. Raises Refused, with the daemon's words."""
+        """Have the real daemon check what is wanted without running it. Raises Refused, with the daemon's messages."""
 
     def start(self, change: Change[Wanted]) -> None:
-        """Have a new process run what is wanted, and once it serves, the former one end its connections softly. Where
-        it raises, the former one still serves. Raises Refused, BindFailed."""
+        """Start a new process that runs what is wanted. Once it serves, let the former process drain. If this raises,
+        the former process still serves. Raises Refused, BindFailed."""
 
     def tell(self, change: Change[Wanted], steps: tuple[Step, ...]) -> bool:
-        """Have the process that runs do the steps, and be started from the new files where it dies. False where it did
-        not do them all: then only a new process will do."""
+        """Have the running process carry out the steps, and have it restarted from the new files if it dies. False if
+        it did not carry out all of them: then a new process is necessary."""
 
     def revive(self, place: Place, launch: Launch) -> None:
-        """Have a new process run what another version of the agent has left in a directory, and once it serves, the
-        former one, where there is one, end softly. Raises Refused, BindFailed."""
+        """Start a new process from the files that another version of the agent left in a directory. Once it serves, let
+        the former process, if there is one, drain. Raises Refused, BindFailed."""

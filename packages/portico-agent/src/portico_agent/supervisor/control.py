@@ -1,4 +1,4 @@
-"""The supervisor's loop: commands, the end of children, the time of the next start."""
+"""The supervisor's loop: handles commands, reaps children and restarts programs when it is time."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from portico_agent.supervisor.instances import Supervisor, log_line
 from portico_agent.supervisor.sockets import Refusal
 
 FIRST_CONTACT_SECONDS = 10.0
-"""How long a new supervisor waits for its agent before it takes itself for idle."""
+"""How long a new supervisor waits for its agent before it considers itself idle."""
 
 SOCKET_NAME = "supervisor.sock"
 
 LONGEST_LINE = 1024 * 1024
 
 MOST_DESCRIPTORS = 65_536
-"""One for each listening socket. Not more: a HAProxy that starts programs closes every number it could have open."""
+"""One for each listening socket. Not more, because an HAProxy that starts programs closes every possible descriptor
+number."""
 
 REFUSED_SECONDS = 0.1
-"""The pause where a connection cannot be taken."""
+"""The pause after a connection could not be accepted."""
 
 
 class Loop:
-    """Waits for commands, for the end of children and for the time of the next start."""
+    """Waits for commands, for children to end and for the time of the next restart."""
 
     def __init__(self, supervisor: Supervisor, listener: socket.socket, *, stays: bool) -> None:
         self._supervisor = supervisor
@@ -57,7 +58,7 @@ class Loop:
         self._is_leaving = True
 
     def run(self) -> None:
-        """Serve until told to end or to leave, or idle."""
+        """Serve until told to end or to leave, or until idle."""
         while not self._is_ending and not self._is_leaving and not self._is_idle():
             pause = self._supervisor.seconds_to_next_respawn()
             if not self._stays and not self._clients and not self._supervisor.instances:
@@ -78,8 +79,9 @@ class Loop:
         try:
             client, _address = self._listener.accept()
         except OSError as error:
-            # It waits in the backlog. Whatever it is, too many open files most likely, HAProxy must not die of it.
-            log_line(f"cannot take a connection: {error}")
+            # The client waits in the backlog. Whatever the error is (most likely too many open files), it must not end
+            # this process, and HAProxy with it.
+            log_line(f"cannot accept a connection: {error}")
             time.sleep(REFUSED_SECONDS)
             return
         self._clients[client] = bytearray()
@@ -114,7 +116,7 @@ class Loop:
         try:
             request = json.loads(line)
             if not isinstance(request, dict):
-                raise Refusal("invalid", "a command is an object")
+                raise Refusal("invalid", "a command must be an object")
             return {"ok": True, **self._supervisor.answer(request)}
         except Refusal as error:
             return {"ok": False, "code": error.code, "error": str(error), "reason": error.reason}
@@ -137,12 +139,13 @@ def _allow_descriptors() -> None:
 
 
 def main(directory: str, options: str) -> None:
-    """Serve the agent's directory. Another supervisor already serving it is no error: this one ends.
+    """Serve the agent's directory. It is not an error if another supervisor already serves it: this one ends.
 
     Args:
-        directory: absolute.
-        options: a JSON object. ``stays``: also without an agent and without instances. ``become``: words that, before
-            a command line, run it as HAProxy's user, whose number is ``uid``; without them that is our own.
+        directory: absolute path.
+        options: a JSON object. ``stays``: keep running even without an agent and without instances. ``become``: words
+            that are put before a command line to run it as HAProxy's user, whose number is ``uid``; without them, that
+            is this process's own user.
     """
     os.chdir(directory)
     os.umask(0o077)
@@ -151,19 +154,19 @@ def main(directory: str, options: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        log_line("another one serves this directory")
+        log_line("another supervisor already serves this directory")
         return
-    # Of one width and in one write, so that a reader finds the former pid or this one.
+    # Padded to a fixed width and written in one call, so that a reader finds either the former pid or this one.
     os.pwrite(lock, f"{os.getpid():<10}\n".encode(), 0)
     if os.path.lexists(SOCKET_NAME):
         os.unlink(SOCKET_NAME)  # noqa: PTH108 - pathlib would be a tenth of this process's memory
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Relative to the directory that we are in: the path of a UNIX socket may have 107 characters only.
+    # Relative to the working directory, because the path of a UNIX socket can have 107 characters at most.
     listener.bind(SOCKET_NAME)
     listener.listen(16)
-    log_line(f"serves pid={os.getpid()}")
+    log_line(f"started pid={os.getpid()}")
     given = json.loads(options)
     supervisor = Supervisor(given.get("become", []), given.get("uid", os.geteuid()))
     Loop(supervisor, listener, stays=given.get("stays", False)).run()
     os.unlink(SOCKET_NAME)  # noqa: PTH108 - as above
-    log_line("ends")
+    log_line("stopped")

@@ -1,4 +1,4 @@
-"""The processes of programs: started beside each other, promoted, stopped softly, reaped and started again."""
+"""The processes of programs: starts them beside each other, promotes, softly stops, reaps and restarts them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from portico_agent.supervisor.orphans import note_process, stop_orphan
 from portico_agent.supervisor.sockets import Refusal, SocketKey, Sockets, bind_unix_socket
 
 PROTOCOL = 3
-"""What agents say to supervisors; the number rises with each change that the other one would not understand."""
+"""The version of the protocol between agent and supervisor. It rises with each change that the other side would not
+understand."""
 
 STABLE_SECONDS = 5.0
-"""A process that lived so long did not die of its configuration: it is started again without any pause."""
+"""A process that lived at least this long did not die because of its configuration, so it is restarted without a
+pause."""
 
 LONGEST_PAUSE = 5.0
-"""Seconds between two starts of a process that keeps dying."""
+"""The longest pause, in seconds, between two starts of a process that keeps dying."""
 
 
 Key = tuple[str, str]
-"""Of an instance: the amphora's id, the program's name."""
+"""The key of an instance: the amphora's id and the program's name."""
 
 
 class Files:
-    """What to start: a program, a generation's directory, the command line, the listening sockets by their variables,
-    and so the names of the UNIX sockets that the program is to have in the directory."""
+    """What to start: a program, a generation's directory, the command line, the listening sockets by variable, and the
+    names, also by variable, of the UNIX sockets to create for the program in the directory."""
 
     __slots__ = ("command", "directory", "generation", "program", "sockets", "unix_sockets")
 
@@ -38,7 +40,7 @@ class Files:
         self.sockets = dict(_read_socket(value) for value in _as_list(request["sockets"]))
         unix_sockets = request["unix_sockets"]
         if not isinstance(unix_sockets, dict):
-            raise Refusal("invalid", "unix_sockets is no object")
+            raise Refusal("invalid", "unix_sockets must be an object")
         self.unix_sockets = {str(variable): _plain(name) for variable, name in unix_sockets.items()}
 
 
@@ -53,17 +55,17 @@ class Process:
         self.started_at = time.time()
 
     def describe(self) -> dict[str, object]:
-        """Say which it is."""
+        """Describe the process, for the agent."""
         return {"pid": self.pid, "generation": self.generation, "started_at": self.started_at}
 
     def signal(self, number: int) -> None:
-        """Send a signal. The process is our unreaped child, so its id cannot be another's."""
+        """Send a signal. The process is our unreaped child, so its id cannot belong to another process."""
         os.kill(self.pid, number)
 
 
 class Instance:
-    """A program of an amphora: at most one process that runs, at most one candidate, and those that still drain.
-    ``verdict``: the exit code of the last candidate, where it ended by itself."""
+    """A program of an amphora: at most one running process, at most one candidate, and the processes that still drain.
+    ``verdict``: the exit code of the last candidate, if it ended on its own."""
 
     __slots__ = (
         *("candidate", "candidate_files", "deaths", "draining", "files", "respawn_at", "restarts", "running"),
@@ -82,15 +84,15 @@ class Instance:
         self.verdict: int | None = None
 
     def processes(self) -> list[Process]:
-        """Every process of it that is alive."""
+        """All its processes that are alive."""
         return [process for process in (self.running, self.candidate, *self.draining) if process is not None]
 
     def is_empty(self) -> bool:
-        """Nothing runs and nothing is to."""
+        """Whether nothing runs and nothing should run."""
         return self.files is None and not self.processes()
 
     def describe(self) -> dict[str, object]:
-        """Say how it is, for the agent."""
+        """Describe the instance, for the agent."""
         return {
             "wanted": self.files.generation if self.files else None,
             "running": self.running.describe() if self.running else None,
@@ -101,7 +103,7 @@ class Instance:
         }
 
     def soft_stop(self) -> None:
-        """Let the running process finish its connections: it goes among the draining ones."""
+        """Let the running process finish its connections: it becomes one of the draining ones."""
         if self.running is not None:
             self.running.signal(signal.SIGUSR1)
             self.draining.append(self.running)
@@ -109,10 +111,10 @@ class Instance:
 
 
 class Supervisor:
-    """Instances and their processes; every method runs on the one thread."""
+    """Instances and their processes. All methods run on the only thread."""
 
     def __init__(self, become: list[str], uid: int) -> None:
-        """``become``: what is before a program's command line for it to be user ``uid``'s."""
+        """``become``: words put before a program's command line so that it runs as user ``uid``."""
         self.instances: dict[Key, Instance] = {}
         self._sockets = Sockets()
         self._become = become
@@ -172,14 +174,15 @@ class Supervisor:
 
     def _promote(self, instance: Instance) -> None:
         if instance.candidate is None:
-            raise Refusal("no-candidate", "the candidate is dead")
+            raise Refusal("no-candidate", "the candidate has ended")
         instance.soft_stop()
         instance.running, instance.candidate = instance.candidate, None
         instance.files, instance.candidate_files = instance.candidate_files, None
         instance.deaths, instance.respawn_at = 0, None
 
     def _abandon(self, instance: Instance, number: int = signal.SIGUSR1) -> None:
-        """Be rid of the candidate: softly, because it listens on the same sockets and may have taken connections."""
+        """Stop the candidate: softly by default, because it listens on the same sockets and may have accepted
+        connections."""
         if instance.candidate is not None:
             instance.candidate.signal(number)
             instance.draining.append(instance.candidate)
@@ -187,7 +190,7 @@ class Supervisor:
 
     def _spawn(self, files: Files) -> Process:
         environment = {name: str(self._sockets.descriptor(key)) for name, key in files.sockets.items()}
-        # The rest of our environment is kept from programs: a configuration can read variables.
+        # Programs get nothing else of our environment, because a configuration can read variables.
         if test_run := os.environ.get("PORTICOTEST_RUN"):
             environment["PORTICOTEST_RUN"] = test_run
         inherited = [self._sockets.descriptor(key) for key in files.sockets.values()]
@@ -197,7 +200,7 @@ class Supervisor:
         return Process(pid, files.generation)
 
     def tidy(self) -> None:
-        """Close sockets that nobody names any more; forget instances of which nothing is left."""
+        """Close sockets that no instance names any longer; forget empty instances."""
         for key in [key for key, instance in self.instances.items() if instance.is_empty()]:
             del self.instances[key]
         keys: set[SocketKey] = set()
@@ -207,7 +210,7 @@ class Supervisor:
         self._sockets.keep(keys)
 
     def reap(self) -> None:
-        """Collect the children that ended, and start again those that should not have."""
+        """Reap the children that ended, and restart those that should be running."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -235,10 +238,10 @@ class Supervisor:
         pause = 0.0 if instance.deaths <= 1 else min(0.1 * 2.0 ** min(instance.deaths, 10), LONGEST_PAUSE)
         instance.respawn_at = time.monotonic() + pause
         how = f"pid={pid} exit={exit_code} lived={lived:.1f} pause={pause:.1f}"
-        log_line(f"{key[1]} of {key[0]} ended by itself: {how}")
+        log_line(f"{key[1]} of {key[0]} ended unexpectedly: {how}")
 
     def respawn(self) -> None:
-        """Start again what is due."""
+        """Restart the programs that are due."""
         for instance in self.instances.values():
             if instance.files and instance.respawn_at is not None and instance.respawn_at <= time.monotonic():
                 try:
@@ -251,12 +254,12 @@ class Supervisor:
                     instance.restarts += 1
 
     def seconds_to_next_respawn(self) -> float | None:
-        """When ``respawn`` has something to do, or None."""
+        """Seconds until ``respawn`` has something to do; None if it has nothing to wait for."""
         due = [instance.respawn_at for instance in self.instances.values() if instance.respawn_at is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def end_all(self) -> None:
-        """End every process and wait for it."""
+        """Kill every process and wait for it."""
         for instance in self.instances.values():
             for process in instance.processes():
                 process.signal(signal.SIGKILL)
@@ -267,21 +270,21 @@ class Supervisor:
 
 def _as_list(value: object) -> list[object]:
     if not isinstance(value, list):
-        raise Refusal("invalid", "not a list")
+        raise Refusal("invalid", "expected a list")
     return value
 
 
 def _plain(value: object) -> str:
-    """A word that is also safe as the name of a file."""
+    """The value as a word that is also safe as a file name."""
     word = str(value)
     if not word.replace(".", "").replace("-", "").isalnum() or not word[0].isalpha():
-        raise Refusal("invalid", f"{word!r} is no plain word")
+        raise Refusal("invalid", f"{word!r} is not a plain word")
     return word
 
 
 def _read_socket(value: object) -> tuple[str, SocketKey]:
     if not isinstance(value, dict):
-        raise Refusal("invalid", "a socket is no object")
+        raise Refusal("invalid", "a socket must be an object")
     if value["namespace"] is not None:
         raise Refusal("invalid", "network namespaces are not supported")
     if value["transport"] != "tcp":
@@ -290,9 +293,9 @@ def _read_socket(value: object) -> tuple[str, SocketKey]:
 
 
 def _become(files: Files, command: list[str], environment: dict[str, str], inherited: list[int]) -> None:
-    """In the child: turn into the program, its log and its sockets' numbers in place. Never returns.
+    """In the child: set up the log and the sockets, then execute the program. Never returns.
 
-    What is made here is the agent's: a program that is another user's has no file that it could write.
+    The files created here belong to the agent's user, so that a program of another user has no file that it can write.
     """
     try:
         os.chdir(files.directory)

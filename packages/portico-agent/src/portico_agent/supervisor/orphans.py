@@ -1,7 +1,8 @@
-"""Programs whose supervisor is gone: each is noted where it was started, so that the next one can stop it.
+"""Programs whose supervisor is gone. Each has a note in the directory where it was started, so that the next supervisor
+can stop it.
 
-It takes more than a number to mean a process: another one may have it by now. A note also says when it was started, and
-nothing is stopped that is not the user's whom programs belong to.
+A pid alone does not identify a process, because another process may have it by now. So a note also has the time when
+the process was started, and only processes of the user that programs run as are stopped.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from __future__ import annotations
 import os
 import signal
 
-_DIGITS = 9  # a process id has seven at most
-_PARENT, _START = 1, 19  # words of /proc/PID/stat, from the state on
+_DIGITS = 9  # a process id has at most seven digits
+_PARENT, _START = 1, 19  # indexes of words in /proc/PID/stat, counted from the state on
 
 NOTE_SUFFIX = ".pid"
-"""After the program's name, in the directory that it is started in."""
+"""Suffix of a note's name, after the program's name, in the directory that the program is started in."""
 
 
 def note_process(program: str) -> None:
-    """Note this process, which will be the program, in the working directory."""
+    """Write a note about this process, which is about to become the program, in the working directory."""
     pid = os.getpid()
     note = os.open(f"{program}{NOTE_SUFFIX}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.write(note, f"{pid} {_read_stat(pid)[_START]}\n".encode())
@@ -25,13 +26,13 @@ def note_process(program: str) -> None:
 
 
 def stop_orphan(note: str, uid: int) -> bool:
-    """Stop the process of a note softly, where it still runs and is not a child of ours. True where that was done."""
+    """Softly stop the process of a note, if it still runs and is not a child of ours. Return whether it was stopped."""
     words = note.split()
     if len(words) != 2 or not words[0].isdecimal() or len(words[0]) > _DIGITS:
         return False
     pid = int(words[0])
     try:
-        held = os.pidfd_open(pid)  # from here on nothing else can be meant
+        held = os.pidfd_open(pid)  # from here on the process cannot be confused with another
     except OSError:
         return False
     try:
@@ -40,14 +41,14 @@ def stop_orphan(note: str, uid: int) -> bool:
             return False
         signal.pidfd_send_signal(held, signal.SIGUSR1)
     except (FileNotFoundError, ProcessLookupError):
-        return False  # it has ended meanwhile
+        return False  # it has ended in the meantime
     finally:
         os.close(held)
     return True
 
 
 def _read_stat(pid: int) -> list[str]:
-    """What /proc says of a process, from its state on: what is before may hold anything."""
+    """The words of /proc/PID/stat from the state on; the command's name before it can contain anything."""
     with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - pathlib would be a tenth of this process's memory
         return file.read().rpartition(b")")[2].decode().split()
 

@@ -1,4 +1,4 @@
-"""The listening sockets."""
+"""The listening sockets, and how they are opened."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import socket
 
 BACKLOG = 4096
-"""Connections that may wait in a socket while no HAProxy runs; the kernel cuts it to net.core.somaxconn."""
+"""Connections that can wait in a socket while no HAProxy runs; the kernel limits it to net.core.somaxconn."""
 
 SocketKey = tuple[str, str, str, int]
-"""Namespace ("" for the supervisor's own), transport, address, port."""
+"""Namespace ("" for the supervisor's own), transport, address and port."""
 
 
 class Refusal(Exception):
-    """A command that cannot be done. ``code`` and ``reason`` are for the agent."""
+    """A command cannot be carried out. ``code`` and ``reason`` are for the agent."""
 
     def __init__(self, code: str, error: str, reason: str = "") -> None:
         super().__init__(error)
@@ -23,7 +23,7 @@ class Refusal(Exception):
 
 
 class Sockets:
-    """The listening sockets, one for each key."""
+    """The open listening sockets, one for each key."""
 
     def __init__(self) -> None:
         self._open: dict[SocketKey, socket.socket] = {}
@@ -31,7 +31,7 @@ class Sockets:
     def listen(self, keys: list[SocketKey]) -> None:
         """Open those that are not open yet: all of them or none. Raises Refusal.
 
-        The namespace is part of the key so that sockets in network namespaces can be opened here later.
+        The namespace is part of the key so that support for network namespaces can be added here later.
         """
         opened: list[SocketKey] = []
         try:
@@ -53,12 +53,12 @@ class Sockets:
             self._open.pop(key).close()
 
     def descriptor(self, key: SocketKey) -> int:
-        """The socket's number."""
+        """The descriptor number of a socket."""
         return self._open[key].fileno()
 
 
 def bind_unix_socket(name: str) -> int:
-    """The descriptor of a UNIX socket, made in the working directory, on which the program has yet to listen."""
+    """Create a UNIX socket in the working directory; return its descriptor. The program still has to listen on it."""
     if os.path.lexists(name):
         os.unlink(name)  # noqa: PTH108 - pathlib would be a tenth of this process's memory
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

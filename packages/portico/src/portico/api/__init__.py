@@ -1,7 +1,7 @@
 """The API: the Octavia v2 API over HTTP.
 
-Belongs here: routes, reading requests and writing answers, faults, who the caller is and what he may do, the OpenAPI
-document. Does not: SQL (``portico.store``), what objects may be (``portico.resources``,
+Belongs here: routes, reading requests and writing responses, faults, who the caller is and what they may do, the
+OpenAPI document. Does not: SQL (``portico.store``), the rules for objects (``portico.resources``,
 ``portico.intake.constraints``), running operations (``portico.worker``). I/O: HTTP; the database through the store.
 """
 

@@ -1,4 +1,5 @@
-"""Amphorae: for operators. Others are refused before anything is looked up, and so do not learn which there are."""
+"""Amphorae, for operators. Other callers are refused before anything is looked up, so they cannot find out which
+amphorae exist."""
 
 from __future__ import annotations
 
@@ -24,21 +25,21 @@ class StatisticsNotFound(NotFound):
 
 @router.get("", **lists(VIEW))
 def list_amphorae(call: Received) -> Response:
-    """All amphorae."""
+    """List all amphorae."""
     call.authorize("amphora:get_all", None)
     return call.list_view(VIEW, {})
 
 
 @router.get("/{amphora_id}", **shows(VIEW))
 def show_amphora(call: Received, amphora_id: str) -> Response:
-    """One amphora."""
+    """Show an amphora."""
     call.authorize("amphora:get_one", None)
     return call.show_kind(AMPHORA, amphora_id)
 
 
 @router.get("/{amphora_id}/stats", **gives({"type": "object", "properties": {"amphora_stats": {"type": "array"}}}))
 def show_amphora_stats(call: Received, amphora_id: str) -> Response:
-    """Traffic counters of each listener that it has served; 404 before any was reported."""
+    """Show the traffic counters of each listener that the amphora has served; 404 if it has not reported any yet."""
     call.authorize("amphora:get_stats", None)
     call.find(AMPHORA, amphora_id)
     stats = call.context.database.read(lambda connection: read_amphora_stats(connection, amphora_id))
@@ -49,15 +50,15 @@ def show_amphora_stats(call: Received, amphora_id: str) -> Response:
 
 @router.put("/{amphora_id}/failover", **gives(None, 202))
 def fail_amphora_over(call: Received, amphora_id: str) -> Response:
-    """Have an amphora replaced."""
+    """Fail an amphora over: it is replaced with a new one."""
     call.authorize("amphora:put_failover", None)
     return call.fail_over(KindName.AMPHORA, amphora_id)
 
 
 @router.put("/{amphora_id}/config", **gives(None, 202))
 def configure_amphora(call: Received, amphora_id: str) -> Response:
-    """Have an amphora take its whole configuration again, as the controller's settings of today make it. A spare has
-    none: it gets its own when a load balancer takes it."""
+    """Push an amphora's whole configuration to it again, rendered with the controller's current settings. A spare has
+    no configuration: it gets one when a load balancer takes it."""
     call.authorize("amphora:put_config", None)
     amphora = call.find(AMPHORA, amphora_id)
     if amphora["loadbalancer_id"] is not None:
@@ -67,6 +68,6 @@ def configure_amphora(call: Received, amphora_id: str) -> Response:
 
 @router.delete("/{amphora_id}", **gives(None, 204))
 def delete_amphora(call: Received, amphora_id: str) -> Response:
-    """Delete a spare amphora, or a broken one that belongs to nobody."""
+    """Delete a spare amphora, or a broken amphora that belongs to no load balancer."""
     call.authorize("amphora:delete", None)
     return call.delete_kind(AMPHORA, amphora_id)

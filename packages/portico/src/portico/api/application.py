@@ -1,4 +1,4 @@
-"""The application: all routes behind the middleware."""
+"""The ASGI application: all routes behind the middleware."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ _ROUTERS = (
 def create_app(
     settings: Settings, *, database: Database, requests: Requests, authenticator: Authenticator | None = None
 ) -> FastAPI:
-    """The API as an ASGI application.
+    """Build the API as an ASGI application.
 
     Args:
         settings: all settings; the API's own are ``settings.api``.
-        database: for reading.
-        requests: for asking: it writes rows and operations, and tells the workers to look.
-        authenticator: who callers are; by default what ``settings.api.auth`` names.
+        database: the database that the API reads.
+        requests: accepts changes: it writes rows and operations, and notifies the workers.
+        authenticator: identifies callers; by default the one that ``settings.api.auth`` names.
 
     Raises:
-        InvalidInput: the policy's file cannot be used.
-        MissingExtra: what the settings name needs the extra ``keystone``.
+        InvalidInput: the policy file cannot be used.
+        MissingExtra: the settings need the extra ``keystone``.
     """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # Routes run in threads, each with a database connection while it works: no more of them than there may be.
+        # Routes run in threads, and each thread uses a database connection while it works: this bounds both.
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.api.threads
         yield
 
@@ -95,7 +95,7 @@ def create_app(
 
 def _authenticator(settings: Settings) -> Authenticator:
     if settings.api.auth == "keystone" and settings.keystone is not None:
-        # Half of OpenStack comes with it: those who do not ask Keystone need not wait for that, nor install it.
+        # It imports half of OpenStack. A deployment without Keystone need not wait for that, nor install it.
         with needs_extra("keystone", "api.auth"):
             from portico.api.keystone import Keystone  # noqa: PLC0415
 
@@ -104,11 +104,11 @@ def _authenticator(settings: Settings) -> Authenticator:
 
 
 def build_policy(settings: Settings, authenticator: Authenticator) -> Policy:
-    """What callers of this authenticator may do.
+    """Build the policy for callers that this authenticator identifies.
 
     Raises:
-        InvalidInput: the policy's file cannot be used.
-        MissingExtra: ``keystone`` is not installed, which brings oslo.policy.
+        InvalidInput: the policy file cannot be used.
+        MissingExtra: the extra ``keystone``, which contains oslo.policy, is not installed.
     """
     file = settings.api.policy_file
     if file is None and isinstance(authenticator, NoAuth):

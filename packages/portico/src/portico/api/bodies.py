@@ -1,4 +1,4 @@
-"""Request bodies: bounded in size and depth before anything looks at them, and made of the types that fields have."""
+"""Request bodies: bounded in size and depth before they are parsed, and converted to the types of their fields."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from portico.resources.view import View
 
 _JSON_TYPES = ("application/json", "")
 INTEGER = re.compile(r"-?[0-9]{1,18}")
-"""Text that is taken for a number."""
+"""Text that is accepted as a number."""
 _BOOLEANS = {"true": True, "false": False}
 
 
 async def read_body(request: Request, longest: int) -> bytearray:
-    """The body, ``longest`` bytes of it at most.
+    """Read the body.
 
     Raises:
-        Unacceptable: it is longer, or says that it is not JSON.
+        Unacceptable: it is longer than ``longest`` bytes, or its content type is not JSON.
     """
     rule = f"the body must not be longer than {longest} bytes (api.max_body_bytes)"
     too_long = Unacceptable(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, rule)
@@ -44,13 +44,15 @@ async def read_body(request: Request, longest: int) -> bytearray:
 
 
 def parse_root(raw: bytearray, root: str, most: int) -> Any:
-    """What a body holds under its one key.
+    """Parse a body and return the value under its one key.
 
-    ``most``: values in the body. They are counted by what stands before each, in strings too: before anything is
-    parsed, which takes up to a hundred bytes of memory for each byte of the body.
+    ``most``: the most values that the body can have. They are counted before the body is parsed, because parsing uses
+    up to a hundred bytes of memory for each byte of the body. What is counted is the character before each value
+    (``,``, ``[`` or ``{``), including those inside strings.
 
     Raises:
-        InvalidInput: not JSON (or nested too deeply), or the key is missing, or others are there, or too many values.
+        InvalidInput: the body is not JSON (or nested too deeply), the key is missing, there are other keys, or there
+            are too many values.
     """
     if len(raw) > most and sum(map(raw.count, (b",", b"[", b"{"))) > most:
         raise InvalidInput("body", f"must not hold more than {most} values (api.max_body_values)")
@@ -66,16 +68,16 @@ def parse_root(raw: bytearray, root: str, most: int) -> Any:
 
 
 def own_values(view: View, fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of an object of this kind, as the caller gave them, in their fields' types.
+    """Return the attributes that the caller gave for an object, converted to the types of their fields.
 
     Args:
-        view: what is shown of the kind: only what is shown can be set.
-        fields: what can be set.
-        given: name to value. ``tenant_id`` is the older name of ``project_id``, and of the two the one that is null
-            says nothing; numbers and booleans may be text, as some clients write them.
+        view: the view of the kind: only attributes that it shows can be set.
+        fields: the fields that can be set.
+        given: name to value. ``tenant_id`` is the older name of ``project_id``; if one of the two is null, it is
+            ignored. Numbers and booleans can be text, because some clients write them so.
 
     Raises:
-        InvalidInput: an attribute that there is not, two projects.
+        InvalidInput: an attribute does not exist or cannot be set, or two different projects are named.
     """
     values: dict[str, Any] = {}
     for key, value in given.items():
@@ -83,13 +85,13 @@ def own_values(view: View, fields: Mapping[str, Any], given: Mapping[str, Any]) 
         shown = view.fields.get(name)
         if name not in fields or shown is None or name not in view.shown:
             raise InvalidInput(key[:64], "is not an attribute that can be set")
-        known = values.get(name)  # the other of a project's two names
+        known = values.get(name)  # set under the other of the two names of a project
         if known is not None and value not in (None, known):
             raise InvalidInput(key, "project_id and tenant_id must name the same project")
         if known is not None:
             continue
         if name == "admin_state_up" and value is None:
-            values[name] = False  # as the reference takes it
+            values[name] = False  # as in the reference implementation
         else:
             values[name] = _typed(shown.shown_schema.get("type"), value) if isinstance(value, str) else value
     return values

@@ -1,4 +1,4 @@
-"""One call of the API: who calls, what he sent, and the few things that every route does with it."""
+"""One API call: its caller, its body, and the operations that all routes share."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from portico.store.sql.listing import Page, list_objects, show_object
 from portico.store.sql.query import Query
 
 FREE_BODY_BYTES = 16 * 1024
-"""Bodies that are parsed for anybody who has a token: in a millisecond at most."""
+"""Longest body that is parsed for every caller with a token, authorized or not: it needs a millisecond at most."""
 _OWNER = frozenset({"project_id"})
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the routes work with."""
+    """The objects that all routes use."""
 
     settings: Settings
     database: Database
@@ -44,7 +44,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, its caller known and its body read."""
+    """One request, with its caller identified and its body read."""
 
     request: Request
     context: Context
@@ -58,28 +58,29 @@ class Call:
 
     @property
     def caller(self) -> Caller:
-        """Who calls, as drivers look things up for him."""
+        """The caller, in the form in which drivers need it to look things up on the caller's behalf."""
         return Caller(self.identity.project_id, self.identity.token)
 
     # Authority
 
     def authorize(self, rule: str, target_project: str | None) -> None:
-        """Raises Forbidden unless the caller may do this (``listener:post``) in the project; None where it is done in
-        no project at all. What everybody may see who may see anything is asked for in the caller's own project."""
+        """Raise Forbidden unless the caller may do this (``listener:post``) in the target project. The target is None
+        for an action that belongs to no project. For objects that every reader may see, such as flavors, routes pass
+        the caller's own project."""
         self.context.policy.authorize(self.identity, rule, target_project)
 
     def visible(self, rule: str) -> dict[str, str]:
-        """The scope of a list: empty where the caller may see all projects, else his own.
+        """Return the scope of a list: empty if the caller may see all projects, else the caller's own project.
 
         Raises:
-            Forbidden: he may not even list that.
+            Forbidden: the caller may not list the objects of their own project either, or has no project.
         """
         project_id = self.identity.project_id
         if self.context.policy.allows(self.identity, f"{rule}:get_all-global", None):
             return {}
         self.authorize(f"{rule}:get_all", project_id)
         if project_id is None:
-            raise Forbidden("The token is not of a project, and only its own project's objects may be listed with it.")
+            raise Forbidden("The token is not scoped to a project, and its roles only list a project's own objects.")
         return {"project_id": project_id}
 
     # Reading
@@ -91,15 +92,15 @@ class Call:
         scope: Mapping[str, str] | None = None,
         fields: frozenset[str] | None = None,
     ) -> dict[str, Any]:
-        """What is shown of an object, for nobody's eyes yet: all ``fields``, or those that are named. Raises the
-        kind's NotFound."""
+        """Read an object as its view shows it, before the caller is authorized to see it: all fields, or only those in
+        ``fields``. Raises the kind's NotFound."""
         shown = self.read(kind.view, object_id, scope, fields)
         if shown is None:
             raise kind.missing(object_id)
         return shown
 
     def project_of(self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None) -> str | None:
-        """The project that policy is asked about; None for what is of none. Raises the kind's NotFound."""
+        """The project of an object, for the policy; None if the object has none. Raises the kind's NotFound."""
         project_id: str | None = self.find(kind, object_id, scope, _OWNER).get("project_id")
         return project_id
 
@@ -110,20 +111,20 @@ class Call:
         scope: Mapping[str, str] | None = None,
         fields: frozenset[str] | None = None,
     ) -> dict[str, Any] | None:
-        """What a view shows of an object, as ``find`` does; None where there is none."""
+        """Read an object through a view, as ``find`` does; None if there is no such object."""
         return self.context.database.read(lambda connection: show_object(connection, view, object_id, scope, fields))
 
     def list_kind(self, kind: Kind) -> Response:
-        """A list of what the caller may see of a kind."""
+        """List the objects of a kind that the caller may see."""
         return self.list_view(kind.view, self.visible(kind.policy))
 
     def list_parts(self, kind: Kind, parent: Kind, parent_id: str) -> Response:
-        """A list of the objects of a kind that are part of one object."""
+        """List the objects of a kind that are parts of one parent."""
         self.authorize(f"{kind.policy}:get_all", self.project_of(parent, parent_id))
         return self.list_view(kind.view, {parent.id_field: parent_id})
 
     def list_view(self, view: View, scope: Mapping[str, str]) -> Response:
-        """A list, as the query string wants it."""
+        """List the objects in a scope, filtered, sorted and paged by the query string."""
         query = parse_query(self.request.query_params)
         fields = parse_fields(self.request.query_params)
         page = self._read_page(view, query, scope, fields)
@@ -136,34 +137,35 @@ class Call:
         return read(lambda connection: list_objects(connection, view, query, scope, fields))
 
     def show_kind(self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
-        """One object."""
+        """Show an object that the caller may see."""
         shown = self.find(kind, object_id, scope)
         self.authorize(f"{kind.policy}:get_one", shown.get("project_id"))
         return self.show(kind.view, shown)
 
     def show(self, view: View, shown: dict[str, Any], status: int = 200) -> Response:
-        """An object under its root key, cut to the fields that are asked for."""
+        """Answer with an object under its root key, reduced to the fields that the query string asks for."""
         return answer({view.root: cut(shown, parse_fields(self.request.query_params))}, status)
 
     # Writing
 
     def root(self, root: str) -> Any:
-        """What the body holds under its one key. Raises InvalidInput."""
+        """Parse the body and return the value under its one key. Raises InvalidInput."""
         return parse_root(self.raw, root, self.context.settings.api.max_body_values)
 
     def object(self, root: str) -> dict[str, Any]:
-        """The object in the body. Raises InvalidInput."""
+        """Parse the body and return the object in it. Raises InvalidInput."""
         value = self.root(root)
         if not isinstance(value, dict):
             raise InvalidInput(root, "must be an object")
         return value
 
-    def object_of_somewhere(self, root: str, rule: str) -> dict[str, Any]:
-        """The object in a body that says itself which project it is about, before which nobody can be authorized for
-        it. Whoever may not do this in his own project, and not in any, is read only where it costs next to nothing.
+    def object_before_authorization(self, root: str, rule: str) -> dict[str, Any]:
+        """Parse a body that itself names the project or parent, so that the caller can be authorized only afterwards.
+        If the caller may do this neither in every project nor in their own, only a short body is parsed
+        (``FREE_BODY_BYTES``).
 
         Raises:
-            Forbidden: it is longer than that.
+            Forbidden: the caller may not do this, and the body is longer.
             InvalidInput: see ``object``.
         """
         if len(self.raw) > FREE_BODY_BYTES:
@@ -173,18 +175,18 @@ class Call:
         return self.object(root)
 
     def values(self, kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The attributes of a kind that were given. Raises InvalidInput for one that cannot be set."""
+        """Return the given attributes of an object of this kind. Raises InvalidInput for one that cannot be set."""
         return own_values(kind.view, kind.spec.model_fields, given)
 
     def authorize_part(self, kind: Kind, parent: Kind, parent_id: str) -> None:
-        """Raises Forbidden unless the caller may create such a part there."""
+        """Raise Forbidden unless the caller may create a part of this kind in this parent."""
         self.authorize(f"{kind.policy}:post", self.project_of(parent, parent_id))
 
     def create_part(
         self, kind: Kind, parent_id: str, given: Mapping[str, Any], listener_id: str | None = None
     ) -> Response:
-        """Have a part of a load balancer built, by a caller who is authorized for it. It belongs to its parent's
-        project, whatever the body says."""
+        """Create a part of a load balancer; the caller must have been authorized. The part belongs to its parent's
+        project, whatever the body names."""
         values = self.values(kind, given)
         values.pop("project_id", None)
         accepted = self.context.requests.create(
@@ -193,7 +195,7 @@ class Call:
         return answer({kind.view.root: accepted.shown}, 201)
 
     def update_kind(self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None) -> Response:
-        """Have the named attributes changed; the others stay as they are."""
+        """Change the attributes that the body names; the others stay as they are."""
         self.authorize(f"{kind.policy}:put", self.project_of(kind, object_id, scope))
         changes = self.values(kind, self.object(kind.view.root))
         if not changes:
@@ -206,13 +208,13 @@ class Call:
     def delete_kind(
         self, kind: Kind, object_id: str, scope: Mapping[str, str] | None = None, *, cascade: bool = True
     ) -> Response:
-        """Have an object deleted."""
+        """Delete an object."""
         self.authorize(f"{kind.policy}:delete", self.project_of(kind, object_id, scope))
         self.context.requests.delete(kind.name, object_id, cascade=cascade, request_id=self.request_id)
         return Response(status_code=204)
 
     def fail_over(self, name: Replaceable, object_id: str) -> Response:
-        """Have an amphora, or all of a load balancer's, replaced."""
+        """Fail over an amphora, or all amphorae of a load balancer."""
         kind = kind_of(name)
         self.authorize(f"{kind.policy}:put_failover", self.project_of(kind, object_id))
         self.context.requests.failover(name, object_id, request_id=self.request_id)
@@ -220,7 +222,7 @@ class Call:
 
 
 async def receive_call(request: Request) -> Call:
-    """The call that a request makes."""
+    """Identify the caller of a request and read its body."""
     context: Context = request.app.state.context
     identity = await context.authenticator.identify(request)
     raw = bytearray()

@@ -1,4 +1,5 @@
-"""One client's connection: uvicorn's, with deadlines for what its client has to do, and strict about framing."""
+"""One client's connection: uvicorn's protocol, with a deadline for each thing that the client must do, and strict about
+framing."""
 
 from __future__ import annotations
 
@@ -18,26 +19,26 @@ from portico.settings import ApiSettings
 from portico_http import ConnectionLimiter, Framing, LogThrottle
 
 LINGER_SECONDS = 1.0
-"""How long what a refused client still sends is read and thrown away: closing at once would reset the connection, and
-it would never read why it was refused."""
+"""How long a refused client's remaining bytes are read and discarded. Closing immediately would reset the connection,
+and the client would never read why it was refused."""
 
 _COUNTED = "Invalid HTTP request received."
 
 
 class Wait(Enum):
-    """What a connection waits for."""
+    """What a connection is waiting for."""
 
     HEAD = "the head of a request"
     BODY = "the body of a request"
-    NEXT = "a next request"
+    NEXT = "the next request"
     READER = "its client to read an answer"
     END = "its client to notice that it is refused"
-    US = "us"
+    US = "this server"
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionContext:
-    """What the connections of one server share."""
+    """The objects that all connections of one server share."""
 
     settings: ApiSettings
     limiter: ConnectionLimiter[Connection]
@@ -45,10 +46,10 @@ class ConnectionContext:
 
 
 class Connection(H11Protocol):
-    """uvicorn's protocol, which knows a deadline for idle connections only.
+    """uvicorn's protocol with more deadlines; uvicorn itself has only one, for idle connections.
 
-    A client that is too late gets 408 where it can still be answered; one whose request is none, 400. Both are closed,
-    and counted instead of logged one by one.
+    A client that is too late gets 408 if it can still be answered. A client that sends something other than an HTTP
+    request gets 400. Both connections are closed, and the events are counted instead of logged one by one.
     """
 
     def __init__(
@@ -67,17 +68,18 @@ class Connection(H11Protocol):
             Wait.END: LINGER_SECONDS,
         }
 
-    # What asyncio tells
+    # Called by asyncio
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """It is there."""
+        """The connection was made."""
         super().connection_made(transport)
-        # From the first byte that the system does not take at once, so that we know who does not read.
+        # Writing pauses from the first byte that the kernel does not accept immediately: this shows which clients do
+        # not read.
         transport.set_write_buffer_limits(high=0)
         self._settle()
 
     def data_received(self, data: bytes) -> None:
-        """Its client sent something."""
+        """The client sent something."""
         if self._wait is Wait.END:
             return
         good = self._framing.feed(data)
@@ -87,55 +89,55 @@ class Connection(H11Protocol):
             self.handle_events()
 
     def pause_writing(self) -> None:
-        """Its client does not read."""
+        """The client does not read."""
         super().pause_writing()
         self._settle()
 
     def resume_writing(self) -> None:
-        """Its client has read everything."""
+        """The client has read everything."""
         super().resume_writing()
         self._settle()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It is gone."""
+        """The connection is gone."""
         self._context.limiter.remove(self)
         self._begin(Wait.US)
         super().connection_lost(error)
 
-    # What uvicorn does
+    # Called by uvicorn
 
     def handle_events(self) -> None:
-        """Take what has come, up to a violation, which is answered in its turn."""
+        """Handle what has arrived, up to a violation of the framing. It is refused after the requests before it."""
         super().handle_events()
         if self._framing.violation and self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
             self._refuse(HTTPStatus.BAD_REQUEST, self._framing.violation)
         self._settle()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what h11 does not take for a request; ``msg`` is uvicorn's."""
+        """Refuse input that h11 does not accept as a request; ``msg`` is uvicorn's message."""
         self._refuse(HTTPStatus.BAD_REQUEST, self._framing.violation or msg)
 
     def _should_upgrade(self) -> bool:
-        return False  # to nothing; uvicorn would log each request that asks for it
+        return False  # no upgrade is supported; uvicorn would log each request that asks for one
 
     def shutdown(self) -> None:
-        """Close, after the request that is being answered."""
+        """Close the connection, after the request that is being answered."""
         if self._wait is Wait.END:
             self.transport.abort()
         else:
             super().shutdown()
 
-    # What it waits for
+    # Waiting
 
     def evict(self) -> None:
-        """Close at once: there are too many."""
+        """Close immediately: there are too many connections."""
         self.transport.abort()
 
     def _settle(self) -> None:
         if self._wait is not Wait.END and not self.transport.is_closing():
             self._begin(self._waits_for())
             if self._wait is Wait.NEXT and self.timeout_keep_alive_task is None:
-                # uvicorn forgets it where the body comes to its end after the answer.
+                # uvicorn does not set this timer if the body ends after the answer.
                 self.timeout_keep_alive_task = self.loop.call_later(
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
@@ -151,7 +153,7 @@ class Connection(H11Protocol):
 
     @property
     def _last_cycle(self) -> RequestResponseCycle | None:
-        return self.cycle  # which is None before the first request, whatever its type says
+        return self.cycle  # it is None before the first request, despite its declared type
 
     def _begin(self, wait: Wait) -> None:
         if wait is self._wait:
@@ -182,7 +184,8 @@ class Connection(H11Protocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"{wait.value} took too long")
 
     def _is_held_up(self) -> bool:
-        """Whether it is not the client's fault that the body does not come: we do not take it yet."""
+        """Whether the body is missing because of this server, which does not read it yet, and not because of the
+        client."""
         cycle = self.cycle
         return not cycle.response_complete and (self.flow.read_paused or cycle.waiting_for_100_continue)
 
@@ -192,7 +195,7 @@ class Connection(H11Protocol):
     # Refusing
 
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
-        """Answer, where no answer has begun, and close."""
+        """Send an error response, unless a response has already begun, and close the connection."""
         if self._wait is Wait.END or self.transport.is_closing():
             return
         if status is HTTPStatus.BAD_REQUEST:
@@ -200,7 +203,7 @@ class Connection(H11Protocol):
         self._unset_keepalive_if_required()
         self._begin(Wait.END)
         if (cycle := self._last_cycle) is not None and not cycle.response_complete:
-            cycle.disconnected = True  # for the application, which may wait for the body
+            cycle.disconnected = True  # for the application, which may be waiting for the body
             cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             text = f"{reason}\n".encode()
@@ -211,14 +214,14 @@ class Connection(H11Protocol):
             for event in (response, h11.Data(data=text), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         elif self.conn.our_state is h11.SEND_BODY:
-            self.transport.abort()  # what was begun must not look complete
+            self.transport.abort()  # a response that was begun must not look complete
             return
         self.flow.resume_reading()
         self.transport.write_eof()
 
 
 def quieten_uvicorn() -> None:
-    """Keep uvicorn from logging a line for each request that is none; they are counted."""
+    """Keep uvicorn from logging a line for each invalid request; they are counted instead."""
     logger = logging.getLogger("uvicorn.error")
     if not any(isinstance(one, _WithoutCounted) for one in logger.filters):
         logger.addFilter(_WithoutCounted())

@@ -11,8 +11,8 @@ from portico.api.faults import answer
 from portico.api.queries import base_url
 
 NEWEST_MINOR = 22
-"""The newest minor version all of whose features work, TLS and SOURCE_IP_PORT aside: clients and suites take the
-highest one as the level of features that they may use. 2.5 brought tags, 2.6 flavors, 2.7 the configuring of amphorae,
+"""The newest minor version whose features all work, except TLS and SOURCE_IP_PORT. Clients and test suites use the
+highest version to decide which features they can use. 2.5 added tags, 2.6 flavors, 2.7 the configuring of amphorae,
 2.12 allowed CIDRs, 2.14 availability zones, 2.19 quotas of L7 objects, 2.21 the deleting of amphorae, 2.22 PROXYV2;
 2.23 is SCTP. The additional VIPs of 2.26 work too."""
 _UPDATED = "2026-11-23T00:00:00Z"
@@ -25,7 +25,7 @@ _VERSIONS = {"type": "object", "properties": {"versions": {"type": "array"}}, "r
 @router.get("/", **gives(_VERSIONS))
 @router.get("/v2.0", **gives(_VERSIONS))
 async def list_versions(request: Request) -> Response:
-    """The versions of the API; all of them are at the same address, and need no authentication to be seen."""
+    """List the versions of the API. All versions have the same address. This needs no authentication."""
     href = f"{base_url(request)}/v2"
     versions = [
         {

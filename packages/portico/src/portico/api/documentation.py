@@ -1,5 +1,5 @@
-"""What the OpenAPI document says of each route: bodies, answers, parameters. It is made from the same specs and views
-that check the bodies and make the answers."""
+"""The OpenAPI document: bodies, responses and parameters of each route. It is generated from the same specs and views
+that check the bodies and produce the responses."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ _MISDIRECTED = {"type": "object", "properties": {"code": {"type": "integer"}, "t
 _UNAUTHENTICATED = {"type": "object", "properties": {"error": _MISDIRECTED}}
 _FAULTS: Mapping[int, tuple[str, Mapping[str, Any]]] = {
     400: ("A value breaks a rule; the fault names it.", {"anyOf": [_FAULT, _MISDIRECTED]}),
-    401: ("It is not known who asks.", _UNAUTHENTICATED),
-    403: ("The caller may not do this, or the quota is met.", _FAULT),
+    401: ("The caller is not authenticated.", _UNAUTHENTICATED),
+    403: ("The caller may not do this, or the quota has been met.", _FAULT),
     404: ("There is no such object or address.", {"anyOf": [_FAULT, _MISDIRECTED]}),
-    405: ("There is no such method here.", _MISDIRECTED),
-    406: ("Answers are JSON.", _MISDIRECTED),
-    409: ("What is there already conflicts with this.", _FAULT),
+    405: ("The address does not support this method.", _MISDIRECTED),
+    406: ("The client must accept JSON.", _MISDIRECTED),
+    409: ("The request conflicts with the present state.", _FAULT),
     413: ("The body is too long.", _FAULT),
-    415: ("Bodies are JSON.", _FAULT),
-    501: ("Legal, but not done here.", _FAULT),
+    415: ("The body must be JSON.", _FAULT),
+    501: ("The value is valid, but not supported here.", _FAULT),
     503: ("The database or Keystone does not answer; try again.", _FAULT),
 }
 _CONTROLS = {
-    "fields": "Only these fields; may be repeated.",
-    "sort": "``key:desc,other:asc``.",
-    "sort_key": "A key to sort by; may be repeated.",
+    "fields": "Show only these fields; can be repeated.",
+    "sort": "Keys to sort by, with directions: ``key:desc,other:asc``.",
+    "sort_key": "A key to sort by; can be repeated.",
     "sort_dir": "``asc`` or ``desc``, one for each ``sort_key``.",
-    "limit": "Objects at most; 0 means all.",
+    "limit": "Most objects in a page; 0 means all.",
     "marker": "The id after which the page begins.",
     "page_reverse": "The page ends before the marker.",
-    "tags": "Objects that have all of these tags; may be repeated.",
+    "tags": "Objects that have all of these tags; can be repeated.",
     "tags-any": "Objects that have any of these tags.",
     "not-tags": "Objects that do not have all of these tags.",
     "not-tags-any": "Objects that have none of these tags.",
@@ -56,17 +56,17 @@ _CONTROLS = {
 
 
 def view_schema(view: View) -> dict[str, Any]:
-    """JSON schema of what a view shows."""
+    """The JSON schema of an object as a view shows it."""
     return {"type": "object", "properties": {name: dict(field.shown_schema) for name, field in view.shown.items()}}
 
 
 def shows(view: View, status: int = 200) -> dict[str, Any]:
-    """A route that answers with one object."""
+    """Describe a route that answers with one object."""
     return gives({"type": "object", "properties": {view.root: view_schema(view)}, "required": [view.root]}, status)
 
 
 def lists(view: View) -> dict[str, Any]:
-    """A route that answers with a list, and takes filters."""
+    """Describe a route that answers with a list and accepts filters."""
     links = f"{view.collection}_links"
     schema = {
         "type": "object",
@@ -78,7 +78,7 @@ def lists(view: View) -> dict[str, Any]:
         field = view.resolve(name)
         is_filter = isinstance(field, Related) or (field is not None and (field.is_sortable or field.is_list))
         if is_filter and name != "tags":
-            parameters.append(_parameter(name, "Objects with this value; may be repeated, for either."))
+            parameters.append(_parameter(name, "Objects with this value; can be repeated: any of the values."))
     return _with(gives(schema), parameters=parameters)
 
 
@@ -87,7 +87,7 @@ def _parameter(name: str, description: str) -> dict[str, Any]:
 
 
 def gives(schema: Mapping[str, Any] | None, status: int = 200) -> dict[str, Any]:
-    """A route that answers with what a schema says; None: with nothing."""
+    """Describe a route whose response has this schema; None: an empty response."""
     content = {"application/json": {"schema": schema}}
     responses: dict[int | str, dict[str, Any]] = {
         code: {"description": text, "content": {"application/json": {"schema": fault}}}
@@ -111,17 +111,17 @@ def takes(
     needed: tuple[str, ...] = (),
     many: bool = False,
 ) -> dict[str, Any]:
-    """Adds a body to what is ``described`` of a route.
+    """Add a request body to the description of a route.
 
     Args:
-        described: from ``shows``, ``lists`` or ``gives``.
+        described: the description, from ``shows``, ``lists`` or ``gives``.
         root: the body's one key.
-        spec: what can be set.
-        view: only what it shows can be set; None: everything.
-        update: the fields are all optional, and those that cannot be changed are missing.
+        spec: the fields that can be set.
+        view: only fields that it shows can be set; None: all of them.
+        update: all fields are optional, and fields that cannot be changed are left out.
         more: further attributes of the body, and their schemas.
-        needed: those of them that have to be there.
-        many: the body holds a list of such objects.
+        needed: those of ``more`` that are required.
+        many: the body is a list of such objects.
     """
     schema = spec.model_json_schema(ref_template=_REFERENCE)
     nested = {"requestBody": schema.pop("$defs", {})}
@@ -142,7 +142,8 @@ def _with(described: dict[str, Any], **extra: Any) -> dict[str, Any]:
 
 
 def document(app: FastAPI, prefix: str) -> None:
-    """Have the application make its OpenAPI document, once. ``prefix``: the path that all of its paths are below."""
+    """Make the application generate its OpenAPI document once, on first use. ``prefix``: the path below which all paths
+    are."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -1,5 +1,5 @@
-"""Faults: which error is answered how. Two shapes, as clients know them: one for what a request says, one for where it
-was sent to."""
+"""Faults: the response to each error. There are two shapes, which clients know: one for errors in a request, and one
+for requests to a wrong address."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ STATUS_OF: Mapping[type[BaseException], HTTPStatus] = {
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DriverUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""The most specific class along the error's MRO decides; what is not named is our own fault: 500."""
+"""The most specific class in the error's MRO decides. Any other error is a bug in the service: 500."""
 
 LONGEST_TEXT = 1000
-"""Characters of a fault: it may quote what was sent, which may be megabytes."""
+"""Most characters in a fault: it can quote the request, which can be megabytes."""
 
 
 class Unacceptable(errors.InvalidInput):
-    """A request that is wrong before what it says is looked at; ``status`` is its answer."""
+    """A request that is refused before its content is read; ``status`` is the status of the response."""
 
     def __init__(self, status: HTTPStatus, rule: str) -> None:
         super().__init__("request", rule)
@@ -45,11 +45,11 @@ class Unacceptable(errors.InvalidInput):
 
 
 class InvalidPage(errors.InvalidInput):
-    """A list was asked for in an order or a page that does not exist: answered in the shape for wrong addresses."""
+    """A list was requested with an invalid order or page. The response has the shape for wrong addresses."""
 
 
 def status_of(error: BaseException) -> HTTPStatus:
-    """The status that an error is answered with."""
+    """The HTTP status of the response to an error."""
     if isinstance(error, Unacceptable):
         return error.status
     found = (STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
@@ -57,12 +57,12 @@ def status_of(error: BaseException) -> HTTPStatus:
 
 
 def answer(body: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer."""
+    """A JSON response."""
     return Response(to_json(body), status, headers, "application/json")
 
 
 def fault(status: HTTPStatus, text: str) -> dict[str, Any]:
-    """The body for what a request says."""
+    """The response body for an error in a request."""
     return {
         "faultcode": "Client" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "Server",
         "faultstring": text,
@@ -71,18 +71,19 @@ def fault(status: HTTPStatus, text: str) -> dict[str, Any]:
 
 
 def misdirected(status: HTTPStatus, description: str = "") -> dict[str, Any]:
-    """The body for where a request was sent to."""
+    """The response body for a request to a wrong address."""
     return {"code": status.value, "title": status.phrase, "description": description}
 
 
 def answer_error(error: BaseException) -> Response:
-    """The answer to a request that ended in an error. The text of an error that is not ours is not told."""
+    """The response to a request that ended in an error. It does not include the text of an unexpected error."""
     status = status_of(error)
     if isinstance(error, errors.Unauthenticated):
         body = {"error": {"code": status.value, "title": status.phrase, "message": str(error)}}
         return answer(body, status, {"WWW-Authenticate": error.challenge})
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return answer(fault(status, "internal error; the service's log has it under this request's id"), status)
+        reason = "internal error; the service's log has the details under this request's id"
+        return answer(fault(status, reason), status)
     text = _text_of(error)
     body = fault(status, text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}...")
     if isinstance(error, InvalidPage):
@@ -92,15 +93,15 @@ def answer_error(error: BaseException) -> Response:
 
 
 def _text_of(error: BaseException) -> str:
-    """What the caller reads. A value that breaks a rule is told as clients of the reference know it, and as suites of
-    tests look for it."""
+    """The text that the caller reads. For a value that breaks a rule it has the wording of the reference
+    implementation, which clients know and test suites look for."""
     if isinstance(error, errors.InvalidInput) and not isinstance(error, errors.NotSupported | Unacceptable):
         return f"Invalid input for field/attribute {error.field}. {error.rule[:1].upper()}{error.rule[1:]}"
     return str(error)
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Have the application answer its errors this way."""
+    """Make the application answer errors with these faults."""
 
     def on_error(_request: Request, error: Exception) -> Response:
         if status_of(error) == HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v2.0/lbaas/healthmonitors", tags=["health monitors"]
 
 @router.get("", **lists(VIEW))
 def list_health_monitors(call: Received) -> Response:
-    """All health monitors that the caller may see."""
+    """List all health monitors that the caller may see."""
     return call.list_kind(HEALTH_MONITOR)
 
 
@@ -33,8 +33,8 @@ def list_health_monitors(call: Received) -> Response:
     ),
 )
 def create_health_monitor(call: Received) -> Response:
-    """Describe the health monitor of a pool and have it built."""
-    body = call.object_of_somewhere(VIEW.root, "healthmonitor:post")
+    """Create the health monitor of a pool."""
+    body = call.object_before_authorization(VIEW.root, "healthmonitor:post")
     pool_id = take_id(body, "pool_id")
     call.authorize_part(HEALTH_MONITOR, POOL, pool_id)
     return call.create_part(HEALTH_MONITOR, pool_id, body)
@@ -42,13 +42,13 @@ def create_health_monitor(call: Received) -> Response:
 
 @router.get("/{health_monitor_id}", **shows(VIEW))
 def show_health_monitor(call: Received, health_monitor_id: str) -> Response:
-    """One health monitor."""
+    """Show a health monitor."""
     return call.show_kind(HEALTH_MONITOR, health_monitor_id)
 
 
 @router.put("/{health_monitor_id}", **takes(shows(VIEW), VIEW.root, HealthMonitorSpec, VIEW, update=True))
 def update_health_monitor(call: Received, health_monitor_id: str) -> Response:
-    """Change the named attributes; null resets one to its default."""
+    """Change the named attributes of a health monitor; null resets an attribute to its default."""
     return call.update_kind(HEALTH_MONITOR, health_monitor_id)
 
 

@@ -1,7 +1,7 @@
-"""Who calls.
+"""Identification of callers.
 
-An ``Authenticator`` makes an ``Identity`` of a request: ``NoAuth`` here, Keystone's tokens in ``portico.api.keystone``.
-What an identity may do, ``portico.api.policy`` says; nobody is asked about it in any other way.
+An ``Authenticator`` identifies the caller of a request: ``NoAuth`` in this module, or ``Keystone`` in
+``portico.api.keystone``. What the caller may do is decided by ``portico.api.policy`` alone.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from portico.settings import ApiSettings
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who calls.
+    """A caller.
 
     Attributes:
-        user_id: the caller, as the authenticator knows him.
-        project_id: the project that he acts in; None where he acts in none.
-        roles: what he is there.
-        domain_id: the domain that he acts in instead of a project.
-        system_scope: ``all`` where he acts in the system as a whole.
-        token: what the authenticator knew him by and other services would too: with Keystone the ``X-Auth-Token`` of
-            his request, which nothing may log; None with ``noauth``, whatever was sent.
+        user_id: the caller's id, as the authenticator knows it.
+        project_id: the project that the caller acts in; None if they act in none.
+        roles: the caller's roles in that scope.
+        domain_id: the domain that the caller acts in instead of a project.
+        system_scope: ``all`` if the caller acts in the system as a whole.
+        token: the token that identified the caller and that other services would accept too. With Keystone it is the
+            ``X-Auth-Token`` of the request, which must never be logged. With ``noauth`` it is None, whatever was sent.
     """
 
     user_id: str
@@ -41,20 +41,20 @@ class Identity:
 
 
 class Authenticator(Protocol):
-    """Finds out who calls."""
+    """Identifies callers."""
 
     async def identify(self, request: Request) -> Identity:
-        """The caller.
+        """Identify the caller of a request.
 
         Raises:
-            Unauthenticated: the request does not say, or cannot prove it.
-            DriverUnavailable: it cannot be found out at the moment.
+            Unauthenticated: the request has no credentials, or they are not valid.
+            DriverUnavailable: the credentials cannot be validated at the moment.
         """
 
 
 class NoAuth:
-    """Takes everybody for an administrator, but not the pages of other sites that his browser shows: these send their
-    ``Origin``, or reach a loopback address by a name of their own. The project is what ``X-Project-Id`` says, else the
+    """Treats every caller as an administrator, except the pages of other sites in a caller's browser. Those send their
+    ``Origin``, or reach a loopback address by a name of their own. The project is the one in ``X-Project-Id``, else the
     configured one.
     """
 
@@ -64,7 +64,7 @@ class NoAuth:
         self._is_open = not is_loopback(settings.host)
 
     async def identify(self, request: Request) -> Identity:
-        """The caller, whoever it is. Raises Forbidden."""
+        """Identify the caller as an administrator. Raises Forbidden for a page of another site."""
         self._refuse_other_sites(request.headers)
         given = request.headers.get("x-project-id", "")[:64]
         project_id = given if given and given.isprintable() else self._project_id
@@ -90,7 +90,7 @@ def _name_of(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine's own, which no other reaches."""
+    """Whether a name or address is a loopback address of this machine, which no other machine can reach."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,7 +1,7 @@
-"""Keystone's tokens: who callers are, by the middleware that all OpenStack services have for it.
+"""Identification of callers by Keystone tokens, through the middleware that all OpenStack services use for it.
 
-keystonemiddleware validates tokens, remembers the answers, and knows about service tokens, expiry and access rules of
-application credentials. It is WSGI and blocks, so it runs in threads of its own, and is shown nothing of a request but
+keystonemiddleware validates tokens, caches the results, and handles service tokens, expiry and access rules of
+application credentials. It is blocking WSGI code, so it runs in threads of its own. Of a request it is given only the
 method, path and tokens: what a caller writes into ``X-Project-Id`` or ``X-Roles`` does not even reach it.
 """
 
@@ -32,8 +32,9 @@ from portico.settings import KeystoneSettings
 
 log = structlog.get_logger()
 
-_ASKING_AT_ONCE = 16
-"""Threads that ask Keystone: a slow Keystone holds up those who wait for it, and nobody else."""
+_VALIDATING_THREADS = 16
+"""Threads that ask Keystone. They are separate from others, so that a slow Keystone delays only the requests that wait
+for it."""
 _GROUP = "keystone_authtoken"
 _CACHE = "portico.token_cache"
 _CALLER = "keystone.token_auth"
@@ -44,10 +45,10 @@ _Environment = dict[str, Any]
 
 
 class TokenCache:
-    """Answers about tokens, in memory: the middleware's interface of a memcached client.
+    """An in-memory cache of validated tokens, with the interface of a memcached client that the middleware expects.
 
     Args:
-        size: entries at most; the one that was not used for longest goes first.
+        size: most entries; the least recently used is evicted first.
     """
 
     def __init__(self, size: int) -> None:
@@ -56,7 +57,7 @@ class TokenCache:
         self._lock = Lock()
 
     def get(self, key: str) -> bytes | None:
-        """What was set, unless its time is over."""
+        """Return the value that was set; None if it has expired or been evicted."""
         with self._lock:
             until, value = self._entries.get(key, (0.0, None))
             if value is None or until <= monotonic():
@@ -75,19 +76,19 @@ class TokenCache:
 
 
 class Keystone:
-    """Takes callers for whom Keystone says that they are.
+    """Identifies callers by tokens that Keystone validates.
 
-    Nothing is asked before the first caller comes: Keystone may start later than the API.
+    Keystone is not contacted before the first request: it can start later than the API.
     """
 
     def __init__(self, settings: KeystoneSettings) -> None:
         self._challenge = f'Keystone uri="{settings.www_authenticate_uri or settings.auth_url}"'
         self._cache = TokenCache(settings.cache_size)
-        self._limiter = anyio.CapacityLimiter(_ASKING_AT_ONCE)
+        self._limiter = anyio.CapacityLimiter(_VALIDATING_THREADS)
         self._middleware = AuthProtocol(_accept, _configuration(settings))
 
     async def identify(self, request: Request) -> Identity:
-        """The caller that the token in ``X-Auth-Token`` is of."""
+        """Identify the caller by the token in ``X-Auth-Token``. Raises Unauthenticated and DriverUnavailable."""
         tokens = {name: request.headers.get(name, "").strip() for name in _TOKEN_HEADERS}
         if not tokens["x-auth-token"]:
             raise Unauthenticated(self._challenge)
@@ -111,22 +112,22 @@ class Keystone:
         try:
             self._middleware(environment, start_response)
         except ClientException as error:
-            log.warning("Keystone cannot be asked about a token", reason=str(error))
-            raise DriverUnavailable("Keystone cannot be asked who you are; try again") from error
+            log.warning("Keystone cannot be asked to validate a token", reason=str(error))
+            raise DriverUnavailable("Keystone cannot be asked to validate your token; try again") from error
         if statuses[-1].startswith("200"):
             return _identity_of(environment[_CALLER].user)
         if statuses[-1].startswith("401"):
             raise Unauthenticated(self._challenge)
-        log.warning("Keystone did not say whose a token is", status=statuses[-1])
-        raise DriverUnavailable("Keystone does not say who you are; try again")
+        log.warning("Keystone could not validate a token", status=statuses[-1])
+        raise DriverUnavailable("Keystone could not validate your token; try again")
 
 
 def try_service_user(settings: KeystoneSettings) -> frozenset[str]:
-    """Ask Keystone for a token of the service user. Returns the roles that he has in his project.
+    """Request a token for the service user. Returns the roles that the user has in its project.
 
     Raises:
-        DriverUnavailable: Keystone does not answer, does not take the user, has no such endpoint in its catalog, or the
-            user has neither of the roles that Keystone's own policy lets validate tokens.
+        DriverUnavailable: Keystone does not answer, rejects the user, or has no such endpoint in its catalog, or the
+            user has neither of the roles that Keystone's own policy allows to validate tokens.
     """
     plugin: Any = get_plugin_loader("password").load_from_options(**_account(settings))
     verify = False if settings.insecure else str(settings.cafile) if settings.cafile else True
@@ -143,7 +144,7 @@ def try_service_user(settings: KeystoneSettings) -> frozenset[str]:
 
 
 def _accept(_environment: _Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """What the middleware calls when the token is good."""
+    """The WSGI application that the middleware calls if the token is valid."""
     start_response("200 OK", [])
     return []
 
@@ -154,7 +155,7 @@ def _identity_of(user: Any) -> Identity:
 
 
 def _account(settings: KeystoneSettings) -> dict[str, str]:
-    """The service user, as plugins for passwords are told of him."""
+    """The options of the password plugin for the service user."""
     return {
         "auth_url": settings.auth_url,
         "username": settings.username,
@@ -166,7 +167,8 @@ def _account(settings: KeystoneSettings) -> dict[str, str]:
 
 
 def _configuration(settings: KeystoneSettings) -> dict[str, Any]:
-    """Options of the middleware; those of its plugin for passwords it reads from an oslo.config of their own."""
+    """The options of the middleware. It reads the options of its password plugin from an oslo.config object, made for
+    this purpose."""
     own = cfg.ConfigOpts()
     own([], default_config_files=[], default_config_dirs=[])
     own.register_opts(get_auth_plugin_conf_options("password"), group=_GROUP)
@@ -185,5 +187,5 @@ def _configuration(settings: KeystoneSettings) -> dict[str, Any]:
         "token_cache_time": settings.cache_seconds,
         "cache": _CACHE,
         "service_token_roles_required": True,
-        "service_type": "load-balancer",  # what access rules of application credentials are about
+        "service_type": "load-balancer",  # access rules of application credentials name this type
     }

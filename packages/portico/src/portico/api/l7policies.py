@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v2.0/lbaas/l7policies", tags=["L7 policies"])
 
 @router.get("", **lists(VIEW))
 def list_l7policies(call: Received) -> Response:
-    """All L7 policies that the caller may see."""
+    """List all L7 policies that the caller may see."""
     return call.list_kind(L7POLICY)
 
 
@@ -34,8 +34,8 @@ def list_l7policies(call: Received) -> Response:
     ),
 )
 def create_l7policy(call: Received) -> Response:
-    """Describe a policy of a listener and have it built; at a position that is taken, it moves the others down."""
-    body = call.object_of_somewhere(VIEW.root, "l7policy:post")
+    """Create an L7 policy of a listener. If its position is taken, the policies from there on move down."""
+    body = call.object_before_authorization(VIEW.root, "l7policy:post")
     listener_id = take_id(body, "listener_id")
     call.authorize_part(L7POLICY, LISTENER, listener_id)
     return call.create_part(L7POLICY, listener_id, body)
@@ -43,13 +43,13 @@ def create_l7policy(call: Received) -> Response:
 
 @router.get("/{l7policy_id}", **shows(VIEW))
 def show_l7policy(call: Received, l7policy_id: str) -> Response:
-    """One L7 policy."""
+    """Show an L7 policy."""
     return call.show_kind(L7POLICY, l7policy_id)
 
 
 @router.put("/{l7policy_id}", **takes(shows(VIEW), VIEW.root, L7PolicySpec, VIEW, update=True))
 def update_l7policy(call: Received, l7policy_id: str) -> Response:
-    """Change the named attributes; null resets one to its default."""
+    """Change the named attributes of an L7 policy; null resets an attribute to its default."""
     return call.update_kind(L7POLICY, l7policy_id)
 
 
@@ -61,20 +61,20 @@ def delete_l7policy(call: Received, l7policy_id: str) -> Response:
 
 @router.get("/{l7policy_id}/rules", **lists(RULE_VIEW))
 def list_l7rules(call: Received, l7policy_id: str) -> Response:
-    """All rules of a policy."""
+    """List all rules of an L7 policy."""
     return call.list_parts(L7RULE, L7POLICY, l7policy_id)
 
 
 @router.post("/{l7policy_id}/rules", **takes(shows(RULE_VIEW, 201), RULE_VIEW.root, L7RuleSpec, RULE_VIEW))
 def create_l7rule(call: Received, l7policy_id: str) -> Response:
-    """Describe a rule and have it built."""
+    """Create a rule of an L7 policy."""
     call.authorize_part(L7RULE, L7POLICY, l7policy_id)
     return call.create_part(L7RULE, l7policy_id, call.object(RULE_VIEW.root))
 
 
 @router.get("/{l7policy_id}/rules/{rule_id}", **shows(RULE_VIEW))
 def show_l7rule(call: Received, l7policy_id: str, rule_id: str) -> Response:
-    """One rule."""
+    """Show an L7 rule."""
     return call.show_kind(L7RULE, rule_id, {"l7policy_id": l7policy_id})
 
 
@@ -82,11 +82,11 @@ def show_l7rule(call: Received, l7policy_id: str, rule_id: str) -> Response:
     "/{l7policy_id}/rules/{rule_id}", **takes(shows(RULE_VIEW), RULE_VIEW.root, L7RuleSpec, RULE_VIEW, update=True)
 )
 def update_l7rule(call: Received, l7policy_id: str, rule_id: str) -> Response:
-    """Change the named attributes; null resets one to its default."""
+    """Change the named attributes of an L7 rule; null resets an attribute to its default."""
     return call.update_kind(L7RULE, rule_id, {"l7policy_id": l7policy_id})
 
 
 @router.delete("/{l7policy_id}/rules/{rule_id}", **gives(None, 204))
 def delete_l7rule(call: Received, l7policy_id: str, rule_id: str) -> Response:
-    """Delete a rule."""
+    """Delete an L7 rule."""
     return call.delete_kind(L7RULE, rule_id, {"l7policy_id": l7policy_id})

@@ -21,10 +21,10 @@ router = APIRouter(prefix="/v2.0/lbaas/listeners", tags=["listeners"])
 
 
 def take_id(body: dict[str, Any], *names: str) -> str:
-    """The id of the parent, out of a body that is to become its child's.
+    """Take the id of the parent out of the body that describes its child.
 
     Raises:
-        InvalidInput: none of ``names`` is there, or it is not text.
+        InvalidInput: none of ``names`` is set, or the value is not text.
     """
     given = {name: body.pop(name) for name in names if name in body}
     for name, value in given.items():
@@ -37,7 +37,7 @@ def take_id(body: dict[str, Any], *names: str) -> str:
 
 @router.get("", **lists(VIEW))
 def list_listeners(call: Received) -> Response:
-    """All listeners that the caller may see."""
+    """List all listeners that the caller may see."""
     return call.list_kind(LISTENER)
 
 
@@ -53,8 +53,8 @@ def list_listeners(call: Received) -> Response:
     ),
 )
 def create_listener(call: Received) -> Response:
-    """Describe a listener and have it built."""
-    body = call.object_of_somewhere(VIEW.root, "listener:post")
+    """Create a listener."""
+    body = call.object_before_authorization(VIEW.root, "listener:post")
     load_balancer_id = take_id(body, "loadbalancer_id")
     call.authorize_part(LISTENER, LOAD_BALANCER, load_balancer_id)
     return call.create_part(LISTENER, load_balancer_id, body)
@@ -62,13 +62,13 @@ def create_listener(call: Received) -> Response:
 
 @router.get("/{listener_id}", **shows(VIEW))
 def show_listener(call: Received, listener_id: str) -> Response:
-    """One listener."""
+    """Show a listener."""
     return call.show_kind(LISTENER, listener_id)
 
 
 @router.put("/{listener_id}", **takes(shows(VIEW), VIEW.root, ListenerSpec, VIEW, update=True))
 def update_listener(call: Received, listener_id: str) -> Response:
-    """Change the named attributes; null resets one to its default."""
+    """Change the named attributes of a listener; null resets an attribute to its default."""
     return call.update_kind(LISTENER, listener_id)
 
 
@@ -80,7 +80,8 @@ def delete_listener(call: Received, listener_id: str) -> Response:
 
 @router.get("/{listener_id}/stats", **gives(STATS))
 def show_listener_stats(call: Received, listener_id: str) -> Response:
-    """Traffic counters over all amphorae that ever served it. All are 0 while nothing has been reported."""
+    """Show a listener's traffic counters, summed over all amphorae that ever served it. They are 0 until something has
+    been reported."""
     call.authorize("listener:get_stats", call.project_of(LISTENER, listener_id))
     stats = call.context.database.read(lambda connection: read_listener_stats(connection, listener_id))
     return answer({"stats": stats})

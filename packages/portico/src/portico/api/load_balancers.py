@@ -33,7 +33,7 @@ STATS = {
 
 @router.get("", **lists(VIEW))
 def list_load_balancers(call: Received) -> Response:
-    """All load balancers that the caller may see."""
+    """List all load balancers that the caller may see."""
     return call.list_kind(LOAD_BALANCER)
 
 
@@ -42,11 +42,11 @@ def list_load_balancers(call: Received) -> Response:
     **takes(shows(VIEW, 201), VIEW.root, LoadBalancerSpec, VIEW, more={"listeners": _OBJECTS, "pools": _OBJECTS}),
 )
 def create_load_balancer(call: Received) -> Response:
-    """Describe a load balancer, with everything below it if that is given, and have it built.
+    """Create a load balancer, and everything below it that the body describes.
 
-    With ``listeners`` and ``pools``, all of it is accepted in one transaction and built by one operation.
+    With ``listeners`` and ``pools``, the whole tree is accepted in one transaction and built by one operation.
     """
-    body = call.object_of_somewhere(VIEW.root, "loadbalancer:post")
+    body = call.object_before_authorization(VIEW.root, "loadbalancer:post")
     _authorize(call, body)
     load_balancer_id = new_id()
     plan = TreePlan(load_balancer_id, call.values, call.context.settings.validation)
@@ -67,7 +67,8 @@ def create_load_balancer(call: Received) -> Response:
 
 
 def _authorize(call: Call, body: dict[str, Any]) -> None:
-    """Raises Forbidden unless the caller may do this in the project that the body names, by either of its names."""
+    """Raise Forbidden unless the caller may do this in the project that the body names as ``project_id`` or
+    ``tenant_id``, or in their own if it names none."""
     named = [body[name] for name in ("project_id", "tenant_id") if body.get(name) not in (None, "")]
     project_id = named[0] if named else call.identity.project_id
     call.authorize("loadbalancer:post", project_id if isinstance(project_id, str) else None)
@@ -81,14 +82,14 @@ def _own_values(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     if values.get("project_id") in (None, ""):
         values["project_id"] = call.identity.project_id
     if values["project_id"] is None:
-        raise InvalidInput("project_id", "is needed: the token is not of a project")
+        raise InvalidInput("project_id", "is needed: the token is not scoped to a project")
     if all(values.get(name) is None for name in _VIP_SOURCES):
         raise InvalidInput("vip_subnet_id", f"one of {', '.join(_VIP_SOURCES)} is needed")
     return values
 
 
 def _additional_vips(given: Any, first_subnet: Any) -> list[dict[str, Any]]:
-    """What a load balancer's further addresses are asked for by: each in a subnet of its own."""
+    """Check the additional VIPs in a body: each must be in a subnet of its own. Raises InvalidInput."""
     subnets = {first_subnet.lower()} if isinstance(first_subnet, str) else set()
     vips = []
     for one in as_objects({"additional_vips": given}, "additional_vips"):
@@ -97,7 +98,7 @@ def _additional_vips(given: Any, first_subnet: Any) -> list[dict[str, Any]]:
         if not isinstance(one.get("subnet_id"), str):
             raise InvalidInput("additional_vips.subnet_id", "is needed: the id of a subnet")
         if one["subnet_id"].lower() in subnets:
-            raise InvalidInput("additional_vips.subnet_id", "is named twice: there may be one VIP in each subnet")
+            raise InvalidInput("additional_vips.subnet_id", "is named twice: there can be only one VIP in each subnet")
         subnets.add(one["subnet_id"].lower())
         vips.append({name: value for name, value in one.items() if value is not None})
     return vips
@@ -105,31 +106,33 @@ def _additional_vips(given: Any, first_subnet: Any) -> list[dict[str, Any]]:
 
 @router.get("/{load_balancer_id}", **shows(VIEW))
 def show_load_balancer(call: Received, load_balancer_id: str) -> Response:
-    """One load balancer."""
+    """Show a load balancer."""
     return call.show_kind(LOAD_BALANCER, load_balancer_id)
 
 
 @router.put("/{load_balancer_id}", **takes(shows(VIEW), VIEW.root, LoadBalancerSpec, VIEW, update=True))
 def update_load_balancer(call: Received, load_balancer_id: str) -> Response:
-    """Change the named attributes; null resets one to its default."""
+    """Change the named attributes of a load balancer; null resets an attribute to its default."""
     return call.update_kind(LOAD_BALANCER, load_balancer_id)
 
 
 @router.delete("/{load_balancer_id}", **gives(None, 204))
 def delete_load_balancer(call: Received, load_balancer_id: str, cascade: str | None = None) -> Response:
-    """Delete a load balancer; with ``cascade``, everything below it too, else it must have no children."""
+    """Delete a load balancer. With ``cascade``, everything below it is deleted too; without, it must have no
+    children."""
     return call.delete_kind(LOAD_BALANCER, load_balancer_id, cascade=is_true(cascade))
 
 
 @router.put("/{load_balancer_id}/failover", **gives(None, 202))
 def fail_load_balancer_over(call: Received, load_balancer_id: str) -> Response:
-    """Have all amphorae of a load balancer replaced."""
+    """Fail a load balancer over: all of its amphorae are replaced."""
     return call.fail_over(KindName.LOAD_BALANCER, load_balancer_id)
 
 
 @router.get("/{load_balancer_id}/stats", **gives(STATS))
 def show_load_balancer_stats(call: Received, load_balancer_id: str) -> Response:
-    """Traffic counters: the sums of its listeners. All are 0 while nothing has been reported."""
+    """Show a load balancer's traffic counters, summed over its listeners. They are 0 until something has been
+    reported."""
     call.authorize("loadbalancer:get_stats", call.project_of(LOAD_BALANCER, load_balancer_id))
     stats = call.context.database.read(lambda connection: read_load_balancer_stats(connection, load_balancer_id))
     return answer({"stats": stats})
@@ -141,7 +144,7 @@ def show_load_balancer_stats(call: Received, load_balancer_id: str) -> Response:
     **gives({"type": "object", "properties": {"statuses": {"type": "object"}}, "required": ["statuses"]}),
 )
 def show_status_tree(call: Received, load_balancer_id: str) -> Response:
-    """How a load balancer and everything below it fare."""
+    """Show the statuses of a load balancer and everything below it."""
     call.authorize("loadbalancer:get_status", call.project_of(LOAD_BALANCER, load_balancer_id))
     tree = call.context.database.read(lambda connection: read_status_tree(connection, load_balancer_id))
     if tree is None:

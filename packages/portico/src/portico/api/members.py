@@ -22,20 +22,21 @@ _SRIOV = {"request_sriov": {"type": ["boolean", "null"], "description": "Only fa
 
 
 def _refuse_sriov(body: dict[str, Any]) -> None:
-    """Take ``request_sriov`` out of what is to become a member: no flavor here gives members a port of their own."""
+    """Take ``request_sriov`` out of the body of a member, and refuse it if it is set: no flavor here gives members a
+    port of their own."""
     if body.pop("request_sriov", None) not in (None, False):
         raise InvalidInput("request_sriov", "the flavor of the load balancer does not allow SR-IOV member ports")
 
 
 @router.get("", **lists(VIEW))
 def list_members(call: Received, pool_id: str) -> Response:
-    """All members of a pool."""
+    """List all members of a pool."""
     return call.list_parts(MEMBER, POOL, pool_id)
 
 
 @router.post("", **takes(shows(VIEW, 201), VIEW.root, MemberSpec, VIEW, more=_SRIOV))
 def create_member(call: Received, pool_id: str) -> Response:
-    """Describe a member and have it built."""
+    """Create a member."""
     call.authorize_part(MEMBER, POOL, pool_id)
     body = call.object(VIEW.root)
     _refuse_sriov(body)
@@ -44,8 +45,8 @@ def create_member(call: Received, pool_id: str) -> Response:
 
 @router.put("", **takes(gives(None, 202), VIEW.collection, MemberSpec, VIEW, more=_SRIOV, many=True))
 def replace_members(call: Received, pool_id: str, additive_only: str | None = None) -> Response:
-    """Make these the members of a pool: new ones are added, those with the same address and port changed where they
-    differ, all others deleted unless ``additive_only``."""
+    """Replace the members of a pool. New members are added, members with the same address and port are changed if they
+    differ, and all others are deleted unless ``additive_only`` is set."""
     call.authorize("member:put", call.project_of(POOL, pool_id))
     given = call.root(VIEW.collection)
     most = call.context.settings.validation.max_members
@@ -67,13 +68,13 @@ def replace_members(call: Received, pool_id: str, additive_only: str | None = No
 
 @router.get("/{member_id}", **shows(VIEW))
 def show_member(call: Received, pool_id: str, member_id: str) -> Response:
-    """One member."""
+    """Show a member."""
     return call.show_kind(MEMBER, member_id, {"pool_id": pool_id})
 
 
 @router.put("/{member_id}", **takes(shows(VIEW), VIEW.root, MemberSpec, VIEW, update=True))
 def update_member(call: Received, pool_id: str, member_id: str) -> Response:
-    """Change the named attributes; null resets one to its default."""
+    """Change the named attributes of a member; null resets an attribute to its default."""
     return call.update_kind(MEMBER, member_id, {"pool_id": pool_id})
 
 

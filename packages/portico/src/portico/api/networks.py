@@ -1,8 +1,8 @@
-"""Where there is no Neutron: as much of its API as the command line and Ansible need, which look a VIP's subnet,
-network or port up before they name it, and its floating IPs afterwards.
+"""A small part of Neutron's API, for deployments without Neutron. The command line and Ansible need it: they look up a
+VIP's subnet, network or port before they name it, and its floating IPs afterwards.
 
-VIPs come from the network driver's own range there, whatever is named: so there is one network with one subnet, and any
-other UUID is as good.
+In such a deployment VIPs come from the network driver's own range, whatever the request names. So there is one network
+with one subnet, and any other UUID is accepted as well.
 """
 
 from __future__ import annotations
@@ -24,53 +24,53 @@ NAME = "portico"
 
 @router.get("/networks")
 def list_networks(call: Received) -> Response:
-    """The one network, or the one that is asked for by id."""
+    """List the one network, or the network with the id in the query."""
     return _find(call, "networks", NETWORK_ID)
 
 
 @router.get("/subnets")
 def list_subnets(call: Received) -> Response:
-    """The one subnet, or the one that is asked for by id."""
+    """List the one subnet, or the subnet with the id in the query."""
     return _find(call, "subnets", SUBNET_ID)
 
 
 @router.get("/ports")
 def list_ports(call: Received) -> Response:
-    """No port, or the one that is asked for by id."""
+    """List no port, or the port with the id in the query."""
     return _find(call, "ports", None)
 
 
 @router.get("/floatingips")
 def list_floating_ips(_call: Received) -> Response:
-    """None: there is no other network that an address could float in."""
+    """List no floating IP: there is no external network."""
     return answer({"floatingips": []})
 
 
 @router.get("/networks/{network_id}")
 def show_network(_call: Received, network_id: str) -> Response:
-    """The network of this id."""
+    """Show the network with this id."""
     return _show("network", network_id, NETWORK_ID)
 
 
 @router.get("/subnets/{subnet_id}")
 def show_subnet(_call: Received, subnet_id: str) -> Response:
-    """The subnet of this id."""
+    """Show the subnet with this id."""
     return _show("subnet", subnet_id, SUBNET_ID)
 
 
 @router.get("/ports/{port_id}")
 def show_port(_call: Received, port_id: str) -> Response:
-    """The port of this id."""
+    """Show the port with this id."""
     return _show("port", port_id, None)
 
 
-class _NotThere(NotFound):
+class _UnknownId(NotFound):
     kind = "network, subnet or port"
 
 
 def _show(kind: str, wanted: str, own_id: str | None) -> Response:
     if not _is_uuid(wanted):
-        raise _NotThere(wanted)
+        raise _UnknownId(wanted)
     return answer({kind: {"id": wanted, "name": NAME if wanted == own_id else ""}})
 
 

@@ -1,4 +1,4 @@
-"""Flavors, availability zones and their profiles: what operators offer. Users see them, operators write them."""
+"""Offers: flavors, availability zones and their profiles. Users see flavors and zones; operators write all of them."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ def _delete(call: Call, kind: str, object_id: str) -> Response:
 
 @router.get("/flavors", tags=["flavors"], **lists(FLAVOR_VIEW))
 def list_flavors(call: Received) -> Response:
-    """All flavors."""
+    """List all flavors."""
     return _list(call, "flavor")
 
 
 @router.post("/flavors", tags=["flavors"], **takes(shows(FLAVOR_VIEW, 201), FLAVOR_VIEW.root, FlavorSpec))
 def create_flavor(call: Received) -> Response:
-    """Offer a flavor."""
+    """Create a flavor."""
     return _create(call, "flavor")
 
 
 @router.get("/flavors/{flavor_id}", tags=["flavors"], **shows(FLAVOR_VIEW))
 def show_flavor(call: Received, flavor_id: str) -> Response:
-    """One flavor."""
+    """Show a flavor."""
     return _show(call, "flavor", flavor_id)
 
 
@@ -86,19 +86,19 @@ def show_flavor(call: Received, flavor_id: str) -> Response:
     **takes(shows(FLAVOR_VIEW), FLAVOR_VIEW.root, FlavorSpec, update=True),
 )
 def update_flavor(call: Received, flavor_id: str) -> Response:
-    """Change what a flavor is called, or whether it is offered."""
+    """Change a flavor's name or description, or whether it is offered."""
     return _update(call, "flavor", flavor_id)
 
 
 @router.delete("/flavors/{flavor_id}", tags=["flavors"], **gives(None, 204))
 def delete_flavor(call: Received, flavor_id: str) -> Response:
-    """Delete a flavor that no load balancer has."""
+    """Delete a flavor that no load balancer uses."""
     return _delete(call, "flavor", flavor_id)
 
 
 @router.get("/flavorprofiles", tags=["flavors"], **lists(FLAVOR_PROFILE_VIEW))
 def list_flavor_profiles(call: Received) -> Response:
-    """All flavor profiles."""
+    """List all flavor profiles."""
     return _list(call, "flavor_profile")
 
 
@@ -108,13 +108,13 @@ def list_flavor_profiles(call: Received) -> Response:
     **takes(shows(FLAVOR_PROFILE_VIEW, 201), FLAVOR_PROFILE_VIEW.root, FlavorProfileSpec),
 )
 def create_flavor_profile(call: Received) -> Response:
-    """Say what a flavor is to mean."""
+    """Create a flavor profile: the properties of load balancers of a flavor."""
     return _create(call, "flavor_profile")
 
 
 @router.get("/flavorprofiles/{flavor_profile_id}", tags=["flavors"], **shows(FLAVOR_PROFILE_VIEW))
 def show_flavor_profile(call: Received, flavor_profile_id: str) -> Response:
-    """One flavor profile."""
+    """Show a flavor profile."""
     return _show(call, "flavor_profile", flavor_profile_id)
 
 
@@ -124,19 +124,19 @@ def show_flavor_profile(call: Received, flavor_profile_id: str) -> Response:
     **takes(shows(FLAVOR_PROFILE_VIEW), FLAVOR_PROFILE_VIEW.root, FlavorProfileSpec, update=True),
 )
 def update_flavor_profile(call: Received, flavor_profile_id: str) -> Response:
-    """Change a profile; what it means only while no flavor has it."""
+    """Change a flavor profile. Its name can be changed at any time, everything else only while no flavor uses it."""
     return _update(call, "flavor_profile", flavor_profile_id)
 
 
 @router.delete("/flavorprofiles/{flavor_profile_id}", tags=["flavors"], **gives(None, 204))
 def delete_flavor_profile(call: Received, flavor_profile_id: str) -> Response:
-    """Delete a profile that no flavor has."""
+    """Delete a flavor profile that no flavor uses."""
     return _delete(call, "flavor_profile", flavor_profile_id)
 
 
 @router.get("/availabilityzones", tags=["availability zones"], **lists(ZONE_VIEW))
 def list_availability_zones(call: Received) -> Response:
-    """All availability zones."""
+    """List all availability zones."""
     return _list(call, "availability_zone")
 
 
@@ -146,13 +146,13 @@ def list_availability_zones(call: Received) -> Response:
     **takes(shows(ZONE_VIEW, 201), ZONE_VIEW.root, AvailabilityZoneSpec),
 )
 def create_availability_zone(call: Received) -> Response:
-    """Offer an availability zone."""
+    """Create an availability zone."""
     return _create(call, "availability_zone")
 
 
 @router.get("/availabilityzones/{name}", tags=["availability zones"], **shows(ZONE_VIEW))
 def show_availability_zone(call: Received, name: str) -> Response:
-    """One availability zone."""
+    """Show an availability zone."""
     return _show(call, "availability_zone", name)
 
 
@@ -162,19 +162,19 @@ def show_availability_zone(call: Received, name: str) -> Response:
     **takes(shows(ZONE_VIEW), ZONE_VIEW.root, AvailabilityZoneSpec, update=True),
 )
 def update_availability_zone(call: Received, name: str) -> Response:
-    """Change a zone's description, or whether it is offered."""
+    """Change the description of an availability zone, or whether it is offered."""
     return _update(call, "availability_zone", name)
 
 
 @router.delete("/availabilityzones/{name}", tags=["availability zones"], **gives(None, 204))
 def delete_availability_zone(call: Received, name: str) -> Response:
-    """Delete a zone that no load balancer is in."""
+    """Delete an availability zone that no load balancer is in."""
     return _delete(call, "availability_zone", name)
 
 
 @router.get("/availabilityzoneprofiles", tags=["availability zones"], **lists(ZONE_PROFILE_VIEW))
 def list_availability_zone_profiles(call: Received) -> Response:
-    """All profiles of zones."""
+    """List all availability zone profiles."""
     return _list(call, "availability_zone_profile")
 
 
@@ -184,13 +184,13 @@ def list_availability_zone_profiles(call: Received) -> Response:
     **takes(shows(ZONE_PROFILE_VIEW, 201), ZONE_PROFILE_VIEW.root, AvailabilityZoneProfileSpec),
 )
 def create_availability_zone_profile(call: Received) -> Response:
-    """Say what a zone is to mean."""
+    """Create an availability zone profile: the properties of load balancers in a zone."""
     return _create(call, "availability_zone_profile")
 
 
 @router.get("/availabilityzoneprofiles/{profile_id}", tags=["availability zones"], **shows(ZONE_PROFILE_VIEW))
 def show_availability_zone_profile(call: Received, profile_id: str) -> Response:
-    """One profile of a zone."""
+    """Show an availability zone profile."""
     return _show(call, "availability_zone_profile", profile_id)
 
 
@@ -200,11 +200,12 @@ def show_availability_zone_profile(call: Received, profile_id: str) -> Response:
     **takes(shows(ZONE_PROFILE_VIEW), ZONE_PROFILE_VIEW.root, AvailabilityZoneProfileSpec, update=True),
 )
 def update_availability_zone_profile(call: Received, profile_id: str) -> Response:
-    """Change a profile; what it means only while no zone has it."""
+    """Change an availability zone profile. Its name can be changed at any time, everything else only while no zone uses
+    it."""
     return _update(call, "availability_zone_profile", profile_id)
 
 
 @router.delete("/availabilityzoneprofiles/{profile_id}", tags=["availability zones"], **gives(None, 204))
 def delete_availability_zone_profile(call: Received, profile_id: str) -> Response:
-    """Delete a profile that no zone has."""
+    """Delete an availability zone profile that no zone uses."""
     return _delete(call, "availability_zone_profile", profile_id)

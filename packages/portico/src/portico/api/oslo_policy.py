@@ -1,12 +1,11 @@
-"""What callers may do, by oslo.policy.
+"""The policy with oslo.policy: it decides what callers may do.
 
-The rules are ``portico.api.policy_rules``, and those of the operator's file if there is one. Each question checks
-whether the file has changed, and reads it again if so. A file takes effect as a whole or not at all: one that is wrong,
-or is missing for a moment, leaves the rules as they were.
+The rules are those in ``portico.api.policy_rules``, and those in the operator's file if there is one. Each check first
+looks at whether the file has changed, and reads it again if so. A file takes effect as a whole or not at all: if it is
+wrong, or missing for a moment, the rules stay as they were.
 
-oslo.policy takes 0.1-0.3 ms for an answer, and the same few questions come again and again. An answer depends on
-nothing but caller, rule and project, so it is remembered until the rules change; unless they ask somebody outside
-(``http:``).
+oslo.policy needs 0.1-0.3 ms for a check, and the same few checks are repeated all the time. The result depends only on
+caller, rule and project, so it is cached until the rules change, unless a rule asks an external service (``http:``).
 """
 
 from __future__ import annotations
@@ -32,22 +31,22 @@ from portico.errors import InvalidInput
 log = structlog.get_logger()
 
 _State = tuple[int, int, int] | None
-"""By which a file is known: inode, size, time of its last change in ns; None where there is none."""
+"""The version of a file: inode, size, and time of its last change in ns; None if there is no file."""
 _LONGEST_PROJECT = 64
-"""Characters in the id of a project, as the database has them: nothing belongs to a longer one."""
+"""Most characters in the id of a project, as in the database: nothing belongs to a project with a longer id."""
 _Answer = Callable[[Identity, str, str | None], bool]
 _REMEMBERED = 10_000
-"""Answers of one process, at some 300 bytes each."""
+"""Results that one process caches, at some 300 bytes each."""
 
 
 class OsloPolicy(Policy):
-    """Octavia's rules, and those of the operator's file.
+    """Octavia's default rules, overridden by those in the operator's file.
 
     Args:
-        file: rules that differ from the defaults, as YAML.
+        file: the rules that differ from the defaults, as YAML.
 
     Raises:
-        InvalidInput: the file cannot be read, or a rule in it makes no sense.
+        InvalidInput: the file cannot be read, or a rule in it cannot be parsed.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -57,29 +56,30 @@ class OsloPolicy(Policy):
         self._answer = _read(file)
 
     def allows(self, identity: Identity, rule: str, target_project: str | None) -> bool:
-        """Whether the caller may do this (``listener:post``) in a project; None where what is done belongs to none, so
-        that owning a project does not help.
+        """Whether the caller may do this (``listener:post``) in the target project. The target is None for an action
+        that belongs to no project: then owning a project does not help.
 
         Raises:
-            oslo_policy.policy.PolicyNotRegistered: there is no such rule; a mistake in the program.
+            oslo_policy.policy.PolicyNotRegistered: there is no such rule: a bug in the program.
         """
         if self._file is not None:
-            self._look_at_file()
+            self._reload_if_changed()
         if target_project is not None and len(target_project) > _LONGEST_PROJECT:
             target_project = None
-        # What was answered is remembered, with who asked: his token is not part of that, and outlives no request here.
+        # The caller is part of the key of the cached result. The token is left out, so that it is not kept here after
+        # its request.
         caller = replace(identity, token=None) if identity.token is not None else identity
         return self._answer(caller, rule, target_project)
 
-    def _look_at_file(self) -> None:
+    def _reload_if_changed(self) -> None:
         state = _state_of(self._file)
         if state == self._state or not self._reading.acquire(blocking=False):
             return
         try:
             self._answer = _read(self._file)
-            log.info("the policy was read again", file=str(self._file))
+            log.info("the policy file was read again", file=str(self._file))
         except InvalidInput as error:
-            log.warning("the policy's file is wrong; what was read before holds", reason=str(error))
+            log.warning("the policy file is wrong; the rules stay as they were", reason=str(error))
         finally:
             self._state = state
             self._reading.release()
@@ -94,7 +94,8 @@ def _state_of(file: Path | None) -> _State:
 
 
 def _credentials(identity: Identity) -> dict[str, Any]:
-    """The caller, as rules name him. What he has not is left out: "no project" must not equal "no project"."""
+    """The caller's credentials, as rules name them. Values that the caller does not have are left out, so that a caller
+    without a project does not match an object without a project."""
     known = {
         "user_id": identity.user_id,
         "project_id": identity.project_id,
@@ -105,7 +106,7 @@ def _credentials(identity: Identity) -> dict[str, Any]:
 
 
 def _read(file: Path | None) -> _Answer:
-    """What answers by the rules as they are now."""
+    """Read the rules and return the function that checks them."""
     enforcer = _build_enforcer(file)
 
     def answer(identity: Identity, rule: str, target_project: str | None) -> bool:
@@ -120,7 +121,7 @@ def _read(file: Path | None) -> _Answer:
 
 
 def _build_enforcer(file: Path | None) -> Enforcer:
-    """An enforcer that looks at no file any more."""
+    """Build an enforcer that has read its file and will not read it again."""
     configuration = cfg.ConfigOpts()
     configuration([], default_config_files=[], default_config_dirs=[])
     enforcer = Enforcer(configuration, policy_file=str(file.absolute()) if file is not None else None)
@@ -145,19 +146,19 @@ def _build_enforcer(file: Path | None) -> Enforcer:
 
 
 def _check_types(file: Path) -> None:
-    """Refuses what oslo.policy stumbles over."""
+    """Refuse a file with values of the wrong type, which oslo.policy does not handle."""
     rules: Any = parse_file_contents(file.read_text())
     if not isinstance(rules, dict):
         raise InvalidInput("api.policy_file", f"{file} must be a mapping of names to rules")
     for name, rule in rules.items():
         if not isinstance(name, str) or not isinstance(rule, str):
-            raise InvalidInput("api.policy_file", f"in {file}, {name!r} and what it stands for must be text")
+            raise InvalidInput("api.policy_file", f"in {file}, the name {name!r} and its rule must be text")
 
 
 def _check(enforcer: Enforcer, name: str, text: str) -> None:
-    """Refuses a rule that oslo.policy cannot make sense of, which it only logs and takes for "nobody"; points to one
-    that nothing asks about."""
+    """Refuse a rule that oslo.policy cannot parse: it would only log that and treat the rule as "nobody". Log a warning
+    for a rule that the API never checks."""
     if str(enforcer.rules[name]) == "!" and text.strip() != "!":
-        raise InvalidInput("api.policy_file", f"rule {name!r} makes no sense: {text!r}")
+        raise InvalidInput("api.policy_file", f"rule {name!r} cannot be parsed: {text!r}")
     if name.startswith(PREFIX) and name not in enforcer.registered_rules:
-        log.warning("the policy's file has a rule that nothing asks about", rule=name)
+        log.warning("the policy file has a rule that the API never checks", rule=name)

@@ -1,4 +1,4 @@
-"""The page for people: the OpenAPI document, made readable by the browser alone: nothing comes from elsewhere."""
+"""The documentation page: it renders the OpenAPI document in the browser and loads nothing from other sites."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ fetch("openapi.json").then(answer => answer.json()).then(api => {
 
 
 def _hashes(tag: str) -> str:
-    """What the page has between such tags, as a policy names it."""
+    """The hashes of the page's inline content in these tags, as a content security policy lists them."""
     texts = re.findall(f"<{tag}>(.*?)</{tag}>", _PAGE, re.DOTALL)
     return " ".join(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in texts)
 
 
 _HEADERS = {
-    # What the document says cannot become a program, and no other page can show this one and catch clicks on it.
+    # Text from the document cannot run as a script, and no other page can embed this one to capture clicks.
     "Content-Security-Policy": (
         f"default-src 'none'; script-src {_hashes('script')}; style-src {_hashes('style')}; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -85,5 +85,5 @@ _HEADERS = {
 
 @router.get("/docs")
 async def show_page() -> HTMLResponse:
-    """The page."""
+    """Show the documentation page."""
     return HTMLResponse(_PAGE, headers=_HEADERS)

@@ -20,7 +20,7 @@ _PARENT = {"type": ["string", "null"]}
 
 @router.get("", **lists(VIEW))
 def list_pools(call: Received) -> Response:
-    """All pools that the caller may see."""
+    """List all pools that the caller may see."""
     return call.list_kind(POOL)
 
 
@@ -29,8 +29,8 @@ def list_pools(call: Received) -> Response:
     **takes(shows(VIEW, 201), VIEW.root, PoolSpec, VIEW, more={"loadbalancer_id": _PARENT, "listener_id": _PARENT}),
 )
 def create_pool(call: Received) -> Response:
-    """Describe a pool and have it built: one of a load balancer, or a listener's default pool."""
-    body = call.object_of_somewhere(VIEW.root, "pool:post")
+    """Create a pool of a load balancer, or the default pool of a listener."""
+    body = call.object_before_authorization(VIEW.root, "pool:post")
     listener_id = take_id(body, "listener_id") if body.get("listener_id") is not None else None
     body.pop("listener_id", None)
     if listener_id is None:
@@ -42,19 +42,19 @@ def create_pool(call: Received) -> Response:
     [of_listener] = listener["loadbalancers"]
     load_balancer_id = body.pop("loadbalancer_id", None) or of_listener["id"]
     if load_balancer_id != of_listener["id"]:
-        raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
+        raise InvalidInput("listener_id", f"listener {listener_id} belongs to another load balancer")
     return call.create_part(POOL, load_balancer_id, body, listener_id)
 
 
 @router.get("/{pool_id}", **shows(VIEW))
 def show_pool(call: Received, pool_id: str) -> Response:
-    """One pool."""
+    """Show a pool."""
     return call.show_kind(POOL, pool_id)
 
 
 @router.put("/{pool_id}", **takes(shows(VIEW), VIEW.root, PoolSpec, VIEW, update=True))
 def update_pool(call: Received, pool_id: str) -> Response:
-    """Change the named attributes; null resets one to its default."""
+    """Change the named attributes of a pool; null resets an attribute to its default."""
     return call.update_kind(POOL, pool_id)
 
 

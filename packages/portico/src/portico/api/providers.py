@@ -1,4 +1,4 @@
-"""Providers, and what their flavors and zones can say."""
+"""Providers, and the options that their flavor profiles and availability zone profiles can set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _collection(key: str) -> dict[str, Any]:
 
 
 def _named(call: Call, key: str, described: Mapping[str, str]) -> Response:
-    """Names with their descriptions, filtered by the query string."""
+    """Answer with names and their descriptions, filtered by the query string."""
     parameters = call.request.query_params
     found = [{"name": name, "description": text} for name, text in described.items()]
     for field in ("name", "description"):
@@ -40,21 +40,21 @@ def _named(call: Call, key: str, described: Mapping[str, str]) -> Response:
 
 @router.get("", **_collection("providers"))
 def list_providers(call: Received) -> Response:
-    """The providers that load balancers may name."""
+    """List the providers that load balancers can name."""
     call.authorize("provider:get_all", call.identity.project_id)
     return _named(call, "providers", PROVIDERS)
 
 
 @router.get("/{provider}/flavor_capabilities", **_collection("flavor_capabilities"))
 def list_flavor_capabilities(call: Received, provider: str) -> Response:
-    """The options that a flavor profile may set."""
+    """List the options that a flavor profile can set."""
     call.authorize("provider-flavor:get_all", None)
     return _capabilities(call, provider, "flavor_capabilities", FLAVOR_CAPABILITIES)
 
 
 @router.get("/{provider}/availability_zone_capabilities", **_collection("availability_zone_capabilities"))
 def list_zone_capabilities(call: Received, provider: str) -> Response:
-    """The options that an availability zone's profile may set."""
+    """List the options that an availability zone profile can set."""
     call.authorize("provider-availability-zone:get_all", None)
     return _capabilities(call, provider, "availability_zone_capabilities", ZONE_CAPABILITIES)
 

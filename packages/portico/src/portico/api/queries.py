@@ -1,4 +1,4 @@
-"""Query strings: which objects a list is to hold, in which order, and the links to its other pages."""
+"""Query strings: which objects a list contains and in which order, and the links to its other pages."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ CONTROLS = (
     *("fields", "sort", "sort_key", "sort_dir", "limit", "tags", "tags-any", "not-tags", "not-tags-any"),
     *_PAGING,
 )
-"""Parameters that are no filters."""
+"""Parameters that are not filters."""
 _LARGEST_LIMIT = 10**9
 _MOST_VALUES = 100
-"""How many different values one parameter may have: each costs the database a comparison."""
+"""Most different values of one parameter: each costs the database a comparison."""
 
 
 def is_true(value: str | None) -> bool:
@@ -35,17 +35,17 @@ def is_true(value: str | None) -> bool:
 
 
 def parse_fields(parameters: QueryParams) -> frozenset[str] | None:
-    """The fields that are asked for; None where all are."""
+    """The fields that the query asks for; None for all fields."""
     named = [name for value in parameters.getlist("fields") for name in value.split(",") if name]
     return frozenset(named) if named else None
 
 
 def parse_query(parameters: QueryParams) -> Query:
-    """What a list is asked for.
+    """Parse the filters, order and page of a list.
 
     Raises:
-        InvalidPage: a limit that is no number, a direction that there is not.
-        InvalidInput: too many values for one parameter.
+        InvalidPage: a limit is not a number, or a direction is neither ``asc`` nor ``desc``.
+        InvalidInput: a parameter has too many values.
     """
     filters: dict[str, list[str]] = {}
     for name, value in parameters.multi_items():
@@ -65,8 +65,8 @@ def parse_query(parameters: QueryParams) -> Query:
 
 
 def _parse_tags(parameters: QueryParams, name: str) -> list[str]:
-    """Tags are repeated or separated by commas, so that one with a comma in it cannot be asked for. Between two commas,
-    and where nothing is said, is the empty one, as in the reference."""
+    """Parse tags, which are repeated or separated by commas, so a tag that contains a comma cannot be named. An empty
+    value, or nothing between two commas, is the empty tag, as in the reference implementation."""
     return _distinct(name, (tag for value in parameters.getlist(name) for tag in value.split(",")))
 
 
@@ -101,7 +101,7 @@ def _parse_sort(parameters: QueryParams) -> list[tuple[str, bool]]:
 
 
 def page_links(request: Request, view: View, query: Query, page: Page) -> list[dict[str, str]]:
-    """Links to the pages after and before this one; they repeat everything else that was asked for."""
+    """Links to the pages after and before this one; they repeat all other parameters of the query."""
     if not query.limit or not page.objects:
         return []
     has_next = page.more or query.reverse
@@ -121,11 +121,11 @@ def _href(request: Request, parameters: list[tuple[str, str]]) -> str:
 
 
 def base_url(request: Request) -> str:
-    """Where the service is, as the caller wrote it."""
+    """The URL of the service, as the caller wrote it."""
     host = request.headers.get("host") or "localhost"
     return f"{request.url.scheme}://{host}{request.scope.get('root_path', '').rstrip('/')}"
 
 
 def cut(shown: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:
-    """An object's wanted fields."""
+    """Reduce an object to these fields; None: leave it whole."""
     return shown if fields is None else {name: value for name, value in shown.items() if name in fields}

@@ -26,13 +26,13 @@ _SCHEMA = {"type": "object", "properties": {"quota": {"type": "object"}}, "requi
 
 
 def both_spellings(limits: Mapping[str, Any]) -> dict[str, Any]:
-    """Limits under all the names that clients look for."""
+    """The limits under both spellings of their names (``QUOTA_NAMES``): clients use either."""
     return {**limits, **{name: limits[kind] for name, kind in QUOTA_NAMES.items()}}
 
 
 @router.get("", **gives({"type": "object", "properties": {"quotas": {"type": "array"}}, "required": ["quotas"]}))
 def list_quotas(call: Received) -> Response:
-    """The quotas of all projects that have one of their own and that the caller may see."""
+    """List the quotas that the caller may see, of all projects that have a quota of their own."""
     scope = call.visible("quota")
     query, fields = parse_query(call.request.query_params), parse_fields(call.request.query_params)
     page = read_quotas(call.context.database, call.context.settings.quotas, query, scope)
@@ -42,14 +42,14 @@ def list_quotas(call: Received) -> Response:
 
 @router.get("/defaults", **gives(_SCHEMA))
 def show_default_quotas(call: Received) -> Response:
-    """What a project has that has no quota of its own."""
+    """Show the default quotas, for projects without a quota of their own."""
     call.authorize("quota:get_defaults", call.identity.project_id)
     return _answer(call, show_defaults(call.context.settings.quotas))
 
 
 @router.get("/{project_id}", **gives(_SCHEMA))
 def show_project_quota(call: Received, project_id: str) -> Response:
-    """A project's quota; the defaults where it has none of its own."""
+    """Show a project's quota; the defaults where it has none of its own."""
     call.authorize("quota:get_one", project_id)
     _check_project(project_id)
     return _answer(call, show_quota(call.context.database, project_id, call.context.settings.quotas))
@@ -57,7 +57,7 @@ def show_project_quota(call: Received, project_id: str) -> Response:
 
 @router.get("/{project_id}/default", **gives(_SCHEMA))
 def show_project_default(call: Received, project_id: str) -> Response:
-    """What the project would have without a quota of its own."""
+    """Show the quota that the project would have without a quota of its own."""
     call.authorize("quota:get_defaults", project_id)
     _check_project(project_id)
     return _answer(call, show_defaults(call.context.settings.quotas))
@@ -65,7 +65,8 @@ def show_project_default(call: Received, project_id: str) -> Response:
 
 @router.put("/{project_id}", **takes(gives(_SCHEMA, 202), "quota", QuotaSpec))
 def update_quota(call: Received, project_id: str) -> Response:
-    """Set limits; null goes back to the default, -1 is no limit. Those not named stay as they are."""
+    """Set limits of a project's quota. null resets a limit to its default, -1 means no limit; limits that are not named
+    stay as they are."""
     call.authorize("quota:put", project_id)
     _check_project(project_id)
     limits = _parse(call.object("quota"))
@@ -75,7 +76,7 @@ def update_quota(call: Received, project_id: str) -> Response:
 
 @router.delete("/{project_id}", **gives(None, 202))
 def delete_quota(call: Received, project_id: str) -> Response:
-    """Go back to the defaults."""
+    """Reset a project's quota to the defaults."""
     call.authorize("quota:delete", project_id)
     _check_project(project_id)
     reset_quota(call.context.database, project_id)

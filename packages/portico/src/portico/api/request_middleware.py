@@ -1,4 +1,4 @@
-"""What happens to every request before it is routed, and to every answer on its way out."""
+"""The middleware that handles every request before it is routed, and every response on its way out."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _ANSWERED = ("*/*", "application/*", "application/json")
 
 
 class RequestMiddleware:
-    """ASGI middleware: gives the request its id (the caller's, if he names one), makes one address of the spellings
-    that clients use (``/v2`` and ``/v2.0``, with and without a slash at the end, and the prefix of a proxy that passes
-    it on), refuses callers who do not want JSON, and turns what nobody caught into a fault.
+    """ASGI middleware. It gives the request its id (the caller's, if they send one), normalizes the spellings of an
+    address that clients use (``/v2`` and ``/v2.0``, with and without a slash at the end, and with the prefix of a proxy
+    that passes it on), refuses clients that do not accept JSON, and turns unhandled errors into faults.
 
-    ``scope["state"]`` holds ``request_id``, and ``address``: the path as the caller wrote it, for links; without the
+    ``scope["state"]`` contains ``request_id``, and ``address``: the path as the caller wrote it, for links, without the
     prefix, which is in ``scope["root_path"]``.
     """
 
@@ -65,8 +65,8 @@ class RequestMiddleware:
             try:
                 await self._app(scope, receive, send_with_id)
             except ClientDisconnect:
-                return  # it went away before its request had come: nobody is left to be told
-            except Exception as error:  # the last line: the caller gets a fault, the log the reason
+                return  # the client disconnected before its request was complete: there is no one to answer
+            except Exception as error:  # the last resort: the caller gets a fault, the log gets the reason
                 log.exception("a request failed", path=scope["path"], method=scope["method"])
                 if started:
                     raise
@@ -83,6 +83,6 @@ def _wants_json(accept: str) -> bool:
 
 
 def state_of(scope: Scope) -> dict[str, Any]:
-    """What the middleware noted about a request."""
+    """The state that the middleware recorded for a request."""
     state: dict[str, Any] = scope["state"]
     return state

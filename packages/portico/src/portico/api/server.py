@@ -1,4 +1,4 @@
-"""Serving the application over HTTP."""
+"""The server: serves the application over HTTP."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from portico_http import Acceptor, ConnectionLimiter, LogThrottle, connections_w
 log = structlog.get_logger()
 
 RESERVED_DESCRIPTORS = 128
-"""Kept from connections, for what a process opens beside them: brokers, agents, files. And for each request that is
-worked on:"""
+"""File descriptors that connections of clients cannot use: the process needs them for brokers, agents and files."""
 RESERVED_FOR_REQUEST = 8
-"""Two database connections, of three files each with SQLite, one to Keystone, and the policy's file."""
+"""File descriptors reserved for each request that is handled concurrently: two database connections, of three files
+each with SQLite, one connection to Keystone, and the policy file."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with an acceptor of our own: connections are bounded in number, and each in time."""
+    """uvicorn's server with Portico's acceptor: it bounds the number of connections, and the time of each."""
 
     def __init__(self, config: uvicorn.Config, settings: ApiSettings) -> None:
         super().__init__(config)
         self._settings = settings
         self._acceptor: Acceptor | None = None
-        self._throttle = LogThrottle(_say)
+        self._throttle = LogThrottle(_log_events)
         self._admitting: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections from sockets that listen."""
+        """Begin to accept connections from listening sockets."""
         if not sockets:
-            raise ValueError("sockets must be given: those to listen at")
-        await super().startup(sockets=[])  # all but the listening
+            raise ValueError("sockets must be given: the sockets to listen on")
+        await super().startup(sockets=[])  # everything except listening
         self._context = ConnectionContext(self._settings, ConnectionLimiter(_capacity(self._settings)), self._throttle)
         self._acceptor = Acceptor(self._context.limiter, self._admit, self._throttle)
         for listening in sockets:
             self._acceptor.accept_from(listening)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more, and wait for the requests that are under way."""
+        """Stop accepting connections, and wait for the requests that are under way."""
         if self._acceptor is not None:
             self._acceptor.close()
         await super().shutdown(sockets)
@@ -60,17 +60,17 @@ class Server(uvicorn.Server):
     async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
-        except OSError:  # whoever it was has gone
+        except OSError:  # the client has gone
             self._context.limiter.remove(connection)
             accepted.close()
 
 
 def build_server(app: FastAPI, settings: ApiSettings) -> Server:
-    """A server that is not running yet: ``run(sockets=[...])`` serves at sockets that listen, until SIGINT or SIGTERM,
-    or until ``should_exit`` is set."""
+    """Build a server that is not running yet. ``run(sockets=[...])`` serves on listening sockets until SIGINT or
+    SIGTERM, or until ``should_exit`` is set."""
     if settings.auth == "noauth" and not is_loopback(settings.host):
         log.warning(
-            "the API takes everybody for an administrator, and listens where others can reach it", host=settings.host
+            "the API treats every caller as an administrator, and listens where others can reach it", host=settings.host
         )
     config = uvicorn.Config(
         app,
@@ -91,12 +91,12 @@ def _capacity(settings: ApiSettings) -> int:
     capacity = connections_within_limit(settings.max_connections, reserved)
     if capacity < settings.max_connections:
         log.warning(
-            "fewer connections than api.max_connections: the limit on descriptors (LimitNOFILE, ulimit -n) is too low",
+            "fewer connections than api.max_connections: the limit on open files (LimitNOFILE, ulimit -n) is too low",
             connections=capacity,
             max_connections=settings.max_connections,
         )
     return capacity
 
 
-def _say(kind: str, count: int, example: dict[str, object]) -> None:
+def _log_events(kind: str, count: int, example: dict[str, object]) -> None:
     log.warning(kind, count=count, **example)

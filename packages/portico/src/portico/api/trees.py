@@ -1,4 +1,4 @@
-"""Whole trees: a load balancer that is described with everything below it, in one body."""
+"""Whole trees: a load balancer described with everything below it in one body."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from portico.resources.row import new_id
 from portico.settings import ValidationSettings
 
 Values = Callable[[Kind, Mapping[str, Any]], dict[str, Any]]
-"""Kind and what was given to the attributes of an object of this kind."""
+"""A function from a kind and the values that were given to the attributes of an object of this kind."""
 
 Children = defaultdict[str, list[dict[str, Any]]]
 
@@ -22,8 +22,8 @@ Children = defaultdict[str, list[dict[str, Any]]]
 class TreePlan:
     """The parts that a body describes, parents before their children.
 
-    A pool is described in ``pools``, as a listener's ``default_pool`` or as a policy's ``redirect_pool``; one of
-    ``pools`` that has a name is meant by everything else that says only this name.
+    A pool is described in ``pools``, as a listener's ``default_pool``, or as a policy's ``redirect_pool``. A
+    ``default_pool`` or ``redirect_pool`` with nothing but a name refers to the pool of this name in ``pools``.
     """
 
     def __init__(self, load_balancer_id: str, values: Values, settings: ValidationSettings) -> None:
@@ -39,10 +39,10 @@ class TreePlan:
         self.parts: list[Part] = []
 
     def add(self, body: dict[str, Any]) -> None:
-        """Take the parts out of a load balancer's ``body``, which then has its own attributes only.
+        """Take the parts out of a load balancer's ``body``, leaving only the load balancer's own attributes.
 
         Raises:
-            InvalidInput: what is not described as it must be.
+            InvalidInput: a part is described wrongly, or there are too many.
         """
         listeners = self._take(body, "listeners")
         for pool in self._take(body, "pools"):
@@ -56,7 +56,7 @@ class TreePlan:
             self._add_listener(listener)
 
     def _take(self, given: dict[str, Any], key: str) -> list[dict[str, Any]]:
-        """The parts of one kind below one thing; nobody looks at them where they are too many."""
+        """Take the parts of one kind out of an object. If there are too many, they are refused without being read."""
         most: int = getattr(self._settings, f"max_{key}", MAX_RULES)
         if isinstance(given.get(key), list) and len(given[key]) > most:
             by = "" if key == "rules" else f" here (validation.max_{key})"
@@ -65,11 +65,11 @@ class TreePlan:
 
     def _add(self, kind: Kind, parent_id: str, given: Mapping[str, Any], **references: str | None) -> str:
         if len(self.parts) >= self._settings.max_parts:
-            most = self._settings.max_parts
-            raise InvalidInput("loadbalancer", f"must not have more than {most} parts at once (validation.max_parts)")
+            rule = f"must not have more than {self._settings.max_parts} parts in one request (validation.max_parts)"
+            raise InvalidInput("loadbalancer", rule)
         if self._left.get(kind) == 0:
             raise InvalidInput(
-                kind.plural, f"are more than a load balancer may have here (validation.max_{kind.plural})"
+                kind.plural, f"are more than a load balancer can have here (validation.max_{kind.plural})"
             )
         if kind in self._left:
             self._left[kind] -= 1
@@ -114,7 +114,7 @@ class TreePlan:
 
 
 def as_objects(given: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """Take a list of objects out of a body; none is an empty list. Raises InvalidInput for anything else."""
+    """Take a list of objects out of a body; a missing list is empty. Raises InvalidInput for anything else."""
     value = given.pop(key, None)
     if value is None:
         return []
@@ -133,12 +133,12 @@ def _object(given: dict[str, Any], key: str) -> dict[str, Any] | None:
 def nest(
     load_balancer: dict[str, Any], lists: Mapping[str, list[dict[str, Any]]], parent_of: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A load balancer with all of its parts in it, as the answer to a whole tree shows it.
+    """Nest the parts of a load balancer in it, as the response to a whole tree shows them.
 
     Args:
-        load_balancer: as it is shown alone.
-        lists: kind to what is shown of each part.
-        parent_of: part's id to its parent's.
+        load_balancer: the load balancer as its view shows it.
+        lists: kind to its parts, as their views show them.
+        parent_of: the id of each part to the id of its parent.
     """
     members: Children = defaultdict(list)
     monitors: Children = defaultdict(list)

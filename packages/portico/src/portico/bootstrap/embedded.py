@@ -1,4 +1,4 @@
-"""Everything on this machine."""
+"""Portico with all of its parts on this machine, for programs that embed it."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ class Embedded:
 
     Attributes:
         catalog: describes load balancers.
-        requests: asks for changes without waiting for them; run by ``portico worker`` or a ``RunLoop``.
-        worker: builds, changes, heals and deletes them.
-        settings: what it runs with.
-        agent: the agent process; it and its amphorae go on when this is closed.
+        requests: queues changes without waiting for them; ``portico worker`` or a ``RunLoop`` runs them.
+        worker: builds, changes, fails over and deletes load balancers.
+        settings: the settings it runs with.
+        agent: the agent process; it and its amphorae keep running when this is closed.
         client: talks to the agent.
         health: writes operating statuses and counters; it has a thread, and a client of its own.
+        health_drivers: the drivers that ``health`` uses.
     """
 
     catalog: Catalog
@@ -56,8 +57,8 @@ class Embedded:
 
     @property
     def first_vip(self) -> str:
-        """An address that load balancers may have here, the same each time: one that their network would offer, or none
-        ("") where it says none beforehand."""
+        """An address that a load balancer can have here, the same each time: one that the network driver would offer.
+        Empty if the driver names no address beforehand."""
         offer = self.worker.services.network.propose_vip(VipRequest("first"))
         return offer.ip_address if offer is not None else ""
 
@@ -70,8 +71,8 @@ class Embedded:
         self.close()
 
     def close(self, *, stop_agent: bool = False) -> None:
-        """Close the worker, the catalog and the requests; whatever they are asked for afterwards is refused (Closed).
-        ``stop_agent`` ends the agent too; what its amphorae serve, they go on serving."""
+        """Close the worker, the catalog and the requests; they refuse every call afterwards (Closed). ``stop_agent``
+        ends the agent too; its amphorae keep serving."""
         self.health.stop()
         self.health_drivers.close()
         self.worker.close()
@@ -83,15 +84,16 @@ class Embedded:
 
 
 _OWN = {"compute": ("agent_url",), "amphora": ("certificates",)}
-"""What an embedded Portico says itself."""
+"""The settings that an embedded Portico sets itself."""
 
 
 def _fit_this_machine(settings: Settings, root: Path) -> tuple[Settings, LocalComputeSettings, AgentAmphoraSettings]:
-    """On one machine members are on it, too, and listeners have the ports that this user may use; unless the settings
-    say themselves what is allowed. The database is in the directory, unless they name one; the agent always is.
+    """Adapt the settings to this machine. Members can be on it, and listeners get the ports that this user may bind,
+    unless the settings themselves set what is allowed. The database is in the directory unless the settings name one;
+    the agent always is.
 
     Raises:
-        InvalidSettings: they name an agent, or drivers that do without.
+        InvalidSettings: the settings name an agent, or drivers that use none.
     """
     rule = "an embedded Portico has an agent of its own in its data directory: leave this out"
     compute, amphora = settings.compute, settings.amphora
@@ -108,19 +110,19 @@ def _fit_this_machine(settings: Settings, root: Path) -> tuple[Settings, LocalCo
     compute = compute.model_copy(update={"agent_url": "https://127.0.0.1:0"})
     amphora = amphora.model_copy(update={"certificates": root / "certificates"})
     settings = settings.model_copy(update={"compute": compute, "amphora": amphora})
-    found: dict[str, dict[str, Any]] = {
+    defaults: dict[str, dict[str, Any]] = {
         "database": {"url": f"sqlite:///{root / 'portico.db'}"},
         "validation": {"allow_loopback_members": True, "lowest_listener_port": find_lowest_port()},
     }
-    for group, values in found.items():
-        said = getattr(settings, group)
-        update = {name: value for name, value in values.items() if name not in said.model_fields_set}
-        settings = settings.model_copy(update={group: said.model_copy(update=update)})
+    for group, values in defaults.items():
+        given = getattr(settings, group)
+        update = {name: value for name, value in values.items() if name not in given.model_fields_set}
+        settings = settings.model_copy(update={group: given.model_copy(update=update)})
     return settings, compute, amphora
 
 
 def find_lowest_port() -> int:
-    """The lowest port that this process may listen at: those below ``net.ipv4.ip_unprivileged_port_start`` take a
+    """The lowest port that this process may listen on: ports below ``net.ipv4.ip_unprivileged_port_start`` need a
     capability."""
     with socket.socket() as probe:
         try:
@@ -128,7 +130,7 @@ def find_lowest_port() -> int:
         except PermissionError:
             return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
         except OSError:
-            pass  # somebody has this one
+            pass  # another program has this port; the process is allowed to bind it
     return 1
 
 
@@ -139,26 +141,26 @@ def open_embedded(
     on_task: TaskEvent | None = None,
     **groups: Unpack[SettingsGroups],
 ) -> Embedded:
-    """Everything wired up on this machine, as an ordinary user, with all data under ``directory``.
+    """Open a Portico with everything wired up on this machine, as an ordinary user, with all data under ``directory``.
 
-    A directory that was used before is taken up again, with the load balancers in it. Where the settings allow PING
-    monitors the agent is told to run them (see ``ensure_local_agent`` for one that runs already). Members may be on
-    loopback addresses, unless the settings say otherwise. What is not said by ``groups`` may come from the environment
-    (``Settings.read``), a database of another place, too.
+    A directory that was used before is used again, with the load balancers in it. If the settings allow PING monitors,
+    the agent is started so that it runs them (see ``ensure_local_agent`` for an agent that is running already). Members
+    can be on loopback addresses, unless the settings forbid it. Settings that ``groups`` leaves out come from the
+    environment (``Settings.read``), including a database elsewhere.
 
     Args:
-        directory: for the database, certificates and agent; made where it is missing, readable to its owner only. ``~``
+        directory: for the database, certificates and agent; created if it is missing, readable by its owner only. ``~``
             is the user's home.
-        haproxy: the HAProxy to use; else the agent finds one (see ``portico_agent``).
+        haproxy: the HAProxy to use; if None, the agent finds one (see ``portico_agent``).
         on_task: see ``FlowEngine``.
         groups: groups of settings that differ from the defaults (``SettingsGroups``), for example
             ``worker=WorkerSettings(threads=8)``.
 
     Raises:
-        InvalidSettings: the environment says something wrong, or settings name another agent.
-        DriverUnavailable: the agent did not come up; with the last lines of its log.
+        InvalidSettings: the environment sets something wrong, or the settings name another agent.
+        DriverUnavailable: the agent did not start; the error has the last lines of its log.
         StoreError: the database could not be opened.
-        Untrusted: somebody else could have put something into the directory (``portico_files``).
+        Untrusted: another user could have written to the directory (``portico_files``).
     """
     root = Path(directory).expanduser().absolute()
     make_private_directory(root)

@@ -1,4 +1,4 @@
-"""Health managers."""
+"""Builds health managers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from portico.store.sql.database import Database
 
 
 def build_health_drivers(settings: Settings) -> AmphoraDrivers:
-    """What a health manager asks, which waits for agents only as long as it may; the caller closes it.
+    """Build the drivers with which a health manager polls amphorae. They wait for an agent no longer than
+    ``health.request_seconds``. The caller closes them.
 
     Raises:
         DriverError: certificates are missing or wrong.
-        InvalidInput: the amphorae live in the memory of one worker, and no other process can ask them.
+        InvalidInput: the amphorae live in the memory of one worker, where no other process can reach them.
     """
     drivers = build_amphora_drivers(settings, longest_seconds=settings.health.request_seconds)
     if not drivers.amphorae.traits.shared:
         drivers.close()
-        raise InvalidInput("amphora.driver", "its amphorae live in their worker's memory: there is nobody to ask")
+        rule = "its amphorae live in their worker's memory, where no other process can reach them"
+        raise InvalidInput("amphora.driver", rule)
     return drivers
 
 
 def build_health_manager(settings: Settings, database: Database, drivers: AmphoraDrivers) -> HealthManager:
-    """A health manager that asks through ``drivers`` (``build_health_drivers``)."""
+    """Build a health manager that polls through ``drivers`` (``build_health_drivers``)."""
     log_plainly()
     return HealthManager(settings.health, database, drivers.amphorae, drivers.compute)

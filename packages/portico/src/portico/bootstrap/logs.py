@@ -1,4 +1,4 @@
-"""Logging of programs that have not set it up themselves."""
+"""Logging for programs that have not configured it themselves."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import structlog
 
 
 def log_plainly() -> None:
-    """Log single lines and plain tracebacks on standard error, unless the program has configured structlog itself: its
-    own default prints the local variables of each frame, which may hold what must not be in logs."""
+    """Log single lines and plain tracebacks to standard error, unless the program has configured structlog itself. The
+    default of structlog prints the local variables of each frame, which can contain secrets."""
     if structlog.is_configured():
         return
     structlog.configure(
@@ -19,5 +19,5 @@ def log_plainly() -> None:
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ],
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when something is logged
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # looked up for each logger: it can be replaced
     )

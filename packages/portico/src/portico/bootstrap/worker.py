@@ -1,4 +1,4 @@
-"""Workers and what they drive."""
+"""Builds workers with their drivers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from portico.worker.flow_engine import TaskEvent
 def build_worker(
     settings: Settings, on_task: TaskEvent | None = None, *, drivers: AmphoraDrivers | None = None
 ) -> ControllerWorker:
-    """A worker with the drivers that the settings name. Its database has to be at the newest revision
+    """Build a worker with the drivers that the settings name. Its database must be at the newest revision
     (``portico.store.sql.schema.upgrade``).
 
     Args:
         settings: all settings.
         on_task: see ``FlowEngine``.
-        drivers: what it drives amphorae with; the caller closes it. Without it they are the settings', and their
+        drivers: the drivers for amphorae; the caller closes them. If None, they are built from the settings, and their
             connections end with the process.
 
     Raises:

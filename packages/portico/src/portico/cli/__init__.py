@@ -1,7 +1,7 @@
 """The command line: ``portico``.
 
-Belongs here: commands, what they print, and the demo. Does not: anything that a program which embeds Portico could
-want; commands call the library, and the demo is written as its users would write. I/O: yes.
+Belongs here: commands and what they print. Does not: anything that a program which embeds Portico could use; commands
+call the library. I/O: yes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import os
 
 
 def main() -> None:
-    """Run ``portico``. What it writes, itself or by processes that it starts, nobody else can read."""
+    """Run ``portico``. Other users cannot read the files that it and the processes it starts write."""
     os.umask(0o077)
-    # Loaded here and not with the package: ``python -m demo`` would find itself loaded already.
+    # Loaded here and not with the package, so that what imports one module of it does not load every command.
     from portico.cli.commands import app  # noqa: PLC0415
     from portico.cli.stop_signals import reset_signals  # noqa: PLC0415
 

@@ -21,8 +21,8 @@ from portico.store.sql.schema import require_newest
 
 
 def serve_api(config: Path | None) -> None:
-    """Run the API alone. Workers are told of what it accepts where the database is PostgreSQL or there is a broker
-    (``messaging.url``), and find it within ``worker.poll_seconds`` in any case."""
+    """Run the API alone. Workers are notified of accepted operations if the database is PostgreSQL or there is a broker
+    (``messaging.url``). In any case they find them within ``worker.poll_seconds`` by polling."""
     logging.basicConfig(level=logging.WARNING)
     log_plainly()
     settings: Settings = read_settings(config)
@@ -37,14 +37,14 @@ def serve_api(config: Path | None) -> None:
         app = create_app(settings, database=database, requests=requests)
         if settings.api.auth == "keystone" and not settings.validation.reserved_networks:
             structlog.get_logger().warning(
-                "members may be in the networks that hosts are managed by: name them in validation.reserved_networks"
+                "members can be in the management networks of the hosts: list these in validation.reserved_networks"
             )
         with (
             listen(settings.api.host, settings.api.port, "api.host or api.port") as listening,
             StopSignals() as signals,
         ):
             which = describe_database(settings.database.url)
-            structlog.get_logger().info("API serves", url=url_of(listening), database=which)
+            structlog.get_logger().info("API started", url=url_of(listening), database=which)
             serve(app, settings.api, listening, signals)
     except PorticoError as error:
         fail(str(error))

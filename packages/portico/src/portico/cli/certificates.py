@@ -1,4 +1,4 @@
-"""``portico certificates``: the authority, and what controllers and agents show each other."""
+"""``portico certificates``: the CA, and the certificates of controllers and agents."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from portico.errors import PorticoError
 
 
 def ensure_certificates(config: Path | None, days: int) -> None:
-    """Make what is missing in ``amphora.certificates``, renew what has less than a third of its life left, and say
-    so."""
+    """Make the certificates that are missing in ``amphora.certificates``, renew those that have less than a third of
+    their lifetime left, and print which."""
     settings = read_settings(config)
     try:
         directory, issued = registry.ensure_certificates(settings, days)
@@ -23,4 +23,4 @@ def ensure_certificates(config: Path | None, days: int) -> None:
         typer.echo(f"Issued for {days} days in {directory}: {' and '.join(issued)}.")
         typer.echo("Each agent's host needs ca.pem, agent.pem and agent.key; workers need ca.pem and controller.*.")
     else:
-        typer.echo(f"All certificates in {directory} are good.")
+        typer.echo(f"All certificates in {directory} are valid; none is due for renewal.")

@@ -1,4 +1,4 @@
-"""``portico check``: whether everything that the configuration names is there and works."""
+"""``portico check``: checks that everything that the configuration names exists and works."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 import typer
 
 from portico.cli.configuration import read_settings
-from portico.errors import DriverUnavailable, PorticoError
+from portico.errors import DriverUnavailable, InvalidInput, PorticoError
 from portico.settings import Settings
 from portico.settings.extras import needs_extra
 
 SOON = timedelta(days=7)
-"""Certificates that end within this time are a fault: their renewal, due when a third of their life is left, did not
-happen."""
+"""A certificate that expires within this time is a fault: its renewal, due when a third of its lifetime is left, did
+not happen."""
 LONGEST_SECONDS = 30.0
-"""No part may take longer to answer."""
+"""How long each part may take to answer."""
 
 
 class _NotUsed(Exception):
-    """The configuration does without this part; the message says so."""
+    """The configuration does not use this part; the message is the reason."""
 
 
 def check_everything(config: Path | None) -> None:
-    """Try each part, print a line for each, and leave with status 1 where one is at fault. Nothing is changed."""
+    """Try each part, print a line for each, and exit with status 1 if one is at fault. Nothing is changed."""
     settings = read_settings(config)
     typer.echo(f"ok    configuration  {config or 'the environment'}")
     results = [_report(part, check, settings) for part, check in _CHECKS.items()]
@@ -38,7 +38,7 @@ def check_everything(config: Path | None) -> None:
 
 
 def _report(part: str, check: Callable[[Settings], str], settings: Settings) -> bool:
-    """Print what was found. False where it is at fault."""
+    """Check one part and print the result. Returns False if the part is at fault."""
     try:
         mark, found = "ok", _in_time(lambda: check(settings))
     except _NotUsed as reason:
@@ -50,13 +50,13 @@ def _report(part: str, check: Callable[[Settings], str], settings: Settings) -> 
 
 
 def _in_time(work: Callable[[], str]) -> str:
-    """What ``work`` returns or raises; where it takes too long, it ends with this process."""
+    """Return what ``work`` returns, or raise what it raises. Work that times out goes on until this process ends."""
     outcome: Future[str] = Future()
 
     def run() -> None:
         try:
             outcome.set_result(work())
-        except Exception as error:  # noqa: BLE001 - it is raised again, where it is waited for
+        except Exception as error:  # noqa: BLE001 - it is raised again in the thread that waits
             outcome.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
@@ -77,10 +77,10 @@ def _check_certificates(settings: Settings) -> str:
 
     found = examine_certificates(settings)
     if found is None:
-        raise _NotUsed("amphora.driver talks to no agents")
+        raise _NotUsed("amphora.driver uses no agents")
     directory, end = found
     if end < datetime.now(UTC) + SOON:
-        raise DriverUnavailable(f"in {directory} end at {end:%Y-%m-%d %H:%M} UTC: run portico certificates")
+        raise DriverUnavailable(f"those in {directory} end at {end:%Y-%m-%d %H:%M} UTC: run portico certificates")
     return f"{directory}, until {end:%Y-%m-%d}"
 
 
@@ -90,7 +90,7 @@ def _check_agent(settings: Settings) -> str:
     drivers = build_amphora_drivers(settings)
     try:
         if not drivers.compute.traits.has_agents:
-            raise _NotUsed("compute.driver puts amphorae where no agents are")
+            raise _NotUsed("compute.driver uses no agents")
         return drivers.compute.probe()
     finally:
         drivers.close()
@@ -106,24 +106,24 @@ def _check_broker(settings: Settings) -> str:
     from portico.drivers.registry import try_broker, try_listening  # noqa: PLC0415
 
     if not settings.messaging.url.get_secret_value():
-        raise _NotUsed(f"messaging.url names none: {_say_what_wakes(lambda: try_listening(settings))}")
+        raise _NotUsed(f"messaging.url is empty: {_describe_waking(lambda: try_listening(settings))}")
     try_broker(settings)
-    return f"takes messages for {settings.messaging.topic}"
+    return f"accepts messages for {settings.messaging.topic}"
 
 
-def _say_what_wakes(listen: Callable[[], bool | None]) -> str:
-    """What workers do without a broker. Where the database should wake them and does not, that is no fault: they
-    poll, and what is wrong with the database has a line of its own."""
+def _describe_waking(listen: Callable[[], bool | None]) -> str:
+    """How workers learn of operations without a broker. If the database should wake them but cannot, that is not a
+    fault: they poll, and what is wrong with the database has a line of its own."""
     polling = "workers find their work by polling"
     try:
         is_direct = listen()
-    except DriverUnavailable as error:
+    except (DriverUnavailable, InvalidInput) as error:
         return f"{polling}; {error}"
     if is_direct is None:
         return polling
     if is_direct:
         return "workers are woken by the database"
-    return f"{polling}, unless the pooler before the database keeps a connection for each client (session mode)"
+    return f"{polling}, unless the pooler in front of the database keeps a connection for each client (session mode)"
 
 
 def _check_api(settings: Settings) -> str:
@@ -133,7 +133,7 @@ def _check_api(settings: Settings) -> str:
     try:
         open_listening(api.host, 0).close()
     except (OSError, UnicodeError) as error:
-        raise DriverUnavailable(f"api.host: {api.host} cannot be listened at: {error}") from error
+        raise DriverUnavailable(f"api.host: cannot listen on {api.host}: {error}") from error
     return f"{api.host}, port {api.port}"
 
 
@@ -150,7 +150,7 @@ def _check_policy(settings: Settings) -> str:
 
 def _check_keystone(settings: Settings) -> str:
     if settings.keystone is None or settings.api.auth != "keystone":
-        raise _NotUsed("api.auth is noauth: whoever reaches the API is an administrator")
+        raise _NotUsed("api.auth is noauth: every caller is an administrator")
     with needs_extra("keystone", "api.auth"):
         from portico.api.keystone import try_service_user  # noqa: PLC0415
 

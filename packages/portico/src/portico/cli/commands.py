@@ -1,5 +1,5 @@
-"""The commands of ``portico``: what they are called and take. Each loads what it needs when it is run, so that none
-waits for what only another one uses."""
+"""The commands of ``portico``, with their options. Each command imports what it needs when it is run, so that none
+waits for imports that only another one uses."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import typer
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="Settings as a TOML file; else from the environment.", exists=True, dir_okay=False),
+    typer.Option("--config", help="Settings as a TOML file; the environment wins.", exists=True, dir_okay=False),
 ]
 HaproxyOption = Annotated[
     Path | None,
-    typer.Option(help="HAProxy to use; else the system's, else the packaged one.", exists=True, dir_okay=False),
+    typer.Option(help="HAProxy to use; default: the system's, else the packaged one.", exists=True, dir_okay=False),
 ]
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # a mistake is answered with a line that says "Error:", as everywhere else
+    rich_markup_mode=None,  # usage errors are a plain line that begins with "Error:", like all other errors
 )
 database = typer.Typer(help="The database's schema.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(database, name="db")
@@ -39,7 +39,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _portico(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Portico: load balancers as a service."""
@@ -47,15 +47,15 @@ def _portico(
 
 @app.command()
 def up(
-    data_dir: Annotated[Path | None, typer.Option(help="Where data is kept; else the user's data directory.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where data is kept; default: the user's directory.")] = None,
     host: Annotated[str | None, typer.Option(help="Address of the API.", show_default="127.0.0.1")] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 for any free one.", show_default="9876")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave load balancers running at the end.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave load balancers running on exit.")] = False,
     haproxy: HaproxyOption = None,
 ) -> None:
-    """Run the whole of Portico on this machine, until SIGTERM or Ctrl-C: API, worker, health manager and agent, with
+    """Run all of Portico on this machine until SIGTERM or Ctrl-C: API, worker, health manager and agent, with
     SQLite."""
     from portico.cli.data_directory import default_directory  # noqa: PLC0415
     from portico.cli.up import serve_all  # noqa: PLC0415
@@ -65,16 +65,17 @@ def up(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def agent(context: typer.Context) -> NoReturn:
-    """Run this host's agent, a program of its own; takes the options of portico-agent."""
+    """Run this host's agent, which is a separate program. Accepts the options of portico-agent."""
     _become("portico_agent", context.args)
 
 
 @app.command()
 def worker(
     config: ConfigOption = None,
-    processes: Annotated[int, typer.Option(min=1, help="Each runs worker.threads operations at once.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Each runs worker.threads operations concurrently.")] = 1,
 ) -> None:
-    """Run what is queued, until SIGTERM or Ctrl-C. What runs then is finished, or handed over to other workers."""
+    """Run queued operations until SIGTERM or Ctrl-C. Operations that are running then are finished, or handed over to
+    other workers."""
     from portico.cli.worker import run_workers  # noqa: PLC0415
 
     run_workers(config, processes)
@@ -82,7 +83,8 @@ def worker(
 
 @app.command("health-manager")
 def health_manager(config: ConfigOption = None) -> None:
-    """Watch load balancers, until SIGTERM or Ctrl-C: operating statuses and counters. Of several, one does it."""
+    """Watch the operating statuses and counters of load balancers until SIGTERM or Ctrl-C. If several health managers
+    run, one of them is active."""
     from portico.cli.health_manager import run_health_manager  # noqa: PLC0415
 
     run_health_manager(config)
@@ -96,13 +98,13 @@ def status(
         typer.Option(
             "--directory",
             "--data-dir",
-            help="Data directory of portico up or open_embedded; else of the configuration, if there is one, else the "
-            "user's.",
+            help="Data directory of portico up or open_embedded; default: the configured database if there is one, "
+            "else the user's directory.",
             exists=True,
             file_okay=False,
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Rows of each kind.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows of each kind.")] = 20,
 ) -> None:
     """Show load balancers, operations, leases and slots."""
     from portico.cli.status import show_status  # noqa: PLC0415
@@ -112,7 +114,7 @@ def status(
 
 @app.command()
 def api(config: ConfigOption = None) -> None:
-    """Serve the API alone, beside workers that have the same database."""
+    """Serve the API alone; workers that use the same database run its operations."""
     from portico.cli.api import serve_api  # noqa: PLC0415
 
     serve_api(config)
@@ -121,10 +123,10 @@ def api(config: ConfigOption = None) -> None:
 @app.command()
 def limit(
     name: Annotated[str, typer.Argument(help="operations, amphora_builds or failovers.")],
-    capacity: Annotated[int, typer.Argument(min=0, help="How many at once over all workers; 0 for no limit.")],
+    capacity: Annotated[int, typer.Argument(min=0, help="Most that run at once over all workers; 0 for no limit.")],
     config: ConfigOption = None,
 ) -> None:
-    """Change how much may run at once, over all workers, without restarting any."""
+    """Change how many operations, builds or failovers run concurrently over all workers, without restarting any."""
     from portico.cli.limits import change_limit  # noqa: PLC0415
 
     change_limit(config, name, capacity)
@@ -132,8 +134,8 @@ def limit(
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
-    """Try everything that the configuration names: database, certificates, agent, broker, Keystone. Changes nothing;
-    ends with status 1 where something is at fault."""
+    """Try everything that the configuration names: database, certificates, agent, broker, Keystone. Changes nothing.
+    Exits with status 1 if something is at fault."""
     from portico.cli.check import check_everything  # noqa: PLC0415
 
     check_everything(config)
@@ -157,11 +159,11 @@ def _database() -> None:
 
 @database.command()
 def upgrade(config: ConfigOption = None) -> None:
-    """Bring the database up to this version of Portico. Doing it again changes nothing."""
+    """Upgrade the database's schema to this version of Portico. Running it again changes nothing."""
     from portico.cli.database import upgrade_database  # noqa: PLC0415
 
     upgrade_database(config)
 
 
 def _become(module: str, arguments: list[str]) -> NoReturn:
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])  # noqa: S606 - no shell wanted
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])  # noqa: S606 - no shell is needed

@@ -1,4 +1,4 @@
-"""What commands share: where settings come from, and how a command fails."""
+"""What commands share: reading the settings, and ending a command that fails."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from portico.settings import Settings
 
 
 def read_settings(config: Path | None) -> Settings:
-    """The settings of the environment and, if there is one, of a TOML file. A wrong one ends the command; each is
-    named."""
+    """Read the settings from the environment and, if ``config`` is given, from a TOML file. Wrong settings end the
+    command, which prints each of them."""
     try:
         return Settings.read(config)
     except InvalidSettings as error:

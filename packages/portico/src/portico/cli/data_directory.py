@@ -1,4 +1,4 @@
-"""The data directory of ``portico up``: where it is, and that only one uses it at a time."""
+"""The data directory of ``portico up``: where it is, and the lock that lets one process use it at a time."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ LOCK_NAME = "up.lock"
 
 
 def default_directory() -> Path:
-    """Where ``portico up`` keeps its data: the user's data directory, as the XDG specification has it."""
+    """Where ``portico up`` keeps its data: the user's data directory, as the XDG specification defines it."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "portico"
 
 
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[None]:
-    """Make the directory and keep every other ``portico up`` out of it, for as long as the block lasts. Ends the
-    command with a line that says why, where that cannot be."""
+    """Make the directory and keep every other ``portico up`` out of it for as long as the block lasts. If that fails,
+    end the command with a line that gives the reason."""
     try:
         make_private_directory(directory)
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -12,7 +12,7 @@ from portico.store.sql.schema import require_newest, upgrade
 
 
 def upgrade_database(config: Path | None) -> None:
-    """Bring the database up to date and say where it is."""
+    """Upgrade the database's schema to the newest revision, and print where the database is."""
     url = read_settings(config).database.url
     try:
         upgrade(url)

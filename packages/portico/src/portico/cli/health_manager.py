@@ -16,7 +16,7 @@ from portico.store.sql.schema import require_newest
 
 
 def run_health_manager(config: Path | None) -> None:
-    """Watch until SIGTERM or Ctrl-C; then finish what is under way and let another health manager take over."""
+    """Watch until SIGTERM or Ctrl-C. Then finish what is under way and let another health manager take over."""
     settings = read_settings(config)
     stopping = stop_on_signals()
     database = Database(settings.database)
@@ -31,7 +31,7 @@ def run_health_manager(config: Path | None) -> None:
         manager = build_health_manager(settings, database, drivers)
         manager.start()
         structlog.get_logger().info(
-            "health manager runs", owner=manager.owner, database=describe_database(settings.database.url)
+            "health manager started", owner=manager.owner, database=describe_database(settings.database.url)
         )
         stopping.wait()
         manager.stop()

@@ -1,4 +1,4 @@
-"""``portico limit``: how much may run at once, over all workers."""
+"""``portico limit``: how many operations, builds or failovers run concurrently over all workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from portico.store.sql.schema import require_newest
 
 
 def change_limit(config: Path | None, name: str, capacity: int) -> None:
-    """Change a limit for all workers, at once."""
+    """Change a limit for all workers, with immediate effect."""
     settings = read_settings(config).database
     database = Database(settings)
     try:

@@ -1,4 +1,4 @@
-"""What ``portico up`` tells whoever started it: how to reach it, and how to try it."""
+"""The text that ``portico up`` prints when it has started: how to reach it, and how to try it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ clouds:
 _NOTICE = """\
 Portico is at {url}, its pages at {url}/docs, its data in {directory}.
 
-To try it, in another terminal: a server, a load balancer before it, and a request, again until that is there.
+To try it, run this in another terminal. It starts a server, creates a load balancer in front of it, and sends a
+request, with retries until the load balancer is there.
 
   python3 -m http.server 9001 --bind 127.0.0.1 --directory {trial} &
   curl -sS --fail-with-body -H 'Content-Type: application/json' -d @{trial}/loadbalancer.json \\
     {url}/v2/lbaas/loadbalancers && echo
   curl -fsS --retry 20 --retry-delay 1 --retry-all-errors http://{vip}:8080/
 
-For clients, an entry for clouds.yaml (also in {clouds_file}):
+An entry for the clouds.yaml of clients (also in {clouds_file}):
 
 {clouds}
 {openstack}"""
@@ -43,13 +44,13 @@ _OPENSTACK = """\
   {command} loadbalancer list
 """
 _NO_OPENSTACK = """\
-The openstack command is not installed here: it is in the Python packages python-openstackclient and
-python-octaviaclient.
+The openstack command is not installed here. The Python packages python-openstackclient and python-octaviaclient
+provide it.
 """
 
 
 def write_clouds(directory: Path, url: str) -> Path:
-    """Write the entry as a clouds.yaml of its own into the directory; returns its path."""
+    """Write a clouds.yaml with the entry into the directory. Returns its path."""
     path = directory / "clouds.yaml"
     draft = path.with_suffix(".draft")
     draft.write_text(_CLOUDS.format(cloud=CLOUD, url=url))
@@ -57,8 +58,8 @@ def write_clouds(directory: Path, url: str) -> Path:
 
 
 def write_trial(directory: Path, vip: str) -> Path:
-    """Write what a newcomer may try into a directory of its own: a page to serve, and a load balancer before it, as the
-    API takes it. Returns the directory."""
+    """Write a first example into a directory of its own: a page to serve, and the request body for a load balancer in
+    front of it. Returns the directory."""
     trial = directory / "try"
     trial.mkdir(exist_ok=True)
     (trial / "index.html").write_text("hello from behind the load balancer\n")
@@ -71,8 +72,8 @@ def write_trial(directory: Path, vip: str) -> Path:
 
 
 def welcome(directory: Path, url: str, running: int, *, keep: bool, vip: str) -> None:
-    """Say all that a newcomer needs. ``running``: load balancers that are there from before. ``vip``: an address
-    that the first one may have."""
+    """Print everything that a new user needs. ``running``: load balancers that exist from the last run. ``vip``: an
+    address that the first load balancer can have."""
     clouds_file = write_clouds(directory, url)
     quoted = shlex.quote(str(clouds_file))
     openstack = Path(sys.executable).with_name("openstack")
@@ -88,12 +89,12 @@ def welcome(directory: Path, url: str, running: int, *, keep: bool, vip: str) ->
     )
     say(text)
     if running:
-        say(f"{count(running)} from before {'goes' if running == 1 else 'go'} on running.")
+        say(f"{count(running)} from the last run {'is' if running == 1 else 'are'} still running.")
     say("Ctrl-C stops it " + ("and leaves load balancers running." if keep else "and removes its load balancers."))
 
 
 def say(text: str) -> None:
-    """Print, at once; where the reader has gone (``portico up | head``), to nobody, from then on."""
+    """Print and flush. If the reader has gone (``portico up | head``), discard this and all later output."""
     try:
         typer.echo(text)
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""``portico status``: what goes on."""
+"""``portico status``: shows load balancers, operations, leases and slots."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from portico_files import make_private_directory
 
 
 def show_status(config: Path | None, directory: Path | None, limit: int) -> None:
-    """Print at most ``limit`` rows of each kind, of a data directory's database or the configured one; where neither is
-    named, of the directory that ``portico up`` uses."""
+    """Print at most ``limit`` rows of each kind, from the database of a data directory or from the configured one. If
+    neither is named, use the directory that ``portico up`` uses by default."""
     settings = read_settings(config).database
     if directory is None and config is None and settings == DatabaseSettings():
-        directory = default_directory()  # nothing says otherwise: what portico up has, if it was started so, too
+        directory = default_directory()  # the one that portico up uses if it was started without options, too
     if directory is not None:
         if not (directory / "portico.db").exists():
             fail(f"there is no Portico in {directory}; see portico up, or name another --directory or a --config")
@@ -40,7 +40,7 @@ def show_status(config: Path | None, directory: Path | None, limit: int) -> None
         fail(str(error))
     finally:
         database.close()
-    # Nothing is folded, whatever the terminal's width: ids and reasons stay in one piece, for eyes, copying and grep.
+    # Lines are not wrapped, however narrow the terminal is: ids and reasons stay in one piece for copying and grep.
     console = Console(width=10_000, highlight=False)
     console.print(f"Database: {describe_database(settings.url)}", markup=False)
     for title, table in _draw(overview).items():

@@ -1,4 +1,4 @@
-"""Being told to stop: by SIGTERM, by Ctrl-C, or by a terminal that closes."""
+"""Handling of the signals that stop a command: SIGTERM, Ctrl-C (SIGINT), and SIGHUP from a terminal that closes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 ONE_REQUEST_SECONDS = 0.5
-"""Signals that come this close together are one request: a closing terminal sends more than one, as do programs that
-pass Ctrl-C on to what has got it already."""
+"""Signals that arrive this close together count as one request. A closing terminal sends more than one signal, and so
+do programs that forward Ctrl-C to processes that have already received it."""
 
 
 def reset_signals() -> None:
-    """Undo what whoever started this process has left behind: jobs that scripts run in the background ignore SIGINT,
-    and other programs ignore or block more. From here on SIGINT and SIGTERM end a command, and children can be waited
-    for. A SIGHUP that is ignored stays ignored: that is what ``nohup`` is for."""
+    """Reset the signal handling that this process inherited from its parent. Scripts start background jobs with SIGINT
+    ignored, and other programs ignore or block more signals. From here on SIGINT and SIGTERM end a command, and
+    children can be waited for. A SIGHUP that is ignored stays ignored: that is what ``nohup`` is for."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
@@ -26,7 +26,7 @@ def reset_signals() -> None:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set, for as long as the process lives. For the main thread."""
+    """Return an event that SIGTERM and SIGINT set, for as long as the process lives. Call it in the main thread."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -34,12 +34,12 @@ def stop_on_signals() -> threading.Event:
 
 
 class StopSignals:
-    """SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal closes), noted down instead of interrupting anything, for as
-    long as the block lasts. A SIGHUP that is ignored, as ``nohup`` has it, stays ignored. For the main thread.
+    """Records SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal closes) for as long as the block lasts, instead of
+    letting them interrupt anything. A SIGHUP that ``nohup`` has set to be ignored stays ignored. For the main thread.
 
     Attributes:
-        asked: told to stop.
-        hurried: told again, by SIGTERM or Ctrl-C: whoever asks does not want to wait.
+        asked: the process was told to stop.
+        hurried: it was told again, by SIGTERM or Ctrl-C: the user does not want to wait.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        # A handler may run between any two steps of the main thread, which rules locks out: it writes to a pipe.
+        # A handler can run between any two steps of the main thread, so it must not take a lock: it writes to a pipe.
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -67,7 +67,7 @@ class StopSignals:
         os.close(self._write)
 
     def pause(self, seconds: float) -> None:
-        """Wait so long, or until a signal comes."""
+        """Wait for this time, or until a signal arrives."""
         if select.select([self._read], [], [], seconds)[0]:
             os.read(self._read, 1024)
 
@@ -82,10 +82,11 @@ class StopSignals:
         try:
             os.write(self._write, b"!")
         except BlockingIOError:
-            return  # it is full of signals that nobody has looked at yet
+            return  # the pipe is full of signals that have not been read yet: one more would add nothing
 
     def _leave_terminal(self) -> None:
-        """Writing to a terminal that is gone is an error, which must not break off what is being put away."""
+        """Redirect output to /dev/null. Writing to a terminal that is gone is an error, which must not abort the
+        shutdown."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for descriptor in self._terminals:
             os.dup2(nowhere, descriptor)

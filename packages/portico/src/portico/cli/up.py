@@ -23,13 +23,13 @@ from portico.resources.kinds import AnyKind
 from portico.store.sql.database import describe_database
 from portico.worker.run_loop import RunLoop
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 def serve_all(directory: Path, host: str | None, port: int | None, *, keep: bool, haproxy: Path | None = None) -> None:
-    """Run API, worker and agent on this machine until told to stop (see ``StopSignals``); then remove all load
-    balancers, unless they are to be kept running. Told to stop again, end at once: what then still runs is taken up
-    by the next start. Without ``host`` and ``port`` the environment says where to listen, as it says all else."""
+    """Run API, worker, health manager and agent on this machine until told to stop (see ``StopSignals``). Then remove
+    all load balancers, unless ``keep`` is set. Told to stop again, exit immediately: the next start resumes what was
+    still running. Without ``host`` and ``port`` the address comes from the environment, as all other settings do."""
     log_plainly()
     directory = directory.absolute()
     api = read_settings(None).api
@@ -61,27 +61,28 @@ def _serve_everything(
     running = len(embedded.catalog.list_ids("load_balancer"))
     welcome(directory, url_of(listening), running, keep=keep, vip=embedded.first_vip)
     which = describe_database(settings.database.url)
-    structlog.get_logger().info("API serves", url=url_of(listening), database=which)
+    structlog.get_logger().info("API started", url=url_of(listening), database=which)
     serve(app, api, listening, signals)
     with ThreadPoolExecutor(1, "stop") as executor:
         stopping = executor.submit(loop.stop)
         while not stopping.done():
-            signals.pause(_LOOK_SECONDS)
-            _end_at_once_if_hurried(directory, signals)
+            signals.pause(_POLL_SECONDS)
+            _exit_if_hurried(directory, signals)
     if not stopping.result():
-        say("What was not finished goes on at the next start.")
+        say("Operations that were not finished continue at the next start.")
 
 
 def _end(embedded: Embedded, directory: Path, signals: StopSignals, *, keep: bool) -> None:
-    """Put everything away. Leaves with status 1 where something could not be removed."""
+    """Remove the load balancers unless ``keep`` is set, and close everything. Exits with status 1 if something could
+    not be removed."""
     left = len(embedded.catalog.list_ids("load_balancer"))
     if left and not keep:
         say(f"Removing {count(left)}. Ctrl-C again leaves them running.")
     with ThreadPoolExecutor(1, "end") as executor:
         removing = executor.submit(_remove_all, embedded) if not keep else executor.submit(list)
         while not removing.done():
-            signals.pause(_LOOK_SECONDS)
-            _end_at_once_if_hurried(directory, signals)
+            signals.pause(_POLL_SECONDS)
+            _exit_if_hurried(directory, signals)
     complaints = removing.result()
     embedded.close(stop_agent=not keep)
     if complaints:
@@ -89,15 +90,16 @@ def _end(embedded: Embedded, directory: Path, signals: StopSignals, *, keep: boo
     say(f"Stopped; {count(left)} left running." if left and keep else "Stopped.")
 
 
-def _end_at_once_if_hurried(directory: Path, signals: StopSignals) -> None:
-    """Threads are busy with what nobody wants to wait for: they end with the process."""
+def _exit_if_hurried(directory: Path, signals: StopSignals) -> None:
+    """Exit if told to stop again. Threads are still busy with work that the user does not want to wait for; they end
+    with the process."""
     if signals.hurried:
-        say(f"Stopped at once. What still runs is taken up by the next: portico up --data-dir {directory}")
+        say(f"Stopped at once. To resume what is still running: portico up --data-dir {directory}")
         os._exit(1)
 
 
 def _remove_all(embedded: Embedded) -> list[str]:
-    """Delete every load balancer and amphora. Returns what could not be, and why."""
+    """Delete every load balancer and amphora. Returns a complaint for each that could not be deleted."""
     complaints = []
     remove: dict[AnyKind, Callable[[str], None]] = {
         "load_balancer": embedded.worker.delete_load_balancer,

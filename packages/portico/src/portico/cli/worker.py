@@ -1,4 +1,4 @@
-"""``portico worker``: processes that run what is queued."""
+"""``portico worker``: processes that run queued operations."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from portico.store.sql.schema import require_newest
 from portico.worker.run_loop import RunLoop
 
 RESTART_SECONDS = 1.0
-"""Least time from one start of a process to the next in its place."""
+"""Shortest time between the start of a process and the start of its replacement."""
 
 
 def run_workers(config: Path | None, processes: int) -> None:
-    """Run so many processes until told to stop; then end this one: with status 1 where something had to be handed over
-    unfinished."""
+    """Run this number of worker processes until told to stop; then exit, with status 1 if a worker had to hand over
+    unfinished operations."""
     settings = read_settings(config)
     try:
         require_newest(settings.database.url)
@@ -42,12 +42,11 @@ def run_workers(config: Path | None, processes: int) -> None:
 
 
 def run_worker(settings: Settings) -> int:
-    """Run in this process until it is told to stop, or whoever started it as a process has ended. Returns the exit
-    status.
+    """Run a worker in this process until it is told to stop or its parent process has ended. Returns the exit status.
 
     Raises:
         DriverError: certificates are missing or wrong.
-        StoreError: the database refused.
+        StoreError: the database refused a statement.
         InvalidInput: ``messaging.url`` is wrong.
     """
     _log_to_stderr()
@@ -57,14 +56,14 @@ def run_worker(settings: Settings) -> int:
     loop.start()
     which = describe_database(settings.database.url)
     structlog.get_logger().info(
-        "worker runs", owner=controller_worker.owner, threads=settings.worker.threads, database=which
+        "worker started", owner=controller_worker.owner, threads=settings.worker.threads, database=which
     )
     parent = multiprocessing.parent_process()
     while not stopping.wait(0.5):
         if parent is not None and not parent.is_alive():
             break
     if not loop.stop():
-        # Threads are still busy with what was handed over; waiting for them is what we were told not to do.
+        # Threads are still busy with operations that were handed over. stop_seconds is over, so do not wait for them.
         os._exit(1)
     controller_worker.close()
     controller_worker.services.notifier.close()
@@ -78,7 +77,7 @@ def _log_to_stderr() -> None:
 
 
 def _run_processes(config: Path | None, count: int) -> int:
-    """Keep so many processes running, starting another one for each that dies, until told to stop."""
+    """Keep ``count`` processes running until told to stop, and replace each one that dies."""
     _log_to_stderr()
     stopping = stop_on_signals()
     context = multiprocessing.get_context("spawn")  # a fork would share connections and locks
@@ -100,7 +99,7 @@ def _run_processes(config: Path | None, count: int) -> int:
         process.terminate()
     for _, process in running:
         process.join()
-    # One that was still starting ends by the signal: it had nothing to hand over.
+    # A process that was still starting is killed by the signal: it had nothing to hand over.
     has_failed = any(process.exitcode not in (0, -signal.SIGTERM) for _, process in running)
     return 1 if has_failed else 0
 

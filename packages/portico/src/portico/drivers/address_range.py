@@ -1,4 +1,4 @@
-"""VIPs from a range: choosing one without asking anyone."""
+"""VIPs from an address range, chosen without an outside system."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from portico.errors import AddressInUse
 
 
 class AddressRange:
-    """An IPv4 range whose addresses ending in .0 and .255 are left alone: some programs take them for a network's or
-    its broadcast address.
+    """An IPv4 range. Addresses that end in .0 or .255 are left out, because some programs mistake them for network or
+    broadcast addresses.
 
-    Raises ValueError where ``cidr`` is no network or leaves no address.
+    Raises ValueError if ``cidr`` is not a network, or no address is left.
     """
 
     def __init__(self, cidr: str) -> None:
         self.network = IPv4Network(cidr)
         first = int(self.network.network_address)
         count = self.network.num_addresses
-        # A range of at least a /24 is whole blocks of 254 usable addresses; a smaller one is listed.
+        # A range of at least a /24 consists of whole blocks of 254 usable addresses; a smaller range is listed.
         self._blocks = count // 256
         self._listed = (
             [] if self._blocks else [number for number in range(first, first + count) if 0 < number % 256 < 255]
         )
         self.size = self._blocks * 254 or len(self._listed)
-        """How many addresses may be chosen."""
+        """The number of addresses to choose from."""
         if not self.size:
-            raise ValueError(f"{cidr}: no address in it could be a VIP")
+            raise ValueError(f"{cidr}: contains no address that a VIP can have")
 
     def choose(self, load_balancer_id: str, position: int, attempt: int) -> str:
-        """The address of this attempt: the same arguments give the same one, and as many attempts as there are
-        addresses give each of them once.
+        """Return the address for this attempt. The same arguments give the same address, and attempts 0 to ``size`` - 1
+        give each address once.
 
         Raises:
             AddressInUse: every address has been tried.
@@ -40,8 +40,8 @@ class AddressRange:
         if attempt >= self.size:
             raise AddressInUse(f"no free address in {self.network}: all {self.size} were tried")
         digest = hashlib.sha256(f"{load_balancer_id}/{position}".encode()).digest()
-        # Attempts step through the range, so that none repeats an address that was taken; each load balancer's in steps
-        # of their own length, else what is taken grows together and takes ever longer to get out of.
+        # Attempts step through the range, so that no address is tried twice. The step length depends on the load
+        # balancer: with a common one, taken addresses would form clusters that take ever more attempts to get out of.
         step = 1 + int.from_bytes(digest[8:16]) % self.size
         while gcd(step, self.size) > 1:
             step += 1

@@ -1,4 +1,4 @@
-"""The HTTP client of agents: mutual TLS 1.3, and the one table that maps what goes wrong to Portico's errors."""
+"""The HTTP client for agents: mutual TLS 1.3, and the one table that maps failures to Portico's errors."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ Answer = TypeVar("Answer")
 _LOG = logging.getLogger(__name__)
 
 _ERRORS: Mapping[tuple[str, str | None], type[DriverError]] = {
-    # By the agent's code and reason (None stands for every other reason). A code that is not here is unavailable from
-    # status 500 on, and below it a DriverError: a defect, or a setting to be corrected, and no use trying again.
+    # By the agent's code and reason (None stands for every other reason). A code that is missing here is
+    # DriverUnavailable from HTTP status 500 on. Below 500 it is a DriverError: a defect or a wrong setting, which a
+    # retry does not fix.
     ("not-found", None): AmphoraGone,
     ("deleted", None): AmphoraGone,
     ("stale-version", None): StaleVersion,
     ("version-conflict", None): StaleVersion,
     ("bind-failed", "EADDRINUSE"): AddressInUse,
-    # A port that this user may not have, an address that this host has not: the listener is at fault, as where the
-    # daemon says so.
+    # A port that this user may not bind, or an address that this host does not have: the listener is at fault, just as
+    # if the daemon had refused it.
     ("bind-failed", None): ConfigurationRefused,
     ("refused", None): ConfigurationRefused,
     ("wire-version", None): WireVersionMismatch,
@@ -49,25 +50,26 @@ _ERRORS: Mapping[tuple[str, str | None], type[DriverError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Whom to talk to: where it listens (``https://127.0.0.1:9443``), and the DNS name that its certificate must have:
-    whoever listens there with another one, valid as it may be, gets no request."""
+    """An agent's address: the URL that it listens on (``https://127.0.0.1:9443``), and the DNS name that its
+    certificate must have. A server there with another name in its certificate gets no request, even if that certificate
+    is valid."""
 
     url: str
     name: str
 
 
 class AgentClient:
-    """Talks to any number of agents. Safe between threads; connections are kept alive and shared.
+    """Talks to any number of agents. Thread-safe; connections are kept alive and shared.
 
-    Only the certificate files of the settings decide whom it trusts: neither the system's authorities nor an
-    environment variable (SSL_CERT_FILE, HTTPS_PROXY) takes part. An agent is known by the name in its certificate,
-    not by its address: a connection that was made to one name carries no request for another. Certificates that change
-    on disk are taken up with the next request; while they cannot be loaded (a pair that is half replaced, a key that
-    others can read), the ones before stay in use.
+    Only the certificate files in the settings decide which agents are trusted; the system's authorities and environment
+    variables (SSL_CERT_FILE, HTTPS_PROXY) are ignored. An agent is identified by the name in its certificate, not by
+    its address: a connection that was made for one name never carries a request for another. Certificates that change
+    on disk are used from the next request on. While they cannot be loaded (a half-replaced pair, a key that others can
+    read), the previous ones stay in use.
 
     Args:
-        settings: certificates, and how long agents may take.
-        most_names: of so many agents connections are kept; each is some 10 kB.
+        settings: the certificates, and the timeouts for requests.
+        most_names: the number of agents to keep connections to; each costs about 10 kB.
     """
 
     def __init__(self, settings: AgentAmphoraSettings, most_names: int = 1000) -> None:
@@ -88,25 +90,27 @@ class AgentClient:
         parameters: Mapping[str, float] | None = None,
         extra_seconds: float = 0.0,
     ) -> Answer:
-        """Send a request, which must be idempotent: it is sent again where a kept connection turned out to be closed.
+        """Send a request. It must be idempotent, because it is sent again if a kept connection turns out to be closed.
 
         Args:
             method: GET, PUT or DELETE.
-            agent: whom.
-            path: from ``/v1`` on.
-            read: decodes the answer's JSON (None where it is empty); raises ValueError, as the wire's readers do.
-            content: the body before its encoding as JSON.
-            parameters: the query.
-            extra_seconds: what the agent may take beyond ``request_seconds``.
+            agent: the agent to send it to.
+            path: the path, from ``/v1`` on.
+            read: decodes the response's JSON (None if the response is empty); raises ValueError, as the wire's readers
+                do.
+            content: the body, before it is encoded as JSON.
+            parameters: the query parameters.
+            extra_seconds: how long the agent may take beyond ``request_seconds``.
 
         Raises:
-            DriverUnavailable: no answer in time, no connection, no trust, or the agent said that it cannot now.
-            WireVersionMismatch: it speaks another version of the wire. Where it does not understand what it is sent, or
-                is not understood, it is asked for that before anything else is made of it.
-            DriverError: one of its kinds, as the table says.
+            DriverUnavailable: there was no connection, no trust or no response in time, or the agent reported that it
+                cannot do it now.
+            WireVersionMismatch: the agent speaks another version of the wire. If one side does not understand the
+                other, the agent is asked for its version before any other error is raised.
+            DriverError: or a subclass, by the table above.
         """
-        if not agent.name:  # then its certificate would be held against the URL's host
-            raise DriverError(f"agent {agent.url} has no name that its certificate could have")
+        if not agent.name:  # otherwise the URL's host would be checked against its certificate
+            raise DriverError(f"agent {agent.url} has no name to check its certificate against")
         timeout = httpx.Timeout(self._settings.request_seconds + extra_seconds, connect=self._settings.connect_seconds)
         with self._borrow(agent) as client:
             try:
@@ -116,10 +120,10 @@ class AgentClient:
                 raise error.error from error.__cause__
 
     def load_certificates(self) -> None:
-        """Load the certificates now, and not with the first request.
+        """Load the certificates now instead of with the first request.
 
         Raises:
-            DriverError: a file is missing, cannot be read or is not what it should be; it is named.
+            DriverError: a file is missing, unreadable or malformed (the message names it).
         """
         with self._lock:
             retired = self._renew()
@@ -127,8 +131,7 @@ class AgentClient:
             retired.retire()
 
     def close(self) -> None:
-        """Close every connection that is not in use; the others close with their last request. The client can be used
-        again."""
+        """Close every idle connection; the others close after their last request. The client can be used again."""
         with self._lock:
             session, self._session = self._session, None
         if session:
@@ -136,17 +139,17 @@ class AgentClient:
 
     @contextmanager
     def _borrow(self, agent: Agent) -> Iterator[httpx.Client]:
-        """The client for an agent, with the certificates as they are on disk now."""
+        """Lend the HTTP client for an agent, made with the certificates that are on disk now."""
         retired: _Session | None = None
         try:
             with self._lock:
                 try:
                     retired = self._renew()
-                except DriverError as error:  # they may come
+                except DriverError as error:  # transient: the files may still appear
                     raise DriverUnavailable(str(error)) from error
                 session = self._session
                 if session is None:
-                    raise AssertionError("renewing gave no session and no error")
+                    raise AssertionError("_renew left no session and raised no error")
                 borrowed = session.enter(agent.name)
         finally:
             if retired:
@@ -157,13 +160,13 @@ class AgentClient:
             session.leave(borrowed)
 
     def _renew(self) -> _Session | None:
-        """Make a session where there is none or its certificates changed on disk; returns the one that it replaces.
+        """Make a session if there is none or its certificates changed on disk. Returns the session that it replaces.
 
-        Looking costs three calls of ``stat``: a hundredth of a request.
+        The check costs three calls of ``stat``, a hundredth of a request.
         """
         before = self._session
         try:
-            revision = self._files.revision()  # taken before the files are read: a change in between is found next time
+            revision = self._files.revision()  # before the files are read: a change in between is found next time
             if before and before.revision == revision:
                 return None
             self._session = _Session(self._files.make_context(), revision, self._most_names)
@@ -177,8 +180,8 @@ class AgentClient:
 
 @dataclass(eq=False)
 class _NamedClient:
-    """The HTTP client for one name, and how many requests it carries now. One that is given up closes after the last
-    of them."""
+    """The HTTP client for one name, and the number of requests that use it now. A client that is given up closes after
+    the last of them."""
 
     client: httpx.Client
     users: int = 0
@@ -186,9 +189,9 @@ class _NamedClient:
 
 
 class _Session:
-    """HTTP clients made with one set of certificates, one for each name of an agent: a client finds the connections
-    that it keeps by host and port alone, and these are to that name and no other. The one that was used longest ago is
-    given up where there are too many, and all of them once the session is retired."""
+    """HTTP clients made with one set of certificates, one for each agent name. An HTTP client looks up its kept
+    connections by host and port only; with one client per name, all of these belong to that name. If there are too many
+    clients, the least recently used one is given up; when the session is retired, all of them are."""
 
     def __init__(self, context: ssl.SSLContext, revision: Revision, most_names: int) -> None:
         self.revision = revision
@@ -196,10 +199,10 @@ class _Session:
         self._context = context
         self._lock = threading.Lock()
         self._clients: dict[str, _NamedClient] = {}
-        """By name; the one that was used last is the last."""
+        """By name, the most recently used one last."""
 
     def enter(self, name: str) -> _NamedClient:
-        """Begin to use the client for this name."""
+        """Start using the client for this name."""
         with self._lock:
             found = self._clients.pop(name, None) or _NamedClient(self._make_client())
             self._clients[name] = found
@@ -217,20 +220,20 @@ class _Session:
             borrowed.client.close()
 
     def retire(self) -> None:
-        """Give all of them up. Nobody begins to use it afterwards."""
+        """Give up all clients. Must be called when no more callers can enter."""
         with self._lock:
             unused = self._give_up(list(self._clients))
         _close(unused)
 
     def _give_up(self, names: Iterable[str]) -> list[httpx.Client]:
-        """Returns those that nobody uses, for closing."""
+        """Mark these clients as given up. Returns the unused ones, to be closed."""
         given_up = [self._clients.pop(name) for name in names]
         for one in given_up:
             one.is_given_up = True
         return [one.client for one in given_up if not one.users]
 
     def _make_client(self) -> httpx.Client:
-        # trust_env=False: without it an environment variable overrides the authority and diverts requests to a proxy.
+        # trust_env=False: otherwise environment variables could replace the authority and divert requests to a proxy.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
         return httpx.Client(verify=self._context, trust_env=False, follow_redirects=False, limits=limits)
 
@@ -241,7 +244,7 @@ def _close(clients: Iterable[httpx.Client]) -> None:
 
 
 class _NotUnderstood(Exception):
-    """One of the two did not understand the other: ``error``, if both speak the same version of the wire."""
+    """One side did not understand the other. ``error`` is to be raised if both speak the same version of the wire."""
 
     def __init__(self, error: DriverError) -> None:
         super().__init__(str(error))
@@ -256,7 +259,7 @@ def _exchange(
     read: Callable[[object], Answer],
     **options: Any,
 ) -> Answer:
-    """Ask and read the answer. Raises DriverError and _NotUnderstood."""
+    """Send a request and read the response. Raises DriverError and _NotUnderstood."""
     extensions = {"sni_hostname": agent.name}
     try:
         response = _send(client, method, agent.url + path, extensions=extensions, **options)
@@ -269,45 +272,45 @@ def _exchange(
             raise _NotUnderstood(mapped) from error
         raise mapped from error
     except httpx.InvalidURL as error:
-        raise DriverError(f"agent {agent.url} is at no URL: {error}") from error
+        raise DriverError(f"agent {agent.url}: not a valid URL: {error}") from error
     except httpx.HTTPError as error:
         raise DriverUnavailable(f"agent {agent.url}: {str(error) or type(error).__name__}") from error
     except WireVersionError as error:
-        said = f"it speaks version {error.sent} of the wire, and this controller version {error.spoken}"
-        raise WireVersionMismatch(f"agent {agent.url}: {said}") from error
+        versions = f"it speaks version {error.sent} of the wire, and this controller version {error.spoken}"
+        raise WireVersionMismatch(f"agent {agent.url}: {versions}") from error
     except ValueError as error:
-        raise _NotUnderstood(DriverError(f"agent {agent.url} gave an answer that is none: {error}")) from error
+        raise _NotUnderstood(DriverError(f"agent {agent.url}: the response cannot be read: {error}")) from error
 
 
 def _require_wire(client: httpx.Client, agent: Agent, timeout: httpx.Timeout) -> None:
-    """Ask an agent which version of the wire it speaks: version 1 knew no code for another one, and no version of its
-    own. Raises WireVersionMismatch, and DriverUnavailable where it does not answer now."""
+    """Check which version of the wire an agent speaks. Agents of version 1 have no error code for another version and
+    do not report their own. Raises WireVersionMismatch, and DriverUnavailable if the agent does not answer now."""
     try:
         _exchange(client, agent, "GET", "/v1/info", AgentInfo.from_dict, timeout=timeout)
-    except DriverUnavailable:  # a mismatch is one
+    except DriverUnavailable:  # WireVersionMismatch is a subclass
         raise
     except (DriverError, _NotUnderstood):
-        return  # it does not say: then what it answered first counts
+        return  # it does not report a version: then its first answer counts
 
 
 def _send(client: httpx.Client, method: str, url: str, **options: Any) -> httpx.Response:
     try:
         return client.request(method, url, **options)
     except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-        # Most likely a kept connection whose agent was restarted since; a new one tells.
+        # Most likely a kept connection to an agent that has since restarted: try once on a new one.
         return client.request(method, url, **options)
 
 
 def _read_failure(response: httpx.Response) -> Failure:
-    """What an answer of status 300 or more says."""
+    """Read the failure from a response of status 300 or more."""
     try:
         return Failure.from_dict(response.json())
-    except ValueError:  # whoever answered is no agent; its status still tells whether to try again
+    except ValueError:  # not an agent's response; its status still shows whether to retry
         return Failure(code="", error=f"HTTP {response.status_code}")
 
 
 def _map_failure(agent_url: str, failure: Failure, status: int) -> DriverError:
-    """The error for it, with the agent's own words."""
+    """The error for a failure, with the agent's own message."""
     message = f"agent {agent_url}: {failure.error}"
     default = DriverUnavailable if status >= 500 else DriverError
     by_code = _ERRORS.get((failure.code, None), default)

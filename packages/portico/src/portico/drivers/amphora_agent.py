@@ -1,4 +1,4 @@
-"""Amphora: through the agent that runs it."""
+"""Amphora driver: talks to the agent that runs the amphora."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 
 
 class AgentAmphorae:
-    """Pushes over mutual TLS. Everything that is to know about an amphora, its agent knows."""
+    """Amphorae behind agents, over mutual TLS. Only the agent has state; this driver has none."""
 
     traits = AmphoraTraits(needs_agents=True, shared=True)
 
@@ -16,7 +16,7 @@ class AgentAmphorae:
         self._client = client
 
     def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
-        """Send the whole configuration."""
+        """Send the whole bundle to the agent."""
         return self._client.request(
             "PUT",
             _agent(endpoint),
@@ -26,19 +26,19 @@ class AgentAmphorae:
         )
 
     def state(self, endpoint: Endpoint) -> AmphoraState:
-        """Ask what runs."""
+        """Ask the agent what the amphora runs."""
         return self._client.request("GET", _agent(endpoint), _path(endpoint), AmphoraState.from_dict)
 
     def statistics(self, endpoint: Endpoint) -> Statistics:
-        """Ask what was counted."""
+        """Ask the agent for the amphora's counters."""
         return self._client.request("GET", _agent(endpoint), f"{_path(endpoint)}/stats", Statistics.from_dict)
 
     def sessions(self, endpoint: Endpoint) -> Sessions:
-        """Ask what its stick tables hold."""
+        """Ask the agent for the contents of the amphora's stick tables."""
         return self._client.request("GET", _agent(endpoint), f"{_path(endpoint)}/sessions", Sessions.from_dict)
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
-        """Send what another one's stick tables hold."""
+        """Send the agent the contents of another amphora's stick tables."""
         self._client.request(
             "PUT",
             _agent(endpoint),

@@ -1,4 +1,4 @@
-"""Amphora: configurations that are remembered and never run."""
+"""No-op amphora driver: it remembers configurations and never runs them."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ class _Taken:
 
 
 class NoopAmphorae:
-    """Amphorae that check, take, refuse and find as an agent does, in memory.
+    """Amphorae in memory that check, accept and refuse configurations as an agent does.
 
-    The version rules are the agent's, and so are the methods that it answers, except that it calls a server whose
-    options changed a runtime change. It starts no HAProxy: whether the daemon would take a configuration it cannot know
-    (``refuse`` says it instead), no address is bound and none is ever in use. Each instance is a world of its own,
-    forgotten with its process. Safe between threads.
+    The version rules are the agent's. So are the push methods that it returns, with one exception: changed options of a
+    server are "runtime" here. It starts no HAProxy, so it cannot know whether the daemon would accept a configuration
+    (use ``refuse`` to plan that), and it binds no address, so no address is ever in use. Each instance has its own
+    state, which is lost when the process ends. Thread-safe.
 
-    Every server of a configuration is up, its health check passed, and nothing was counted, until ``traffic`` is told
-    otherwise.
+    By default every server of a configuration is up, its health check has passed, and all counters are 0; change this
+    with ``traffic``.
 
     Args:
-        compute: where amphorae must have a place; without one every amphora exists.
+        compute: the compute in which an amphora must have a place; without one every amphora exists.
         delay: seconds that every call takes.
-        check: refuse bundles that break a rule of the wire, as agents do. It costs what sending and reading them
-            costs; benchmarks of the controller alone go without.
+        check: refuse bundles that break a rule of the wire, as agents do. This costs as much as sending and reading
+            them; benchmarks of the controller alone turn it off.
     """
 
     traits = AmphoraTraits(needs_agents=False, shared=False)
@@ -61,7 +61,7 @@ class NoopAmphorae:
         self.pushes: Counter[PushMethod] = Counter()
         """How many pushes succeeded, by method."""
         self.traffic = NoopTraffic()
-        """What would have happened to the listeners and servers of all amphorae."""
+        """The simulated traffic and states of the listeners and servers of all amphorae."""
         self._compute = compute
         self._check = check
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ class NoopAmphorae:
         self._last_pid = 0
 
     def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
-        """Take the configuration, or say why not."""
+        """Accept the configuration, or raise the reason against it."""
         with self.faults.around("push"):
             started = time.perf_counter()
             self._require(endpoint.amphora_id)
@@ -83,7 +83,7 @@ class NoopAmphorae:
             return PushResult(bundle.version, method, (time.perf_counter() - started) * 1000)
 
     def state(self, endpoint: Endpoint) -> AmphoraState:
-        """What would run."""
+        """Return what the amphora would run."""
         with self.faults.around("state"):
             self._require(endpoint.amphora_id)
             with self._lock:
@@ -100,7 +100,7 @@ class NoopAmphorae:
             )
 
     def statistics(self, endpoint: Endpoint) -> Statistics:
-        """What would have been counted since the process started that would run."""
+        """Return the simulated counters since the simulated process started."""
         with self.faults.around("statistics"):
             self._require(endpoint.amphora_id)
             with self._lock:
@@ -113,7 +113,7 @@ class NoopAmphorae:
             )
 
     def sessions(self, endpoint: Endpoint) -> Sessions:
-        """What was given to it, as far as it has the servers."""
+        """Return the sessions that were given to the amphora, for the servers that it has."""
         with self.faults.around("sessions"):
             self._require(endpoint.amphora_id)
             with self._lock:
@@ -123,7 +123,7 @@ class NoopAmphorae:
             return sessions if haproxy is None else Sessions.of(_clients_in(haproxy, sessions.by_client()))
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
-        """Remember clients that it does not know."""
+        """Remember the clients that the amphora does not know yet."""
         with self.faults.around("give_sessions"):
             self._require(endpoint.amphora_id)
             with self._lock:
@@ -140,20 +140,20 @@ class NoopAmphorae:
                     own |= {key: server for key, server in clients.items() if key not in own}
 
     def restart(self, amphora_id: str) -> None:
-        """Let the process die and another one serve in its place: counters start at zero."""
+        """Simulate a crash: another process serves, and its counters start at 0."""
         with self._lock:
             self._taken[amphora_id] = self._start(self._taken[amphora_id].bundle)
 
     def refuse(self, predicate: Callable[[Bundle], bool]) -> None:
-        """From now on refuse the bundles that the predicate is true for, as a daemon that finds an alert."""
+        """From now on refuse the bundles for which the predicate is true, as HAProxy refuses a configuration."""
         self._refuses = predicate
 
     def fail_next(self, method: str, error: DriverError, *, lost_reply: bool = False) -> None:
-        """Let the next call of ``method`` fail; with ``lost_reply`` after it has done its work."""
+        """Make the next call of ``method`` fail; with ``lost_reply``, after it has done its work."""
         self.faults.plan(method, error, lost_reply=lost_reply)
 
     def bundle(self, amphora_id: str) -> Bundle | None:
-        """What the amphora took last."""
+        """Return the bundle that the amphora accepted last."""
         with self._lock:
             taken = self._taken.get(amphora_id)
         return taken.bundle if taken else None
@@ -187,7 +187,7 @@ class NoopAmphorae:
 
 
 def _clients_in(haproxy: Haproxy, clients: Mapping[Table, Mapping[str, str]]) -> dict[Table, dict[str, str]]:
-    """What the stick tables of a configuration know of these clients, of servers that they have."""
+    """The clients that the stick tables of a configuration would have, limited to servers of their backend."""
     servers = {(server.backend, server.name) for server in haproxy.servers}
     tables = [Table(backend.name, backend.pool_id) for backend in haproxy.backends if backend.sticks]
     return {
@@ -199,14 +199,14 @@ def _clients_in(haproxy: Haproxy, clients: Mapping[Table, Mapping[str, str]]) ->
 
 
 def _examine(amphora_id: str, bundle: Bundle) -> None:
-    """Read the bundle as an agent does that got it over the wire."""
+    """Read the bundle as an agent does that receives it over the wire."""
     if bundle.amphora_id != amphora_id:
-        raise ConfigurationRefused(f"the bundle is amphora {bundle.amphora_id}'s, not {amphora_id}'s")
+        raise ConfigurationRefused(f"the bundle is for amphora {bundle.amphora_id}, not {amphora_id}")
     try:
         Bundle.from_dict(json.loads(json.dumps(bundle.to_dict())))
     except WireVersionError as error:
-        said = f"version {error.spoken} of the wire is spoken here, and what was sent is of version {error.sent}"
-        raise WireVersionMismatch(said) from error
+        message = f"version {error.spoken} of the wire is spoken here, and the bundle is of version {error.sent}"
+        raise WireVersionMismatch(message) from error
     except WireError as error:
         raise ConfigurationRefused(str(error)) from error
 
@@ -222,8 +222,8 @@ def _choose_method(before: Bundle | None, after: Bundle) -> PushMethod:
 
 
 def _frame(bundle: Bundle) -> tuple[object, ...]:
-    """All that the runtime API cannot change: everything but servers, and which servers a backend has that is not
-    dynamic."""
+    """Everything that the runtime API cannot change: all but the servers, and the set of servers of each backend that
+    is not dynamic."""
     haproxy = bundle.programs.haproxy
     if haproxy is None:
         return ()

@@ -1,4 +1,4 @@
-"""The files by which a controller proves to agents who it is, and knows them."""
+"""The certificate files with which controllers and agents authenticate each other."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from portico.errors import DriverError
 from portico_files.certificates import CertificatesUnusable, load_certificates
 
 Revision = tuple[tuple[int, int, int], ...]
-"""What changes when a file does."""
+"""Identifies the contents of the files: it changes when a file changes."""
 
-_REMEDY = "portico certificates makes all that is missing in amphora.certificates"
+_REMEDY = "portico certificates creates the missing files in amphora.certificates"
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """PEM files.
+    """The paths of the PEM files.
 
     Attributes:
-        authority: certificates of those that agents' certificates are signed by.
-        certificate: the controller's own.
-        key: its key.
+        authority: the certificates of the authorities that sign agents' certificates.
+        certificate: the controller's own certificate.
+        key: the private key of that certificate.
     """
 
     authority: Path
@@ -32,11 +32,11 @@ class CertificateFiles:
 
     @classmethod
     def in_directory(cls, directory: Path) -> CertificateFiles:
-        """``ca.pem``, ``controller.pem`` and ``controller.key``."""
+        """The files ``ca.pem``, ``controller.pem`` and ``controller.key`` of a directory."""
         return cls(directory / "ca.pem", directory / "controller.pem", directory / "controller.key")
 
     def revision(self) -> Revision:
-        """Tells whether a file was changed since. Raises DriverError for one that is missing."""
+        """Return the current revision of the files. Raises DriverError if one is missing."""
         try:
             stats = [file.stat() for file in (self.authority, self.certificate, self.key)]
         except OSError as error:
@@ -45,13 +45,13 @@ class CertificateFiles:
         return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
 
     def make_context(self) -> ssl.SSLContext:
-        """TLS 1.3 as a client that shows the certificate and trusts nobody but the authority.
+        """Make a TLS 1.3 client context that presents the certificate and trusts only the authority.
 
         Raises:
-            DriverError: a file is missing, cannot be read, is not what it should be, or others could have changed it,
-                or read the key; it is named.
+            DriverError: a file is missing, unreadable or malformed, others could have changed it, or others can read
+                the key (the message names the file).
         """
-        # Made bare and not by create_default_context(), which adds the system's authorities and obeys SSLKEYLOGFILE.
+        # Not create_default_context(), which adds the system's authorities and obeys SSLKEYLOGFILE.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             load_certificates(context, self.authority, self.certificate, self.key)
@@ -61,17 +61,17 @@ class CertificateFiles:
         return context
 
     def examine(self, name: str, now: datetime) -> datetime:
-        """When the first of the certificates ends, where all are as they have to be.
+        """Check all certificates, and return the earliest time at which one of them expires.
 
         Args:
-            name: what the controller's certificate is made out to.
-            now: the time, in UTC.
+            name: the common name that the controller's certificate must have.
+            now: the current time, in UTC.
 
         Raises:
-            DriverError: as ``make_context``; or a certificate is not valid now, for another name or of another
-                authority.
+            DriverError: as for ``make_context``; or a certificate is not valid now, has another name, or is signed by
+                another authority.
         """
-        from cryptography import x509  # noqa: PLC0415 - workers and APIs do without
+        from cryptography import x509  # noqa: PLC0415 - workers and APIs do not need it
 
         from portico.drivers.local_ca import is_signed_by  # noqa: PLC0415
 
@@ -81,13 +81,13 @@ class CertificateFiles:
         for file, certificate in [*((self.authority, one) for one in authorities), (self.certificate, own)]:
             if certificate.not_valid_after_utc <= now:
                 raise DriverError(
-                    f"{file} ended at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC: run portico certificates"
+                    f"{file} expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC: run portico certificates"
                 )
             if certificate.not_valid_before_utc > now:
-                raise DriverError(f"{file} begins at {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC only")
+                raise DriverError(f"{file} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
         names = [part.value for part in own.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
         if names != [name]:
-            raise DriverError(f"{self.certificate} is made out to {names}, not to {name} (amphora.controller_name)")
+            raise DriverError(f"{self.certificate} is issued to {names}, not to {name} (amphora.controller_name)")
         if not any(is_signed_by(own, authority) for authority in authorities):
             raise DriverError(f"{self.certificate} is not signed by an authority in {self.authority}")
         return min(certificate.not_valid_after_utc for certificate in (own, *authorities))

@@ -1,4 +1,4 @@
-"""Compute: amphorae on this host, through its agent."""
+"""Compute driver: places amphorae on this host, through its agent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from portico_wire import AgentInfo, AmphoraList, AmphoraState
 
 
 class LocalCompute:
-    """This host. It takes any number of amphorae; the agent keeps them apart and remembers deleted ids.
+    """This host. It has room for any number of amphorae; the agent keeps them separate and remembers deleted ids.
 
-    There is one place, and no choice: flavors, zones and ``apart_from`` change nothing, and no place takes time.
+    There is only one host, so flavors, zones and ``apart_from`` have no effect, and no place is ever pending.
 
     Args:
-        client: how the agent is talked to.
-        agent: the host's.
+        client: the HTTP client for agents.
+        agent: the agent of this host.
     """
 
     traits = ComputeTraits(has_agents=True)
@@ -30,7 +30,7 @@ class LocalCompute:
         self._ip = urlsplit(agent.url).hostname or ""
 
     def ensure(self, request: PlacementRequest) -> Placement:
-        """Let the agent make the amphora, or find it."""
+        """Make the agent create the amphora, or find it there."""
         self._client.request("PUT", self._agent, _path(request.amphora_id), AmphoraState.from_dict)
         return self._place(request.amphora_id)
 
@@ -43,7 +43,7 @@ class LocalCompute:
         return self._place(amphora_id)
 
     def delete(self, amphora_id: str, drain_seconds: float = 0.0) -> None:
-        """Let the agent drain, stop and remove the amphora."""
+        """Make the agent drain, stop and remove the amphora."""
         self._client.request(
             "DELETE",
             self._agent,
@@ -54,11 +54,11 @@ class LocalCompute:
         )
 
     def owned(self) -> frozenset[str]:
-        """Ask the agent for all it has."""
+        """Ask the agent for the ids of all its amphorae."""
         return self._client.request("GET", self._agent, "/v1/amphorae", _read_ids)
 
     def probe(self) -> str:
-        """Ask the agent who it is."""
+        """Ask the agent for its version, HAProxy and number of amphorae."""
         info = self._client.request("GET", self._agent, "/v1/info", AgentInfo.from_dict)
         what = f"{info.agent_version} with HAProxy {info.haproxy_version} ({info.haproxy_path})"
         return f"{self._agent.url}: {what}, {info.amphorae} amphorae"
@@ -76,4 +76,4 @@ def _read_ids(value: object) -> frozenset[str]:
 
 
 def _read_nothing(value: object) -> None:
-    """A deletion has nothing to tell."""
+    """Ignore the response: a deletion returns no data."""

@@ -1,4 +1,4 @@
-"""Compute: places that exist in this process's memory only."""
+"""No-op compute driver: places that exist only in this process's memory."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from portico.errors import AmphoraGone, DriverError, NoCapacity
 from portico.ports.compute import ComputeTraits, Pending, Placement, PlacementRequest
 
 _COMPUTE = UUID("c0b00000-0000-4000-8000-000000000001")
-"""Names the ids of its places."""
+"""The UUID namespace of the ids of its places."""
 
 
 class NoopCompute:
-    """Compute that places, finds, refuses and forgets as a real one does, in memory.
+    """A compute in memory that places, finds, refuses and deletes amphorae as a real one does.
 
-    It starts nothing: no process and no agent, so that ``agent_url`` leads nowhere and ``drain_seconds`` has nothing
-    to wait for. Every zone exists in it, and every place is apart from every other. Each instance is a compute of its
-    own, forgotten with its process, its memory of deleted ids too. Safe between threads.
+    It starts no process and no agent, so ``agent_url`` leads nowhere and ``drain_seconds`` has no effect. Every zone
+    exists, and no two places share a host. Each instance is a separate compute; its state, including deleted ids, is
+    lost when the process ends. Thread-safe.
 
     Args:
         delay: seconds that every call takes.
-        capacity: amphorae that have a place at once at most; None is without end.
-        looks: how often ``ensure`` says that a new place is on its way, as a VM's is that boots.
-        look_again_seconds: what it says then.
+        capacity: the most amphorae that can have a place simultaneously; None is unlimited.
+        looks: how often ``ensure`` returns ``Pending`` for a new place, like that of a VM that boots.
+        look_again_seconds: the ``look_again_seconds`` of these ``Pending`` values.
     """
 
     traits = ComputeTraits(has_agents=False)
@@ -40,11 +40,11 @@ class NoopCompute:
         self._placements: dict[str, Placement] = {}
         self._requests: dict[str, PlacementRequest] = {}
         self._booting: dict[str, int] = {}
-        """Places on their way, and how many looks they take still."""
+        """Pending places, and how often each is still to be returned as ``Pending``."""
         self._deleted: set[str] = set()
 
     def ensure(self, request: PlacementRequest) -> Placement | Pending:
-        """Find the amphora's place, or remember one."""
+        """Find the amphora's place, or remember a new one."""
         amphora_id = request.amphora_id
         with self.faults.around("ensure"), self._lock:
             if amphora_id in self._deleted:
@@ -66,14 +66,14 @@ class NoopCompute:
             return made
 
     def find(self, amphora_id: str) -> Placement | Pending | None:
-        """The place that is remembered."""
+        """Return the place that is remembered."""
         with self.faults.around("find"), self._lock:
             if amphora_id in self._booting:
                 return self._pending(amphora_id)
             return self._placements.get(amphora_id)
 
     def delete(self, amphora_id: str, drain_seconds: float = 0.0) -> None:  # noqa: ARG002 - nothing to drain
-        """Forget the place, and remember that this id is used up."""
+        """Forget the place, and remember that this id was used."""
         with self.faults.around("delete"), self._lock:
             self._placements.pop(amphora_id, None)
             self._booting.pop(amphora_id, None)
@@ -81,20 +81,20 @@ class NoopCompute:
             self._deleted.add(amphora_id)
 
     def owned(self) -> frozenset[str]:
-        """Everything that is remembered."""
+        """Return the ids of all remembered and pending places."""
         with self.faults.around("owned"), self._lock:
             return frozenset([*self._placements, *self._booting])
 
     def probe(self) -> str:
-        """There is nothing to ask."""
-        return "none: places are in memory"
+        """Return a fixed text: there is no outside system."""
+        return "places in memory"
 
     def fail_next(self, method: str, error: DriverError, *, lost_reply: bool = False) -> None:
-        """Let the next call of ``method`` fail; with ``lost_reply`` after it has done its work."""
+        """Make the next call of ``method`` fail; with ``lost_reply``, after it has done its work."""
         self.faults.plan(method, error, lost_reply=lost_reply)
 
     def request_of(self, amphora_id: str) -> PlacementRequest:
-        """What a place that there is was asked for with first."""
+        """Return the first request for an existing place."""
         with self._lock:
             return self._requests[amphora_id]
 

@@ -1,4 +1,4 @@
-"""Notifier within one process."""
+"""Notifier within one process: wakes the workers and waiting callers of this process only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from portico.ports.notifier import Consumer, Notice, NotifierTraits
 
 
 class InProcessNotifier:
-    """Calls the consumers of this process. Other processes hear nothing and find their work by polling."""
+    """Calls the consumers of this process. Other processes are not notified and find their work by polling."""
 
     traits = NotifierTraits(hears_commits=False)
 
@@ -18,7 +18,7 @@ class InProcessNotifier:
         self._consumers: list[Consumer] = []
 
     def announce(self, notice: Notice) -> None:
-        """Call one consumer, in turn, in the caller's thread; it wakes whom it concerns."""
+        """Call one consumer, round robin, in the caller's thread. The consumer wakes its own waiters."""
         with self._changed:
             consumer = self._consumers.pop(0) if self._consumers else None
             if consumer is not None:
@@ -36,28 +36,28 @@ class InProcessNotifier:
             consumer.look({})
 
     def subscribe(self, consumer: Consumer) -> None:
-        """Call it, too."""
+        """Call this consumer too, from now on."""
         with self._changed:
             self._consumers.append(consumer)
 
     def unsubscribe(self, consumer: Consumer) -> None:
-        """Call it no more."""
+        """Stop calling this consumer."""
         with self._changed:
             if consumer in self._consumers:
                 self._consumers.remove(consumer)
 
     def notify(self) -> None:
-        """Wake everyone who waits."""
+        """Wake every waiter."""
         with self._changed:
             self._generation += 1
             self._changed.notify_all()
 
     def generation(self) -> int:
-        """How many notifications there were."""
+        """Return the number of notifications so far."""
         with self._changed:
             return self._generation
 
-    def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:  # noqa: ARG002 - nobody else tells
+    def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:  # noqa: ARG002 - hears no others
         """Return once there were more notifications than ``seen``, or after ``seconds``."""
         with self._changed:
             self._changed.wait_for(lambda: self._generation > seen, seconds)

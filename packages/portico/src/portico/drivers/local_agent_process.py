@@ -1,7 +1,7 @@
-"""The agent of this host as a process: found, or started and left running, or stopped.
+"""This host's agent as a process: finds it, starts it and leaves it running, or stops it.
 
-For the embedded default; elsewhere the host's own init system keeps the agent running. The agent outlives whoever
-started it: the next ``portico up`` finds it, with all amphorae, serving.
+For the embedded default; elsewhere the host's own init system keeps the agent running. The agent outlives the process
+that started it: the next ``portico up`` finds it still serving, with all its amphorae.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from portico.settings import AgentAmphoraSettings
 from portico_files import make_private_directory
 from portico_wire import AgentInfo
 
-_LOG_TAIL = 2000  # characters of the agent's log that an error carries
+_LOG_TAIL = 2000  # characters of the agent's log to put in an error
 _POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class LocalAgent:
-    """A running agent. ``started`` tells whether this call started it; else it ran already. ``allows_ping``: whether it
-    runs PING monitors."""
+    """A running agent. ``started`` is True if this call started it, and False if it ran already. ``allows_ping`` is
+    True if it runs PING monitors."""
 
     identity: Agent
     pid: int
@@ -42,14 +42,14 @@ class LocalAgent:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL that the agent listens on."""
         return self.identity.url
 
     def stop(self, seconds: float = 10.0) -> None:
-        """End the agent; what its amphorae serve is not touched. Stopping it twice is no error.
+        """Stop the agent. Its amphorae go on serving. Can be called twice.
 
         Args:
-            seconds: how long it may take to end by itself before it is killed.
+            seconds: how long the agent may take to end before it is killed.
         """
         with self._open_pidfd() as descriptor:
             if descriptor is not None:
@@ -60,15 +60,15 @@ class LocalAgent:
         _reap(self.pid)
 
     def reload_certificates(self) -> None:
-        """Let the agent use the certificates that are on disk now, from the next connection on."""
+        """Make the agent use the certificates that are on disk now, from the next connection on."""
         with self._open_pidfd() as descriptor:
             if descriptor is not None:
                 signal.pidfd_send_signal(descriptor, signal.SIGHUP)
 
     @contextmanager
     def _open_pidfd(self) -> Iterator[int | None]:
-        """The agent as a descriptor, None where it has ended. Its id may be another process's by now; the descriptor
-        can only mean the one that was looked at."""
+        """Open a descriptor of the agent's process; None if the agent has ended. The process id may have been reused by
+        now. The descriptor is checked once, and cannot refer to another process afterwards."""
         try:
             descriptor = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -92,28 +92,29 @@ def ensure_local_agent(
 ) -> LocalAgent:
     """Find this host's agent, or start it and wait until it answers.
 
-    The directory holds ``agent/``, which is the agent's own, and ``agent.log``, what it said since its last start
-    (before that: ``agent.log.1``). Several processes may call this at once: one of them starts the agent.
+    The directory contains ``agent/``, the agent's own directory, and ``agent.log``, its output since its last start
+    (output from before that: ``agent.log.1``). Several processes can call this simultaneously: one of them starts the
+    agent.
 
-    An agent that runs without PING monitors is ended and started again where they are to be allowed: its amphorae serve
-    meanwhile, and what it was asked it is asked again. One that runs with them is left alone, whatever is wanted here:
-    another process may have load balancers that need them. One that speaks another version of the wire, because it was
-    started before an upgrade, is ended and started again, too.
+    An agent that runs without PING monitors is restarted if ``allow_ping`` is True. Its amphorae serve meanwhile, and
+    interrupted requests are sent again. An agent that runs with PING monitors is never restarted without them, because
+    another process may have load balancers that need them. An agent that speaks another version of the wire, because
+    it was started before an upgrade, is restarted too.
 
     Args:
-        directory: the data directory; made where it is missing.
-        wanted: where to listen (port 0: a free one, the same again at each later start), and the name in its
+        directory: the data directory; created if it is missing.
+        wanted: where the agent must listen (port 0: a free port, which is kept for later starts), and the name in its
             certificate.
-        settings: ``controller_name`` says whom it lets in, ``certificates`` where ``ca.pem``, ``agent.pem`` and
-            ``agent.key`` are.
-        client: asks the agent whether it is there.
+        settings: ``controller_name`` is the name of the controllers that may connect; ``certificates`` is the directory
+            of ``ca.pem``, ``agent.pem`` and ``agent.key``.
+        client: used to check whether the agent answers.
         haproxy: the HAProxy to use; None leaves the choice to the agent.
-        allow_ping: whether the agent is to run PING monitors, for which HAProxy starts programs.
+        allow_ping: whether the agent must run PING monitors, for which HAProxy starts programs.
         start_seconds: how long a start may take.
 
     Raises:
-        DriverUnavailable: it did not come up; the message ends with the last lines of its log.
-        Untrusted: somebody else could have put something into one of the directories.
+        DriverUnavailable: the agent did not start; the message ends with the last lines of its log.
+        Untrusted: another user could have put files into one of the directories.
     """
     home = directory / "agent"
     make_private_directory(directory)
@@ -121,7 +122,7 @@ def ensure_local_agent(
     with locked(directory):
         before = _read_ready(home, wanted)
         if before is not None:
-            _reap(before.pid)  # where it was this process's child and has ended
+            _reap(before.pid)  # in case it was this process's child and has ended
             try:
                 answers = _answers(client, before.identity)
             except WireVersionMismatch:
@@ -129,7 +130,7 @@ def ensure_local_agent(
                 allow_ping = allow_ping or before.allows_ping
             else:
                 if answers and (before.allows_ping or not allow_ping):
-                    before.reload_certificates()  # they may have been renewed while nobody looked after the agent
+                    before.reload_certificates()  # they may have been renewed since the agent loaded them
                     return before
                 if answers:
                     before.stop()
@@ -139,14 +140,14 @@ def ensure_local_agent(
             identity = _await_ready(home, wanted, client, pid, start_seconds)
         except BaseException:
             if not _has_ended(pid):
-                os.kill(pid, signal.SIGKILL)  # this process's own child, not yet waited for: the id is still its
+                os.kill(pid, signal.SIGKILL)  # own child, not yet reaped: the id cannot have been reused
             _reap(pid, 0)
             raise
     return LocalAgent(identity, pid, home, started=True, allows_ping=allow_ping)
 
 
 def _await_ready(home: Path, wanted: Agent, client: AgentClient, pid: int, seconds: float) -> Agent:
-    """The agent that was started as ``pid``, once it answers."""
+    """Wait until the agent that was started as ``pid`` answers, and return where."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         ended = _has_ended(pid)
@@ -164,7 +165,7 @@ def _command(
 ) -> list[str]:
     port = urlsplit(wanted.url).port or (urlsplit(before.url).port if before else None) or 0
     certificates = settings.certificates.absolute()
-    # -P: a file of the working directory must not pass for one of the agent's modules.
+    # -P: a file in the working directory must not be imported in place of one of the agent's modules.
     command = [sys.executable, "-P", "-m", "portico_agent", "--directory", str(home.absolute())]
     command += ["--listen", f"{_find_host(wanted)}:{port}", "--controller-name", settings.controller_name]
     command += ["--ca", str(certificates / "ca.pem")]
@@ -175,9 +176,9 @@ def _command(
 
 
 def _spawn(log: Path, command: list[str]) -> int:
-    """Start the agent in a session of its own, so that neither Ctrl-C nor the end of this process reaches it.
+    """Start the agent in a session of its own, so that neither Ctrl-C nor the end of this process affects it.
 
-    By posix_spawn and not subprocess: nobody here is to wait for it, and Popen complains about that.
+    posix_spawn, because Popen warns about a child that nobody waits for, and this one must outlive this process.
     """
     if log.exists():
         log.replace(log.with_name("agent.log.1"))
@@ -191,7 +192,7 @@ def _spawn(log: Path, command: list[str]) -> int:
 
 
 def _read_ready(home: Path, wanted: Agent) -> LocalAgent | None:
-    """What the agent wrote when it was last ready, if it ever was."""
+    """Read what the agent wrote when it was last ready; None if it never was."""
     try:
         ready = json.loads((home / "agent.json").read_text())
         identity = Agent(f"https://{_find_host(wanted)}:{int(ready['port'])}", wanted.name)
@@ -199,7 +200,7 @@ def _read_ready(home: Path, wanted: Agent) -> LocalAgent | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise DriverError(f"{home / 'agent.json'} is not the agent's: {error}") from error
+        raise DriverError(f"{home / 'agent.json'} was not written by the agent: {error}") from error
 
 
 def _find_host(agent: Agent) -> str:
@@ -220,28 +221,28 @@ def _answers(client: AgentClient, agent: Agent) -> bool:
 def _is_agent(pid: int, home: Path) -> bool:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:  # it has ended meanwhile
+    except OSError:  # the process has ended
         return False
     return b"portico_agent" in words and str(home.absolute()).encode() in words
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether this process's own child has ended; its id stays its until it is reaped."""
+    """Whether this process's own child has ended. Does not reap it, so its id is not reused."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
-        return True  # this process ignores SIGCHLD: of a child that has ended, nothing is left
+        return True  # this process ignores SIGCHLD, so the kernel has reaped the ended child
 
 
 def _reap(pid: int, options: int = os.WNOHANG) -> None:
     try:
         os.waitpid(pid, options)
     except ChildProcessError:
-        return  # not this process's child, which init reaps; or one of which nothing is left
+        return  # not this process's child (init reaps it), or already reaped
 
 
 def _read_tail(log: Path) -> str:
     try:
-        return log.read_text(errors="replace")[-_LOG_TAIL:].strip() or "it said nothing"
+        return log.read_text(errors="replace")[-_LOG_TAIL:].strip() or "its log is empty"
     except FileNotFoundError:
-        return "it said nothing"
+        return "it has no log"

@@ -1,4 +1,4 @@
-"""Certificates: an authority in a directory, for the mutual TLS of controllers and agents."""
+"""Certificate driver: an authority in a directory, for the mutual TLS of controllers and agents."""
 
 from __future__ import annotations
 
@@ -22,34 +22,35 @@ from portico.ports.certificates import IssuedCertificate
 from portico_files import make_private_directory
 
 AUTHORITY_DAYS = 3650
-"""Lifetime of the authority itself."""
+"""Lifetime of the authority's own certificate, in days."""
 CERTIFICATE_DAYS = 90
-"""Lifetime of what ``ensure_local_certificates`` writes: it renews them, so that it may be short."""
+"""Lifetime, in days, of the certificates that ``ensure_local_certificates`` writes. It can be short, because that
+function also renews them."""
 
 Clock = Callable[[], datetime]
 
-_CLOCK_SKEW = timedelta(minutes=5)  # a host whose clock is behind must not refuse what was just issued
+_CLOCK_SKEW = timedelta(minutes=5)  # a host whose clock is behind must not refuse a new certificate
 
 
 def now_utc() -> datetime:
-    """The time on this host's clock."""
+    """The current time on this host's clock, in UTC."""
     return datetime.now(UTC)
 
 
 class LocalCertificateAuthority:
-    """An EC P-256 authority: ``ca.pem`` and ``ca.key`` (mode 0600) in a directory that it makes where it is missing.
+    """An EC P-256 authority: ``ca.pem`` and ``ca.key`` (mode 0600) in a directory, which is created if it is missing.
 
-    Several processes may share the directory: a lock lets one of them make the authority, the others find it, and one
-    that is killed on the way leaves nothing that the next could not complete. Elliptic curves because an RSA key for
-    each amphora costs more than all the rest of making one.
+    Several processes can share the directory: under a lock, one of them makes the authority, and the others find it. If
+    a process is killed halfway, the next one completes its work. Elliptic curves, because an RSA key for each amphora
+    would cost more than all the rest of making the amphora.
 
     Args:
-        directory: where the authority is kept.
-        clock: tells the time, in UTC.
+        directory: the directory of the authority.
+        clock: returns the current time, in UTC.
 
     Raises:
-        DriverError: the directory holds something else, or a key that is not the certificate's.
-        Untrusted: somebody else could have put something into the directory.
+        DriverError: a file is not a certificate or key, is missing, or the key does not match the certificate.
+        Untrusted: another user could have put files into the directory.
     """
 
     def __init__(self, directory: Path, clock: Clock = now_utc) -> None:
@@ -60,11 +61,11 @@ class LocalCertificateAuthority:
             self._certificate, self._key = self._load_or_make()
 
     def ca_certificate(self) -> str:
-        """The authority's own certificate, PEM."""
+        """The authority's own certificate (PEM)."""
         return _certificate_pem(self._certificate).decode()
 
     def issue(self, common_name: str, names: tuple[str, ...], days: int) -> IssuedCertificate:
-        """Issue a certificate for both sides of TLS. It never outlives the authority.
+        """Issue a certificate that is valid for both sides of TLS. It never outlives the authority.
 
         Raises:
             InvalidInput: ``days`` is less than 1, or a name is neither a DNS name nor an IP address.
@@ -98,7 +99,7 @@ class LocalCertificateAuthority:
 
     def _load_or_make(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         certificate_path, key_path = self._directory / "ca.pem", self._directory / "ca.key"
-        # The key comes first and the certificate last: where there is a certificate, all is there.
+        # The key is written first and the certificate last: if there is a certificate, the authority is complete.
         if key_path.exists():
             key = _load_key(key_path)
         elif certificate_path.exists():
@@ -126,14 +127,15 @@ def is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> 
 def ensure_local_certificates(
     directory: Path, agent_name: str, controller_name: str, days: int = CERTIFICATE_DAYS, clock: Clock = now_utc
 ) -> tuple[str, ...]:
-    """Make sure that the certificates of this host's controller and agent are there, for the names, and fresh.
+    """Make sure that this host's controller and agent have certificates for these names that do not expire soon.
 
-    Writes ``ca.pem``, ``controller.pem``, ``controller.key``, ``agent.pem`` and ``agent.key`` (keys 0600), each
-    atomically; what is good for more than a third of its lifetime stays as it is. Of a pair the key is replaced first:
-    for a moment, or after a crash until the next call, the pair may not fit, and a reader keeps what it had.
+    Writes ``ca.pem``, ``controller.pem``, ``controller.key``, ``agent.pem`` and ``agent.key`` (keys with mode 0600),
+    each atomically. A certificate with more than a third of its lifetime left is kept. The key of a pair is replaced
+    first: for a moment, or after a crash until the next call, key and certificate may not match; readers then keep the
+    pair that they have loaded.
 
     Returns:
-        Which of "controller" and "agent" were issued.
+        Those of "controller" and "agent" whose certificates were issued.
     """
     authority = LocalCertificateAuthority(directory, clock)
     issued = []
@@ -151,7 +153,7 @@ def ensure_local_certificates(
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock against other processes and threads; a killed holder frees it."""
+    """Hold the directory's lock against other processes and threads. If the holder is killed, the lock is released."""
     descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -161,8 +163,8 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file so that a reader, also after a power cut, sees the old content or the new, with the mode from the
-    first byte on."""
+    """Replace a file so that a reader sees either the old content or the new, even after a power cut. The file has
+    ``mode`` from the first byte on."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -179,7 +181,7 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
 def _is_good(
     authority: LocalCertificateAuthority, certificate_path: Path, key_path: Path, name: str, now: datetime
 ) -> bool:
-    """Whether the pair fits together, comes from this authority, is for this name and has a third of its life left."""
+    """Whether certificate and key match, are from this authority and for this name, and have a third of life left."""
     if not certificate_path.exists() or not key_path.exists():
         return False
     certificate = _load_certificate(certificate_path)
@@ -196,7 +198,7 @@ def _is_good(
 def _start(
     common_name: str, key: ec.EllipticCurvePublicKey, now: datetime, not_after: datetime
 ) -> x509.CertificateBuilder:
-    """What the authority's own certificate and those that it issues have in common."""
+    """Start a certificate: the parts that the authority's own and the issued ones have in common."""
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
@@ -209,7 +211,7 @@ def _start(
 
 
 def _sign_authority(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
-    # A random part in the name: two authorities never look like one another, whatever their keys.
+    # A random part in the name, so that no two authorities have the same name.
     name = f"Portico local authority {secrets.token_hex(4)}"
     return (
         _start(name, key.public_key(), now, now + timedelta(days=AUTHORITY_DAYS))
@@ -238,7 +240,7 @@ def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:
-        pass  # then it is a DNS name
+        pass  # not an address: a DNS name
     try:
         return x509.DNSName(name)
     except ValueError as error:
@@ -259,14 +261,14 @@ def _load_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError as error:
-        raise DriverError(f"{path} is no certificate") from error
+        raise DriverError(f"{path} is not a certificate") from error
 
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
-        raise DriverError(f"{path} is no private key") from error
+        raise DriverError(f"{path} is not a private key") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise DriverError(f"{path} is no EC private key")
+        raise DriverError(f"{path} is not an EC private key")
     return key

@@ -1,8 +1,8 @@
-"""Notifier over oslo.messaging: RabbitMQ brings what is announced to one of the workers, wherever they run.
+"""Notifier over oslo.messaging: RabbitMQ delivers each notice to one of the workers, on any host.
 
-Everything here may be late or lost without harm, so nothing here waits: whoever announces leaves a notice behind, and a
-thread sends it. While the broker is away, one notice is kept in place of all: the worker that gets it finds whatever is
-due in the database. Importing this module takes a second; ``portico.drivers.registry`` does it where there is a
+Messages can be late or lost without harm, so callers never wait: ``announce`` queues a notice, and a thread sends it.
+While the broker is down, a single notice is kept in place of all: the worker that receives it finds everything that is
+due in the database. Importing this module takes a second; ``portico.drivers.registry`` imports it only if there is a
 broker.
 """
 
@@ -27,28 +27,28 @@ from portico.errors import DriverUnavailable, InvalidInput
 from portico.ports.notifier import Consumer, Notice, NotifierTraits
 from portico.settings import MessagingSettings
 
-# oslo.messaging imports oslo.service, which takes eventlet where nobody has chosen before.
+# oslo.messaging imports oslo.service, which chooses eventlet if no backend was set before.
 if backend.get_backend_type() is None:
     backend.init_backend(backend.BackendType.THREADING)
 import oslo_messaging
 
 log = structlog.get_logger()
 CLOSE_SECONDS = 5.0
-"""Longest time that closing takes; what is not at its end then ends with the process."""
+"""Longest time that closing takes. Threads that have not ended by then end with the process."""
 _LOOK = Notice("look", "", "")
 """Stands for a broadcast."""
 _REPEAT_SECONDS = 60.0
 _LIBRARIES = ("oslo.messaging._drivers.impl_rabbit", "amqp")
 _EXPECTED = ("NOT_FOUND", "during closing channel")
-"""What the libraries warn of when the last worker leaves and its queues go."""
+"""Texts of expected warnings: the libraries log these when the last worker leaves and its queues are deleted."""
 
 
 class MessagingNotifier:
-    """Announces to the consumers of all processes that have the same broker and topic; wakes the threads of this one.
+    """Announces to the consumers of all processes with the same broker and topic, and wakes the waiters of this one.
 
     Raises:
-        InvalidInput: ``messaging.url`` is not a URL that oslo.messaging knows; without repeating it, as it holds a
-            password.
+        InvalidInput: ``messaging.url`` is not a URL that oslo.messaging knows. The message does not contain the URL,
+            which has a password in it.
     """
 
     traits = NotifierTraits(hears_commits=False)
@@ -61,30 +61,30 @@ class MessagingNotifier:
         self._receivers: dict[Consumer, _Receiver] = {}
 
     def announce(self, notice: Notice) -> None:
-        """Leave it to the sender. Run loops of this process look at once."""
+        """Queue the notice for the sender. The run loops of this process look immediately."""
         self._local.notify()
         self._sender.put(notice)
 
     def broadcast(self) -> None:
-        """Leave it to the sender; several that wait become one."""
+        """Queue a broadcast for the sender. Several waiting ones are merged into one."""
         self._sender.put(_LOOK)
 
     def subscribe(self, consumer: Consumer) -> None:
-        """Receive for it, as soon as the broker can be reached."""
+        """Receive messages for this consumer, as soon as the broker can be reached."""
         self._receivers[consumer] = _Receiver(self._transport, self._settings, consumer, self.broadcast)
 
     def unsubscribe(self, consumer: Consumer) -> None:
-        """Begin to leave the queue to the others."""
+        """Start leaving the queue, so that the other consumers get its messages."""
         receiver = self._receivers.get(consumer)
         if receiver is not None:
             receiver.stop()
 
     def notify(self) -> None:
-        """Wake everyone who waits in this process."""
+        """Wake every waiter in this process."""
         self._local.notify()
 
     def generation(self) -> int:
-        """How many notifications there were in this process."""
+        """Return the number of notifications in this process so far."""
         return self._local.generation()
 
     def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:  # noqa: ARG002 - ends are not sent
@@ -92,7 +92,7 @@ class MessagingNotifier:
         self._local.wait(seen, seconds)
 
     def close(self) -> None:
-        """Leave the queue and send what waits; give up after CLOSE_SECONDS."""
+        """Leave the queue and send the waiting notices. Gives up after CLOSE_SECONDS."""
         ending = threading.Thread(target=self._end, name="messaging-close", daemon=True)
         ending.start()
         ending.join(CLOSE_SECONDS)
@@ -108,28 +108,28 @@ class MessagingNotifier:
 
 
 def try_broker(settings: MessagingSettings) -> None:
-    """Send "look" to all workers; there may be none.
+    """Check the broker by sending "look" to all workers, if there are any.
 
     Raises:
-        DriverUnavailable: the broker cannot be reached, or refuses.
-        InvalidInput: as for a notifier.
+        DriverUnavailable: the broker cannot be reached, or refuses the message.
+        InvalidInput: as for ``MessagingNotifier``.
     """
     transport = _open_transport(settings)
     try:
         target = oslo_messaging.Target(topic=settings.topic, fanout=True)
         oslo_messaging.get_rpc_client(transport, target, retry=0).cast({}, "look")
     except Exception as error:
-        if not _is_nobody_there(error):
-            raise DriverUnavailable(f"the broker takes no messages: {_explain(error)}") from error
+        if not _is_unroutable(error):
+            raise DriverUnavailable(f"the broker does not accept messages: {_explain(error)}") from error
     finally:
         transport.cleanup()
 
 
 class _Sender:
-    """Sends from a thread of its own, started by the first notice."""
+    """Sends notices from a thread of its own, which the first notice starts."""
 
     def __init__(self, transport: oslo_messaging.Transport, settings: MessagingSettings) -> None:
-        # Asked to route it or say so: where no worker has joined yet, the notice is kept and tried again.
+        # at_least_once: an unroutable message is an error. If no worker has joined yet, the notice is kept and retried.
         routed = oslo_messaging.TransportOptions(at_least_once=True)
         client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic=settings.topic), retry=0)
         self._to_one = client.prepare(transport_options=routed)
@@ -143,7 +143,7 @@ class _Sender:
         self._failing = False
 
     def put(self, notice: Notice) -> None:
-        """Have it sent. Where too many wait, the oldest is dropped."""
+        """Queue a notice to be sent. If too many wait, the oldest is dropped."""
         with self._changed:
             if self._stopping:
                 return
@@ -157,13 +157,13 @@ class _Sender:
             self._changed.notify()
 
     def stop(self) -> None:
-        """Send what waits, without trying again, and end."""
+        """Send the waiting notices without retries, and end."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
 
     def join(self) -> None:
-        """Wait for the end."""
+        """Wait for the thread to end."""
         if self._thread is not None:
             self._thread.join()
 
@@ -175,7 +175,7 @@ class _Sender:
                 else:
                     self._to_one.cast(notice.context, notice.method, **notice.arguments)
             except Exception as error:  # noqa: BLE001 - the broker's and three libraries' errors have no common root
-                if notice is not _LOOK or not _is_nobody_there(error):
+                if notice is not _LOOK or not _is_unroutable(error):
                     self._fail(notice, error)
             else:
                 self._succeed()
@@ -211,12 +211,12 @@ class _Sender:
         self._failing = False
         log.info("messages are delivered again")
         with self._changed:
-            # One worker was told. What was announced meanwhile may be enough for all of them.
+            # Only one worker was notified, and enough operations for all of them may have been announced meanwhile.
             self._broadcast_wanted = True
 
 
 class _Receiver:
-    """Takes messages for one consumer, in threads of its own; ``left`` is called when it takes no more."""
+    """Receives messages for one consumer, in threads of its own. Calls ``left`` once it has left the queue."""
 
     def __init__(
         self,
@@ -234,11 +234,11 @@ class _Receiver:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin to leave the queue."""
+        """Start leaving the queue."""
         self._stopping.set()
 
     def join(self) -> None:
-        """Wait until it is left."""
+        """Wait until the queue is left."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -247,7 +247,7 @@ class _Receiver:
                 self._serve()
                 return
             except Exception as error:  # noqa: BLE001 - as in the sender
-                log.warning("could not join the queue; trying again", reason=_explain(error))
+                log.warning("could not join the queue; retrying", reason=_explain(error))
                 self._stopping.wait(self._settings.retry_seconds)
 
     def _serve(self) -> None:
@@ -260,12 +260,12 @@ class _Receiver:
         self._stopping.wait()
         server.stop()
         server.wait()
-        # What came while it closed, oslo.messaging has taken from the queue and thrown away.
+        # oslo.messaging drops the messages that it received while it closed, so others must look.
         self._left()
 
     def _await_broker(self) -> bool:
-        """Wait until a message can be sent: the server, once it is started, tries for ever and cannot be told to stop.
-        False where there is no need any more."""
+        """Wait until a message can be sent, because the server, once started, retries forever and cannot be stopped.
+        Returns False if the receiver was stopped meanwhile."""
         target = oslo_messaging.Target(topic=self._settings.topic, fanout=True)
         client = oslo_messaging.get_rpc_client(self._transport, target, retry=0)
         failing = False
@@ -275,24 +275,24 @@ class _Receiver:
                 return True
             except Exception as error:  # noqa: BLE001 - as in the sender
                 if not failing:
-                    log.warning("no messages; this worker finds its work by polling", reason=_explain(error))
+                    log.warning("cannot receive messages; this worker finds work by polling", reason=_explain(error))
                 failing = True
                 self._stopping.wait(self._settings.retry_seconds)
         return False
 
 
 def _open_transport(settings: MessagingSettings) -> oslo_messaging.Transport:
-    """A transport that knows nothing of files, arguments and environment variables of oslo's other programs. Options of
-    oslo.messaging's driver in the URL's query win over ours."""
+    """Open a transport that ignores configuration files, arguments and environment variables of other oslo programs.
+    Options of oslo.messaging's driver in the URL's query override the ones here."""
     options = {
-        # Messages that no worker is left to take go with the queue.
+        # When the last worker leaves, the queue is deleted with the messages in it.
         "amqp_auto_delete": "true",
         "heartbeat_timeout_threshold": str(settings.heartbeat_seconds),
         "rabbit_qos_prefetch_count": str(settings.prefetch),
         "rabbit_retry_interval": "1",
         "rabbit_retry_backoff": "1",
         "rabbit_interval_max": "5",
-        # For answers that nobody waits for: we never ask for one.
+        # Concerns replies that nobody waits for; Portico never requests one.
         "kombu_missing_consumer_retry_timeout": "1",
     }
     conf = cfg.ConfigOpts()
@@ -303,36 +303,36 @@ def _open_transport(settings: MessagingSettings) -> oslo_messaging.Transport:
         transport = oslo_messaging.get_rpc_transport(conf, url)
     except (oslo_messaging.InvalidTransportURL, oslo_messaging.DriverLoadFailure, ValueError):
         raise InvalidInput("messaging.url", "must be like rabbit://user:password@host:5672/vhost") from None
-    # oslo.messaging 18 asks every configuration for these options, and registers them with oslo's global one alone.
+    # oslo.messaging 18 reads these options from any configuration, but registers them only with oslo's global one.
     for what in ("metrics", "tracing"):
         with suppress(cfg.DuplicateOptError):
             conf.register_opt(cfg.BoolOpt(f"{what}_enabled", default=False), group=f"oslo_messaging_{what}")
     for library in map(logging.getLogger, _LIBRARIES):
-        if not any(isinstance(present, _Sparingly) for present in library.filters):
-            library.addFilter(_Sparingly())
+        if not any(isinstance(present, _RepeatFilter) for present in library.filters):
+            library.addFilter(_RepeatFilter())
     return transport
 
 
-def _is_nobody_there(error: Exception) -> bool:
-    """Whether the broker took the message and had no queue, or no exchange any more, to put it in."""
+def _is_unroutable(error: Exception) -> bool:
+    """Whether the broker accepted the message and had no queue, or no longer an exchange, to route it to."""
     return isinstance(error, oslo_messaging.MessageUndeliverable) or "NOT_FOUND" in str(error)
 
 
 def _explain(error: Exception) -> str:
-    if _is_nobody_there(error):
+    if _is_unroutable(error):
         return "no worker takes messages"
     return f"{type(error).__name__}: {error}"[:300]
 
 
-class _Sparingly(logging.Filter):
-    """Lets one warning of a kind through in a while: the libraries repeat theirs with every try."""
+class _RepeatFilter(logging.Filter):
+    """Limits how often a warning is logged: the libraries repeat theirs with every retry."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is news."""
+        """Whether to log the record."""
         if record.levelno < logging.WARNING:
             return True
         if any(words in record.getMessage() for words in _EXPECTED):

@@ -1,4 +1,4 @@
-"""Network: VIPs from this host's own 127.0.0.0/8."""
+"""Network driver: VIPs from this host's own 127.0.0.0/8."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from portico.ports.network import (
 
 _LOOPBACK = IPv4Network("127.0.0.0/8")
 SCOPE = "host"
-"""All addresses are the host's own, of which there is each one once, whatever subnet is named with it."""
+"""The scope of all VIPs: an address exists once on the host, whatever subnet the request names."""
 
 
 class LoopbackNetwork:
-    """VIPs that need nothing: Linux answers on all of 127.0.0.0/8.
+    """VIPs that need no setup: Linux answers on all of 127.0.0.0/8.
 
-    Nothing outside is made: no port, no address, so nothing can be left over, and ``owned`` is always empty; plugging
-    is nothing either, and there is nothing that could have policies or security groups. Nobody outside this host
-    reaches such a VIP, and ports below 1024 stay refused to an ordinary user. Whether another load balancer has the
-    address is for the caller's database to say: an address that this driver chose is a proposal, and ``attempt`` asks
-    for the next. Networks, subnets and ports that a request names are taken over as they are: there is nothing that
-    they could disagree with.
+    The driver makes nothing outside: no port and no address. So nothing can be left over, ``owned`` is always empty,
+    plugging does nothing, and QoS policies and security groups are not supported. Such a VIP cannot be reached from
+    other hosts, and ordinary users still cannot bind ports below 1024. Only the caller's database knows whether another
+    load balancer has an address: an address that this driver chose is a proposal, and ``attempt`` asks for the next
+    one. Networks, subnets and ports that a request names are accepted unchanged, because there is nothing to check them
+    against.
 
     Args:
-        vip_range: the part of 127.0.0.0/8 that addresses are chosen from, and that those are in that are asked for. At
-            all others this host's own services may listen: whoever had the address of one would get what is meant for
-            it while it is away.
+        vip_range: the part of 127.0.0.0/8 from which addresses are chosen, and in which requested addresses must be.
+            Services of this host may listen on the other addresses: a VIP on one of these would receive the traffic of
+            such a service while the service is down.
 
     Raises:
-        InvalidInput: the range is not one in 127.0.0.0/8 (field ``vip_range``).
+        InvalidInput: the range is not a network within 127.0.0.0/8 (field ``vip_range``).
     """
 
     traits = NetworkTraits(hands_out_addresses=True)
@@ -53,15 +53,15 @@ class LoopbackNetwork:
         if not self._range.network.subnet_of(_LOOPBACK):
             raise InvalidInput("vip_range", f"must be within {_LOOPBACK}")
 
-    def check(self, request: CheckRequest, caller: Caller) -> None:  # noqa: ARG002 - everybody may have all of it
-        """Check the addresses; there is nothing else that could be wrong."""
+    def check(self, request: CheckRequest, caller: Caller) -> None:  # noqa: ARG002 - any caller may use it
+        """Check the requested features and addresses; nothing else can be wrong."""
         request.require(self.traits)
         for vip in request.vips:
             if vip.address is not None:
                 self._check(vip.address, vip.address_field)
 
     def propose_vip(self, request: VipRequest) -> VipAllocation:
-        """Check the address that was asked for, or choose one."""
+        """Check the requested address, or choose one."""
         if request.address is None:
             address = self._range.choose(request.load_balancer_id, request.position, request.attempt)
         else:
@@ -78,25 +78,25 @@ class LoopbackNetwork:
         )
 
     def allocate_vip(self, request: VipRequest) -> VipAllocation:
-        """What is offered is all there is."""
+        """Return the proposed VIP: nothing has to be made."""
         return self.propose_vip(request)
 
     def release_vip(self, allocation: VipAllocation) -> None:
-        """Nothing: there is nothing but the caller's row."""
+        """Do nothing: a VIP exists only in the caller's database."""
 
     def plug(self, request: PlugRequest) -> Plugged:
-        """Nothing: every process of this host can serve these addresses, on the interface that they all share."""
+        """Do nothing: every process of this host can serve these addresses, on the loopback interface."""
         return Plugged(request.amphora_id)
 
     def unplug(self, amphora_id: str) -> None:
-        """Nothing: nothing was plugged."""
+        """Do nothing: ``plug`` does nothing."""
 
     def owned(self) -> frozenset[str]:
-        """Always empty: VIPs here live in the caller's database only."""
+        """Return the empty set: VIPs exist only in the caller's database."""
         return frozenset()
 
     def probe(self) -> str:
-        """The range: it answers by itself."""
+        """Return the address range: there is no outside system."""
         return f"VIPs in {self._range.network}"
 
     def _check(self, address: str, field: str) -> str:
@@ -109,5 +109,5 @@ class LoopbackNetwork:
         if parsed not in within:
             raise InvalidInput(field, rule)
         if parsed in (_LOOPBACK.network_address, _LOOPBACK.broadcast_address):
-            raise InvalidInput(field, f"must not be the first or the last of {_LOOPBACK}: nothing can listen there")
+            raise InvalidInput(field, f"must not be the first or last address of {_LOOPBACK}: nothing can listen there")
         return str(parsed)

@@ -1,4 +1,4 @@
-"""Network: VIPs that exist in this process's memory only."""
+"""No-op network driver: VIPs that exist only in this process's memory."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from portico.ports.network import (
 from portico.resources.address import canonical_address
 
 VIP_RANGE = "198.18.0.0/15"
-"""Set aside for benchmarks by RFC 2544: 130,048 addresses that are nobody's."""
+"""Reserved for benchmarks by RFC 2544: 130,048 addresses that nobody uses."""
 
 _Key = tuple[str, int]
 
 
 class NoopNetwork:
-    """A network that allocates, finds, refuses and forgets as a real one does, in memory.
+    """A network in memory that allocates, finds, refuses and releases VIPs as a real one does.
 
-    It makes no port and no address: nothing can be reached through its VIPs. Any subnet exists in it, and has room for
-    any address that is asked for; policies and security groups are remembered and do nothing. Each instance is a
-    network of its own, forgotten with its process. Safe between threads.
+    It makes no port and no address, so its VIPs cannot be reached. Any subnet exists, and contains any requested
+    address. QoS policies and security groups are remembered and have no effect. Each instance is a separate network;
+    its state is lost when the process ends. Thread-safe.
 
     Args:
-        delay: seconds that every call takes that a real network would have to be asked for.
-        offers: whether it can say beforehand which VIP it would make; without it, it behaves as a network does that
-            is asked over the wire.
-        plugs: whether it says of amphorae that they get interfaces, as a network does that has ports.
+        delay: seconds for each call that a real network would send to an outside system.
+        offers: whether ``propose_vip`` returns a VIP. If False, it returns None, like a network whose outside system
+            chooses addresses.
+        plugs: whether ``plug`` returns interfaces, like a network that has ports.
 
     Attributes:
-        callers: who was asked for in ``check``, first to last.
+        callers: the callers of all ``check`` calls, first to last.
     """
 
     traits = NetworkTraits(hands_out_addresses=True, qos_policies=True, security_groups=True)
@@ -60,13 +60,13 @@ class NoopNetwork:
         self._plugged: dict[str, PlugRequest] = {}
 
     def check(self, request: CheckRequest, caller: Caller) -> None:
-        """Remember who asks; everything that is named exists and is his."""
+        """Remember the caller. Every named object exists and belongs to them."""
         with self.faults.around("check"), self._lock:
             request.require(self.traits)
             self.callers.append(caller)
 
     def propose_vip(self, request: VipRequest) -> VipAllocation | None:
-        """The address that was asked for, or the one of this attempt, whoever has it."""
+        """Return the requested address or the one of this attempt, even if it is taken."""
         if not self.offers:
             return None
         key = (request.load_balancer_id, request.position)
@@ -81,7 +81,7 @@ class NoopNetwork:
                 self._allocations[key] = (replace(request, attempt=before.attempt), found)
                 return found
             made = _describe(request, self._choose(key, request))
-            if found:  # a later attempt, or another address: the one before is given up
+            if found:  # a later attempt, or another address: release the previous one
                 del self._keys[found.subnet_id, found.ip_address]
             self._allocations[key] = (request, made)
             self._keys[made.subnet_id, made.ip_address] = key
@@ -92,62 +92,62 @@ class NoopNetwork:
         with self.faults.around("release_vip"), self._lock:
             key = (allocation.load_balancer_id, allocation.position)
             _, found = self._allocations.get(key, (None, None))
-            # An allocation that was replaced since is not there any more: the one that replaced it stays.
+            # If this allocation was replaced, it no longer exists, and the one that replaced it stays.
             if found and found.ip_address == allocation.ip_address:
                 del self._allocations[key]
                 del self._keys[found.subnet_id, found.ip_address]
 
     def plug(self, request: PlugRequest) -> Plugged:
-        """Remember what the amphora has plugged: exactly these."""
+        """Remember exactly these VIPs as plugged into the amphora."""
         with self.faults.around("plug"), self._lock:
             self._plugged[request.amphora_id] = request
         interfaces = [_interface(request, number, vip) for number, vip in enumerate(request.vips)] if self.plugs else ()
         return Plugged(request.amphora_id, tuple(interfaces))
 
     def unplug(self, amphora_id: str) -> None:
-        """Forget what the amphora has plugged."""
+        """Forget which VIPs the amphora has plugged."""
         with self.faults.around("unplug"), self._lock:
             self._plugged.pop(amphora_id, None)
 
     def owned(self) -> frozenset[str]:
-        """Load balancers that have a VIP here or an amphora with one of theirs plugged."""
+        """Return the ids of load balancers with a VIP here, or with a VIP plugged into an amphora."""
         with self.faults.around("owned"), self._lock:
             plugged = {vip.load_balancer_id for request in self._plugged.values() for vip in request.vips}
             return frozenset(plugged.union(load_balancer_id for load_balancer_id, _ in self._allocations))
 
     def probe(self) -> str:
-        """There is nothing to ask."""
+        """Return a fixed text: there is no outside system."""
         return "VIPs in memory"
 
     def fail_next(self, method: str, error: DriverError, *, lost_reply: bool = False) -> None:
-        """Let the next call of ``method`` fail; with ``lost_reply`` after it has done its work."""
+        """Make the next call of ``method`` fail; with ``lost_reply``, after it has done its work."""
         self.faults.plan(method, error, lost_reply=lost_reply)
 
     def allocations(self) -> tuple[VipAllocation, ...]:
-        """Every VIP there is."""
+        """Return all VIPs."""
         with self._lock:
             return tuple(allocation for _, allocation in self._allocations.values())
 
     def last_request(self, allocation: VipAllocation) -> VipRequest:
-        """What a VIP that there is was asked for with last: the policy and the groups that it has."""
+        """Return the last request for an existing VIP: it has the VIP's QoS policy and security groups."""
         with self._lock:
             request, _ = self._allocations[allocation.load_balancer_id, allocation.position]
             return request
 
     def plugged(self, amphora_id: str) -> tuple[VipAllocation, ...]:
-        """What the amphora has plugged."""
+        """Return the VIPs that are plugged into the amphora."""
         with self._lock:
             request = self._plugged.get(amphora_id)
             return request.vips if request else ()
 
     def _choose(self, key: _Key, request: VipRequest) -> str:
         subnet_id = request.subnet_id or SUBNET_ID
-        asked_for = _parse(request)
-        if asked_for is not None:
-            holder = self._keys.get((subnet_id, asked_for), key)
+        requested = _parse(request)
+        if requested is not None:
+            holder = self._keys.get((subnet_id, requested), key)
             if holder != key:
-                raise AddressInUse(f"{asked_for} is the VIP of load balancer {holder[0]}")
-            return asked_for
+                raise AddressInUse(f"{requested} is the VIP of load balancer {holder[0]}")
+            return requested
         attempt = request.attempt
         while (subnet_id, address := self._range.choose(*key, attempt)) in self._keys:
             attempt += 1
@@ -177,7 +177,8 @@ def _describe(request: VipRequest, address: str) -> VipAllocation:
 
 
 def _interface(request: PlugRequest, number: int, vip: VipAllocation) -> Interface:
-    """One for each VIP, with an address, a port and a hardware address that its amphora's id decides."""
+    """Return the amphora's interface for one VIP. Its address, port and hardware address are derived from the amphora's
+    id and the VIP's position."""
     identity = uuid.uuid5(uuid.UUID(NETWORK_ID), f"{request.amphora_id}/{vip.position}")
     low = identity.bytes
     return Interface(

@@ -1,4 +1,4 @@
-"""Traffic that nobody sends and members that nobody runs: what the no-op amphorae report of them."""
+"""Simulated traffic and member states, which the no-op amphorae report."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from portico_wire import Backend, Bundle, Frontend, ListenerStatistics, Server, 
 from portico_wire.statistics import LISTENER_COUNTS
 
 _Counts = dict[str, Counter[str]]
-"""Listener to counter to count; without what is zero."""
+"""Listener to counter to count. Counts of 0 are left out."""
 
 
 class NoopTraffic:
-    """What a test or a benchmark says that happened. Safe between threads.
+    """Traffic and member states that a test or a benchmark sets. Thread-safe.
 
-    Listeners are open and servers up from the start. A server is told by its member alone, and is as it is
-    on every amphora and in every backend; what a listener counts, every process counts that serves it.
+    At first, listeners are open and servers are up. A server is identified by its member only, and has the same state
+    on every amphora and in every backend. A listener's counts are reported by every process that serves it.
     """
 
     def __init__(self) -> None:
@@ -29,27 +29,27 @@ class NoopTraffic:
         self._before: dict[int, _Counts] = {}
 
     def take_down(self, server: str) -> None:
-        """Let the server's health check fail. One that is not checked is not noticed."""
+        """Make the server's health check fail. This has no effect on a server without a check."""
         with self._lock:
             self._down.add(server)
 
     def bring_up(self, server: str) -> None:
-        """Let its health check pass again."""
+        """Make the server's health check pass again."""
         with self._lock:
             self._down.discard(server)
 
     def delay_first_checks(self, servers: Set[str]) -> None:
-        """From now on the first check of these, and of no other server, is still under way."""
+        """Set the servers whose first check has not finished yet: these and no others."""
         with self._lock:
             self._unchecked = set(servers)
 
     def report_listener(self, listener: str, status: str) -> None:
-        """Let the listener say this: "OPEN", "FULL"."""
+        """Set the status that the listener reports: "OPEN", "FULL"."""
         with self._lock:
             self._listener_status[listener] = status
 
     def count(self, listener: str, **counts: int) -> None:
-        """Add to what the processes count that run now: ``bytes_in=100``. ``active_connections`` may go down again.
+        """Add to the counters of the processes that run now: ``bytes_in=100``. ``active_connections`` can also go down.
 
         Raises:
             ValueError: there is no such counter.
@@ -60,12 +60,12 @@ class NoopTraffic:
             self._counted.setdefault(listener, Counter()).update(counts)
 
     def begin(self, pid: int) -> None:
-        """A process starts: what was counted so far it has not counted."""
+        """Start a process: its counters do not include earlier counts."""
         with self._lock:
             self._before[pid] = {listener: Counter(counts) for listener, counts in self._counted.items()}
 
     def read(self, bundle: Bundle, pid: int) -> tuple[tuple[ListenerStatistics, ...], tuple[ServerStatistics, ...]]:
-        """What the process ``pid`` that runs ``bundle`` reports."""
+        """Return what the process ``pid``, which runs ``bundle``, reports."""
         haproxy = bundle.programs.haproxy
         if haproxy is None:
             return (), ()

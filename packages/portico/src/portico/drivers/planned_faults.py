@@ -12,10 +12,10 @@ from portico.errors import DriverError
 
 
 class PlannedFaults:
-    """What shall go wrong in which method, each fault once, in the order planned. Safe between threads.
+    """Planned faults for each method. Each fault happens once, in the order planned. Thread-safe.
 
     Attributes:
-        delay: seconds that every call takes, as if an outside were at work.
+        delay: seconds that every call takes, as a call to an outside system would.
     """
 
     def __init__(self, methods: tuple[str, ...], delay: float = 0.0) -> None:
@@ -25,8 +25,8 @@ class PlannedFaults:
         self._after: dict[str, deque[DriverError]] = {method: deque() for method in methods}
 
     def plan(self, method: str, error: DriverError, *, lost_reply: bool = False) -> None:
-        """Let the next call of ``method`` raise ``error``: before it did anything, or, with ``lost_reply``, after it
-        did all. Raises ValueError where the driver has no such method."""
+        """Make the next call of ``method`` raise ``error``: before it does anything or, with ``lost_reply``, after it
+        has done everything. Raises ValueError if the driver has no such method."""
         planned = self._after if lost_reply else self._before
         if method not in planned:
             raise ValueError(f"{method}: not one of {', '.join(planned)}")
@@ -34,15 +34,15 @@ class PlannedFaults:
 
     @contextmanager
     def around(self, method: str) -> Iterator[None]:
-        """Wrap the work of ``method``: sleep the delay, raise what is planned."""
+        """Wrap the work of ``method``: sleep for the delay, and raise planned faults."""
         if self.delay:
             time.sleep(self.delay)
-        self._strike(self._before[method])
+        self._raise_next(self._before[method])
         yield
-        self._strike(self._after[method])
+        self._raise_next(self._after[method])
 
-    def _strike(self, planned: deque[DriverError]) -> None:
-        if not planned:  # the only cost where nothing is planned
+    def _raise_next(self, planned: deque[DriverError]) -> None:
+        if not planned:  # the common case: nothing is planned
             return
         with self._lock:
             error = planned.popleft() if planned else None

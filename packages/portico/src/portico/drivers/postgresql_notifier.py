@@ -1,26 +1,25 @@
-"""Notifier over PostgreSQL: LISTEN, on a connection of its own, to what the store announces within its transactions.
+"""Notifier over PostgreSQL: LISTENs, on a connection of its own, for what the store announces in its transactions.
 
-What is announced has been sent when its transaction commits (``portico.store.claims.leases``), so there is nothing to
-send here afterwards. Every process that listens is woken; whichever has a free thread takes the lease, by
-compare-and-set. A lost connection costs time only: it is made again, everybody looks once then, and until then they
-poll.
+PostgreSQL sends an announcement when its transaction commits (``portico.store.claims.leases``), so nothing has to be
+sent afterwards. Every listening process is woken, and one with a free thread takes the lease by compare-and-set. A lost
+connection only costs time: meanwhile processes poll, and once they have reconnected they look for work.
 
-The connection is driven through libpq's asynchronous calls: connecting, asking and closing all wait in one ``select``
-with a deadline, so that a server that hangs can neither go unnoticed nor keep this process from ending.
+The connection uses libpq's asynchronous calls: connecting, querying and closing all wait in one place, with a
+deadline, so that a server that hangs is noticed and cannot keep this process from ending.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 import structlog
@@ -37,19 +36,19 @@ log = structlog.get_logger()
 CLOSE_SECONDS = 5.0
 """Longest time that closing takes."""
 _LAST_ANSWER_SECONDS = 1.0
-"""How long a server may take to answer once this is being closed."""
+"""How long the server may take to answer once the notifier is being closed."""
 _NOT_LIBPQ = {"autocommit", "context", "cursor_factory", "prepare_threshold", "row_factory"}
-"""What psycopg takes beside libpq's options: of no use to a connection that only listens."""
+"""Options of psycopg that libpq does not know. A connection that only listens does not need them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds in the life of a listening connection.
+    """The timeouts and pauses of a listening connection, in seconds.
 
     Attributes:
-        probe: after so long without a word from the server it is asked for one.
-        answer: a server that takes longer for an answer, or for letting us in, is given up.
-        retry: pause before a lost connection is made again; it doubles with each failure.
+        probe: how long the server may be silent before it is probed with a query.
+        answer: timeout for an answer of the server, and for connecting to it.
+        retry: pause before reconnecting; it doubles with each failure.
         longest_retry: the longest of these pauses.
     """
 
@@ -62,8 +61,8 @@ class Pace:
 class PostgresqlNotifier:
     """Wakes the consumers of all processes that share a database, and callers that wait for operations to end.
 
-    Nothing is connected before a consumer subscribes, a caller waits for an end, or something is broadcast: a process
-    that only accepts requests has no listening connection.
+    It connects only when a consumer subscribes, a caller waits for operations to end, or something is broadcast. A
+    process that only accepts requests has no listening connection.
 
     Raises:
         InvalidInput: ``database.url`` has options that PostgreSQL does not know.
@@ -76,30 +75,30 @@ class PostgresqlNotifier:
         self._listener = _Listener(_build_conninfo(settings), self._hear, pace or Pace())
         self._had_consumers = False
 
-    def announce(self, notice: Notice) -> None:  # noqa: ARG002 - the database has sent what there is to say
-        """Let run loops of this process look at once. The others were told as the transaction was committed."""
+    def announce(self, notice: Notice) -> None:  # noqa: ARG002 - the database has sent it
+        """Make the run loops of this process look immediately. Others were notified when the transaction committed."""
         self._local.notify()
 
     def broadcast(self) -> None:
-        """Leave it to the listening connection; several that wait become one."""
+        """Queue a broadcast for the listening connection. Several waiting ones are merged into one."""
         self._listener.send()
 
     def subscribe(self, consumer: Consumer) -> None:
-        """Have it look whenever there is new work, as soon as the database can be reached."""
+        """Make this consumer look whenever there is new work, as soon as the database can be reached."""
         self._had_consumers = True
         self._local.subscribe(consumer)
         self._listener.listen(Channel.WORK)
 
     def unsubscribe(self, consumer: Consumer) -> None:
-        """Have it look no more."""
+        """Stop making this consumer look."""
         self._local.unsubscribe(consumer)
 
     def notify(self) -> None:
-        """Wake everyone who waits in this process."""
+        """Wake every waiter in this process."""
         self._local.notify()
 
     def generation(self) -> int:
-        """How many notifications there were in this process."""
+        """Return the number of notifications in this process so far."""
         return self._local.generation()
 
     def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:
@@ -109,7 +108,7 @@ class PostgresqlNotifier:
         self._local.wait(seen, seconds)
 
     def close(self) -> None:
-        """Let the other workers look for what this one leaves to them, and end the connection."""
+        """Make the other workers look for the work that this one leaves, and close the connection."""
         if self._had_consumers:
             self._listener.send()
         self._listener.close()
@@ -123,12 +122,12 @@ class PostgresqlNotifier:
 
 
 def try_listening(settings: DatabaseSettings, pace: Pace | None = None) -> bool:
-    """Listen, say something, and hear it. Returns whether that is the database's own connection: behind a pooler,
-    hearing it once does not mean that the next word arrives as well.
+    """Check that a notification arrives. Returns whether the connection goes directly to the database. If it goes
+    through a pooler, one notification that arrives does not mean that the next one will.
 
     Raises:
-        DriverUnavailable: the database cannot be reached, or nothing is heard.
-        InvalidInput: as for a notifier.
+        DriverUnavailable: the database cannot be reached, or the notification does not arrive.
+        InvalidInput: as for ``PostgresqlNotifier``.
     """
     pace = pace or Pace()
     conninfo = _build_conninfo(settings)
@@ -142,30 +141,36 @@ def try_listening(settings: DatabaseSettings, pace: Pace | None = None) -> bool:
                 deadline = time.monotonic() + pace.answer
                 while channel not in connection.take_heard():
                     if not connection.wait(deadline):
-                        raise _Lost("what was announced did not arrive (LISTEN)")
+                        raise _Lost("a notification did not arrive (LISTEN)")
                 return connection.is_direct
             finally:
                 connection.close()
         except _Lost as error:
-            raise DriverUnavailable(f"the database wakes nobody: {error}") from error
+            raise DriverUnavailable(f"the database does not send notifications: {error}") from error
 
 
 class _Lost(Exception):
-    """The connection cannot be made or used any more; the message says why."""
+    """The connection cannot be made, or no longer be used; the message gives the reason."""
 
 
 class _Closing(Exception):
-    """Whoever uses the connection does not want it any more."""
+    """The notifier is being closed, and the connection is no longer needed."""
 
 
 class _Waker:
-    """Ends a ``select`` of another thread."""
+    """Interrupts the wait of another thread. While the notifier is being closed, ``deadline`` (``time.monotonic()``)
+    limits the wait for a last answer; before that it is infinite."""
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
-        self.is_closing = False
+        self.deadline = math.inf
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the notifier is being closed."""
+        return self.deadline < math.inf
 
     def __enter__(self) -> _Waker:
         return self
@@ -174,27 +179,27 @@ class _Waker:
         self.close()
 
     def fileno(self) -> int:
-        """What becomes readable."""
+        """The descriptor that becomes readable when the wait should end."""
         return self._reader.fileno()
 
     def wake(self) -> None:
-        """End the present or the next ``select``."""
-        with suppress(BlockingIOError):  # where it is full of them, one more says nothing new
+        """End the current wait, or else the next one."""
+        with suppress(BlockingIOError):  # full of wake-ups already: one more adds nothing
             self._writer.send(b"w")
 
     def clear(self) -> None:
-        """Forget that it was woken."""
+        """Discard earlier wake-ups."""
         with suppress(BlockingIOError):
             self._reader.recv(4096)
 
     def close(self) -> None:
-        """Give back both ends."""
+        """Close both sockets."""
         self._reader.close()
         self._writer.close()
 
 
 class _Listener:
-    """The listening connection and its thread, which starts with the first thing that is wanted of it."""
+    """The listening connection and its thread, which starts with the first request to listen or send."""
 
     def __init__(self, conninfo: str, hear: Callable[[set[str]], None], pace: Pace) -> None:
         self._conninfo = conninfo
@@ -211,31 +216,31 @@ class _Listener:
         self._is_known_pooled = False
 
     def listen(self, channel: Channel) -> None:
-        """Hear a channel from now on."""
+        """Listen on a channel from now on."""
         if channel not in self._wanted:
             with self._lock:
                 self._wanted.add(channel)
-                self._stir()
+                self._wake_thread()
 
     def send(self) -> None:
-        """Let all who listen to ``Channel.WORK`` look, these here included."""
+        """Make every process that listens on ``Channel.WORK`` look, this one included."""
         with self._lock:
             self._has_to_send = True
-            self._stir()
+            self._wake_thread()
 
     def close(self) -> None:
-        """Send what is to be sent where the server takes it at once, and end."""
+        """Send a waiting broadcast if the server accepts it within a second, and end the thread."""
         with self._lock:
             self._closed = True
             if self._thread is None or self._waker is None:
                 return
-            self._waker.is_closing = True
+            self._waker.deadline = time.monotonic() + _LAST_ANSWER_SECONDS
             self._waker.wake()
             thread = self._thread
         thread.join(CLOSE_SECONDS)
 
-    def _stir(self) -> None:
-        """Have the thread see to what is wanted. Called with the lock."""
+    def _wake_thread(self) -> None:
+        """Wake the thread, or start it, so that it does what is wanted. Called with the lock held."""
         if self._closed:
             return
         if self._thread is None:
@@ -249,32 +254,33 @@ class _Listener:
     def _run(self, waker: _Waker) -> None:
         failures = 0
         try:
-            while not waker.is_closing:
+            while True:
                 try:
                     connection = _Connection(self._conninfo, self._pace.answer, waker)
                     try:
                         self._warn_of_pooler(connection)
                         failures = 0
                         self._serve(connection, waker)
+                        return
                     finally:
                         connection.close()
                 except _Closing:
                     return
                 except _Lost as error:
                     self._fail(str(error))
-                    self._pause(failures, waker)
-                    failures += 1
-                except Exception:  # a defect must not cost the thread: without it, this process is woken no more
-                    log.exception("listening to the database failed; trying again")
-                    self._pause(failures, waker)
-                    failures += 1
+                except Exception:  # a defect must not end the thread: without it, this process is never woken
+                    log.exception("listening to the database failed; retrying")
+                self._pause(failures, waker)
+                failures += 1
+                if waker.is_closing:
+                    return
         finally:
             with self._lock:
                 self._waker = None
             waker.close()
 
     def _serve(self, connection: _Connection, waker: _Waker) -> None:
-        """Hear and send until this is closed: one thing at a time, and then what is wanted by that time."""
+        """Listen and send until the notifier is closed. Each round does one thing, then checks again what is wanted."""
         listened: set[Channel] = set()
         while True:
             waker.clear()
@@ -288,7 +294,7 @@ class _Listener:
                     connection.execute(f"LISTEN {channel}")
                 listened |= missing
                 self._succeed()
-                # Whatever was announced before we listened.
+                # Something may have been announced before this process listened.
                 self._hear(set(missing))
             elif heard := connection.take_heard():
                 self._hear(heard)
@@ -306,15 +312,15 @@ class _Listener:
             connection.execute(f"NOTIFY {Channel.WORK}")
         except _Lost:
             with self._lock:
-                self._has_to_send = True  # by the next connection
+                self._has_to_send = True  # on the next connection
             raise
 
     def _warn_of_pooler(self, connection: _Connection) -> None:
         if not connection.is_direct and not self._is_known_pooled:
             self._is_known_pooled = True
             log.warning(
-                "a pooler is between this process and PostgreSQL: where it shares connections between transactions, "
-                "nobody is woken, and work is found by polling"
+                "a pooler is between this process and PostgreSQL: if it shares connections between transactions, "
+                "notifications do not arrive, and work is found by polling"
             )
 
     def _fail(self, reason: str) -> None:
@@ -330,23 +336,23 @@ class _Listener:
         self._failing, self._has_listened = False, True
 
     def _pause(self, failures: int, waker: _Waker) -> None:
-        """Wait before the next try; no longer for being asked for something, which has to wait for it all the same."""
+        """Wait before the next attempt. Requests to listen or send do not shorten the wait; closing does."""
         longest = min(self._pace.longest_retry, self._pace.retry * 2 ** min(failures, 10))
-        deadline = time.monotonic() + longest * random.uniform(0.5, 1.0)  # noqa: S311 - not all processes at once
-        while not waker.is_closing and (left := deadline - time.monotonic()) > 0:
-            select.select([waker], [], [], left)
+        deadline = time.monotonic() + longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the processes
+        while not waker.is_closing and time.monotonic() < deadline:
+            _await(waker, deadline, {})
             waker.clear()
 
 
 class _Connection:
-    """A connection to PostgreSQL whose every wait has a deadline, and ends early where this process does.
+    """A connection to PostgreSQL. Every wait has a deadline, and ends early when the notifier is being closed.
 
-    ``is_direct`` is False where a pooler is at the other end: the number of the process that it has named is not that
-    of the process that answers.
+    ``is_direct`` is False if a pooler is at the other end: the process id that it reported when connecting is not that
+    of the process that answers queries.
 
-    Raises, all its methods:
-        _Lost: it cannot be made, or used any more.
-        _Closing: the waker says that nobody wants it, and the server takes its time.
+    All methods raise:
+        _Lost: the connection cannot be made, or no longer be used.
+        _Closing: the notifier is being closed, and the server did not answer in time.
     """
 
     def __init__(self, conninfo: str, answer_seconds: float, waker: _Waker) -> None:
@@ -365,7 +371,7 @@ class _Connection:
             raise
 
     def close(self) -> None:
-        """End it. Nothing is waited for."""
+        """Close the connection without waiting."""
         self._link.finish()
 
     def execute(self, command: str) -> str | None:
@@ -395,20 +401,18 @@ class _Connection:
         return value
 
     def wait(self, deadline: float) -> bool:
-        """Wait for a word from the server, or to be woken. False where the deadline passed without."""
-        left = max(0.0, deadline - time.monotonic())
-        watched: list[Any] = [self._link.socket, self._waker]
-        readable, _, _ = select.select(watched, [], [], left)
-        if self._link.socket in readable:
+        """Wait until the server sends something or the waker wakes. Returns False if the deadline passed first."""
+        ready = _await(self._waker, deadline, {self._link.socket: select.POLLIN})
+        if self._link.socket in ready:
             try:
                 self._link.consume_input()
             except psycopg.Error as error:
                 raise _Lost(_one_line(error)) from error
             self._collect()
-        return bool(readable)
+        return bool(ready)
 
     def take_heard(self) -> set[str]:
-        """The channels on which something came since this was last asked."""
+        """Return the channels with notifications since the last call."""
         heard, self._heard = self._heard, set()
         return heard
 
@@ -432,25 +436,33 @@ class _Connection:
             raise _Lost(_one_line(error)) from error
 
     def _select(self, deadline: float, *, reads: bool = True, writes: bool = False) -> None:
-        """Wait until the socket can be used."""
-        closing_at: float | None = None
+        """Wait until the socket can be read or written."""
+        wanted = (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0)
         while True:
-            if self._waker.is_closing and closing_at is None:
-                closing_at = time.monotonic() + _LAST_ANSWER_SECONDS
-            until = deadline if closing_at is None else min(deadline, closing_at)
-            left = until - time.monotonic()
-            if left <= 0:
-                if closing_at is not None:
+            until = min(deadline, self._waker.deadline)
+            if until <= time.monotonic():
+                if self._waker.is_closing:
                     raise _Closing
                 raise _Lost(f"no answer in {self._answer_seconds:g} s")
-            link = [self._link.socket]
-            # Once it is known that this is being closed, the waker has nothing more to say.
-            watched: list[Any] = [*(link if reads else []), *([self._waker] if closing_at is None else [])]
-            readable, writable, _ = select.select(watched, link if writes else [], [], left)
-            if writable or self._link.socket in readable:
+            # While the notifier is being closed, further wake-ups do not matter.
+            waker = None if self._waker.is_closing else self._waker
+            ready = _await(waker, until, {self._link.socket: wanted})
+            if self._link.socket in ready:
                 return
-            if readable:
-                self._waker.clear()  # what is wanted is looked at once this is done
+            if ready:
+                self._waker.clear()  # _serve sees what is wanted after this
+
+
+def _await(waker: _Waker | None, until: float, sockets: Mapping[int, int]) -> set[int]:
+    """Wait until a socket is ready for its events, the waker wakes, or ``until`` (``time.monotonic()``) has passed.
+    Returns the descriptors that are ready; none after ``until``. Not ``select.select``, which refuses descriptors above
+    1023."""
+    poll = select.poll()
+    for number, events in sockets.items():
+        poll.register(number, events)
+    if waker is not None:
+        poll.register(waker.fileno(), select.POLLIN)
+    return {number for number, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000)}
 
 
 def _build_conninfo(settings: DatabaseSettings) -> str:
@@ -462,8 +474,9 @@ def _build_conninfo(settings: DatabaseSettings) -> str:
 
 
 def read_connection_parameters(url: str) -> dict[str, str]:
-    """What SQLAlchemy hands to psycopg for a URL like ``postgresql+psycopg://user:password@host:port/name?...``, less
-    what libpq does not know. Several hosts are ``?host=one:5432&host=two:5432`` or ``?host=one,two&port=5432,5432``."""
+    """Return the parameters that SQLAlchemy passes to psycopg for a URL like
+    ``postgresql+psycopg://user:password@host:port/name?...``, without those that libpq does not know. Several hosts are
+    written ``?host=one:5432&host=two:5432`` or ``?host=one,two&port=5432,5432``."""
     server = ServerUrl.read(url)
     given = {"user": server.user, "password": server.password, "host": server.host, "port": server.port}
     found = {name: value for name, value in {**given, "dbname": server.database}.items() if value}

@@ -1,6 +1,7 @@
-"""Which driver a group of settings names, and how it is made. The one place that knows them all.
+"""The registry of drivers: builds the driver for each group of settings. Only this module knows all drivers.
 
-Each driver's module is loaded when it is built: a process that talks to no agent has none of what that takes.
+A driver's module is imported only when the driver is built, so a process that talks to no agents does not load the
+modules for it.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Parts:
-    """What drivers that are built together share, made by the first that needs it.
+    """Parts that drivers share if they are built together. A part is made when the first driver needs it.
 
     Attributes:
         settings: all settings.
-        client: talks to agents; None until a driver does, or one that is given and is its giver's to close.
-        longest_seconds: agents get no more time to answer than this; None for as long as the settings say.
-        compute: where amphorae have their places, once it is built.
+        client: the HTTP client for agents; None until a driver needs it. A client that the caller passed in is closed
+            by the caller.
+        longest_seconds: upper limit for the timeout of agents; None for the timeout in the settings.
+        compute: the compute of the amphorae, once it is built.
     """
 
     settings: Settings
@@ -53,10 +55,10 @@ class Parts:
     _made: AgentClient | None = None
 
     def agent_client(self) -> AgentClient:
-        """The client of agents. Its certificates are yet to be loaded (``load_certificates``).
+        """Return the HTTP client for agents. Its certificates are not loaded yet (``load_certificates``).
 
         Raises:
-            InvalidInput: the settings say that nobody talks to agents.
+            InvalidInput: the amphora driver in the settings does not use agents.
         """
         if self.client is None:
             from portico.drivers.agent_client import AgentClient
@@ -70,7 +72,7 @@ class Parts:
         return self.client
 
     def load_certificates(self) -> None:
-        """Load those of the client of agents, where there is one.
+        """Load the certificates of the client for agents, if there is one.
 
         Raises:
             DriverError: certificates are missing or wrong.
@@ -79,12 +81,12 @@ class Parts:
             self.client.load_certificates()
 
     def close(self) -> None:
-        """Close what was made."""
+        """Close the client, unless the caller passed it in."""
         if self._made is not None:
             self._made.close()
 
 
-# Drivers. One takes a group of settings (``portico.settings.drivers``), a function and a line in a table.
+# Drivers. A new one needs a group of settings (``portico.settings.drivers``), a function here, and a line in a table.
 
 
 def _loopback_network(settings: LoopbackNetworkSettings, _parts: Parts) -> Network:
@@ -140,7 +142,7 @@ AMPHORAE: dict[type, Callable[[Any, Parts], Amphorae]] = {
 
 @dataclass(frozen=True)
 class AmphoraDrivers:
-    """What amphorae run in and what talks to them. ``close`` ends connections to agents."""
+    """The compute that amphorae run in, and the driver that talks to them. ``close`` closes connections to agents."""
 
     compute: Compute
     amphorae: Amphorae
@@ -148,10 +150,10 @@ class AmphoraDrivers:
 
 
 def build_network(settings: Settings) -> Network:
-    """The network that VIPs are in.
+    """Build the network driver.
 
     Raises:
-        InvalidInput: its settings cannot be used (``vip_range``).
+        InvalidInput: its settings are invalid (``vip_range``).
     """
     return NETWORKS[type(settings.network)](settings.network, Parts(settings))
 
@@ -159,32 +161,33 @@ def build_network(settings: Settings) -> Network:
 def build_amphora_drivers(
     settings: Settings, *, client: AgentClient | None = None, longest_seconds: float | None = None
 ) -> AmphoraDrivers:
-    """What amphorae run in and what talks to them, with one client of agents between them where they need one.
+    """Build the compute and amphora drivers. If they talk to agents, they share one client.
 
     Args:
         settings: all settings.
-        client: the client to use, which the caller closes.
-        longest_seconds: how long agents may take to answer; else what the settings say.
+        client: the client to use, which the caller closes; None makes a new one.
+        longest_seconds: upper limit for the timeout of agents; None for the timeout in the settings.
 
     Raises:
         DriverError: certificates are missing or wrong.
-        InvalidInput: the two cannot work together (``amphora.driver``).
+        InvalidInput: the two drivers do not work together (``amphora.driver``).
     """
     parts = Parts(settings, client, longest_seconds)
     parts.compute = COMPUTES[type(settings.compute)](settings.compute, parts)
     amphorae = AMPHORAE[type(settings.amphora)](settings.amphora, parts)
     if amphorae.traits.needs_agents and not parts.compute.traits.has_agents:
-        raise InvalidInput("amphora.driver", "talks to agents, and there are none where compute.driver puts amphorae")
+        raise InvalidInput("amphora.driver", "needs agents, and the driver in compute.driver has none")
     parts.load_certificates()
     return AmphoraDrivers(parts.compute, amphorae, parts.close)
 
 
 def build_notifier(settings: Settings) -> Notifier:
-    """What tells workers to look: through the broker that the settings name, else through PostgreSQL where that is the
-    database, else within this process. Broker and database need not be there.
+    """Build the notifier. It uses the broker in the settings. Without a broker it uses PostgreSQL, if that is the
+    database, and otherwise works only within this process. Broker and database need not be reachable yet.
 
     Raises:
-        InvalidInput: ``messaging.url`` is no such URL; ``database.url`` has options that PostgreSQL does not know.
+        InvalidInput: ``messaging.url`` is not a valid URL, or ``database.url`` has options that PostgreSQL does not
+            know.
         MissingExtra: ``rabbitmq`` or ``postgresql`` is not installed.
     """
     if not settings.messaging.url.get_secret_value():
@@ -202,11 +205,11 @@ def build_notifier(settings: Settings) -> Notifier:
 
 
 def try_broker(settings: Settings) -> None:
-    """Send a message through the broker that the settings name. It wakes workers, which find nothing to do.
+    """Check the broker in the settings by sending a message. It wakes workers, which find nothing to do.
 
     Raises:
-        DriverUnavailable: it cannot be reached, or refuses.
-        InvalidInput: ``messaging.url`` is no such URL.
+        DriverUnavailable: the broker cannot be reached, or refuses the message.
+        InvalidInput: ``messaging.url`` is not a valid URL.
         MissingExtra: ``rabbitmq`` is not installed.
     """
     with _loading_messaging():
@@ -216,19 +219,20 @@ def try_broker(settings: Settings) -> None:
 
 @contextmanager
 def _loading_messaging() -> Iterator[None]:
-    """Importing oslo.messaging takes a second, which only those wait for who have a broker. Its dependencies warn of
-    each other."""
+    """Import oslo.messaging within this block. That takes a second, so only deployments with a broker do it. Warnings
+    are ignored, because its dependencies warn about each other."""
     with warnings.catch_warnings(action="ignore"), needs_extra("rabbitmq", "messaging.url"):
         yield
 
 
 def try_listening(settings: Settings) -> bool | None:
-    """Try whether the database wakes workers. Returns whether it is the database's own connection, and not a pooler's;
-    None where the database is one that wakes nobody.
+    """Check whether the database wakes workers. Returns whether the connection goes directly to the database, and not
+    through a pooler; None if the database is not PostgreSQL, which is the only one that can wake workers.
 
     Raises:
-        DriverUnavailable: it cannot be reached, or what is announced does not arrive.
-        InvalidInput: as for a notifier.
+        DriverUnavailable: the database cannot be reached, or a notification does not arrive.
+        InvalidInput: ``database.url`` has options that PostgreSQL does not know.
+        MissingExtra: ``postgresql`` is not installed.
     """
     if not _is_on_postgresql(settings):
         return None
@@ -243,29 +247,30 @@ def _is_on_postgresql(settings: Settings) -> bool:
 
 
 def ensure_certificates(settings: Settings, days: int) -> tuple[Path, tuple[str, ...]]:
-    """Make what is missing of the certificates of controller and agent, and renew what has little of its life left.
+    """Issue missing certificates of controller and agent, and renew those that expire soon.
 
     Returns:
-        The directory, and which of "controller" and "agent" were issued.
+        The directory, and those of "controller" and "agent" whose certificates were issued.
 
     Raises:
-        DriverError: the directory holds something else.
-        InvalidInput: the settings name no agents.
+        DriverError: a file in the directory is not a certificate or key, or does not match the others.
+        InvalidInput: the drivers in the settings use no agents.
     """
     from portico.drivers.local_ca import ensure_local_certificates
 
     amphora, compute = _agent_settings(settings), settings.compute
     if not isinstance(compute, LocalComputeSettings):
-        raise InvalidInput("compute.driver", "has no agents, which certificates are for")
+        raise InvalidInput("compute.driver", "has no agents, so there is nothing to issue certificates for")
     directory = amphora.certificates.absolute()
     return directory, ensure_local_certificates(directory, compute.agent_name, amphora.controller_name, days)
 
 
 def examine_certificates(settings: Settings) -> tuple[Path, datetime] | None:
-    """The directory of the controller's certificates, and when the first of them ends; None where none are used.
+    """Check the controller's certificates. Returns their directory, and the earliest time at which one of them expires;
+    None if none are used.
 
     Raises:
-        DriverError: one is missing, or not as it has to be.
+        DriverError: a certificate or key is missing or wrong.
     """
     amphora = settings.amphora
     if not isinstance(amphora, AgentAmphoraSettings):
@@ -278,5 +283,5 @@ def examine_certificates(settings: Settings) -> tuple[Path, datetime] | None:
 
 def _agent_settings(settings: Settings) -> AgentAmphoraSettings:
     if not isinstance(settings.amphora, AgentAmphoraSettings):
-        raise InvalidInput("amphora.driver", "talks to no agents, and another driver that is named does")
+        raise InvalidInput("amphora.driver", "uses no agents, but another driver in the settings does")
     return settings.amphora

@@ -1,4 +1,4 @@
-"""Amphorae: spares, and failing over."""
+"""Flows of amphorae: spares, and failover."""
 
 from __future__ import annotations
 
@@ -30,48 +30,48 @@ from portico.tasks.work import Work
 
 
 class CreateAmphora(OperationFlow):
-    """A spare: an amphora that waits for a load balancer."""
+    """Builds a spare: an amphora that waits for a load balancer."""
 
     def story(self, work: Work) -> Iterable[Task]:
-        """Its row came with the operation."""
+        """Build it. Its row was written with the operation."""
         yield MarkBooting(work)
         yield BuildAmphora(work, Priority.SPARE, AmphoraStatus.READY)
 
 
 class DeleteAmphora(OperationFlow):
-    """A spare, or a broken amphora that belongs to nobody, goes."""
+    """Deletes a spare, or a broken amphora that belongs to no load balancer."""
 
     ends_lease: ClassVar[bool] = True
 
     def story(self, work: Work) -> Iterable[Task]:
-        """Nothing else depends on it, but what a failover that waits has begun."""
+        """Delete it. Nothing else depends on it, except the replacement that a waiting failover has begun to build."""
         if any(operation.action == Action.FAILOVER for operation in work.current().operations):
             yield DeleteReplacement(work)
         yield DeleteAmphorae(work)
 
 
 def replace_amphora(work: Work, old: Amphora, subject: str) -> linear_flow.Flow:
-    """The replacement serves before the old one goes: a sub-flow for one amphora of a load balancer, called ``subject``
-    in the names of its tasks."""
+    """The sub-flow that replaces one amphora of a load balancer: the replacement serves before the old one goes.
+    ``subject`` stands for the amphora in the names of the tasks."""
     before, after = carry_sessions(work, old, subject)
     return linear_flow.Flow(f"ReplaceAmphora[{subject}]").add(
-        # Make: a spare or a new one, plugged and configured beside the old one, which still serves.
+        # Make: a spare or a new amphora, plugged and configured while the old one still serves.
         ObtainReplacement(work, old, subject),
         BuildAmphora(work, Priority.FAILOVER, AmphoraStatus.ALLOCATED, subject),
         PlugVips(work, subject),
         *before,
         PushConfiguration(work, subject),
         *after,
-        # Break: the old one finishes what it has, and goes.
+        # Break: the old amphora finishes its connections, and goes.
         RetireAmphora(work, old.id, subject),
     )
 
 
 class FailoverAmphora(OperationFlow):
-    """One amphora is replaced: of a load balancer (the replacement serves before the old one goes), or a spare."""
+    """Replaces one amphora: of a load balancer (the replacement serves before the old one goes), or a spare."""
 
     def story(self, work: Work) -> Iterable[Task]:
-        """Make before break. An amphora that is no longer on record was taken away by an earlier try of this flow."""
+        """Make before break. An amphora that is no longer on record was taken away by an earlier run of this flow."""
         snapshot = work.current()
         if snapshot.spare is not None:
             yield ObtainReplacement(work, snapshot.spare)

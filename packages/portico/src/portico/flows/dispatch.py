@@ -1,4 +1,4 @@
-"""Which operation runs which flow, and the flow that applies several together."""
+"""The flow of each operation, and the flow that applies several operations together."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def flow_of(operation: Operation) -> type[OperationFlow]:
 
 
 class ChangeTogether(ConfigurationChange):
-    """Several changes of one load balancer, of any kinds, applied as one configuration: what each of their flows
-    prepares, one push, what each of them settles."""
+    """Applies several changes of one load balancer, of any kinds, as one configuration: the preparations of their
+    flows, one push, and their settlements."""
 
     def story(self, work: Work) -> Iterable[Task]:
-        """The phases of all of them around the one push."""
+        """Put the phases of all flows around the one push."""
         groups: dict[type[ConfigurationChange], list[Operation]] = {}
         for operation in work.operations:
             flow = flow_of(operation)
             if not issubclass(flow, ConfigurationChange):
-                raise TypeError(f"{flow.__name__} is not applied together with others")
+                raise TypeError(f"{flow.__name__} cannot be applied together with others")
             groups.setdefault(flow, []).append(operation)
         for flow, operations in groups.items():
             yield from flow.prepare(work, operations)
@@ -80,5 +80,5 @@ class ChangeTogether(ConfigurationChange):
 
 
 def build_flow(work: Work) -> OperationFlow:
-    """The flow for what ``work.operations`` are: their own, or the one for several."""
+    """Build the flow for ``work.operations``: that of the operation, or the flow for several."""
     return flow_of(work.operations[0])(work) if len(work.operations) == 1 else ChangeTogether(work)

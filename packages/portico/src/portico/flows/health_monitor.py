@@ -1,4 +1,4 @@
-"""Health monitors."""
+"""Flows of health monitors."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from portico.flows.operation_flow import ConfigurationChange
 
 
 class CreateHealthMonitor(ConfigurationChange):
-    """A pool begins to ask its members: one push."""
+    """Adds a health monitor: a pool begins to check its members. One push."""
 
 
 class UpdateHealthMonitor(ConfigurationChange):
-    """A changed monitor: one push."""
+    """Changes a health monitor. One push."""
 
 
 class DeleteHealthMonitor(ConfigurationChange):
-    """A pool stops asking its members: one push."""
+    """Deletes a health monitor: a pool stops checking its members. One push."""

@@ -1,4 +1,4 @@
-"""L7 policies."""
+"""Flows of L7 policies."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from portico.flows.operation_flow import ConfigurationChange
 
 
 class CreateL7Policy(ConfigurationChange):
-    """A new policy: one push; with no rules it matches nothing."""
+    """Adds a policy. One push; without rules it matches nothing."""
 
 
 class UpdateL7Policy(ConfigurationChange):
-    """A changed policy, or another order of policies: one push."""
+    """Changes a policy, or the order of policies. One push."""
 
 
 class DeleteL7Policy(ConfigurationChange):
-    """A policy goes, with its rules: one push."""
+    """Deletes a policy with its rules. One push."""

@@ -1,4 +1,4 @@
-"""L7 rules."""
+"""Flows of L7 rules."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from portico.flows.operation_flow import ConfigurationChange
 
 
 class CreateL7Rule(ConfigurationChange):
-    """A new condition: one push."""
+    """Adds a rule to a policy. One push."""
 
 
 class UpdateL7Rule(ConfigurationChange):
-    """A changed condition: one push."""
+    """Changes a rule. One push."""
 
 
 class DeleteL7Rule(ConfigurationChange):
-    """A condition goes: one push."""
+    """Deletes a rule. One push."""

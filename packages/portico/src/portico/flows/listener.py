@@ -1,4 +1,4 @@
-"""Listeners."""
+"""Flows of listeners."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from portico.flows.operation_flow import ConfigurationChange
 
 
 class CreateListener(ConfigurationChange):
-    """A new port of the VIP: its socket is opened and the configuration that serves it is pushed."""
+    """Adds a port of the VIP: its socket is opened, and the configuration that serves it is pushed."""
 
 
 class UpdateListener(ConfigurationChange):
-    """A changed listener: one push."""
+    """Changes a listener. One push."""
 
 
 class DeleteListener(ConfigurationChange):
-    """A listener goes: its socket is closed, connections that it has may finish."""
+    """Deletes a listener: its socket is closed, and the connections that it has can finish."""

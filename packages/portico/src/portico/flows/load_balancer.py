@@ -1,4 +1,4 @@
-"""Load balancers."""
+"""Flows of load balancers."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from portico.tasks.work import Work
 
 
 def _build(work: Work, priority: int) -> Iterable[Task]:
-    # An address, so that there is something to reach it by.
+    # An address at which it can be reached.
     yield AllocateVips(work)
-    # A place to run: a spare if there is one, else built now.
+    # A place to run: a spare if there is one, otherwise a new amphora.
     yield ObtainAmphora(work)
     yield BuildAmphora(work, priority, AmphoraStatus.ALLOCATED)
     yield PlugVips(work)
 
 
 class CreateLoadBalancer(ConfigurationChange):
-    """A new load balancer: an address, an amphora, and a first push with everything that it is already known to
+    """Creates a load balancer: an address, an amphora, and a first push with everything that it is already known to
     have."""
 
     @classmethod
     def prepare(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:  # noqa: ARG003 - there is only one
-        """Address and amphora."""
+        """Get an address and an amphora."""
         return _build(work, Priority.USER)
 
     @classmethod
     def settle(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:  # noqa: ARG003 - there is only one
-        """What earlier tries left goes."""
+        """Take away what earlier runs left."""
         yield RetireLeftovers(work)
 
 
 class UpdateLoadBalancer(ConfigurationChange):
-    """A changed load balancer: one push, after the network has been told what concerns it."""
+    """Changes a load balancer: one push, after the network was given the settings that concern it."""
 
     @classmethod
     def prepare(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:
-        """What the VIPs are to have."""
+        """Set the attributes of the VIPs that have changed."""
         if any(name in (operation.changes or {}) for operation in operations for name in ATTRIBUTES):
             yield ConfigureVips(work)
 
 
 class DeleteLoadBalancer(OperationFlow):
-    """A load balancer goes with everything that it has. What waits behind it is overtaken."""
+    """Deletes a load balancer with everything that it has. It overtakes the operations that wait."""
 
     ends_lease: ClassVar[bool] = True
 
@@ -65,17 +65,17 @@ class DeleteLoadBalancer(OperationFlow):
 
 
 class FailoverLoadBalancer(OperationFlow):
-    """Every amphora of a load balancer is replaced, each by a new one that serves before the old one goes. One that has
-    none (its creation failed) is built."""
+    """Replaces every amphora of a load balancer by a new one that serves before the old one goes. If there is none (the
+    load balancer's creation failed), it builds one."""
 
     def story(self, work: Work) -> Iterable[Task]:
-        """One after the other."""
+        """Replace one after the other."""
         tree = work.current().tree
         amphorae = tree.amphorae if tree is not None else []
         serving = [amphora for amphora in amphorae if amphora.status == AmphoraStatus.ALLOCATED]
         if not serving:
             yield from _build(work, Priority.FAILOVER)
-        # What replaces another one was built by an earlier try, which got half way.
+        # An amphora that replaces another one was built by an earlier run, which did not get to its end.
         old = [amphora for amphora in serving if amphora.replaces_id is None]
         if not old:
             yield PushConfiguration(work)

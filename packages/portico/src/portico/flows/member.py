@@ -1,4 +1,4 @@
-"""Members."""
+"""Flows of members."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from portico.flows.operation_flow import ConfigurationChange
 
 
 class CreateMember(ConfigurationChange):
-    """A new server: one push, as a rule without a reload."""
+    """Adds a server. One push, normally without a reload."""
 
 
 class UpdateMember(ConfigurationChange):
-    """A changed server (weight, state): one push, as a rule without a reload."""
+    """Changes a server (weight, state). One push, normally without a reload."""
 
 
 class DeleteMember(ConfigurationChange):
-    """A server goes: it gets no new connections, and is removed once it has none."""
+    """Deletes a server: it gets no new connections, and is removed once it has none."""

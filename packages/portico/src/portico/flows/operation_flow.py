@@ -1,4 +1,4 @@
-"""What all flows have in common."""
+"""The base classes of flows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from portico.tasks.work import Work
 
 
 class OperationFlow(linear_flow.Flow):
-    """The flow of one run. Constructed for each run, with the work that it is about.
+    """The flow of one run, constructed for each run with the work that it does.
 
-    ``together`` tells whether operations of this class may be applied as one configuration with others; ``ends_lease``
-    whether success means that nothing is left to hold a lease on.
+    ``together`` is whether operations of this class can be applied as one configuration with others. ``ends_lease`` is
+    whether success leaves nothing to hold a lease on.
     """
 
     together: ClassVar[bool] = False
@@ -28,14 +28,14 @@ class OperationFlow(linear_flow.Flow):
         self.add(*self.story(work))
 
     def story(self, work: Work) -> Iterable[Task]:
-        """The steps, first to last."""
+        """The tasks, first to last."""
         raise NotImplementedError
 
 
 class ConfigurationChange(OperationFlow):
-    """A change that comes true with one push of the whole configuration.
+    """A change that takes effect with one push of the whole configuration.
 
-    What has to be there first is ``prepare``d, what is no longer needed afterwards is ``settle``d; both are given all
+    ``prepare`` does what has to be done before the push, ``settle`` what is left to do after it. Both receive all
     operations of the class that are applied together.
     """
 
@@ -43,12 +43,12 @@ class ConfigurationChange(OperationFlow):
 
     @classmethod
     def prepare(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:  # noqa: ARG003 - most need nothing
-        """Steps before the push."""
+        """The tasks before the push."""
         return ()
 
     @classmethod
     def settle(cls, work: Work, operations: Sequence[Operation]) -> Iterable[Task]:  # noqa: ARG003 - most need nothing
-        """Steps after the push."""
+        """The tasks after the push."""
         return ()
 
     def story(self, work: Work) -> Iterable[Task]:

@@ -1,4 +1,4 @@
-"""Pools."""
+"""Flows of pools."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from portico.flows.operation_flow import ConfigurationChange
 
 
 class CreatePool(ConfigurationChange):
-    """A new pool: one push; it serves once a listener or policy points to it."""
+    """Adds a pool. One push; it serves once a listener or policy points to it."""
 
 
 class UpdatePool(ConfigurationChange):
-    """A changed pool: one push."""
+    """Changes a pool. One push."""
 
 
 class DeletePool(ConfigurationChange):
-    """A pool goes, with its members and its monitor: one push."""
+    """Deletes a pool with its members and its monitor. One push."""

@@ -1,11 +1,10 @@
-"""Health: how load balancers fare, as their amphorae say.
+"""Health: the operating statuses of load balancers, derived from what their amphorae report.
 
-Belongs here: asking the amphorae (``asking``), what their answers mean (``findings``, ``statuses``,
-``written_counters``; all three are pure), and the manager that does so again and again and writes what changed
-(``health_manager``). Where the answers come from is of no concern to the pure part: heartbeats can take the place of
-questions.
+Belongs here: asking the amphorae (``asking``), interpreting their answers (``findings``, ``statuses``,
+``written_counters``; all three are pure), and the manager that does both periodically and records what changed
+(``health_manager``). The pure part does not depend on where the reports come from: heartbeats could replace polling.
 Does not: I/O other than through the store and the amphora port; changes of load balancers or amphorae (those are
-operations, and the worker's).
+operations, which the worker runs).
 """
 
 from portico.health.health_manager import HealthManager

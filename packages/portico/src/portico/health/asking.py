@@ -1,4 +1,4 @@
-"""Asking amphorae: many at a time, each for a bounded time, and none kept waiting by one that does not answer."""
+"""Asking amphorae for statistics: many at a time, each for a bounded time, and slow ones do not delay the others."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from portico_wire import Statistics
 
 log = structlog.get_logger()
 LONGEST_PAUSE = 5
-"""Polls in which something that does not answer is left alone at most."""
+"""Maximum number of polls for which an agent or amphora that does not answer is left alone."""
 _SUSPECT_THREADS = 2
 _FAILURES_OF_AN_AGENT = 2
-"""So many amphorae in a row that cannot be asked, and it is the agent that does not answer."""
+"""After this many amphorae in a row that cannot be asked, the agent itself counts as not answering."""
 
 
-class Asked(Protocol):
-    """An amphora that is to be asked, and where its agent listens."""
+class Askable(Protocol):
+    """An amphora to ask, and where its agent listens."""
 
     @property
     def amphora_id(self) -> str:
-        """Which."""
+        """The amphora's id."""
 
     @property
     def agent_url(self) -> str:
-        """Where."""
+        """The URL of its agent."""
 
 
-A = TypeVar("A", bound=Asked)
+A = TypeVar("A", bound=Askable)
 
 
 class _Patience:
-    """How often something has not answered in a row, and until when it is left alone."""
+    """How often in a row an agent or amphora has not answered, and until when it is left alone."""
 
     def __init__(self, what: str, name: str, settings: HealthSettings) -> None:
         self._what = what
@@ -61,30 +61,30 @@ class _Patience:
         return not self.is_busy and time.monotonic() >= self._not_before
 
     def note_answer(self) -> None:
-        """It has answered."""
+        """Note that it has answered."""
         if self._misses >= self._settings.misses:
             log.info("answers again", **{self._what: self._name})
         self._misses, self._not_before = 0, 0.0
 
     def note_miss(self, error: DriverError) -> None:
-        """It has not: the pause before it is asked again grows."""
+        """Note that it has not answered: the pause before it is asked again grows."""
         pause = min(LONGEST_PAUSE, 2**self._misses) - 1
         self._misses += 1
         self._not_before = time.monotonic() + pause * self._settings.poll_seconds
         if self._misses == self._settings.misses:
-            log.warning("does not answer: statuses stay as it said last", reason=str(error), **{self._what: self._name})
+            log.warning("does not answer: its statuses stay unchanged", reason=str(error), **{self._what: self._name})
 
 
 class Asker(Generic[A]):
-    """Asks amphorae what they have counted and found.
+    """Asks amphorae for what they have counted and found.
 
-    One thread at a time talks to an agent, about one of its amphorae after the other. An agent that did not answer is
-    asked by threads that serve nobody else, and less and less often.
+    One thread at a time talks to an agent, and asks about its amphorae one after the other. An agent that did not
+    answer is asked less and less often, by threads that are reserved for such agents.
 
     Args:
-        find: how to reach one of those that are to be asked; raises DriverError, which is as if it had not answered.
+        find: returns how to reach an amphora; raises DriverError, which counts as no answer.
         amphorae: answers within ``settings.request_seconds``, or raises.
-        settings: how patiently.
+        settings: intervals, timeouts and numbers of tries.
     """
 
     def __init__(self, find: Callable[[A], Endpoint], amphorae: Amphorae, settings: HealthSettings) -> None:
@@ -98,14 +98,14 @@ class Asker(Generic[A]):
         self._threads = ThreadPoolExecutor(settings.threads, "health")
         self._suspect_threads = ThreadPoolExecutor(_SUSPECT_THREADS, "health-suspects")
 
-    def ask(self, askeds: Iterable[A]) -> dict[str, Statistics]:
-        """The answers that have come by now, by amphora; those of slow agents come with a later call. Takes as long as
-        the agents that answered the last time, ``poll_seconds`` at most."""
+    def ask(self, targets: Iterable[A]) -> dict[str, Statistics]:
+        """Return the answers that have come by now, by amphora; those of slow agents come with a later call. Takes as
+        long as the agents that answered the last time need, ``poll_seconds`` at most."""
         due: dict[str, list[A]] = defaultdict(list)
         known: set[str] = set()
-        for asked in askeds:
-            known.add(asked.amphora_id)
-            due[asked.agent_url].append(asked)
+        for target in targets:
+            known.add(target.amphora_id)
+            due[target.agent_url].append(target)
         self._forget(set(due), known)
         awaited = []
         for agent_url, of_agent in due.items():
@@ -121,7 +121,7 @@ class Asker(Generic[A]):
         return self._collect(known)
 
     def close(self) -> None:
-        """Ask nothing more; waits for the answers that are under way, as long as they may take."""
+        """Ask nothing more, and wait for the requests that are under way, which are bounded in time."""
         self._closing.set()
         for threads in (self._threads, self._suspect_threads):
             threads.shutdown(cancel_futures=True)
@@ -142,35 +142,35 @@ class Asker(Generic[A]):
         for amphora_id in set(self._each) - amphorae:  # a copy: threads write to it
             self._each.pop(amphora_id, None)
 
-    def _ask_agent(self, agent: _Patience, askeds: list[A]) -> None:
+    def _ask_agent(self, agent: _Patience, targets: list[A]) -> None:
         missed: list[tuple[str, DriverError]] = []
         failures, has_answered = 0, False
         try:
-            for asked in askeds:
-                patience = self._each.get(asked.amphora_id)
+            for target in targets:
+                patience = self._each.get(target.amphora_id)
                 if self._closing.is_set() or failures >= _FAILURES_OF_AN_AGENT:
                     break
                 if patience is not None and not patience.is_due():
                     continue
                 try:
-                    self._answers.put(self._amphorae.statistics(self._find(asked)))
+                    self._answers.put(self._amphorae.statistics(self._find(target)))
                 except DriverError as error:
-                    missed.append((asked.amphora_id, error))
+                    missed.append((target.amphora_id, error))
                     failures = failures + 1 if error.transient else 0
                     has_answered = has_answered or not error.transient
                 else:
                     failures, has_answered = 0, True
                     if patience is not None:
                         patience.note_answer()
-                        self._each.pop(asked.amphora_id, None)
+                        self._each.pop(target.amphora_id, None)
             self._judge(agent, missed, has_answered=has_answered)
-        except Exception:  # a defect costs this agent's answers, not a thread
+        except Exception:  # a defect costs this agent's answers, not the thread
             log.exception("an agent could not be asked")
         finally:
             agent.is_busy = False
 
     def _judge(self, agent: _Patience, missed: list[tuple[str, DriverError]], *, has_answered: bool) -> None:
-        """An agent that answers for others leaves only those alone for which it does not."""
+        """If an agent answers for some of its amphorae, leave alone only those for which it does not."""
         if has_answered:
             agent.note_answer()
         elif missed:

@@ -1,4 +1,4 @@
-"""Findings: what an amphora's statistics say about listeners and members, without what they have counted. Pure.
+"""Findings: what an amphora's statistics report of listeners and members, without the counters. Pure.
 
 Two reports with equal findings call for the same statuses.
 """
@@ -12,7 +12,7 @@ from portico.status import OperatingStatus
 from portico_wire import ServerStatistics, Statistics
 
 _NOT_CHECKED_YET = "INI"
-"""HAProxy's word for a check that has had no result in this process."""
+"""HAProxy's code for a check that has not had a result in this process yet."""
 _WORST_FIRST = (
     OperatingStatus.ERROR,
     OperatingStatus.OFFLINE,
@@ -24,12 +24,12 @@ _WORST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one amphora says.
+    """What one amphora reports.
 
     Attributes:
-        version: of the configuration that it is about.
-        listeners: those that it serves, by id, each with HAProxy's word ("OPEN", "FULL").
-        members: those that it has servers for, by id; None where no health check has had a result yet.
+        version: the configuration version that the report is about.
+        listeners: the listeners that it serves, by id, each with HAProxy's word ("OPEN", "FULL").
+        members: the members that it has servers for, by id; None if no health check has had a result yet.
     """
 
     version: int
@@ -38,8 +38,11 @@ class Findings:
 
 
 def read_findings(report: Statistics) -> Findings:
-    """A pool has several backends where listeners use it in different ways, and one more where its members are pinged;
-    a member is as the worst of its servers."""
+    """Read an amphora's findings from its statistics.
+
+    A pool has several backends if listeners use it in different ways, and one more if its members are pinged. A member
+    gets the status of its worst server.
+    """
     pinged = {server.member_id: server.check for server in report.servers if not server.serves}
     members: dict[str, OperatingStatus | None] = {}
     for server in report.servers:
@@ -53,7 +56,7 @@ def read_findings(report: Statistics) -> Findings:
 
 
 def _read_server(server: ServerStatistics, check: str) -> OperatingStatus | None:
-    """``check`` is what the last check found, the server's own or that of the one that it tracks; "" without one."""
+    """``check`` is the result of the last check of the server, or of the one that it tracks; "" if there is none."""
     if server.status == "MAINT":
         return OperatingStatus.OFFLINE
     if not check and server.status != "DOWN":
@@ -67,10 +70,10 @@ def _read_server(server: ServerStatistics, check: str) -> OperatingStatus | None
             return OperatingStatus.DRAINING
         case "UP" if check != _NOT_CHECKED_YET:
             return OperatingStatus.ONLINE
-    # Servers begin as up, and another process takes over what the one before it knew: neither is a finding.
+    # Servers start as up, and a new process takes over what the one before it knew: neither is a finding.
     return None
 
 
 def worst(statuses: list[OperatingStatus]) -> OperatingStatus:
-    """The one of several that says most about what is wrong."""
+    """The status that tells most about what is wrong."""
     return min(statuses, key=_WORST_FIRST.index)

@@ -1,4 +1,4 @@
-"""The health manager: asks all amphorae again and again, and writes what changed."""
+"""The health manager: polls all amphorae and records what changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from portico.settings import HealthSettings
 from portico.store.claims.duties import HEALTH, Duty, DutyLoop
 from portico.store.reads.counters import Counted
 from portico.store.reads.observations import (
-    Standing,
+    LeaseState,
     StatusChange,
     Target,
     read_last_counted,
@@ -29,23 +29,23 @@ from portico.store.sql.database import Database
 from portico.tasks.endpoint import find_endpoint
 from portico_wire import Statistics
 
-_Situation = tuple[Standing, dict[str, Findings]]
-"""All that the statuses of a load balancer follow from: how its lease stands, and what each of its amphorae says."""
+_Situation = tuple[LeaseState, dict[str, Findings]]
+"""Everything that determines the statuses of a load balancer: the state of its lease and each amphora's findings."""
 
 
 class HealthManager:
-    """Writes operating statuses and counters. Of any number of health managers on one database one asks; where it dies,
-    another one takes over within ``lease_seconds``.
+    """Writes operating statuses and counters. However many health managers use one database, only one of them polls. If
+    it dies, another one takes over within ``lease_seconds``.
 
-    A poll costs one statement where nothing has changed, however many load balancers there are; where something has,
-    one for each hundred load balancers that are concerned, and one transaction for each thousand rows. Where no amphora
-    answers, nothing is written and everything stays as it was known last.
+    A poll costs one statement if nothing has changed, however many load balancers there are. Otherwise it costs one
+    more statement for each hundred load balancers that are concerned, and one transaction for each thousand rows. If no
+    amphora answers, nothing is written and every status stays as it was last known.
 
     Args:
-        settings: how often, how patiently.
+        settings: intervals and timeouts.
         database: the store.
         amphorae: answers within ``settings.request_seconds``, or raises.
-        compute: is asked for agents whose names are not on record yet, and answers as fast.
+        compute: finds agents whose names are not on record yet, and answers as fast.
     """
 
     def __init__(self, settings: HealthSettings, database: Database, amphorae: Amphorae, compute: Compute) -> None:
@@ -61,20 +61,20 @@ class HealthManager:
 
     @property
     def is_asking(self) -> bool:
-        """Whether it is the one that asks."""
+        """Whether this health manager is the one that polls."""
         return self._duty.is_mine
 
     def start(self) -> None:
-        """Start the thread that does it."""
+        """Start the thread that polls."""
         self._loop.start()
 
     def stop(self) -> None:
-        """Finish what is under way, and let another health manager take over at once."""
+        """Finish what is under way, and let another health manager take over immediately."""
         self._loop.stop()
         self._asker.close()
 
     def turn(self) -> bool:
-        """Take part once: take the duty if it is free, and poll if it is ours. Returns whether it is.
+        """Take part once: take the duty if it is free, and poll if it is ours. Return whether it is ours.
 
         Raises:
             StoreError: the database did not answer.
@@ -82,11 +82,11 @@ class HealthManager:
         return self._loop.turn()
 
     def begin(self) -> None:
-        """Forget what was known before another health manager had the duty."""
+        """Forget everything: it dates from before another health manager had the duty."""
         self._settled, self._written = {}, WrittenCounters()
 
     def run_round(self, duty: Duty) -> None:
-        """Poll. Raises as ``portico.store.claims.duties.Rounds`` says."""
+        """Poll. Raises as ``portico.store.claims.duties.Rounds``."""
         targets = read_targets(self._database)
         answers = self._asker.ask(targets)
         situations = _describe(targets, answers)
@@ -103,8 +103,8 @@ class HealthManager:
         return find_endpoint(self._database, self._compute, target.amphora_id, target.agent_url, target.agent_name)
 
     def _find_changes(self, situations: dict[str, _Situation]) -> tuple[list[StatusChange], dict[str, _Situation]]:
-        """What is to be written, and the load balancers that need not be looked at while their situation stays the
-        same. One for which something is written is looked at again: an operation may have written meanwhile."""
+        """The changes to write, and the load balancers that can be skipped while their situation stays the same. A load
+        balancer with changes is not skipped the next time: an operation can have written meanwhile."""
         concerned = [id_ for id_, situation in situations.items() if self._settled.get(id_) != situation]
         for id_ in concerned:
             self._settled.pop(id_, None)
@@ -125,12 +125,12 @@ class HealthManager:
 
 
 def _describe(targets: list[Target], answers: dict[str, Statistics]) -> dict[str, _Situation]:
-    """The situations of the load balancers of which an amphora has answered."""
+    """The situations of those load balancers that have at least one amphora that answered."""
     found: dict[str, dict[str, Findings]] = defaultdict(dict)
-    standings: dict[str, Standing] = {}
+    lease_states: dict[str, LeaseState] = {}
     for target in targets:
         answer = answers.get(target.amphora_id)
         if answer is not None:
             found[target.load_balancer_id][target.amphora_id] = read_findings(answer)
-            standings[target.load_balancer_id] = target.standing
-    return {id_: (standings[id_], findings) for id_, findings in found.items()}
+            lease_states[target.load_balancer_id] = target.lease_state
+    return {id_: (lease_states[id_], findings) for id_, findings in found.items()}

@@ -1,10 +1,10 @@
-"""Operating statuses: what a load balancer's objects are called, given what its amphorae have found. Pure.
+"""Operating statuses: the statuses of a load balancer's objects, derived from what its amphorae have found. Pure.
 
-The words are those of the table "Operating Status Codes" in the Octavia v2 API reference, and mean here:
+The statuses are those of the table "Operating Status Codes" in the Octavia v2 API reference, and mean here:
 
 | object | status |
 |---|---|
-| member | OFFLINE: down by its user, or not checked yet; NO_MONITOR: nobody checks; ERROR: the check fails; |
+| member | OFFLINE: down by its user, or not checked yet; NO_MONITOR: not checked at all; ERROR: the check fails; |
 | | DRAINING: checked, and of weight 0; ONLINE: the check passes |
 | pool | OFFLINE: down by its user, or no listener that is served sends to it; ERROR: every member that is meant to |
 | | serve is in ERROR; DEGRADED: some are; else ONLINE |
@@ -13,8 +13,8 @@ The words are those of the table "Operating Status Codes" in the Octavia v2 API 
 | load balancer | OFFLINE: down by its user; ERROR: all listeners are in ERROR; DEGRADED: some are, or are |
 | | DEGRADED; else ONLINE |
 
-While operations are unfinished, the rows say what is wanted and the report says what is: then only what a report shows
-is believed, and what it does not show stays as it was.
+While operations are unfinished, the rows contain what is wanted and the report contains what is. Then only what the
+report contains is used, and the status of anything that it does not mention stays as it was.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from portico.store.reads.observations import Known, StatusChange, StatusTree
 _S = OperatingStatus
 _NOT_MEANT_TO_SERVE = (_S.OFFLINE, _S.DRAINING)
 _KEPT_UNCHECKED = (_S.ONLINE, _S.ERROR, _S.DRAINING)
-"""What a checked member was found to be holds until a new process has checked it again."""
+"""The statuses that a checked member keeps until a new process has checked it again."""
 _BY_WORD = {"OPEN": _S.ONLINE, "FULL": _S.DEGRADED}
 """HAProxy's words for a frontend; any other means that it does not accept connections."""
 
 
 def derive_changes(tree: StatusTree, reported: Collection[Findings]) -> list[StatusChange]:
-    """Whatever fares otherwise than its row says.
+    """The changes of status that follow from the reports.
 
     Args:
-        tree: read after the amphorae were asked: findings about an older configuration than it names are not used.
-        reported: what each amphora of the load balancer says that has answered. With none that can be used, nothing is
-            known and nothing changes; nor does anything of a load balancer that was never configured.
+        tree: read after the amphorae were asked: findings about a configuration older than the tree's are not used.
+        reported: the findings of each amphora of the load balancer that has answered. If none of them can be used,
+            nothing is known and nothing changes. Nothing changes either for a load balancer that was never configured.
     """
     current = [findings for findings in reported if findings.version >= tree.version > 0]
     return _Derivation(tree, current).find_changes() if current else []
@@ -52,13 +52,13 @@ class _Derivation:
         newest = [findings for findings in current if findings.version == version]
         self._tree = tree
         self._is_exact = tree.is_settled and version == tree.version
-        """Whether the rows are what the amphorae have been told."""
+        """Whether the amphorae run exactly what the rows contain."""
         self._listeners = {id_: word for findings in newest for id_, word in findings.listeners.items()}
         self._members = _merge_members(newest)
         self._after: dict[str, str] = {}
 
     def find_changes(self) -> list[StatusChange]:
-        """From the leaves to the root: each is made of what is below it."""
+        """Go from the leaves to the root: the status of each object depends on what is below it."""
         tree = self._tree
         members: dict[str, list[Known]] = defaultdict(list)
         for member in tree.members:
@@ -77,7 +77,7 @@ class _Derivation:
         ]
 
     def _pools(self, listener: Known) -> set[str]:
-        """Where a listener sends to."""
+        """The pools to which a listener sends."""
         return {pool for pool in (listener.parent_id, *self._tree.redirects.get(listener.id, ())) if pool is not None}
 
     def _of_member(self, member: Known) -> str:
@@ -94,7 +94,7 @@ class _Derivation:
     def _of_pool(self, pool: Known, members: list[Known], *, is_used: bool) -> str:
         reported = [member.id for member in members if member.id in self._members]
         if self._is_exact:
-            # A pool that only a policy without rules sends to has no backend: then its members are not reported.
+            # A pool that only a policy without rules sends to has no backend, so its members are not reported.
             if not (pool.admin_state_up and is_used and (reported or not members)):
                 return _S.OFFLINE
         elif not reported:
@@ -123,7 +123,7 @@ class _Derivation:
 
 
 def _merge_members(newest: list[Findings]) -> dict[str, OperatingStatus | None]:
-    """Where amphorae disagree about a member, the worst holds."""
+    """Merge what the amphorae report of members: where they disagree, the worst status counts."""
     found: dict[str, list[OperatingStatus | None]] = defaultdict(list)
     for findings in newest:
         for id_, status in findings.members.items():
@@ -136,8 +136,8 @@ def _merge_members(newest: list[Findings]) -> dict[str, OperatingStatus | None]:
 
 
 def _sum_up(statuses: Iterable[str]) -> str:
-    """What is made of several: in ERROR where all are, DEGRADED where something is wrong. What is OFFLINE is left out,
-    and nothing at all is in order."""
+    """Sum up several statuses: ERROR if all are ERROR, DEGRADED if something is wrong, otherwise (also if there are
+    none) ONLINE. OFFLINE ones do not count."""
     counted = [status for status in statuses if status != _S.OFFLINE]
     if counted and all(status == _S.ERROR for status in counted):
         return _S.ERROR

@@ -1,4 +1,4 @@
-"""Which counters have changed since they were last written. In memory, and pure."""
+"""The counters that were last written, and what has changed since. In memory, and pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from portico_wire import Statistics
 
 
 class WrittenCounters:
-    """What was last written of each listener on each amphora."""
+    """The counters that were last written, of each listener on each amphora."""
 
     def __init__(self) -> None:
         self._written: dict[str, dict[str, Counted]] = {}
 
     def missing(self, amphora_ids: Iterable[str]) -> set[str]:
-        """The amphorae of which it is not known yet what was written."""
+        """The amphorae whose last written counters are not known yet."""
         return {amphora_id for amphora_id in amphora_ids if amphora_id not in self._written}
 
     def learn(self, amphora_ids: Iterable[str], written: Iterable[Counted]) -> None:
-        """Note what the database says of these amphorae."""
+        """Note the counters of these amphorae that the database has."""
         found: dict[str, dict[str, Counted]] = defaultdict(dict)
         for counted in written:
             found[counted.amphora_id][counted.listener_id] = counted
@@ -29,7 +29,8 @@ class WrittenCounters:
             self._written[amphora_id] = found[amphora_id]
 
     def compare(self, report: Statistics) -> list[Counted]:
-        """What a report says that was not written. What it does not mention any more has no open connections."""
+        """The counters in a report that were not written yet. A listener that the report no longer mentions has no open
+        connections."""
         written = self._written[report.amphora_id]
         present = {}
         if report.pid is not None:
@@ -53,7 +54,7 @@ class WrittenCounters:
         return closed + [counted for id_, counted in present.items() if written.get(id_) != counted]
 
     def note(self, written: Iterable[Counted]) -> None:
-        """These have been written."""
+        """Note that these counters have been written."""
         for counted in written:
             self._written[counted.amphora_id][counted.listener_id] = counted
 

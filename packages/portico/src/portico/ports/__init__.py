@@ -1,7 +1,7 @@
 """Ports: what Portico needs from the outside, as small protocols.
 
-Belongs here: protocols and the plain values that cross them. Does not: any I/O, any vendor's word. Every driver of a
-port passes that port's one contract suite (``tests/contracts``). All methods are idempotent: they may run twice, on two
-workers, after a lost reply, and the world is the same as after once. Errors are those of
-``portico.errors.DriverError``.
+Belongs here: protocols and the plain values that cross them. Does not: any I/O, any vendor's terms. Every driver of a
+port passes the one contract suite of that port (``tests/contracts``). All methods are idempotent: a call can be
+repeated, after a lost reply or by a second worker, and the result is the same as after one call. Failures of the
+outside system are raised as ``portico.errors.DriverError`` or one of its subclasses.
 """

@@ -1,4 +1,4 @@
-"""Amphora: talking to the agent that runs it."""
+"""The amphora port: how controllers talk to the agent that runs an amphora."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from portico_wire import AmphoraState, Bundle, PushResult, Sessions, Statistics
 
 @dataclass(frozen=True, slots=True)
 class AmphoraTraits:
-    """What a way of talking to amphorae is like.
+    """What an amphora driver declares about itself.
 
     Attributes:
-        needs_agents: it talks to agents: amphorae are to be in a compute that has them.
-        shared: every process that talks to an amphora talks to the same one. Where not, what one process pushed no
-            other can ask about.
+        needs_agents: it talks to agents, so amphorae must be placed by a compute that has them.
+        shared: every process reaches the same amphora. If False, only the process that pushed a configuration can ask
+            about it.
     """
 
     needs_agents: bool
@@ -24,7 +24,7 @@ class AmphoraTraits:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Which amphora, where its agent listens, and the name in that agent's certificate."""
+    """Where an amphora is reached: its id, the URL of its agent, and the name in that agent's certificate."""
 
     amphora_id: str
     agent_url: str
@@ -32,37 +32,41 @@ class Endpoint:
 
 
 class Amphorae(Protocol):
-    """Pushes configurations to amphorae and asks them how they are."""
+    """Pushes configurations to amphorae and reads their state."""
 
     @property
     def traits(self) -> AmphoraTraits:
-        """What it is like."""
+        """What the driver declares about itself."""
 
     def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
         """Make the amphora run this configuration. Pushing the same bundle again changes nothing.
 
         Raises:
-            ConfigurationRefused: the daemon refused it; what ran before still runs.
-            StaleVersion: the amphora has a newer version: this caller is fenced.
-            AddressInUse: something else listens on an address and port of the bundle.
-            AmphoraGone: there is no such amphora (any more).
-            DriverUnavailable: worth trying again.
+            ConfigurationRefused: the daemon refused the configuration; the previous one still runs.
+            StaleVersion: the amphora has a newer version, so this caller is fenced.
+            AddressInUse: another program listens on an address and port of the bundle.
+            AmphoraGone: the amphora does not exist, or was deleted.
+            DriverUnavailable: the agent could not be reached or was too slow; the call can be retried.
         """
 
     def state(self, endpoint: Endpoint) -> AmphoraState:
-        """What runs. Raises AmphoraGone or DriverUnavailable."""
+        """Return what the amphora runs. Raises AmphoraGone or DriverUnavailable."""
 
     def statistics(self, endpoint: Endpoint) -> Statistics:
-        """What the amphora's process has counted since it started, and how it finds each server to be. Where nothing
-        runs there is no process and there are no rows. Asking changes nothing. Raises AmphoraGone or
+        """Return the counters of the amphora's process since it started, and the state in which it sees each server.
+
+        An amphora that runs nothing has no process, and returns no rows. Reading changes nothing. Raises AmphoraGone or
         DriverUnavailable."""
 
     def sessions(self, endpoint: Endpoint) -> Sessions:
-        """Which server each client belongs to that the amphora remembers. Raises AmphoraGone or DriverUnavailable."""
+        """Return the server of each client whose session the amphora remembers. Raises AmphoraGone or
+        DriverUnavailable."""
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
-        """Let an amphora know the clients of the one that it replaces: before its first push, so that it knows them
-        when it begins to serve, and after it, which adds those that it does not know. A client belongs to a pool: each
-        backend of it with a stick table knows him, whatever the backends are called that he is told of; where these
-        differ about him, the one that is called alike counts. What a backend knows itself stays. Servers and pools that
-        it does not have are passed over. Raises AmphoraGone or DriverUnavailable."""
+        """Give an amphora the client sessions of the amphora that it replaces.
+
+        Called before the first push, so that the amphora knows the clients when it begins to serve; and again after it,
+        to add the clients that it does not know yet. A client belongs to a pool: every backend of that pool with a
+        stick table learns the client, whatever the names of the backends in ``sessions``. If these disagree about a
+        client, the one of the same name counts. Entries that a backend already has stay. Servers and pools that the
+        amphora does not have are skipped. Raises AmphoraGone or DriverUnavailable."""

@@ -1,4 +1,4 @@
-"""Certificates: who issues those of agents and controllers."""
+"""The certificate port: who issues the certificates of agents and controllers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class IssuedCertificate:
-    """A certificate with its key, PEM. ``repr`` hides the key."""
+    """A certificate and its private key, both PEM. ``repr`` hides the key."""
 
     certificate: str
     key: str
@@ -23,13 +23,13 @@ class CertificateAuthority(Protocol):
     """Issues the certificates of mutual TLS between controller and agents."""
 
     def ca_certificate(self) -> str:
-        """The authority's own certificate, PEM: what both sides trust."""
+        """The authority's own certificate (PEM), which both sides trust."""
 
     def issue(self, common_name: str, names: tuple[str, ...], days: int) -> IssuedCertificate:
-        """Issue a certificate for both sides of TLS.
+        """Issue a certificate that is valid for both sides of TLS.
 
         Args:
-            common_name: who it is for.
-            names: DNS names and IP addresses that it is valid for.
-            days: for how long.
+            common_name: the subject's common name.
+            names: DNS names and IP addresses that the certificate is valid for.
+            days: how long it is valid.
         """

@@ -1,4 +1,4 @@
-"""Compute: where an amphora runs."""
+"""The compute port: where an amphora runs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ComputeTraits:
-    """What a compute is like.
+    """What a compute driver declares about itself.
 
     Attributes:
-        has_agents: in each of its places an agent listens at ``agent_url``. Without them there is nobody to talk to.
+        has_agents: in each place an agent listens at ``agent_url``. If False, the amphora drivers that need an agent
+            cannot be used.
     """
 
     has_agents: bool
@@ -20,15 +21,16 @@ class ComputeTraits:
 
 @dataclass(frozen=True, slots=True)
 class PlacementRequest:
-    """An amphora that is to have a place, and all that matters for which.
+    """An amphora that needs a place, and everything that decides which place it gets.
 
     Attributes:
-        amphora_id: whose. It identifies the place: asking again finds it, whatever else the request says by then.
-        load_balancer_id: which load balancer it will carry; None for a spare.
-        flavor: the data of the flavor's profile; None where the load balancer has no flavor.
-        zone: the name of the availability zone that it is to be in; None where none was named.
-        apart_from: ``compute_id`` of places that it should not share a host with, because what is there carries the
-            same load balancer.
+        amphora_id: identifies the place: another request with this id finds the same place, whatever its other fields
+            are by then.
+        load_balancer_id: the load balancer that the amphora will carry; None for a spare.
+        flavor: the data of the flavor's profile; None if the load balancer has no flavor.
+        zone: the name of the requested availability zone; None if none was named.
+        apart_from: ``compute_id`` of the places whose hosts it should avoid, because the amphorae there carry the same
+            load balancer.
     """
 
     amphora_id: str
@@ -43,12 +45,12 @@ class Placement:
     """Where an amphora was put.
 
     Attributes:
-        amphora_id: whose place it is.
-        compute_id: the driver's own name of the place (a host, a VM's id).
-        agent_url: where its agent listens.
-        agent_name: the DNS name in that agent's certificate: no other agent may pose as it.
-        lb_network_ip: the address that it is managed by.
-        zone: the availability zone that it came to be in; None where there are none.
+        amphora_id: the amphora that has the place.
+        compute_id: the driver's own name for the place (a host, the id of a VM).
+        agent_url: the URL that its agent listens on.
+        agent_name: the DNS name in that agent's certificate, so that no other agent can pose as it.
+        lb_network_ip: its management address.
+        zone: the availability zone that it was put in; None if there are no zones.
     """
 
     amphora_id: str
@@ -61,12 +63,13 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A place that is on its way. What was begun goes on by itself: whoever wants it looks again, and need not wait.
+    """A place that is still being made. The work goes on in the background, so the caller need not wait: they ask again
+    later.
 
     Attributes:
-        amphora_id: whose place it is.
-        reason: what it waits for, for people: "the instance boots".
-        look_again_seconds: before that, looking is of no use.
+        amphora_id: the amphora that will have the place.
+        reason: what is still missing, for people to read: "the instance boots".
+        look_again_seconds: asking earlier than this is of no use.
     """
 
     amphora_id: str
@@ -75,30 +78,31 @@ class Pending:
 
 
 class Compute(Protocol):
-    """Gives amphorae a place and takes it back."""
+    """Makes places for amphorae and removes them."""
 
     @property
     def traits(self) -> ComputeTraits:
-        """What it is like."""
+        """What the driver declares about itself."""
 
     def ensure(self, request: PlacementRequest) -> Placement | Pending:
-        """Make the amphora's place, or find the one that an earlier try made.
+        """Make the amphora's place, or find the one that an earlier attempt made.
 
         Raises:
-            NoCapacity: there is none to be had.
-            AmphoraGone: it was deleted before; an id is never used twice.
-            DriverUnavailable: worth trying again.
+            NoCapacity: there is no place left.
+            AmphoraGone: the amphora was deleted earlier; an id is never used twice.
+            DriverUnavailable: the compute could not be reached or was too slow; the call can be retried.
         """
 
     def find(self, amphora_id: str) -> Placement | Pending | None:
-        """The amphora's place, or None where it has none. Looking makes nothing."""
+        """Return the amphora's place, or None if it has none. Never makes one."""
 
     def delete(self, amphora_id: str, drain_seconds: float = 0.0) -> None:
-        """Take the place away with everything in it, also one that is on its way; connections get up to
-        ``drain_seconds`` to finish. Deleting what is not there is no error."""
+        """Remove the place and everything in it, even if it is still being made. Open connections get up to
+        ``drain_seconds`` to finish. Deleting a place that does not exist is not an error."""
 
     def owned(self) -> frozenset[str]:
-        """Ids of all amphorae that have a place here, or will have."""
+        """Return the ids of all amphorae that have a place here, or a pending one."""
 
     def probe(self) -> str:
-        """What places are made in, in a line for people. Raises DriverUnavailable where it does not answer."""
+        """Describe the system that places are made in, in one line for people. Raises DriverUnavailable if it does not
+        answer."""

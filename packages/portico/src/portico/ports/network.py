@@ -1,4 +1,4 @@
-"""Network: VIPs, and plugging them into amphorae."""
+"""The network port: VIPs, and plugging them into amphorae."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from portico.errors import NotSupported
 from portico.ports.caller import Caller
 
 NETWORK_ID = "00000000-706f-4e65-8001-000000000001"
-"""The one network of drivers that hand out addresses themselves: it is in no Neutron, so that the API shows it."""
+"""The only network of drivers that hand out addresses themselves. No Neutron has it, so Portico's API shows it."""
 SUBNET_ID = "00000000-706f-4e65-8001-000000000002"
-"""Its one subnet, which a VIP is in where its request names none."""
+"""Its only subnet: a VIP is in it if the request names none."""
 
 
 QOS_POLICY = "vip_qos_policy_id"
 SECURITY_GROUPS = "vip_sg_ids"
 ATTRIBUTES = (QOS_POLICY, SECURITY_GROUPS)
-"""The attributes of a load balancer that its network makes true, and that may change."""
+"""The attributes of a load balancer that its network implements, and that may change later."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkTraits:
-    """What a network is like.
+    """What a network driver declares about itself.
 
     Attributes:
-        hands_out_addresses: it says by itself which addresses there are: no other system has networks and subnets that
-            a load balancer could name, so that the API answers for them.
-        qos_policies: VIPs may have a policy (``vip_qos_policy_id``).
-        security_groups: VIPs may have security groups (``vip_sg_ids``).
-        pairs: two amphorae may share a VIP. Asked where a topology of two amphorae is accepted, once there is one.
-        needs_token: ``check`` looks things up that only the caller's own token shows. Others are not given it.
+        hands_out_addresses: it manages the addresses itself: no other system has networks and subnets that a load
+            balancer could name, so Portico's API serves them.
+        qos_policies: VIPs can have a QoS policy (``vip_qos_policy_id``).
+        security_groups: VIPs can have security groups (``vip_sg_ids``).
+        pairs: two amphorae can share a VIP. To be checked where a topology of two amphorae is accepted, once there is
+            one.
+        needs_token: ``check`` looks up things that only the caller's own token can see. Other drivers never get the
+            token.
     """
 
     hands_out_addresses: bool
@@ -42,12 +44,12 @@ class NetworkTraits:
 
 @dataclass(frozen=True, slots=True)
 class VipRequest:
-    """A VIP that is wanted. ``load_balancer_id`` and ``position`` identify it (position 0 is the primary one).
+    """A request for a VIP. ``load_balancer_id`` and ``position`` identify it (position 0 is the primary VIP).
 
-    ``address`` is the one that the user asked for or was told, in its canonical form, or None; ``attempt`` counts from
-    0 how often an address that the driver chose turned out to be taken: a driver that chooses by itself chooses another
-    one each time. ``qos_policy_id`` and ``security_group_ids`` are what its port is to have, in networks that have
-    such.
+    ``address`` is the address, in canonical form, that the user asked for or was already told; None if there is
+    neither. ``attempt`` counts, from 0, how often an address that the driver chose turned out to be taken: a driver
+    that chooses addresses itself chooses another one for each attempt. ``qos_policy_id`` and ``security_group_ids`` are
+    for the VIP's port, in networks that support them.
     """
 
     load_balancer_id: str
@@ -62,14 +64,14 @@ class VipRequest:
 
     @property
     def address_field(self) -> str:
-        """What the attribute is called that ``address`` was asked for with."""
+        """The name of the attribute in which the user gave ``address``."""
         return "additional_vips.ip_address" if self.position else "vip_address"
 
 
 @dataclass(frozen=True, slots=True)
 class VipAllocation:
-    """A VIP that exists, or that would. Within its ``scope`` no other VIP has its address: the id of a subnet, or
-    whatever else the driver calls the place that has the address once."""
+    """A VIP that exists, or a proposed one. Within its ``scope`` no other VIP has its address. The scope is the id of a
+    subnet, or the driver's own name for the part of a network in which an address exists once."""
 
     load_balancer_id: str
     position: int
@@ -82,9 +84,10 @@ class VipAllocation:
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """What somebody asks of a load balancer's network: the VIPs of a new one, or changes of one that there is.
+    """What a caller requests of a load balancer's network: the VIPs of a new load balancer, or changes to an existing
+    one.
 
-    ``qos_policy_id`` and ``security_group_ids`` are None and empty where they are not asked for.
+    ``qos_policy_id`` is None and ``security_group_ids`` empty if they were not requested.
     """
 
     vips: tuple[VipRequest, ...] = ()
@@ -92,19 +95,19 @@ class CheckRequest:
     security_group_ids: tuple[str, ...] = ()
 
     def require(self, traits: NetworkTraits) -> None:
-        """Raises NotSupported where it asks for what a network is without: what was taken would be ignored."""
-        asked = {
+        """Raise NotSupported if the network lacks a requested feature: an accepted value would be ignored."""
+        lacking = {
             QOS_POLICY: self.qos_policy_id and not traits.qos_policies,
             SECURITY_GROUPS: self.security_group_ids and not traits.security_groups,
         }
-        for name, is_too_much in asked.items():
-            if is_too_much:
-                raise NotSupported(name, "cannot be done by the network that VIPs are in here")
+        for name, is_lacking in lacking.items():
+            if is_lacking:
+                raise NotSupported(name, "is not supported by the network that provides VIPs here")
 
 
 @dataclass(frozen=True, slots=True)
 class PlugRequest:
-    """An amphora that is to serve VIPs. ``compute_id`` is the place that it runs in, as its compute calls it."""
+    """An amphora that must serve VIPs. ``compute_id`` is the place that it runs in, by its compute's own name."""
 
     amphora_id: str
     compute_id: str
@@ -113,14 +116,15 @@ class PlugRequest:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """One of an amphora's interfaces, as far as its network knows: None is for what it has not, or cannot say.
+    """One of an amphora's interfaces. A field is None if the interface has no such thing, or its network does not know
+    it.
 
     Attributes:
-        name: within the amphora: "eth1".
-        mac: its hardware address, lower case with colons.
-        port_id, network_id, subnet_id: where it is.
-        addresses: the amphora's own on it, in canonical form.
-        positions: of the VIPs that it serves.
+        name: its name within the amphora: "eth1".
+        mac: its hardware address, in lower case with colons.
+        port_id, network_id, subnet_id: the port, network and subnet that it is in.
+        addresses: the amphora's own addresses on it, in canonical form.
+        positions: the positions of the VIPs that it serves.
     """
 
     name: str | None
@@ -134,65 +138,69 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Plugged:
-    """What was plugged into an amphora: no interface where it serves its VIPs without one of its own."""
+    """What was plugged into an amphora: no interface if the amphora serves its VIPs without one of its own."""
 
     amphora_id: str
     interfaces: tuple[Interface, ...] = ()
 
     def serving(self, position: int) -> Interface | None:
-        """The interface that a VIP is on."""
+        """Return the interface that carries the VIP of this position."""
         return next((one for one in self.interfaces if position in one.positions), None)
 
 
 class Network(Protocol):
-    """Gives load balancers their addresses."""
+    """Gives load balancers their addresses, and amphorae their access to them."""
 
     @property
     def traits(self) -> NetworkTraits:
-        """What it is like."""
+        """What the driver declares about itself."""
 
     def check(self, request: CheckRequest, caller: Caller) -> None:
-        """Whether this can be had, and by him: asked before anything is accepted. Networks that hand out addresses
-        themselves ask nobody; others look up what is named, as the caller, which may take a round trip or two.
+        """Check that the network can do this, and that the caller may use what they name. Called before a request is
+        accepted. Networks that hand out addresses themselves need no outside system; others look up each named object
+        as the caller, which can take a round trip or two.
 
         Raises:
-            NotSupported: it is without that (names the attribute).
-            InvalidInput: a network, subnet, port, policy or group does not exist or is not his (names the attribute).
-            DriverUnavailable: it cannot be found out at the moment.
+            NotSupported: the network lacks the feature (names the attribute).
+            InvalidInput: a network, subnet, port, policy or group does not exist or is not the caller's (names the
+                attribute).
+            DriverUnavailable: the outside system does not answer at the moment.
         """
 
     def propose_vip(self, request: VipRequest) -> VipAllocation | None:
-        """The VIP that ``allocate_vip`` would make for this request, so that its user can be told at once. Nothing is
-        made or asked for outside: whether somebody has the address is not looked at. None where only an outside system
-        can say.
+        """Return the VIP that ``allocate_vip`` would make for this request, so that the response can already contain
+        it. Makes nothing and calls no outside system; does not check whether the address is taken. Returns None if only
+        an outside system can tell.
 
         Raises:
-            AddressInUse: as many attempts were made as there are addresses.
+            AddressInUse: every address of this network was tried (``request.attempt``).
             InvalidInput: the address is not one of this network's (field ``request.address_field``).
         """
 
     def allocate_vip(self, request: VipRequest) -> VipAllocation:
-        """Make the VIP, or find the one that an earlier try made: the same request gives the same answer. From then on
-        it has the policy and the groups of this request, and no others.
+        """Make the VIP, or find the one that an earlier attempt made: the same request gives the same answer. The VIP
+        then has exactly the QoS policy and the security groups of this request.
 
         Raises:
-            AddressInUse: the address that was asked for is taken.
-            InvalidInput: it is not one of this network's addresses (field ``request.address_field``).
-            DriverUnavailable: worth trying again.
+            AddressInUse: the requested address is taken.
+            InvalidInput: the address is not one of this network's (field ``request.address_field``).
+            DriverUnavailable: the network could not be reached or was too slow; the call can be retried.
         """
 
     def release_vip(self, allocation: VipAllocation) -> None:
-        """Give the VIP back. Releasing what is not there is no error."""
+        """Release the VIP. Releasing a VIP that does not exist is not an error."""
 
     def plug(self, request: PlugRequest) -> Plugged:
-        """Make the amphora able to serve these addresses, and no others; or find that it is. The same request gives the
-        same answer."""
+        """Make the amphora able to serve exactly these addresses; change nothing if it already is. The same request
+        gives the same answer."""
 
     def unplug(self, amphora_id: str) -> None:
-        """Undo ``plug``. Unplugging what is not plugged is no error."""
+        """Undo ``plug``. Unplugging an amphora that is not plugged is not an error."""
 
     def owned(self) -> frozenset[str]:
-        """Ids of all load balancers that have something here (VIPs that live in the database only do not count)."""
+        """Return the ids of all load balancers that have something here (VIPs that exist only in the database do not
+        count)."""
 
     def probe(self) -> str:
-        """What VIPs are made in, in a line for people. Raises DriverUnavailable where it does not answer."""
+        """Describe the system that VIPs are made in, in one line for people. Raises DriverUnavailable if it does not
+        answer."""

@@ -1,7 +1,8 @@
-"""Notifier: telling workers to look. A message carries no meaning but "look"; losing one costs a poll interval.
+"""The notifier port: waking workers. A message means only "look for work"; losing one costs a poll interval.
 
-What was accepted is announced in one of two ways, and a notifier's traits say in which: by the transaction that accepts
-it, where the database carries messages (the store sends to a ``Channel``), or by ``announce`` once it is committed.
+An accepted operation is announced in one of two ways, and the notifier's traits declare which. If the database carries
+messages, the accepting transaction announces it (the store sends to a ``Channel``). Otherwise ``announce`` does, once
+the transaction is committed.
 """
 
 from __future__ import annotations
@@ -12,22 +13,22 @@ from typing import Any, Protocol
 
 
 class Channel(StrEnum):
-    """What a transaction may announce through the database, with the key of a lease. It arrives when the transaction is
-    committed, and only then."""
+    """A channel on which transactions send messages through the database. A message holds the key of a lease. It is
+    delivered when the transaction is committed, and only then."""
 
     WORK = "portico_work"
-    """The lease has operations waiting, and nobody has it or has seen them yet: for workers."""
+    """For workers: the lease has queued operations, and it is free or its owner has not seen them yet."""
     ENDED = "portico_ended"
-    """Operations under the lease have ended, or it is free for the next: for callers that wait."""
+    """For waiting callers: operations under the lease have ended, or the lease is free."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotifierTraits:
-    """What a notifier is like.
+    """What a notifier declares about itself.
 
     Attributes:
-        hears_commits: transactions announce what they have accepted, through the database; every process that listens
-            hears it. Else ``announce`` tells one consumer, by calling the method that the notice names.
+        hears_commits: accepting transactions announce operations through the database, and every process that listens
+            hears them. If False, ``announce`` delivers the notice to one consumer, by calling the method that it names.
     """
 
     hears_commits: bool
@@ -35,15 +36,15 @@ class NotifierTraits:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a message says: which operation to look at. Identity alone, never values, so that one that comes late, twice
-    or not at all changes nothing.
+    """A message that names an operation to look at. It carries ids and no values, so a notice that arrives late, twice
+    or never does no harm.
 
     Attributes:
-        method: what was asked for, ``create_listener`` say: the method of the consumer that is called.
+        method: the method of the consumer to call, named after the request: ``create_listener``, for example.
         kind: the kind of object, as in ``portico.resources.kinds``.
-        subject_id: the object.
-        operation_id: the operation; None where several were accepted as one.
-        request_id: what the client's request is called in logs.
+        subject_id: the id of the object.
+        operation_id: the id of the operation; None if several were accepted together.
+        request_id: the id of the client's request in logs.
     """
 
     method: str
@@ -54,53 +55,54 @@ class Notice:
 
     @property
     def context(self) -> dict[str, Any]:
-        """Whose request it was, in the words of OpenStack's services."""
+        """The request context, as OpenStack's services send it."""
         return {"request_id": self.request_id}
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the consumer's method is called with, after the context."""
+        """The keyword arguments of the consumer's method, after the context."""
         return {f"{self.kind}_id": self.subject_id, "operation_id": self.operation_id}
 
 
 class Consumer(Protocol):
-    """Who messages are for: has a method of every name that a notice may have (``portico.worker.queue_consumer``), and
+    """The receiver of messages. It has a method for every ``Notice.method`` (``portico.worker.queue_consumer``), and
     this one."""
 
     def look(self, context: dict[str, Any]) -> None:
-        """Look at whatever there is."""
+        """Look for any work."""
 
 
 class Notifier(Protocol):
-    """Wakes workers, wherever they are, and waiting callers in this process. No method fails or takes long, whatever
-    has become of whoever carries the messages."""
+    """Wakes workers in any process, and waiting callers in this process. No method fails or takes long, even if the
+    broker or database that carries the messages is down."""
 
     @property
     def traits(self) -> NotifierTraits:
-        """What it is like."""
+        """What the driver declares about itself."""
 
     def announce(self, notice: Notice) -> None:
-        """Tell one consumer of a notice, unless its transaction has done so, and wake everybody in this process. Called
-        once it is committed."""
+        """Send the notice to one consumer, unless the accepting transaction has announced it, and wake every waiter in
+        this process. Called once that transaction is committed."""
 
     def broadcast(self) -> None:
-        """Let every consumer look."""
+        """Tell every consumer to look for work."""
 
     def subscribe(self, consumer: Consumer) -> None:
-        """Let a consumer have its share of what is announced, from now on or from when that is possible."""
+        """Deliver a share of the notices to this consumer, from now on or as soon as that is possible."""
 
     def unsubscribe(self, consumer: Consumer) -> None:
-        """Let the others have its share. A message or two that are under way already may still reach it."""
+        """Deliver this consumer's share to the others. One or two messages already on their way can still reach it."""
 
     def notify(self) -> None:
-        """Wake everybody who waits in this process: there is something to look at, or something has finished."""
+        """Wake every waiter in this process: there is new work, or something has finished."""
 
     def generation(self) -> int:
-        """A number that rises with each notification: read it before looking, hand it to ``wait`` after."""
+        """Return a number that rises with each notification. Read it before looking, and pass it to ``wait`` after."""
 
     def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:
-        """Return once the generation is beyond ``seen``, or after ``seconds``. ``also_ends``: the caller waits for what
-        other processes do, and wants to be woken when they have done it, where that can be heard of."""
+        """Return once the generation is greater than ``seen``, or after ``seconds``. With ``also_ends`` the caller also
+        waits for operations that other processes run, and is woken when these have ended, if the notifier hears of
+        it."""
 
     def close(self) -> None:
-        """Send what can be sent at once, and end: within seconds, also where nobody answers."""
+        """Send what can be sent without delay, and end: within seconds, even if nothing answers."""

@@ -1,8 +1,8 @@
 """Pools as backends, members as servers.
 
-A pool that is down keeps its backend without a server: HAProxy answers 503 there, and closes TCP connections. A
-member that is down is a server in maintenance, so that the runtime API can bring it up; one of weight 0 keeps the
-sessions it has and gets no new ones.
+A pool that is administratively down keeps its backend, without servers: HAProxy then answers 503, or closes TCP
+connections. A member that is administratively down is a server in maintenance, so that the runtime API can bring it up.
+A member of weight 0 keeps its sessions and gets no new ones.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ALGORITHMS: dict[str, list[Directive]] = {
     # Consistent hashing: servers can come and go at run time, and a change moves few clients.
     Algorithm.SOURCE_IP: [Directive("balance source"), Directive("hash-type consistent")],
 }
-"""All of them let servers be added at run time."""
+"""With each of them, HAProxy can add servers at run time."""
 _PROTOCOLS: dict[str, list[Argument]] = {
     PoolProtocol.HTTP: [],
     PoolProtocol.HTTPS: [],
@@ -45,7 +45,7 @@ _PROTOCOLS: dict[str, list[Argument]] = {
 _MAX_WEIGHT = 256
 _MAX_PORT = 65535
 _DEFAULT_PERSISTENCE_SECONDS = 1800
-"""``persistence_timeout`` where the user said none."""
+"""Used if the user set no ``persistence_timeout``."""
 _SERVER, _WEIGHT, _BACKUP, _DISABLED = Keyword("server"), Keyword("weight"), Keyword("backup"), Keyword("disabled")
 _COOKIE, _ADDR, _PORT, _TRACK = Keyword("cookie"), Keyword("addr"), Keyword("port"), Keyword("track")
 _SIZE = (Keyword("size"), Keyword("100k"))
@@ -56,7 +56,7 @@ _USE_KNOWN = [
 
 
 class Use(NamedTuple):
-    """How listeners use a pool. What differs here cannot share a backend: HAProxy keeps all three there."""
+    """How a listener uses a pool. HAProxy sets all three values per backend, so uses that differ cannot share one."""
 
     mode: Keyword
     timeout_connect: int
@@ -64,25 +64,25 @@ class Use(NamedTuple):
 
 
 class PoolBackend(NamedTuple):
-    """A pool's section without its servers, and these."""
+    """A pool's section without its servers, and the servers."""
 
     section: Section
     servers: list[Server]
 
 
 def backend(pool: Pool, name: Text, use: Use, tree: Tree, default_host: str) -> PoolBackend:
-    """A pool as ``use`` has it.
+    """Render a pool as a backend for one use of it.
 
     Args:
         pool: the pool.
-        name: of the backend.
+        name: the backend's name.
         use: mode and timeouts (milliseconds).
-        tree: holds its members and its monitor.
+        tree: contains the pool's members and its monitor.
         default_host: see ``monitor.check``.
 
     Raises:
         InvalidInput: an attribute breaks a rule of its spec.
-        NotSupported: a protocol, algorithm or monitor that is not built.
+        NotSupported: the protocol, the algorithm or the monitor's type is not built yet.
     """
     if pool.lb_algorithm not in _ALGORITHMS:
         raise NotSupported("lb_algorithm", f"{pool.lb_algorithm} is not offered by this provider")
@@ -105,41 +105,41 @@ def backend(pool: Pool, name: Text, use: Use, tree: Tree, default_host: str) -> 
 
 
 def has_stick_table(pool: Pool) -> bool:
-    """Whether HAProxy remembers which client belongs to which server, in a table of each backend of the pool."""
+    """Whether each backend of the pool has a stick table, in which HAProxy remembers each client's server."""
     return pool.persistence_type in {PersistenceType.SOURCE_IP, PersistenceType.APP_COOKIE}
 
 
 def _persistence(pool: Pool, name: Text) -> list[Directive]:
-    """Session persistence, and when a request goes to another server than the one first chosen.
+    """Session persistence, and when a request is redispatched to another server than the one first chosen.
 
-    Without persistence a server that cannot be connected to is left for another at the first retry; with it at the
-    last one only, because a moved client loses its session.
+    If a server cannot be connected to, HAProxy tries another one at the first retry. With session persistence it does
+    so only at the last retry, because a client that is moved loses its session.
     """
     if pool.persistence_type is None:
         return [Directive("option redispatch", 1)]
     last = Directive("option redispatch")
     if pool.persistence_type == PersistenceType.SOURCE_IP:
-        # IPv4 clients fit as mapped addresses; VIPs of both families can share a pool.
+        # VIPs of both families can share a pool: IPv4 clients are stored as mapped addresses.
         known = Text("id", f"src,map_ip({map_file(name.word)})")
         return [last, *_stick_table(pool, known, Keyword("ipv6")), Directive("stick on src")]
     if pool.persistence_type == PersistenceType.HTTP_COOKIE:
         return [last, Directive("cookie SRV insert indirect nocache", *_idle_time(pool))]
     if pool.persistence_type == PersistenceType.APP_COOKIE:
         field, cookie = "session_persistence.cookie_name", pool.persistence_cookie_name or ""
-        # Hashed: cookies that differ late (signed tokens begin alike) would be one when cut to a key's length.
-        asked = fetch("req.cook", field, cookie, ",sha1,hex")
-        known = Text(field, f"{asked.word},map({map_file(name.word)})")
+        # Hashed, because HAProxy truncates keys: signed tokens start with the same characters and would collide.
+        requested = fetch("req.cook", field, cookie, ",sha1,hex")
+        known = Text(field, f"{requested.word},map({map_file(name.word)})")
         return [
             last,
             *_stick_table(pool, known, Keyword("string"), Keyword("len"), 40),
             Directive("stick store-response", fetch("res.cook", field, cookie, ",sha1,hex")),
-            Directive("stick match", asked),
+            Directive("stick match", requested),
         ]
-    raise NotSupported("session_persistence.type", f"{pool.persistence_type} is not built")
+    raise NotSupported("session_persistence.type", f"{pool.persistence_type} is not built yet")
 
 
 def _idle_time(pool: Pool) -> list[Argument]:
-    """How long a cookie that nobody brings is good for: until the browser is closed, where the user said nothing."""
+    """How long an unused cookie stays valid. If the user set no timeout, it lasts until the browser is closed."""
     seconds = pool.persistence_timeout
     return [] if seconds is None else [Keyword("maxidle"), _seconds(seconds)]
 
@@ -149,8 +149,8 @@ def _seconds(count: int) -> Text:
 
 
 def _stick_table(pool: Pool, known: Text, *kind: Argument) -> list[Directive]:
-    """A table that outlives a reload: the agent hands it from process to process. While it does, clients go by a map:
-    ``known`` is the sample that gives a client's server."""
+    """A stick table that survives a reload: the agent copies it from the old process to the new one. Until it is
+    copied, a map decides where clients go: ``known`` is the sample expression that looks up a client's server in it."""
     expire = _seconds(pool.persistence_timeout or _DEFAULT_PERSISTENCE_SECONDS)
     return [
         Directive("stick-table type", *kind, *_SIZE, Keyword("expire"), expire),

@@ -1,4 +1,4 @@
-"""The bundle: all sections of a load balancer, in order, with what the agent has to know about them."""
+"""The bundle: all sections of a load balancer, in order, and what the agent needs to know about them."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ _DEFAULTS = Section(
     Directive("defaults"),
     [
         Directive("retries", 3),
-        # All backup members share the load once every other one is down; without it only the first would work.
+        # If all other members are down, all backup members share the load; without it only the first gets traffic.
         Directive("option allbackups"),
-        # What checks have found out about servers outlives a reload: the agent has the file.
+        # Health check results survive a reload: the agent writes the file.
         Directive("load-server-state-from-file global"),
     ],
 )
 
 
 def render(tree: Tree, amphora_id: str, version: int) -> Bundle:
-    """What one amphora of a load balancer has to run. Pure: equal trees give equal bundles, and all amphorae the same
-    text.
+    """Render what one amphora of a load balancer must run. Pure: equal trees give equal bundles, and all amphorae of a
+    load balancer get the same text.
 
-    A load balancer or listener that is down is not served; with none served the bundle is empty. A pool that nothing
-    refers to has no backend. What refers to a pool that is not in the tree is treated as if it referred to none.
+    A load balancer or listener that is administratively down is left out; if nothing is left, the bundle is empty. A
+    pool that nothing refers to has no backend. A reference to a pool that is not in the tree is ignored.
 
     Args:
-        tree: only what is to be rendered.
-        amphora_id: whom the bundle is for.
-        version: of the configuration.
+        tree: the objects to render, and no others.
+        amphora_id: the amphora that the bundle is for.
+        version: the version of the configuration.
 
     Raises:
-        InvalidInput: an attribute breaks a rule of its spec, or two listeners claim one port.
-        NotSupported: something that is not built (its ``field`` says what).
+        InvalidInput: an attribute breaks a rule of its spec, or two listeners have the same port.
+        NotSupported: something is not built yet (``field`` names it).
     """
     load_balancer_id = identifier("id", tree.load_balancer.id).word
     listeners = [listener for listener in tree.listeners if listener.admin_state_up]
     if not tree.load_balancer.admin_state_up or not listeners:
         return Bundle(amphora_id, load_balancer_id, version)
     if not tree.vips:
-        raise InvalidInput("vip_address", "is needed: there is nothing to listen on")
+        raise InvalidInput("vip_address", "is required: without a VIP there is no address to listen on")
     names = _BackendNames(tree, listeners)
     frontends = [frontend(listener, tree, names.of) for listener in listeners]
     default_host = host("vip_address", tree.vips[0].ip_address or "")
@@ -58,7 +58,7 @@ def render(tree: Tree, amphora_id: str, version: int) -> Bundle:
     sections = [*(each.section.write() for each in frontends), *map(_backend_text, [*backends, *pings.values()])]
     haproxy = Haproxy(
         configuration="\n".join([_DEFAULTS.write(), *sections]),
-        # A frontend is called like its listener.
+        # A frontend has the id of its listener as its name.
         frontends=tuple(Frontend(name=each.id, listener_id=each.id) for each in listeners),
         backends=(
             *(_serving(each) for each in names.all),
@@ -71,13 +71,13 @@ def render(tree: Tree, amphora_id: str, version: int) -> Bundle:
 
 
 def _ping_backends(pools: list[Pool], tree: Tree) -> dict[Backend, PoolBackend]:
-    """One for each pool that has a PING monitor, however many backends it has."""
+    """The ping backends: one for each pool with a PING monitor, however many other backends the pool has."""
     backends = {}
     for pool in pools:
         monitor = tree.monitor_of.get(pool.id)
         if monitor is not None and monitor.admin_state_up and monitor.type == MonitorType.PING:
             members = tree.members_of.get(pool.id, []) if pool.admin_state_up else []
-            # HAProxy 2.6 dies of a server with such a check that is added at run time.
+            # HAProxy 2.6 crashes when a server with an external check is added at run time.
             place = Backend(name=ping_backend_name(monitor).word, pool_id=pool.id, serves=False, dynamic=False)
             backends[place] = ping_backend(monitor, members)
     return backends
@@ -99,7 +99,7 @@ def _distinct(sockets: list[Socket]) -> tuple[Socket, ...]:
 
 
 class _Rendered(NamedTuple):
-    """A backend that is needed."""
+    """A backend to render."""
 
     pool: Pool
     name: Text
@@ -107,11 +107,11 @@ class _Rendered(NamedTuple):
 
 
 class _BackendNames:
-    """Which backends are needed, and which of them serves a listener from a pool.
+    """Which backends are needed, and which one serves a given listener from a given pool.
 
-    A backend is called like its pool. Where listeners use one pool in different ways (an HTTP and a TCP listener, or
-    other timeouts), each further way has a backend of its own, ``<pool id>:<id of the first listener that uses it
-    so>``.
+    A backend has the id of its pool as its name. If listeners use a pool in different ways (an HTTP and a TCP listener,
+    or different timeouts), each further way has a backend of its own, named ``<pool id>:<id of the first listener that
+    uses the pool this way>``.
     """
 
     def __init__(self, tree: Tree, listeners: list[Listener]) -> None:
@@ -135,7 +135,7 @@ class _BackendNames:
         self._needed[pool.id, use] = _Rendered(pool, name, use)
 
     def of(self, listener: Listener, pool_id: str | None) -> Text | None:
-        """The name of the backend; None where there is no such pool."""
+        """Return the name of the backend that serves the listener from this pool; None if the pool does not exist."""
         pool = self._pools.get(pool_id) if pool_id is not None else None
         return self._needed[pool.id, _use(listener, pool)].name if pool is not None else None
 

@@ -19,9 +19,9 @@ _MODES: dict[str, Keyword] = {
     ListenerProtocol.HTTPS: Keyword("tcp"),
     ListenerProtocol.TCP: Keyword("tcp"),
 }
-"""How HAProxy reads what arrives. HTTPS is passed through as it is: its TLS ends at the member."""
+"""HAProxy's mode for each protocol. HTTPS is passed through: the member terminates TLS."""
 _CIDRS_A_LINE = 50
-"""Lines are cut well below ``model.MAX_WORDS``; ACLs of one name are joined by "or"."""
+"""CIDRs in one ACL line, well below ``model.MAX_WORDS``. HAProxy joins ACL lines of the same name by "or"."""
 
 
 class Frontend(NamedTuple):
@@ -35,7 +35,7 @@ def mode(listener: Listener) -> Keyword:
     """HAProxy's mode for a listener.
 
     Raises:
-        NotSupported: the protocol is not built.
+        NotSupported: the protocol is not built yet.
     """
     word = _MODES.get(listener.protocol)
     if word is None:
@@ -44,12 +44,12 @@ def mode(listener: Listener) -> Keyword:
 
 
 def mode_before(listener: Listener, pool: Pool | None) -> Keyword:
-    """The mode in which a listener's connections come to a pool. HAProxy reads those of a TCP listener as HTTP once it
-    has chosen a backend in that mode, which a pool that looks for cookies has.
+    """The mode in which a listener's connections reach a pool. A pool with persistence by cookie has a backend in HTTP
+    mode, and once HAProxy has chosen it, it parses the connections of a TCP listener as HTTP.
 
     Raises:
-        InvalidInput: nothing can be looked for in what the listener passes on.
-        NotSupported: the protocol is not built.
+        InvalidInput: the pool needs cookies, and HAProxy cannot see them in this listener's traffic.
+        NotSupported: the protocol is not built yet.
     """
     if pool is None or pool.persistence_type not in BY_COOKIE:
         return mode(listener)
@@ -59,11 +59,12 @@ def mode_before(listener: Listener, pool: Pool | None) -> Keyword:
 
 
 def frontend(listener: Listener, tree: Tree, backend: BackendName) -> Frontend:
-    """A listener with one socket for each VIP. A client that no CIDR allows is closed before a byte is read.
+    """Render a listener, with one socket for each VIP. The connection of a client that no CIDR allows is closed before
+    a byte is read.
 
     Raises:
         InvalidInput: an attribute breaks a rule of its spec.
-        NotSupported: the protocol or a rule is not built.
+        NotSupported: the protocol or an L7 rule is not built yet.
     """
     sockets = [listening_socket(vip, listener.protocol_port) for vip in tree.vips]
     body = [Directive("mode", mode(listener))]
@@ -71,7 +72,7 @@ def frontend(listener: Listener, tree: Tree, backend: BackendName) -> Frontend:
     body += _timeouts(listener, tree.pool_by_id.get(listener.default_pool_id or ""))
     body += _limits(listener)
     if listener.protocol == ListenerProtocol.HTTP:
-        # An idle connection is closed together with a response, never under a request: reloads lose none.
+        # A process that ends closes an idle connection only with its next response: no reload loses a request.
         body.append(Directive("option idle-close-on-response"))
         body += _inserted_headers(listener)
     body += policy_directives(listener, tree, backend)
@@ -82,14 +83,14 @@ def frontend(listener: Listener, tree: Tree, backend: BackendName) -> Frontend:
 
 
 def listening_socket(vip: Vip, port: int) -> Socket:
-    """The listening socket of an address and a port. Its name follows from these two alone, so that every amphora that
-    serves the address calls it the same: ``PORTICO_BIND_127_64_0_1_8080``, IPv6 addresses as 32 hexadecimal digits.
+    """The listening socket of an address and a port. Its name depends on these two only, so every amphora that serves
+    the address uses the same one: ``PORTICO_BIND_127_64_0_1_8080``, with IPv6 addresses as 32 hexadecimal digits.
 
     Raises:
         InvalidInput: the VIP has no address yet.
     """
     if vip.ip_address is None:
-        raise InvalidInput("vip_address", "has not been given by the network yet")
+        raise InvalidInput("vip_address", "has not been allocated by the network yet")
     host("vip_address", vip.ip_address)
     address = ip_address(vip.ip_address)
     name = str(address).replace(".", "_") if address.version == 4 else address.packed.hex().upper()
@@ -97,9 +98,10 @@ def listening_socket(vip: Vip, port: int) -> Socket:
 
 
 def _timeouts(listener: Listener, default_pool: Pool | None) -> list[Directive]:
-    """Milliseconds; 0 is no limit. ``timeout client`` starts again with each byte, so that the time for a whole head is
-    what keeps visitors from holding a connection by a byte now and then. The time between two requests has to be said
-    too: HAProxy would take that for a head for both together."""
+    """The client's timeouts, in milliseconds; 0 is no limit. ``timeout client`` starts again with each byte. Only the
+    limit for a whole request head (``timeout http-request``) stops clients from holding a connection by sending a byte
+    now and then. The time between two requests must be set too: without it, HAProxy applies the limit for a head to the
+    wait and the head together."""
     body = [Directive("timeout client", listener.timeout_client_data)]
     if mode_before(listener, default_pool) == "http":
         body.append(Directive("timeout http-request", listener.timeout_client_data))
@@ -108,8 +110,8 @@ def _timeouts(listener: Listener, default_pool: Pool | None) -> list[Directive]:
 
 
 def _limits(listener: Listener) -> list[Directive]:
-    """Connections, and who may connect. HAProxy takes a ``maxconn`` of 0 for "no limit"; a user who says 0 means that
-    nobody may connect."""
+    """The connection limit, and which clients may connect. In HAProxy a ``maxconn`` of 0 means "no limit"; in the API a
+    ``connection_limit`` of 0 means that no client may connect."""
     body: list[Directive] = []
     if listener.connection_limit > 0:
         body.append(Directive("maxconn", listener.connection_limit))
@@ -129,14 +131,14 @@ def _cidr(value: str) -> Text:
     try:
         network = ip_network(value, strict=False)
     except ValueError:
-        raise InvalidInput("allowed_cidrs", f"{value!r} is not a network") from None
+        raise InvalidInput("allowed_cidrs", f"must be networks: {value!r} is not one") from None
     if "%" in value:
         raise InvalidInput("allowed_cidrs", "must be networks without a zone")
     return Text("allowed_cidrs", str(network))
 
 
 def _inserted_headers(listener: Listener) -> list[Directive]:
-    """Headers that are "true". X-Forwarded-For is added to those that the request brought; the others replace them."""
+    """The headers whose value is "true". X-Forwarded-For is added to the request's own; the others replace them."""
     wanted = {name for name, value in (listener.insert_headers or {}).items() if value.lower() == "true"}
     body: list[Directive] = []
     if "X-Forwarded-For" in wanted:

@@ -1,28 +1,29 @@
 """L7 policies and rules as ACLs and actions.
 
-**Which policy wins.** The Octavia L7 guide publishes an order for amphorae: REJECT before everything else, then
-redirects to URLs, then REDIRECT_TO_POOL; among those of one kind the lowest position wins. Tenants' policies are
-written for that order, so Portico keeps it. REDIRECT_PREFIX is a redirect to a URL and shares its rank. It is
-HAProxy's own order too (``http-request`` comes before ``use_backend``), so no state is carried from one rule to
-another.
+**Which policy wins.** The Octavia L7 guide publishes an order for amphorae: first REJECT, then redirects to URLs, then
+REDIRECT_TO_POOL; among policies of the same action the lowest position wins. Tenants write their policies for that
+order, so Portico keeps it. REDIRECT_PREFIX is a redirect to a URL and has the same rank. HAProxy has the same order
+(``http-request`` comes before ``use_backend``), so no state is carried from one rule to the next.
 
-**What matches.** All rules of a policy must match. A policy without a rule that is up matches nothing and is left
-out. So is one whose pool is not in the tree.
+**What matches.** A policy matches if all its rules match. A policy without an enabled rule matches nothing and is left
+out. So is a policy whose pool is not in the tree.
 
-- HOST_NAME: the request's host without its port, or with it as it was sent, upper and lower case alike.
+- HOST_NAME: the request's host without its port, or the host as it was sent, port included; case-insensitive.
 - PATH: the path without the query string, as sent (not percent-decoded).
-- FILE_TYPE: EQUAL_TO ``tar.gz`` or ``.tar.gz`` is a path that ends in ``.tar.gz``; REGEX looks at what follows the last
-  dot of the last segment (nothing, where there is no dot), and at the same with that dot. One that speaks of more than
-  an extension looks at the whole path too: it names a slash, or a dot and the path's end.
+- FILE_TYPE: EQUAL_TO ``tar.gz`` or ``.tar.gz`` matches a path that ends in ``.tar.gz``. REGEX is matched against the
+  text after the last dot of the last path segment (empty if there is no dot), and against the same text with that dot.
+  An expression that describes more than an extension is matched against the whole path too: one that contains a slash,
+  or a literal dot and the end of the path.
 - HEADER: the whole value of a header of that name, or one of the values in its comma-separated list.
 - COOKIE: the value of a cookie of that name.
 
-**What is compared.** A value's quotes are read first (``resources/l7rule_value.py``). A regular expression is compared
-as it stands, in the spelling that is safe for the engines (``resources/regular_expression_cost.py``); one that was
-accepted before there were rules for it, and breaks them, as it is.
+**What is compared.** Quotes in a value are interpreted first (``resources/l7rule_value.py``). A regular expression is
+not unquoted; it is rewritten to a spelling that is safe for the engines (``resources/regular_expression_cost.py``). An
+expression that breaks the rules for regular expressions, because it was accepted before these existed, is left as it
+is.
 
-A rule that looks at several things is an ACL of several lines, which "or" joins; an inverted one matches where none of
-them does.
+A rule that looks at several values becomes an ACL of several lines, which HAProxy joins by "or"; an inverted rule
+matches if none of the lines does.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from portico.resources.regular_expression import InvalidExpression
 from portico.resources.regular_expression_cost import engine_spelling
 
 BackendName: TypeAlias = Callable[[Listener, str | None], Text | None]
-"""The backend that serves a listener from the pool of this id; None where that pool is not rendered."""
+"""Returns the name of the backend that serves a listener from the pool of this id; None if the pool is not rendered."""
 
 _RANK: dict[str, int] = {
     PolicyAction.REJECT: 0,
@@ -59,25 +60,25 @@ _MATCH: dict[str, Keyword] = {
 }
 _CODES = (301, 302, 303, 307, 308)
 _DEFAULT_CODE = 302
-"""``redirect_http_code`` where the user said none: the default in the v2 API reference."""
+"""Used if the user set no ``redirect_http_code``: the default in the v2 API reference."""
 _PATH = Keyword("path")
 _HOSTS = (Keyword("req.fhdr(host),host_only"), Keyword("req.fhdr(host)"))
 _EXTENSIONS = (
     Text("type", r"path,field(-1,/),regsub(^[^.]*$,),field(-1,.)"),
     Text("type", r"path,field(-1,/),regsub(^[^.]*$,),regsub(^.*[.],.)"),
 )
-"""The last segment, emptied where it has no dot, then what follows its last dot; and the same with that dot."""
-_OF_PATHS = re.compile(r".*/.*|.*(\\\.|\[\.\]).*\$\)*")
-"""Regular expressions that speak of more of a path than of an extension."""
+"""The text after the last dot of the last segment, empty if there is no dot; and the same text with that dot."""
+_DESCRIBES_PATH = re.compile(r".*/.*|.*(\\\.|\[\.\]).*\$\)*")
+"""Matches the regular expressions that describe more of a path than its extension."""
 _IF = Keyword("if")
 
 
 def policy_directives(listener: Listener, tree: Tree, backend: BackendName) -> list[Directive]:
-    """The ACLs and actions of a listener's policies, those that win first.
+    """The ACLs and actions of a listener's policies, in the order in which policies win.
 
     Raises:
-        InvalidInput: an attribute breaks a rule of its spec, or the listener does not look into requests.
-        NotSupported: a rule that needs TLS termination.
+        InvalidInput: an attribute breaks a rule of its spec, or the listener does not parse requests (not HTTP).
+        NotSupported: a rule needs TLS termination.
     """
     policies = policies_in_force(listener, tree)
     if policies and listener.protocol != "HTTP":
@@ -94,7 +95,7 @@ def policy_directives(listener: Listener, tree: Tree, backend: BackendName) -> l
 
 
 def policies_in_force(listener: Listener, tree: Tree) -> list[L7Policy]:
-    """A listener's policies that can match: up, and with a rule that is up."""
+    """A listener's policies that can match: enabled, and with at least one enabled rule."""
     return [
         policy
         for policy in tree.policies_of.get(listener.id, ())
@@ -107,15 +108,16 @@ def _rules_in_force(policy: L7Policy, tree: Tree) -> list[L7Rule]:
 
 
 def _rank(policy: L7Policy) -> int:
-    """Sorting by this keeps positions within a rank: ``policies_of`` is in their order and sorting is stable."""
+    """The sort key of a policy. ``policies_of`` is ordered by position and sorting is stable, so within a rank policies
+    stay in that order."""
     rank = _RANK.get(policy.action)
     if rank is None:
-        raise NotSupported("action", f"{policy.action!r} is not built")
+        raise NotSupported("action", f"{policy.action!r} is not built yet")
     return rank
 
 
 def _condition(rules: Sequence[L7Rule]) -> list[Argument]:
-    """``if`` and the names of the ACLs, which HAProxy joins by "and"."""
+    """``if`` and the names of the ACLs. HAProxy joins them by "and"."""
     return [_IF, *(_negated(rule) if rule.invert else identifier("id", rule.id) for rule in rules)]
 
 
@@ -144,11 +146,11 @@ def _code(policy: L7Policy) -> int:
 
 
 def _acls(rule: L7Rule) -> Iterator[Directive]:
-    """One ACL, under the rule's id; several lines of one name are joined by "or"."""
+    """The rule's ACL, named by the rule's id. HAProxy joins several lines of the same name by "or"."""
     match = _MATCH.get(Comparison.ENDS_WITH if _is_extension(rule) else rule.compare_type)
     if match is None:
-        raise NotSupported("compare_type", f"{rule.compare_type!r} is not built")
-    # "--" ends the flags: a value that begins with "-" stays a value.
+        raise NotSupported("compare_type", f"{rule.compare_type!r} is not built yet")
+    # "--" ends the flags, so a value that starts with "-" is not read as a flag.
     comparison: list[Argument] = [Keyword("-m"), match, Keyword("--"), Text("value", _compared(rule))]
     if rule.type == RuleType.HOST_NAME:
         comparison.insert(0, Keyword("-i"))
@@ -160,19 +162,19 @@ def _compared(rule: L7Rule) -> str:
     if rule.compare_type == Comparison.REGEX:
         try:
             return engine_spelling(rule.value)
-        except InvalidExpression:  # accepted before it was one: the daemon has taken it
+        except InvalidExpression:  # accepted before the rule existed, and by HAProxy too
             return rule.value
     value = compared(rule.value)
     return f".{value.removeprefix('.')}" if _is_extension(rule) else value
 
 
 def _is_extension(rule: L7Rule) -> bool:
-    """Whether it asks what a path ends in, with its dot."""
+    """Whether the rule compares the end of a path with an extension, dot included."""
     return rule.type == RuleType.FILE_TYPE and rule.compare_type == Comparison.EQUAL_TO
 
 
 def _samples(rule: L7Rule) -> Iterator[Argument]:
-    """What a rule looks at."""
+    """The sample expressions that a rule's value is compared with."""
     match rule.type:
         case RuleType.HOST_NAME:
             yield from _HOSTS
@@ -180,7 +182,7 @@ def _samples(rule: L7Rule) -> Iterator[Argument]:
             yield _PATH
         case RuleType.FILE_TYPE if rule.compare_type == Comparison.REGEX:
             yield from _EXTENSIONS
-            if _OF_PATHS.fullmatch(rule.value):
+            if _DESCRIBES_PATH.fullmatch(rule.value):
                 yield _PATH
         case RuleType.FILE_TYPE:
             yield _PATH

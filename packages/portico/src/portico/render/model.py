@@ -1,10 +1,11 @@
-"""HAProxy's configuration language as values: sections of directives of typed arguments, and their text.
+"""HAProxy's configuration language as typed values: sections, directives and arguments; and how they become text.
 
-``write`` is the one place where an argument becomes text. A plain ``str`` is no argument: what comes from the code is a
-``Keyword``, what comes from a tenant is a ``Text`` that names its field. The rules are those of section 2.2 ("Quoting
-and escaping") of HAProxy's configuration manual: within single quotes nothing at all is interpreted, so that is how
-everything is quoted that is not plainly harmless. A single quote itself closes, is escaped, and opens again. What a
-line cannot hold even when quoted (line ends, NUL, control characters) is refused.
+``write`` is the only place where an argument becomes text. A plain ``str`` is not an argument: a word from the code is
+a ``Keyword``, and a value from a tenant is a ``Text`` that names its field. The rules are those of section 2.2
+("Quoting and escaping") of HAProxy's configuration manual. Within single quotes HAProxy interprets nothing, so every
+word that is not plainly harmless is put in single quotes. A single quote in the word closes the quotes, is escaped, and
+opens them again. Characters that a line cannot contain even when quoted (line ends, NUL, control characters) are
+refused.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import LiteralString, NamedTuple, TypeAlias
 from portico.errors import InvalidInput
 
 MAX_WORDS = 64
-"""Words that HAProxy reads on one line (its MAX_LINE_ARGS)."""
+"""The most words that HAProxy reads on one line (its MAX_LINE_ARGS)."""
 
 _BARE = re.compile(r"[A-Za-z0-9_.:/,=+@!()\[\]-]+")
-"""Characters that mean nothing to the reader of a line: no blanks, quotes, ``\\``, ``#`` and ``$``."""
+"""Words of characters that are not special in a line: no blanks, quotes, ``\\``, ``#`` and ``$``."""
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
@@ -30,7 +31,7 @@ _VARIABLE = re.compile(r"PORTICO_[A-Z_]+")
 
 
 class Keyword(str):
-    """A word of HAProxy's own, spelled out in the code (``tests/render`` checks that nothing else becomes one)."""
+    """A word of HAProxy's language, written as a literal in the code (``tests/render`` checks that it is)."""
 
     __slots__ = ()
 
@@ -41,42 +42,42 @@ class Keyword(str):
             ValueError: a mistake in the code.
         """
         if not _BARE.fullmatch(word):
-            raise ValueError(f"{word!r} is no keyword")
+            raise ValueError(f"{word!r} is not a keyword")
         return super().__new__(cls, word)
 
 
 class Text(NamedTuple):
-    """One word with a value from a resource, which HAProxy is to take as it is. ``field`` is named where it is
-    refused."""
+    """One word with a value from a resource, which HAProxy must read unchanged. If it is refused, the error names
+    ``field``."""
 
     field: str
     word: str
 
 
 class InheritedSocket(NamedTuple):
-    """A listening socket that the agent hands to HAProxy: its number stands in the environment variable ``name``."""
+    """A listening socket that the agent passes to HAProxy. Environment variable ``name`` has its descriptor number."""
 
     name: str
 
 
 class Variable(str):
-    """A word that the agent knows and the code does not: HAProxy takes it from this environment variable."""
+    """A word that only the agent knows: HAProxy reads it from the environment variable of this name."""
 
     __slots__ = ()
 
     def __new__(cls, name: LiteralString) -> Variable:
-        """Refuse what is no name of ours.
+        """Refuse a name that is not one of Portico's.
 
         Raises:
             ValueError: a mistake in the code.
         """
         if not _VARIABLE.fullmatch(name):
-            raise ValueError(f"{name!r} is no variable of the agent's")
+            raise ValueError(f"{name!r} is not a variable of the agent")
         return super().__new__(cls, name)
 
 
 class Written(str):
-    """Words that ``write_all`` has already written, for arguments that many directives share."""
+    """Words that ``write_all`` has already written, for arguments that several directives share."""
 
     __slots__ = ()
 
@@ -85,23 +86,23 @@ Argument: TypeAlias = Keyword | Text | int | InheritedSocket | Variable | Writte
 
 
 def write(argument: Argument) -> str:
-    """An argument as the text of exactly one word (the choke point; only ``Written`` is several).
+    """Write an argument as the text of exactly one word (only ``Written`` is several). All arguments pass through here.
 
     Raises:
-        InvalidInput: the value holds a character that no quoting can carry, or is of no known type.
+        InvalidInput: the value contains a character that cannot be quoted, or its type is not an ``Argument``.
     """
     if isinstance(argument, Text):
         return _quote(argument)
     if isinstance(argument, (Keyword, Written)):
         return argument
     if isinstance(argument, InheritedSocket):
-        # Double quotes here and below only: HAProxy expands variables within these alone.
+        # Double quotes, here and below only: HAProxy expands variables within them and not within single quotes.
         return f'"fd@${{{argument.name}}}"'
     if isinstance(argument, Variable):
         return f'"${{{argument}}}"'
-    if type(argument) is int:  # and no bool, which is one too
+    if type(argument) is int:  # not isinstance: a bool is an int too
         return str(argument)
-    raise InvalidInput("configuration", f"cannot hold {argument!r}")
+    raise InvalidInput("configuration", f"cannot contain {argument!r}")
 
 
 def _quote(text: Text) -> str:
@@ -109,17 +110,17 @@ def _quote(text: Text) -> str:
     if _BARE.fullmatch(word):
         return word
     if not word.isprintable():
-        raise InvalidInput(field, "must not hold control or invisible characters")
+        raise InvalidInput(field, "must not contain control or invisible characters")
     return "'" + word.replace("'", "'\\''") + "'"
 
 
 def write_all(arguments: Sequence[Argument]) -> Written:
-    """Several arguments as text."""
+    """Write several arguments as text, separated by blanks."""
     return Written(" ".join(map(write, arguments)))
 
 
 class Directive:
-    """One line: the keywords that name it, as one literal with blanks between them, and its arguments."""
+    """One line: the keywords that name it, as a literal with blanks between them, and its arguments."""
 
     __slots__ = ("arguments",)
 
@@ -127,7 +128,7 @@ class Directive:
         self.arguments: tuple[Argument, ...] = (*map(Keyword, keywords.split(" ")), *arguments)
 
     def write(self) -> str:
-        """The line, without indentation and line end.
+        """Return the line, without indentation and line end.
 
         Raises:
             InvalidInput: an argument cannot be written, or there are more words than HAProxy reads.
@@ -135,24 +136,24 @@ class Directive:
         if len(self.arguments) > MAX_WORDS:
             raise InvalidInput(
                 "configuration",
-                f"a line of more than {MAX_WORDS} words: {' '.join(map(write, self.arguments[:3]))} ...",
+                f"must not have a line of more than {MAX_WORDS} words: {' '.join(map(write, self.arguments[:3]))} ...",
             )
         return " ".join(map(write, self.arguments))
 
 
 class Section(NamedTuple):
-    """A ``frontend``, ``backend`` or ``defaults`` and the directives in it."""
+    """A ``frontend``, ``backend`` or ``defaults`` section and its directives."""
 
     head: Directive
     body: list[Directive]
 
     def write(self) -> str:
-        """The section's text, ending in a line end."""
+        """Return the section's text, which ends in a line end."""
         return "".join([self.head.write(), "\n", *(f"    {directive.write()}\n" for directive in self.body)])
 
 
 def identifier(field: str, value: str, *, within: str | None = None) -> Text:
-    """An object's id as a name: a UUID (or two, joined by a colon), which can be mistaken for no keyword.
+    """An object's id as a name: a UUID (or two, joined by a colon), which cannot be mistaken for a keyword.
 
     Raises:
         InvalidInput: it is not a UUID.
@@ -164,12 +165,12 @@ def identifier(field: str, value: str, *, within: str | None = None) -> Text:
 
 
 def host(field: str, address: str) -> str:
-    """An IP address in its canonical spelling, an IPv6 one in brackets, so that no port is read out of it.
+    """Return an IP address in canonical form, with IPv6 in brackets, so that no part of it is read as a port.
 
     Raises:
-        InvalidInput: it is not an IPv4 or IPv6 address, or names a zone.
+        InvalidInput: it is not an IPv4 or IPv6 address, or has a zone.
     """
-    if _IPV4.fullmatch(address):  # canonical already, and told in a tenth of the time: every member has one
+    if _IPV4.fullmatch(address):  # already canonical; ten times as fast, and every member has one
         return address
     try:
         parsed = ip_address(address)
@@ -183,15 +184,15 @@ def host(field: str, address: str) -> str:
 
 
 def template(field: str, value: str) -> Text:
-    """A value for an argument that HAProxy expands as a log format: each ``%`` is doubled, and so stands for itself."""
+    """A value for an argument that HAProxy expands as a log format: each ``%`` is doubled, so that it stays a ``%``."""
     return Text(field, value.replace("%", "%%"))
 
 
 def fetch(function: LiteralString, field: str, name: str, converters: LiteralString = "") -> Text:
     """A sample fetch whose argument is a header's or cookie's name, such as ``req.hdr(Host)``.
 
-    HAProxy reads the argument of a fetch with quoting rules of its own, once the line is split into words: a name with
-    other characters than letters, digits, ``_``, ``.`` and ``-`` is put into double quotes for that second reading.
+    After splitting a line into words, HAProxy parses the arguments of a fetch with separate quoting rules. A name with
+    characters other than letters, digits, ``_``, ``.`` and ``-`` is put in double quotes for that second parsing.
 
     Raises:
         InvalidInput: the name is not a token as RFC 9110 defines it.

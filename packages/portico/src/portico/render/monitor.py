@@ -1,6 +1,8 @@
 """Health monitors as HAProxy's checks: directives of the backend, and arguments of each of its servers.
 
-PING is the exception: a program asks, in a backend of its own (``portico.render.ping``) which the servers track."""
+PING is the exception: a program pings the members in a separate backend (``portico.render.ping``), and the servers
+track the results there.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9.-]+")
 
 
 class Check(NamedTuple):
-    """What a monitor adds to its backend, and to the line of each server in it. ``tracked`` names the backend whose
-    server of the same name is asked instead of this one."""
+    """What a monitor adds to the backend, and to the line of each server in it. If ``tracked`` is set, it names another
+    backend, and each server takes its state from the server of the same name there."""
 
     directives: list[Directive]
     server_arguments: list[Argument]
@@ -37,16 +39,16 @@ class Check(NamedTuple):
 
 
 NO_CHECK = Check([], [])
-"""No monitor, or one that is down: members are taken for alive."""
+"""No monitor, or a disabled one: members are assumed to be up."""
 
 
 def check(monitor: HealthMonitor | None, default_host: str) -> Check:
-    """How HAProxy asks the members of a pool.
+    """Render how HAProxy checks the members of a pool.
 
     Args:
-        monitor: the pool's monitor, if it has one.
-        default_host: what an HTTP/1.1 check without a ``domain_name`` says in its Host header, which RFC 9112 requires
-            (servers answer 400 without): the load balancer's own address, as its clients would say.
+        monitor: the pool's monitor; None if it has none.
+        default_host: the Host header of an HTTP/1.1 check without a ``domain_name``: the load balancer's own address,
+            as its clients would send it. RFC 9112 requires the header, and servers answer 400 without it.
 
     Raises:
         NotSupported: UDP-CONNECT, SCTP.
@@ -62,7 +64,7 @@ def check(monitor: HealthMonitor | None, default_host: str) -> Check:
         case MonitorType.TCP:
             pass
         case MonitorType.TLS_HELLO:
-            # HAProxy's own "option ssl-hello-chk" says SSLv3 and takes a refusal for an answer.
+            # HAProxy's "option ssl-hello-chk" offers SSLv3, and counts a refusal as success.
             server += _handshake(monitor)
         case MonitorType.HTTP:
             directives += _http(monitor, default_host)
@@ -77,7 +79,7 @@ def check(monitor: HealthMonitor | None, default_host: str) -> Check:
 
 
 def pace(monitor: HealthMonitor) -> list[Argument]:
-    """A server's arguments that say that it is checked, how often, and how many answers change its state."""
+    """The server arguments that turn on checks, and set their interval and how many results change a server's state."""
     return [
         Keyword("check"),
         *(Keyword("inter"), monitor.delay * 1000),
@@ -87,7 +89,8 @@ def pace(monitor: HealthMonitor) -> list[Argument]:
 
 
 def ping_backend_name(monitor: HealthMonitor) -> Text:
-    """The backend in which the members of a pool are pinged: no listener's id is ``ping``, so no other has its name.
+    """The name of the backend in which the members of a pool are pinged. No listener has the id ``ping``, so no other
+    backend has this name.
 
     Raises:
         InvalidInput: the pool's id is not a UUID.
@@ -96,8 +99,8 @@ def ping_backend_name(monitor: HealthMonitor) -> Text:
 
 
 def _handshake(monitor: HealthMonitor) -> list[Argument]:
-    """A whole TLS handshake, of versions that servers speak today. A member's certificate is nobody's business here:
-    the check asks whether it answers."""
+    """A complete TLS handshake, in the versions that servers speak today. The member's certificate is not verified: the
+    check only tests whether the member answers."""
     name = monitor.domain_name
     sni: list[Argument] = [] if name is None else [Keyword("check-sni"), Text("domain_name", name)]
     return [Keyword("check-ssl"), Keyword("verify"), Keyword("none"), *sni]

@@ -1,8 +1,9 @@
-"""PING monitors: HAProxy has no ICMP check, so it starts a program for each, which the agent ships.
+"""PING monitors: HAProxy has no ICMP check, so for each check it starts a program, which the agent ships.
 
-The members of a pool are pinged in a backend of their own, which serves nobody; the servers that do serve track what is
-found there. HAProxy gives a program neither ``addr`` nor arguments of ours, only what the checked server is: this way
-that server can be wherever ``monitor_address`` says. It also asks each member once where several backends use the pool.
+The members of a pool are pinged in a backend of their own, which carries no traffic; the servers that do carry traffic
+track the results there. HAProxy passes the program neither ``addr`` nor custom arguments, only the properties of the
+checked server. With a separate backend, that server can have the address in ``monitor_address``. A separate backend
+also means that each member is pinged once, even if several backends use the pool.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from portico.resources import HealthMonitor, Member
 from portico_wire import Server
 
 _WEIGHT = 1
-"""Nobody is served here; a server's line has to say one."""
+"""This backend carries no traffic, but a server needs a weight."""
 
 
 def ping_backend(monitor: HealthMonitor, members: list[Member]) -> PoolBackend:
-    """Where the members of the monitor's pool are pinged.
+    """Render the backend in which the members of the monitor's pool are pinged.
 
-    ``timeout`` reaches the program as the server's ``maxconn``, in seconds: one of the few values that HAProxy hands on
-    (as HAPROXY_SERVER_MAXCONN), and one without another meaning where nobody connects. ``timeout check`` is left out,
-    because HAProxy would then also end a check after ``timeout connect``; without it that is after ``delay``.
+    The monitor's ``timeout`` reaches the program as the server's ``maxconn``, in seconds. ``maxconn`` is one of the few
+    values that HAProxy passes on (as HAPROXY_SERVER_MAXCONN), and it has no other effect in a backend without
+    connections. ``timeout check`` is left out, because with it HAProxy would also end a check after ``timeout
+    connect``; without it, a check ends after ``delay``.
 
     Raises:
         InvalidInput: an attribute breaks a rule of its spec.
     """
     name = ping_backend_name(monitor)
-    unused = monitor.timeout * 1000  # nobody connects; HAProxy warns of a backend without timeouts
+    unused = monitor.timeout * 1000  # there are no connections, but HAProxy warns about a backend without timeouts
     body = [
         Directive("mode tcp"),
         Directive("timeout connect", unused),
@@ -45,7 +47,7 @@ def _server(member: Member, backend: Text, shared: list[Argument]) -> Server:
     name = identifier("id", member.id)
     field = "address" if member.monitor_address is None else "monitor_address"
     address = host(field, member.address if member.monitor_address is None else member.monitor_address)
-    # The port is in the line because a server has one; a ping has none.
+    # A ping has no port, but a server's line needs one.
     arguments = [Keyword("server"), name, Text(field, f"{address}:{member.protocol_port}"), *shared]
     if not member.admin_state_up:
         arguments.append(Keyword("disabled"))

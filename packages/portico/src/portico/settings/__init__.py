@@ -1,8 +1,8 @@
-"""Settings: grouped, typed, passed in; nothing in Portico reads a global.
+"""Settings: grouped, typed and passed in; nothing in Portico reads a global.
 
 Belongs here: what can be set, what it means, and where values come from: arguments, environment variables
-(``PORTICO_WORKER__THREADS=8``: group and name joined by two underscores), a TOML file; the first of these that says
-something wins. Does not: finding out whether what a setting names is there (``portico check``). I/O: the file.
+(``PORTICO_WORKER__THREADS=8``: group and name joined by two underscores) and a TOML file. The first of these that sets
+a value wins. Does not: checking that what a setting names exists and works (``portico check``). I/O: the file.
 """
 
 from portico.settings.drivers import (

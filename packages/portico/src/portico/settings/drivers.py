@@ -1,6 +1,6 @@
-"""The drivers that can be named, each with a group of settings of its own. ``driver`` says which one holds.
+"""The settings of drivers: each driver has a group of its own. ``driver`` selects one of them.
 
-``portico.drivers.registry`` says what is built from each.
+``portico.drivers.registry`` builds the drivers from these groups.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ class LoopbackNetworkSettings(Group):
 
     driver: Literal["loopback"] = "loopback"
     vip_range: str = "127.64.0.0/10"
-    """The part of 127.0.0.0/8 that VIPs are in, chosen or asked for. This host's own services should not be in it: a
-    VIP at the address of one gets what is meant for it while it is away."""
+    """The part of 127.0.0.0/8 that VIPs come from, both those that the driver chooses and those that a user asks for.
+    This host's own services should not be in it: a VIP at the address of a service gets the traffic of that service
+    while the service is down."""
 
 
 class NoopNetworkSettings(Group):
@@ -44,12 +45,12 @@ class LocalComputeSettings(Group):
     agent_url: Annotated[str, AfterValidator(check_agent_url)] = "https://127.0.0.1:9443"
     """Where the agent listens."""
     agent_name: str = Field(default="portico-agent", min_length=1)
-    """DNS name in the agent's certificate, whatever its host is called. Amphorae keep the one that they were made with:
-    see the deployment guide before changing it."""
+    """DNS name in the agent's certificate; it need not be the name of the host. Amphorae keep the name that they were
+    made with: see the deployment guide before changing it."""
 
 
 class NoopComputeSettings(Group):
-    """Amphorae are nowhere but in the memory of one process."""
+    """Amphorae exist only in the memory of one process."""
 
     driver: Literal["noop"] = "noop"
 
@@ -57,22 +58,22 @@ class NoopComputeSettings(Group):
 ComputeSettings = LocalComputeSettings | NoopComputeSettings
 
 
-# How amphorae are talked to
+# How the controller talks to amphorae
 
 
 class _Amphorae(Group):
-    """What holds however they are talked to."""
+    """The settings that all amphora drivers share."""
 
     drain_seconds: float = Field(default=5.0, ge=0, le=3600)
-    """How long an amphora that is taken away may finish the connections it has."""
+    """How long an amphora that is being removed may take to finish its open connections."""
 
 
 class AgentAmphoraSettings(_Amphorae):
-    """Through their agents, over mutual TLS."""
+    """The controller talks to amphorae through their agents, over mutual TLS."""
 
     driver: Literal["agent"] = "agent"
     controller_name: str = "portico-controller"
-    """Common name of the controller's certificate, the only one that agents let in."""
+    """Common name of the controller's certificate, the only one that agents accept."""
     certificates: Path = Path("certificates")
     """Directory with ``ca.pem``, ``controller.pem`` and ``controller.key``."""
     connect_seconds: PositiveFloat = 5.0
@@ -80,7 +81,7 @@ class AgentAmphoraSettings(_Amphorae):
 
 
 class NoopAmphoraSettings(_Amphorae):
-    """Nobody is talked to."""
+    """The controller talks to no amphora at all."""
 
     driver: Literal["noop"] = "noop"
 

@@ -1,4 +1,5 @@
-"""Which extra of the distribution a setting needs. What no extra has is always installed."""
+"""Imports of packages that only an extra installs: a missing package becomes an error that names the extra. Packages
+that are not in an extra are always installed."""
 
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ from portico.errors import MissingExtra
 
 @contextmanager
 def needs_extra(extra: str, setting: str) -> Iterator[None]:
-    """Around the import of what an extra installs.
+    """Wrap the import of a module that an extra installs.
 
     Args:
         extra: its name in ``pyproject.toml``.
-        setting: the setting that made it necessary.
+        setting: the setting that needs the module.
 
     Raises:
         MissingExtra: a module other than Portico's own was not found.

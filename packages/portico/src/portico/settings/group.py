@@ -1,4 +1,4 @@
-"""What every group of settings is."""
+"""The base class of all groups of settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from portico.settings.reading import explain, find_groups
 
 
 class _Checked(ModelMetaclass):
-    """What constructors refuse is a ``PorticoError``, as everything else is that Portico refuses."""
+    """Makes the constructors raise a ``PorticoError`` for values that they refuse, as all of Portico does."""
 
     if not TYPE_CHECKING:  # constructors keep their types
 
@@ -24,6 +24,6 @@ class _Checked(ModelMetaclass):
 
 
 class Group(BaseModel, metaclass=_Checked):
-    """Values that belong together. Unknown names are refused, so that a typing error is not a silent default."""
+    """Values that belong together. Unknown names are refused, so that a typo does not silently leave the default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # there are passwords in it
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # the input can be a password

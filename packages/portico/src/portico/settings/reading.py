@@ -1,4 +1,4 @@
-"""Where values are read from, and what is said of those that are wrong."""
+"""Reads settings from the environment and from a file, and explains the values that are wrong."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from portico.errors import InvalidSettings, SettingFault
 PREFIX = "PORTICO_"
 _ENVIRONMENT = "the environment"
 _DRIVER = "driver"
-"""The setting by which a group is chosen that each driver has its own of."""
+"""The setting that selects one of a port's groups where each driver has a group of its own."""
 
 Groups = Mapping[str, tuple[type[BaseModel], ...]]
-"""The groups of settings by name; several for one where each driver has a group of its own."""
+"""The groups of settings by name; a name has several groups where each driver has a group of its own."""
 Values = dict[str, Any]
 """Groups by name, each with its values by name, as they were written."""
 
 
 def find_groups(settings: type[BaseModel]) -> Groups:
-    """The groups of all settings; also those that are not there by default (``Group | None``). A group has none."""
+    """Return the groups of all settings, including those that are not set by default (``Group | None``). A single group
+    contains no groups, so the result for it is empty."""
     found = {}
     for name, field in settings.model_fields.items():
         options = typing.get_args(field.annotation) or (field.annotation,)
@@ -39,8 +40,8 @@ def find_groups(settings: type[BaseModel]) -> Groups:
 
 
 def read_environment(groups: Groups, environment: Mapping[str, str]) -> tuple[Values, list[SettingFault]]:
-    """What ``PORTICO_GROUP__NAME`` variables say; values that are lists are written in JSON. And a fault for each
-    variable that begins with ``PORTICO_`` and names no setting."""
+    """Return the values of the ``PORTICO_GROUP__NAME`` variables (lists are written in JSON), and the faults: one for
+    each list that is not JSON, and one for each variable that begins with ``PORTICO_`` but names no setting."""
     known = {_variable(group, name): (group, name) for group in groups for name in _fields(groups, group)}
     values: Values = {}
     faults = []
@@ -63,10 +64,10 @@ def read_environment(groups: Groups, environment: Mapping[str, str]) -> tuple[Va
 
 
 def read_toml(path: Path) -> tuple[Values, str]:
-    """What a file says, and its text.
+    """Return the values in a file, and its text.
 
     Raises:
-        InvalidSettings: it cannot be read, or is not TOML.
+        InvalidSettings: the file cannot be read, or is not TOML.
     """
     try:
         text = path.read_text()
@@ -78,7 +79,7 @@ def read_toml(path: Path) -> tuple[Values, str]:
 
 
 def merge(below: Values, above: Values) -> Values:
-    """Both, value by value; where both say something, what is above holds."""
+    """Merge both, value by value. Where both set a value, ``above`` wins."""
     merged = dict(below)
     for group, values in above.items():
         under = merged.get(group, {})
@@ -89,12 +90,13 @@ def merge(below: Values, above: Values) -> Values:
 def explain(
     error: ValidationError, groups: Groups, environment: Values | None = None, file: tuple[Path, str] | None = None
 ) -> list[SettingFault]:
-    """What is wrong, with the place where it was said. Never the values: there are passwords among them.
+    """Return the faults that pydantic found, each with the place where the value was set. They never contain the
+    values, because some are passwords.
 
     Args:
-        error: what pydantic says.
-        groups: all that may be set.
-        environment: what came from there.
+        error: pydantic's error.
+        groups: all groups of settings.
+        environment: the values that came from the environment.
         file: the file that was read, and its text.
     """
     faults = []
@@ -118,7 +120,7 @@ def explain(
 
 
 def _fields(groups: Groups, group: str) -> dict[str, FieldInfo]:
-    """What may be set in a group, by whatever driver."""
+    """The settings of a group, over all its drivers."""
     return {name: field for model in groups[group] for name, field in model.model_fields.items()}
 
 
@@ -127,13 +129,13 @@ def _driver_of(model: type[BaseModel]) -> str:
 
 
 def _without_driver(path: tuple[str, ...], groups: Groups) -> tuple[str, ...]:
-    """Where pydantic has chosen a group by its driver, the driver's name comes second."""
+    """Drop the driver's name from a path: pydantic puts it second where it has selected a group by its driver."""
     is_chosen = len(path) > 1 and len(groups.get(path[0], ())) > 1
     return (path[0], *path[2:]) if is_chosen else path
 
 
 def _of_other_drivers(path: tuple[str, ...], groups: Groups) -> str:
-    """What is said of a setting that this group has with other drivers only; empty where it has it with none."""
+    """The message about a setting that only other drivers of this group have; empty if no driver has it."""
     models = groups.get(path[0], ()) if len(path) > 1 else ()
     drivers = [_driver_of(model) for model in models if path[1] in model.model_fields]
     return f"is a setting of {path[0]}.{_DRIVER} {' and '.join(drivers)}" if drivers else ""
@@ -148,11 +150,11 @@ def _unknown(meant: str) -> str:
 
 
 def _find_nearest(path: tuple[str, ...], groups: Groups) -> str:
-    """The setting, or group, that was perhaps meant; empty where nothing is near."""
+    """The setting or group that was probably meant; empty if no name is close."""
     known = [f"{group}.{name}" for group in groups for name in _fields(groups, group)]
     elsewhere = [setting for setting in known if setting.partition(".")[2] == path[-1]]
     if path[-1] not in groups and len(elsewhere) == 1:
-        return elsewhere[0]  # the right name in another group, or in none
+        return elsewhere[0]  # the right name, but in the wrong group or outside any group
     return _nearest(".".join(path), known if len(path) > 1 else groups)
 
 
@@ -161,8 +163,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _find_line(text: str, path: tuple[str, ...]) -> int | None:
-    """The line that a value is written on, or its group's heading where it is not written; None where neither is found
-    (in inline tables, for example)."""
+    """The line on which a value is set, or the heading of its group if it is not set. None if neither is found (in
+    inline tables, for example)."""
     group, heading = "", None
     for number, line in enumerate(text.splitlines(), 1):
         if found := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):

@@ -50,10 +50,11 @@ class SettingsGroups(TypedDict, total=False):
 
 
 class Settings(Group):
-    """All groups. The constructor takes groups and nothing else; ``read`` looks into the environment and a file.
+    """All groups of settings. The constructor uses only the groups it is given; ``read`` also reads the environment and
+    a file.
 
     Raises:
-        InvalidSettings: naming each unknown or wrong value.
+        InvalidSettings: a value is unknown or wrong. The error names each.
     """
 
     database: DatabaseSettings = DatabaseSettings()
@@ -72,27 +73,28 @@ class Settings(Group):
     @field_validator("network", "compute", "amphora", mode="before")
     @classmethod
     def _name_default_driver(cls, value: object, info: ValidationInfo) -> object:
-        """Who says something of a group without naming a driver means that of the default."""
+        """A group that is set without naming a driver belongs to the default driver."""
         if isinstance(value, dict) and "driver" not in value and info.field_name is not None:
             return {**value, "driver": cls.model_fields[info.field_name].default.driver}
         return value
 
     @model_validator(mode="after")
-    def _keystone_is_there(self) -> Self:
+    def _require_keystone(self) -> Self:
         if self.api.auth == "keystone" and self.keystone is None:
             raise ValueError("api.auth is 'keystone': keystone.auth_url, .username and .password are needed")
         return self
 
     @classmethod
     def read(cls, file: Path | None = None, **groups: Unpack[SettingsGroups]) -> Settings:
-        """What holds, value by value: the environment before the file, the file before the defaults.
+        """Read the settings, value by value: the environment wins over the file, and the file over the defaults.
 
         Args:
-            file: TOML, a table for each group.
-            groups: whole groups that hold whatever environment and file say of them.
+            file: TOML, with a table for each group.
+            groups: whole groups that replace everything that the environment and the file set in them.
 
         Raises:
-            InvalidSettings: naming each unknown or wrong value, where it was said, and what was perhaps meant.
+            InvalidSettings: a value is unknown or wrong. The error names each, where it was set, and what was probably
+                meant.
         """
         known = find_groups(cls)
         environment, faults = read_environment(known, os.environ)

@@ -1,4 +1,4 @@
-"""What the URLs in settings have to look like. A refusal never repeats the URL: there may be a password in it."""
+"""Checks of the URLs in settings. An error never repeats the URL, because it can contain a password."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ _SERVER = re.compile(
     r"(?P<host>\[[^\]/?]+\]|[^:/?]*)(?::(?P<port>[^/?]*))?"
     r"(?:/(?P<database>[^?]*))?(?:\?(?P<options>.*))?"
 )
-"""As SQLAlchemy takes them apart (``sqlalchemy.engine.url``)."""
+"""Splits a URL as SQLAlchemy does (``sqlalchemy.engine.url``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerUrl:
-    """What the URL of a database server says; empty where it says nothing. ``options`` is its query, in order."""
+    """The parts of a database server's URL; a part that the URL leaves out is empty. ``options`` is its query, in
+    order."""
 
     user: str = ""
     password: str = field(default="", repr=False)
@@ -40,7 +41,7 @@ class ServerUrl:
 
     @classmethod
     def read(cls, url: str) -> Self:
-        """Take a URL apart that was checked (``check_database_url``)."""
+        """Split a URL that has been checked (``check_database_url``)."""
         found = _SERVER.fullmatch(url.partition("://")[2])
         if found is None:
             raise ValueError("must be the URL of a database server")
@@ -55,14 +56,14 @@ class ServerUrl:
 
 
 def check_database_url(url: str) -> str:
-    """The URL of a database, as it is. Raises ValueError."""
+    """Check the URL of a database and return it unchanged. Raises ValueError."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in _KINDS:
         raise ValueError(_name_kinds(scheme if separator else ""))
     if scheme == "sqlite":
         path = rest.removeprefix("/").partition("?")[0]
         if not rest.startswith("/") or not path or path == ":memory:":
-            raise ValueError("must be sqlite:///PATH, with a file: three slashes, and a fourth where it begins with /")
+            raise ValueError("must be sqlite:///PATH, with a file: three slashes, and a fourth if the path is absolute")
         return url
     _check_server(scheme, rest)
     return url
@@ -94,7 +95,7 @@ def _is_port(text: str) -> bool:
 
 
 def check_agent_url(url: str) -> str:
-    """Where an agent listens, as it is. Raises ValueError."""
+    """Check the URL of an agent and return it unchanged. Raises ValueError."""
     rule = "must be like https://10.0.0.5:9443"
     try:
         parts = urlsplit(url)
@@ -102,16 +103,16 @@ def check_agent_url(url: str) -> str:
     except ValueError as error:
         raise ValueError(f"{rule}: {error}") from None
     if parts.scheme != "https":
-        raise ValueError(f"{rule}: agents are talked to by HTTPS only")
+        raise ValueError(f"{rule}: agents accept HTTPS only")
     if not parts.hostname or port is None:
         raise ValueError(f"{rule}: the {'port' if parts.hostname else 'host'} is missing")
     if parts.path or parts.query or parts.fragment or parts.username is not None:
-        raise ValueError(f"{rule}: host and port, and nothing else")
+        raise ValueError(f"{rule}: it must have a host and a port, and nothing else")
     return url
 
 
 def check_web_url(url: str) -> str:
-    """An address of a service, as it is. Raises ValueError."""
+    """Check the URL of a web service and return it unchanged. Raises ValueError."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be like https://keystone.example:5000/v3")

@@ -1,4 +1,4 @@
-"""Amphorae: getting one, building it, taking it away."""
+"""Tasks for amphorae: obtaining, building and removing them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _USABLE = (AmphoraStatus.BOOTING, AmphoraStatus.ALLOCATED)
 
 
 class ObtainAmphora(WorkTask):
-    """The load balancer has an amphora on record: the one that an earlier try began, a spare, or a new row."""
+    """Ensures that the load balancer has an amphora on record: one that an earlier run began, a spare, or a new row."""
 
     default_provides = "amphora_id"
     _serves = False
 
     def execute(self) -> str:
-        """Returns the amphora's id."""
+        """Return the amphora's id."""
         work = self.work
         for amphora in work.stored.amphorae:
             if amphora.status in _USABLE and amphora.id not in work.leaving:
@@ -37,13 +37,13 @@ class ObtainAmphora(WorkTask):
         return amphora_id
 
     def revert(self, result: Any, flow_failures: Mapping[str, Failure], **_context: Any) -> None:
-        """Take the amphora away again, unless it carried the load balancer before this run, or is tried again."""
+        """Take the amphora away, unless it carried the load balancer before this run or is used again immediately."""
         if isinstance(result, str) and not self._serves and not self.is_tried_again(flow_failures):
             self.reverting(lambda: take_away(self.work, result, drain_seconds=0.0))
 
 
 class ObtainReplacement(WorkTask):
-    """There is an amphora on record that will replace another one: the one that an earlier try began, or a new one."""
+    """Ensures that the replacement of an amphora is on record: one that an earlier run began, a spare, or a new row."""
 
     default_provides = "amphora_id"
 
@@ -52,7 +52,7 @@ class ObtainReplacement(WorkTask):
         self._replaced = replaced
 
     def execute(self) -> str:
-        """Returns the replacement's id."""
+        """Return the replacement's id."""
         replaced = self._replaced
         self.work.leaving.add(replaced.id)
         found = self.work.rows.find_replacement(replaced.id)
@@ -64,18 +64,18 @@ class ObtainReplacement(WorkTask):
         return found
 
     def revert(self, result: Any, **_context: Any) -> None:
-        """Take the replacement away; the one that was to be replaced has not been touched."""
+        """Take the replacement away; the amphora that it was meant to replace has not been touched."""
         self.work.leaving.discard(self._replaced.id)
         if isinstance(result, str):
             self.reverting(lambda: take_away(self.work, result, drain_seconds=0.0))
 
 
 class BuildAmphora(WorkTask):
-    """The amphora on record runs and its agent answers.
+    """Ensures that the amphora on record runs and its agent answers.
 
-    Where its place takes time, the flow ends with ``NotYet`` and the amphora stays BOOTING; the flow's next run finds
-    it and asks again. Meanwhile its place among ``amphora_builds`` is free for others, and other changes of its load
-    balancer wait with this one: neither is meant to stay so.
+    If its place takes time to build, the flow ends with ``NotYet`` and the amphora stays BOOTING; the flow's next run
+    finds it and asks again. Until then its slot of ``amphora_builds`` is free for others, while other changes of its
+    load balancer wait with this one. Both are limitations that are not meant to stay.
     """
 
     def __init__(self, work: Work, priority: int, finally_status: AmphoraStatus, subject: str | None = None) -> None:
@@ -87,7 +87,7 @@ class BuildAmphora(WorkTask):
         """Ask compute for a place, within the limit on simultaneous builds.
 
         Raises:
-            NoSuitableAmphora: there is no place to be had.
+            NoSuitableAmphora: compute has no place for it.
         """
         work = self.work
         slot = work.services.slots.acquire("amphora_builds", self._priority, work.on_wait, work.check)
@@ -112,8 +112,9 @@ class BuildAmphora(WorkTask):
 
 
 def _describe_place(work: Work, amphora_id: str) -> PlacementRequest:
-    """What its place is to be like. The snapshot is the last that was read, and not read again for this: what is asked
-    for of a load balancer's places never changes, and an amphora that came since is the one that is built."""
+    """Describe the place that the amphora needs. This uses the snapshot that was read last, without reading it again:
+    what a load balancer requires of its places never changes, and the only amphora that can have been added since is
+    the one that is being built."""
     tree = work.snapshot.tree
     if tree is None:
         return PlacementRequest(amphora_id)
@@ -129,25 +130,26 @@ def _describe_place(work: Work, amphora_id: str) -> PlacementRequest:
 
 
 class MarkBooting(WorkTask):
-    """The spare whose row came with its operation is on its way."""
+    """Ensures that the spare whose row was written with its operation is BOOTING."""
 
     default_provides = "amphora_id"
 
     def execute(self) -> str:
-        """Returns the spare's id."""
+        """Return the spare's id."""
         self.work.rows.write(self.work.claim.key, AmphoraStatus.BOOTING)
         return self.work.claim.key
 
     def revert(self, result: Any, **_context: Any) -> None:
-        """Give its place back; the row goes when the failure is recorded."""
+        """Give its place back; the row is deleted when the failure is recorded."""
         if isinstance(result, str):
             self.reverting(lambda: vacate(self.work, result, 0.0))
 
 
 class RetireAmphora(WorkTask):
-    """An amphora that was replaced is gone. It is not worth failing for: its replacement serves already.
+    """Ensures that an amphora that was replaced is gone. A failure here does not fail the flow: the replacement serves
+    already.
 
-    Where its place cannot be given back now, its row stays in ERROR: the next failover, or deleting the load balancer,
+    If its place cannot be given back now, its row stays in ERROR: the next failover, or deleting the load balancer,
     tries again.
     """
 
@@ -156,26 +158,27 @@ class RetireAmphora(WorkTask):
         self._amphora_id = amphora_id
 
     def execute(self) -> None:
-        """Let it finish what it has, then take it away."""
+        """Let it finish its connections, then take it away."""
         retire(self.work, self._amphora_id, self.work.services.settings.amphora.drain_seconds)
 
 
 class RetireLeftovers(WorkTask):
-    """The load balancer has no amphorae but those that serve it: what earlier tries left half built or half taken away,
-    and what could not be taken away then, goes now."""
+    """Ensures that the load balancer has only amphorae that serve it. Takes away those that earlier runs left half
+    built or half deleted, and those that could not be taken away then."""
 
     def execute(self) -> None:
-        """Take away everything that does not serve."""
+        """Take away every amphora that does not serve."""
         for amphora in self.work.stored.amphorae:
             if amphora.status != AmphoraStatus.ALLOCATED:
                 retire(self.work, amphora.id, 0.0)
 
 
 class DeleteReplacement(WorkTask):
-    """What was being built in place of a spare that goes, by a failover that is overtaken, goes with it."""
+    """Ensures that the replacement of a deleted spare goes with it: it was being built by a failover that is overtaken
+    now."""
 
     def execute(self) -> None:
-        """Take it away. Once it was there it is a spare of its own, and stays.
+        """Take the replacement away. If it is already finished, it is a spare of its own and stays.
 
         Raises:
             DriverUnavailable: it could not be taken away.
@@ -186,10 +189,11 @@ class DeleteReplacement(WorkTask):
 
 
 class DeleteAmphorae(WorkTask):
-    """Nothing that the lease covers runs anywhere any more. The rows go when the result is recorded."""
+    """Ensures that no amphora under the lease runs anywhere any more. The rows are deleted when the result is
+    recorded."""
 
     def execute(self) -> None:
-        """Take every place away.
+        """Delete every place.
 
         Raises:
             DriverUnavailable: one could not be taken away.
@@ -202,7 +206,7 @@ class DeleteAmphorae(WorkTask):
 
 
 def retire(work: Work, amphora_id: str, drain_seconds: float) -> None:
-    """Take away an amphora that nobody needs any more; where that fails its row stays, in ERROR."""
+    """Take away an amphora that is no longer needed; if that fails, its row stays, in ERROR."""
     try:
         take_away(work, amphora_id, drain_seconds)
     except DriverError as error:
@@ -212,15 +216,15 @@ def retire(work: Work, amphora_id: str, drain_seconds: float) -> None:
 
 
 def take_away(work: Work, amphora_id: str, drain_seconds: float) -> None:
-    """Take an amphora away, row and all."""
+    """Take an amphora away, including its row."""
     vacate(work, amphora_id, drain_seconds)
     work.rows.remove(amphora_id)
     work.refresh()
 
 
 def vacate(work: Work, amphora_id: str, drain_seconds: float) -> None:
-    """Unplug an amphora and delete its place; connections get ``drain_seconds`` to finish. Its row says so first, which
-    is fenced: nobody gives a place back that is another worker's by now."""
+    """Unplug an amphora and delete its place; connections get ``drain_seconds`` to finish. First, its row is set to
+    PENDING_DELETE. That write is fenced: a worker that has lost the lease does not delete the new owner's place."""
     work.rows.write(amphora_id, AmphoraStatus.PENDING_DELETE)
     work.with_retries(work.services.network.unplug, amphora_id)
     work.with_retries(work.services.compute.delete, amphora_id, drain_seconds)

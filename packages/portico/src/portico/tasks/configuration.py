@@ -1,4 +1,4 @@
-"""The configuration: rendering the whole of it and pushing it."""
+"""The task that renders the whole configuration and pushes it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from portico.tasks.work import Work, WorkTask
 
 
 class PushConfiguration(WorkTask):
-    """Every amphora of the load balancer runs the configuration that is wanted.
+    """Ensures that every amphora of the load balancer runs the configuration that is wanted.
 
     There is no revert: a refused configuration never ran, and what ran before still runs. After any other failure the
-    work is ``in_doubt``: what was pushed may run.
+    work is ``in_doubt``: the pushed configuration may or may not run.
     """
 
     def execute(self) -> None:
         """Render once for each amphora and push.
 
         Raises:
-            NoSuitableAmphora: nothing carries the load balancer, and something is to be carried.
-            ConfigurationRefused, AddressInUse, InvalidInput: it cannot be configured like this.
+            NoSuitableAmphora: no amphora carries the load balancer, although something has to be carried.
+            ConfigurationRefused, AddressInUse, InvalidInput: the load balancer cannot be configured like this.
         """
         push(self.work, self.work.with_retries)
 
 
 def push(work: Work, call: Callable[..., Any]) -> None:
-    """What ``PushConfiguration`` does, with each driver call made through ``call``."""
+    """Do the work of ``PushConfiguration``, with each driver call made through ``call``."""
     amphorae = work.serving()
     if not amphorae:
         if all(operation.action == Action.DELETE for operation in work.operations):
@@ -46,7 +46,7 @@ def push(work: Work, call: Callable[..., Any]) -> None:
             call(work.services.amphorae.push, endpoint, bundle)
         except (ConfigurationRefused, AddressInUse):
             if amphora is not amphorae[0]:
-                work.in_doubt = True  # the one before runs it
+                work.in_doubt = True  # the amphorae before this one run it
             raise
         except Exception:
             work.in_doubt = True

@@ -1,4 +1,4 @@
-"""Where an amphora's agent is, and who it is."""
+"""Where an amphora's agent is, and its name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from portico.store.sql.database import Database
 def find_endpoint(
     database: Database, compute: Compute, amphora_id: str, agent_url: str | None, agent_name: str | None
 ) -> Endpoint:
-    """How to reach an amphora, as its row says it. A row from before names were recorded has none: then compute is
-    asked, and where its agent is and what it is called is recorded for the next time.
+    """How to reach an amphora, according to its row. A row from before names were recorded has none: then compute is
+    asked, and the agent's URL and name are recorded for the next time.
 
     Raises:
-        AmphoraGone: it has no place.
-        DriverUnavailable: compute does not answer, or the place is on its way.
+        AmphoraGone: the amphora has no place.
+        DriverUnavailable: compute does not answer, or the place is still being built.
     """
     if agent_url is not None and agent_name is not None:
         return Endpoint(amphora_id, agent_url, agent_name)

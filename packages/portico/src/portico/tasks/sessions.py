@@ -1,4 +1,4 @@
-"""Sessions: an amphora that replaces another one sends clients to the servers that they had."""
+"""Tasks for sessions: an amphora that replaces another one sends clients to the same servers as before."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from portico.tasks.work import Work, WorkTask
 
 log = structlog.get_logger()
 _REMEMBERED = (PersistenceType.SOURCE_IP, PersistenceType.APP_COOKIE)
-"""What amphorae remember; the cookie of HTTP_COOKIE says it all by itself."""
+"""The types for which amphorae remember sessions; with HTTP_COOKIE, the client's cookie contains everything."""
 
 
 def carry_sessions(work: Work, replaced: Amphora, subject: str) -> tuple[list[WorkTask], list[WorkTask]]:
-    """The tasks around the first push of an amphora that replaces another one: none where nothing is remembered."""
+    """The tasks before and after the first push of an amphora that replaces another one: none if no pool remembers
+    sessions."""
     if not replaced.agent_url or not any(pool.persistence_type in _REMEMBERED for pool in work.tree.pools):
         return [], []
     carry = CarrySessions(work, replaced, subject)
@@ -23,9 +24,10 @@ def carry_sessions(work: Work, replaced: Amphora, subject: str) -> tuple[list[Wo
 
 
 class CarrySessions(WorkTask):
-    """The replacement will know the clients of the amphora that it replaces when it begins to serve.
+    """Ensures that the replacement knows the sessions of the amphora that it replaces when it begins to serve.
 
-    It is not worth failing for: often the old one is broken, and then its clients are moved. Asked once, not again.
+    A failure here does not fail the flow: often the old amphora is broken, and then its clients get other servers. The
+    old amphora is asked once, without retries.
     """
 
     def __init__(self, work: Work, replaced: Amphora, subject: str | None = None) -> None:
@@ -34,11 +36,11 @@ class CarrySessions(WorkTask):
         self._is_lost = False
 
     def execute(self, amphora_id: str) -> None:
-        """From the one to the other."""
+        """Carry the sessions from the old amphora to its replacement."""
         self.carry_to(amphora_id)
 
     def carry_to(self, amphora_id: str) -> None:
-        """What the old one knows now; nothing where it did not answer before."""
+        """Carry the sessions that the old amphora has now; do nothing if it did not answer before."""
         if self._is_lost:
             return
         work, amphorae = self.work, self.work.services.amphorae
@@ -50,16 +52,17 @@ class CarrySessions(WorkTask):
         except DriverError as error:
             self._is_lost = True
             replaced = self._replaced.id
-            log.warning("sessions are lost", amphora=replaced, replacement=amphora_id, reason=str(error))
+            log.warning("sessions could not be carried", amphora=replaced, replacement=amphora_id, reason=str(error))
 
 
 class CarryLaterSessions(WorkTask):
-    """The replacement, which serves, knows also those who came to the old one meanwhile."""
+    """Ensures that the replacement, which serves by now, also knows the sessions that began on the old amphora in the
+    meantime."""
 
     def __init__(self, work: Work, carry: CarrySessions, subject: str | None = None) -> None:
         super().__init__(work, subject)
         self._carry = carry
 
     def execute(self, amphora_id: str) -> None:
-        """From the one to the other, once more."""
+        """Carry the sessions once more."""
         self._carry.carry_to(amphora_id)

@@ -1,4 +1,4 @@
-"""VIPs: getting them, having them as they are wanted, plugging them, giving them back."""
+"""Tasks for VIPs: allocating, configuring, plugging and releasing them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from portico.resources.kinds import Tree
 from portico.tasks.work import Work, WorkTask
 
 TRIES = 16
-"""Addresses that a driver may choose while a load balancer is built before we give up: in a range that is half full,
-one in 65,536 fails."""
+"""How many addresses a driver can choose while a load balancer is built before we give up: in a range that is half
+full, one build in 65,536 fails."""
 
 _CHOSEN = ("ip_address", "subnet_id", "network_id", "port_id", "address_scope")
-"""The columns that a network fills."""
+"""The columns that the network fills."""
 
 
 def allocation_of(vip: Vip) -> VipAllocation | None:
-    """A VIP as the network knows it; None where it has not been allocated."""
+    """A VIP as the network knows it; None if it has not been allocated."""
     if not vip.allocated or vip.ip_address is None or vip.port_id is None:
         return None
     return VipAllocation(
@@ -52,23 +52,23 @@ def _request(vip: Vip, load_balancer: LoadBalancer, attempt: int = 0) -> VipRequ
 
 
 def _spelling(vip: Vip, given: str) -> str:
-    """How an address that the network gave is recorded: as its user spelled it, where he asked for it."""
+    """The spelling of an allocated address for the record: the user's own, if they asked for this address."""
     if vip.ip_address is not None and canonical_address(vip.ip_address) == canonical_address(given):
         return vip.ip_address
     return given
 
 
 class AllocateVips(WorkTask):
-    """The network has made every VIP of the load balancer: at the address that its user was told, else at one that
-    nobody has."""
+    """Ensures that the network has made every VIP of the load balancer: at the address that the user was told, or else
+    at a free one."""
 
     def __init__(self, work: Work, subject: str | None = None) -> None:
         super().__init__(work, subject)
         self._before: dict[int, Vip] = {}
-        """Those that this run has asked for, by position: a task that fails has no result that names them."""
+        """The VIPs that this run has asked for, by position: a task that fails has no result that names them."""
 
     def execute(self) -> None:
-        """Ask the network for those that it has not made."""
+        """Ask the network for the VIPs that it has not made."""
         for vip in self.work.tree.vips:
             if allocation_of(vip) is None:
                 self._before[vip.position] = vip
@@ -96,17 +96,17 @@ class AllocateVips(WorkTask):
                 self.work.with_retries(network.release_vip, allocation)
                 if vip.ip_address is not None:
                     raise
-        raise AddressInUse(f"vip_address: {TRIES} addresses that the network chose were all taken")
+        raise AddressInUse(f"vip_address: the network chose {TRIES} addresses, and all of them are in use")
 
     def revert(self, flow_failures: Mapping[str, Failure], **_context: Any) -> None:
-        """Give back what this run asked for; and what earlier ones did, which waited, where the load balancer has never
-        served. Unless it is tried again."""
+        """Give back the VIPs that this run asked for. If the load balancer has never served, also give back those that
+        earlier runs asked for and kept while they waited. Do nothing if they are used again immediately."""
         if not self.is_tried_again(flow_failures):
             self.reverting(self._give_back)
 
     def _give_back(self) -> None:
-        """The rows say again what they said before this run: what a user was told stays, what the network chose since
-        goes."""
+        """Set the rows back to what they contained before this run: an address that a user was told stays, and what the
+        network has chosen since goes."""
         work, never_served = self.work, not self.work.was_applied
         for vip in work.stored.vips:
             before = self._before.get(vip.position)
@@ -118,10 +118,10 @@ class AllocateVips(WorkTask):
 
 
 class ConfigureVips(WorkTask):
-    """The VIPs have the policy and the security groups that the load balancer is to have."""
+    """Ensures that the VIPs have the QoS policy and the security groups that the load balancer should have."""
 
     def execute(self) -> None:
-        """Ask for them once more, which finds them and sets what differs."""
+        """Ask the network for them once more: it finds them and sets what differs."""
         self._ask(self.work.tree)
 
     def revert(self, **_context: Any) -> None:
@@ -135,7 +135,7 @@ class ConfigureVips(WorkTask):
 
 
 class ReleaseVips(WorkTask):
-    """The network knows nothing of the load balancer any more."""
+    """Ensures that the network no longer has anything of the load balancer."""
 
     def execute(self) -> None:
         """Release every VIP."""
@@ -150,8 +150,8 @@ def _release(work: Work, vip: Vip) -> None:
 
 
 def _find_unrecorded(work: Work, vip: Vip) -> VipAllocation | None:
-    """A VIP that the network may have made for a try whose reply was lost. Asking again finds it; where there was none
-    it makes one, which is released at once."""
+    """A VIP that the network may have made in a try whose reply was lost. Asking again finds it; if there was none, the
+    network makes one, which is released immediately."""
     try:
         return work.with_retries(work.services.network.allocate_vip, _request(vip, work.stored.load_balancer))
     except (AddressInUse, InvalidInput):
@@ -159,10 +159,10 @@ def _find_unrecorded(work: Work, vip: Vip) -> VipAllocation | None:
 
 
 class PlugVips(WorkTask):
-    """Every amphora of the load balancer can serve its VIPs, and its row says by which interface."""
+    """Ensures that every amphora of the load balancer can serve its VIPs, and that its row names the interface."""
 
     def execute(self) -> None:
-        """Plug them all: plugging twice changes nothing. What the rows say already is not written again."""
+        """Plug all VIPs, which is idempotent. A row that has the values already is not written again."""
         work = self.work
         vips = tuple(found for vip in work.tree.vips if (found := allocation_of(vip)) is not None)
         for amphora in work.serving():
@@ -174,8 +174,8 @@ class PlugVips(WorkTask):
 
 
 def _columns(plugged: Plugged, vips: tuple[VipAllocation, ...]) -> dict[str, str | None]:
-    """What the row of an amphora says of the interface that the primary VIP is on: its own address and port on it, and
-    those of the VIP. Nothing where it has none of its own."""
+    """The columns of an amphora's row about the interface that the primary VIP is on: the interface's own address and
+    port, and those of the VIP. All None if the amphora has no interface of its own."""
     interface, primary = plugged.serving(0), next((vip for vip in vips if vip.position == 0), None)
     if interface is None or primary is None:
         return dict.fromkeys(("vrrp_ip", "vrrp_port_id", "ha_ip", "ha_port_id", "vrrp_interface"))

@@ -1,4 +1,4 @@
-"""What one run under a lease works with."""
+"""The work of one run under a lease: what the tasks of its flow share."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ from portico.tasks.endpoint import find_endpoint
 T = TypeVar("T")
 log = structlog.get_logger()
 PUSHES_PER_LEASE = 1 << 16
-"""A version is the lease's epoch and a push number below this: what an older lease pushes is older by construction."""
+"""A version combines the lease's epoch with a push number below this: a push under an older lease always has a lower
+version."""
 LOST = (LeaseLost, StaleVersion, StoreUnavailable)
-"""Failures after which this worker must record nothing: the lease runs out, and whoever takes it runs the flow
-again."""
+"""Failures after which this worker must not record anything: the lease expires, and the worker that takes it next runs
+the flow again."""
 _OF_ALL = (DriverUnavailable, AmphoraGone, Unsuitable)
-"""Failures that no operation of a batch has brought upon the others: it is the amphora that fails. After any other
-failure the batch is halved."""
+"""Failures that no operation of a batch has caused for the others: the amphora itself fails. After any other failure
+the batch is halved."""
 
 
 class NotYet(Exception):
-    """The flow ends here for now: a place is on its way, and no thread is to wait for it.
+    """Ends the flow for now: a place is being built, and no thread should wait for it.
 
-    Nothing is given back: the flow is run again later, and finds what it has got. It is not an error, and no operation
-    fails by it.
+    Nothing is given back: the flow runs again later, and finds what it has got. This is not a failure, and no operation
+    fails because of it.
     """
 
     def __init__(self, pending: Pending) -> None:
@@ -80,17 +81,17 @@ class Work:
 
     Attributes:
         services: drivers, store and settings.
-        claim: the lease that it runs under.
-        snapshot: what the database said last; tasks that change rows call ``refresh``.
-        is_mine: cheap local check whether the lease may still be ours.
-        accepted: operations of this run that have come true already.
-        operations: those being tried now.
+        claim: the lease of the run.
+        snapshot: the last state that was read from the database; tasks that change rows call ``refresh``.
+        is_mine: a cheap local check whether the lease can still be ours.
+        accepted: operations of this run that have taken effect already.
+        operations: the operations that are being tried now.
         version: the configuration version that was accepted last in this run; 0 for none.
-        in_doubt: whether a push failed since then of which it is not known whether it came true.
+        in_doubt: whether a push since then failed in a way that leaves open whether it took effect.
         leaving: ids of amphorae that are being replaced and get no more configurations.
         unreverted: names of tasks that could not give back what they had.
-        pending: whether the flow ends with ``NotYet``: what it has got it keeps.
-        events: (task, state) as they happen, see ``portico.worker.flow_engine``.
+        pending: whether the flow ends with ``NotYet``, and so keeps what it has got.
+        on_wait: called with an explanation when a task has to wait for a slot.
     """
 
     services: Services
@@ -116,20 +117,20 @@ class Work:
 
     @property
     def tree(self) -> Tree:
-        """The tree as it is to be, with the accepted operations and those being tried. Read again only after a task
-        has changed rows."""
+        """The tree as it should be, with the accepted operations and those that are being tried. It is read again only
+        after a task has changed rows."""
         return wanted_tree(self.stored, self.snapshot, [*self.accepted, *self.operations])
 
     @property
     def accepted_tree(self) -> Tree:
-        """The tree without the operations that are being tried: what is gone back to where they fail."""
+        """The tree without the operations that are being tried: the one to go back to if they fail."""
         return wanted_tree(self.stored, self.snapshot, self.accepted)
 
     def current(self) -> Snapshot:
-        """The snapshot, read again where a task has changed rows since.
+        """The snapshot, read again if a task has changed rows since.
 
         Raises:
-            LeaseLost: the lease is another worker's by now.
+            LeaseLost: another worker has the lease by now.
         """
         if self._stale:
             self.snapshot = read_snapshot(self.services.database, self.claim.key)
@@ -141,7 +142,7 @@ class Work:
 
     @property
     def stored(self) -> Tree:
-        """The tree as the rows say it, with everything that is wanted and not yet done.
+        """The tree as it is in the rows, with everything that is wanted and not yet done.
 
         Raises:
             LBNotFound: there is no load balancer under this lease.
@@ -153,16 +154,16 @@ class Work:
 
     @property
     def was_applied(self) -> bool:
-        """Whether an earlier run has recorded that the amphorae took a configuration."""
+        """Whether an earlier run has recorded that the amphorae accepted a configuration."""
         lease = self.current().lease
         return lease is not None and lease.config_version > 0
 
     def refresh(self) -> None:
-        """Rows were changed: the next reader asks the database."""
+        """Note that rows were changed: the next task that needs them reads the database again."""
         self._stale = True
 
     def serving(self) -> list[Amphora]:
-        """The amphorae that carry the load balancer, without those that are leaving."""
+        """The amphorae that carry the load balancer, without those that are being replaced."""
         return [
             amphora
             for amphora in self.stored.amphorae
@@ -170,13 +171,13 @@ class Work:
         ]
 
     def wait_for(self, pending: Pending) -> NoReturn:
-        """End the flow, for its next run to go on."""
+        """End the flow, so that its next run continues."""
         self.pending = True
         raise NotYet(pending)
 
     def is_halved_after(self, error: BaseException) -> bool:
-        """Whether the operations that are being tried are not at their end with this failure: the batch is halved, and
-        each half is tried at once, by this same run."""
+        """Whether the operations that are being tried get another chance after this failure: the batch is halved, and
+        this same run tries each half immediately."""
         return len(self.operations) > 1 and not isinstance(error, (*LOST, *_OF_ALL))
 
     def endpoint_of(self, amphora: Amphora) -> Endpoint:
@@ -192,20 +193,22 @@ class Work:
         return self.claim.epoch * PUSHES_PER_LEASE + self._pushes
 
     def check(self) -> None:
-        """Raises LeaseLost where the lease may have run out: called before every side effect."""
+        """Raise LeaseLost if the lease may have expired. To be called before every side effect."""
         if not self.is_mine():
-            raise LeaseLost(f"the lease on {self.claim.key} ran out")
+            raise LeaseLost(f"the lease on {self.claim.key} has expired")
 
     def confirm(self) -> None:
-        """Raises LeaseLost where the database says that the lease is another worker's by now. ``check`` goes by this
-        process's clock, which stands still while its virtual machine is suspended; before something is given back that
-        the other worker may be using, that is not enough."""
+        """Raise LeaseLost if another worker has the lease according to the database.
+
+        ``check`` depends on this process's clock, which stands still while its virtual machine is suspended. Before
+        something is given back that the other worker may be using, that is not enough.
+        """
         self.check()
         lease_ms = int(self.services.settings.worker.lease_seconds * 1000)
         self.services.database.transact(lambda connection: fence(connection, self.claim, lease_ms))
 
     def with_retries(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Call a driver, again after a pause where it fails in a transient way, as long as the lease is held."""
+        """Call a driver, and retry transient failures with backoff while the lease is held."""
         settings = self.services.settings.worker
 
         def once() -> T:
@@ -223,7 +226,7 @@ class Work:
 
 
 class WorkTask(task.Task):
-    """A task of one run. Named after its class, and after its subject where a flow has several of them."""
+    """A task of one run. It is named after its class, and after its subject if a flow has several of them."""
 
     def __init__(self, work: Work, subject: str | None = None, **options: Any) -> None:
         name = type(self).__name__ if subject is None else f"{type(self).__name__}[{subject}]"
@@ -231,17 +234,17 @@ class WorkTask(task.Task):
         self.work = work
 
     def is_tried_again(self, failures: Mapping[str, Failure]) -> bool:
-        """Whether what this task has got is used again at once, in a half of the batch, which begins with what has to
-        be built: so it is kept, and given back only where that half fails too. ``failures`` are by task, as TaskFlow
-        gives them to a revert."""
+        """Whether what this task has got will be used again immediately, by the first half of the batch: halving puts
+        the operation that builds first. Then it is kept, and given back only if that half fails too. ``failures`` are
+        by task name, as TaskFlow passes them to a revert."""
         return any(self.work.is_halved_after(failure.exception) for failure in failures.values())
 
     def reverting(self, action: Callable[[], None]) -> None:
-        """Give something back after a failure, unless the lease is lost: then it is the next worker's to use; or it is
-        none, and the flow only waits: then it is its next run's.
+        """Give something back after a failure. Do nothing if the lease is lost, because the next worker may be using
+        it, or if the flow only waits, because its next run will use it.
 
-        What cannot be given back is logged and stays on record in its row, where a delete or the ownership audit
-        finds it; the first failure is what reaches the caller.
+        A failure to give something back is logged, and the thing stays on record in its row, where a delete or the
+        ownership audit finds it. The caller gets the first failure.
         """
         if self.work.pending:
             return

@@ -1,5 +1,4 @@
-"""The controller worker: accepting operations, leasing what they are about, running their flows, recording how they
-went.
+"""The controller worker: accepting operations, taking leases, running flows, recording results.
 
 Belongs here: the worker's contract (``controller_worker``), the one path that every operation takes
 (``operation_runner``), the engines (``flow_engine``), the renewal of leases, the run loop of ``portico worker``.

@@ -1,4 +1,4 @@
-"""Choosing what to run under a lease. Pure: from what the snapshot says to what is done about it."""
+"""Choosing the operations to run under a lease. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from portico.store.claims.priorities import Priority
 
 @dataclass
 class Batch:
-    """Operations to run as one; ``poisoned`` are set aside as FAILED instead of being started yet another time."""
+    """Operations to run together. ``poisoned`` ones are set aside as FAILED instead of being started once more."""
 
     operations: list[Operation] = field(default_factory=list)
     poisoned: list[Operation] = field(default_factory=list)
@@ -22,9 +22,10 @@ class Batch:
 def choose(unfinished: list[Operation], settings: WorkerSettings, fresh_id: str | None = None) -> Batch:
     """Choose from the unfinished operations of one lease, in the order of their acceptance.
 
-    What ends the lease (a delete of the load balancer, or of the spare) overtakes everything; a failover goes before
-    changes; changes are applied together. An operation that was started before and never finished is suspected of
-    killing its worker: its last try is made alone, so that it takes nobody with it, and then it is set aside.
+    An operation that ends the lease (a delete of the load balancer, or of the spare) overtakes everything. A failover
+    goes before changes. Changes are applied together. An operation that was started before and never finished is
+    suspected of killing its worker: its last try is made alone, so that it cannot affect others, and then it is set
+    aside.
 
     Args:
         unfinished: the snapshot's operations.
@@ -51,8 +52,8 @@ def choose(unfinished: list[Operation], settings: WorkerSettings, fresh_id: str 
 
 
 def split(operations: list[Operation]) -> tuple[list[Operation], list[Operation]]:
-    """Two halves of a batch that was refused, in order. What has to be built first (the load balancer itself) is a
-    half of its own, and the first, whenever it was asked for: its amphora is there already."""
+    """Halve a batch that failed, in order. The operation that builds the load balancer itself is a half of its own and
+    comes first, whenever it was accepted: its amphora is there already."""
     for builds in operations:
         if (builds.subject_type, builds.action) == ("load_balancer", Action.CREATE):
             return [builds], [operation for operation in operations if operation is not builds]

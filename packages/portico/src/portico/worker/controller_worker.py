@@ -50,40 +50,41 @@ from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.operation_runner import OperationRunner, Ran
 
 _CANDIDATES = 8
-"""Leases that are looked at in one search: others may be faster with the first ones."""
+"""How many leases one search considers: other workers may be faster with the first ones."""
 
 
 class ControllerWorker(FlowEngine):
     """Creates, updates, deletes and fails over, synchronously for the caller.
 
-    Each method accepts an operation (one transaction), leases the load balancer, runs the operation's flow in TaskFlow
-    engines, and records the result. Where another worker has the load balancer, the operation is queued behind what
-    that one does and the call waits for it; so it does where a place is on its way. Methods may be called from many
-    threads at once.
+    Each method accepts an operation (one transaction), takes the lease on the load balancer, runs the operation's flow
+    in TaskFlow engines, and records the result. If another worker has the load balancer, the operation is queued behind
+    what that worker does and the call waits for it; the call also waits while a place is being built. Methods can be
+    called from many threads simultaneously.
 
-    Every method raises, besides what it names itself:
-        InvalidInput: an argument of the wrong type or a value against a rule; names the field; nothing was changed.
+    Besides the errors that it names itself, every method raises:
+        InvalidInput: an argument of the wrong type, or a value that breaks a rule; names the field; nothing was
+            changed.
         Conflict: the object's status does not permit it; nothing was changed.
-        DriverUnavailable: the network does not say whether a load balancer's changes can be had; nothing was changed.
-        NoSuitableAmphora: nothing carries the load balancer (its creation failed, say).
-        ConfigurationRefused, DriverError: the world said no. The object is in ERROR, the reason is on the operation,
-            and amphorae that were made for it are given back. After an update its previous values are back, and serve.
-            After a create it serves nothing, keeps its row and with it its address, port or place, and cannot be
-            created again: ``delete_...`` it; or try again: ``update_...`` a part, ``failover_load_balancer`` a load
-            balancer. After a delete, delete it again.
-        OperationFailed: it ended in FAILED elsewhere, for a reason of another type.
+        DriverUnavailable: the network cannot tell whether it supports a load balancer's changes; nothing was changed.
+        NoSuitableAmphora: no amphora carries the load balancer (its creation failed, for example).
+        ConfigurationRefused, DriverError: an agent refused the configuration, or a driver failed. The object is in
+            ERROR, the reason is on the operation, and amphorae that were made for it are given back. After an update,
+            the object's previous values are back and in use. After a create, the object serves nothing, keeps its row
+            and with it its address, port or place, and cannot be created again: ``delete_...`` it; or try again:
+            ``update_...`` a part, ``failover_load_balancer`` a load balancer. After a delete, delete it again.
+        OperationFailed: the operation ended in FAILED elsewhere, with an error of another type.
         StoreUnavailable: the database is gone; an accepted operation will still be run.
-        Closed: this was closed, or is of the process that this one was forked from; nothing was changed. Where it was
-            closed while the call waited, the operation stays queued and will be run.
+        Closed: this worker was closed, or belongs to the process that this one was forked from; nothing was changed. If
+            it was closed while the call waited, the operation stays queued and will be run.
 
     ``*_updates`` are dicts of changed attributes (names and types: the ``*Updates`` of each kind, in
-    ``portico.resources``); None resets one to its default.
+    ``portico.resources``); None resets an attribute to its default.
 
     Args:
         settings: all settings.
         database: the store.
         compute, network, amphorae: the drivers.
-        notifier: wakes waiting callers here, and run loops anywhere.
+        notifier: wakes waiting callers in this process, and run loops anywhere.
         on_task: see ``FlowEngine``.
     """
 
@@ -114,7 +115,7 @@ class ControllerWorker(FlowEngine):
     # Amphorae
 
     def create_amphora(self) -> str:
-        """Build a spare amphora, waiting for its turn where the limit on builds is reached. Returns its id.
+        """Build a spare amphora, waiting for its turn if the limit on builds is reached. Return its id.
 
         Raises:
             NoSuitableAmphora: compute has no place for it.
@@ -126,10 +127,10 @@ class ControllerWorker(FlowEngine):
         return receipt.lease_key
 
     def delete_amphora(self, amphora_id: str) -> None:
-        """Delete a spare amphora, or a broken one that belongs to nobody.
+        """Delete a spare amphora, or a broken one that belongs to no load balancer.
 
         Raises:
-            AmphoraNotFound: there is none.
+            AmphoraNotFound: there is no such amphora.
             AmphoraInUse: it serves a load balancer.
         """
         self._perform(Action.DELETE, AMPHORA, amphora_id)
@@ -138,18 +139,18 @@ class ControllerWorker(FlowEngine):
         """Replace an amphora, of a load balancer or a spare, by a new one that is there before the old one goes.
 
         Raises:
-            AmphoraNotFound: there is none.
+            AmphoraNotFound: there is no such amphora.
         """
         self._perform(Action.FAILOVER, AMPHORA, amphora_id)
 
     # Load balancers
 
     def create_load_balancer(self, load_balancer_id: str) -> None:
-        """Build a load balancer that was described (PENDING_CREATE), with all of its parts that were described with it.
+        """Build a load balancer that was described (PENDING_CREATE), with all parts that were described with it.
 
         Raises:
             LBNotFound: it was never described.
-            NoSuitableAmphora: no amphora could be had.
+            NoSuitableAmphora: no amphora could be built.
         """
         self._perform(Action.CREATE, LOAD_BALANCER, load_balancer_id)
 
@@ -158,7 +159,7 @@ class ControllerWorker(FlowEngine):
         self._perform(Action.UPDATE, LOAD_BALANCER, load_balancer_id, load_balancer_updates)
 
     def delete_load_balancer(self, load_balancer_id: str) -> None:
-        """Delete a load balancer with all of its parts; it overtakes what waits. Raises LBNotFound."""
+        """Delete a load balancer with all of its parts; this overtakes waiting operations. Raises LBNotFound."""
         self._perform(Action.DELETE, LOAD_BALANCER, load_balancer_id)
 
     def failover_load_balancer(self, load_balancer_id: str) -> None:
@@ -168,7 +169,7 @@ class ControllerWorker(FlowEngine):
     # Listeners
 
     def create_listener(self, listener_id: str) -> None:
-        """Build a described listener. Raises NoSuitableLB where there is nothing to build it on."""
+        """Build a described listener. Raises NoSuitableLB if there is nothing to build it on."""
         self._perform(Action.CREATE, LISTENER, listener_id)
 
     def update_listener(self, listener_id: str, listener_updates: ListenerUpdates) -> None:
@@ -182,7 +183,7 @@ class ControllerWorker(FlowEngine):
     # Pools
 
     def create_pool(self, pool_id: str) -> None:
-        """Build a described pool. Raises NoSuitableLB where there is nothing to build it on."""
+        """Build a described pool. Raises NoSuitableLB if there is nothing to build it on."""
         self._perform(Action.CREATE, POOL, pool_id)
 
     def update_pool(self, pool_id: str, pool_updates: PoolUpdates) -> None:
@@ -190,13 +191,13 @@ class ControllerWorker(FlowEngine):
         self._perform(Action.UPDATE, POOL, pool_id, pool_updates)
 
     def delete_pool(self, pool_id: str) -> None:
-        """Delete a pool with its members and monitor. Raises PoolNotFound; Conflict where a policy sends to it."""
+        """Delete a pool with its members and monitor. Raises PoolNotFound; Conflict if a policy sends to it."""
         self._perform(Action.DELETE, POOL, pool_id)
 
     # Health monitors
 
     def create_health_monitor(self, health_monitor_id: str) -> None:
-        """Build a described health monitor. Raises NoSuitablePool where there is nothing to build it on."""
+        """Build a described health monitor. Raises NoSuitablePool if there is nothing to build it on."""
         self._perform(Action.CREATE, HEALTH_MONITOR, health_monitor_id)
 
     def update_health_monitor(self, health_monitor_id: str, health_monitor_updates: HealthMonitorUpdates) -> None:
@@ -210,7 +211,7 @@ class ControllerWorker(FlowEngine):
     # Members
 
     def create_member(self, member_id: str) -> None:
-        """Build a described member. Raises NoSuitablePool where there is nothing to build it on."""
+        """Build a described member. Raises NoSuitablePool if there is nothing to build it on."""
         self._perform(Action.CREATE, MEMBER, member_id)
 
     def update_member(self, member_id: str, member_updates: MemberUpdates) -> None:
@@ -250,8 +251,8 @@ class ControllerWorker(FlowEngine):
     # The path
 
     def claim_pending(self) -> tuple[Claim, float] | None:
-        """Take the lease with the most urgent queued operations, and say when (``time.monotonic()``); None where
-        nothing could be found or had. To be followed by ``run_claimed``."""
+        """Take the lease with the most urgent queued operations. Return it with the time before it was taken
+        (``time.monotonic()``), or None if there was none to take. To be followed by ``run_claimed``."""
         self._require_open()
         database = self.services.database
         for key, epoch in find_work(database, _CANDIDATES):
@@ -262,12 +263,12 @@ class ControllerWorker(FlowEngine):
         return None
 
     def run_claimed(self, claim: Claim, taken_at: float) -> None:
-        """Run what is queued under a lease that ``claim_pending`` took, and give the lease back. Look again afterwards:
-        no other process is told of what still waits."""
+        """Run the queued operations under a lease that ``claim_pending`` took, and give the lease back. Look for work
+        again afterwards: no other process is notified of operations that still wait."""
         self._run(claim, taken_at, is_looked_after=True)
 
     def run_pending(self, limit: int = 1) -> int:
-        """Run what is queued, in this thread: at most ``limit`` leases' worth. Returns how many were worked on."""
+        """Run queued operations in this thread, of at most ``limit`` leases. Return how many leases were worked on."""
         for worked in range(limit):
             taken = self.claim_pending()
             if taken is None:
@@ -276,24 +277,24 @@ class ControllerWorker(FlowEngine):
         return limit
 
     def hand_over(self) -> None:
-        """Let other workers take everything that still runs here, at once: the last thing a process does that was asked
+        """Immediately let other workers take everything that still runs here: the last act of a process that was asked
         to stop and could not finish in time."""
         self._keeper.hand_over()
 
     def close(self) -> None:
-        """Stop the engines and the renewal of leases, when what runs has ended; calls that wait, for other workers or
-        for a place, do so no more. What is asked for afterwards is refused."""
+        """Stop the engines and the renewal of leases once running operations have ended. Calls that wait for other
+        workers or for a place give up. Later calls are refused."""
         with self._ended:
             self._closed = True
             self.services.notifier.notify()  # calls that wait give up
-            if self._process == os.getpid():  # after a fork, nothing of what ran then runs here
+            if self._process == os.getpid():  # after a fork, the runs of the parent do not run here
                 self._ended.wait_for(lambda: not self._runs)
         super().close()
         self._keeper.close()
 
     def _require_open(self) -> None:
         if self._closed:
-            raise Closed("the worker was closed: make another one")
+            raise Closed("the worker was closed: create a new one")
 
     def _perform(self, action: Action, kind: Kind, subject_id: str, updates: Mapping[str, Any] | None = None) -> None:
         self._require_open()
@@ -308,7 +309,7 @@ class ControllerWorker(FlowEngine):
         self._see_through(receipt, taken_at)
 
     def _run(self, claim: Claim, taken_at: float, fresh_id: str | None = None, *, is_looked_after: bool = False) -> Ran:
-        """Run what is queued under a lease. Raises Closed: then the lease runs out."""
+        """Run the queued operations under a lease. Raises Closed: then the lease expires."""
         with self._ended:
             self._require_open()
             self._runs += 1
@@ -320,7 +321,7 @@ class ControllerWorker(FlowEngine):
                 self._ended.notify_all()
 
     def _see_through(self, receipt: Receipt, taken_at: float) -> None:
-        """Run the operation, or wait until whoever has the load balancer has run it."""
+        """Run the operation, or wait until the worker that has the load balancer has run it."""
         claim: Claim | None = receipt.claim
         fresh_id: str | None = receipt.operation_id
         settings = self.services.settings.worker
@@ -353,7 +354,7 @@ class ControllerWorker(FlowEngine):
                 pause = min(pause * 1.5, settings.poll_seconds)
 
     def _require_waiting(self, operation_id: str, deadline: float) -> None:
-        """Raises where a call has waited for long enough, or this was closed: the next to run it is somebody else."""
+        """Raise if a call has waited for long enough, or if this worker was closed: another worker runs it next."""
         what_next = "it stays queued and will be run"
         if self._closed:
             raise Closed(f"the worker was closed while operation {operation_id} waited; {what_next}")
@@ -364,7 +365,7 @@ class ControllerWorker(FlowEngine):
 
 
 def _conclude(outcome: Outcome) -> None:
-    """Raise what the operation failed with, as the type that it had."""
+    """Raise the error with which the operation failed, as the type that it had."""
     if outcome.state == OperationState.SUCCEEDED:
         return
     kind = getattr(errors, outcome.error or "", None)

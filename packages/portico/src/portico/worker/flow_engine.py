@@ -18,18 +18,18 @@ from portico.worker.flow_state import Unstored
 
 TaskEvent = Callable[[str, str, str], None]
 """Called with (flow, task, TaskFlow's state) at each task boundary."""
-_TOLD = (states.RUNNING, states.SUCCESS, states.FAILURE, states.REVERTED, states.REVERT_FAILURE)
+_REPORTED = (states.RUNNING, states.SUCCESS, states.FAILURE, states.REVERTED, states.REVERT_FAILURE)
 
 
 class FlowEngine:
     """Runs flows on TaskFlow engines that share one thread pool.
 
-    The pool is shared because a parallel engine that makes its own costs a second a run. Flow state lives in memory:
-    a run that was interrupted is run again from its start, which its idempotent tasks permit.
+    The pool is shared because a parallel engine that creates its own costs a second per run. Flow state lives in
+    memory: an interrupted run starts again from the beginning, which is safe because tasks are idempotent.
 
     Args:
         threads: size of the pool.
-        on_task: told about each task boundary; tests stop a process there.
+        on_task: called at each task boundary; tests stop a process there.
     """
 
     def __init__(self, threads: int, on_task: TaskEvent | None = None) -> None:
@@ -38,14 +38,14 @@ class FlowEngine:
         self._on_task = on_task
 
     def run_flow(self, flow: Flow, timeline: list[Any]) -> None:
-        """Run a flow to its end; on failure everything it had acquired has been reverted when this returns.
+        """Run a flow to its end; if it fails, everything that it had acquired has been reverted when this returns.
 
         Args:
             flow: a fresh flow.
-            timeline: gets ``[task, state, milliseconds]`` for each task boundary.
+            timeline: receives ``[task, state, milliseconds]`` for each task boundary.
 
         Raises:
-            whatever the first task that failed raised.
+            The error of the first task that failed.
         """
         state = FlowDetail(flow.name, new_id())
         engine = engines.load(
@@ -55,12 +55,12 @@ class FlowEngine:
             engine.run()
 
     def close(self) -> None:
-        """Stop the pool when its tasks have ended."""
+        """Stop the pool once its tasks have ended."""
         self._executor.shutdown()
 
 
 class _Executor(ThreadPoolExecutor):
-    """Tasks log with the ids that are bound where their flow is run."""
+    """Runs tasks with the ids for the log that are bound where their flow is run."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         return super().submit(copy_context().run, fn, *args, **kwargs)
@@ -68,7 +68,7 @@ class _Executor(ThreadPoolExecutor):
 
 class _Timeline(Listener):
     def __init__(self, engine: Any, flow: str, timeline: list[Any], on_task: TaskEvent | None) -> None:
-        super().__init__(engine, task_listen_for=_TOLD, flow_listen_for=(), retry_listen_for=())
+        super().__init__(engine, task_listen_for=_REPORTED, flow_listen_for=(), retry_listen_for=())
         self._flow = flow
         self._timeline = timeline
         self._on_task = on_task

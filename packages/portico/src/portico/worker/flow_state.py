@@ -1,4 +1,4 @@
-"""Where TaskFlow keeps the state of a run: in the run's own objects, and nowhere else."""
+"""Where TaskFlow keeps the state of a run: only in the run's own objects."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from taskflow.persistence.base import Backend, Connection
 
 
 class Unstored(Backend):
-    """A persistence backend that takes every state and stores none.
+    """A persistence backend that accepts every state and stores none.
 
-    A run that was interrupted is run again from its start, so nobody ever reads a state back: TaskFlow's own backend
-    in memory would copy, lock and file each of them for nothing, which is a third of what a small flow costs.
+    An interrupted run starts again from the beginning, so no state is ever read back. TaskFlow's own in-memory backend
+    would copy, lock and file each state for nothing, which is a third of the cost of a small flow.
     """
 
     def __init__(self) -> None:
@@ -21,15 +21,15 @@ class Unstored(Backend):
         self._connection = _Unstored(self)
 
     def get_connection(self) -> Connection:
-        """The one connection: it has no state."""
+        """The only connection: it has no state."""
         return self._connection
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class _Unstored(Connection):
-    """What it is given it gives back as stored; whoever looks for something finds nothing."""
+    """Returns what it receives as if it had stored it, and finds nothing."""
 
     def __init__(self, backend: Unstored) -> None:
         self._backend = backend

@@ -17,12 +17,12 @@ _RENEWALS_PER_LEASE = 3
 
 
 class LeaseKeeper:
-    """Renews all leases and slots of one process from one thread: two transactions each third of a lease's life,
-    however many operations run.
+    """Renews all leases and slots of one process from one thread: two transactions per third of a lease's time, however
+    many operations run.
 
-    ``is_mine`` is the local side of the fence: it says no as soon as a lease may have run out by the time since its
-    last renewal, so that a worker that was paused does not start another side effect. The other side is the
-    database's and the agent's epoch, which needs no clock.
+    ``is_mine`` is the local side of the fence: it becomes False as soon as a lease could have expired, judging by the
+    time since its last renewal, so that a worker that was paused does not begin another side effect. The other side is
+    the epoch that the database and the agent check, which needs no clock.
     """
 
     def __init__(self, database: Database, slots: Slots, owner: str, lease_seconds: float) -> None:
@@ -37,7 +37,7 @@ class LeaseKeeper:
         self._thread: threading.Thread | None = None
 
     def add(self, claim: Claim, taken_at: float) -> None:
-        """Begin to renew a lease that was taken not before ``taken_at`` (``time.monotonic()``)."""
+        """Begin to renew a lease that was taken no earlier than ``taken_at`` (``time.monotonic()``)."""
         with self._lock:
             self._claims[claim.key] = claim
             self._renewed[claim.key] = taken_at
@@ -46,14 +46,14 @@ class LeaseKeeper:
                 self._thread.start()
 
     def remove(self, claim: Claim) -> None:
-        """Stop renewing it."""
+        """Stop renewing a lease."""
         with self._lock:
             if self._claims.get(claim.key) == claim:
                 del self._claims[claim.key]
                 del self._renewed[claim.key]
 
     def is_mine(self, claim: Claim) -> bool:
-        """Whether the lease cannot have run out yet, by this process's monotonic clock."""
+        """Whether the lease cannot have expired yet, by this process's monotonic clock."""
         with self._lock:
             renewed = self._renewed.get(claim.key)
             return (
@@ -63,8 +63,8 @@ class LeaseKeeper:
             )
 
     def hand_over(self) -> None:
-        """Let go of all leases at once: what still runs under them stops before its next side effect, and any other
-        worker may begin again."""
+        """Let go of all leases immediately: anything that still runs under them stops before its next side effect, and
+        other workers can begin it again."""
         with self._lock:
             self._renewed = dict.fromkeys(self._renewed, float("-inf"))
         hand_over(self._database, self._owner)
@@ -92,7 +92,7 @@ class LeaseKeeper:
                 kept = renew(self._database, self._owner, claims, int(self._seconds * 1000))
                 self._slots.renew()
             except Exception as error:  # noqa: BLE001 - without this thread every long flow would lose its lease
-                log.warning("leases could not be renewed", count=len(claims), reason=_tell(error))
+                log.warning("leases could not be renewed", count=len(claims), reason=_describe(error))
                 continue
             with self._lock:
                 for claim in claims:
@@ -107,8 +107,8 @@ class LeaseKeeper:
         try:
             self._slots.release_idle(older_than=older_than)
         except Exception as error:  # noqa: BLE001 - see _run
-            log.warning("idle slots could not be given back; they run out", reason=_tell(error))
+            log.warning("idle slots could not be given back; they expire instead", reason=_describe(error))
 
 
-def _tell(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

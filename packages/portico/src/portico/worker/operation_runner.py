@@ -1,4 +1,4 @@
-"""The one path that every operation takes, whoever asked for it: leased, started, run, recorded."""
+"""The one path that every operation takes, wherever it was requested: leased, started, run, recorded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from portico.worker.lease_keeper import LeaseKeeper
 log = structlog.get_logger()
 _LONGEST_REASON = 4000
 _IDS_IN_LOG = 20
-"""How many ids of a batch are in each line of the log."""
+"""How many ids of a batch each line of the log contains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Ran:
     """How a run went.
 
     Attributes:
-        ended: id of each operation that ended to its error, or None where it succeeded.
-        look_again_seconds: where something is on its way that the others wait for, how long looking is of no use; 0
-            where nothing is.
+        ended: id of each operation that ended to its error, or to None if it succeeded.
+        look_again_seconds: if the other operations wait for a place that is being built, how long there is no use in
+            checking for it; otherwise 0.
     """
 
     ended: Mapping[str, BaseException | None] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Ran:
 
 
 class OperationRunner:
-    """Runs what is queued under a lease that was just taken."""
+    """Runs the operations that are queued under a lease that was just taken."""
 
     def __init__(self, services: Services, engine: FlowEngine, keeper: LeaseKeeper) -> None:
         self._services = services
@@ -65,12 +65,12 @@ class OperationRunner:
         Args:
             claim: the lease.
             taken_at: ``time.monotonic()`` before it was taken.
-            fresh_id: the operation that was accepted and started together with the taking of the lease.
-            is_looked_after: whether a run loop of this process looks afterwards for what still waits.
+            fresh_id: the operation that was accepted and started in the same transaction that took the lease.
+            is_looked_after: whether a run loop of this process looks afterwards for operations that still wait.
 
-        Returns: how it went. Nothing has ended where the lease was lost: then another worker carries on.
+        Returns: how it went. No operation has ended if the lease was lost: then another worker continues.
         """
-        # The ids that are bound for the log on the way go with the context.
+        # Run in a context of its own, so that ids that are bound for the log are unbound afterwards.
         return copy_context().run(self._run_bound, claim, taken_at, fresh_id, is_looked_after)
 
     def _run_bound(self, claim: Claim, taken_at: float, fresh_id: str | None, is_looked_after: bool) -> Ran:
@@ -85,7 +85,7 @@ class OperationRunner:
                 self._take_attempts_back(claim, started)
             return Ran()
         except Exception as error:
-            error.add_note(f"while running {structlog.contextvars.get_contextvars()}")  # whoever logs it is outside
+            error.add_note(f"while running {structlog.contextvars.get_contextvars()}")  # it is logged elsewhere
             raise
         finally:
             self._keeper.remove(claim)
@@ -95,18 +95,18 @@ class OperationRunner:
         return Ran(ended, results.pause_ms / 1000 if work.pending else 0.0)
 
     def _take_attempts_back(self, claim: Claim, started: list[str]) -> None:
-        """An outage of the database is no operation's fault. Best effort: where it still says nothing, or the lease is
-        another worker's, the attempts stay counted."""
+        """Do not count attempts that failed because of an outage of the database. Best effort: if the database still
+        does not answer, or another worker has the lease, the attempts stay counted."""
         try:
             take_back(self._services.database, claim, started)
         except (LeaseLost, StoreError) as error:
-            log.warning("attempts stay counted", lease=claim.key, reason=str(error))
+            log.warning("attempts could not be taken back; they stay counted", lease=claim.key, reason=str(error))
 
     def _run(self, work: Work, fresh_id: str | None, started: list[str], is_looked_after: bool) -> Results:
         settings = self._services.settings.worker
         results = Results(is_looked_after=is_looked_after)
         began = time.monotonic()
-        work.on_wait = lambda message: _tell(results, message, work)
+        work.on_wait = lambda message: _note_wait(results, message, work)
         work.refresh()
         snapshot = work.current()
         batch = choose(snapshot.operations, settings, fresh_id)
@@ -141,14 +141,14 @@ class OperationRunner:
             started += ids
 
     def _apply(self, work: Work, operations: list[Operation], results: Results) -> None:
-        """Apply operations as one configuration; where that fails, half of them at a time, so that only those that are
-        at fault fail."""
+        """Apply operations as one configuration. If that fails, apply each half of them, so that only operations that
+        are at fault fail."""
         work.operations = operations
         try:
             self._engine.run_flow(build_flow(work), results.timeline)
         except (*LOST, NotYet):
             raise
-        except Exception as error:  # whatever it was, it is recorded and reaches the caller
+        except Exception as error:  # any error is recorded and reaches the caller
             if work.is_halved_after(error):
                 for half in split(operations):
                     with structlog.contextvars.bound_contextvars(**_ids(half)):
@@ -163,8 +163,9 @@ class OperationRunner:
 
 
 def _hand_back(operations: list[Operation], results: Results, not_yet: NotYet) -> None:
-    """What has not ended waits, for a place that is on its way: it goes back to the queue, and this was no attempt."""
-    log.info("waits", reason=str(not_yet))
+    """Return the operations that have not ended to the queue, because they wait for a place that is being built. This
+    does not count as an attempt."""
+    log.info("operations wait for a place", reason=str(not_yet))
     ended = {operation.id for operation in results.operations}
     results.handed_back += [operation.id for operation in operations if operation.id not in ended]
     results.waits_for = f"waits for {not_yet}"[:_LONGEST_REASON]
@@ -172,7 +173,7 @@ def _hand_back(operations: list[Operation], results: Results, not_yet: NotYet) -
 
 
 def _ids(operations: list[Operation]) -> dict[str, str]:
-    """What a line of the log is found by: operations, and the requests that asked for them."""
+    """The ids by which a line of the log can be found: operations, and the requests that asked for them."""
     request_ids = dict.fromkeys(operation.request_id for operation in operations if operation.request_id)
     return {"operation_id": _join([operation.id for operation in operations]), "request_id": _join([*request_ids])}
 
@@ -183,8 +184,8 @@ def _join(ids: list[str]) -> str:
 
 
 def _take_push_back(work: Work) -> None:
-    """Where a push failed and may have come true all the same, push once more what was accepted: its amphora must not
-    run what its users are told has failed. One try: where that fails too, the next change does it."""
+    """If a push failed but may have taken effect all the same, push the accepted configuration once more: the amphora
+    must not run a change that its users see as failed. This is tried once: if it fails too, the next change does it."""
     if not work.in_doubt:
         return
     work.operations = ()
@@ -193,12 +194,12 @@ def _take_push_back(work: Work) -> None:
         push(work, lambda method, *arguments: method(*arguments))
     except LOST:
         raise
-    except Exception as error:  # noqa: BLE001 - what failed is recorded whatever happens here
-        log.warning("a push may have come true that is recorded as failed", lease=work.claim.key, reason=str(error))
+    except Exception as error:  # noqa: BLE001 - the failed operations are recorded whatever happens here
+        log.warning("a change that is recorded as failed may be in effect", lease=work.claim.key, reason=str(error))
 
 
 def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) -> None:
-    """What the record needs to know beyond success and failure."""
+    """Add what has to be recorded beyond success and failure."""
     results.version = work.version
     latest = work.snapshot if work.snapshot.tree else snapshot
     results.applied = adopted_parts(latest, results.succeeded)
@@ -212,21 +213,21 @@ def _complete(work: Work, snapshot: Snapshot, batch: Batch, results: Results) ->
     if first is None or first.subject_type not in ("amphora", "load_balancer") or work.pending:
         return
     if snapshot.spare is not None:
-        # A spare that was deleted, replaced, or never came to be leaves nothing to hold a lease on.
+        # A spare that was deleted, replaced, or never built leaves nothing to hold a lease on.
         results.gone = bool(results.failed) == (first.action == Action.CREATE) and not work.unreverted
     else:
         results.gone = bool(results.succeeded) and flow_of(first).ends_lease
 
 
 def _is_awaited(operation: Operation, fresh_id: str | None) -> bool:
-    """Whether a caller may wait for it in another process. A client of the API never does, and its request has an id;
-    who asked for a fresh one runs it himself."""
+    """Whether a caller in another process might be waiting for the operation. A client of the API never does, and its
+    operation has a request id; the caller of a fresh operation runs it itself."""
     return operation.request_id is None and operation.id != fresh_id
 
 
 def _pace(least: float, took: float) -> float:
-    """Seconds in which changes may gather before the next batch: where pushes take long they are made less often, and
-    changes wait ten times the least at most."""
+    """Seconds in which changes can gather before the next batch: the longer pushes take, the less often they are made.
+    A change waits ten times ``least`` at most."""
     return min(max(least, 4 * took), 10 * least)
 
 
@@ -234,10 +235,10 @@ def _poison(operation: Operation) -> OperationFailed:
     times = operation.attempts
     reason = f"set aside: {times} workers died or lost their lease while running it"
     if operation.action == Action.CREATE and operation.subject_type in ("amphora", "load_balancer"):
-        reason += "; what they had built of it goes when it is deleted"
+        reason += "; anything that they had built for it goes when it is deleted"
     return OperationFailed(operation.id, reason)
 
 
-def _tell(results: Results, message: str, work: Work) -> None:
+def _note_wait(results: Results, message: str, work: Work) -> None:
     results.timeline.append([message, "WAITING", 0.0])
     log.info(message, lease=work.claim.key)

@@ -1,4 +1,4 @@
-"""The run loop: threads that run what is queued, woken by the queue's consumer, until they are asked to stop."""
+"""The run loop: threads that run queued operations, woken by the queue's consumer, until they are asked to stop."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from portico.worker.queue_consumer import QueueConsumer
 
 log = structlog.get_logger()
 LOOK_SECONDS = 0.02
-"""Least time between two looks that found nothing."""
+"""Minimum time between two searches that find nothing."""
 
 
 class RunLoop:
-    """Runs queued operations with a worker's settings: ``threads`` at once, woken by the messages that its consumer
-    gets from the notifier, at the latest after ``poll_seconds``."""
+    """Runs queued operations with a worker's settings, in ``threads`` threads. They are woken by the messages that the
+    consumer gets from the notifier, or else after ``poll_seconds`` at most."""
 
     def __init__(self, worker: ControllerWorker) -> None:
         self._worker = worker
@@ -34,19 +34,19 @@ class RunLoop:
         ]
 
     def start(self) -> None:
-        """Start the threads, and take messages."""
+        """Start the threads, and subscribe to messages."""
         for thread in self._threads:
             thread.start()
         self._notifier.subscribe(self._consumer)
 
     def wake(self) -> bool:
-        """Let a thread look. False where none is free to: they all look when they have done what they do."""
+        """Wake a thread to look for work. Return False if none is free: they all look when they have finished."""
         self._notifier.notify()
         return self._lookout.locked() and not self._stopping.is_set()
 
     def stop(self) -> bool:
-        """Take nothing new, and wait for what runs, ``stop_seconds`` at most; what is not done then is handed over to
-        other workers. Returns whether everything had ended: if not, end the process, its threads are still busy."""
+        """Take nothing new, and wait for running operations, ``stop_seconds`` at most; unfinished ones are then handed
+        over to other workers. Return whether everything has ended: if not, end the process, its threads are busy."""
         self._stopping.set()
         self._notifier.unsubscribe(self._consumer)
         self._notifier.notify()
@@ -60,7 +60,7 @@ class RunLoop:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            # One thread at a time is on the lookout, so that a notification costs one look and not one for each thread.
+            # One thread at a time is on the lookout, so that a notification costs one search and not one per thread.
             with self._lookout:
                 taken = self._look()
             if taken is None:
@@ -68,10 +68,10 @@ class RunLoop:
             try:
                 self._worker.run_claimed(*taken)
             except Exception:  # a defect costs one lease's time, not a thread of this process
-                log.exception("a run failed; it is tried again when its lease has run out", lease=taken[0].key)
+                log.exception("a run failed; it is retried when its lease has expired", lease=taken[0].key)
 
     def _look(self) -> tuple[Claim, float] | None:
-        """Look for work until there is some, or until told to stop."""
+        """Look for work until there is some, or until asked to stop."""
         while not self._stopping.is_set():
             seen = self._notifier.generation()
             looked_at = time.monotonic()
@@ -90,6 +90,6 @@ class RunLoop:
             if due is not None:
                 pause = min(pause, max(LOOK_SECONDS, due / 1000))
             self._notifier.wait(seen, pause)
-            # In a flood of notifications about what has to wait anyway, not every one is worth a look.
+            # In a flood of notifications about operations that have to wait anyway, not each one is worth a search.
             self._stopping.wait(max(0.0, looked_at + LOOK_SECONDS - time.monotonic()))
         return None

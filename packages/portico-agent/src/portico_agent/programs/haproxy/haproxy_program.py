@@ -1,4 +1,4 @@
-"""HAProxy behind the verbs of a program: told at run time where it can be, else taken over by a new process."""
+"""HAProxy as a ``Program``: changed at run time where possible, otherwise replaced by a new process."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ from portico_agent.supervisor_client import Place, SupervisorClient
 from portico_wire import Bundle, Haproxy, Socket, map_file
 
 STATS_VARIABLE = "PORTICO_STATS_SOCKET"
-"""HAProxy's environment says here which of its descriptors is to be its stats socket."""
+"""Environment variable of HAProxy that holds the descriptor number of its stats socket."""
 
 UNIX_SOCKETS: Mapping[str, str] = {STATS_VARIABLE: STATS_SOCKET_NAME}
 
 ARGUMENTS = ("-db", "-f", "global.cfg", "-f", "haproxy.cfg")
 
 START_SECONDS = 15.0
-"""How long a new process may take until it answers; 5,000 servers take 0.2 s."""
+"""How long a new process may take until it answers; with 5,000 servers it takes 0.2 s."""
 
 DELETE_TRIES = 10
-"""A server that a connection still holds cannot be deleted; 20 ms apart, then a reload does it."""
+"""Retries, 20 ms apart, for a server that cannot be deleted because it has open connections; then HAProxy is
+reloaded."""
 
 LONGEST_LOG = 8192
 
 RESERVED_DESCRIPTORS = 256
-"""Files of a HAProxy process beyond two for each connection, one for each listener and one for each check: it asks for
-some 30, the rest is for servers that are added at run time."""
+"""Descriptors of an HAProxy process beyond two for each connection, one for each listener and one for each check. It
+needs about 30; the rest is for servers that are added at run time."""
 
 FEWEST_CONNECTIONS = 100
 
@@ -51,10 +52,10 @@ class HaproxyProgram:
     """HAProxy as a ``Program``.
 
     Args:
-        supervisor: runs its processes.
+        supervisor: runs HAProxy's processes.
         path: of the executable.
-        hard_stop_seconds: how long connections of a replaced process may go on.
-        ping_lines: of the global section, for PING monitors; None where they are not allowed.
+        hard_stop_seconds: how long connections of a replaced process may stay open.
+        ping_lines: lines of the global section for PING monitors; None if those are not allowed.
     """
 
     name = "haproxy"
@@ -66,11 +67,11 @@ class HaproxyProgram:
         self._ping_lines = ping_lines
 
     def wanted(self, bundle: Bundle) -> Haproxy | None:
-        """Its entry."""
+        """The bundle's entry for HAProxy."""
         return bundle.programs.haproxy
 
     def compose(self, wanted: Haproxy, sockets: tuple[Socket, ...]) -> dict[str, str]:
-        """The global section, the configuration, and what the process reads as it starts, empty."""
+        """The global section, the configuration, and, empty, the other files that the process reads as it starts."""
         if self._ping_lines is None:
             refuse_ping(wanted)
         return {
@@ -81,11 +82,11 @@ class HaproxyProgram:
         }
 
     def launch(self, sockets: tuple[Socket, ...]) -> Launch:
-        """The two files, and its stats socket."""
+        """HAProxy with its two configuration files and its stats socket."""
         return Launch((self._path, *ARGUMENTS), listening_sockets(sockets), UNIX_SOCKETS)
 
     def plan(self, change: Change[Haproxy]) -> Plan[RuntimeCommand]:
-        """By the runtime API where only servers differ."""
+        """Choose the runtime API if only servers differ."""
         if change.running is None:
             return Plan("start")
         if change.former is None or change.former_sockets != change.sockets:
@@ -99,8 +100,8 @@ class HaproxyProgram:
     def check(self, change: Change[Haproxy]) -> None:
         """Have HAProxy read the configuration without running it.
 
-        By the supervisor, as everything that HAProxy reads: it may be another user's. The sockets are those of what
-        runs.
+        The supervisor starts the check as it starts HAProxy itself, because HAProxy may run as another user. The
+        sockets are those of the process that runs.
         """
         amphora_id = change.files.amphora_id
         launch = self.launch(change.sockets)
@@ -109,7 +110,7 @@ class HaproxyProgram:
         while (state := self._supervisor.instance(amphora_id, self.name)).candidate is not None:
             if time.monotonic() > deadline:
                 self._supervisor.order("abandon", amphora_id, self.name)
-                raise Refused(f"HAProxy does not check the configuration within {START_SECONDS:g} s", log="")
+                raise Refused(f"HAProxy did not check the configuration within {START_SECONDS:g} s", log="")
             time.sleep(0.002)
         if state.verdict != 0:
             raise Refused("HAProxy refuses the configuration", log=_read_alerts(change.directory))
@@ -125,26 +126,27 @@ class HaproxyProgram:
         self._hand_over(amphora_id, handover, directory)
         self._supervisor.order("promote", amphora_id, self.name)
         change.files.forget_sessions()
-        # It has been read; a process started again later must not take old findings for new ones.
+        # The file has been read. A process that is restarted later must not mistake its old findings for current ones.
         (directory / "server-state").write_text(HEADER)
 
     def tell(self, change: Change[Haproxy], steps: tuple[RuntimeCommand, ...]) -> bool:
-        """By its stats socket, one command after the other."""
+        """Send the commands to the stats socket, one after the other."""
         if change.running is None or not self._do(change, steps):
             return False
         change.progress.is_told = True
         state = self._supervisor.adopt_files(self._place(change), self.launch(change.sockets))
-        # One that died meanwhile was started again from the former files: it has not been told everything.
+        # If the process died in the meantime, it was restarted from the former files and has not been told everything.
         return state.running is not None and state.running.pid == change.running.pid
 
     def revive(self, place: Place, launch: Launch) -> None:
-        """By the HAProxy that there is now, and the ping program that there is now."""
+        """Start with the HAProxy and the ping program that this agent has now."""
         _renew_ping(place.directory / "global.cfg", self._ping_lines)
         self._start_beside(place, replace(launch, command=(self._path, *launch.command[1:])), [])
         self._supervisor.order("promote", place.amphora_id, self.name)
 
     def _start_beside(self, place: Place, launch: Launch, first: list[str]) -> None:
-        """Have a candidate answer, which does ``first`` before anything else. Raises Refused, BindFailed."""
+        """Start a candidate, which carries out ``first`` before anything else, and wait until it answers. Raises
+        Refused, BindFailed."""
         amphora_id, directory = place.amphora_id, place.directory
         pid = self._supervisor.start(place, launch)
         deadline = time.monotonic() + START_SECONDS
@@ -153,11 +155,11 @@ class HaproxyProgram:
                 raise Refused("HAProxy refuses the configuration", log=_read_alerts(directory))
             if time.monotonic() > deadline:
                 self._supervisor.order("abandon", amphora_id, self.name)
-                raise Refused(f"HAProxy does not answer within {START_SECONDS:g} s", log=_read_alerts(directory))
+                raise Refused(f"HAProxy did not answer within {START_SECONDS:g} s", log=_read_alerts(directory))
             time.sleep(0.002)
 
     def _hand_over(self, amphora_id: str, handover: Handover, directory: Path) -> None:
-        """Raises Refused where the new process does not answer any more."""
+        """Give the sessions to the new process and let it serve. Raises Refused if it no longer answers."""
         try:
             handover.give()
         except OSError as error:
@@ -169,7 +171,7 @@ class HaproxyProgram:
             self._supervisor.order("abandon", amphora_id, self.name)
             with suppress(OSError):
                 handover.undo()
-            raise Refused("HAProxy does not answer any more", log=_read_alerts(directory)) from error
+            raise Refused("HAProxy no longer answers", log=_read_alerts(directory)) from error
 
     def _do(self, change: Change[Haproxy], commands: tuple[RuntimeCommand, ...]) -> bool:
         stats_socket = StatsSocket(change.running_directory or change.directory)
@@ -186,7 +188,7 @@ class HaproxyProgram:
                 answer = repr(error)
             if not command.expected.fullmatch(answer):
                 amphora_id = change.files.amphora_id
-                log("runtime change refused", amphora=amphora_id, command=command.text, answer=answer[:200])
+                log("runtime change failed", amphora=amphora_id, command=command.text, answer=answer[:200])
                 return False
             stop_points.reach("told")
         return True
@@ -195,7 +197,8 @@ class HaproxyProgram:
         return Place(change.files.amphora_id, self.name, change.generation, change.directory)
 
     def _global_section(self, wanted: Haproxy, sockets: tuple[Socket, ...]) -> str:
-        """Paths are relative to the generation's directory, where HAProxy is started: UNIX paths are short."""
+        """The global section. Its paths are relative to the generation's directory, where HAProxy is started, because
+        the path of a UNIX socket must be short."""
         _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         reserved = RESERVED_DESCRIPTORS + len(sockets) + 2 * len(wanted.servers)
         connections = min(max((hard_limit - reserved) // 2, FEWEST_CONNECTIONS), HIGHEST_CONNECTIONS)
@@ -220,14 +223,15 @@ def _carry_over(change: Change[Haproxy]) -> str:
 
 
 def _renew_ping(path: Path, ping_lines: str | None) -> None:
-    """What a global section ends with: where the ping program is may have changed with the agent. Raises OSError."""
+    """Replace the last part of a global section: another agent may have the ping program in another place. Raises
+    OSError."""
     before, begin, _ = path.read_text().partition(PING_BEGIN)
     if begin:
         path.write_text(before + (ping_lines or ""))
 
 
 def _answers(directory: Path, pid: int, first: list[str]) -> bool:
-    """Whether the new process answers; it does ``first`` before anything else."""
+    """Whether the new process answers; it carries out ``first`` before anything else."""
     process = StatsSocket(directory)
     try:
         process.tell(first)

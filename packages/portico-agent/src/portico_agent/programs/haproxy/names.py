@@ -10,7 +10,7 @@ from portico_wire import Backend, Haproxy, Table
 
 
 class Proxies(NamedTuple):
-    """Of a configuration with stick tables: the frontends, and the tables."""
+    """The frontends and the stick tables of a configuration that has stick tables."""
 
     frontends: tuple[str, ...]
     tables: tuple[Table, ...]
@@ -20,14 +20,14 @@ NO_PROXIES = Proxies((), ())
 
 
 def proxies_of(haproxy: Haproxy) -> Proxies:
-    """Those of a configuration; none where no table is."""
+    """The frontends and tables of a configuration; none if it has no table."""
     tables = tuple(Table(backend.name, backend.pool_id) for backend in haproxy.backends if backend.sticks)
     return Proxies(tuple(frontend.name for frontend in haproxy.frontends), tables) if tables else NO_PROXIES
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """By name: the listener of a frontend, a backend, the member of a server."""
+    """The listener of each frontend, each backend, and the member of each server, by name."""
 
     listeners: Mapping[str, str]
     backends: Mapping[str, Backend]
@@ -35,7 +35,7 @@ class Names:
 
     @classmethod
     def of(cls, haproxy: Haproxy | None) -> Names:
-        """Those of a configuration."""
+        """The names in a configuration."""
         if haproxy is None:
             return cls({}, {}, {})
         return cls(

@@ -1,8 +1,8 @@
-"""PING monitors: HAProxy has no ICMP check and starts a program for each, where the operator has allowed that.
+"""PING monitors: HAProxy has no ICMP check, so it starts a program for each check if the operator allows that.
 
-The program is ``ping-check``, beside this module; it runs the system's ``ping``. Where both are is said in HAProxy's
-global section, which is the agent's, so that neither path is ever in a bundle. Without ``--allow-ping`` the section
-says nothing of this: such a bundle is refused here, and HAProxy would not run a program either.
+The program is ``ping-check``, beside this module; it runs the system's ``ping``. The agent writes both paths to
+HAProxy's global section, so that neither is ever part of a bundle. Without ``--allow-ping`` the section has no such
+lines: a bundle with PING monitors is refused here, and HAProxy would not run a program either.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ PROGRAM = Path(__file__).with_name("ping-check")
 TRY_SECONDS = 10
 
 PING_BEGIN = "    external-check\n"
-"""With this begins what the global section says of pings, which is the last in it."""
+"""The first of the lines for pings, which are the last ones of the global section."""
 
 
 class PingNotPossible(Exception):
-    """This host cannot ping. The message says what is missing."""
+    """This host cannot ping. The message names what is missing."""
 
 
 def prepare_ping() -> str:
-    """Find what PING monitors need, and try it on this very host. The lines for HAProxy's global section.
+    """Find what PING monitors need, and try it by pinging this host. Return the lines for HAProxy's global section.
 
     Raises:
         PingNotPossible.
@@ -45,14 +45,15 @@ def prepare_ping() -> str:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise PingNotPossible(f"{ping} cannot be run: {error}") from error
-    # A host may be set up not to answer, which is said by the status alone; what goes wrong is said in words.
+    # The host may be configured not to answer pings: then only the status shows it. Real failures have a message too.
     if tried.returncode != 0 and tried.stderr:
         raise PingNotPossible(
             f"{ping} does not work for this user (it needs CAP_NET_RAW, or the user's group in "
             f"net.ipv4.ping_group_range): {tried.stderr.strip()}"
         )
-    # HAProxy sets no_new_privs, with which ping has no capability of its own: only root's remain. Where an ordinary
-    # user can ping by that capability alone, HAProxy must leave it to him. Measured with 2.6 and 2.8.
+    # HAProxy sets no_new_privs, under which ping gets no file capabilities; only root's own capabilities remain. Where
+    # an ordinary user can ping only because of ping's file capabilities, HAProxy must not set it. Measured with 2.6 and
+    # 2.8.
     setuid = "" if os.geteuid() == 0 else "    insecure-setuid-wanted\n"
     return (
         f"{PING_BEGIN}"
@@ -63,7 +64,7 @@ def prepare_ping() -> str:
 
 
 def refuse_ping(haproxy: Haproxy) -> None:
-    """Refuse a configuration with PING monitors, for a host that does not allow them.
+    """Refuse a configuration with PING monitors, on a host that does not allow them.
 
     Raises:
         Refused.
@@ -73,7 +74,7 @@ def refuse_ping(haproxy: Haproxy) -> None:
 
 
 def _quote(path: Path) -> str:
-    """Within single quotes HAProxy interprets nothing."""
+    """Quote a path for HAProxy's configuration: it interprets nothing within single quotes."""
     if not str(path).isprintable():
-        raise PingNotPossible(f"the path {str(path)!r} cannot stand in HAProxy's configuration")
+        raise PingNotPossible(f"the path {str(path)!r} cannot be written in HAProxy's configuration")
     return "'" + str(path).replace("'", "'\\''") + "'"

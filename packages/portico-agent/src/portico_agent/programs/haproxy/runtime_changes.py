@@ -1,4 +1,4 @@
-"""Whether a running HAProxy can be told a change, and by which commands. Pure."""
+"""Plans runtime changes: whether a running HAProxy can make a change, and by which commands. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ DELETED = re.compile("Server deleted.")
 MOVED = re.compile(r".*(changed|no need to change).*", re.DOTALL)
 
 MEANT_BY_THE_RUNTIME_API = re.compile(r"[;\\<\"'#$]")
-"""Characters that the runtime API or the configuration's quoting give a meaning: a line with one takes a reload."""
+"""Characters with a meaning in the runtime API or in the configuration's quoting: a line with one needs a reload."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeCommand:
-    """A command, and what HAProxy answers where it did it. ``may_wait``: a refusal may pass by itself."""
+    """A command, and what HAProxy answers if it carried it out. ``may_wait``: a refusal may be temporary, so the
+    command is retried."""
 
     text: str
     expected: re.Pattern[str]
@@ -26,8 +27,8 @@ class RuntimeCommand:
 
 
 def plan_runtime_changes(old: Haproxy, new: Haproxy) -> list[RuntimeCommand] | None:
-    """The commands that lead from the old configuration to the new one, on the same sockets; None where only a new
-    process can."""
+    """The commands that lead from the old configuration to the new one, on the same sockets; None if that needs a new
+    process."""
     if old.frontends != new.frontends or old.backends != new.backends:
         return None
     rest = _text_without_servers(old)
@@ -55,8 +56,8 @@ def plan_runtime_changes(old: Haproxy, new: Haproxy) -> list[RuntimeCommand] | N
 
 
 def adds_unknown_shape(old: Haproxy, new: Haproxy) -> bool:
-    """Whether a server comes whose line HAProxy has to judge: it differs from every line of its backend so far in more
-    than name, address, weight and state, which the wire has checked."""
+    """Whether HAProxy must check the line of an added server: the line differs from every existing line of its backend
+    in more than name, address, weight and state, which the wire has checked."""
     names = {(server.backend, server.name) for server in old.servers}
     added = [server for server in new.servers if (server.backend, server.name) not in names]
     known = {_nameless_shape(server) for server in old.servers} if added else set()
@@ -64,19 +65,19 @@ def adds_unknown_shape(old: Haproxy, new: Haproxy) -> bool:
 
 
 def _nameless_shape(server: Server) -> tuple[str, ...]:
-    """A name is twice in a line where it is its cookie's value too."""
+    """A server's shape without its name, which occurs twice in the line if it is also the value of the cookie."""
     return (server.backend, *("" if word == server.name else word for word in shape_of(server)))
 
 
 def shape_of(server: Server) -> list[str]:
-    """The words of a server's line without address, weight and state: what the runtime API cannot change."""
+    """The words of a server's line except address, weight and state: the words that the runtime API cannot change."""
     words = server.line.split(" ")
     weight = words.index("weight")
     return [word for index, word in enumerate(words) if index not in (2, weight, weight + 1) and word != "disabled"]
 
 
 def _text_without_servers(haproxy: Haproxy) -> list[str] | None:
-    """The other lines; None where lines and servers do not correspond one to one."""
+    """The lines that are not servers; None if server lines and servers do not correspond one to one."""
     lines = {server.line for server in haproxy.servers}
     rest = [line for line in haproxy.configuration.split("\n") if line.strip() not in lines]
     if haproxy.configuration.count("\n") + 1 - len(rest) != len(haproxy.servers):
@@ -93,7 +94,7 @@ def _remove(server: Server) -> list[RuntimeCommand]:
 
 
 def _add(server: Server) -> list[RuntimeCommand]:
-    """A server added at run time begins in maintenance and without checks."""
+    """The commands that add a server, which begins in maintenance and without checks when added at run time."""
     name = f"{server.backend}/{server.name}"
     words = [word for word in server.line.split(" ")[2:] if word != "disabled"]
     commands = [RuntimeCommand(f"add server {name} {' '.join(words)}", REGISTERED)]

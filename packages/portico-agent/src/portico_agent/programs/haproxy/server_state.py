@@ -1,10 +1,11 @@
-"""What a new HAProxy is told of the servers that its predecessor knew. Pure.
+"""The server state file, through which a new HAProxy takes over the state of its predecessor's servers. Pure.
 
-The dump of ``show servers state`` holds more than what checks have found out: also weights, ports and maintenance,
-which a new process would take from it *against* its own configuration. So only servers that stay where they are and in
-service are carried over, with the weight that the new configuration wants; and of these only the ones that are checked
-themselves. One that tracks another has the state of that one, which HAProxy hands on when it reads the file; carried
-over by itself, it would keep that state for good where it tracks no longer.
+The dump of ``show servers state`` contains more than the results of health checks. It also has weights, ports and
+maintenance, and a new process would prefer those to its own configuration. So a server is carried over only if its
+address stays the same and it stays in service, and it gets the weight of the new configuration. Of these servers, only
+the ones with a check of their own are carried over. A server that tracks another one has that one's state, which
+HAProxy propagates when it reads the file. If the tracking server were carried over itself, it would keep that state
+forever once it no longer tracks.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ COLUMNS = (
 """Version 1 of the format: HAProxy 2.6 and 2.8 both write and read it."""
 
 CHECK_CONFIGURED = 2
-"""Bit of srv_check_state: the server has a health check."""
+"""The bit of srv_check_state for a server with a health check."""
 
 HEADER = f"1\n# {' '.join(COLUMNS)}\n"
-"""A state without servers; without it HAProxy complains of the file."""
+"""A state without servers; HAProxy complains about a file without this header."""
 
 
 def carry_server_state(dump: str, haproxy: Haproxy) -> str:
-    """Make the state file of a new process that runs ``haproxy`` from what its predecessor dumped.
+    """Make the state file of a new process that runs ``haproxy`` from its predecessor's dump.
 
-    A dump that is not of version 1 carries nothing over: servers then start as their configuration says.
+    Nothing is carried over from a dump that is not of version 1: servers then start as configured.
     """
     lines = dump.splitlines()
     if lines[:2] != HEADER.splitlines():
@@ -49,7 +50,7 @@ def carry_server_state(dump: str, haproxy: Haproxy) -> str:
 
 
 def _is_still_true(values: dict[str, str], server: Server) -> bool:
-    """In service, at the same place and checked, before and after."""
+    """Whether the server is in service, at the same address and checked, both before and after."""
     return (
         values["srv_admin_state"] == "0"
         and server.state == "ready"

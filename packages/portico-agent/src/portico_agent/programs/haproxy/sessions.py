@@ -1,19 +1,21 @@
-"""Sessions: which client belongs to which server, handed from one HAProxy process to the next.
+"""Handover of sessions: which client belongs to which server, passed from one HAProxy process to the next.
 
-HAProxy can hand its stick tables on by itself (a section ``peers``), but only from a process that is older than five
-seconds, and while the new one serves already; and a process that was told to stop forgets its tables, while it still
-answers those whose connections it keeps. So of two changes in a row the second would send clients elsewhere. Instead:
+HAProxy can pass on its stick tables itself (a section ``peers``), but only from a process that is older than five
+seconds, and only while the new process already serves. Also, a process that is told to stop forgets its tables while it
+still answers the clients whose connections it keeps. After two changes in a row, the second would send clients to other
+servers. So the agent does the following instead:
 
-- The new process begins with map files of what the old one knows, by which its backends choose servers; for it takes
-  connections before it can be told anything.
-- As soon as it answers it takes no more connections, and its stick tables are filled. The old process gets the same
-  maps, for the connections that it keeps.
-- Then the old one takes no connections either, what it learned meanwhile is told, the maps of the new one are emptied,
-  and it serves. Connections that come in between wait in the sockets' backlog.
+- The new process starts with map files of the sessions that the old one knows, and its backends choose servers by them.
+  It needs them from the start because it accepts connections before it can be told anything.
+- As soon as the new process answers, it stops accepting connections, and its stick tables are filled. The old process
+  gets the same maps, for the connections that it keeps.
+- Then the old process stops accepting connections too. The new process is told what the old one has learned in the
+  meantime, the new one's maps are emptied, and it serves. Connections that arrive in between wait in the sockets'
+  backlog.
 
-What is lost is a session that begins with an answer of the old process after that.
-Measured with HAProxy 2.6 and 2.8: a reload takes 250 ms more with 10,000 clients, 2.5 s more with 90,000; new
-connections wait for 50 to 90 ms of that, or 400 to 750 ms. With few clients they wait for 1 ms.
+A session is lost only if it begins with an answer of the old process after that.
+Measured with HAProxy 2.6 and 2.8: a reload takes 250 ms longer with 10,000 clients and 2.5 s longer with 90,000. Of
+that, new connections wait for 50 to 90 ms, or 400 to 750 ms. With few clients they wait for 1 ms.
 """
 
 from __future__ import annotations
@@ -30,13 +32,14 @@ from portico_agent.programs.haproxy.stats_socket import StatsSocket
 from portico_wire import Haproxy, Sessions, Table, clients_of_pool, map_file
 
 Clients = Mapping[Table, Mapping[str, str]]
-"""By table: a client's key to the name of its server, who came last first."""
+"""For each table: a client's key to the name of its server, the most recent client first."""
 
 _ENTRY = re.compile(r"0x[0-9a-f]+: key=(\S+) .*\bexp=(\d+) .*\bserver_id=(\d+)(?: server_key=(\S+))?")
 
 
 def _proxies_in(directory: Path) -> Proxies:
-    """Those of a generation. None where another version of the agent has written it: what its process knows is lost."""
+    """The proxies of a generation; none if another version of the agent wrote it. Its process's sessions are lost
+    then."""
     try:
         haproxy = read_bundle(directory).programs.haproxy
     except ValueError as error:
@@ -46,13 +49,13 @@ def _proxies_in(directory: Path) -> Proxies:
 
 
 class Handover:
-    """What a new process of an amphora is to know of its clients before it serves them.
+    """The handover of sessions to a new process of an amphora, before it serves.
 
     Args:
-        directory: of its generation.
-        wanted: what it runs.
-        former: the directory of the process that runs; None where none does.
-        given: what another amphora knew, which this one replaces.
+        directory: of the new process's generation.
+        wanted: what the new process runs.
+        former: the directory of the process that runs; None if none does.
+        given: the sessions of another amphora, which this one replaces.
     """
 
     def __init__(self, directory: Path, wanted: Haproxy, former: Path | None, given: Sessions) -> None:
@@ -64,13 +67,13 @@ class Handover:
         self._clients = given.by_client()
 
     def prepare(self) -> list[str]:
-        """Before the process is started: write its maps. Returns the first commands that it is to do. Raises OSError
-        where they cannot be written."""
+        """Write the new process's maps, before it is started. Return the commands that it must carry out first. Raises
+        OSError if the maps cannot be written."""
         if self._old is not None:
             try:
                 self._learn(read_clients(self._old, self._old_names))
             except OSError as error:
-                # It may have died: what it knew is gone with it.
+                # The old process may have died; its sessions are lost then.
                 log("sessions not read", directory=self._directory, error=error)
                 self._old = None
         for table in self._names.tables:
@@ -79,8 +82,8 @@ class Handover:
         return _pause_commands(self._names) if self._is_needed() else []
 
     def give(self) -> None:
-        """Let the process know its clients. Raises OSError; ``resume`` comes next all the same."""
-        # They have been read; a process that is started again later must not go by them.
+        """Give the sessions to the new process. Raises OSError; the caller must call ``resume`` even then."""
+        # The new process has read the maps; a process that is restarted later must not follow them.
         for table in self._names.tables:
             (self._directory / map_file(table.backend)).write_text("")
         if not self._is_needed():
@@ -96,13 +99,13 @@ class Handover:
         _change_maps(self._old, self._old_names, later)
 
     def resume(self) -> None:
-        """Have the process serve. Raises OSError."""
+        """Let the new process serve. Raises OSError."""
         if self._is_needed():
             clearing = [f"clear map {map_file(table.backend)}" for table in self._names.tables]
             self._new.tell([*clearing, *_resume_commands(self._names)])
 
     def undo(self) -> None:
-        """Have the old process serve again: the new one does not. Raises OSError."""
+        """Let the old process serve again, because the new one does not. Raises OSError."""
         if self._old is not None:
             self._old.tell(_resume_commands(self._old_names))
 
@@ -110,11 +113,11 @@ class Handover:
         return bool(self._names.tables) and (self._old is not None or bool(self._clients))
 
     def _of_tables(self) -> dict[Table, dict[str, str]]:
-        """What each table of the new process is to know."""
+        """The clients that each table of the new process should have."""
         return {table: clients_of_pool(table, self._clients) for table in self._names.tables}
 
     def _learn(self, clients: Clients) -> dict[Table, dict[str, str]]:
-        """Remember them; returns what is new."""
+        """Remember these clients; return those that are new or belong to another server now."""
         new: dict[Table, dict[str, str]] = {}
         for table, of_table in clients.items():
             known = self._clients.setdefault(table, {})
@@ -124,13 +127,14 @@ class Handover:
 
 
 def read_sessions(directory: Path) -> Sessions:
-    """What the process of a generation knows of its clients; of too many, those that came last. Raises OSError."""
+    """The sessions that the process of a generation knows; if they are too many, the most recent ones. Raises
+    OSError."""
     return Sessions.of(read_clients(StatsSocket(directory), _proxies_in(directory)))
 
 
 def give_sessions(directory: Path, sessions: Sessions) -> None:
-    """Let the process of a generation, which serves, know more clients, whatever the backends of their pools are
-    called; what each of its own tables knows itself stays. Raises OSError."""
+    """Give more sessions to the process of a generation, which already serves. Sessions are matched by pool, whatever
+    the backends are called. Clients that a table already has stay as they are. Raises OSError."""
     process, names = StatsSocket(directory), _proxies_in(directory)
     given = sessions.by_client()
     more: dict[Table, dict[str, str]] = {}
@@ -141,7 +145,7 @@ def give_sessions(directory: Path, sessions: Sessions) -> None:
 
 
 def read_clients(process: StatsSocket, names: Proxies) -> dict[Table, dict[str, str]]:
-    """What a process knows of its clients. Raises OSError."""
+    """The clients in the stick tables of a process. Raises OSError."""
     if not names.tables:
         return {}
     servers = {
@@ -155,7 +159,8 @@ def _read_table(process: StatsSocket, backend: str, servers: Mapping[str, str]) 
     for line in process.ask(f"show table {backend}").split("\n"):
         if entry := _ENTRY.match(line):
             key, milliseconds_left, number, name = entry.groups()
-            # An entry that was given to it has the number only; the name says more where the number went to another.
+            # An entry that was set by the agent has only the number. Prefer the name where there is one, because the
+            # number may have been reused for another server.
             server = servers.get(number) if name in (None, "-") else name
             if server is not None:
                 found.append((int(milliseconds_left), key, server))
@@ -164,7 +169,7 @@ def _read_table(process: StatsSocket, backend: str, servers: Mapping[str, str]) 
 
 
 def _set_tables(process: StatsSocket, clients: Clients) -> None:
-    """Have a process send these clients, by its own tables, to these servers, those that it has. Raises OSError."""
+    """Set clients and their servers in the stick tables of a process, for the servers that it has. Raises OSError."""
     if not any(clients.values()):
         return
     servers = _servers(process)
@@ -180,34 +185,35 @@ def _set_tables(process: StatsSocket, clients: Clients) -> None:
 
 
 def _fill_maps(process: StatsSocket, names: Proxies, clients: Clients) -> None:
-    """Have a process send these clients to these servers whatever becomes of its tables. Raises OSError."""
+    """Fill a process's maps, so that it sends these clients to these servers even if it loses its tables. Raises
+    OSError."""
     for table in names.tables:
         path, known = map_file(table.backend), clients.get(table, {})
         process.tell([f"clear map {path}", *(f"add map {path} {_in_a_map(key)} {known[key]}" for key in known)])
 
 
 def _change_maps(process: StatsSocket, names: Proxies, clients: Clients) -> None:
-    """The same for a few that have come since. (To find what is to be replaced, HAProxy reads the whole map.) Raises
-    OSError."""
+    """Update a process's maps with a few later clients. (HAProxy reads the whole map to find an entry to replace.)
+    Raises OSError."""
     for table in names.tables:
         path, known = map_file(table.backend), clients.get(table, {})
         for key in known:
-            process.ask(f"del map {path} {_in_a_map(key)}")  # most are not there, which it says
+            process.ask(f"del map {path} {_in_a_map(key)}")  # most do not exist; HAProxy's answer to that is ignored
         process.tell([f"add map {path} {_in_a_map(key)} {known[key]}" for key in known])
 
 
 def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    """Who is new in ``after``, or elsewhere than before."""
+    """The clients of ``after`` that are new or belong to another server than in ``before``."""
     return {key: server for key, server in after.items() if before.get(key) != server}
 
 
 def _in_a_map(key: str) -> str:
-    """A table of addresses shows an IPv4 address as an IPv6 one."""
+    """The key as maps have it: a table of addresses shows an IPv4 address as an IPv6 one."""
     return key.removeprefix("::ffff:")
 
 
 def _servers(process: StatsSocket) -> dict[str, dict[str, str]]:
-    """By backend: a server's name to its number."""
+    """For each backend: a server's name to its number."""
     backends: dict[str, dict[str, str]] = {}
     for line in process.ask("show servers state").split("\n"):
         values = dict(zip(COLUMNS, line.split(" "), strict=False))
@@ -217,7 +223,7 @@ def _servers(process: StatsSocket) -> dict[str, dict[str, str]]:
 
 
 def _pause_commands(names: Proxies) -> list[str]:
-    """What makes a process take no connections. It goes on with those that it has."""
+    """The commands that make a process stop accepting connections; it keeps the ones that it has."""
     return [f"disable frontend {name}" for name in names.frontends]
 
 

@@ -1,4 +1,4 @@
-"""Reading HAProxy's ``show stat`` (CSV). Pure."""
+"""Parses HAProxy's ``show stat`` (CSV). Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from portico_wire import Backend, ListenerStatistics, ServerStatistics
 
 
 def parse_statistics(text: str, names: Names) -> tuple[tuple[ListenerStatistics, ...], tuple[ServerStatistics, ...]]:
-    """Listeners and servers in the order of the configuration, as far as ``names`` knows them: a process that was told
-    a change that came to nothing may have others."""
+    """Listeners and servers in the order of the configuration. Those that are not in ``names`` are left out: a process
+    may have some left from a change that failed."""
     listeners: list[ListenerStatistics] = []
     servers: list[ServerStatistics] = []
     for row in csv.DictReader(text.removeprefix("# ").splitlines()):
@@ -37,7 +37,7 @@ def _read_listener(row: dict[str, str], listener_id: str) -> ListenerStatistics:
 
 
 def _read_server(row: dict[str, str], backend: Backend, member_id: str) -> ServerStatistics:
-    # "UP 1/2" is up and on its way down, "* L7OK" a check under way: the progress is not part of the word.
+    # "UP 1/2" is up and on its way down, "* L7OK" is a check in progress. The progress is not part of the status.
     status = row["status"]
     return ServerStatistics(
         pool_id=backend.pool_id,

@@ -1,7 +1,7 @@
-"""What agents of the wire's version 1 have left: it goes with the last host that may have some.
+"""Reads generations that agents of version 1 of the wire left behind. Remove this module once no host can have any.
 
-They wrote no launches. How HAProxy was started is known: by the two files that are beside the bundle, on the bundle's
-``binds``. The rest of the bundle is not looked at.
+Those agents wrote no launches, but it is known how they started HAProxy: from the two files beside the bundle, on the
+bundle's ``binds``. The rest of the bundle is ignored.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from portico_agent.programs.haproxy.haproxy_program import ARGUMENTS, UNIX_SOCKE
 
 
 def read_wire_v1(directory: Path) -> Launches:
-    """What starts the generation in a directory. Raises OSError, and ValueError where none of version 1 has written
-    it."""
+    """How the programs of the generation in a directory are started. Raises OSError, and ValueError if the generation
+    was not written by an agent of version 1."""
     bundle = json.loads((directory / "bundle.json").read_bytes())
     if not isinstance(bundle, dict) or "wire" in bundle or not isinstance(bundle.get("haproxy"), str):
-        raise ValueError("nothing says how it was started")
+        raise ValueError("nothing records how its programs were started")
     if not bundle["haproxy"]:
         return {}
     try:

@@ -1,8 +1,8 @@
-"""Duties: what one process does at a time, of however many that could.
+"""Duties: work that one process does at a time, although several could.
 
-A duty is a slot of which there is only one (``portico.store.claims.statements``): when its holder dies, another process
-takes it when its time has run out. What the holder writes is fenced: a holder that was paused for too long writes
-nothing any more.
+A duty is a slot of which there is exactly one (``portico.store.claims.statements``). When its owner dies, the duty
+expires and another process takes it. The owner's writes are fenced: an owner that was paused for too long can no longer
+write anything.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from portico.store.sql.dialects import insert_if_missing
 T = TypeVar("T")
 log = structlog.get_logger()
 HEALTH = "health_manager"
-"""Asks amphorae how they are and writes what they say."""
+"""The duty of asking amphorae for their statistics and recording what they report."""
 _RENEWALS_PER_LEASE = 3
 
-_LOOK = select(SLOTS.is_free).where(*SLOTS.row)
+_IS_FREE = select(SLOTS.is_free).where(*SLOTS.row)
 _HOLDER = select(Slot.holder).where(*SLOTS.row)
 _TAKE = SLOTS.take()
 _RENEW = SLOTS.renew()
-_LEAVE = SLOTS.give_back()
+_GIVE_BACK = SLOTS.give_back()
 
 
 class Duty:
-    """A duty as one process sees it. For one thread at a time.
+    """A duty as one process sees it. To be used by one thread at a time.
 
     Args:
-        database: where it is held.
-        name: which duty: at most 32 characters, and no name of a limit on slots.
-        owner: who this process is, for people to read.
-        lease_seconds: how long it stays taken where it is not renewed.
+        database: the database that records the claim.
+        name: which duty: at most 32 characters, and not the name of a limit on slots.
+        owner: which process this is, for people to read.
+        lease_seconds: how long the claim lasts unless it is renewed.
     """
 
     def __init__(self, database: Database, name: str, owner: str, lease_seconds: float) -> None:
@@ -55,17 +55,17 @@ class Duty:
 
     @property
     def is_mine(self) -> bool:
-        """Whether this process took it, and has not been told that another one has it."""
+        """Whether this process took the duty and has not found out since that another process has it."""
         return self._holder is not None
 
     def take(self) -> bool:
-        """Take it where nobody has it; that somebody does is found out by reading alone. Returns whether it was taken.
+        """Take the duty if it is free; while another process has it, this only reads. Return whether it was taken.
 
         Raises:
             StoreError: the database did not answer.
         """
         at = time.monotonic()
-        is_free = self._database.read(lambda connection: connection.scalar(_LOOK, self._place))
+        is_free = self._database.read(lambda connection: connection.scalar(_IS_FREE, self._place))
         if is_free is not None and not is_free:
             return False
         holder = new_id()
@@ -86,8 +86,8 @@ class Duty:
     def transact(
         self, work: Callable[[Connection], T], already_done: Callable[[Connection], T | None] | None = None
     ) -> T:
-        """Run ``work`` in a transaction that begins by renewing the duty: who holds it no longer writes nothing. Else
-        as ``Database.transact``.
+        """Run ``work`` in a transaction that begins by renewing the duty, so that a process that has lost the duty
+        writes nothing. Otherwise the same as ``Database.transact``.
 
         Raises:
             LeaseLost: another process has it; nothing was written.
@@ -109,24 +109,25 @@ class Duty:
         return result
 
     def renew(self) -> None:
-        """Keep it for as long again without writing anything else. Raises as ``transact``."""
+        """Extend the claim by its full time without writing anything else. Raises as ``transact``."""
         self.transact(lambda _connection: None)
 
     def renew_in_time(self) -> None:
-        """Renew it where a third of its time has passed since the last renewal. Raises as ``transact``."""
+        """Renew the claim if a third of its time has passed since the last renewal. Raises as ``transact``."""
         if time.monotonic() - self._renewed > self._lease_seconds / _RENEWALS_PER_LEASE:
             self.renew()
 
     def release(self) -> None:
-        """Give it back, for others to take at once; nothing happens where this process does not have it.
+        """Give the duty back, so that another process can take it immediately. Do nothing if this process does not have
+        it.
 
         Raises:
-            StoreError: the database did not answer; it runs out.
+            StoreError: the database did not answer; the claim expires instead.
         """
         holder, self._holder = self._holder, None
         if holder is not None:
             mine = self._as_held_by(holder)
-            self._database.transact(lambda connection: connection.execute(_LEAVE, mine))
+            self._database.transact(lambda connection: connection.execute(_GIVE_BACK, mine))
 
     @property
     def _place(self) -> Parameters:
@@ -137,18 +138,18 @@ class Duty:
 
     def _require_mine(self) -> str:
         if self._holder is None:
-            raise LeaseLost(f"the duty {self.name} is not this process's")
+            raise LeaseLost(f"this process does not have the duty {self.name}")
         return self._holder
 
 
 class Rounds(Protocol):
-    """What is done as a duty."""
+    """The work of a duty."""
 
     def begin(self) -> None:
-        """The duty was just taken: what this process knows is from before another one had it."""
+        """Prepare: the duty was just taken, so anything that this process knows dates from before another owner."""
 
     def run_round(self, duty: Duty) -> None:
-        """Do it once; what is written goes through ``duty.transact``.
+        """Do one round; writes go through ``duty.transact``.
 
         Raises:
             LeaseLost: another process has the duty.
@@ -157,15 +158,15 @@ class Rounds(Protocol):
 
 
 class DutyLoop:
-    """A thread that takes a duty when it is free, and does one round of it each so many seconds while it is held.
+    """A thread that takes a duty when it is free, and does one round of its work per interval while it has the duty.
 
-    Another process that takes it over ends nothing: this one stands by. Nor does a database that does not answer, of
-    which it complains once, or a defect, which costs one round.
+    The loop does not end when another process takes the duty over: it stands by. Nor does it end when the database does
+    not answer, which it logs once, or on a defect, which costs one round.
 
     Args:
         duty: which duty.
-        seconds: from the beginning of one round to that of the next.
-        rounds: what is done.
+        seconds: the interval, from the beginning of one round to the beginning of the next.
+        rounds: the work.
     """
 
     def __init__(self, duty: Duty, seconds: float, rounds: Rounds) -> None:
@@ -183,17 +184,17 @@ class DutyLoop:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the round that is under way, begin none, and let another process take over at once."""
+        """Finish the current round, begin no other, and let another process take over immediately."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
         try:
             self._duty.release()
         except StoreError as error:
-            log.warning("a duty could not be given back; it runs out", duty=self._duty.name, reason=str(error))
+            log.warning("a duty could not be given back; it expires instead", duty=self._duty.name, reason=str(error))
 
     def turn(self) -> bool:
-        """Take part once: take the duty if it is free, and do a round if it is ours. Returns whether it is.
+        """Take part once: take the duty if it is free, and do a round if it is ours. Return whether it is ours.
 
         Raises:
             StoreError: the database did not answer.
@@ -220,7 +221,7 @@ class DutyLoop:
         self._stood_by = self._has_begun = False
 
     def _begin(self) -> None:
-        """Once for each taking, and again where that failed."""
+        """Call ``begin`` once each time the duty is taken, and again if that failed."""
         if not self._has_begun:
             self._rounds.begin()
             self._has_begun = True

@@ -1,5 +1,5 @@
-"""Leases: who may change a load balancer right now. What they have beside the mechanism of all claims: an epoch that
-rises with every taking, and the operations that wait for them."""
+"""Leases: which worker is allowed to change a load balancer right now. In addition to the mechanism of all claims, a
+lease has an epoch that rises each time it is taken, and a count of the operations that wait for it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from portico.store.sql.dialects import now_ms
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A lease that was taken. ``epoch`` rises with every taking: what carries an older one is refused everywhere."""
+    """A lease that was taken. Each taking raises ``epoch``: anything with an older one is refused everywhere."""
 
     key: str
     owner: str
@@ -46,7 +46,7 @@ class Claim:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What names it in the statements of ``portico.store.claims.statements``."""
+        """The parameters that identify this lease in the statements of ``portico.store.claims.statements``."""
         return {"this_key": self.key, "this_owner": self.owner, "this_epoch": self.epoch}
 
     def __str__(self) -> str:
@@ -54,13 +54,14 @@ class Claim:
 
 
 def _announced(channel: Channel, condition: ColumnElement[bool]) -> ColumnElement[object]:
-    """What a statement about a lease returns so as to announce it, with its key, when the transaction is committed:
-    PostgreSQL evaluates it for the row that was changed, and costs no round trip for it. PostgreSQL only."""
+    """The expression to return from a statement about a lease so that the change is announced, with the lease's key,
+    when the transaction is committed. PostgreSQL evaluates it for the changed row, which costs no extra round trip.
+    PostgreSQL only."""
     return case((condition, func.pg_notify(channel.value, Lease.key)))
 
 
 _DUE = now_ms() - bindparam("head_start_ms")
-# MariaDB assigns from left to right and later assignments see earlier ones: what depends on the count comes first.
+# MariaDB assigns from left to right, and later assignments see earlier ones: assignments that use the count come first.
 _ARRIVAL: tuple[Assignment, ...] = (
     (Lease.due, case((or_(Lease.pending == 0, Lease.due > _DUE), _DUE), else_=Lease.due)),
     (Lease.pending, Lease.pending + bindparam("arriving")),
@@ -80,8 +81,8 @@ _HEAD_START = case(HEAD_START_MS, value=_MOST_URGENT, else_=0)
 _TAKE = LEASES.take(_IS_NEXT)
 _ARRIVE_AND_TAKE = LEASES.take(_IS_NEXT, first=_ARRIVAL)
 _ARRIVE = update(Lease).where(*LEASES.row).ordered_values(*_ARRIVAL)
-# Where operations waited already, or somebody runs some, a worker knows of the lease and looks when they are done with
-# it: workers are told once that a lease has work, and not of each operation.
+# If operations waited already, or a worker runs some, a worker knows of the lease and looks at it again afterwards. So
+# workers are notified once that a lease has work, and not for each operation.
 _ARRIVAL_ANNOUNCED = _announced(Channel.WORK, Lease.pending == bindparam("arriving"))
 _ARRIVE_ANNOUNCED = _ARRIVE.returning(_ARRIVAL_ANNOUNCED)
 _ADD = insert(Lease).values(pending=bindparam("arriving"), due=_DUE)
@@ -100,8 +101,8 @@ _STILL_HAS = select(Lease.key, Lease.epoch).where(Lease.owner == bindparam("this
 def take(
     connection: Connection, claim: Claim, lease_ms: int, *, arriving: int = 0, priority: int = Priority.USER
 ) -> bool:
-    """The compare-and-set that takes a lease: whether nobody had it and its epoch was still the one before
-    ``claim.epoch``. ``arriving`` operations are added to its unfinished ones in the same statement."""
+    """Take a lease by compare-and-set: return whether it was free and its epoch was still the one before
+    ``claim.epoch``. The same statement adds ``arriving`` operations to the unfinished ones of the lease."""
     values = {**claim.parameters, "lease_ms": lease_ms}
     if arriving:
         values |= {"arriving": arriving, "head_start_ms": HEAD_START_MS[priority]}
@@ -109,8 +110,8 @@ def take(
 
 
 def arrive(connection: Connection, key: str, priority: int, count: int = 1) -> bool:
-    """Add unfinished operations to a lease for others to take; its row stays locked until the transaction ends. Workers
-    hear of it with the commit, where the database tells them. False where there is no such lease."""
+    """Add unfinished operations to a lease for others to take; its row stays locked until the transaction ends. If the
+    database can announce it, workers are notified with the commit. Return False if there is no such lease."""
     arriving = _ARRIVE_ANNOUNCED if announces(connection) else _ARRIVE
     return is_done(connection, arriving, {"this_key": key, "arriving": count, "head_start_ms": HEAD_START_MS[priority]})
 
@@ -123,18 +124,18 @@ def lock_lease(
     arriving: int = 0,
     priority: int = Priority.USER,
 ) -> bool:
-    """Lock the row of the lease that an object is under, which every transaction about its load balancer locks first:
-    what is read after this stays true until the transaction ends.
+    """Lock the row of the lease that an object is under. Every transaction about a load balancer locks this row first:
+    anything that is read afterwards stays true until the transaction ends.
 
     Args:
         connection: in a transaction that has written nothing yet.
-        model: what the object is: a load balancer, or a part of one.
+        model: the type of the object: a load balancer, or a part of one.
         object_id: the object.
-        arriving: how many unfinished operations to add to the lease in the same statement; workers hear of them as
-            of those that ``arrive``.
-        priority: theirs.
+        arriving: how many unfinished operations to add to the lease in the same statement; workers are notified as by
+            ``arrive``.
+        priority: the priority of these operations.
 
-    Returns: False where there is no such object.
+    Returns: False if there is no such object.
     """
     values: dict[str, object] = {"this_id": object_id}
     if arriving:
@@ -149,7 +150,7 @@ def _locking(model: type[Row], *, arriving: bool, announced: bool) -> Update | R
     if model is LoadBalancer:
         lease = lease.where(Lease.key == bindparam("this_id"))
     else:
-        # Which load balancer a part is of never changes: that needs no lock to be read.
+        # A part never moves to another load balancer, so this can be read without a lock.
         part = table_of(model)
         key = select(part.c.load_balancer_id).where(part.c.id == bindparam("this_id"))
         lease = lease.where(Lease.key == key.scalar_subquery())
@@ -158,14 +159,14 @@ def _locking(model: type[Row], *, arriving: bool, announced: bool) -> Update | R
 
 
 def add_lease(connection: Connection, key: str, *, arriving: int = 0, priority: int = Priority.USER) -> None:
-    """Write the lease on a new load balancer, with ``arriving`` unfinished operations. Raises IntegrityError where
-    there is one with this key."""
+    """Write the lease on a new load balancer, with ``arriving`` unfinished operations. Raises IntegrityError if there
+    is one with this key already."""
     statement: Insert | ReturningInsert[Any] = _ADD_ANNOUNCED if arriving and announces(connection) else _ADD
     connection.execute(statement, {"key": key, "arriving": arriving, "head_start_ms": HEAD_START_MS[priority]})
 
 
 def try_claim(database: Database, key: str, owner: str, epoch: int, lease_ms: int) -> Claim | None:
-    """Take a lease whose epoch was last seen as ``epoch``; None where somebody has it or was faster."""
+    """Take a lease whose epoch was last seen as ``epoch``; None if it is not free or another process was faster."""
     claim = Claim(key, owner, epoch + 1)
 
     def already_mine(connection: Connection) -> bool | None:
@@ -177,7 +178,7 @@ def try_claim(database: Database, key: str, owner: str, epoch: int, lease_ms: in
 
 
 def fence(connection: Connection, claim: Claim, lease_ms: int) -> None:
-    """First statement of every transaction that a flow writes: renews the lease and locks its row.
+    """Renew the lease and lock its row: the first statement of every transaction in which a flow writes.
 
     Raises:
         LeaseLost: another worker has taken it; nothing of this transaction may be written.
@@ -186,7 +187,7 @@ def fence(connection: Connection, claim: Claim, lease_ms: int) -> None:
 
 
 def lock(connection: Connection, claim: Claim) -> None:
-    """Lock the row of a lease, and change nothing about it. Raises LeaseLost as ``fence``."""
+    """Lock the row of a lease without changing anything. Raises LeaseLost as ``fence``."""
     require_mine(connection, _LOCK, claim.parameters, str(claim))
 
 
@@ -206,11 +207,12 @@ def release(
         connection: in the recording transaction, before its other statements.
         claim: the lease.
         finished: ids of the operations that ended.
-        version: the configuration version that the amphorae accepted; 0 where none was pushed.
-        pause_ms: no run loop takes it again before this time has passed.
-        is_awaited: whether callers in other processes may wait for one of these; they hear of it with the commit, where
-            the database tells them.
-        is_looked_after: whether a run loop of this process looks next for what still waits; else others are told.
+        version: the configuration version that the amphorae accepted; 0 if none was pushed.
+        pause_ms: milliseconds during which no run loop takes the lease again.
+        is_awaited: whether callers in other processes might be waiting for one of these operations. If the database can
+            announce it, they are notified with the commit.
+        is_looked_after: whether a run loop of this process looks next for operations that still wait; if not, other
+            processes are notified.
 
     Raises:
         LeaseLost: as ``fence``.
@@ -220,15 +222,17 @@ def release(
         values["version"] = version
     if pause_ms:
         values["pause_ms"] = pause_ms
-    told = (is_awaited, is_looked_after) if announces(connection) else None
-    require_mine(connection, _releasing(pushed=version > 0, paused=pause_ms > 0, told=told), values, str(claim))
+    audience = (is_awaited, is_looked_after) if announces(connection) else None
+    statement = _releasing(pushed=version > 0, paused=pause_ms > 0, audience=audience)
+    require_mine(connection, statement, values, str(claim))
 
 
 @cache
-def _releasing(*, pushed: bool, paused: bool, told: tuple[bool, bool] | None) -> Update | ReturningUpdate[Any]:
-    """``told``: whether it is awaited and whether it is looked after, as for ``release``; None: nobody is told."""
+def _releasing(*, pushed: bool, paused: bool, audience: tuple[bool, bool] | None) -> Update | ReturningUpdate[Any]:
+    """``audience``: ``is_awaited`` and ``is_looked_after`` as for ``release``; None if nothing is announced."""
     first: list[Assignment] = [
-        # What still waits here had its turn: it goes behind what waits elsewhere, less its own head start.
+        # Operations that still wait here have had their turn: they go behind those that wait elsewhere, apart from
+        # their own head start.
         (Lease.due, now_ms() - case((Lease.pending > bindparam("finished"), _HEAD_START), else_=0)),
         (Lease.pending, Lease.pending - bindparam("finished")),
         (Lease.not_before, now_ms() + bindparam("pause_ms") if paused else 0),
@@ -236,9 +240,9 @@ def _releasing(*, pushed: bool, paused: bool, told: tuple[bool, bool] | None) ->
     if pushed:
         first.append((Lease.config_version, bindparam("version")))
     giving = LEASES.give_back(first=first)
-    if told is None:
+    if audience is None:
         return giving
-    is_awaited, is_looked_after = told
+    is_awaited, is_looked_after = audience
     announced = []
     if not is_looked_after:
         announced += [_announced(channel, _STILL_WAITS) for channel in (Channel.WORK, Channel.ENDED)]
@@ -248,9 +252,9 @@ def _releasing(*, pushed: bool, paused: bool, told: tuple[bool, bool] | None) ->
 
 
 def remove(connection: Connection, claim: Claim, *, finished: int, is_awaited: bool = True) -> None:
-    """Delete the lease on what is no more, in the transaction that records it and before its other statements.
-    ``finished`` is how many operations ended, ``is_awaited`` as for ``release``: what still waited has ended, too.
-    Raises LeaseLost as ``fence``."""
+    """Delete the lease on something that no longer exists, in the transaction that records this and before its other
+    statements. ``finished`` is how many operations ended, ``is_awaited`` as for ``release``: operations that still
+    waited have ended, too. Raises LeaseLost as ``fence``."""
     values = claim.parameters
     if announces(connection):
         values |= {"finished": finished, "is_awaited": is_awaited}
@@ -258,19 +262,19 @@ def remove(connection: Connection, claim: Claim, *, finished: int, is_awaited: b
 
 
 def abandon(connection: Connection, owner: str) -> Sequence[str]:
-    """Let everybody take the leases of ``owner``, and tell them, where the database can; returns their keys."""
+    """Free the leases of ``owner``, and announce it if the database can; return their keys."""
     keys = connection.scalars(select(Lease.key).where(Lease.owner == owner).with_for_update()).all()
     abandoning = update(Lease).where(Lease.key.in_(keys)).values(owner=None, expires_at=0)
     if announces(connection):
-        told = [_announced(channel, _STILL_WAITS) for channel in (Channel.WORK, Channel.ENDED)]
-        connection.execute(abandoning.returning(*told))
+        announced = [_announced(channel, _STILL_WAITS) for channel in (Channel.WORK, Channel.ENDED)]
+        connection.execute(abandoning.returning(*announced))
     else:
         connection.execute(abandoning)
     return keys
 
 
 def renew(database: Database, owner: str, claims: Iterable[Claim], lease_ms: int) -> set[str]:
-    """Renew all leases of one process in one transaction; returns the keys that it still has."""
+    """Renew all leases of one process in one transaction; return the keys that it still has."""
     epochs = {claim.key: claim.epoch for claim in claims}
     of_owner = {"this_owner": owner, "these": list(epochs)}
 
@@ -282,7 +286,7 @@ def renew(database: Database, owner: str, claims: Iterable[Claim], lease_ms: int
 
 
 def find_work(database: Database, limit: int) -> list[tuple[str, int]]:
-    """Leases with unfinished operations that nobody has, most urgent first: (key, epoch). One statement."""
+    """The free leases with unfinished operations, most urgent first: (key, epoch). One statement."""
     statement = (
         select(Lease.key, Lease.epoch)
         .where(Lease.pending > 0, LEASES.is_free, Lease.not_before <= now_ms())
@@ -293,7 +297,7 @@ def find_work(database: Database, limit: int) -> list[tuple[str, int]]:
 
 
 def next_due_ms(database: Database) -> int | None:
-    """Milliseconds until the next lease with unfinished operations may be taken; None where there is none."""
+    """Milliseconds until the next lease with unfinished operations can be taken; None if there is none."""
     due = case((Lease.owner.is_(None), Lease.not_before), else_=Lease.expires_at)
     statement = select(due - now_ms()).where(Lease.pending > 0).order_by(due).limit(1)
     return database.read(lambda connection: connection.scalar(statement))

@@ -1,4 +1,4 @@
-"""Priorities: which goes first where not everything can run at once, without anybody waiting for ever."""
+"""Priorities: what goes first when not everything can run at the same time, so that nothing waits forever."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ class Priority:
 
 
 HEAD_START_MS: Mapping[int, int] = {Priority.FAILOVER: 60_000, Priority.USER: 30_000, Priority.SPARE: 0}
-"""Everything that waits goes in the order of its arrival less this head start: a spare that has waited half a minute
-goes before a user's request that comes now."""
+"""Milliseconds. Everything that waits is ordered by its time of arrival minus this head start: a spare that has waited
+for half a minute goes before a user's request that arrives now."""

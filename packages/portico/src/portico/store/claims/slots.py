@@ -1,10 +1,10 @@
-"""Slots: named limits on how much runs at once over all workers.
+"""Slots: named limits on how much runs at the same time, over all workers.
 
-A slot is a row that is claimed (``portico.store.claims.statements``), so a dead worker's slots come back by themselves.
-A worker that finds none free waits in line. The line is ordered by the time of arrival less a head start that depends
-on the priority, so that failovers go before users' requests and those before spares, and yet nobody waits for ever. A
-waiter may go as soon as more slots are free than others stand before it: one that died in line keeps one slot from
-being used until its place runs out, and not all of them.
+A slot is a row that is claimed (``portico.store.claims.statements``), so the slots of a dead worker expire and become
+free again. A worker that finds no free slot waits in line. The line is ordered by time of arrival minus a head start
+that depends on the priority: failovers go before users' requests and those before spares, and yet nothing waits
+forever. A waiter can go as soon as more slots are free than there are waiters ahead of it. A waiter that died in line
+therefore blocks only one slot, and only until its place in the line expires.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from portico.store.sql.dialects import now_ms
 
 NAMES = ("operations", "amphora_builds", "failovers")
 REUSE_SECONDS = 0.5
-"""A process keeps a slot of ``operations`` between two operations for this long since it took it: a busy worker asks
-for one twice a second and not for each operation."""
+"""Seconds, counted from taking the slot, for which a process keeps a slot of ``operations`` from one operation to the
+next: a busy worker takes a slot twice a second and not for each operation."""
 _POLL_SECONDS = 0.05
 
 
@@ -68,7 +68,7 @@ class _Taken:
 
     @property
     def parameters(self) -> Parameters:
-        """What names it in the statements of ``portico.store.claims.statements``."""
+        """The parameters that identify this slot in the statements of ``portico.store.claims.statements``."""
         return {"this_name": self.name, "this_number": self.number, "this_holder": self.holder}
 
 
@@ -85,11 +85,11 @@ class Slots:
         self._lock = threading.Lock()
 
     def set_limit(self, name: str, capacity: int) -> None:
-        """Change a limit for all workers, at once and without a restart; 0 means no limit. Slots beyond a lowered limit
-        are not taken away from those who hold them.
+        """Change a limit for all workers, immediately and without a restart; 0 means no limit. When a limit is lowered,
+        owners keep the slots beyond it until they give them back.
 
         Raises:
-            InvalidInput: an unknown name or a negative capacity.
+            InvalidInput: an unknown name or a capacity out of range.
         """
         if name not in NAMES:
             raise InvalidInput("name", f"must be one of {', '.join(NAMES)}")
@@ -98,7 +98,7 @@ class Slots:
         self._database.transact(lambda connection: _write_limit(connection, name, capacity))
 
     def ensure_limits(self, capacities: Mapping[str, int]) -> None:
-        """Write the first values of limits that the database does not have yet."""
+        """Write the initial values of limits that the database does not have yet."""
 
         def work(connection: Connection) -> None:
             known = set(connection.scalars(select(SlotLimit.name)))
@@ -132,12 +132,12 @@ class Slots:
         on_wait: Callable[[str], None] = lambda _message: None,
         check: Callable[[], None] = lambda: None,
     ) -> Iterator[None]:
-        """Have a slot while the block runs, waiting for it as long as it takes.
+        """Hold a slot while the block runs, after waiting for it as long as necessary.
 
         Args:
             name: which limit.
             priority: see ``portico.store.claims.priorities.Priority``.
-            on_wait: told once, in words, where there is a wait.
+            on_wait: called once with an explanation if there is a wait.
             check: called between tries; raises to give up.
         """
         taken = self._reuse(name) or self._wait_for_slot(name, priority, on_wait, check)
@@ -151,8 +151,8 @@ class Slots:
                 self._put_back(taken)
 
     def release_idle(self, *, older_than: float = 0.0) -> None:
-        """Give back the slots that this process keeps for its next operation, if they were taken that long ago. Those
-        for which that fails run out.
+        """Give back the slots that this process keeps for its next operation and took at least ``older_than`` seconds
+        ago. If giving one back fails, that slot expires.
 
         Raises:
             StoreError: the first failure.
@@ -161,7 +161,7 @@ class Slots:
         with self._lock:
             old = [slot for slot in self._idle if slot.taken_at <= before]
             self._idle = [slot for slot in self._idle if slot.taken_at > before]
-            self._held -= {slot.holder for slot in old}  # none of them is renewed from now on, whatever happens
+            self._held -= {slot.holder for slot in old}  # never renewed again, even if the release fails
         failures = []
         for slot in old:
             try:
@@ -172,7 +172,7 @@ class Slots:
             raise failures[0]
 
     def renew(self) -> None:
-        """Renew all slots that this process has. One that could not be given back is not among them: it runs out."""
+        """Renew all slots that this process has, except those that it failed to give back: these expire."""
         with self._lock:
             held = list(self._held)
         if not held:
@@ -181,8 +181,8 @@ class Slots:
         self._database.transact(lambda connection: connection.execute(_RENEW_ALL, mine))
 
     def _reuse(self, name: str) -> _Taken | None:
-        """A slot that this process still has from its last operation, if it was not long ago: others who wait get their
-        turn after ``REUSE_SECONDS`` at the latest."""
+        """A slot that this process kept from its last operation, if it took it recently enough: processes that wait get
+        their turn after ``REUSE_SECONDS`` at most."""
         youngest = time.monotonic() - REUSE_SECONDS
         with self._lock:
             for slot in self._idle:
@@ -218,7 +218,7 @@ class Slots:
                     return _Taken(name, number, holder, time.monotonic())
                 if queued_at is None:
                     on_wait(
-                        f"waiting for a slot: all {self._capacities[name]} of {name} are in use, or others are first"
+                        f"waiting for a slot: all {self._capacities[name]} of {name} are in use, or others go first"
                     )
                 if queued_at is None or time.monotonic() - queued_at > self._lease_ms / 3000:
                     queued_at = time.monotonic()
@@ -230,11 +230,11 @@ class Slots:
                 self._database.transact(lambda connection: connection.execute(_LEAVE_LINE, {"this_holder": holder}))
 
     def _try(self, name: str, holder: str) -> int | None:
-        """The number of the slot that was taken; None where there is no limit; 0 where the free ones are for those who
-        are before this holder in line, or somebody was faster."""
+        """The number of the slot that was taken; None if there is no limit; 0 if the free slots are for waiters ahead
+        of this holder in line, or if another process was faster."""
         guess = random.randint(1, max(self._capacities.get(name, 1), 1))  # noqa: S311 - spreads the contention
         asked = {"this_name": name, "this_holder": holder, "guess": guess}
-        capacity, free, number, ahead = self._database.read(lambda connection: connection.execute(_STAND, asked).one())
+        capacity, free, number, ahead = self._database.read(lambda connection: connection.execute(_LINE, asked).one())
         self._capacities[name] = capacity or 0
         if not capacity:
             return None
@@ -250,7 +250,7 @@ class Slots:
         return number if taken else 0
 
     def _take(self, connection: Connection, slot: _Taken, *, jump: bool) -> bool:
-        """The compare-and-set of one slot; only who has looked at the line may ``jump`` past those who wait."""
+        """Take one slot by compare-and-set. Only a caller that has checked the line may ``jump`` it."""
         values = {**slot.parameters, "this_owner": self._owner, "lease_ms": self._lease_ms}
         return is_done(connection, _JUMP if jump else _TAKE, values)
 
@@ -259,7 +259,7 @@ class Slots:
 
         def work(connection: Connection) -> None:
             if not is_done(connection, _STAY_IN_LINE, mine):
-                # Those who died in line are taken out by who comes next.
+                # Dead waiters are removed by the next one that joins.
                 connection.execute(_CLEAR_LINE)
                 connection.execute(_JOIN_LINE, {**mine, "this_name": name, "head_start_ms": HEAD_START_MS[priority]})
 
@@ -290,9 +290,9 @@ _JOIN_LINE = insert(SlotWaiter).values(
 _LEAVE_LINE = delete(SlotWaiter).where(_IN_LINE)
 
 
-def _read_stand() -> Select[int | None, int, int | None, int]:
-    """The capacity of a limit, how many of its slots are free, one of them (from ``guess`` upwards where there is one),
-    and how many living waiters are before a holder: all of them where he is not in line."""
+def _build_line_query() -> Select[int | None, int, int | None, int]:
+    """The capacity of a limit, how many of its slots are free, one of these (preferably from ``guess`` upwards), and
+    how many living waiters are ahead of a holder: all of them if it is not in line."""
     free = (Slot.name == _NAME, Slot.number <= _CAPACITY, SLOTS.is_free)
     upwards = case((Slot.number >= bindparam("guess"), 0), else_=1)
     number = select(Slot.number).where(*free).order_by(upwards, Slot.number).limit(1).scalar_subquery()
@@ -317,7 +317,7 @@ def _read_stand() -> Select[int | None, int, int | None, int]:
     )
 
 
-_STAND = _read_stand()
+_LINE = _build_line_query()
 
 
 def _write_limit(connection: Connection, name: str, capacity: int) -> None:

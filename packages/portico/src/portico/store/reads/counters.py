@@ -1,4 +1,4 @@
-"""Counters of listeners: adding up what processes report that each count from zero, and reading the sums."""
+"""Counters of listeners: adding up the reports of processes, each of which counts from zero, and reading the sums."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from portico.resources.row import table_of
 from portico.store.sql.dialects import NewRow, insert_or_update
 
 LARGEST = 2**62
-"""Counters stop here, so that no sum is too large for the databases' integers."""
+"""Counters stop at this value, so that no sum is too large for the databases' integers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What one process has counted of one listener since it started.
+    """What one process has counted for one listener since the process started.
 
-    ``process`` is text that no other process of the same amphora shares.
+    ``process`` identifies the process: no other process of the same amphora has the same text.
     """
 
     listener_id: str
@@ -35,8 +35,8 @@ class Counted:
 
 
 def write_counters(connection: Connection, counted: Sequence[Counted]) -> None:
-    """Bring the sums up to date. Writing the same again changes nothing, and nothing ever falls but the connections
-    that are open. What belongs to a listener that is gone is left out."""
+    """Bring the sums up to date. Idempotent. No counter ever falls except the number of open connections. Counters of
+    deleted listeners are left out."""
     wanted = {each.listener_id for each in counted}
     if not wanted:
         return
@@ -61,8 +61,8 @@ def _writing(dialect: str) -> Insert:
     table = table_of(ListenerCounters)
 
     def assign(new: NewRow) -> list[tuple[str, ColumnElement[object]]]:
-        """MariaDB assigns in this order, and later assignments see earlier ones; the others see the row as it was. Both
-        come to the same: what a change of the process makes of ``earlier_*`` is not asked for again."""
+        """MariaDB assigns in this order, and later assignments see earlier ones; the other databases see the row as it
+        was. Both give the same result: where a new process changes ``earlier_*``, no later assignment reads it."""
         is_same = table.c.process == new.process
         values: list[tuple[str, ColumnElement[object]]] = []
         for name in RISING:
@@ -70,7 +70,7 @@ def _writing(dialect: str) -> Insert:
             values.append((f"earlier_{name}", case((is_same, earlier), else_=total)))
             sum_of_same = earlier + new[name]
             risen = and_(is_same, sum_of_same > total)
-            # A number that is too small is a late one.
+            # A number that is too small comes from a late report.
             values.append((name, case((risen, sum_of_same), (is_same, total), else_=total + new[name])))
         return [*values, ("active_connections", new.active_connections), ("process", new.process)]
 
@@ -78,7 +78,7 @@ def _writing(dialect: str) -> Insert:
 
 
 def read_reported(connection: Connection, amphora_ids: Collection[str]) -> list[Counted]:
-    """The last that was written of each listener on these amphorae."""
+    """The last values that were written for each listener on these amphorae."""
     table = table_of(ListenerCounters)
     statement = select(table).where(table.c.amphora_id.in_(amphora_ids))
     return [
@@ -97,7 +97,7 @@ def read_reported(connection: Connection, amphora_ids: Collection[str]) -> list[
 
 
 def read_listener_stats(connection: Connection, listener_id: str) -> dict[str, int]:
-    """The sums of one listener over all amphorae that ever served it; zeros where nothing was reported."""
+    """The sums of one listener over all amphorae that ever served it; zeros if nothing was reported."""
     return _read_sums(connection, _OF_LISTENER, listener_id)
 
 
@@ -107,17 +107,17 @@ def read_load_balancer_stats(connection: Connection, load_balancer_id: str) -> d
 
 
 def read_amphora_stats(connection: Connection, amphora_id: str) -> list[dict[str, str | int]]:
-    """What an amphora has counted, listener by listener; empty where it never reported any."""
+    """What an amphora has counted, listener by listener; empty if it never reported anything."""
     return [dict(row) for row in connection.execute(_OF_AMPHORA, {"this_id": amphora_id}).mappings()]
 
 
 def _read_sums(connection: Connection, statement: Select[*tuple[int, ...]], object_id: str) -> dict[str, int]:
     row = connection.execute(statement, {"this_id": object_id}).mappings().one()
-    return {name: int(row[name] or 0) for name in COUNTERS}  # a sum is a Decimal to some databases
+    return {name: int(row[name] or 0) for name in COUNTERS}  # some databases return a sum as a Decimal
 
 
 def _sums() -> Select[*tuple[int, ...]]:
-    # An amphora that is gone has no connections, whatever it said last.
+    # An amphora that is gone has no open connections, whatever it reported last.
     open_now = case((Amphora.id.is_not(None), ListenerCounters.active_connections), else_=literal_column("0"))
     columns = {name: getattr(ListenerCounters, name) for name in COUNTERS} | {"active_connections": open_now}
     return (

@@ -1,8 +1,8 @@
-"""Observations: what is to be asked, what an answer has to be compared with, and writing what it changes.
+"""Observations: which amphorae to ask, what to compare their answers with, and recording the differences.
 
-The one place that writes operating statuses because of what amphorae say (``store.runs.results`` writes those that
-follow from a change being applied). A row's ``updated_at`` stays as it is: nothing that a user asked for has changed,
-and changes that are accepted at the same time go by it.
+This is the only place that writes operating statuses because of what amphorae report (``store.runs.results`` writes
+those that follow from applying a change). It leaves a row's ``updated_at`` as it is: nothing that a user asked for has
+changed, and changes that are being accepted concurrently compare it.
 """
 
 from __future__ import annotations
@@ -54,31 +54,31 @@ from portico.store.sql.database import Database
 
 T = TypeVar("T")
 TREES_AT_ONCE = 100
-"""Load balancers that are read with one statement."""
+"""How many load balancers are read with one statement."""
 ROWS_AT_ONCE = 1000
-"""Rows that are named in one statement: below what any of the databases takes."""
+"""How many rows one statement names: fewer than the limit of each database."""
 _TRIES = 3
 
-Standing = tuple[int, int, int, str | None]
-"""A lease's version, epoch, unfinished operations and owner: while it stays the same, no operation has changed
-anything about its load balancer."""
+LeaseState = tuple[int, int, int, str | None]
+"""A lease's configuration version, epoch, number of unfinished operations, and owner: while these stay the same, no
+operation has changed anything about its load balancer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """An amphora that serves, where its agent listens and what it is called (None in rows from before that was
-    recorded), and how the lease of its load balancer stands."""
+    recorded), and the state of the lease on its load balancer."""
 
     amphora_id: str
     agent_url: str
     agent_name: str | None
     load_balancer_id: str
-    standing: Standing
+    lease_state: LeaseState
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One object as its row says. ``parent_id`` is a listener's default pool, and a member's pool."""
+    """One object as it is in its row. ``parent_id`` is a listener's default pool, or a member's pool."""
 
     kind: str
     id: str
@@ -89,14 +89,15 @@ class Known:
 
 @dataclass(slots=True)
 class StatusTree:
-    """A load balancer and what has been part of a configuration of it, as wanted and as known at one moment.
+    """A load balancer and those of its objects that have been part of a configuration, as wanted and as recorded at one
+    moment.
 
     Attributes:
-        load_balancer: itself.
-        version: of the configuration that was accepted last; 0 before the first.
-        is_settled: whether that configuration is what the rows say, because no operation is unfinished.
-        monitored: ids of the pools with a monitor that is up.
-        redirects: listener id to the pools that its policies send to.
+        load_balancer: the load balancer itself.
+        version: the configuration version that was accepted last; 0 before the first.
+        is_settled: whether that configuration matches the rows, because no operation is unfinished.
+        monitored: ids of the pools with a health monitor that is up.
+        redirects: listener id to the pools to which its policies send.
     """
 
     load_balancer: Known
@@ -111,7 +112,7 @@ class StatusTree:
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """An object that fares otherwise than its row says."""
+    """An object whose status differs from the one in its row."""
 
     kind: str
     id: str
@@ -150,8 +151,8 @@ _TARGETS = (
 
 
 def read_trees(database: Database, load_balancer_ids: Iterable[str]) -> Iterator[StatusTree]:
-    """The trees of these load balancers, as far as they are there. One statement for each ``TREES_AT_ONCE`` of them, so
-    that each tree is of one moment."""
+    """The trees of these load balancers, without those that do not exist. One statement for each ``TREES_AT_ONCE`` of
+    them, so that each tree is of one moment."""
     for some in _cut(sorted(load_balancer_ids), TREES_AT_ONCE):
         rows = _read_rows(database, some)
         trees: dict[str, StatusTree] = {}
@@ -166,8 +167,8 @@ def read_trees(database: Database, load_balancer_ids: Iterable[str]) -> Iterator
 
 
 class _Node(NamedTuple):
-    """One object. ``parent`` and ``detail`` mean what the kind makes of them; ``version`` and ``pending`` are the load
-    balancer's."""
+    """One object. The meaning of ``parent`` and ``detail`` depends on the kind. ``version`` and ``pending`` are those
+    of the load balancer."""
 
     kind: str
     owner: str
@@ -251,7 +252,8 @@ def _branch(
 
 
 def read_last_counted(database: Database, amphora_ids: Iterable[str]) -> Iterator[Counted]:
-    """What was last written of the listeners of these amphorae. One statement for each ``ROWS_AT_ONCE`` of them."""
+    """The last counters that were written for the listeners on these amphorae. One statement for each ``ROWS_AT_ONCE``
+    amphorae."""
     for some in _cut(sorted(amphora_ids), ROWS_AT_ONCE):
         yield from database.read(partial(read_reported, amphora_ids=some))
 
@@ -260,13 +262,13 @@ def read_last_counted(database: Database, amphora_ids: Iterable[str]) -> Iterato
 
 
 def record_observations(duty: Duty, changes: Sequence[StatusChange], counted: Sequence[Counted]) -> None:
-    """Write what was observed, as the holder of ``duty``: at most ``ROWS_AT_ONCE`` rows in a transaction, so that none
-    holds up for long what users ask for. Nothing is sent where there is nothing to write.
+    """Write what was observed, as the owner of ``duty``: at most ``ROWS_AT_ONCE`` rows in a transaction, so that none
+    delays users' requests for long. Nothing is sent if there is nothing to write.
 
-    A status is written where the row still says what it was compared with.
+    A status is written only if the row still has the status that was compared with.
 
     Raises:
-        LeaseLost: somebody else has the duty by now; nothing more was written.
+        LeaseLost: another process has the duty by now; nothing more was written.
         StoreError: the database did not answer, or refused.
     """
 
@@ -283,7 +285,7 @@ def _transact(duty: Duty, work: Callable[[Connection], None]) -> None:
         try:
             return duty.transact(work)
         except IntegrityError as error:
-            last = error  # a listener was deleted after it had been looked for
+            last = error  # a listener was deleted after the check that it was there
     raise StoreUnavailable("listeners are deleted faster than their counters can be written") from last
 
 
@@ -291,7 +293,7 @@ def _write_statuses(connection: Connection, changes: Sequence[StatusChange]) -> 
     groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for change in changes:
         groups[change.kind, change.before, change.after].append(change.id)
-    # In the order in which a worker writes what it has applied: then neither waits for the other for ever.
+    # In the same order in which a worker writes what it has applied: so the two cannot deadlock.
     for (kind, before, after), ids in sorted(groups.items(), key=lambda group: _ORDER.index(group[0][0])):
         connection.execute(_writing(kind), {"these_ids": sorted(ids), "before": before, "after": after})
 

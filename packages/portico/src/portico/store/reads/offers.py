@@ -1,4 +1,4 @@
-"""What operators offer: flavors and what they mean."""
+"""What operators offer: flavors and their options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from portico.store.sql.database import Database
 
 
 def read_flavor_data(database: Database, flavor_id: str) -> dict[str, object] | None:
-    """The options of a flavor's profile; None where there is no such flavor any more. One statement."""
+    """The options of a flavor's profile; None if there is no such flavor any more. One statement."""
     statement = (
         select(FlavorProfile.flavor_data)
         .join(Flavor, Flavor.flavor_profile_id == FlavorProfile.id)

@@ -1,4 +1,4 @@
-"""How operations stand."""
+"""The outcomes of operations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from portico.store.sql.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an operation stands."""
+    """The state of an operation."""
 
     operation_id: str
     state: str
@@ -24,12 +24,12 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        """Whether it ended."""
+        """Whether the operation has ended."""
         return self.state not in UNFINISHED
 
 
 def read_outcome(database: Database, operation_id: str) -> Outcome | None:
-    """How an operation stands, and the epoch of its lease (None where the lease is gone). One statement."""
+    """The state of an operation, and the epoch of its lease (None if the lease is gone). One statement."""
     statement = (
         select(Operation.id, Operation.state, Operation.error, Operation.reason, Operation.lease_key, Lease.epoch)
         .outerjoin(Lease, Lease.key == Operation.lease_key)

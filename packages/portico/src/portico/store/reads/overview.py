@@ -1,4 +1,4 @@
-"""An overview of what goes on: for people who look, never for decisions."""
+"""An overview of load balancers, operations, leases and slots: for people to look at, never to base decisions on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Ts = TypeVarTuple("Ts")
 
 @dataclass(frozen=True, slots=True)
 class LoadBalancerLine:
-    """A load balancer. ``provisioning_status`` is as users see it."""
+    """A load balancer. ``provisioning_status`` is the one that users see."""
 
     id: str
     name: str
@@ -45,7 +45,7 @@ class OperationLine:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLine:
-    """A lease. ``left_ms``: milliseconds until it runs out."""
+    """A lease. ``left_ms``: milliseconds until it expires."""
 
     key: str
     owner: str | None
@@ -56,12 +56,12 @@ class LeaseLine:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What goes on, the newest first.
+    """The current state of affairs.
 
     Attributes:
-        load_balancers: the newest.
-        operations: those that are not finished before all others.
-        leases: only those that somebody has or that work waits for.
+        load_balancers: newest first.
+        operations: unfinished ones first, then newest first.
+        leases: only those that have an owner or unfinished operations.
         slots: how much of each limit is in use.
     """
 
@@ -72,7 +72,7 @@ class Overview:
 
 
 def read_overview(database: Database, limit: int = 20) -> Overview:
-    """At most ``limit`` rows of each kind, each kind in a statement of its own: they may differ by a moment.
+    """Read at most ``limit`` rows of each kind, each kind in a statement of its own: they can differ by a moment.
 
     Raises:
         StoreError: the database did not answer, or has no tables.

@@ -1,4 +1,4 @@
-"""The status tree: how a load balancer and everything below it fare, read in one statement."""
+"""The status tree: the statuses of a load balancer and everything below it, read in one statement."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _Number = SQLColumnExpression[int] | SQLColumnExpression[int | None]
 
 
 class Shown(TypedDict):
-    """How an object fares, as the v2 API shows it."""
+    """An object with its statuses, as the v2 API shows it."""
 
     id: str
     name: str
@@ -56,7 +56,7 @@ class ShownMonitor(Shown):
 
 
 class ShownPool(Shown):
-    """A pool. Its monitor has two names: that of the reference, and that of the service which clients know."""
+    """A pool. Its monitor has two keys: the one in the API reference, and the one that clients know from Octavia."""
 
     members: list[ShownMember]
     health_monitor: NotRequired[ShownMonitor]
@@ -64,7 +64,7 @@ class ShownPool(Shown):
 
 
 class ShownRule(TypedDict):
-    """A rule, which has no name here."""
+    """A rule, which the API shows here without a name."""
 
     id: str
     provisioning_status: str
@@ -80,7 +80,7 @@ class ShownPolicy(Shown):
 
 
 class ShownListener(Shown):
-    """A listener: the pools that it sends to, by default or by a policy, and its policies."""
+    """A listener, its policies, and the pools to which it sends, by default or by a policy."""
 
     pools: list[ShownPool]
     l7policies: list[ShownPolicy]
@@ -93,7 +93,7 @@ class ShownTree(Shown):
 
 
 class _Node(NamedTuple):
-    """One object. ``parent``, ``detail``, ``number`` and ``target`` mean what the kind makes of them."""
+    """One object. The meaning of ``parent``, ``detail``, ``number`` and ``target`` depends on the kind."""
 
     kind: str
     id: str
@@ -108,8 +108,7 @@ class _Node(NamedTuple):
 
 
 def read_status_tree(connection: Connection, load_balancer_id: str) -> ShownTree | None:
-    """The ``loadbalancer`` of the v2 API's ``statuses``, or None where there is no such load balancer. One
-    statement."""
+    """The ``loadbalancer`` of the v2 API's ``statuses``, or None if there is no such load balancer. One statement."""
     rows: dict[str, list[_Node]] = defaultdict(list)
     for values in connection.execute(_statement(), {"owner": load_balancer_id}):
         row = _Node._make(values)

@@ -16,7 +16,7 @@ from portico.store.sql.database import Database
 _SPARE_TRIES = 3
 _COMING = (AmphoraStatus.BOOTING, AmphoraStatus.ALLOCATED)
 _BUILT = (*_COMING, AmphoraStatus.READY)
-# What every flow sends is built once: building a statement costs SQLAlchemy twenty times what sending it does.
+# Statements that every flow sends are built once: building one costs SQLAlchemy twenty times what sending it does.
 _IS_SPARE = (
     Amphora.status == AmphoraStatus.READY,
     Amphora.load_balancer_id.is_(None),
@@ -35,7 +35,7 @@ _WRITE_VIP = update(Vip).where(Vip.load_balancer_id == bindparam("this_id"), Vip
 class AmphoraRows:
     """What a flow writes about amphorae and VIPs.
 
-    Raises, all of them: LeaseLost, where another worker has taken the lease; nothing is written then.
+    Every method that writes raises LeaseLost if another worker has taken the lease; nothing is written then.
     """
 
     def __init__(self, database: Database, claim: Claim, lease_ms: int) -> None:
@@ -44,10 +44,10 @@ class AmphoraRows:
         self._lease_ms = lease_ms
 
     def obtain(self, load_balancer_id: str, replaces_id: str | None = None) -> str:
-        """Give a load balancer a READY spare, or write the row of an amphora that is about to be built, its id
-        chosen here.
+        """Give a load balancer a READY spare, or write the row of an amphora that is about to be built, with an id that
+        is chosen here.
 
-        Returns: the amphora's id. A spare is ALLOCATED from now on, a new one BOOTING.
+        Returns: the amphora's id. A spare is ALLOCATED from now on, a new amphora BOOTING.
         """
         amphora_id = new_id()
 
@@ -58,7 +58,7 @@ class AmphoraRows:
                 taken = update(Amphora).where(Amphora.id == spare_id, *_IS_SPARE)
                 values = {"load_balancer_id": load_balancer_id, "replaces_id": replaces_id, "updated_at": utc_now()}
                 if connection.execute(taken.values(status=AmphoraStatus.ALLOCATED, **values)).rowcount == 1:
-                    # From now on it is under its load balancer's lease.
+                    # From now on the amphora is under its load balancer's lease.
                     connection.execute(delete(Lease).where(Lease.key == spare_id, Lease.pending == 0))
                     return spare_id
             row = {"id": amphora_id, "load_balancer_id": load_balancer_id, "replaces_id": replaces_id}
@@ -74,7 +74,7 @@ class AmphoraRows:
         return self._database.transact(work, already_done)
 
     def add_spare(self, replaces_id: str) -> str:
-        """Write the row and the lease of a spare that is about to be built in place of another one; returns its id."""
+        """Write the row and the lease of a spare that is about to be built to replace another one; return its id."""
         amphora_id = new_id()
 
         def work(connection: Connection) -> str:
@@ -91,7 +91,7 @@ class AmphoraRows:
         return self._database.transact(work, already_done)
 
     def find_replacement(self, amphora_id: str, statuses: tuple[AmphoraStatus, ...] = _BUILT) -> str | None:
-        """The amphora that an earlier try began to build in place of this one, and that is in one of these statuses."""
+        """The replacement that an earlier run began to build for an amphora, if it is in one of these statuses."""
         statement = select(Amphora.id).where(Amphora.replaces_id == amphora_id, Amphora.status.in_(statuses))
         return self._database.read(lambda connection: connection.scalar(statement))
 
@@ -106,7 +106,7 @@ class AmphoraRows:
         self._database.transact(work)
 
     def describe(self, amphora_id: str, **values: object) -> None:
-        """Write columns of an amphora that say what was found of it, whatever its status."""
+        """Write columns that record what was found out about an amphora, whatever its status."""
 
         def work(connection: Connection) -> None:
             fence(connection, self._claim, self._lease_ms)
@@ -115,7 +115,7 @@ class AmphoraRows:
         self._database.transact(work)
 
     def remove(self, amphora_id: str) -> None:
-        """Delete the row of an amphora that is no more, and its own lease if it has one that is not this flow's."""
+        """Delete the row of an amphora that no longer exists, and its own lease unless that is the flow's lease."""
 
         def work(connection: Connection) -> None:
             fence(connection, self._claim, self._lease_ms)
@@ -126,7 +126,7 @@ class AmphoraRows:
         self._database.transact(work)
 
     def write_vip(self, load_balancer_id: str, position: int, *, allocated: bool, **values: str | None) -> None:
-        """Write where a VIP came to be.
+        """Write whether the network has allocated a VIP, and where.
 
         Raises:
             AddressInUse: another load balancer has this address.
@@ -148,8 +148,8 @@ class AmphoraRows:
 
 
 def record_agent(database: Database, amphora_id: str, seen_url: str | None, agent_url: str, agent_name: str) -> None:
-    """Write where an amphora's agent is and what it is called, both or neither, where the row has no name yet and its
-    URL is still the one that was seen. Under no lease: it is how things are, and whoever writes it writes the same."""
+    """Write where an amphora's agent is and what it is called, both or neither, if the row has no name yet and its URL
+    is still ``seen_url``. This needs no lease: the values are facts, and every process would write the same ones."""
     is_that = and_(
         Amphora.id == amphora_id, Amphora.agent_url.is_not_distinct_from(seen_url), Amphora.agent_name.is_(None)
     )

@@ -1,4 +1,4 @@
-"""Restoring: what a change that failed is undone to."""
+"""Restoring: the values that a failed change is rolled back to."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from portico.resources import Operation
 from portico.resources.operation import UNFINISHED, Action
 
 Values = dict[str, object]
-"""Columns to their values."""
+"""Column name to value."""
 
 
 def find_restorations(
     connection: Connection, succeeded: Sequence[Operation], failed: Sequence[Operation]
 ) -> dict[str, Values]:
-    """The last known good values of what failed, by subject; later operations that wait learn their new ``previous``.
+    """The last known good values of each subject of a failed update, by subject id. Updates that still wait get the new
+    ``previous`` values.
 
     Later changes of the same attribute win over a restoration: those that succeeded, and those that still wait.
     """

@@ -1,7 +1,7 @@
 """Results: recording how a batch of operations went and giving the lease back, in one transaction.
 
-What was applied becomes ACTIVE, what was deleted goes, what failed gets its last known good values back and says ERROR.
-An object with more operations waiting for it keeps its PENDING status.
+Applied objects become ACTIVE, deleted ones are removed, and failed ones get their last known good values back and go to
+ERROR. An object with more operations waiting for it keeps its PENDING status.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from portico.store.sql.database import Database
 from portico.store.sql.tags import replace_tags
 
 _DONE = (OperationState.SUCCEEDED, OperationState.FAILED)
-# What every batch sends is built once: building a statement costs SQLAlchemy twenty times what sending it does.
+# Statements that every batch sends are built once: building one costs SQLAlchemy twenty times what sending it does.
 _THESE_IDS: BindParameter[list[str]] = bindparam("these_ids", expanding=True)
 _FINISH = update(Operation).where(Operation.id.in_(_THESE_IDS))
 _DELETE_TAGS = delete(Tag).where(Tag.resource_id.in_(_THESE_IDS))
 _KEPT_ENTRIES = 100
-"""Entries of a timeline that are kept of its beginning, and of its end: each of a thousand operations has a copy."""
+"""How many entries are kept of a timeline's beginning, and of its end: each of a thousand operations has a copy."""
 Entry = list[str | float]
-"""Of a timeline: task, state, milliseconds."""
+"""An entry of a timeline: task, state, milliseconds."""
 _POOL_REFERENCES = ("default_pool_id", "redirect_pool_id")
 
 
@@ -58,18 +58,20 @@ class Results:
     """How a batch went.
 
     Attributes:
-        succeeded: operations whose wishes came true, in order.
-        failed: operation and why, in order.
+        succeeded: operations that took effect, in order.
+        failed: operations and their errors, in order.
         applied: objects that were configured without an operation of their own (the parts of a new load balancer),
-        by kind. abandoned: parts without an operation of their own whose new load balancer could not be built, by kind.
-        below: ids of what goes along with parts that were deleted.
-        version: configuration version that the amphorae accepted; 0 where none was pushed.
-        gone: whether what the lease covers was deleted as a whole; whatever still waits for it is overtaken.
-        timeline: task, state, milliseconds. Of a long one only the beginning and the end are recorded.
-        pause_ms: no run loop takes the lease again before this time.
-        handed_back: ids of operations that were started and then had to wait, for others or for what is on its way:
-        that was no attempt. waits_for: what is on its way, for people; it is the reason that they give meanwhile.
-        is_awaited, is_looked_after: who is to hear of it, as ``portico.store.claims.leases.release`` says.
+            by kind.
+        abandoned: parts without an operation of their own whose new load balancer could not be built, by kind.
+        below: ids of the objects below deleted parts, which are deleted with them.
+        version: configuration version that the amphorae accepted; 0 if none was pushed.
+        gone: whether everything under the lease was deleted; this overtakes all operations that still wait for it.
+        timeline: task, state, milliseconds. Of a long one, only the beginning and the end are recorded.
+        pause_ms: milliseconds during which no run loop takes the lease again.
+        handed_back: ids of operations that were started and then had to wait, for others or for a place that is being
+            built: this does not count as an attempt.
+        waits_for: what they wait for, for people to read; it is recorded as their reason meanwhile.
+        is_awaited, is_looked_after: who has to be notified, as for ``portico.store.claims.leases.release``.
     """
 
     succeeded: list[Operation] = field(default_factory=list)
@@ -88,7 +90,7 @@ class Results:
 
     @property
     def operations(self) -> list[Operation]:
-        """All of them."""
+        """All operations that ended."""
         return [*self.succeeded, *(operation for operation, _ in self.failed)]
 
 
@@ -152,7 +154,7 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
             _mark_failed(connection, operation, values, operation.subject_id in failed_last)
     _mark_abandoned(connection, results.abandoned)
     if any(operation.action == Action.FAILOVER for operation in results.succeeded):
-        # From now on a replacement is an amphora like any other, which the next failover replaces.
+        # From now on a replacement is an amphora like any other, and the next failover replaces it.
         replacement = and_(Amphora.load_balancer_id == claim.key, Amphora.replaces_id.is_not(None))
         connection.execute(update(Amphora).where(replacement).values(replaces_id=None))
     if results.failed:
@@ -160,8 +162,8 @@ def _record_changes(connection: Connection, claim: Claim, results: Results) -> N
 
 
 def _mark_stranded(connection: Connection, claim: Claim) -> None:
-    """Amphorae that a failed flow left on their way up or down say ERROR: nobody works on them any more. A delete or a
-    failover takes them away."""
+    """Set amphorae to ERROR that a failed flow left half built or half deleted: no flow works on them any more. A
+    delete or a failover takes them away."""
     under_lease = or_(Amphora.load_balancer_id == claim.key, Amphora.id == claim.key, Amphora.replaces_id == claim.key)
     stranded = Amphora.status.in_((AmphoraStatus.BOOTING, AmphoraStatus.PENDING_DELETE))
     values = {"status": AmphoraStatus.ERROR, "updated_at": utc_now()}
@@ -196,8 +198,8 @@ def _shorten(timeline: list[Entry]) -> list[Entry]:
 
 
 def explain(error: BaseException) -> dict[str, str]:
-    """The ``error`` and ``reason`` columns for an exception. The text of one that is not ours may hold anything, so
-    only its type is told."""
+    """The ``error`` and ``reason`` columns for an exception. The text of an exception that is not ours could contain
+    anything, so only its type is recorded."""
     if isinstance(error, PorticoError):
         return {"error": type(error).__name__, "reason": str(error)[:4000]}
     return {"error": type(error).__name__, "reason": f"internal error ({type(error).__name__}); see the worker's log"}
@@ -208,7 +210,7 @@ def _unfinished(model: type[ApiObject]) -> ColumnElement[bool]:
 
 
 def _mark_applied(connection: Connection, kind: str, ids: list[str], failed_last: set[str]) -> None:
-    """``failed_last`` are those of which a later operation failed: that one decides what they say."""
+    """``failed_last`` are the objects for which a later operation failed: that operation decides their status."""
     seen = {"these_ids": ids, "failed_ids": list(failed_last)}
     connection.execute(_applying(kind), {**seen, "updated_at": utc_now()})
 
@@ -233,9 +235,12 @@ def _applying(name: str) -> Update:
 
 
 def _operating(model: type[ApiObject]) -> ColumnElement[str]:
-    """What is down by its user is OFFLINE. What is up comes online from there; how it fares beyond that is not for an
-    applied change to say, and stays as it was observed (``store.reads.observations``), as does all that members say. A
-    pool that nothing sends to serves nobody: it stays OFFLINE."""
+    """The operating status after a change was applied.
+
+    An object that its user has set down is OFFLINE. An OFFLINE object that is up becomes ONLINE. Any other status
+    depends on what is observed (``store.reads.observations``) and stays as it is; statuses of members always do. A pool
+    to which nothing sends does not serve: it stays OFFLINE.
+    """
     is_started = model.operating_status == OperatingStatus.OFFLINE
     if model is Pool:
         sending = (Listener.default_pool_id == Pool.id, L7Policy.redirect_pool_id == Pool.id)
@@ -259,9 +264,9 @@ def _deleting(kind: str) -> Delete:
 def _mark_failed(connection: Connection, operation: Operation, values: Mapping[str, object], is_last: bool) -> None:
     model = kind_of(operation.subject_type).described_model
     condition = and_(model.provisioning_status.in_(sources(ProvisioningStatus.ERROR)), ~_unfinished(model))
-    # Where a later operation of the batch was about the same object, that one decides what it says.
+    # If a later operation of the batch was about the same object, that one decides its status.
     failed = condition if is_last else false()
-    # A pool that was deleted since cannot come back: then the reference is none.
+    # A pool that was deleted since cannot come back: then the reference becomes null.
     columns = {
         name: select(Pool.id).where(Pool.id == value).scalar_subquery() if name in _POOL_REFERENCES and value else value
         for name, value in values.items()
@@ -277,12 +282,13 @@ def _mark_failed(connection: Connection, operation: Operation, values: Mapping[s
         )
     )
     tags = values.get("tags")
-    if isinstance(tags, list) and marked.rowcount == 1:  # else it was deleted in the same batch
+    if isinstance(tags, list) and marked.rowcount == 1:  # otherwise it was deleted in the same batch
         replace_tags(connection, operation.subject_id, tags)
 
 
 def _mark_abandoned(connection: Connection, abandoned: Mapping[str, list[str]]) -> None:
-    """No operation is left that would build them. What was asked about them meanwhile decides what those say."""
+    """No operation is left that would build these objects. Operations that were accepted for them meanwhile decide
+    their status."""
     for kind, ids in abandoned.items():
         model = kind_of(kind).described_model
         legal = model.provisioning_status.in_(sources(ProvisioningStatus.ERROR))
@@ -297,7 +303,7 @@ def _record_gone(connection: Connection, claim: Claim, results: Results) -> None
         _finish(connection, [operation], OperationState.FAILED, results.timeline, error)
     spare = and_(Amphora.id == claim.key, Amphora.load_balancer_id.is_(None))
     waiting = and_(Operation.lease_key == claim.key, Operation.state.in_(UNFINISHED))
-    # A waiting delete of a part got what it wanted; anything else that waits has nothing left to be done to.
+    # A waiting delete of a part has what it wanted; any other waiting operation has nothing left to act on.
     deletes = case(
         (Operation.action == Action.DELETE, OperationState.SUCCEEDED.value), else_=OperationState.FAILED.value
     )

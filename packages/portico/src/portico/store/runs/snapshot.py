@@ -1,8 +1,8 @@
 """One statement that reads everything about one lease: the lease, its unfinished operations and the whole tree.
 
-Being one statement it costs one round trip and sees one moment, on every database and at every isolation level: each
-change that the tree shows has its operation in the same snapshot, so what is read is exactly what is applied.
-Each branch of the statement gives rows of (kind, JSON object); see docs/decisions/0002-one-statement-trees.md.
+A single statement costs one round trip and sees one moment, on every database and at every isolation level. Each change
+that the tree shows therefore has its operation in the same snapshot, so what is read is exactly what is applied.
+Each branch of the statement returns rows of (kind, JSON object); see docs/decisions/0002-one-statement-trees.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BRANCHES: tuple[tuple[type[Row], str], ...] = (
 _LEFT_OUT = frozenset(
     {
         *("description", "updated_at", "timeline", "started_at", "finished_at"),
-        *("canonical_address", "canonical_monitor_address"),  # for the database to compare; others make it themselves
+        *("canonical_address", "canonical_monitor_address"),  # for the database to compare; Python code derives its own
     }
 )
 _DIALECTS = {
@@ -51,9 +51,9 @@ R = TypeVar("R", bound=Row)
 
 @dataclass
 class Snapshot:
-    """What one lease covers, at one moment. ``operations`` are the unfinished ones in the order of their acceptance.
+    """What one lease covers, at one moment. ``operations`` are the unfinished ones in the order of acceptance.
 
-    ``tree`` is None where the key is an amphora's (then ``spare`` is that amphora) or where everything is gone.
+    ``tree`` is None if the key is an amphora's (then ``spare`` is that amphora) or if everything is gone.
     """
 
     lease: Lease | None = None
@@ -73,7 +73,7 @@ def read_snapshot(database: Database, key: str) -> Snapshot:
         for name, convert in converters:
             values[name] = convert(values[name])
         row = make_row()
-        # As SQLAlchemy fills what it loads: its constructor notes every value as a change, at ten times the cost.
+        # As SQLAlchemy's own loading does: the constructor records every value as a change, at ten times the cost.
         row.__dict__.update(values)
         found[type(row)].append(row)
     return _assemble(found)
@@ -120,7 +120,7 @@ def _statement(dialect: str) -> TextClause:
         )
         body = JSON_OBJECT[dialect].format(pairs)
         where = condition.format(key=quote("key"))
-        # Nothing but the names of our own tables and columns goes into this string.
+        # Only names of our own tables and columns go into this string.
         branches.append(f"SELECT '{table.name}' AS kind, {body} AS body FROM {quote(table.name)} WHERE {where}")  # noqa: S608
     return text(" UNION ALL ".join(branches))
 
@@ -144,7 +144,7 @@ def _decoders() -> dict[str, tuple[Callable[[], Row], list[tuple[str, Converter]
 
 
 def _decode_json(value: object) -> object:
-    """SQLite and MariaDB keep JSON columns as text, PostgreSQL nests them."""
+    """SQLite and MariaDB return JSON columns as text, PostgreSQL nests them."""
     return json.loads(value) if isinstance(value, str) else value
 
 

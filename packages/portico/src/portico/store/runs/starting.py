@@ -1,4 +1,4 @@
-"""Operations that a worker begins with, and those that it lets go of before they ended."""
+"""Starting operations, and returning them to the queue if their worker lets go of them before they end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from portico.store.sql.database import Database
 
 
 def start(database: Database, claim: Claim, operation_ids: list[str], lease_ms: int) -> None:
-    """Mark operations as running before anything is done for them: their attempts are counted here.
+    """Mark operations as running before anything is done for them, and count the attempt.
 
     Raises:
         LeaseLost: another worker has taken the lease.
@@ -30,8 +30,8 @@ def start(database: Database, claim: Claim, operation_ids: list[str], lease_ms: 
 
 
 def take_back(database: Database, claim: Claim, operation_ids: list[str]) -> None:
-    """These were started under a lease whose flow could not go on, through no fault of theirs: that was no attempt. The
-    lease runs out as it would have.
+    """Return operations to the queue whose flow could not go on through no fault of theirs, and do not count the
+    attempt. The lease expires when it would have anyway.
 
     Raises:
         LeaseLost: another worker has taken the lease; nothing was written.
@@ -45,8 +45,8 @@ def take_back(database: Database, claim: Claim, operation_ids: list[str]) -> Non
 
 
 def hand_over(database: Database, owner: str) -> None:
-    """Let all leases of a process run out now, for others to take: what it still tries under them is fenced, and counts
-    as no attempt."""
+    """End all leases of a process now, so that others can take them. Anything that the process still tries under them
+    is fenced, and does not count as an attempt."""
 
     def work(connection: Connection) -> None:
         requeue(connection, Operation.lease_key.in_(abandon(connection, owner)))
@@ -55,7 +55,7 @@ def hand_over(database: Database, owner: str) -> None:
 
 
 def requeue(connection: Connection, which: ColumnElement[bool], reason: str | None = None) -> None:
-    """Of these operations the running ones wait again, as if they had not been started. ``reason`` is what for, where
-    that is known."""
+    """Return these operations, if they are running, to the queue as if they had not been started. ``reason`` is what
+    they wait for, if that is known."""
     values = {"state": OperationState.QUEUED, "attempts": Operation.attempts - 1, "started_at": None, "reason": reason}
     connection.execute(update(Operation).where(which, Operation.state == OperationState.RUNNING).values(**values))

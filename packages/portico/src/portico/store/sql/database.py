@@ -23,26 +23,26 @@ from portico.store.sql.dialects import is_worth_retrying
 T = TypeVar("T")
 LONGEST_PAUSE = 1.0
 _ANNOUNCES = "portico_announces"
-"""Execution option of the engine."""
+"""Name of the engine's execution option."""
 _NONE_FREE = "all database connections of this process are in use (database.pool_size)"
 IDLE_SECONDS = 10
-"""A transaction whose client says nothing for so long is undone by the server: a process that was paused in the middle
-of one would hold its locks for ever, and nobody could take over from it."""
+"""The server rolls back a transaction whose client has been silent for this long. Otherwise a process that was paused
+in the middle of a transaction would hold its locks forever, and no other process could take over from it."""
 
 
 _EXTRAS = {"mysql": "mariadb"}
-"""Extras whose names are not that of the backend."""
+"""Extras that are named differently from the backend."""
 
 
 class Database:
-    """The database of one process: a pool of connections for transactions, one for single reads.
+    """The database of one process: a pool of connections for transactions, and one for single reads.
 
-    Give each process its own: in one that was forked it is refused. Safe to share between threads.
+    Give each process its own: after a fork, calls in the child process are refused. Safe to share between threads.
 
     Args:
-        settings: where it is.
-        announces: whether transactions announce what they have accepted, where the database can carry messages
-            (PostgreSQL). Leave it out only where something else does: nobody would be woken.
+        settings: where it is, and how to use it.
+        announces: whether transactions announce what they have accepted, if the database can carry messages
+            (PostgreSQL). Set it to False only if something else announces the operations: otherwise no worker wakes up.
     """
 
     def __init__(self, settings: DatabaseSettings, *, announces: bool = True) -> None:
@@ -67,9 +67,9 @@ class Database:
             if self.dialect == "mariadb":
                 options["connect_args"] = {"init_command": f"SET idle_transaction_timeout = {IDLE_SECONDS}"}
         if self.dialect == "postgresql":
-            theirs = url.query.get("options", "")
+            from_url = url.query.get("options", "")
             idle = f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
-            options["connect_args"] = {"options": f"{idle} {theirs}"}
+            options["connect_args"] = {"options": f"{idle} {from_url}"}
             options["execution_options"] = {_ANNOUNCES: announces}
         self.engine = _create_engine(url, **options)
         self._reader = _create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
@@ -79,18 +79,18 @@ class Database:
     def transact(
         self, work: Callable[[Connection], T], already_done: Callable[[Connection], T | None] | None = None
     ) -> T:
-        """Run ``work`` in one transaction, again where the database asks for it.
+        """Run ``work`` in one transaction, and retry it if the database asks for that.
 
         Args:
-            work: gets a connection; may run several times, each time from the start.
-            already_done: asked first when it is not known whether the last try was committed (the connection was lost
-                during the commit); returns the result of that try, or None where it left nothing. Without it, such a
-                transaction is run again: leave it out only where running twice is harmless.
+            work: receives a connection; can run several times, each time from the start.
+            already_done: called before a retry if it is not known whether the last try was committed (the connection
+                was lost during the commit). Returns the result of that try, or None if it left nothing. Without it,
+                such a transaction is run again: leave it out only if running twice is harmless.
 
         Raises:
-            StoreUnavailable: it did not succeed in any of the tries, or none of the pool's connections came free.
-            StoreError: the database refused it for good.
-            Closed: it was closed, or is another process's.
+            StoreUnavailable: none of the tries succeeded, or no connection of the pool became free.
+            StoreError: the database refused the transaction for good.
+            Closed: this object was closed, or belongs to another process.
         """
         self._require_open()
         unsure = False
@@ -117,11 +117,12 @@ class Database:
         raise StoreUnavailable(f"the database did not answer in {self._settings.retries} tries: {last.orig}") from last
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Run single reading statements, each its own transaction, again where the connection was lost.
+        """Run single reading statements, each its own transaction; retry them if the connection was lost.
 
         Raises:
-            StoreUnavailable: it did not succeed in any of the tries, or none of the pool's connections came free.
-            Closed: it was closed, or is another process's.
+            StoreUnavailable: none of the tries succeeded, or no connection of the pool became free.
+            StoreError: the database refused a statement for good.
+            Closed: this object was closed, or belongs to another process.
         """
         self._require_open()
         for attempt in range(self._settings.retries):
@@ -139,13 +140,13 @@ class Database:
         raise StoreUnavailable(f"the database did not answer in {self._settings.retries} tries: {last.orig}") from last
 
     def close(self) -> None:
-        """Close all connections. What is asked for afterwards is refused."""
+        """Close all connections. Later calls are refused."""
         self._closed = True
         self.engine.dispose()
         self._reader.dispose()
 
     def _require_open(self) -> None:
-        """Connections that two processes share mix up what they are told."""
+        """Refuse to work after a fork as well: replies get mixed up on connections that two processes share."""
         if self._closed:
             raise Closed("the database was closed: open it again")
         if os.getpid() != self._process:
@@ -164,7 +165,7 @@ def announces(connection: Connection) -> bool:
 
 
 def describe_database(url: str) -> str:
-    """Which database it is, for people: the URL without passwords, of a file with its whole path."""
+    """Describe a database for people: its URL without passwords; for a file, with the absolute path."""
     parts = make_url(url)
     if parts.get_backend_name() == "sqlite" and parts.database:
         return f"sqlite:///{Path(parts.database).absolute()}"
@@ -178,7 +179,7 @@ def migration_engine(url: str) -> Engine:
 
 
 def _create_engine(url: URL, **options: Any) -> Engine:
-    """An engine. Raises MissingExtra where the database's driver is not installed."""
+    """Create an engine. Raises MissingExtra if the database's driver is not installed."""
     backend = url.get_backend_name()
     with needs_extra(_EXTRAS.get(backend, backend), "database.url"):
         return create_engine(url, **options)
@@ -186,7 +187,7 @@ def _create_engine(url: URL, **options: Any) -> Engine:
 
 def _prepare_sqlite(writer: Engine, reader: Engine) -> None:
     def configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # pysqlite's own idea of when to begin is switched off; see begin()
+        connection.isolation_level = None  # stops pysqlite from beginning transactions itself; see begin()
         cursor = connection.cursor()
         # WAL lets readers and the one writer work side by side; FULL makes a commit survive the loss of power.
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
@@ -194,7 +195,7 @@ def _prepare_sqlite(writer: Engine, reader: Engine) -> None:
         cursor.close()
 
     def begin(connection: Connection) -> None:
-        # IMMEDIATE: a transaction that reads first and writes later cannot meet SQLITE_BUSY half way.
+        # IMMEDIATE: a transaction that reads first and writes later cannot fail with SQLITE_BUSY half way.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     event.listen(writer, "connect", configure)

@@ -1,4 +1,4 @@
-"""Where the three databases differ: their clocks, JSON, and the errors that are worth another try."""
+"""The differences between the three databases: clocks, JSON, upserts, and the errors that are worth retrying."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _among(values: list[str]) -> str:
 
 
 class contains_any(FunctionElement[bool]):  # noqa: N801 - it reads like an operator
-    """Whether the JSON list in a column, the first argument, holds one of the values that follow, which are JSON."""
+    """Whether the JSON list in a column (the first argument) contains one of the other arguments, which are JSON."""
 
     type = Boolean()
     inherit_cache = True
@@ -73,20 +73,20 @@ JSON_OBJECT = {
     "mysql": "JSON_OBJECT({})",
     "mariadb": "JSON_OBJECT({})",
 }
-"""How each writes a JSON object out of names and columns in turn."""
+"""How each database builds a JSON object from alternating names and columns."""
 TEXT_IN_JSON = {
     "sqlite": "{}",
     "postgresql": "{}",
     "mysql": "{} COLLATE utf8mb4_nopad_bin",
     "mariadb": "{} COLLATE utf8mb4_nopad_bin",
 }
-"""How a column of text is written there: MariaDB's columns of JSON have a collation of their own, and it does not
-choose between two."""
+"""How a text column is written there: MariaDB's JSON columns have a collation of their own, and MariaDB does not choose
+between two collations."""
 
 
 def insert_if_missing(connection: Connection, table: Table, values: Mapping[str, object]) -> Insert:
-    """An insert that leaves a row alone that has this primary key already; it waits for another transaction that is
-    inserting the same."""
+    """An insert that does nothing if a row with this primary key exists already. It waits for another transaction that
+    is inserting the same row."""
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table).values(**values).on_conflict_do_nothing()
     if connection.dialect.name == "postgresql":
@@ -95,14 +95,14 @@ def insert_if_missing(connection: Connection, table: Table, values: Mapping[str,
 
 
 NewRow = ReadOnlyColumnCollection[str, ColumnElement[object]]
-"""The row that would have been inserted: column name to value."""
+"""The row that the statement tried to insert: column name to value."""
 
 
 def insert_or_update(
     dialect: str, table: Table, assign: Callable[[NewRow], Sequence[tuple[str, ColumnElement[object]]]]
 ) -> Insert:
-    """An insert that changes a row that has this primary key already, by what ``assign`` makes of the row that would
-    have been inserted: columns to their new values, in the order in which MariaDB assigns them."""
+    """An upsert. If a row with this primary key exists already, it is changed by what ``assign`` returns for the row
+    that the statement tried to insert: columns and their new values, in the order in which MariaDB assigns them."""
     if dialect == "sqlite":
         on_sqlite = sqlite.insert(table)
         return on_sqlite.on_conflict_do_update(table.primary_key, set_=dict(assign(on_sqlite.excluded)))
@@ -115,15 +115,15 @@ def insert_or_update(
 
 
 _RETRY_SQLSTATES = frozenset({"40001", "40P01", "55P03", "25P03", "57P01", "57P02", "57P03"})
-"""PostgreSQL: serialization failure, deadlock, lock not available, undone while idle, and three ways of shutting down
-or starting up."""
+"""PostgreSQL: serialization failure, deadlock, lock not available, rolled back while idle, and three codes for shutting
+down or starting up."""
 _RETRY_MARIADB = frozenset({1205, 1213, 1020, 1927, 1053, 1040, 2002, 2003, 2006, 2013, 4031})
 """MariaDB: lock wait time-out, deadlock, record changed, connection killed, shut down, too many connections, cannot
-connect (2002, 2003), gone away, lost, disconnected by idleness."""
+connect (2002, 2003), gone away, lost, disconnected because it was idle."""
 
 
 def is_worth_retrying(error: DBAPIError) -> bool:
-    """Whether the same transaction may well succeed when it is tried again: it was rolled back for the sake of another
+    """Whether the same transaction is likely to succeed if it is retried: it was rolled back for the sake of another
     one, or the connection was lost."""
     if error.connection_invalidated:
         return True

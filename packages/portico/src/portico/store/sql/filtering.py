@@ -1,4 +1,4 @@
-"""Filtering: the conditions that a list's filters and tags come to."""
+"""Filtering: the SQL conditions for the filters and tags of a list."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from portico.store.sql.sources import Source, identity_of, related_table
 
 Condition = ColumnElement[bool]
 _LARGEST = 2**31
-"""Beyond what a column of integers can hold, and on PostgreSQL be compared with. No view shows a larger type."""
+"""Beyond what an integer column can hold, and what PostgreSQL can compare it with. No view shows a larger type."""
 _DIGITS = re.compile(r"-?[0-9]+")
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
 def conditions_of(view: View, query: Query) -> list[Condition]:
-    """What an object must meet to be in the list. Raises InvalidInput for a value of the wrong type."""
+    """The conditions that an object must meet to be in the list. Raises InvalidInput for a value of the wrong type."""
     conditions: list[Condition] = []
     for name, values in query.filters.items():
         field = view.resolve(name)
@@ -64,7 +64,7 @@ def _has_tag(identity: Source, tags: Sequence[str]) -> Condition:
 
 
 def _count_tags(identity: Source, tags: Sequence[str]) -> ScalarSelect[int]:
-    """How many of these, which all differ, an object has."""
+    """How many of these tags, which must all differ, an object has."""
     return (
         select(func.count(Tag.tag.distinct()))
         .where(Tag.resource_id == identity, _is_text(Tag.tag, tags))
@@ -82,7 +82,7 @@ def _has(view: View, field: Related, values: Sequence[str]) -> Condition:
 
 
 def _equals(name: str, field: Shown, values: Sequence[str]) -> Condition:
-    """Whether a field has one of these values. Raises InvalidInput for one that is not of its type."""
+    """Whether a field has one of these values. Raises InvalidInput for a value that is not of the field's type."""
     source: Source = field.source
     if field.sought is not None:
         source, values = field.sought.source, [field.sought.form(value) for value in values]
@@ -114,7 +114,7 @@ def _is_text(source: SQLColumnExpression[object], values: Sequence[str]) -> Cond
 
 
 def storable(values: Sequence[str]) -> list[str]:
-    """Those that a text can be: PostgreSQL takes no NUL, not even to look for it."""
+    """The values that a text column can hold: PostgreSQL does not accept NUL, not even to search for it."""
     return [value for value in values if "\x00" not in value]
 
 
@@ -132,7 +132,7 @@ def _finite(text: str) -> float:
 
 
 def _second(text: str) -> tuple[datetime, datetime]:
-    """The second that a time is in; UTC where it does not say otherwise."""
+    """The beginning and the end of the second that a time is in; UTC unless the text has another offset."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is not None:
         at = at.astimezone(UTC).replace(tzinfo=None)

@@ -1,7 +1,7 @@
 """Listing: showing objects as the v2 API does, one by id or many by filters, in one statement each.
 
-Objects that belong to what is shown (a load balancer's listeners, tags) are gathered by subqueries of the same
-statement, so that a list costs the same number of statements whatever its length, and is of one moment.
+Related values of an object (a load balancer's listeners, tags) are gathered by subqueries of the same statement. A list
+therefore costs the same number of statements whatever its length, and shows one moment.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from portico.store.sql.query import Query
 from portico.store.sql.sources import identity_of, own_table, related_table, source_of, with_tables
 
 ShownObject = dict[str, Any]
-"""An object as the API shows it: which fields there are, and of which types, its view says."""
+"""An object as the API shows it. Its view defines the fields and their types."""
 _Read = Sequence[object]
 _SEPARATOR = "\x1f"
-"""Joins what a subquery gathers: no stored text may hold a control character."""
+"""Joins what a subquery gathers: stored text cannot contain a control character."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Objects, and whether there are more of them beyond the page's far end."""
+    """A page of objects, and whether there are more beyond its far end."""
 
     objects: list[ShownObject]
     more: bool
@@ -42,7 +42,7 @@ def show_object(
     fields: frozenset[str] | None = None,
 ) -> ShownObject | None:
     """One object by id, or None. ``scope`` names fields that must have these values (a member's ``pool_id``),
-    ``fields`` those that are wanted beside the id; None means all."""
+    ``fields`` the fields to show besides the id; None means all."""
     if "\x00" in object_id:
         return None
     statement = _one(view, tuple(scope or ()), fields)
@@ -53,8 +53,8 @@ def show_object(
 def show_beside(
     connection: Connection, view: View, object_id: str, other: Table, field: str
 ) -> tuple[ShownObject, dict[str, Any]] | None:
-    """One object by id, or None; and the columns of the row of another table in which ``field`` has the object's
-    value, all of them None where there is no such row. One statement."""
+    """One object by id, with the columns of the row in another table whose ``field`` equals the object's; None if there
+    is no such object. If there is no such row, all its columns are None. One statement."""
     row = connection.execute(_one_beside(view, other, field), {"id_": object_id}).first()
     if row is None:
         return None
@@ -70,14 +70,14 @@ def list_objects(
     scope: Mapping[str, str] | None = None,
     fields: frozenset[str] | None = None,
 ) -> Page:
-    """The objects that a query asks for, oldest first where it asks for no order.
+    """The objects that match a query, oldest first if it names no order.
 
     Args:
-        connection: for one reading statement; one more where there is a marker.
+        connection: for one reading statement; one more if there is a marker.
         view: which kind.
         query: filters, order and page.
-        scope: fields that must have these values, whatever the query says.
-        fields: the fields that are wanted; None means all.
+        scope: fields that must have these values, whatever the query contains.
+        fields: the fields to show besides the id; None means all.
 
     Raises:
         InvalidInput: a filter's value of the wrong type, an unknown sort key, a marker that is not in the list.
@@ -91,7 +91,7 @@ def list_objects(
     identity = identity_of(view)
     statement = _columns(view, fields)
     if query.limit:
-        # The page is cut first: what is gathered per object is gathered for its objects only.
+        # Cut the page first, so that the subqueries gather related values only for the objects on it.
         page = (
             with_tables(view, select(identity.label("id_"))).where(*conditions).order_by(*order).limit(query.limit + 1)
         )
@@ -122,7 +122,7 @@ def _one_beside(view: View, other: Table, field: str) -> Select[*tuple[object, .
 
 @lru_cache(maxsize=256)  # building it costs SQLAlchemy more than a short list costs the database
 def _columns(view: View, fields: frozenset[str] | None) -> Select[*tuple[object, ...]]:
-    """What is shown of each object, without any condition."""
+    """The statement that reads the shown fields of each object, without any condition."""
     columns: list[ColumnElement[object] | ColumnElement[str]] = []
     for name, field in view.shown.items():
         if fields is not None and name not in fields and name != view.id_field:
@@ -146,7 +146,7 @@ def _gather(view: View, field: Related) -> ScalarSelect[str]:
 
 
 def _reader(view: View, fields: frozenset[str] | None) -> Callable[[Sequence[_Read]], list[ShownObject]]:
-    """Makes shown objects of rows."""
+    """A function that turns rows into shown objects."""
     shown = {
         name: field for name, field in view.shown.items() if fields is None or name in fields or name == view.id_field
     }

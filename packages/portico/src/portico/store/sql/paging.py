@@ -16,9 +16,9 @@ from portico.store.sql.sources import Source, identity_of, with_tables
 
 @dataclass(frozen=True)
 class Key:
-    """One sort key. Nullable columns are preceded by a key of their own that says whether they are null, so that the
-    order is the same on every database and pages never skip anything. ``flag`` is the source of those that are true or
-    false, which cannot be compared by size everywhere."""
+    """One sort key. A nullable column is preceded by a key of its own for whether it is null, so that the order is the
+    same on every database and pages never skip anything. ``flag`` is the source of a Boolean key, which not every
+    database can compare by size."""
 
     source: SQLColumnExpression[object]
     descending: bool
@@ -26,12 +26,12 @@ class Key:
 
     @property
     def order(self) -> SQLColumnExpression[object]:
-        """What a statement is ordered by."""
+        """The expression for ORDER BY."""
         return self.source.desc() if self.descending else self.source
 
 
 def sort_keys(view: View, query: Query) -> list[Key]:
-    """What a list is ordered by: in the end by what no two objects share. Raises InvalidInput for an unknown field."""
+    """The sort keys of a list, the last of which is unique. Raises InvalidInput for an unknown field."""
     named = list(query.sort)
     if not named and "created_at" in view.fields:
         named = [("created_at", False)]
@@ -44,7 +44,7 @@ def sort_keys(view: View, query: Query) -> list[Key]:
         if not isinstance(field, Shown) or not field.is_sortable:
             raise InvalidInput("sort", f"{name[:64]!r} is not a field to sort by")
         if view.id_field in sorted_by or (own_name := view.aliases.get(name, name)) in sorted_by:
-            continue  # it decides nothing any more: no two objects have the same id
+            continue  # it has no effect: the id is unique, and a repeated key decides nothing
         sorted_by.add(own_name)
         descending = falling != query.reverse
         source: Source = field.source
@@ -57,8 +57,8 @@ def sort_keys(view: View, query: Query) -> list[Key]:
 def read_marker(
     connection: Connection, view: View, keys: Sequence[Key], within: Sequence[Condition], marker: str
 ) -> Sequence[object]:
-    """The values of the sort keys of the object that a page begins after. One statement. Raises InvalidInput where it
-    is none that meets ``within``."""
+    """The sort key values of the object after which a page begins. One statement. Raises InvalidInput if there is no
+    object with this id that meets ``within``."""
     statement = with_tables(view, select(*(key.source.label(f"key_{number}") for number, key in enumerate(keys))))
     statement = statement.where(identity_of(view) == marker, *within)
     found = connection.execute(statement).first() if storable([marker]) else None
@@ -68,7 +68,7 @@ def read_marker(
 
 
 def is_beyond(values: Sequence[object], keys: Sequence[Key]) -> Condition:
-    """Rows that come after the one with these values."""
+    """The condition for rows that come after the one with these values."""
     branches: list[Condition] = []
     same: list[Condition] = []
     for key, value in zip(keys, values, strict=True):

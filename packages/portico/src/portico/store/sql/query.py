@@ -1,4 +1,4 @@
-"""What a list is asked for."""
+"""The query of a list."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a list is asked for. Names are those of the view or its aliases; unknown filters are ignored.
+    """The query of a list. Names are those of the view or its aliases; unknown filters are ignored.
 
     Attributes:
-        filters: field to the values that it may have, as text.
-        tags: objects that have all of these, which all differ; the other three as their names say.
-        sort: field and whether it descends, most important first.
-        limit: objects at most; 0 means all.
-        marker: the id after which the page begins; before which it ends, with ``reverse``.
+        filters: field to the values that match, as text.
+        tags: only objects that have all of these tags, which must all differ. The other three are what their names say.
+        sort: fields and whether each is descending, most important first.
+        limit: maximum number of objects; 0 means all.
+        marker: the id after which the page begins, or before which it ends if ``reverse`` is set.
     """
 
     filters: Mapping[str, Sequence[str]]

@@ -1,5 +1,5 @@
-"""The schema: bringing a database up to date, and telling how far it is. Alembic is loaded where it is needed: those
-that only look whether the database is up to date need not wait for it."""
+"""The schema: bringing a database up to date, and checking whether it is. Alembic is imported where it is needed, so
+that a process that only checks need not wait for the import."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _TABLE = "alembic_version"
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database at this SQLAlchemy URL up to ``revision``. Doing it again changes nothing.
+    """Bring the database at this SQLAlchemy URL up to ``revision``. Idempotent.
 
     Raises:
-        StoreUnavailable: it could not be reached.
-        StoreError: it refused, or was brought further than that by a newer version of Portico.
+        StoreUnavailable: the database could not be reached.
+        StoreError: it refused, or a newer version of Portico has already brought it further than that.
     """
     found = current_revision(url)
     _require_known(url, found)
@@ -40,7 +40,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the database back to ``revision`` (``base``: no tables). Raises like ``upgrade``."""
+    """Take the database back to ``revision`` (``base``: no tables). Raises as ``upgrade``."""
     from alembic import command  # noqa: PLC0415 - see above
 
     _run(url, lambda config: command.downgrade(config, revision))
@@ -58,13 +58,14 @@ def _run(url: str, act: Callable[[Config], None]) -> None:
 
 @contextmanager
 def _connected(url: str, failure: str) -> Iterator[Connection]:
-    """A connection of its own. Raises StoreUnavailable or StoreError, which begin with the database and ``failure``."""
+    """Open a connection of its own. Raises StoreUnavailable or StoreError; their messages begin with the database and
+    ``failure``."""
     failure = f"{describe_database(url)}: {failure}"
     engine = migration_engine(url)
     try:
         try:
             connection = engine.connect()
-        except TypeError as error:  # how PyMySQL says that it does not know a keyword
+        except TypeError as error:  # how PyMySQL reports that it does not know a keyword
             raise StoreError(f"{failure}: the URL has an option that the driver does not know: {error}") from error
         with connection:
             yield connection
@@ -76,10 +77,10 @@ def _connected(url: str, failure: str) -> Iterator[Connection]:
 
 
 def current_revision(url: str) -> str | None:
-    """The revision that the database is at; None for one without tables. A file that is not there is not made.
+    """The revision that the database is at; None if it has no tables. A missing SQLite file is not created.
 
     Raises:
-        StoreUnavailable: it could not be reached.
+        StoreUnavailable: the database could not be reached.
         StoreError: it refused.
     """
     parts = make_url(url)
@@ -98,12 +99,12 @@ def head_revision() -> str:
 
 
 def require_newest(url: str) -> str:
-    """What works with a database whose schema is another would fail at one request or operation after the other.
-    Returns which one it is, with its revision, for people.
+    """Check that the database is at this version's revision: with another schema, one request or operation after the
+    other would fail. Return the database and its revision, for people to read.
 
     Raises:
-        StoreUnavailable: it could not be reached.
-        StoreError: it is not at this version's revision; says what to do.
+        StoreUnavailable: the database could not be reached.
+        StoreError: it is at another revision; the message says what to do.
     """
     which, found, needed = describe_database(url), current_revision(url), head_revision()
     _require_known(url, found)
@@ -123,13 +124,12 @@ def _require_known(url: str, revision: str | None) -> None:
 
 @cache
 def _known_revisions() -> frozenset[str]:
-    """Files of migrations begin with theirs."""
+    """The revisions of this version of Portico: the file name of each migration begins with its revision."""
     return frozenset(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
 def differences(url: str) -> list[object]:
-    """What the tables lack or have too much of, compared with ``portico.resources``: empty where the history is
-    whole."""
+    """The differences between the tables and ``portico.resources``: empty if the migrations are complete."""
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - see above
     from alembic.migration import MigrationContext  # noqa: PLC0415
 

@@ -15,33 +15,33 @@ Source = InstrumentedAttribute[object]
 
 
 def source_of(view: View, name: str) -> Source:
-    """Where a field comes from. Raises InvalidInput where it is not in the rows of the view's own tables."""
+    """The column that a field comes from. Raises InvalidInput if it is not in the rows of the view's own tables."""
     field = view.resolve(name)
     if not isinstance(field, Shown):
-        raise InvalidInput(name, "is not a field that this can be done by")
+        raise InvalidInput(name, "is not a field that objects can be selected by")
     source: Source = field.source
     return source
 
 
 def identity_of(view: View) -> Source:
-    """The column that an object is addressed by."""
+    """The column by which an object is addressed."""
     return source_of(view, view.id_field)
 
 
 def own_table(view: View) -> Table:
-    """The table of which each row is an object."""
+    """The table that has one row for each object."""
     table: Table = identity_of(view).class_.__table__
     return table
 
 
 def related_table(field: Related) -> Table:
-    """The table of which rows belong to an object."""
+    """The table whose rows belong to an object."""
     table: Table = Row.metadata.tables[field.table] if isinstance(field.table, str) else field.table
     return table
 
 
 def with_tables(view: View, statement: Select[*tuple[object, ...]]) -> Select[*tuple[object, ...]]:
-    """A statement from the tables that a view's columns are in."""
+    """Select from the tables that contain a view's columns."""
     table = own_table(view)
     statement = statement.select_from(table)
     if table is not table_of(LoadBalancer):

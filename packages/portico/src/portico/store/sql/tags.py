@@ -1,4 +1,4 @@
-"""The tags of objects, which are in a table of their own."""
+"""The tags of objects, which have a table of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from portico.resources.tag import tag_rows
 
 
 def replace_tags(connection: Connection, resource_id: str, tags: list[str]) -> list[str]:
-    """Give an object these tags; returns those that it had."""
+    """Give an object these tags; return the ones that it had."""
     before = read_tags(connection, resource_id)
     connection.execute(delete(Tag).where(Tag.resource_id == resource_id))
     if tags:

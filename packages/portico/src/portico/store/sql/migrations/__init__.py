@@ -1,5 +1,5 @@
-"""The history of the tables, one for all three databases.
+"""The history of the schema, the same for all three databases.
 
-Belongs here: Alembic's environment and its versions. Does not: data that users own, I/O other than the migration
+Belongs here: Alembic's environment and its versions. Does not: changes to users' data, I/O other than the migration
 itself.
 """

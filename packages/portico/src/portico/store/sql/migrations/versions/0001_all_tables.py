@@ -572,7 +572,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Indexes go with their tables: MariaDB keeps those that a foreign key needs as long as the key is there.
+    # Dropping a table drops its indexes: MariaDB does not drop an index that a foreign key needs while the key exists.
     for table in (
         "l7rule",
         "l7policy",

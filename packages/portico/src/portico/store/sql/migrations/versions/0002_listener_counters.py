@@ -1,4 +1,4 @@
-"""What listeners have counted.
+"""Counters of listeners.
 
 Revision: 0002, after: 0001.
 """

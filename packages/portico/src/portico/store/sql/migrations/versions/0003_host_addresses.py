@@ -1,4 +1,4 @@
-"""An address of the host's own is one VIP's, whatever subnet is named.
+"""Make an address of the host itself unique among VIPs, whatever subnet they name.
 
 Revision: 0003, after: 0002.
 """
@@ -11,7 +11,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-# Addresses that two load balancers have already stay as they are: which of the two is to go is not for us to say.
+# Addresses that two load balancers have already stay as they are: we cannot decide which of the two should lose it.
 _FILL = """
 UPDATE vip SET host_address = ip_address WHERE substr(ip_address, 1, 4) = '127.' AND ip_address NOT IN (
     SELECT ip_address FROM (

@@ -1,7 +1,7 @@
-"""What was sent is kept as it was sent, and text is told apart to the letter.
+"""Keep values as they were sent, and make text comparisons exact.
 
-Addresses have a canonical form beside the one that was sent, tags have places, the data of profiles is text. Every
-column of text is compared and sorted by its code points on every database.
+Addresses get a canonical form beside the one that was sent, tags get positions, and the data of profiles becomes text.
+Every text column is compared and sorted by code points on every database.
 
 Revision: 0004, after: 0003.
 """
@@ -58,7 +58,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Text stays told apart to the letter: what is two by now could not be one again.
+    # Text comparisons stay exact: values that differ by now cannot become equal again.
     op.execute(
         "DELETE FROM tag WHERE EXISTS (SELECT 1 FROM (SELECT * FROM tag) AS other"
         " WHERE other.resource_id = tag.resource_id AND other.tag = tag.tag AND other.position < tag.position)"
@@ -90,8 +90,8 @@ def _text(length: int) -> sa.types.TypeEngine[str]:
 
 
 def _fill_canonical() -> None:
-    """What is there is canonical: addresses were rewritten when they came in. IPv4 addresses in IPv6 ones are spelled
-    by the version of Python that took them."""
+    """Copy the existing addresses: they are canonical, because they were rewritten when they came in. But the spelling
+    of IPv4 addresses in IPv6 ones depends on the version of Python that rewrote them."""
     connection = op.get_bind()
     for name, shown_name, canonical_name in _CANONICAL:
         table = sa.table(name, sa.column(shown_name), sa.column(canonical_name))
@@ -136,8 +136,8 @@ WHERE one.table_schema = database() AND one.referenced_table_name IS NOT NULL
 
 
 def _tell_apart_in_mariadb() -> None:
-    """Its columns cannot change while they are referred to. Where a reference was found though it is spelled
-    differently, it becomes what it refers to."""
+    """MariaDB cannot change a column while a foreign key refers to it. A reference that matched although it was spelled
+    differently gets the spelling of the value that it refers to."""
     connection = op.get_bind()
     references = connection.execute(sa.text(_REFERENCES)).all()
     for name, table, column, parent, key, _ in references:
@@ -176,7 +176,7 @@ def _place_tags() -> None:
 
 
 def _change_key(table: str, columns: list[str]) -> None:
-    if op.get_bind().dialect.name in ("mysql", "mariadb"):  # in one step: a cluster wants every table to have a key
+    if op.get_bind().dialect.name in ("mysql", "mariadb"):  # in one step: a cluster requires a key on every table
         op.execute(f"ALTER TABLE {table} DROP PRIMARY KEY, ADD PRIMARY KEY ({', '.join(columns)})")
         return
     with op.batch_alter_table(table, schema=None) as batch_op:

@@ -1,4 +1,4 @@
-"""A VIP's row says whether the network has made it: its address is known before.
+"""Record in a VIP's row whether the network has made it: its address is known before that.
 
 Revision: 0005, after: 0004.
 """
@@ -17,7 +17,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Who had asked for his address is not known any more: what is kept as if he had is never given away.
+    # It is not known any more which addresses users had asked for. An address that counts as requested is never given
+    # away, so all of them do.
     _swap("allocated", "requested", filled_where="ip_address IS NOT NULL")
 
 

@@ -1,4 +1,4 @@
-"""An amphora's row has the name of its agent, a VIP's row the scope in which its address is there once.
+"""Record the name of an amphora's agent, and the scope in which a VIP's address is unique.
 
 Revision: 0006, after: 0005.
 """
@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 _HOST = "host"
-"""The scope of addresses that are a host's own."""
+"""The scope of the addresses of a host itself."""
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""What could not be applied is refused in the request that asks for it; what only matters elsewhere is kept."""
+"""A request that could never be applied is refused immediately; attributes that only matter elsewhere are kept."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def _refused(service: Service, method: str, path: str, body: Any, word: str = "s
 
 
 @pytest.mark.parametrize("cookie", COOKIES)
-def test_cookies_are_not_looked_for_in_what_is_encrypted(service: Service, cookie: dict[str, Any]) -> None:
-    """A pool that looks for cookies comes behind an HTTPS listener on no way; behind a TCP or HTTP listener it does,
-    on all of them."""
+def test_cookie_persistence_is_refused_behind_https(service: Service, cookie: dict[str, Any]) -> None:
+    """A pool with cookie persistence can in no way be put behind an HTTPS listener, but in every way behind a TCP or
+    HTTP listener."""
     for protocol, is_taken in (("HTTPS", False), ("TCP", True), ("HTTP", True)):
         listener: dict[str, Any] = {"protocol": protocol, "protocol_port": 8443}
         by_cookie = {**PROXY, "session_persistence": cookie}
@@ -87,8 +87,8 @@ def _tree(listener: dict[str, Any], *pools: dict[str, Any]) -> dict[str, Any]:
     return {"vip_subnet_id": SUBNET, "listeners": [listener], "pools": list(pools)}
 
 
-def test_a_pool_behind_https_may_go_on_without_cookies(service: Service) -> None:
-    """Another change of such a pool, and persistence by address, have nothing to do with it."""
+def test_a_pool_behind_https_can_be_changed_without_cookies(service: Service) -> None:
+    """Other changes of such a pool, and persistence by source address, are accepted."""
     lb_id = service.load_balancer()["id"]
     pool = service.create("pool", loadbalancer_id=lb_id, **PROXY)["id"]
     service.create("listener", loadbalancer_id=lb_id, default_pool_id=pool, **HTTPS)
@@ -97,9 +97,9 @@ def test_a_pool_behind_https_may_go_on_without_cookies(service: Service) -> None
 
 
 @pytest.mark.parametrize("protocol", ["HTTP", "HTTPS", "TCP"])
-def test_attributes_of_tls_are_kept_where_no_tls_ends(service: Service, protocol: str) -> None:
-    """Clients send them for whatever they make. They come back as they were sent, and null takes them back; so does
-    ``""`` for none."""
+def test_tls_attributes_are_kept_without_tls_termination(service: Service, protocol: str) -> None:
+    """Clients send TLS attributes for every object. They come back as they were sent, and null resets them; ``""``
+    means none."""
     lb_id = service.load_balancer()["id"]
     cases: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
         ("listener", {"protocol": protocol, "protocol_port": 81}, {**TLS_KEPT, **REFERENCES}),
@@ -130,10 +130,10 @@ def test_attributes_of_tls_are_kept_where_no_tls_ends(service: Service, protocol
         *((field, True) for field in ("hsts_include_subdomains", "hsts_preload")),
     ],
 )
-def test_what_only_a_listener_that_ends_tls_could_do_is_refused(
+def test_settings_that_need_tls_termination_are_refused(
     service: Service, protocol: str, field: str, value: Any
 ) -> None:
-    """Taken, it would be ignored: 400 with its name, in a POST and in a PUT."""
+    """A TLS setting that would be ignored is refused: 400 names the field, in POST and in PUT."""
     lb_id = service.load_balancer()["id"]
     listener: dict[str, Any] = {"loadbalancer_id": lb_id, "protocol": protocol, "protocol_port": 81}
     _refused(service, "POST", LISTENERS, {"listener": {**listener, field: value}}, field)
@@ -144,8 +144,8 @@ def test_what_only_a_listener_that_ends_tls_could_do_is_refused(
 @pytest.mark.parametrize(
     ("field", "value"), [("tls_enabled", True), ("ca_tls_container_ref", "https://keys.example/1")]
 )
-def test_tls_to_members_is_not_built(service: Service, field: str, value: Any) -> None:
-    """501 with the field's name: it is legal, and would be ignored."""
+def test_tls_to_members_is_not_implemented(service: Service, field: str, value: Any) -> None:
+    """501 names the field: it is valid, but would be ignored."""
     lb_id = service.load_balancer()["id"]
     pool: dict[str, Any] = {"loadbalancer_id": lb_id, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", **TLS_KEPT}
     made = service.create("pool", **pool)["id"]
@@ -156,8 +156,8 @@ def test_tls_to_members_is_not_built(service: Service, field: str, value: Any) -
 
 
 @pytest.mark.parametrize("kind", ["TCP", "TLS-HELLO"])
-def test_monitors_that_speak_no_http_keep_its_version_and_a_name(service: Service, kind: str) -> None:
-    """``http_version`` and ``domain_name`` are shown and can be changed and taken back; what asks for HTTP is 400."""
+def test_monitors_without_http_keep_its_version_and_domain_name(service: Service, kind: str) -> None:
+    """``http_version`` and ``domain_name`` are shown and can be changed and reset; fields that need HTTP are 400."""
     made = service.one_of_each()
     assert service.request("DELETE", address_of("healthmonitor", made)).status_code == 204
     service.settle()

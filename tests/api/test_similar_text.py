@@ -1,4 +1,4 @@
-"""The three databases answer alike: text that looks alike to one of them is not the same."""
+"""Equal answers from the three databases: texts that some databases treat as equal are different."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ALIKE = ("web", "Web", "WEB", "web ", "wéb", "we\u0301b", "webß", "webss")
 L = "/v2.0/lbaas"
 
 
-def test_names_descriptions_and_tags_are_found_to_the_letter(service: Service) -> None:
-    """A filter finds what is exactly so, on every database; lists are sorted by code point."""
+def test_names_descriptions_and_tags_match_exactly(service: Service) -> None:
+    """Filters match exactly, on every database; lists are sorted by code point."""
     for word in ALIKE:
         service.load_balancer(name=word, description=word, tags=[word, "all"])
 
@@ -35,8 +35,8 @@ def test_names_descriptions_and_tags_are_found_to_the_letter(service: Service) -
     assert pages == sorted(ALIKE)
 
 
-def test_projects_that_look_alike_are_strangers(service: Service) -> None:
-    """Neither lists nor objects nor quotas nor usage of one are the other's."""
+def test_projects_with_similar_names_are_separate(service: Service) -> None:
+    """Neither lists, objects, quotas nor usage of two projects with similar names are mixed up."""
     made = {word: service.load_balancer(name=word, as_project=word) for word in ("victim", "other")}
     pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
     service.create("pool", loadbalancer_id=made["victim"]["id"], as_project="victim", **pool)
@@ -58,8 +58,8 @@ def test_projects_that_look_alike_are_strangers(service: Service) -> None:
 
 
 @pytest.mark.parametrize("change", [str.upper, lambda one: f"{one} ", str.title], ids=["capitals", "blank", "title"])
-def test_an_id_in_other_letters_is_nobodys(service: Service, change: Any) -> None:
-    """404 wherever an object of ours is named by what is not its id, on every database."""
+def test_an_id_in_other_letters_is_not_found(service: Service, change: Any) -> None:
+    """Any change of an object's id gives 404, wherever the id is used, on every database."""
     made = service.one_of_each()
     listener, pool, lb = (made[root]["id"] for root in ("listener", "pool", "loadbalancer"))
     if change(pool) == pool or change(lb) == lb or change(listener) == listener:
@@ -96,8 +96,8 @@ def test_an_id_in_other_letters_is_nobodys(service: Service, change: Any) -> Non
     assert service.get(COLLECTION["pool"], params={"listener_id": change(listener)})["pools"] == []
 
 
-def test_offers_that_look_alike_are_several(service: Service) -> None:
-    """Flavors and zones of names that differ in case, blanks or accents; each is used by its own name."""
+def test_offers_with_similar_names_are_separate(service: Service) -> None:
+    """Names of flavors and zones can differ in case, blanks or accents only; each is found by its own name."""
     profiles = f"{L}/availabilityzoneprofiles"
     data = '{"compute_zone": "x"}'
     profile = service.create(
@@ -114,8 +114,8 @@ def test_offers_that_look_alike_are_several(service: Service) -> None:
     assert service.request("POST", LBS, body).status_code == 400
 
 
-def test_lists_in_fields_are_searched_to_the_letter(service: Service) -> None:
-    """A value of a list is found as it was sent, and as nothing else."""
+def test_values_in_list_fields_match_exactly(service: Service) -> None:
+    """A value in a list is found by exactly what was sent."""
     lb_id = service.load_balancer(vip_address="2001:db8::7")["id"]
     cidrs = ["2001:DB8::/32", "2001:db8:0::1/64"]
     part: dict[str, Any] = {"protocol": "HTTP", "protocol_port": 80}
@@ -127,7 +127,7 @@ def test_lists_in_fields_are_searched_to_the_letter(service: Service) -> None:
 
 
 def test_the_empty_tag_is_a_tag(service: Service) -> None:
-    """It is found, and told from no tag at all."""
+    """The empty tag is found, and differs from no tag at all."""
     for name, tags in (("none", []), ("empty", [""]), ("both", ["", "a"]), ("a", ["a"])):
         service.load_balancer(name=name, tags=tags)
 

@@ -1,6 +1,6 @@
-"""An identity service that lets everybody in: for stock programs that cannot do without one, against an API that asks
-nobody who he is. It knows the two requests of a login, a catalog in which everything else is the one API, and the one
-project."""
+"""An identity service that accepts everybody, for stock clients that need one, in front of an API without
+authentication. It answers the two requests of a login, with a catalog in which every service is this one API, and the
+requests for the only project."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ PROJECT = "p1"
 
 
 @contextmanager
-def doorman(api: str) -> Iterator[str]:
-    """Serves until the end of the block; gives the ``auth_url``."""
+def open_keystone(api: str) -> Iterator[str]:
+    """Serve until the end of the block, and give the ``auth_url``."""
     catalog = [_service(kind, api) for kind in ("load-balancer", "network")]
     domain = {"id": "default", "name": "Default"}
     token = {
@@ -29,13 +29,13 @@ def doorman(api: str) -> Iterator[str]:
         "expires_at": "2126-01-01T00:00:00.000000Z",
     }
 
-    class Door(BaseHTTPRequestHandler):
-        """Answers."""
+    class Handler(BaseHTTPRequestHandler):
+        """Answers the requests."""
 
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            """Which versions there are: the third; and the project."""
+            """Answer with version 3, or with the project."""
             url = f"http://{self.headers['Host']}/v3/"
             version = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": url}]}
             project = {"id": PROJECT, "name": PROJECT, "domain_id": "default", "enabled": True}
@@ -47,7 +47,7 @@ def doorman(api: str) -> Iterator[str]:
                 self._answer(200, {"version": version})
 
         def do_POST(self) -> None:
-            """A token, whoever asks."""
+            """Answer with a token, whoever asks."""
             self.rfile.read(int(self.headers["Content-Length"]))
             self._answer(201, {"token": token})
 
@@ -61,9 +61,9 @@ def doorman(api: str) -> Iterator[str]:
             self.wfile.write(raw)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         catalog.append(_service("identity", f"http://127.0.0.1:{server.server_port}/v3"))
