@@ -292,9 +292,11 @@ def test_a_caller_is_woken_by_what_ends_elsewhere(woken: BrokeredWorld, caller: 
         # The first wait begins to listen, and that wakes it once.
         try:
             wait_until(lambda: notifier.waits == 2, "it listens and waits")
+            held.release()
+            call.result(PATIENCE)
         finally:
             held.release()
-        call.result(PATIENCE)
+            caller.close()  # a call that nobody wakes gives up
 
     assert woken.has_succeeded(woken.operations()[-1]["id"])
 

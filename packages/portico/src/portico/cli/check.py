@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from portico.cli.configuration import read_settings
-from portico.errors import DriverUnavailable, PorticoError
+from portico.errors import DriverUnavailable, InvalidInput, PorticoError
 from portico.settings import Settings
 from portico.settings.extras import needs_extra
 
@@ -117,7 +117,7 @@ def _say_what_wakes(listen: Callable[[], bool | None]) -> str:
     polling = "workers find their work by polling"
     try:
         is_direct = listen()
-    except DriverUnavailable as error:
+    except (DriverUnavailable, InvalidInput) as error:
         return f"{polling}; {error}"
     if is_direct is None:
         return polling

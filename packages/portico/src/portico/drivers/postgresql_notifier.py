@@ -5,22 +5,22 @@ send here afterwards. Every process that listens is woken; whichever has a free 
 compare-and-set. A lost connection costs time only: it is made again, everybody looks once then, and until then they
 poll.
 
-The connection is driven through libpq's asynchronous calls: connecting, asking and closing all wait in one ``select``
+The connection is driven through libpq's asynchronous calls: connecting, asking and closing all wait in one place,
 with a deadline, so that a server that hangs can neither go unnoticed nor keep this process from ending.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 import structlog
@@ -159,13 +159,19 @@ class _Closing(Exception):
 
 
 class _Waker:
-    """Ends a ``select`` of another thread."""
+    """Ends the waiting of another thread, now or, where it waits for a last answer, at its ``deadline``
+    (``time.monotonic()``)."""
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
-        self.is_closing = False
+        self.deadline = math.inf
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nobody wants what is waited for any more."""
+        return self.deadline < math.inf
 
     def __enter__(self) -> _Waker:
         return self
@@ -178,7 +184,7 @@ class _Waker:
         return self._reader.fileno()
 
     def wake(self) -> None:
-        """End the present or the next ``select``."""
+        """End what is waited for now or next."""
         with suppress(BlockingIOError):  # where it is full of them, one more says nothing new
             self._writer.send(b"w")
 
@@ -229,7 +235,7 @@ class _Listener:
             self._closed = True
             if self._thread is None or self._waker is None:
                 return
-            self._waker.is_closing = True
+            self._waker.deadline = time.monotonic() + _LAST_ANSWER_SECONDS
             self._waker.wake()
             thread = self._thread
         thread.join(CLOSE_SECONDS)
@@ -249,25 +255,26 @@ class _Listener:
     def _run(self, waker: _Waker) -> None:
         failures = 0
         try:
-            while not waker.is_closing:
+            while True:
                 try:
                     connection = _Connection(self._conninfo, self._pace.answer, waker)
                     try:
                         self._warn_of_pooler(connection)
                         failures = 0
                         self._serve(connection, waker)
+                        return
                     finally:
                         connection.close()
                 except _Closing:
                     return
                 except _Lost as error:
                     self._fail(str(error))
-                    self._pause(failures, waker)
-                    failures += 1
                 except Exception:  # a defect must not cost the thread: without it, this process is woken no more
                     log.exception("listening to the database failed; trying again")
-                    self._pause(failures, waker)
-                    failures += 1
+                self._pause(failures, waker)
+                failures += 1
+                if waker.is_closing:
+                    return
         finally:
             with self._lock:
                 self._waker = None
@@ -333,8 +340,8 @@ class _Listener:
         """Wait before the next try; no longer for being asked for something, which has to wait for it all the same."""
         longest = min(self._pace.longest_retry, self._pace.retry * 2 ** min(failures, 10))
         deadline = time.monotonic() + longest * random.uniform(0.5, 1.0)  # noqa: S311 - not all processes at once
-        while not waker.is_closing and (left := deadline - time.monotonic()) > 0:
-            select.select([waker], [], [], left)
+        while not waker.is_closing and time.monotonic() < deadline:
+            _await(waker, deadline, {})
             waker.clear()
 
 
@@ -396,16 +403,14 @@ class _Connection:
 
     def wait(self, deadline: float) -> bool:
         """Wait for a word from the server, or to be woken. False where the deadline passed without."""
-        left = max(0.0, deadline - time.monotonic())
-        watched: list[Any] = [self._link.socket, self._waker]
-        readable, _, _ = select.select(watched, [], [], left)
-        if self._link.socket in readable:
+        ready = _await(self._waker, deadline, {self._link.socket: select.POLLIN})
+        if self._link.socket in ready:
             try:
                 self._link.consume_input()
             except psycopg.Error as error:
                 raise _Lost(_one_line(error)) from error
             self._collect()
-        return bool(readable)
+        return bool(ready)
 
     def take_heard(self) -> set[str]:
         """The channels on which something came since this was last asked."""
@@ -433,24 +438,31 @@ class _Connection:
 
     def _select(self, deadline: float, *, reads: bool = True, writes: bool = False) -> None:
         """Wait until the socket can be used."""
-        closing_at: float | None = None
+        wanted = (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0)
         while True:
-            if self._waker.is_closing and closing_at is None:
-                closing_at = time.monotonic() + _LAST_ANSWER_SECONDS
-            until = deadline if closing_at is None else min(deadline, closing_at)
-            left = until - time.monotonic()
-            if left <= 0:
-                if closing_at is not None:
+            until = min(deadline, self._waker.deadline)
+            if until <= time.monotonic():
+                if self._waker.is_closing:
                     raise _Closing
                 raise _Lost(f"no answer in {self._answer_seconds:g} s")
-            link = [self._link.socket]
-            # Once it is known that this is being closed, the waker has nothing more to say.
-            watched: list[Any] = [*(link if reads else []), *([self._waker] if closing_at is None else [])]
-            readable, writable, _ = select.select(watched, link if writes else [], [], left)
-            if writable or self._link.socket in readable:
+            # Once this is being closed, the waker has nothing more to say.
+            waker = None if self._waker.is_closing else self._waker
+            ready = _await(waker, until, {self._link.socket: wanted})
+            if self._link.socket in ready:
                 return
-            if readable:
+            if ready:
                 self._waker.clear()  # what is wanted is looked at once this is done
+
+
+def _await(waker: _Waker | None, until: float, sockets: Mapping[int, int]) -> set[int]:
+    """Wait until one of the sockets is ready for its events, or the waker wakes; which are. None is after ``until``
+    (``time.monotonic()``). ``select`` would refuse what a process with a thousand descriptors has."""
+    poll = select.poll()
+    for number, events in sockets.items():
+        poll.register(number, events)
+    if waker is not None:
+        poll.register(waker.fileno(), select.POLLIN)
+    return {number for number, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000)}
 
 
 def _build_conninfo(settings: DatabaseSettings) -> str:
