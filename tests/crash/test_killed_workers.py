@@ -1,4 +1,4 @@
-"""A worker that is killed, at any boundary of any flow: another one carries on, and the end is the same."""
+"""A worker that is killed at any boundary of any flow: another worker continues, and the result is the same."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.crash.scenarios import SCENARIOS
 from tests.crash.stage import Stage
 
 SAMPLE = 1
-"""Boundaries of each flow in the normal run: another one on each database."""
+"""Boundaries per flow in the normal run; each database gets different ones."""
 
 
 def test_every_flow_has_a_scenario() -> None:
-    """No flow goes without."""
+    """Every flow has a scenario."""
     assert {f"{action}_{kind}" for kind, action in FLOWS} <= SCENARIOS.keys()
 
 
@@ -31,8 +31,8 @@ def test_killed_worker_is_replaced(  # noqa: PLR0917 - fixtures
     rehearsals: Rehearsals,
     counts: Counter[str],
 ) -> None:
-    """Killed between any two steps, it leaves nothing behind that the next worker does not find, finish or take away:
-    the operation succeeds, the object is what was asked for, and nothing is there twice or without an owner."""
+    """When a worker is killed between any two steps, the next worker finds everything it left behind, and finishes or
+    removes it: the operation succeeds, the object is what was requested, and nothing is duplicated or orphaned."""
     stage = shared_stage
     needed = 0
     interruptions = []
