@@ -1,4 +1,4 @@
-"""One case for each flow: how to come to the point where it can run, and how to ask for it."""
+"""One case for each flow: how to prepare a world in which the flow can run, and how to request it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.world import PARTS, World
 
 @dataclass(frozen=True)
 class Asked:
-    """What a case asks for; ``load_balancer_id`` is "" where it is about a spare."""
+    """What a case requests. ``load_balancer_id`` is "" if it concerns a spare."""
 
     action: str
     kind: Any
@@ -102,7 +102,7 @@ CASES = [
 
 
 def run(world: World, asked: Asked) -> None:
-    """Do what was asked for, through the worker's own method."""
+    """Run what was requested through the worker's own method."""
     if (asked.action, asked.kind) == ("create", "amphora"):
         world.worker.create_amphora()
     else:
