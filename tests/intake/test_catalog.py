@@ -21,7 +21,7 @@ from portico.intake.catalog import Catalog
 from portico.resources import L7Policy, Listener, LoadBalancer, Pool
 from portico.store.sql.database import Database
 from tests.store.rows import dump, rows, write
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 
 HTTP: dict[str, Any] = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
 MONITOR: dict[str, Any] = {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2}
@@ -67,7 +67,7 @@ def test_a_port_goes_to_one_of_many_simultaneous_callers(catalog: Catalog) -> No
             return "refused"
         return "added"
 
-    assert sorted(at_once(8, act)) == ["added", *["refused"] * 7]
+    assert sorted(run_simultaneously(8, act)) == ["added", *["refused"] * 7]
 
 
 def test_a_listener_accepts_a_compatible_pool(catalog: Catalog) -> None:

@@ -32,12 +32,12 @@ from portico.settings import ValidationSettings
 from portico.store.reads.outcome import read_outcome
 from portico.store.sql.database import Database
 from tests.store.rows import counted, dump, rows, write
-from tests.support.examples import HOMELESS, MISSING
-from tests.support.threads import at_once
+from tests.support.examples import MISSING, MISSING_PARENT
+from tests.support.threads import run_simultaneously
 
 RULES = ValidationSettings()
 ERRORS_IF_MISSING = {
-    **{kind: (missing, HOMELESS.get(kind, missing)) for kind, missing in MISSING.items()},
+    **{kind: (missing, MISSING_PARENT.get(kind, missing)) for kind, missing in MISSING.items()},
     "amphora": (AmphoraNotFound, AmphoraNotFound),
 }
 """By kind: the error if an object does not exist, and the error if its parent does not exist when it is created."""
@@ -217,7 +217,7 @@ def test_simultaneous_equal_requests_get_one_operation(
     database: Database, member: dict[str, str], ask: Callable[..., Receipt], action: str
 ) -> None:
     """Eight simultaneous requests get the same operation."""
-    receipts = at_once(8, lambda _number: ask(action, "member", member["member"]))
+    receipts = run_simultaneously(8, lambda _number: ask(action, "member", member["member"]))
 
     assert len({receipt.operation_id for receipt in receipts}) == 1
     assert [row["pending"] for row in rows(database, Lease)] == [1]
@@ -227,7 +227,7 @@ def test_simultaneous_updates_are_all_accepted_in_order(
     database: Database, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
     """No update is lost, and each records the value that the one before it wrote."""
-    at_once(8, lambda number: ask("update", "member", member["member"], {"weight": 10 + number}))
+    run_simultaneously(8, lambda number: ask("update", "member", member["member"], {"weight": 10 + number}))
 
     operations = rows(database, Operation)
     assert sorted(row["changes"]["weight"] for row in operations) == list(range(10, 18))
@@ -310,7 +310,7 @@ def test_nothing_is_changed_below_a_pool_that_is_deleted_simultaneously(
         except Conflict:
             pass
 
-    at_once(8, act)
+    run_simultaneously(8, act)
 
     order = [row["action"] for row in rows(database, Operation)]
     assert order[-1] == "delete"

@@ -22,7 +22,7 @@ from portico.resources import LoadBalancer, Operation, Vip
 from portico.store.sql.database import Database
 from tests.store.conftest import RULES
 from tests.store.rows import counted, dump, rows
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 
 SMALL = "127.5.6.248/29"
 """A range from which seven addresses can be chosen."""
@@ -88,7 +88,7 @@ def test_an_address_requested_simultaneously_goes_to_one_load_balancer(database:
         except PorticoError as error:
             return error
 
-    answers = at_once(len(spellings), create)
+    answers = run_simultaneously(len(spellings), create)
 
     [winner] = [answer for answer in answers if isinstance(answer, str)]
     refusals = [answer for answer in answers if not isinstance(answer, str)]
@@ -104,7 +104,7 @@ def test_simultaneous_requests_use_a_small_range_to_the_last_address(database: D
     nothing is written."""
     requests = requests_on(database, LoopbackNetwork(SMALL))
 
-    shown = at_once(7, lambda _number: requests.create("load_balancer", vip_network_id=str(uuid4())).shown)
+    shown = run_simultaneously(7, lambda _number: requests.create("load_balancer", vip_network_id=str(uuid4())).shown)
 
     assert sorted(one["vip_address"] for one in shown) == [f"127.5.6.{last}" for last in range(248, 255)]
     before = dump(database)

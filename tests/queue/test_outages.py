@@ -11,7 +11,7 @@ from portico.resources import Operation
 from tests.queue.broker import messaging
 from tests.queue.brokered_world import BrokeredWorld
 from tests.support.rabbitmq import RabbitMQ
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.database("postgresql")
@@ -43,7 +43,7 @@ def test_a_broker_killed_under_load_loses_nothing(world: BrokeredWorld, rabbitmq
 
     restarting = threading.Thread(target=restart_broker, daemon=True)
     restarting.start()
-    at_once(4, ask)
+    run_simultaneously(4, ask)
     restarting.join(PATIENCE)
 
     assert len(operations) >= 300
@@ -61,7 +61,7 @@ def test_a_broker_that_hangs_delays_no_request(world: BrokeredWorld, rabbitmq: R
     operations: list[str] = []
     rabbitmq.pause()
 
-    at_once(20, lambda _number: operations.append(world.create()))
+    run_simultaneously(20, lambda _number: operations.append(world.create()))
 
     assert len(operations) == 20
     rabbitmq.resume()

@@ -22,7 +22,7 @@ from portico.errors import (
 )
 from portico.resources import Amphora
 from portico.resources.kinds import Described
-from tests.support.examples import CHANGES, HOMELESS, KINDS, MISSING
+from tests.support.examples import CHANGES, KINDS, MISSING, MISSING_PARENT
 from tests.support.world import PARTS, World
 
 pytestmark = pytest.mark.database("sqlite")
@@ -98,7 +98,9 @@ def test_the_worker_is_where_the_contract_says() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    sorted({error.__name__ for error in (*MISSING.values(), *HOMELESS.values(), AmphoraNotFound, NoSuitableAmphora)}),
+    sorted(
+        {error.__name__ for error in (*MISSING.values(), *MISSING_PARENT.values(), AmphoraNotFound, NoSuitableAmphora)}
+    ),
 )
 def test_the_contracts_errors_are_portico_errors(name: str) -> None:
     """Whoever catches PorticoError catches all that the contract names."""
@@ -110,7 +112,7 @@ def test_an_unknown_id_is_the_contracts_exception(method: str, world: World) -> 
     """Each method says of an id that names nothing what the contract says it does."""
     action, kind = method.split("_", 1)
     missing = MISSING.get(kind, AmphoraNotFound)
-    expected = HOMELESS.get(kind, missing) if action == "create" else missing
+    expected = MISSING_PARENT.get(kind, missing) if action == "create" else missing
 
     for unknown in (str(uuid4()), "no-such-thing", "x' OR '1'='1"):
         error = refused(world, expected, getattr(world.worker, method), *arguments_of(method, unknown))

@@ -24,7 +24,7 @@ from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle
 from tests.support.bundles import text_of
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 from tests.support.world import World, make_settings
 from tests.worker.held_amphorae import HeldAmphorae
@@ -48,7 +48,7 @@ def test_many_threads_change_one_load_balancer_through_several_workers(world: Wo
         if number % 2:
             worker.delete_member(members[number])
 
-    at_once(THREADS, act)
+    run_simultaneously(THREADS, act)
 
     kept = {members[number]: 3 + number for number in range(0, THREADS, 2)}
     weights = {member: world.catalog.show("member", member)["weight"] for member in world.catalog.list_ids("member")}
@@ -81,11 +81,11 @@ def test_many_threads_create_load_balancers_under_a_tight_limit(database_url: st
         workers = [world.add_worker(), world.add_worker()]
         ids = [world.catalog.add_load_balancer() for _ in range(THREADS)]
 
-        at_once(THREADS, lambda number: workers[number % 2].create_load_balancer(ids[number]))
+        run_simultaneously(THREADS, lambda number: workers[number % 2].create_load_balancer(ids[number]))
 
         assert {world.status("load_balancer", one) for one in ids} == {"ACTIVE"}
         assert 1 <= most[0] <= 2
-        at_once(THREADS, lambda number: workers[number % 2].delete_load_balancer(ids[number]))
+        run_simultaneously(THREADS, lambda number: workers[number % 2].delete_load_balancer(ids[number]))
         world.assert_empty()
 
 
@@ -95,7 +95,7 @@ def test_spares_are_never_given_away_twice(world: World) -> None:
     spares = {world.worker.create_amphora() for _ in range(3)}
     ids = [world.catalog.add_load_balancer() for _ in range(5)]
 
-    at_once(5, lambda number: world.worker.create_load_balancer(ids[number]))
+    run_simultaneously(5, lambda number: world.worker.create_load_balancer(ids[number]))
 
     carried = [world.amphora_of(one) for one in ids]
     assert len(set(carried)) == 5

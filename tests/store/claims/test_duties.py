@@ -19,7 +19,7 @@ from portico.store.claims.duties import HEALTH, Duty, DutyLoop
 from portico.store.claims.slots import NAMES
 from portico.store.sql.database import Database
 from tests.store.rows import counted, rows, write
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def test_one_of_many_processes_gets_a_duty(database: Database) -> None:
     out with one reading statement."""
     duties = [Duty(database, HEALTH, f"process-{number}", LEASE) for number in range(6)]
 
-    taken = at_once(6, lambda number: duties[number].take())
+    taken = run_simultaneously(6, lambda number: duties[number].take())
 
     assert taken.count(True) == 1
     assert [duty.is_mine for duty in duties] == taken

@@ -28,7 +28,7 @@ from portico.store.claims.priorities import Priority
 from portico.store.runs.starting import hand_over
 from portico.store.sql.database import Database
 from tests.store.rows import expire, rows, write
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 
 LONG = 60_000
 
@@ -66,7 +66,7 @@ def test_exactly_one_of_many_processes_gets_a_lease(database: Database, database
             def act(number: int, seen: int = epoch) -> Claim | None:
                 return try_claim(others[number % 4], key, f"owner-{number}", seen, LONG)
 
-            claims = at_once(16, act)
+            claims = run_simultaneously(16, act)
             [winner] = [claim for claim in claims if claim is not None]
             row = lease(database, key)
             assert (row["owner"], row["epoch"]) == (winner.owner, winner.epoch) == (winner.owner, epoch + 1)

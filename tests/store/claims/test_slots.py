@@ -17,7 +17,7 @@ from portico.store.claims.priorities import Priority
 from portico.store.claims.slots import Slots, SlotUse
 from portico.store.sql.database import Database
 from tests.store.rows import rows, write
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 from tests.support.waiting import PATIENCE, wait_until_equal
 
 LIMITS = {"operations": 3, "amphora_builds": 2, "failovers": 1}
@@ -73,7 +73,7 @@ def test_a_limit_is_never_exceeded(owners: list[Slots], name: str, limit: int) -
                 assert usage(owners[0], name).held <= limit
             owners[number % 4].release_idle()  # what a process's keeper does twice a second
 
-    at_once(12, act)
+    run_simultaneously(12, act)
 
     assert gauge.entries == 24
     assert 1 <= gauge.most <= limit
@@ -89,7 +89,7 @@ def test_a_capacity_of_0_is_no_limit(owners: list[Slots]) -> None:
         with owners[number % 4].acquire(BUILDS, Priority.USER):
             inside.wait(PATIENCE)
 
-    at_once(8, act)
+    run_simultaneously(8, act)
 
     assert usage(owners[0], BUILDS) == SlotUse(BUILDS, 0, held=0, waiting=0)
 
@@ -258,7 +258,7 @@ def test_the_first_limits_are_written_once(owners: list[Slots], database: Databa
     """A limit set by an operator is not overwritten by the settings of a process that starts later."""
     owners[0].set_limit(BUILDS, 7)
 
-    at_once(4, lambda number: owners[number].ensure_limits(LIMITS))
+    run_simultaneously(4, lambda number: owners[number].ensure_limits(LIMITS))
 
     assert usage(owners[1], BUILDS).capacity == 7
     assert len([row for row in rows(database, Slot) if row["name"] == BUILDS]) >= 7
@@ -267,7 +267,7 @@ def test_the_first_limits_are_written_once(owners: list[Slots], database: Databa
 def test_processes_that_start_simultaneously_agree(database: Database, database_url: str) -> None:
     """The first process writes the limits, and the others find them."""
     databases = [Database(DatabaseSettings(url=database_url)) for _ in range(6)]
-    at_once(6, lambda number: Slots(databases[number], f"o{number}", 20_000).ensure_limits(LIMITS))
+    run_simultaneously(6, lambda number: Slots(databases[number], f"o{number}", 20_000).ensure_limits(LIMITS))
     slots = Slots(database, "me", 20_000)
 
     assert {one.name: one.capacity for one in slots.usage()} == LIMITS
