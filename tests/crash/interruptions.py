@@ -20,7 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Whole:
+class UninterruptedRun:
     """The facts of a scenario that ran without interruption: its boundaries, and how many amphorae it builds."""
 
     boundaries: list[str]
@@ -31,21 +31,21 @@ class Rehearsals:
     """Runs each scenario once without interruption to learn its boundaries. They are the same on every database."""
 
     def __init__(self) -> None:
-        self._wholes: dict[str, Whole] = {}
+        self._runs: dict[str, UninterruptedRun] = {}
 
-    def rehearse(self, name: str, stage: Stage) -> Whole:
+    def rehearse(self, name: str, stage: Stage) -> UninterruptedRun:
         """Run the scenario without interruption, unless it is known already, and return its facts."""
-        if name not in self._wholes:
+        if name not in self._runs:
             trial = SCENARIOS[name](stage)
             before = len(stage.drivers.built())
             report = stage.start(trial.method, *trial.arguments).wait()
             assert report is not None
             assert report.error is None, report.error
-            self._wholes[name] = Whole(report.boundaries, len(stage.drivers.built()) - before)
-            with noted(name, None):
+            self._runs[name] = UninterruptedRun(report.boundaries, len(stage.drivers.built()) - before)
+            with naming_scenario(name, None):
                 trial.verify()
             stage.audit()
-        return self._wholes[name]
+        return self._runs[name]
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class Interruption:
 
     def verify(self) -> None:
         """Assert that the scenario's operation took effect in spite of the interruption."""
-        with noted(self.name, self.boundary):
+        with naming_scenario(self.name, self.boundary):
             self.trial.verify()
 
 
 @contextmanager
-def noted(name: str, boundary: int | None) -> Iterator[None]:
+def naming_scenario(name: str, boundary: int | None) -> Iterator[None]:
     """Add the scenario's name and boundary to any error that the block raises."""
     try:
         yield

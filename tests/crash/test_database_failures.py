@@ -67,16 +67,16 @@ class Stream:
                     self.accepted.append(change)
 
 
-def wait_despite_errors(holds: Callable[[], bool], what: str) -> None:
-    """Wait until ``holds`` returns True, and ignore errors of the database meanwhile."""
+def wait_despite_errors(condition: Callable[[], bool], what: str) -> None:
+    """Wait until ``condition`` returns True, and ignore errors of the database meanwhile."""
 
-    def holds_without_errors() -> bool:
+    def holds_now() -> bool:
         try:
-            return holds()
+            return condition()
         except StoreError:
             return False
 
-    wait_until(holds_without_errors, what, pause=0.05)
+    wait_until(holds_now, what, pause=0.05)
 
 
 def expect_all_ended(stage: Stage, stream: Stream) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from portico.flows.dispatch import FLOWS
-from tests.crash.interruptions import GROUPS, Interruption, Rehearsals, choose_boundaries, noted
+from tests.crash.interruptions import GROUPS, Interruption, Rehearsals, choose_boundaries, naming_scenario
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.stage import Stage
@@ -39,18 +39,18 @@ def test_killed_worker_is_replaced(  # noqa: PLR0917 - fixtures
     rehearsed = {name: rehearsals.rehearse(name, stage) for name in GROUPS[group]}
     stage.remove_spares()
     before = len(stage.drivers.built())
-    for name, whole in rehearsed.items():
+    for name, uninterrupted in rehearsed.items():
         sample = None if all_boundaries else SAMPLE
-        for boundary in choose_boundaries(len(whole.boundaries), name + database_kind, sample):
+        for boundary in choose_boundaries(len(uninterrupted.boundaries), name + database_kind, sample):
             prepared = len(stage.drivers.built())
-            with noted(name, boundary):
+            with naming_scenario(name, boundary):
                 trial = SCENARIOS[name](stage)
             before += len(stage.drivers.built()) - prepared
             killed = stage.start(trial.method, *trial.arguments, stop=Stop(boundary)).wait()
             if killed is None:
                 counts[f"workers killed on {database_kind}"] += 1
             interruptions.append(Interruption(name, boundary, trial))
-            needed += whole.built
+            needed += uninterrupted.built
     stage.recover()
     for interruption in interruptions:
         interruption.verify()

@@ -36,7 +36,7 @@ REFUSED = 4711
 
 
 @dataclass
-class Thing:
+class ModelObject:
     """An object in the model."""
 
     kind: Any
@@ -57,7 +57,7 @@ class Deployment(RuleBasedStateMachine):
         self._closing = ExitStack()
         self.stage = stage = self._closing.enter_context(opening)
         self.adversary = Adversary(stage.settings.database.url)
-        self.things: dict[str, Thing] = {}
+        self.objects: dict[str, ModelObject] = {}
         self.accepted: list[tuple[Accepted, str]] = []
         self.refused: dict[str, str] = {}
         stage.amphorae.refuse(lambda bundle: f"maxconn {REFUSED}\n" in text_of(bundle))
@@ -70,20 +70,24 @@ class Deployment(RuleBasedStateMachine):
 
     # The model
 
-    def load_balancer_of(self, thing_id: str) -> str:
+    def load_balancer_of(self, object_id: str) -> str:
         """The load balancer that the object belongs to."""
-        while (parent := self.things[thing_id].parent) is not None:
-            thing_id = parent
-        return thing_id
+        while (parent := self.objects[object_id].parent) is not None:
+            object_id = parent
+        return object_id
 
-    def is_there(self, thing_id: str) -> bool:
+    def is_there(self, object_id: str) -> bool:
         """Whether the object exists once all operations have ended."""
-        thing = self.things[thing_id]
-        return not thing.is_deleted and (thing.parent is None or self.is_there(thing.parent))
+        model_object = self.objects[object_id]
+        return not model_object.is_deleted and (model_object.parent is None or self.is_there(model_object.parent))
 
     def present(self, *kinds: str) -> list[str]:
         """Ids of existing objects of these kinds, oldest first."""
-        return [thing_id for thing_id, thing in self.things.items() if thing.kind in kinds and self.is_there(thing_id)]
+        return [
+            object_id
+            for object_id, model_object in self.objects.items()
+            if model_object.kind in kinds and self.is_there(object_id)
+        ]
 
     # Requests
 
@@ -99,7 +103,7 @@ class Deployment(RuleBasedStateMachine):
         """Request a part of an object that exists or is still being built."""
         parent = data.draw(st.sampled_from(self.present("load_balancer", "pool")))
         self.number += 1
-        if self.things[parent].kind == "pool":
+        if self.objects[parent].kind == "pool":
             values = {"address": "127.0.0.1", "protocol_port": 9000 + self.number, "weight": 1}
             self._create("member", parent, values)
         elif data.draw(st.booleans()):
@@ -107,27 +111,27 @@ class Deployment(RuleBasedStateMachine):
         else:
             self._create("listener", parent, {"protocol": "TCP", "protocol_port": 8000 + self.number})
 
-    @precondition(lambda self: self.things and self.present("load_balancer"))
+    @precondition(lambda self: self.objects and self.present("load_balancer"))
     @rule(data=st.data(), number=st.integers(1, 200))
     def update(self, data: st.DataObject, number: int) -> None:
         """Request a change of an object that exists or is still being built."""
-        thing_id = data.draw(st.sampled_from(self.present("load_balancer", "pool", "listener", "member")))
-        thing = self.things[thing_id]
-        column = _NUMBERS.get(thing.kind)
+        object_id = data.draw(st.sampled_from(self.present("load_balancer", "pool", "listener", "member")))
+        model_object = self.objects[object_id]
+        column = _NUMBERS.get(model_object.kind)
         changes: dict[str, Any] = {"name": f"name {number}"} if column is None else {column: number}
-        self._note(self.stage.requests.update(thing.kind, thing_id, changes), thing_id)
-        thing.values |= changes
-        thing.is_refused = False
+        self._note(self.stage.requests.update(model_object.kind, object_id, changes), object_id)
+        model_object.values |= changes
+        model_object.is_refused = False
 
     @precondition(lambda self: self.present("listener"))
     @rule(data=st.data())
     def update_with_refused_value(self, data: st.DataObject) -> None:
         """Request a change that every amphora refuses. The changes requested with it take effect all the same."""
-        thing_id = data.draw(st.sampled_from(self.present("listener")))
-        accepted = self.stage.requests.update("listener", thing_id, {"connection_limit": REFUSED})
-        self._note(accepted, thing_id)
-        self.refused[accepted.operation_id] = thing_id
-        self.things[thing_id].is_refused = True
+        object_id = data.draw(st.sampled_from(self.present("listener")))
+        accepted = self.stage.requests.update("listener", object_id, {"connection_limit": REFUSED})
+        self._note(accepted, object_id)
+        self.refused[accepted.operation_id] = object_id
+        self.objects[object_id].is_refused = True
 
     @precondition(lambda self: self.present("pool", "listener", "member"))
     @rule(data=st.data())
@@ -135,7 +139,7 @@ class Deployment(RuleBasedStateMachine):
         """Request the delete of a part."""
         self._delete(data.draw(st.sampled_from(self.present("pool", "listener", "member"))))
 
-    @precondition(lambda self: len(self.things) > 4 and self.present("load_balancer"))
+    @precondition(lambda self: len(self.objects) > 4 and self.present("load_balancer"))
     @rule(data=st.data())
     def delete_load_balancer(self, data: st.DataObject) -> None:
         """Request the delete of a whole load balancer, whatever is queued under it."""
@@ -201,14 +205,14 @@ class Deployment(RuleBasedStateMachine):
         assert report is not None
         assert report.error is None, report.error
         self.stage.audit(self._check_operations())
-        for thing_id, thing in self.things.items():
-            if not self.is_there(thing_id):
+        for object_id, model_object in self.objects.items():
+            if not self.is_there(object_id):
                 with pytest.raises(NotFound):
-                    self.stage.catalog.show(thing.kind, thing_id)
+                    self.stage.catalog.show(model_object.kind, object_id)
                 continue
-            shown = self.stage.catalog.show(thing.kind, thing_id)
-            assert shown["provisioning_status"] == ("ERROR" if thing.is_refused else "ACTIVE")
-            assert {name: shown[name] for name in thing.values} == thing.values
+            shown = self.stage.catalog.show(model_object.kind, object_id)
+            assert shown["provisioning_status"] == ("ERROR" if model_object.is_refused else "ACTIVE")
+            assert {name: shown[name] for name in model_object.values} == model_object.values
 
     def teardown(self) -> None:
         """Bring every run to rest at its end."""
@@ -219,15 +223,15 @@ class Deployment(RuleBasedStateMachine):
 
     def _create(self, kind: Any, parent: str | None, values: dict[str, Any]) -> None:
         accepted = self.stage.requests.create(kind, parent, **values)
-        self.things[accepted.object_id] = Thing(kind, parent, values)
+        self.objects[accepted.object_id] = ModelObject(kind, parent, values)
         self._note(accepted, accepted.object_id)
 
-    def _delete(self, thing_id: str) -> None:
-        self._note(self.stage.requests.delete(self.things[thing_id].kind, thing_id), thing_id)
-        self.things[thing_id].is_deleted = True
+    def _delete(self, object_id: str) -> None:
+        self._note(self.stage.requests.delete(self.objects[object_id].kind, object_id), object_id)
+        self.objects[object_id].is_deleted = True
 
-    def _note(self, accepted: Accepted, thing_id: str) -> None:
-        self.accepted.append((accepted, self.load_balancer_of(thing_id)))
+    def _note(self, accepted: Accepted, object_id: str) -> None:
+        self.accepted.append((accepted, self.load_balancer_of(object_id)))
 
     def _check_operations(self) -> list[str]:
         """Assert that each operation ended as it must. Return the ids of those that failed: overtaken by a delete, or
@@ -240,13 +244,13 @@ class Deployment(RuleBasedStateMachine):
             if outcome.state == OperationState.FAILED:
                 failed.append(accepted.operation_id)
                 if refused is None or outcome.error != "ConfigurationRefused":
-                    assert self.things[load_balancer_id].is_deleted, outcome
+                    assert self.objects[load_balancer_id].is_deleted, outcome
                     assert outcome.reason == "deleted meanwhile"
                 continue
             assert outcome.state == OperationState.SUCCEEDED, outcome
             # A change that was superseded, or whose object was deleted, before a worker read it was never sent to an
             # amphora.
-            assert refused is None or not (self.is_there(refused) and self.things[refused].is_refused), outcome
+            assert refused is None or not (self.is_there(refused) and self.objects[refused].is_refused), outcome
         return failed
 
 

@@ -50,13 +50,13 @@ def test_traffic_reaches_the_address_in_the_answer(site: Site) -> None:
         }
         listener = {"protocol": "HTTP", "protocol_port": port, "default_pool": pool}
         further = [{"subnet_id": str(uuid4())}]
-        told = site.make(
+        created = site.make(
             "loadbalancer", "loadbalancers", vip_subnet_id=SUBNET_ID, listeners=[listener], additional_vips=further
         )
-        addresses = [told["vip_address"], told["additional_vips"][0]["ip_address"]]
-        site.await_active(told["id"])
+        addresses = [created["vip_address"], created["additional_vips"][0]["ip_address"]]
+        site.await_active(created["id"])
         assert [httpx.get(f"http://{one}:{port}/", trust_env=False).text for one in addresses] == [host, host]
-    assert site.client.delete(f"{LBAAS}/loadbalancers/{told['id']}?cascade=true").status_code == 204
+    assert site.client.delete(f"{LBAAS}/loadbalancers/{created['id']}?cascade=true").status_code == 204
 
 
 def test_500_members_added_by_8_clients_simultaneously_all_serve(site: Site) -> None:

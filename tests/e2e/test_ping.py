@@ -23,8 +23,8 @@ MONITOR: dict[str, Any] = {"type": "PING", "delay": 1, "timeout": 1, "max_retrie
 ALLOWED = ValidationSettings(allow_ping_monitors=True)
 
 SILENT = "127.0.0.66"
-"""All of 127.0.0.0/8 answers pings. ``Network`` has a ``ping`` that gets no answer from the addresses that it is
-told."""
+"""All of 127.0.0.0/8 answers pings. ``Network`` has a ``ping`` that gets no answer from the addresses that a test
+chooses."""
 
 
 class Network:
@@ -94,7 +94,7 @@ def test_a_member_that_answers_no_ping_gets_no_request(
     pings, the member gets its share."""
     web = _build(pinging, origins)
     wait_until_equal(lambda: set(web.spread(6)), {"a"}, "the silent member is out")
-    wait_until_equal(lambda: _statuses(web), {"a": "ONLINE", "b": "ERROR"}, "its status says so")
+    wait_until_equal(lambda: _statuses(web), {"a": "ONLINE", "b": "ERROR"}, "its status is ERROR")
 
     network.restore(SILENT)
     wait_until_equal(lambda: set(web.spread(6)), {"a", "b"}, "the member is back")

@@ -18,23 +18,25 @@ from tests.support.waiting import PATIENCE
 CLIENTS = 12
 
 
-class Way(NamedTuple):
+class Variant(NamedTuple):
     """How clients are told apart, and which protocol the listener and its pool speak."""
 
     persistence: dict[str, Any]
     protocol: str = "HTTP"
 
 
-BY_ADDRESS, BY_COOKIE = Way({"type": "SOURCE_IP"}), Way({"type": "APP_COOKIE", "cookie_name": "session"})
-OVER_TCP = Way({"type": "SOURCE_IP"}, "TCP")
-WAYS = pytest.mark.parametrize("way", [BY_ADDRESS, BY_COOKIE, OVER_TCP], ids=["by address", "by cookie", "over TCP"])
+BY_ADDRESS, BY_COOKIE = Variant({"type": "SOURCE_IP"}), Variant({"type": "APP_COOKIE", "cookie_name": "session"})
+OVER_TCP = Variant({"type": "SOURCE_IP"}, "TCP")
+VARIANTS = pytest.mark.parametrize(
+    "variant", [BY_ADDRESS, BY_COOKIE, OVER_TCP], ids=["by address", "by cookie", "over TCP"]
+)
 
 
 class Clients:
     """Clients that have each sent a request, and the member that served each of them."""
 
-    def __init__(self, web: Web, way: Way) -> None:
-        self._web, self._by_cookie = web, way == BY_COOKIE
+    def __init__(self, web: Web, variant: Variant) -> None:
+        self._web, self._by_cookie = web, variant == BY_COOKIE
         self._cookies: dict[int, str] = {}
         self.served = {number: self._first(number) for number in range(CLIENTS)}
         assert len(set(self.served.values())) == 2
@@ -91,18 +93,20 @@ class Clients:
             thread.join()
 
 
-def build(portico: Embedded, origins: list[Origin], way: Way) -> Web:
+def build(portico: Embedded, origins: list[Origin], variant: Variant) -> Web:
     """A load balancer with two members that keeps sessions."""
-    pool = {"protocol": way.protocol, "session_persistence": way.persistence}
-    return build_web(portico, origins[:2], listener={"protocol": way.protocol}, pool=pool)
+    pool = {"protocol": variant.protocol, "session_persistence": variant.persistence}
+    return build_web(portico, origins[:2], listener={"protocol": variant.protocol}, pool=pool)
 
 
-@WAYS
-def test_clients_keep_their_member_through_changes_in_a_row(portico: Embedded, origins: list[Origin], way: Way) -> None:
+@VARIANTS
+def test_clients_keep_their_member_through_changes_in_a_row(
+    portico: Embedded, origins: list[Origin], variant: Variant
+) -> None:
     """Several changes in a row, each of which starts a new process, and members added and removed leave all clients at
     their members. So do clients whose requests arrive during a change."""
-    web = build(portico, origins, way)
-    clients = Clients(web, way)
+    web = build(portico, origins, variant)
+    clients = Clients(web, variant)
     with clients.requesting() as moved:
         for number in range(4):
             portico.worker.update_listener(web.listener, {"timeout_client_data": 51000 + number})
@@ -116,12 +120,14 @@ def test_clients_keep_their_member_through_changes_in_a_row(portico: Embedded, o
     assert web.state().restarts == 0
 
 
-@WAYS
-def test_clients_with_open_connections_keep_their_member(portico: Embedded, origins: list[Origin], way: Way) -> None:
+@VARIANTS
+def test_clients_with_open_connections_keep_their_member(
+    portico: Embedded, origins: list[Origin], variant: Variant
+) -> None:
     """A client with an open connection to the former process is served by its member on that connection, and by the
     same member on a new connection afterwards."""
-    web = build(portico, origins, way)
-    clients = Clients(web, way)
+    web = build(portico, origins, variant)
+    clients = Clients(web, variant)
     with ExitStack() as stack:
         kept = {number: stack.enter_context(clients.connection(number)) for number in range(CLIENTS)}
         for number, ask in kept.items():
@@ -132,12 +138,14 @@ def test_clients_with_open_connections_keep_their_member(portico: Embedded, orig
         assert clients.moved() == []
 
 
-@WAYS
-def test_clients_keep_their_member_through_a_failover(portico: Embedded, origins: list[Origin], way: Way) -> None:
+@VARIANTS
+def test_clients_keep_their_member_through_a_failover(
+    portico: Embedded, origins: list[Origin], variant: Variant
+) -> None:
     """A new amphora knows the sessions of the one that it replaces: in a failover of the amphora, and then in one of
     the load balancer."""
-    web = build(portico, origins, way)
-    clients = Clients(web, way)
+    web = build(portico, origins, variant)
+    clients = Clients(web, variant)
 
     portico.worker.failover_amphora(web.amphora())
     assert clients.moved() == []

@@ -25,7 +25,7 @@ from portico.errors import (
 )
 from portico.ports.network import VipAllocation, VipRequest
 from portico.resources import Amphora, Lease, Operation, Vip
-from tests.flows.cases import CASES, Asked, Case, run
+from tests.flows.cases import CASES, Case, Requested, run
 from tests.support.bundles import text_of
 from tests.support.examples import CHANGES
 from tests.support.world import World, make_settings
@@ -46,7 +46,7 @@ _VOLATILE = ("provisioning_status", "operating_status", "updated_at")
 
 
 @dataclass(frozen=True)
-class Touch:
+class DriverCall:
     """A call of a driver's method by a task."""
 
     task: str
@@ -64,13 +64,13 @@ class Fault:
     lost_reply: bool
     for_good: bool
 
-    def plan(self, world: World, touch: Touch) -> None:
+    def plan(self, world: World, call: DriverCall) -> None:
         """Make the next calls fail."""
         kind = DriverUnavailable if self.transient else DriverError
         tries = world.settings.worker.task_retries + 1 if self.transient and self.for_good else 1
-        driver = getattr(world, touch.driver)
+        driver = getattr(world, call.driver)
         for _ in range(tries):
-            driver.fail_next(touch.method, kind(f"{touch.method} failed on purpose"), lost_reply=self.lost_reply)
+            driver.fail_next(call.method, kind(f"{call.method} failed on purpose"), lost_reply=self.lost_reply)
 
 
 FAULTS = [
@@ -83,36 +83,36 @@ FAULTS = [
 class Recorder(PlannedFaults):
     """Planned faults that also record which task called which method."""
 
-    def __init__(self, driver: str, methods: tuple[str, ...], touches: dict[Touch, None], task: list[str]) -> None:
+    def __init__(self, driver: str, methods: tuple[str, ...], calls: dict[DriverCall, None], task: list[str]) -> None:
         super().__init__(methods)
-        self._driver, self._touches, self._task = driver, touches, task
+        self._driver, self._calls, self._task = driver, calls, task
 
     @contextmanager
     def around(self, method: str) -> Iterator[None]:
         """Record the call, then apply the planned fault."""
         if self._task:
-            self._touches[Touch(self._task[-1], self._driver, method)] = None
+            self._calls[DriverCall(self._task[-1], self._driver, method)] = None
         with super().around(method):
             yield
 
 
-def discover(world: World, case: Case) -> list[Touch]:
+def discover(world: World, case: Case) -> list[DriverCall]:
     """Run the flow once without a fault, and record which task calls which method. ``find`` and ``owned`` are left out:
     the no-op amphora driver uses them to look at its compute, and no step of a flow does."""
-    asked = case.prepare(world)
-    touches: dict[Touch, None] = {}
+    requested = case.prepare(world)
+    calls: dict[DriverCall, None] = {}
     task: list[str] = []
     for name in _DRIVERS:
         driver = getattr(world, name)
-        driver.faults = Recorder(name, tuple(driver.faults._before), touches, task)
+        driver.faults = Recorder(name, tuple(driver.faults._before), calls, task)
     world.on_task = lambda _flow, name, state: task.append(name) if state == "RUNNING" else task.clear()
-    run(world, asked)
+    run(world, requested)
     world.on_task = lambda _flow, _task, _state: None
-    clear_away(world, asked)
-    return [touch for touch in touches if touch.method not in ("find", "owned")]
+    clear_away(world, requested)
+    return [call for call in calls if call.method not in ("find", "owned")]
 
 
-def clear_away(world: World, asked: Asked) -> None:
+def clear_away(world: World, requested: Requested) -> None:
     """Delete what the case created, and assert that nothing is left of it."""
     for load_balancer_id in world.catalog.list_ids("load_balancer"):
         world.worker.delete_load_balancer(load_balancer_id)
@@ -121,20 +121,22 @@ def clear_away(world: World, asked: Asked) -> None:
     world.assert_empty()
 
 
-def fail_once_in(world: World, asked: Asked, touch: Touch, fault: Fault, run_number: int = 1) -> PorticoError | None:
+def fail_once_in(
+    world: World, requested: Requested, call: DriverCall, fault: Fault, run_number: int = 1
+) -> PorticoError | None:
     """Run what was requested, with the fault planned when the task begins for the ``run_number``-th time. Return the
     error that the caller got, if any."""
     planned: list[str] = []
     begun = count(1)
 
     def on_task(_flow: str, task: str, state: str) -> None:
-        if task == touch.task and state == "RUNNING" and next(begun) == run_number:
+        if task == call.task and state == "RUNNING" and next(begun) == run_number:
             planned.append(task)
-            fault.plan(world, touch)
+            fault.plan(world, call)
 
     world.on_task = on_task
     try:
-        run(world, asked)
+        run(world, requested)
     except PorticoError as error:
         return error
     finally:
@@ -143,11 +145,11 @@ def fail_once_in(world: World, asked: Asked, touch: Touch, fault: Fault, run_num
     return None
 
 
-def values_of(world: World, asked: Asked) -> dict[str, Any]:
+def values_of(world: World, requested: Requested) -> dict[str, Any]:
     """The values that the user wants for the subject."""
-    if asked.kind == "amphora" or asked.subject_id not in world.catalog.list_ids(asked.kind):
+    if requested.kind == "amphora" or requested.subject_id not in world.catalog.list_ids(requested.kind):
         return {}
-    shown = world.catalog.show(asked.kind, asked.subject_id)
+    shown = world.catalog.show(requested.kind, requested.subject_id)
     return {name: value for name, value in shown.items() if name not in (*_VOLATILE, "applied")}
 
 
@@ -156,54 +158,56 @@ def chosen_since(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any
     return {name: value for name, value in after.items() if name.startswith("vip_") and before[name] is None}
 
 
-def assert_failed(world: World, asked: Asked, error: PorticoError, before: dict[str, Any], *, has_waited: bool) -> None:
+def assert_failed(
+    world: World, requested: Requested, error: PorticoError, before: dict[str, Any], *, has_waited: bool
+) -> None:
     """Assert that the object is in ERROR with its last known good values, that the operation records why, and that
     nothing is left over."""
     operation = world.operations()[-1]
     assert (operation["state"], operation["reason"]) == ("FAILED", str(error))
     assert operation["error"] == type(error).__name__
-    after = values_of(world, asked)
+    after = values_of(world, requested)
     assert after == before | (chosen_since(before, after) if has_waited else {})
-    if asked.kind != "amphora":
-        assert world.status(asked.kind, asked.subject_id) == "ERROR"
+    if requested.kind != "amphora":
+        assert world.status(requested.kind, requested.subject_id) == "ERROR"
     world.assert_no_orphans()
     world.assert_vips_as_wanted()
-    if (asked.action, asked.kind) == ("create", "load_balancer"):
+    if (requested.action, requested.kind) == ("create", "load_balancer"):
         assert world.network.allocations() == ()
         assert not any(row["allocated"] for row in world.rows(Vip))
     assert {row["status"] for row in world.rows(Amphora)} <= {"READY", "ALLOCATED", "ERROR"}
 
 
-def assert_next_request_works(world: World, asked: Asked) -> None:
+def assert_next_request_works(world: World, requested: Requested) -> None:
     """Assert that the user's next request works."""
-    if asked.kind == "amphora" and not asked.load_balancer_id:
+    if requested.kind == "amphora" and not requested.load_balancer_id:
         for amphora_id in world.catalog.list_ids("amphora"):
             world.worker.delete_amphora(amphora_id)
         world.worker.create_amphora()
         return
-    if (asked.action, asked.kind) == ("create", "load_balancer"):
-        world.worker.failover_load_balancer(asked.subject_id)
-    elif asked.action == "create":
-        changes = CHANGES[asked.kind] if asked.kind != "l7policy" else {"name": "changed"}
-        world.do("update", asked.kind, asked.subject_id, changes)
+    if (requested.action, requested.kind) == ("create", "load_balancer"):
+        world.worker.failover_load_balancer(requested.subject_id)
+    elif requested.action == "create":
+        changes = CHANGES[requested.kind] if requested.kind != "l7policy" else {"name": "changed"}
+        world.do("update", requested.kind, requested.subject_id, changes)
     else:
-        run(world, asked)
-    if asked.action != "delete":
-        assert asked.kind == "amphora" or world.status(asked.kind, asked.subject_id) == "ACTIVE"
-    if (asked.action, asked.kind) != ("delete", "load_balancer"):
-        assert world.status("load_balancer", asked.load_balancer_id) == "ACTIVE"
-        world.assert_in_step(asked.load_balancer_id)
-        assert world.compute.owned() == {world.amphora_of(asked.load_balancer_id)}
+        run(world, requested)
+    if requested.action != "delete":
+        assert requested.kind == "amphora" or world.status(requested.kind, requested.subject_id) == "ACTIVE"
+    if (requested.action, requested.kind) != ("delete", "load_balancer"):
+        assert world.status("load_balancer", requested.load_balancer_id) == "ACTIVE"
+        world.assert_in_step(requested.load_balancer_id)
+        assert world.compute.owned() == {world.amphora_of(requested.load_balancer_id)}
 
 
-def assert_done(world: World, asked: Asked) -> None:
+def assert_done(world: World, requested: Requested) -> None:
     """Assert that a transient fault, or one that is not worth failing for, did not change the result."""
     assert world.operations()[-1]["state"] == "SUCCEEDED"
-    if asked.load_balancer_id and (asked.action, asked.kind) != ("delete", "load_balancer"):
-        assert world.status("load_balancer", asked.load_balancer_id) == "ACTIVE"
-        world.assert_in_step(asked.load_balancer_id)
-    if asked.kind != "amphora" and asked.action != "delete":
-        assert world.status(asked.kind, asked.subject_id) == "ACTIVE"
+    if requested.load_balancer_id and (requested.action, requested.kind) != ("delete", "load_balancer"):
+        assert world.status("load_balancer", requested.load_balancer_id) == "ACTIVE"
+        world.assert_in_step(requested.load_balancer_id)
+    if requested.kind != "amphora" and requested.action != "delete":
+        assert world.status(requested.kind, requested.subject_id) == "ACTIVE"
     world.assert_no_orphans()
 
 
@@ -219,17 +223,17 @@ def test_a_failure_in_any_call_leaves_nothing_behind(case: Case, fast_world: Wor
     """Any call of any task can fail in any way. Nobody notices a transient fault. A lasting one reaches the caller and
     is recorded on the operation and the object, nothing else is lost, and the next request works."""
     world = fast_world
-    touches = discover(world, case)
-    assert touches, "a flow that touches nothing has nothing to fail"
+    calls = discover(world, case)
+    assert calls, "a flow that calls nothing has nothing to fail"
     # The flows of parts make one call, the push; they are tried with the two faults that show the most. The remaining
     # fault is tried with longer flows.
-    faults = FAULTS if len(touches) > 1 else [FAULTS[0], FAULTS[2]]
-    for touch in touches:
+    faults = FAULTS if len(calls) > 1 else [FAULTS[0], FAULTS[2]]
+    for call in calls:
         for fault in faults:
             try:
-                _try_fault(world, case, touch, fault)
+                _try_fault(world, case, call, fault)
             except BaseException as error:
-                error.add_note(f"{touch.task}: {touch.driver}.{touch.method} {fault.name}")
+                error.add_note(f"{call.task}: {call.driver}.{call.method} {fault.name}")
                 raise
 
 
@@ -239,35 +243,35 @@ def test_a_failure_in_a_flow_that_waits_leaves_nothing_behind(case: Case, look: 
     """A failure when compute is first polled, when it is polled later, or in a step after the place is there ends in
     the same way as in a flow that did not wait."""
     world = fast_world
-    touches = discover(world, case)
-    assert "ensure" in {touch.method for touch in touches}
+    calls = discover(world, case)
+    assert "ensure" in {call.method for call in calls}
     world.compute.looks = 2
-    for touch in touches:
-        is_building = touch.method == "ensure"
+    for call in calls:
+        is_building = call.method == "ensure"
         if look > 1 and not is_building:
             continue  # these are called once, before the place is requested or when it is there
         for fault in FAULTS:
             try:
-                _try_fault(world, case, touch, fault, look if is_building else 1)
+                _try_fault(world, case, call, fault, look if is_building else 1)
             except BaseException as error:
-                error.add_note(f"{touch.task}: {touch.driver}.{touch.method} {fault.name}")
+                error.add_note(f"{call.task}: {call.driver}.{call.method} {fault.name}")
                 raise
 
 
-def _try_fault(world: World, case: Case, touch: Touch, fault: Fault, run_number: int = 1) -> None:
-    asked = case.prepare(world)
-    before = values_of(world, asked)
-    error = fail_once_in(world, asked, touch, fault, run_number)
-    if fault.for_good and not touch.task.startswith(("Retire", "Carry")):
+def _try_fault(world: World, case: Case, call: DriverCall, fault: Fault, run_number: int = 1) -> None:
+    requested = case.prepare(world)
+    before = values_of(world, requested)
+    error = fail_once_in(world, requested, call, fault, run_number)
+    if fault.for_good and not call.task.startswith(("Retire", "Carry")):
         assert error is not None, "a lasting failure did not reach the caller"
         assert str(error).endswith("failed on purpose")
-        has_waited = world.compute.looks > 0 and (touch.method, run_number) != ("ensure", 1)
-        assert_failed(world, asked, error, before, has_waited=has_waited)
-        assert_next_request_works(world, asked)
+        has_waited = world.compute.looks > 0 and (call.method, run_number) != ("ensure", 1)
+        assert_failed(world, requested, error, before, has_waited=has_waited)
+        assert_next_request_works(world, requested)
     else:
         assert error is None, f"a fault that is not worth failing for reached the caller: {error}"
-        assert_done(world, asked)
-    clear_away(world, asked)
+        assert_done(world, requested)
+    clear_away(world, requested)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -277,7 +281,7 @@ def test_a_failed_creation_can_be_deleted_completely(method: tuple[str, str], fa
     lost."""
     world = fast_world
     load_balancer_id = world.describe()["load_balancer"]
-    fault.plan(world, Touch("", *method))
+    fault.plan(world, DriverCall("", *method))
     if fault.for_good:
         with pytest.raises(PorticoError, match="on purpose"):
             world.worker.create_load_balancer(load_balancer_id)

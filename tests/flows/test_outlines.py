@@ -13,7 +13,7 @@ from portico.intake.acceptance import accept_spare
 from portico.store.claims.leases import Claim
 from portico.store.runs.snapshot import read_snapshot
 from portico.tasks.work import Work
-from tests.flows.cases import CASES, Asked, Case
+from tests.flows.cases import CASES, Case, Requested
 from tests.support.examples import CHANGES
 from tests.support.world import World
 
@@ -33,13 +33,13 @@ def outline(world: World, claim: Claim) -> str:
     return "\n".join(line.rstrip() for line in text.replace(claim.key, "ID").splitlines()) + "\n"
 
 
-def take_requested(world: World, asked: Asked) -> Claim:
+def take_requested(world: World, requested: Requested) -> Claim:
     """Queue what is requested and take its lease."""
-    if (asked.action, asked.kind) == ("create", "amphora"):
+    if (requested.action, requested.kind) == ("create", "amphora"):
         claim = accept_spare(world.database, "test", 20_000).claim
         assert claim is not None
         return claim
-    receipt = world.ask(asked.action, asked.kind, asked.subject_id, asked.changes)
+    receipt = world.ask(requested.action, requested.kind, requested.subject_id, requested.changes)
     return world.take(receipt.lease_key)
 
 

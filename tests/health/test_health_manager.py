@@ -97,7 +97,7 @@ def test_a_quiet_poll_is_one_statement(world: World, manager: HealthManager) -> 
 
 
 @every_database
-def test_counters_rise_over_processes_and_amphorae(world: World, manager: HealthManager) -> None:
+def test_counters_rise_across_processes_and_amphorae(world: World, manager: HealthManager) -> None:
     """A reload, a process that dies and a failover each begin at zero, which does not show in the counters. What was
     written once is not added again, not even by another health manager."""
     ids = world.build()
@@ -309,7 +309,7 @@ def test_one_of_two_health_managers_polls_and_the_other_takes_over(world: World,
 
 
 @on_sqlite
-def test_its_thread_outlives_an_outage_of_the_database(world: World, logged: list[EventDict]) -> None:
+def test_the_thread_outlives_an_outage_of_the_database(world: World, logged: list[EventDict]) -> None:
     """The thread logs the outage once, retries, and continues where it was. When it is stopped, it gives its duty
     back."""
     ids = world.build()

@@ -33,7 +33,7 @@ STRICT = ValidationSettings(
 )
 
 
-class Place:
+class FullLoadBalancer:
     """A load balancer with as many parts as ``STRICT`` allows."""
 
     def __init__(self, database: Database) -> None:
@@ -60,18 +60,18 @@ class Place:
         TreePlan(str(uuid4()), lambda _kind, given: dict(given), settings).add(body)
 
 
-def _twice(place: Place) -> None:
-    place.add_member()
-    place.add_member("192.0.2.2")
+def _twice(full: FullLoadBalancer) -> None:
+    full.add_member()
+    full.add_member("192.0.2.2")
 
 
-REFUSED: list[tuple[str, Callable[[Place], Any]]] = [
-    ("allow_ping_monitors", lambda place: place.catalog.add_health_monitor(place.pool, **MONITOR)),
-    ("allow_loopback_members", lambda place: place.add_member("127.0.0.1")),
-    ("allow_loopback_members", lambda place: place.add_member("::1")),
-    ("allow_link_local_members", lambda place: place.add_member("169.254.169.254")),
-    ("allow_special_members", lambda place: place.add_member("240.0.0.1")),
-    ("reserved_networks", lambda place: place.add_member("203.0.113.5")),
+REFUSED: list[tuple[str, Callable[[FullLoadBalancer], Any]]] = [
+    ("allow_ping_monitors", lambda full: full.catalog.add_health_monitor(full.pool, **MONITOR)),
+    ("allow_loopback_members", lambda full: full.add_member("127.0.0.1")),
+    ("allow_loopback_members", lambda full: full.add_member("::1")),
+    ("allow_link_local_members", lambda full: full.add_member("169.254.169.254")),
+    ("allow_special_members", lambda full: full.add_member("240.0.0.1")),
+    ("reserved_networks", lambda full: full.add_member("203.0.113.5")),
     ("lowest_listener_port", lambda p: p.catalog.add_listener(p.load_balancer, protocol="HTTP", protocol_port=80)),
     ("max_members", _twice),
     (
@@ -85,21 +85,21 @@ REFUSED: list[tuple[str, Callable[[Place], Any]]] = [
     ("max_pools", lambda p: p.catalog.add_pool(p.load_balancer, protocol="HTTP", lb_algorithm="ROUND_ROBIN")),
     ("max_pools", lambda p: p.plan({"pools": [{}, {}]})),
     ("max_pools", lambda p: p.plan({"pools": [{}], "listeners": [{"default_pool": {}}]}, max_parts=9)),
-    ("max_l7policies", lambda place: place.catalog.add_l7policy(place.listener, action="REJECT")),
+    ("max_l7policies", lambda full: full.catalog.add_l7policy(full.listener, action="REJECT")),
     ("max_l7policies", lambda p: p.plan({"listeners": [{"l7policies": [{}, {}]}]})),
     ("max_parts", lambda p: p.plan({"pools": [{"members": [{}], "healthmonitor": {}}]})),
-    ("max_regular_expressions", lambda place: place.add_rule()),
+    ("max_regular_expressions", lambda full: full.add_rule()),
 ]
 
 
 @pytest.mark.parametrize(("setting", "ask"), REFUSED)
 def test_a_refusal_names_the_setting_that_forbids_it(
-    setting: str, ask: Callable[[Place], Any], database: Database
+    setting: str, ask: Callable[[FullLoadBalancer], Any], database: Database
 ) -> None:
     """The error ends with the name of the setting, so that its operator knows which one to change."""
-    place = Place(database)
+    full = FullLoadBalancer(database)
     with pytest.raises(PorticoError, match=rf"\(validation\.{setting}\)$"):
-        ask(place)
+        ask(full)
 
 
 def test_every_validation_setting_has_a_refusal() -> None:
@@ -110,7 +110,7 @@ def test_every_validation_setting_has_a_refusal() -> None:
 def test_a_reserved_network_is_not_disclosed(database: Database) -> None:
     """The error tells the user that the address is reserved, but not which network the operator reserved."""
     with pytest.raises(PorticoError) as refusal:
-        Place(database).add_member("203.0.113.5")
+        FullLoadBalancer(database).add_member("203.0.113.5")
     assert "203.0.113.0" not in str(refusal.value)
 
 

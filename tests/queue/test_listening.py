@@ -363,9 +363,9 @@ def test_transactions_do_not_notify_with_a_broker() -> None:
     )
     alone = Settings(database=DatabaseSettings(url=url))
     before = threading.active_count()
-    for settings, hears in ((brokered, False), (alone, True), (Settings(), False)):
+    for settings, wakes in ((brokered, False), (alone, True), (Settings(), False)):
         notifier = build_notifier(settings)
-        assert notifier.traits.hears_commits == hears
+        assert notifier.traits.hears_commits == wakes
         notifier.notify()
         notifier.close()
     assert threading.active_count() == before

@@ -71,9 +71,9 @@ def test_a_broker_that_hangs_delays_no_request(world: BrokeredWorld, rabbitmq: R
 
 def test_a_worker_without_a_broker_finds_its_work_by_polling(database_url: str) -> None:
     """If no broker listens at the URL, requests are accepted, and found within a poll interval."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"rabbit://portico:secret@127.0.0.1:{nobody.getsockname()[1]}/"
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"rabbit://portico:secret@127.0.0.1:{unused.getsockname()[1]}/"
         world = BrokeredWorld(database_url, messaging(url), poll_seconds=0.2)
         try:
             world.start_worker()

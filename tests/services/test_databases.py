@@ -157,7 +157,7 @@ def test_a_stopped_server_is_gone(database_url: str, database_server: Server) ->
 
 
 @pytest.mark.database("postgresql", "mariadb")
-def test_only_the_own_user_reaches_a_server(database_server: Server) -> None:
+def test_only_the_servers_user_reaches_it(database_server: Server) -> None:
     """The servers do not require a password, so only their own user can enter the directory with the socket."""
     status = database_server.directory.stat()
 

@@ -35,7 +35,7 @@ def test_a_killed_broker_is_gone_and_restarts_at_its_address(services: Services)
     services.rabbitmq.ping()
 
 
-def test_it_listens_on_loopback_only(services: Services) -> None:
+def test_the_broker_listens_on_loopback_only(services: Services) -> None:
     """Other machines can reach neither the broker, nor Erlang's distribution, nor the port mapper."""
     broker = services.rabbitmq
     inodes = set()
@@ -55,7 +55,7 @@ def test_it_listens_on_loopback_only(services: Services) -> None:
 
 
 @pytest.mark.parametrize("ended", ["in order", "killed"])
-def test_nothing_of_it_outlives_its_run(ended: str) -> None:
+def test_no_broker_outlives_its_run(ended: str) -> None:
     """A program that used a broker leaves no process and no file, even if it was killed."""
     program = f"""
 import os, signal

@@ -109,7 +109,7 @@ def main() -> None:
     ready, _, _ = select.select([sys.stdin, pidfd], [], [])
     if sys.stdin in ready and sys.stdin.readline():
         sys.stdout.writelines(f"{line}\n" for line in _reap(run_id, directory, _GRACE))
-    else:  # the run is dead: nothing ends on its own any more, and nobody reads the report
+    else:  # the run is dead: its processes get no grace, and nobody reads the report
         _reap(run_id, directory, grace=0)
 
 

@@ -27,7 +27,8 @@ class Server(ABC):
     that can be in use, and no password. Subclasses name the program. The constructor starts the server.
     """
 
-    #: The accounts to run as if we are root, as which databases refuse to run: the first that exists, or nobody.
+    #: Databases refuse to run as root. If we are root, the program runs as the first of these accounts that exists, or
+    #: as nobody.
     accounts: Sequence[str] = ()
     #: The signal that stops the program gracefully, without waiting for its clients.
     stop_signal = signal.SIGTERM

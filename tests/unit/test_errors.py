@@ -27,7 +27,7 @@ def is_made_of_message(kind: type[PorticoError]) -> bool:
 
 
 @pytest.mark.parametrize("kind", sorted(set(types_of_errors()), key=str))
-def test_made_of_message_is_true_of_the_right_types(kind: type[PorticoError]) -> None:
+def test_made_of_message_matches_the_constructor(kind: type[PorticoError]) -> None:
     """A type can be raised again from the message on record if its constructor needs only a message. A call whose
     operation another worker ran relies on this."""
     assert kind.made_of_message == is_made_of_message(kind)

@@ -189,7 +189,7 @@ def test_immutable_fields_are_refused_in_an_update(kind: str, field: str) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_immutable_fields_are_fields(kind: str) -> None:
+def test_immutable_fields_exist(kind: str) -> None:
     """A misspelt immutable field would protect nothing."""
     assert set(SPECS[kind].model_fields) >= SPECS[kind].IMMUTABLE
     assert "project_id" in SPECS[kind].IMMUTABLE

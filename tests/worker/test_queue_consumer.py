@@ -12,7 +12,7 @@ from portico.worker import ControllerWorker
 from portico.worker.queue_consumer import ASKED as ASKED_BY_NAME
 from portico.worker.queue_consumer import QueueConsumer
 
-ASKED = [
+REQUESTS = [
     *(
         Request(action, kind.name, "S", request_id="R")
         for kind in DESCRIBED
@@ -23,7 +23,7 @@ ASKED = [
     Request(Action.FAILOVER, "amphora", "S"),
     Request(Action.DELETE, "amphora", "S"),
 ]
-NOTICES = [*(request.notice("O") for request in ASKED), Notice("batch_update_members", "pool", "S")]
+NOTICES = [*(request.notice("O") for request in REQUESTS), Notice("batch_update_members", "pool", "S")]
 
 
 def build(*, free: bool) -> tuple[QueueConsumer, list[str]]:

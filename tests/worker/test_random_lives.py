@@ -46,7 +46,7 @@ class Balancer:
     parts: dict[str, Part] = field(default_factory=dict)
 
 
-class Lives(RuleBasedStateMachine):
+class RandomOperations(RuleBasedStateMachine):
     """Adds, creates, changes, refusals, deletes and failovers, called directly and queued.
 
     Every member gets traffic (its pool is its listener's default), so a bad weight is always noticed. The result of a
@@ -264,13 +264,11 @@ def test_random_operations_match_the_model(world: World) -> None:
     """Whatever happens in whatever order, rows, statuses and configurations are those of the model, and deleting
     everything leaves nothing."""
     run_state_machine_as_test(
-        lambda: Lives(world),  # type: ignore[arg-type]  # any factory is accepted
+        lambda: RandomOperations(world),  # type: ignore[arg-type]  # any factory is accepted
         settings=settings(
             max_examples=20,
             stateful_step_count=25,
-            phases=[
-                Phase.generate
-            ],  # shrinking and explaining a failure takes minutes, and the first example is short enough
+            phases=[Phase.generate],  # shrinking a failure takes minutes, and the first example is short enough
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -1,4 +1,4 @@
-"""Duties: tasks that one process does at a time."""
+"""Duties: work that one process does at a time."""
 
 from __future__ import annotations
 
