@@ -180,7 +180,7 @@ def bodies(kind: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def changes(kind: str, immutable: frozenset[str]) -> st.SearchStrategy[dict[str, Any]]:
-    """Bodies of a PUT: a few attributes, one of them sometimes null."""
+    """Bodies of a PUT: a few attributes, each of them sometimes null."""
     values = {**REQUIRED[kind], **OPTIONAL[kind]}
     few = st.lists(st.sampled_from(sorted(set(values) - immutable)), min_size=1, max_size=3, unique=True)
     return few.flatmap(
