@@ -298,7 +298,7 @@ def test_an_object_whose_parent_is_being_deleted_can_only_be_deleted(
 def test_nothing_is_changed_below_a_pool_that_is_deleted_simultaneously(
     database: Database, catalog: Catalog, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """No member's change is accepted after the delete of its pool, however simultaneous the requests are."""
+    """No member's change is accepted after the delete of its pool, even if the requests are simultaneous."""
     activate(database, LoadBalancer, Pool, Member)
 
     def act(number: int) -> None:

@@ -65,7 +65,7 @@ def test_vips_are_shown_on_acceptance(database: Database, make: Callable[[], Net
 
 def test_an_address_that_only_the_network_knows_is_not_shown(database: Database) -> None:
     """The row has what the user requested and nothing else, not even the address's scope. Whether two load balancers
-    can have the same address is decided when the network is values for it."""
+    can have the same address is decided when the network is asked for it."""
     network = NoopNetwork(offers=False)
     shown = requests_on(database, network).create("load_balancer", vip_subnet_id=SUBNET_ID).shown
 
