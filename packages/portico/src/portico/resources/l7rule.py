@@ -149,15 +149,15 @@ class L7RuleSpec(Spec):
         cls,
         present: dict[str, Any],
         changes: dict[str, Any],
-        rules: ValidationSettings,
+        settings: ValidationSettings,
         *,
         also: frozenset[str] = frozenset(),
     ) -> tuple[Self, dict[str, Any]]:
         """Check an update as ``Spec.parse_changes`` does, but let a condition that an older version accepted stay as it
         is when only other fields change."""
         if not _CONDITION.keys().isdisjoint(changes):
-            return super().parse_changes(present, changes, rules, also=also)
-        spec, changed = super().parse_changes({**present, **_CONDITION}, changes, rules, also=also)
+            return super().parse_changes(present, changes, settings, also=also)
+        spec, changed = super().parse_changes({**present, **_CONDITION}, changes, settings, also=also)
         return spec.model_copy(update={name: present[name] for name in _CONDITION}), changed
 
 
