@@ -94,7 +94,7 @@ class Catalog:
             **fields: see ``LoadBalancerFields``.
 
         Raises:
-            InvalidInput: a field is unknown, is missing or breaks a rule; ``field`` and ``rule`` name it and the rule.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             Duplicate: ``vip_address`` or ``id`` is already in use.
             Conflict: no address is free.
         """
@@ -109,7 +109,7 @@ class Catalog:
             **fields: see ``ListenerFields``.
 
         Raises:
-            InvalidInput: a field is unknown, is missing or breaks a rule; ``field`` and ``rule`` name it and the rule.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             LBNotFound, PoolNotFound: there is no such load balancer, or it has no such pool (``default_pool_id``).
             Duplicate: ``protocol_port`` or ``id`` is already in use.
             Conflict: the load balancer is being deleted, or already has ``validation.max_listeners`` listeners.
@@ -127,7 +127,7 @@ class Catalog:
             **fields: see ``PoolFields``.
 
         Raises:
-            InvalidInput: a field is unknown, is missing or breaks a rule; ``field`` and ``rule`` name it and the rule.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             LBNotFound, ListenerNotFound: there is no such load balancer, or listener (``listener_id``).
             Duplicate: the listener already has a default pool, or ``id`` is already in use.
             Conflict: the load balancer or the listener is being deleted, or the load balancer already has
@@ -144,7 +144,7 @@ class Catalog:
             **fields: see ``MemberFields``.
 
         Raises:
-            InvalidInput: a field is unknown, is missing or breaks a rule; ``field`` and ``rule`` name it and the rule.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             PoolNotFound: there is no such pool.
             Duplicate: the pool already has a member with this address and port, or ``id`` is already in use.
             Conflict: the pool is being deleted, or its load balancer already has ``validation.max_members`` members.
@@ -160,7 +160,7 @@ class Catalog:
             **fields: see ``HealthMonitorFields``.
 
         Raises:
-            InvalidInput: a field is unknown, is missing or breaks a rule; ``field`` and ``rule`` name it and the rule.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             PoolNotFound: there is no such pool.
             Duplicate: the pool already has a health monitor, or ``id`` is already in use.
             Conflict: the pool is being deleted.
@@ -176,7 +176,7 @@ class Catalog:
             **fields: see ``L7PolicyFields``.
 
         Raises:
-            InvalidInput: a field is unknown, is missing or breaks a rule; ``field`` and ``rule`` name it and the rule.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             ListenerNotFound, PoolNotFound: there is no such listener, or no such pool (``redirect_pool_id``).
             Duplicate: ``id`` is already in use.
             Conflict: the listener is being deleted, or already has ``validation.max_l7policies`` policies.
@@ -192,7 +192,7 @@ class Catalog:
             **fields: see ``L7RuleFields``.
 
         Raises:
-            InvalidInput: a field is unknown, is missing or breaks a rule; ``field`` and ``rule`` name it and the rule.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             L7PolicyNotFound: there is no such policy.
             Duplicate: ``id`` is already in use.
             Conflict: the policy is being deleted or already has 50 rules, or its listener already has
@@ -206,7 +206,7 @@ class Catalog:
 
         Raises:
             InvalidInput: there is no such kind, or ``object_id`` cannot be an id.
-            NotFound: there is no such object; the subclass is the kind's.
+            NotFound: there is no such object; each kind has a subclass of its own.
         """
         wanted = kind_of(kind)
         table = table_of(wanted.model)

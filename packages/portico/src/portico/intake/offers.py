@@ -145,7 +145,7 @@ def change_offer(database: Database, kind: str, object_id: str, changes: Mapping
     it.
 
     Raises:
-        NotFound: there is no such offer; the subclass is the kind's.
+        NotFound: there is no such offer; each kind has a subclass of its own.
         InvalidInput: a value breaks a rule, or an attribute cannot be changed.
         Conflict: the options or the provider of a profile cannot be changed while it is in use.
         Duplicate: the name is already in use.
@@ -174,7 +174,7 @@ def remove_offer(database: Database, kind: str, object_id: str) -> None:
     """Delete an offer.
 
     Raises:
-        NotFound: there is no such offer; the subclass is the kind's.
+        NotFound: there is no such offer; each kind has a subclass of its own.
         Conflict: it is in use.
     """
     offer = OFFERS[kind]

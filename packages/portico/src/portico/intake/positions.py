@@ -1,8 +1,8 @@
 """Positions of a listener's policies, and how room is made between them.
 
 The rows of the policies have positions, and so have unfinished operations: the position that each of them sets, and the
-one that it restores if it fails. All of them are shifted together. Whichever operations succeed, the policies keep
-their order, without ties.
+one that it restores if it fails. All of them are shifted together, so that whichever operations succeed, the positions
+order the policies correctly and without ties.
 """
 
 from __future__ import annotations

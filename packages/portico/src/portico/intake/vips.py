@@ -58,7 +58,7 @@ class _Row:
 def check_changes(
     network: Network, changes: Mapping[str, object], settings: ValidationSettings, caller: Caller
 ) -> None:
-    """Ask the network whether it accepts the changed attributes of a load balancer that concern it (``ATTRIBUTES``).
+    """Ask the network whether it accepts those changed attributes of a load balancer that concern it (``ATTRIBUTES``).
 
     Raises:
         InvalidInput: a value breaks a rule.
@@ -90,8 +90,8 @@ class NewVips:
         self._lost = 0
 
     def check(self, caller: Caller) -> None:
-        """Ask the network whether the VIPs are possible. Call this before the transaction: the network may have to look
-        things up.
+        """Ask the network whether it can provide the VIPs. Call this before the transaction: the network may have to
+        look things up.
 
         Raises:
             InvalidInput, NotSupported, DriverUnavailable: as ``Network.check``.

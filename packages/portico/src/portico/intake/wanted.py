@@ -17,8 +17,8 @@ _BELOW_PARTS = [(kind, kind.ancestors[0].id_field) for kind in PARTS if kind.anc
 
 
 def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict[str, list[str]]:
-    """Parts without an operation of their own that are built along with their new load balancer: ids by kind. As long
-    as the load balancer has never had a configuration, parts that failed along with it are among them."""
+    """Parts without an operation of their own that are built along with their new load balancer: ids by kind. Until the
+    load balancer has had its first configuration, parts that failed along with it are included."""
     if snapshot.tree is None or not any(
         operation.subject_type == KindName.LOAD_BALANCER and operation.action in (Action.CREATE, Action.FAILOVER)
         for operation in operations

@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 
 def canonical_address(value: str) -> str:
-    """The canonical spelling of an IPv4 or IPv6 address: addresses are compared, and passed to other systems, in it.
+    """The canonical spelling of an IPv4 or IPv6 address, in which addresses are compared and passed to other systems.
 
     Raises:
         ValueError: ``value`` is not an address.

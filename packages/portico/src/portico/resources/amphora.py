@@ -17,7 +17,7 @@ from portico.status import AmphoraRole, AmphoraStatus
 
 
 class Amphora(Row):
-    """One amphora. Its row, with its id, is written before anything is made outside, so that a retry can adopt that.
+    """One amphora. Its row, with its id, is written before anything is made outside, so that a retry adopts it.
 
     A spare has no load balancer, and has a lease of its own. An amphora with a load balancer is under the load
     balancer's lease.

@@ -209,7 +209,7 @@ HEALTH_MONITOR = Kind(
     no_suitable_parent=NoSuitablePool,
     quota="Health Monitor",
     starts_as=OperatingStatus.ONLINE,
-    taken=("pool_id", "the pool has a health monitor already"),
+    taken=("pool_id", "the pool already has a health monitor"),
 )
 L7POLICY = Kind(
     KindName.L7POLICY,

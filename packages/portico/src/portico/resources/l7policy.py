@@ -1,4 +1,4 @@
-"""L7 policies: what to do with a request whose rules all match."""
+"""L7 policies: what to do with a request that matches all rules of a policy."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class L7PolicySpec(Spec):
             completed["action"] = targets[0].value
         if completed.get("action") in (None, present.get("action")):
             return completed
-        return {"redirect_http_code": None, **completed, **dict.fromkeys(_useless(completed["action"]))}
+        return {"redirect_http_code": None, **completed, **dict.fromkeys(_unused_fields(completed["action"]))}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -116,10 +116,10 @@ class L7PolicySpec(Spec):
             if value is not None:
                 check_url(field, value)
         # Fields that the action does not use are dropped, as in the reference: clients send all fields of their forms.
-        return self.model_copy(update=dict.fromkeys(_useless(action)))
+        return self.model_copy(update=dict.fromkeys(_unused_fields(action)))
 
 
-def _useless(action: Any) -> list[str]:
+def _unused_fields(action: Any) -> list[str]:
     """The attributes that only other actions use."""
     targets = [field for kind, field in TARGET_FIELD.items() if kind != action]
     return targets if action in _URL_ACTIONS else [*targets, "redirect_http_code"]
@@ -144,7 +144,7 @@ _SHOWN_CODE = case(
 
 
 def _place() -> Any:
-    """The policy's place among those of its listener, counted: stored positions can have gaps."""
+    """The policy's number among the policies of its listener, from 1: stored positions can have gaps."""
     other = table_of(L7Policy).alias("other_policy")
     before = or_(
         other.c.position < L7Policy.position, and_(other.c.position == L7Policy.position, other.c.id <= L7Policy.id)

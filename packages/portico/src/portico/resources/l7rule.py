@@ -44,7 +44,7 @@ class Comparison(StrEnum):
 _KEYED = (RuleType.HEADER, RuleType.COOKIE)
 _TLS = (RuleType.SSL_CONN_HAS_CERT, RuleType.SSL_VERIFY_RESULT, RuleType.SSL_DN_FIELD)
 MAX_RULES = 50
-"""Rules in one policy, as in the reference."""
+"""The most rules in one policy, as in the reference."""
 _COOKIE_VALUE = re.compile(r"[!#-:<-~]+")
 _QUOTED = re.compile(r""".*(["']).*\1.*""")
 _VALUE = re.compile(r"[ -~]+")
@@ -126,7 +126,7 @@ class L7RuleSpec(Spec):
                 engine_spelling(self.value)
             except InvalidExpression as error:
                 raise FieldError(
-                    "value", f"is not a regular expression that all engines accept and read alike: {error}"
+                    "value", f"is not a regular expression that all engines accept with the same meaning: {error}"
                 ) from None
         else:
             self._check_value()

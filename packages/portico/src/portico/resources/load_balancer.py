@@ -25,7 +25,7 @@ def vip_address_columns(address: str | None) -> dict[str, str | None]:
 
 
 class LoadBalancer(ApiObject, Row):
-    """A load balancer, to which all other objects belong."""
+    """A load balancer: the root of its listeners, pools and their parts."""
 
     __tablename__ = "load_balancer"
 

@@ -50,7 +50,7 @@ class Algorithm(StrEnum):
 
 
 class PersistenceType(StrEnum):
-    """By what a pool recognises that two requests belong to one session."""
+    """How a pool recognises that two requests belong to one session."""
 
     SOURCE_IP = "SOURCE_IP"
     HTTP_COOKIE = "HTTP_COOKIE"

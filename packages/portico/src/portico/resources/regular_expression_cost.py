@@ -41,8 +41,8 @@ MAX_SIZE = 500
 """The most parts in an expression, where those of repeated groups are multiplied: the engines copy them, and recurse
 one level deeper for each."""
 _TOO_MUCH = (
-    "would take HAProxy too many steps on a long text: begin it with ^, put a character behind each repetition that "
-    "the repeated part does not match, or limit the number of repetitions"
+    "would take HAProxy too many steps on a long text: begin it with ^, follow each repetition with a "
+    "character that the repetition does not match, or limit the number of repetitions"
 )
 _LOOP = (
     "a group that is repeated any number of times must have only one way to match, and be followed by $ or by a "
@@ -65,7 +65,7 @@ def engine_spelling(text: str) -> str:
     branches = parse(text)
     if sum(map(_size, _all(branches))) > MAX_SIZE:
         raise InvalidExpression(
-            None, f"must not have more than {MAX_SIZE} parts, where those of repeated groups are multiplied"
+            None, f"must not have more than {MAX_SIZE} parts, counting those of repeated groups for each repetition"
         )
     edits: list[_Edit] = []
     branches = [flat for branch in branches for flat in _flat_branches(branch, edits)]
@@ -131,7 +131,8 @@ def _settle(branch: Branch, follow: int) -> None:
             _settle(inner, 0 if item.kind == "ahead" else follow | (own if item.most != 1 else 0))
         if item.kind == "group" and item.most is None:
             if any(map(_is_endless, _all(item.branches))):
-                raise InvalidExpression(item.repetition, "must not repeat without limit what is repeated without limit")
+                rule = "must not repeat without limit a part that is itself repeated without limit"
+                raise InvalidExpression(item.repetition, rule)
             if not item.settled or not has_one_end(item.branches):
                 raise InvalidExpression(item.repetition, _LOOP)
         follow = own | follow if _may_be_empty(item) else own
