@@ -43,7 +43,7 @@ MISTAKES: list[tuple[str, str, Case]] = [
     # A kind that this cannot be done to.
     ("kind", "cannot be failed over", lambda w, ids: w.requests.failover("member", ids["member"])),
     ("kind", "create_amphora", lambda w, ids: w.requests.create("amphora", ids["load_balancer"])),
-    ("kind", "nothing", lambda w, ids: w.requests.update("amphora", w.amphora_of(ids["load_balancer"]), {"name": "x"})),
+    ("kind", "updated", lambda w, ids: w.requests.update("amphora", w.amphora_of(ids["load_balancer"]), {"name": "x"})),
     # Attributes and columns that there are not.
     ("adress", "did you mean 'address'", lambda w, ids: w.catalog.add_member(ids["pool"], adress="192.0.2.77")),
     ("adress", "cannot|can be set", lambda w, ids: w.catalog.add_member(ids["pool"], **AT, adress=None)),
