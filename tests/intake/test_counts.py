@@ -34,6 +34,6 @@ def test_one_part_more_than_the_limit_is_a_conflict(database: Database, kind: st
 
     room = 1 if kind in ("listeners", "pools") else 2
     full = catalog.add_load_balancer(name="full")
-    with pytest.raises(Conflict, match=f"2 {kind} already"):
+    with pytest.raises(Conflict, match=f"already has 2 {kind}"):
         add(full, room + 1)
     add(catalog.add_load_balancer(name="other"), room)

@@ -175,7 +175,7 @@ def test_a_network_that_always_proposes_taken_addresses_is_given_up(database: Da
             assert offer is not None
             return replace(offer, position=0, ip_address=self.address, subnet_id=SUBNET_ID, scope=SUBNET_ID)
 
-    with pytest.raises(Conflict, match=r"^vip_address: others took"):
+    with pytest.raises(Conflict, match=r"^vip_address: other load balancers took"):
         Catalog(database, RULES, AlwaysTooLate()).add_load_balancer(vip_subnet_id=SUBNET_ID)
 
 

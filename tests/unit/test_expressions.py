@@ -17,11 +17,11 @@ _RULE: dict[str, Any] = {"type": "PATH", "compare_type": "REGEX"}
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (r"^/\u0041", r"\u is not known to all engines, or has no meaning here (position 2)"),
-        ("a{70000}", "must not count further than 1000 (position 1)"),
-        ("^/(a+)+$", "must not repeat any number of times what is so repeated (position 6)"),
+        (r"^/\u0041", r"\u is not supported by all engines, or has no meaning here (position 2)"),
+        ("a{70000}", "a quantifier must not be greater than 1000 (position 1)"),
+        ("^/(a+)+$", "must not repeat without limit a part that is itself repeated without limit (position 6)"),
         ("^/(a|aa)+$", "{0,100}"),
-        (r"[\w-.]", "a - beside a class of characters must be escaped, or be the last (position 1)"),
+        (r"[\w-.]", "a - next to a class of characters must be escaped, or be the last (position 1)"),
         ("a(b", "a ( is not closed (position 1)"),
         ("foo[a-z]+bar", "begin it with ^"),
     ],

@@ -43,7 +43,7 @@ MISTAKES: list[tuple[str, str, Case]] = [
     # A kind that does not support the action.
     ("kind", "cannot be failed over", lambda w, ids: w.requests.failover("member", ids["member"])),
     ("kind", "create_amphora", lambda w, ids: w.requests.create("amphora", ids["load_balancer"])),
-    ("kind", "nothing", lambda w, ids: w.requests.update("amphora", w.amphora_of(ids["load_balancer"]), {"name": "x"})),
+    ("kind", "updated", lambda w, ids: w.requests.update("amphora", w.amphora_of(ids["load_balancer"]), {"name": "x"})),
     # Attributes and columns that do not exist.
     ("adress", "did you mean 'address'", lambda w, ids: w.catalog.add_member(ids["pool"], adress="192.0.2.77")),
     ("adress", "cannot|can be set", lambda w, ids: w.catalog.add_member(ids["pool"], **AT, adress=None)),
@@ -62,7 +62,7 @@ MISTAKES: list[tuple[str, str, Case]] = [
     ("pool_id", "id", lambda w, _: w.requests.create("member", **AT)),
     ("listener_id", "id", lambda w, ids: w.catalog.add_pool(ids["load_balancer"], listener_id=[], **POOL)),
     ("listener_id", "pools", lambda w, ids: w.requests.create("member", ids["pool"], listener_id=NEW, **AT)),
-    ("parent_id", "part of nothing", lambda w, ids: w.requests.create("load_balancer", ids["load_balancer"])),
+    ("parent_id", "no parent", lambda w, ids: w.requests.create("load_balancer", ids["load_balancer"])),
     ("request_id", "printable", lambda w, ids: w.requests.create("member", ids["pool"], request_id=5, **AT)),
     ("request_id", "printable", lambda w, ids: w.requests.delete("member", ids["member"], request_id="x" * 65)),
     ("request_id", "printable", lambda w, ids: w.requests.replace_members(ids["pool"], [], request_id=b"x")),
