@@ -43,8 +43,8 @@ LBS, LISTENERS, POOLS = COLLECTION["loadbalancer"], COLLECTION["listener"], COLL
             ({"vip_subnet_id": SUBNET, "additional_vips": [{"subnet_id": any_id(), name: value}]}, 400, name)
             for name, value in (("name", "x"), ("project_id", "p2"), ("tags", ["x"]), ("admin_state_up", True))
         ),
-        ({"vip_subnet_id": SUBNET, "tags": [0] * 5000}, 400, "tags. Must not hold more"),
-        ({"vip_subnet_id": SUBNET, "tags": [[0] * 5000]}, 400, "tags. Must not hold more"),
+        ({"vip_subnet_id": SUBNET, "tags": [0] * 5000}, 400, "tags. Must not contain more"),
+        ({"vip_subnet_id": SUBNET, "tags": [[0] * 5000]}, 400, "tags. Must not contain more"),
         ({"vip_subnet_id": SUBNET, "project_id": "p1", "tenant_id": "p2"}, 400, "tenant_id"),
         ({"vip_subnet_id": SUBNET, "tenant_id": "p1", "project_id": "p2"}, 400, "project_id"),
     ],

@@ -1,4 +1,4 @@
-"""Somebody who makes a database server's life hard while workers use it."""
+"""Faults on a database server that workers are using: cut connections, deadlocks, and waits for locks."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.waiting import PATIENCE
 
 
 class Adversary:
-    """Works on the same database as the workers, on connections of its own."""
+    """Uses the same database as the workers, on connections of its own."""
 
     def __init__(self, url: str) -> None:
         self.engine: Engine = create_engine(url, poolclass=NullPool)
         self._is_postgresql = self.engine.dialect.name == "postgresql"
 
     def cut_connections(self) -> int:
-        """End the sessions of everybody else in this database, wherever they are. Returns how many."""
+        """End all other sessions in this database, whatever they are doing, and return how many there were."""
         if self._is_postgresql:
             others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             cut = "SELECT pg_terminate_backend({})"
@@ -34,12 +34,12 @@ class Adversary:
                 try:
                     connection.execute(text(cut.format(session)))
                     number += 1
-                except DBAPIError:  # it has just ended by itself
+                except DBAPIError:  # the session has just ended on its own
                     continue
         return number
 
     def count_deadlocks(self) -> int:
-        """How many deadlocks the server has resolved."""
+        """The number of deadlocks that the server has resolved."""
         with self.engine.connect() as connection:
             if self._is_postgresql:
                 statement = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
@@ -48,19 +48,21 @@ class Adversary:
             return int(row[1])
 
     def block(self, lease_key: str, operation_id: str, while_held: Callable[[], None]) -> None:
-        """Lock an operation, wait for ``while_held``, then ask for its lease: workers lock in the other order. The
-        deadlock is resolved at the worker's expense.
+        """Cause a deadlock that the database resolves by rolling back the worker's transaction.
+
+        Locks an operation, calls ``while_held``, then locks the operation's lease. Workers lock in the opposite order.
 
         Args:
-            lease_key: of the lease.
-            operation_id: of an operation under it.
-            while_held: returns once a worker waits for the operation.
+            lease_key: the key of the lease.
+            operation_id: the id of an operation under the lease.
+            while_held: returns once a worker waits for the operation's lock.
         """
         with self.engine.begin() as connection:
             if self._is_postgresql:
-                connection.execute(text("SET LOCAL deadlock_timeout = '60s'"))  # the other side notices first
+                connection.execute(text("SET LOCAL deadlock_timeout = '60s'"))  # the worker's detects it first
             else:
-                # InnoDB gives up whoever has changed less: change more, where nobody else is.
+                # InnoDB rolls back the transaction that changed fewer rows, so change more rows, in a table that nobody
+                # else uses.
                 connection.execute(text("CREATE TABLE adversary AS SELECT seq FROM seq_1_to_1000"))
                 connection.execute(text("UPDATE adversary SET seq = seq + 1"))
             mine = {"id": operation_id}
@@ -69,7 +71,7 @@ class Adversary:
             connection.execute(text("UPDATE lease SET epoch = epoch WHERE lease.key = :id"), {"id": lease_key})
 
     def count_waiting(self) -> int:
-        """How many sessions of this database wait for a lock."""
+        """The number of sessions in this database that wait for a lock."""
         with self.engine.connect() as connection:
             if self._is_postgresql:
                 statement = (
@@ -82,8 +84,8 @@ class Adversary:
 
 
 @contextmanager
-def again_and_again(action: Callable[[], object], pause: float) -> Iterator[None]:
-    """Do something from another thread every ``pause`` seconds, for as long as the block runs."""
+def repeating(action: Callable[[], object], pause: float) -> Iterator[None]:
+    """Call ``action`` every ``pause`` seconds in another thread while the block runs."""
     over = threading.Event()
     failures: list[BaseException] = []
 

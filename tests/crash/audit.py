@@ -1,4 +1,4 @@
-"""What must be true of a deployment that has come to rest, whatever happened on the way there."""
+"""What must be true of a deployment at rest, whatever happened before."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from portico.tasks.vip import allocation_of
 from tests.crash.driver_server import DriverServer
 
 _TRANSIENT = ("slot", "slot_waiter", "slot_limit", "alembic_version")
-"""Tables without anything that lasts: what they say is looked at by its own rule."""
+"""Tables with nothing permanent in them; ``audit`` checks them separately."""
 
 
 def let_time_pass(database: Database, seconds: float) -> None:
-    """Let everything that is leased run out ``seconds`` earlier: the same as waiting, to all who go by the database's
-    clock. (Whoever goes by another one does not notice, and fails the test.)"""
+    """Expire every lease and slot ``seconds`` earlier. To processes that use the database's clock this is the same as
+    waiting. A process that uses another clock does not notice, and its test fails."""
     milliseconds = int(seconds * 1000)
 
     def work(connection: Connection) -> None:
@@ -42,7 +42,7 @@ def let_time_pass(database: Database, seconds: float) -> None:
 
 
 def dump_rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table that lasts, in a form that compares."""
+    """Every row of every table that is not transient, in a form that can be compared."""
 
     def work(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
         return {
@@ -57,13 +57,13 @@ def dump_rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
 def audit(
     database: Database, drivers: DriverServer, failures: Collection[str] = (), living: Collection[str] = ()
 ) -> None:
-    """Assert that everything is at rest and that rows and drivers say the same.
+    """Assert that everything is at rest and that the rows and the drivers agree.
 
     Args:
-        database: the rows.
-        drivers: what is outside.
-        failures: ids of the operations that may, and must, have ended in FAILED.
-        living: owners of slots that they keep for a moment, for their next operation.
+        database: the database with the rows.
+        drivers: the drivers, which hold what exists outside the database.
+        failures: ids of the operations that must have ended in FAILED.
+        living: owners that may still have slots, which they keep for a moment for their next operation.
     """
     faults = [
         *_find_unfinished(database, failures),
@@ -79,7 +79,7 @@ def _rows(database: Database, model: type[Row]) -> list[Any]:
 
 
 def _find_unfinished(database: Database, failures: Collection[str]) -> list[str]:
-    """Operations and objects that did not reach their end."""
+    """Operations and objects that did not reach a final state."""
     faults = []
     for operation in _rows(database, Operation):
         wanted = OperationState.FAILED if operation.id in failures else OperationState.SUCCEEDED
@@ -100,7 +100,7 @@ def _find_unfinished(database: Database, failures: Collection[str]) -> list[str]
 
 
 def _find_held(database: Database, living: Collection[str]) -> list[str]:
-    """Leases and slots that somebody has or that belong to nothing."""
+    """Leases and slots that are still held, and leases that belong to nothing."""
     keys = {row.id for row in _rows(database, LoadBalancer)}
     keys |= {row.id for row in _rows(database, Amphora) if row.load_balancer_id is None}
     leases = _rows(database, Lease)
@@ -122,7 +122,7 @@ def _find_held(database: Database, living: Collection[str]) -> list[str]:
 
 
 def _find_differences(database: Database, drivers: DriverServer) -> list[str]:
-    """Whatever is in the rows and not outside, or the other way round."""
+    """Differences between the rows and what exists outside the database."""
     faults = []
     amphorae = _rows(database, Amphora)
     trees = [read_tree(database, row.id) for row in _rows(database, LoadBalancer)]
@@ -149,28 +149,28 @@ def _find_differences(database: Database, drivers: DriverServer) -> list[str]:
 
 
 def _find_stale(database: Database, tree: Tree, bundles: dict[str, Any]) -> list[str]:
-    """Amphorae of one load balancer that run anything but the newest configuration."""
+    """Amphorae of one load balancer that do not run the newest configuration."""
     faults = []
-    wanted = wanted_tree(tree, Snapshot(), ())  # without what never was part of an accepted configuration
+    wanted = wanted_tree(tree, Snapshot(), ())  # without objects that were never part of an accepted configuration
     version = read_snapshot(database, tree.load_balancer.id).lease.config_version  # type: ignore[union-attr]
     for amphora in tree.amphorae:
         bundle = bundles.get(amphora.id)
         if bundle is None:
             faults.append(f"amphora {amphora.id} has no configuration")
         elif bundle.version != version:
-            faults.append(f"amphora {amphora.id} has version {bundle.version}, the rows say {version}")
+            faults.append(f"amphora {amphora.id} has version {bundle.version}, the rows have {version}")
         elif bundle != (expected := render(wanted, amphora.id, version)):
-            faults.append(f"amphora {amphora.id} runs {bundle}, the rows say {expected}")
+            faults.append(f"amphora {amphora.id} runs {bundle}, the rows have {expected}")
     return faults
 
 
 def read_tree(database: Database, load_balancer_id: str) -> Tree:
-    """What the rows say of one load balancer."""
+    """The tree of one load balancer, read from the rows."""
     tree = read_snapshot(database, load_balancer_id).tree
     assert tree is not None
     return tree
 
 
 def allocations(tree: Tree) -> list[Any]:
-    """The VIPs that the rows of one load balancer say it has."""
+    """The VIPs of one load balancer according to the rows."""
     return [found for vip in tree.vips if (found := allocation_of(vip)) is not None]

@@ -21,15 +21,15 @@ _COUNTS = pytest.StashKey[Counter[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``pytest tests/crash --all-boundaries``."""
+    """Add ``pytest tests/crash --all-boundaries``."""
     parser.addoption(
-        "--all-boundaries", action="store_true", help="interrupt every flow at every boundary, not at a sample of them"
+        "--all-boundaries", action="store_true", help="interrupt every flow at every boundary instead of a sample"
     )
 
 
 @pytest.fixture(scope="session")
 def all_boundaries(request: pytest.FixtureRequest) -> bool:
-    """Whether this is the long run."""
+    """Whether every boundary is interrupted (the long run)."""
     return bool(request.config.getoption("--all-boundaries", default=False))
 
 
@@ -45,7 +45,7 @@ def workers(run_directory: Path) -> Iterator[Workers]:
 
 @pytest.fixture(scope="session")
 def open_stage(run_directory: Path, services: Services, workers: Workers) -> OpenStage:
-    """Makes a fresh deployment on a kind of database."""
+    """Opens a fresh deployment on a kind of database."""
 
     @contextmanager
     def open_stage(kind: str) -> Iterator[Stage]:
@@ -61,7 +61,7 @@ def open_stage(run_directory: Path, services: Services, workers: Workers) -> Ope
 
 @pytest.fixture(scope="session")
 def shared_stages() -> Iterator[dict[str, tuple[Stage, ExitStack]]]:
-    """The deployments that tests share, by kind of database, and what closes them."""
+    """The deployments that tests share, by kind of database, each with the stack that closes it."""
     shared: dict[str, tuple[Stage, ExitStack]] = {}
     yield shared
     for _, closing in shared.values():
@@ -72,8 +72,8 @@ def shared_stages() -> Iterator[dict[str, tuple[Stage, ExitStack]]]:
 def shared_stage(
     database_kind: str, open_stage: OpenStage, shared_stages: dict[str, tuple[Stage, ExitStack]]
 ) -> Iterator[Stage]:
-    """A deployment that tests share, one after the other, as long as each leaves it at rest (``Stage.is_at_rest``):
-    making a new one on each database for each of them would take most of the time."""
+    """A deployment that tests share one after the other, as long as each of them leaves it at rest
+    (``Stage.is_at_rest``). Opening one for each test on each database would take most of the time."""
     if database_kind not in shared_stages:
         closing = ExitStack()
         shared_stages[database_kind] = closing.enter_context(open_stage(database_kind)), closing
@@ -88,24 +88,24 @@ def shared_stage(
 
 @pytest.fixture(scope="session")
 def rehearsals() -> Rehearsals:
-    """What is known of each scenario when nobody interrupts it."""
+    """The boundaries of each scenario when nothing interrupts it."""
     return Rehearsals()
 
 
 @pytest.fixture
 def counts(request: pytest.FixtureRequest) -> Counter[str]:
-    """Counts what was interrupted, for the end of the run."""
+    """Counts the interruptions, for the summary at the end of the run."""
     return request.config.stash.setdefault(_COUNTS, Counter())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how much was interrupted."""
+    """Report how many workers were interrupted."""
     for what, number in sorted(config.stash.get(_COUNTS, Counter()).items()):
         terminalreporter.line(f"{number:5} {what}")
 
 
 @pytest.fixture
 def stage(database_kind: str, open_stage: OpenStage) -> Iterator[Stage]:
-    """A deployment of the test's own."""
+    """A deployment that only this test uses."""
     with open_stage(database_kind) as stage:
         yield stage

@@ -1,4 +1,4 @@
-"""Drivers that survive the workers: a world's own, kept by the test's process and reached over a socket."""
+"""Drivers that survive the workers: those of a world, kept in the test's process and reached over a socket."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from portico.drivers.compute_noop import NoopCompute
 from portico.drivers.network_noop import NoopNetwork
 
 Passed = Callable[[str], None]
-"""Told that a driver call returned: ``compute.ensure``, say."""
+"""Called when a driver call has returned, with its name, such as ``compute.ensure``."""
 
 
 class DriverServer:
-    """Serves compute, network and amphorae of a world to worker processes, and keeps what was ever asked of them.
+    """Serves the compute, network and amphora drivers of a world to worker processes, and records every call.
 
     Attributes:
-        calls: (driver, method, first argument), in the order in which they began.
+        calls: (driver, method, first argument) of each call, in the order in which the calls began.
         address: the socket at which worker processes reach the drivers (``RemoteDriver``).
     """
 
@@ -37,7 +37,7 @@ class DriverServer:
         self._threads[0].start()
 
     def close(self) -> None:
-        """Stop answering. Workers that still ask get nothing any more. Closing twice is no error."""
+        """Stop answering. Workers that still call get no answer. Closing twice is allowed."""
         if self._closed:
             return
         self._closed = True
@@ -47,12 +47,12 @@ class DriverServer:
         self._listener.close()
 
     def built(self) -> list[str]:
-        """Ids of all amphorae that were ever asked for, each once, in order."""
+        """Ids of all amphorae that were ever requested, each once, in order."""
         ensured = (request.amphora_id for _, method, request in self.calls if method == "ensure")
         return list(dict.fromkeys(ensured))
 
     def dump(self) -> dict[str, Any]:
-        """All that is outside the database, in a form that compares."""
+        """Everything outside the database, in a form that can be compared."""
         return {
             "places": dict(self.compute._placements),
             "deleted": set(self.compute._deleted),
@@ -76,13 +76,13 @@ class DriverServer:
             while not self._closed:
                 try:
                     driver, method, arguments = connection.recv()
-                except (EOFError, ConnectionError):  # the worker ended, one way or another
+                except (EOFError, ConnectionError):  # the worker has ended
                     return
                 self.calls.append((driver, method, arguments[0] if arguments else None))
                 answer: tuple[bool, Any]
                 try:
                     answer = True, getattr(getattr(self, driver), method)(*arguments)
-                except Exception as error:  # noqa: BLE001 - it is the worker's
+                except Exception as error:  # noqa: BLE001 - it is raised in the worker
                     answer = False, error
                 try:
                     connection.send(answer)
@@ -91,10 +91,10 @@ class DriverServer:
 
 
 class RemoteDriver:
-    """A driver of a ``DriverServer``, used from a worker process; a connection for each of its threads.
+    """A driver of a ``DriverServer``, used from a worker process. Each of the process's threads has its own connection.
 
     Args:
-        address: of the server.
+        address: the address of the server.
         name: ``compute``, ``network`` or ``amphorae``.
     """
 
@@ -119,7 +119,7 @@ class RemoteDriver:
 
 
 class Watched:
-    """A driver whose calls are boundaries: ``before`` is told what is about to be called, ``after`` what returned."""
+    """A driver whose calls are boundaries: ``before`` runs before each call, ``after`` when the call has returned."""
 
     def __init__(self, driver: Any, name: str, before: Callable[..., None], after: Passed) -> None:
         self._driver = driver

@@ -1,4 +1,4 @@
-"""What a test tells a worker process to do, and what it hears back."""
+"""The messages between a test and a worker process: the job and its report."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from portico.settings import Settings
 
 @dataclass(frozen=True)
 class Stop:
-    """Where a worker process stops itself, and how.
+    """Where and how a worker process stops itself.
 
     Attributes:
-        boundary: the n-th boundary that it comes to, from 0.
-        name: or: the first boundary of this name; or ``committing``, just before a transaction is committed.
-        text: or: before the first push of a configuration that holds this text.
-        number: SIGKILL, or SIGSTOP for a pause.
+        boundary: the index, from 0, of the boundary to stop at.
+        name: alternatively, the name of a boundary, to stop at the first of that name; or ``committing``, to stop just
+            before a transaction is committed.
+        text: alternatively, a text, to stop before the first push of a configuration that contains it.
+        number: the signal: SIGKILL, or SIGSTOP for a pause.
     """
 
     boundary: int | None = None
@@ -28,15 +29,17 @@ class Stop:
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker process does.
+    """The work of one worker process.
 
     Attributes:
-        settings: its database and its limits.
-        drivers: the socket of the ``DriverServer``; or the data directory of an embedded Portico, for its real drivers.
-        method: of ``ControllerWorker``, called with ``arguments``; None: run what is queued until nothing is left.
-        stop: where it stops; None: nowhere.
-        clock_shift: seconds by which its idea of the time is wrong.
-        loop: run a ``RunLoop`` until it is told to stop (``WorkerProcess.finish``).
+        settings: the settings, with its database and its limits.
+        drivers: the socket of the ``DriverServer``, or the data directory of an embedded Portico to use its real
+            drivers.
+        method: the method of ``ControllerWorker`` to call with ``arguments``. None: run queued operations until none
+            are left.
+        stop: where to stop. None: nowhere.
+        clock_shift: seconds by which the process's clock is wrong.
+        loop: run a ``RunLoop`` until the process is told to stop (``WorkerProcess.finish``).
     """
 
     settings: Settings
@@ -50,7 +53,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Report:
-    """How a job ended that was not killed: the boundaries that it passed, and the error that it raised, if any."""
+    """The outcome of a job that was not killed: the boundaries that it passed, and the error that it raised, if any."""
 
     boundaries: list[str] = field(default_factory=list)
     error: str | None = None

@@ -1,4 +1,4 @@
-"""One scenario for every flow: what there is before, the call that is interrupted, and what must have come of it."""
+"""One scenario for every flow: the state before it, the call to interrupt, and the result that it must have."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.crash.stage import Stage
 
 @dataclass(frozen=True)
 class Trial:
-    """A scene that was set: the worker's method to call with ``arguments``, and ``verify``, which asserts that exactly
-    what it promises has come true."""
+    """A scenario that is ready to run: the worker's method to call with ``arguments``, and ``verify``, which asserts
+    that exactly the promised result exists."""
 
     method: str
     arguments: tuple[Any, ...]
@@ -33,18 +33,18 @@ def scenario(prepare: Prepare) -> Prepare:
 
 @dataclass(frozen=True)
 class Tree:
-    """A load balancer with one part of each kind. ``ids`` by kind."""
+    """A load balancer with one part of each kind. ``ids`` are by kind."""
 
     stage: Stage
     ids: dict[str, str]
 
     def show(self, kind: Any, object_id: str | None = None) -> dict[str, Any]:
-        """The columns of one of its objects."""
+        """The columns of one of the tree's objects."""
         return self.stage.catalog.show(kind, object_id or self.ids[kind])
 
 
 def describe_tree(stage: Stage) -> Tree:
-    """Describe a load balancer with one part of each kind; nothing is built."""
+    """Describe a load balancer with one part of each kind. Nothing is built."""
     catalog = stage.catalog
     ids = {"load_balancer": catalog.add_load_balancer(name="web")}
     ids["pool"] = catalog.add_pool(ids["load_balancer"], protocol="HTTP", lb_algorithm="ROUND_ROBIN")
@@ -59,14 +59,14 @@ def describe_tree(stage: Stage) -> Tree:
 
 
 def build_tree(stage: Stage) -> Tree:
-    """A load balancer with one part of each kind, serving."""
+    """Build a load balancer with one part of each kind. It serves."""
     tree = describe_tree(stage)
     stage.worker.create_load_balancer(tree.ids["load_balancer"])
     return tree
 
 
 def is_gone(stage: Stage, kind: Any, object_id: str) -> bool:
-    """Whether there is no such object any more."""
+    """Whether the object does not exist any more."""
     try:
         stage.catalog.show(kind, object_id)
     except NotFound:
@@ -79,14 +79,14 @@ def is_gone(stage: Stage, kind: Any, object_id: str) -> bool:
 
 @scenario
 def create_load_balancer(stage: Stage) -> Trial:
-    """A load balancer without any parts."""
+    """Create a load balancer without parts."""
     load_balancer_id = stage.catalog.add_load_balancer(name="bare")
     return Trial("create_load_balancer", (load_balancer_id,), lambda: expect_serving(stage, load_balancer_id))
 
 
 @scenario
 def create_load_balancer_with_parts(stage: Stage) -> Trial:
-    """Parts that were described with their load balancer are built with it."""
+    """Create a load balancer together with the parts that were described with it."""
     tree = describe_tree(stage)
 
     def verify() -> None:
@@ -99,7 +99,7 @@ def create_load_balancer_with_parts(stage: Stage) -> Trial:
 
 @scenario
 def create_load_balancer_from_spare(stage: Stage) -> Trial:
-    """A spare is taken where there is one."""
+    """Create a load balancer from a spare."""
     spare = stage.worker.create_amphora()
     load_balancer_id = stage.catalog.add_load_balancer(name="bare")
 
@@ -111,7 +111,7 @@ def create_load_balancer_from_spare(stage: Stage) -> Trial:
 
 
 def expect_serving(stage: Stage, load_balancer_id: str) -> None:
-    """Assert that it is built; the audit says with what."""
+    """Assert that the load balancer is built. The audit checks what it consists of."""
     shown = stage.catalog.show("load_balancer", load_balancer_id)
     assert (shown["provisioning_status"], shown["operating_status"]) == ("ACTIVE", "ONLINE")
     assert shown["vip_address"] is not None
@@ -120,13 +120,13 @@ def expect_serving(stage: Stage, load_balancer_id: str) -> None:
 
 @scenario
 def update_load_balancer(stage: Stage) -> Trial:
-    """A load balancer is switched off."""
+    """Switch a load balancer off."""
     return trial_update(build_tree(stage), "load_balancer", {"admin_state_up": False, "name": "off"})
 
 
 @scenario
 def delete_load_balancer(stage: Stage) -> Trial:
-    """A load balancer goes with all of its parts."""
+    """Delete a load balancer with all of its parts."""
     tree = build_tree(stage)
 
     def verify() -> None:
@@ -137,7 +137,7 @@ def delete_load_balancer(stage: Stage) -> Trial:
 
 @scenario
 def failover_load_balancer(stage: Stage) -> Trial:
-    """Its amphora is replaced."""
+    """Replace a load balancer's amphora."""
     load_balancer_id = build_tree(stage).ids["load_balancer"]
     before = stage.amphorae_of(load_balancer_id)
 
@@ -161,7 +161,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def describe_another(tree: Tree, kind: str) -> str:
-    """Describe one more part of a kind in a tree."""
+    """Describe one more part of this kind in the tree."""
     catalog, ids = tree.stage.catalog, tree.ids
     if kind == "listener":
         return catalog.add_listener(ids["load_balancer"], protocol="TCP", protocol_port=8443)
@@ -178,7 +178,7 @@ def describe_another(tree: Tree, kind: str) -> str:
 
 
 def trial_create(kind: str) -> Prepare:
-    """A part of this kind is built."""
+    """Create a part of this kind."""
 
     def prepare(stage: Stage) -> Trial:
         tree = build_tree(stage)
@@ -194,7 +194,7 @@ def trial_create(kind: str) -> Prepare:
 
 
 def trial_update(tree: Tree, kind: str, changes: dict[str, Any]) -> Trial:
-    """A part of this kind is changed."""
+    """Change a part of this kind."""
 
     def verify() -> None:
         shown = tree.show(kind)
@@ -208,7 +208,7 @@ def trial_update(tree: Tree, kind: str, changes: dict[str, Any]) -> Trial:
 
 
 def trial_delete(kind: str) -> Prepare:
-    """A part of this kind goes."""
+    """Delete a part of this kind."""
 
     def prepare(stage: Stage) -> Trial:
         tree = build_tree(stage)
@@ -231,7 +231,7 @@ for part, part_changes in CHANGES.items():
 
 @scenario
 def change_together(stage: Stage) -> Trial:
-    """A mixed batch: everything that waits for the load balancer is applied with the call's own change."""
+    """Apply a mixed batch: all changes that wait for the load balancer are applied with the call's own change."""
     tree = build_tree(stage)
     ids, requests = tree.ids, stage.requests
     requests.update("listener", ids["listener"], CHANGES["listener"])
@@ -257,7 +257,7 @@ def change_together(stage: Stage) -> Trial:
 
 @scenario
 def create_amphora(stage: Stage) -> Trial:
-    """A spare is built."""
+    """Build a spare."""
     before = set(stage.catalog.list_ids("amphora"))
 
     def verify() -> None:
@@ -268,7 +268,7 @@ def create_amphora(stage: Stage) -> Trial:
 
 @scenario
 def delete_amphora(stage: Stage) -> Trial:
-    """A spare goes."""
+    """Delete a spare."""
     amphora_id = stage.worker.create_amphora()
 
     def verify() -> None:
@@ -279,7 +279,7 @@ def delete_amphora(stage: Stage) -> Trial:
 
 @scenario
 def failover_spare(stage: Stage) -> Trial:
-    """A spare is replaced by another one."""
+    """Replace a spare by another one."""
     amphora_id = stage.worker.create_amphora()
 
     def verify() -> None:
@@ -291,7 +291,7 @@ def failover_spare(stage: Stage) -> Trial:
 
 @scenario
 def failover_amphora(stage: Stage) -> Trial:
-    """A load balancer's amphora is replaced."""
+    """Replace a load balancer's amphora."""
     load_balancer_id = build_tree(stage).ids["load_balancer"]
     [amphora_id] = stage.amphorae_of(load_balancer_id)
 

@@ -1,4 +1,4 @@
-"""A world for tests to interrupt: with worker processes, and a worker that sets the scene."""
+"""A world for tests to interrupt, with worker processes and a worker that prepares scenarios."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from tests.support.world import World
 
 
 class Stage(World):
-    """A world whose drivers serve worker processes too.
+    """A world whose drivers serve worker processes, too.
 
     Attributes:
-        settings: of its workers; leases last for minutes, as the time passes only when a test lets it.
-        worker: one in the test's own process, to set the scene with.
-        drivers: what worker processes reach compute, network and amphorae by.
-        is_at_rest: set by a test that has left nothing unfinished behind, so that another one may go on from there.
+        settings: the settings of its workers. Leases last for minutes, because time passes only when a test lets it
+            pass.
+        worker: a worker in the test's own process, which prepares scenarios.
+        drivers: the server through which worker processes reach compute, network and amphorae.
+        is_at_rest: set by a test that has left nothing unfinished, so that another test can continue from there.
     """
 
     def __init__(self, url: str, directory: Path, workers: Workers) -> None:
@@ -45,7 +46,7 @@ class Stage(World):
         return self.workers.start(Job(chosen, self.drivers.address, method, arguments, stop, clock_shift, loop))
 
     def recover(self) -> Report:
-        """Let the leases of the dead run out, and let another worker run what is queued until nothing is left."""
+        """Expire the leases of dead workers, then let another worker run queued operations until none are left."""
         let_time_pass(self.database, self.settings.worker.lease_seconds)
         report = self.start().wait()
         assert report is not None
@@ -66,19 +67,19 @@ class Stage(World):
         return self.catalog.list_ids("amphora", load_balancer_id=load_balancer_id)
 
     def close(self) -> None:
-        """End its processes and let go of everything."""
+        """End the worker processes and release everything."""
         self.workers.forget()
         super().close()
         self.drivers.close()
 
 
 def make_worker_settings(url: str, **worker: float) -> Settings:
-    """Settings of a worker on this database; ``worker`` are those of its group that differ."""
+    """Settings of a worker on this database; ``worker`` overrides values of the worker group."""
     values = {"lease_seconds": 300.0, "batch_seconds": 0.0, "executor_threads": 8, **worker}
     return Settings(
         database=DatabaseSettings(url=url, pool_size=4),
         validation=ValidationSettings(allow_loopback_members=True),
         worker=WorkerSettings.model_validate(values),
-        # Many workers at a time are dead or paused, each with its slots.
+        # Many workers are dead or paused at the same time, each with its slots.
         limits=LimitSettings(operations=400, amphora_builds=400, failovers=400),
     )

@@ -1,4 +1,4 @@
-"""A database that goes away, cuts connections, or gives a transaction up: what was accepted ends, whole."""
+"""A database that goes away, cuts connections or rolls back transactions: accepted operations end, and end whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from portico.resources import Operation
 from portico.resources.operation import UNFINISHED
 from portico.status import OperationState
 from portico.store.claims.leases import next_due_ms
-from tests.crash.adversary import Adversary, again_and_again
+from tests.crash.adversary import Adversary, repeating
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import Tree, build_tree
 from tests.crash.stage import Stage, make_worker_settings
@@ -27,9 +27,10 @@ servers = pytest.mark.database("postgresql", "mariadb")
 
 
 class Stream:
-    """A client that asks for one change after the other, and is told which were accepted.
+    """A client that requests one change after the other.
 
-    ``accepted`` and the number of those that were ``refused`` because the database did not answer.
+    ``accepted`` are the accepted changes; ``refused`` counts the requests refused because the database did not
+    answer.
     """
 
     def __init__(self, stage: Stage, trees: list[Tree], pause: float) -> None:
@@ -43,12 +44,12 @@ class Stream:
         self._thread.start()
 
     def wait_for(self, number: int) -> None:
-        """Wait until that many more were accepted."""
+        """Wait until ``number`` more changes were accepted."""
         wanted = len(self.accepted) + number
-        wait_in_spite(lambda: len(self.accepted) >= wanted, f"{number} more changes are accepted")
+        wait_despite_errors(lambda: len(self.accepted) >= wanted, f"{number} more changes are accepted")
 
     def stop(self) -> None:
-        """Ask for nothing more."""
+        """Stop requesting changes."""
         self._over.set()
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
@@ -66,34 +67,35 @@ class Stream:
                     self.accepted.append(change)
 
 
-def wait_in_spite(holds: Callable[[], bool], what: str) -> None:
-    """Wait until it is so, whatever the database says."""
+def wait_despite_errors(condition: Callable[[], bool], what: str) -> None:
+    """Wait until ``condition`` returns True, and ignore errors of the database meanwhile."""
 
-    def holds_at_last() -> bool:
+    def holds_now() -> bool:
         try:
-            return holds()
+            return condition()
         except StoreError:
             return False
 
-    wait_until(holds_at_last, what, pause=0.05)
+    wait_until(holds_now, what, pause=0.05)
 
 
 def expect_all_ended(stage: Stage, stream: Stream) -> None:
-    """Everything that was accepted succeeds, nothing else is left over, and the slots come back, while workers live."""
-    wait_in_spite(lambda: next_due_ms(stage.database) is None, "every operation ends")
+    """Wait until every accepted operation has ended and the slots are free, while the workers live; then assert that
+    every operation succeeded and that nothing else is left over."""
+    wait_despite_errors(lambda: next_due_ms(stage.database) is None, "every operation ends")
     for change in stream.accepted:
         outcome = stage.requests.outcome(change.operation_id)
         assert outcome is not None
         assert outcome.state == OperationState.SUCCEEDED
     slots = stage.worker.services.slots
-    wait_in_spite(lambda: all(use.held == 0 for use in slots.usage()), "the slots come back")
+    wait_despite_errors(lambda: all(use.held == 0 for use in slots.usage()), "the slots come back")
 
 
 @servers
 @pytest.mark.parametrize("how", ["kill", "restart"])
-def test_server_goes_away_in_mid_operation(stage: Stage, database_server: Server, how: str) -> None:
-    """Killed or restarted while workers are at work: operations that were accepted succeed once it is back, without
-    anyone's help; requests that came meanwhile were refused or accepted, nothing in between."""
+def test_operations_survive_a_server_outage(stage: Stage, database_server: Server, how: str) -> None:
+    """When the server is killed or restarted while workers work, accepted operations succeed once it is back, without
+    help. Each request sent meanwhile was either refused or accepted."""
     settings = make_worker_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
     trees = [build_tree(stage) for _ in range(3)]
     workers = [stage.start(loop=True, settings=settings) for _ in range(2)]
@@ -113,17 +115,17 @@ def test_server_goes_away_in_mid_operation(stage: Stage, database_server: Server
 
 
 @servers
-def test_connections_are_cut_in_mid_operation(stage: Stage) -> None:
-    """Each connection is cut ten times a second: transactions are tried again where that is safe, and none is half
-    done or done twice."""
+def test_operations_survive_cut_connections(stage: Stage) -> None:
+    """When connections are cut ten times a second, transactions are retried where that is safe; none is left half done,
+    and none is done twice."""
     settings = make_worker_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS, max_attempts=50)
     trees = [build_tree(stage) for _ in range(2)]
     adversary = Adversary(stage.settings.database.url)
     workers = [stage.start(loop=True, settings=settings) for _ in range(2)]
-    with again_and_again(adversary.cut_connections, 0.1):
+    with repeating(adversary.cut_connections, 0.1):
         stream = Stream(stage, trees, 0.02)
         stream.wait_for(60)
-        created = build_tree(stage)  # many transactions, each of which may be cut, in the test's own worker
+        created = build_tree(stage)  # the test's own worker runs many transactions, and any of them can be cut
         stream.stop()
     expect_all_ended(stage, stream)
     for worker in workers:
@@ -141,34 +143,34 @@ def find_unfinished(stage: Stage) -> list[str]:
 
 
 @servers
-def test_deadlock_is_tried_again(stage: Stage) -> None:
-    """A worker whose transaction the database gives up to resolve a deadlock runs it again, as a whole."""
+def test_transaction_is_retried_after_a_deadlock(stage: Stage) -> None:
+    """A worker whose transaction the database rolls back to resolve a deadlock retries the whole transaction."""
     tree = build_tree(stage)
     adversary = Adversary(stage.settings.database.url)
     before = adversary.count_deadlocks()
     stage.amphorae.faults.delay = 1.0  # time to lock the operation while its flow runs
     calls = len(stage.drivers.calls)
     worker = stage.start("update_member", tree.ids["member"], {"weight": 7})
-    wait_in_spite(lambda: len(stage.drivers.calls) > calls, "the flow pushes")
+    wait_despite_errors(lambda: len(stage.drivers.calls) > calls, "the flow pushes")
     [operation_id] = find_unfinished(stage)
     adversary.block(
         tree.ids["load_balancer"],
         operation_id,
-        lambda: wait_in_spite(lambda: adversary.count_waiting() > 0, "the worker waits for its operation"),
+        lambda: wait_despite_errors(lambda: adversary.count_waiting() > 0, "the worker waits for its operation"),
     )
     report = worker.wait()
     stage.amphorae.faults.delay = 0.0
     assert report is not None
     assert report.error is None, report.error
-    wait_in_spite(lambda: adversary.count_deadlocks() > before, "there was a deadlock")
+    wait_despite_errors(lambda: adversary.count_deadlocks() > before, "there was a deadlock")
     assert tree.show("member")["weight"] == 7
     stage.audit()
 
 
 @servers
-def test_worker_that_is_paused_in_a_transaction(stage: Stage) -> None:
-    """Its locks do not keep the others out: the server undoes what it had begun. It goes on, tries again, and what was
-    accepted comes true, once."""
+def test_worker_paused_in_a_transaction_does_not_block_others(stage: Stage) -> None:
+    """A worker that is paused in a transaction does not lock the others out: the server rolls its transaction back.
+    When the worker continues, it retries, and the accepted operation takes effect exactly once."""
     tree = build_tree(stage)
     stop = Stop(name="committing", number=signal.SIGSTOP)
     paused = stage.start("update_member", tree.ids["member"], {"weight": 7}, stop=stop)

@@ -1,4 +1,4 @@
-"""A worker that is killed, at any boundary of any flow: another one carries on, and the end is the same."""
+"""A worker that is killed at any boundary of any flow: another worker continues, and the result is the same."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections import Counter
 import pytest
 
 from portico.flows.dispatch import FLOWS
-from tests.crash.interruptions import GROUPS, Interruption, Rehearsals, choose_boundaries, noted
+from tests.crash.interruptions import GROUPS, Interruption, Rehearsals, choose_boundaries, naming_scenario
 from tests.crash.jobs import Stop
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.stage import Stage
 
 SAMPLE = 1
-"""Boundaries of each flow in the normal run: another one on each database."""
+"""Boundaries per flow in the normal run; each database gets different ones."""
 
 
 def test_every_flow_has_a_scenario() -> None:
-    """No flow goes without."""
+    """Every flow has a scenario."""
     assert {f"{action}_{kind}" for kind, action in FLOWS} <= SCENARIOS.keys()
 
 
@@ -31,26 +31,26 @@ def test_killed_worker_is_replaced(  # noqa: PLR0917 - fixtures
     rehearsals: Rehearsals,
     counts: Counter[str],
 ) -> None:
-    """Killed between any two steps, it leaves nothing behind that the next worker does not find, finish or take away:
-    the operation succeeds, the object is what was asked for, and nothing is there twice or without an owner."""
+    """When a worker is killed between any two steps, the next worker finds everything it left behind, and finishes or
+    removes it: the operation succeeds, the object is what was requested, and nothing is duplicated or orphaned."""
     stage = shared_stage
     needed = 0
     interruptions = []
     rehearsed = {name: rehearsals.rehearse(name, stage) for name in GROUPS[group]}
     stage.remove_spares()
     before = len(stage.drivers.built())
-    for name, whole in rehearsed.items():
+    for name, uninterrupted in rehearsed.items():
         sample = None if all_boundaries else SAMPLE
-        for boundary in choose_boundaries(len(whole.boundaries), name + database_kind, sample):
+        for boundary in choose_boundaries(len(uninterrupted.boundaries), name + database_kind, sample):
             prepared = len(stage.drivers.built())
-            with noted(name, boundary):
+            with naming_scenario(name, boundary):
                 trial = SCENARIOS[name](stage)
             before += len(stage.drivers.built()) - prepared
             killed = stage.start(trial.method, *trial.arguments, stop=Stop(boundary)).wait()
             if killed is None:
                 counts[f"workers killed on {database_kind}"] += 1
             interruptions.append(Interruption(name, boundary, trial))
-            needed += whole.built
+            needed += uninterrupted.built
     stage.recover()
     for interruption in interruptions:
         interruption.verify()

@@ -1,7 +1,7 @@
-"""A worker that is paused past its lease and then goes on, after another one has done its work: it changes nothing.
+"""A worker that is paused past its lease, and continues after another worker has done its work, changes nothing.
 
-A stopped process finds out by its own clock. One in a virtual machine that was suspended does not: its clock stood
-still with it, and the database and the agents have to tell it.
+A stopped process finds out by its own clock. A process in a virtual machine that was suspended does not, because its
+clock stopped with it; the database and the agents have to tell it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tests.crash.stage import Stage, make_worker_settings
 from tests.support.services import DATABASES
 
 LEASE_SECONDS = 2.0
-"""Real ones: a paused worker goes by its own clock, too."""
+"""Real seconds, because a paused worker also uses its own clock."""
 SHARE = 3
-"""Every third flow in the normal run, at one boundary: others on each database."""
+"""The normal run takes every third flow, at one boundary; each database gets different flows."""
 
 
 @pytest.mark.timeout(1800)  # the long run; the normal one takes seconds
@@ -37,8 +37,8 @@ def test_paused_worker_changes_nothing(  # noqa: PLR0917 - fixtures
     rehearsals: Rehearsals,
     counts: Counter[str],
 ) -> None:
-    """Stopped at any boundary until its lease ran out and another worker has finished its operation, it finds out, and
-    writes no row, builds nothing and pushes nothing any more."""
+    """A worker that is stopped at any boundary until its lease has expired and another worker has finished its
+    operation finds that out, and then writes no row, builds nothing and pushes nothing."""
     stage = shared_stage
     names = GROUPS[group]
     if not all_boundaries and len(names) > SHARE:
@@ -52,7 +52,7 @@ def test_paused_worker_changes_nothing(  # noqa: PLR0917 - fixtures
         for name in names
     }
     stage.remove_spares()
-    # In the long run one scenario after the other: some hundred paused processes are enough at a time.
+    # The long run takes one scenario after the other: a hundred or so paused processes at a time are enough.
     for chosen in [(name,) for name in names] if all_boundaries else [names]:
         interruptions = [
             Interruption(name, boundary, SCENARIOS[name](stage)) for name in chosen for boundary in boundaries[name]
@@ -63,14 +63,14 @@ def test_paused_worker_changes_nothing(  # noqa: PLR0917 - fixtures
 
 
 def pause_and_resume(stage: Stage, interruptions: list[Interruption], clock_runs: bool) -> int:
-    """Pause a worker at each of these boundaries, let another one finish what they began, and let them go on.
+    """Pause a worker at each of these boundaries, let another worker finish what they began, then let them continue.
 
     Args:
-        stage: where.
-        interruptions: what to do, and where to pause.
-        clock_runs: whether the paused ones notice how long it was.
+        stage: the deployment.
+        interruptions: the scenarios, and where to pause each of them.
+        clock_runs: whether the paused workers notice how long they were paused.
 
-    Returns: how many were paused.
+    Returns: the number of workers that were paused.
     """
     settings = (
         make_worker_settings(stage.settings.database.url, lease_seconds=LEASE_SECONDS) if clock_runs else stage.settings
@@ -81,7 +81,7 @@ def pause_and_resume(stage: Stage, interruptions: list[Interruption], clock_runs
         workers.append(stage.start(each.trial.method, *each.trial.arguments, stop=stop, settings=settings))
     paused = [worker for worker in workers if worker.wait_until_paused() is None]
     if clock_runs:
-        time.sleep(LEASE_SECONDS)  # for the paused workers' own clocks, which show that the lease has run out
+        time.sleep(LEASE_SECONDS)  # until the lease has expired by the paused workers' own clocks
     stage.recover()
     for each in interruptions:
         each.verify()

@@ -1,4 +1,4 @@
-"""The same with a real agent, real HAProxies and traffic: killed workers leave nothing running that nobody owns."""
+"""Killed workers with a real agent, real HAProxies and traffic: they leave nothing running that nobody owns."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Host:
     workers: Workers
 
     def work(self, method: str | None = None, *arguments: str, stop: Stop | None = None) -> Report | None:
-        """Let a worker process call a method, or do what is queued."""
+        """Let a worker process call a method, or run queued operations."""
         return self.workers.start(Job(self.portico.settings, str(self.directory), method, arguments, stop)).wait()
 
     def remains(self) -> tuple[set[str], ...]:
-        """Ids of amphorae: in the rows, with the agent, as directories, as what processes work in."""
+        """Ids of amphorae: in the rows, at the agent, as directories, and as working directories of processes."""
         home = self.directory / "agent" / "amphorae"
         working = set()
         for process in Path("/proc").glob("[0-9]*"):
@@ -53,8 +53,8 @@ class Host:
 
 @pytest.fixture(scope="module")
 def host(run_directory: Path, workers: Workers) -> Iterator[Host]:
-    """One host for all tests here; in the end its amphorae go, and its agent."""
-    directory = Path(tempfile.mkdtemp(dir=run_directory))  # not in tmp_path, which is too long for sockets
+    """One host for all tests of this module. At the end its amphorae and its agent are removed."""
+    directory = Path(tempfile.mkdtemp(dir=run_directory))  # not in tmp_path, whose paths are too long for sockets
     portico = open_embedded(
         directory,
         worker=WorkerSettings(lease_seconds=LEASE_SECONDS, batch_seconds=0.0),
@@ -77,7 +77,7 @@ def origin() -> Iterator[Origin]:
 
 
 def answers(portico: Embedded, load_balancer_id: str) -> str | None:
-    """What one request through the load balancer answers; None where nobody listens."""
+    """The body of the answer to one request through the load balancer; None if nothing listens."""
     address = portico.catalog.show("load_balancer", load_balancer_id)["vip_address"]
     connection = http.client.HTTPConnection(address, PORT, timeout=PATIENCE)
     try:
@@ -90,7 +90,7 @@ def answers(portico: Embedded, load_balancer_id: str) -> str | None:
 
 
 def describe(portico: Embedded, origin: Origin) -> tuple[str, str, str]:
-    """Describe a load balancer before the origin: ids of it, its pool and its member."""
+    """Describe a load balancer in front of the origin. Return the ids of the load balancer, its pool and its member."""
     load_balancer_id = portico.catalog.add_load_balancer(name="web")
     pool_id = portico.catalog.add_pool(load_balancer_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
     portico.catalog.add_listener(load_balancer_id, protocol="HTTP", protocol_port=PORT, default_pool_id=pool_id)
@@ -104,7 +104,7 @@ DELETE = ["network.unplug", "compute.delete", "DeleteLoadBalancer.ReleaseVips RU
 
 
 def kill_at(host: Host, boundary: str, method: str, subject_id: str, boundaries: list[str]) -> None:
-    """Kill the worker that calls ``method`` there, and let another one carry on."""
+    """Kill the worker that calls ``method`` at this boundary, and let another worker continue."""
     assert host.work(method, subject_id, stop=Stop(boundaries.index(boundary))) is None
     let_time_pass(host.portico.worker.services.database, LEASE_SECONDS)
     report = host.work()
@@ -113,17 +113,17 @@ def kill_at(host: Host, boundary: str, method: str, subject_id: str, boundaries:
 
 
 def run_whole(host: Host, method: str, subject_id: str) -> list[str]:
-    """Run it without a kill: the boundaries that it passes."""
+    """Call the method without a kill, and return the boundaries that it passes."""
     report = host.work(method, subject_id)
     assert report is not None
     assert report.error is None, report.error
     return report.boundaries
 
 
-def test_traffic_answers_whenever_the_worker_was_killed(host: Host, origin: Origin) -> None:
-    """A load balancer is created, gets a member, is failed over and deleted, by workers that are killed between a side
-    effect and its record: each time the next one adopts what is there, traffic answers while it should, and there is
-    never a process, directory or amphora that no row owns."""
+def test_traffic_is_answered_whenever_the_worker_was_killed(host: Host, origin: Origin) -> None:
+    """A load balancer is created, gets a member, is failed over and deleted by workers that are killed between a side
+    effect and its record. Each time the next worker adopts what exists, traffic is answered while it should be, and no
+    process, directory or amphora is without a row."""
     portico = host.portico
 
     def expect_clean() -> None:

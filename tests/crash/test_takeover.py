@@ -1,4 +1,5 @@
-"""Who may work, and when: leases that run out, clocks that are wrong, operations that kill whoever runs them."""
+"""Which worker can work, and when: expired leases, wrong clocks, and operations that kill every worker that runs
+them."""
 
 from __future__ import annotations
 
@@ -24,15 +25,15 @@ POISON = "127.66.66.66"
 
 
 def state_of(stage: Stage, accepted: Accepted) -> str:
-    """How an operation stands."""
+    """The state of an operation."""
     outcome = stage.requests.outcome(accepted.operation_id)
     assert outcome is not None
     return outcome.state
 
 
-def test_idle_worker_takes_over_by_itself(stage: Stage) -> None:
-    """Nobody tells it that the other one died: a lease that ran out is enough, and an operation that was accepted is
-    finished by whoever is there."""
+def test_idle_worker_takes_over_on_its_own(stage: Stage) -> None:
+    """An idle worker takes over without being told that the other one died: an expired lease is enough, and any live
+    worker finishes the accepted operation."""
     settings = make_worker_settings(stage.settings.database.url, lease_seconds=1.0)
     tree = build_tree(stage)
     change = stage.requests.update("member", tree.ids["member"], {"weight": 7})
@@ -48,7 +49,8 @@ def test_idle_worker_takes_over_by_itself(stage: Stage) -> None:
 
 
 def test_slow_worker_keeps_its_lease(stage: Stage) -> None:
-    """A flow that lasts longer than a lease is not taken for dead: it is renewed, nobody else runs the operation."""
+    """A worker whose flow lasts longer than a lease is not considered dead: the lease is renewed, and no other worker
+    runs the operation."""
     settings = make_worker_settings(stage.settings.database.url, lease_seconds=3.0)
     tree = build_tree(stage)
     stage.amphorae.faults.delay = 5.0
@@ -67,8 +69,8 @@ def test_slow_worker_keeps_its_lease(stage: Stage) -> None:
 
 @pytest.mark.parametrize("shift", [-DAY, DAY], ids=["yesterday", "tomorrow"])
 def test_only_the_database_clock_decides(stage: Stage, shift: float) -> None:
-    """A lease that is good by the database's clock is not taken by a worker whose clock says that it ran out long ago,
-    and one that ran out is taken by a worker whose clock says that it is good for a day."""
+    """A lease that is valid by the database's clock is not taken by a worker whose clock shows that it expired long
+    ago, and an expired lease is taken by a worker whose clock shows that it is valid for another day."""
     tree = build_tree(stage)
     change = stage.requests.update("member", tree.ids["member"], {"weight": 7})
     mine = Lease.key == tree.ids["load_balancer"]
@@ -87,7 +89,8 @@ def test_only_the_database_clock_decides(stage: Stage, shift: float) -> None:
 
 
 def test_workers_with_different_clocks_share_the_work(stage: Stage) -> None:
-    """Two workers that are two days apart, of which one dies: everything that was accepted comes true, once."""
+    """Two workers whose clocks differ by two days, one of which dies, complete every accepted operation exactly
+    once."""
     trees = [build_tree(stage) for _ in range(3)]
     late = stage.start(loop=True, clock_shift=DAY)
     changes = []
@@ -108,8 +111,8 @@ def test_workers_with_different_clocks_share_the_work(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_slot_of_the_dead_comes_back(stage: Stage, name: str) -> None:
-    """A limit of one, and the worker that has it dies: the next one waits for its turn until the slot has run out, and
+def test_slot_of_a_dead_worker_is_freed(stage: Stage, name: str) -> None:
+    """When the worker that has the only slot of a limit dies, the next worker waits until the slot has expired, and
     then gets it."""
     trees = [build_tree(stage) for _ in range(2)]
     [amphora_id] = stage.amphorae_of(trees[1].ids["load_balancer"])
@@ -136,19 +139,19 @@ def test_slot_of_the_dead_comes_back(stage: Stage, name: str) -> None:
 
 
 def poison_by_create(tree: Tree) -> Accepted:
-    """A member whose configuration kills whoever pushes it."""
+    """Request a member whose configuration kills every worker that pushes it."""
     return tree.stage.requests.create("member", tree.ids["pool"], address=POISON, protocol_port=1)
 
 
 def poison_by_update(tree: Tree) -> Accepted:
-    """A change of the monitor that does so."""
+    """Request a change of the health monitor whose configuration kills every worker that pushes it."""
     return tree.stage.requests.update("health_monitor", tree.ids["health_monitor"], {"url_path": f"/{POISON}"})
 
 
 @pytest.mark.parametrize("poison", [poison_by_create, poison_by_update])
-def test_poison_is_set_aside(stage: Stage, poison: Callable[[Tree], Accepted]) -> None:
-    """An operation that kills its worker each time is FAILED with its reason after ``max_attempts``; what was queued
-    with it succeeds, its load balancer goes on, and so does every other one."""
+def test_poisonous_operation_is_set_aside(stage: Stage, poison: Callable[[Tree], Accepted]) -> None:
+    """An operation that kills its worker each time is FAILED with a reason after ``max_attempts``. The operations
+    queued with it succeed, and its load balancer and all others stay usable."""
     tree, other = build_tree(stage), build_tree(stage)
     before = stage.requests.update("member", tree.ids["member"], {"weight": 7})
     poisonous = poison(tree)

@@ -1,7 +1,8 @@
 """The program behind ``Workers``: it imports Portico once and forks a worker process for each job.
 
-Run as ``python -m tests.crash.worker_process SOCKET``. Whoever connects to the socket is served by a child of its own:
-it gets the child's process id, sends a ``Job``, and gets a ``Report``, unless the child stopped itself on the way.
+Run as ``python -m tests.crash.worker_process SOCKET``. Each client that connects to the socket is served by a child of
+its own: the client receives the child's process id, sends a ``Job``, and receives a ``Report``, unless the child
+stopped itself on the way.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ from tests.support.bundles import text_of
 from tests.support.waiting import wait_until
 
 _LONGEST_TRANSACTION = 50.0
-"""Seconds that other threads get to end theirs: on SQLite, one that is stopped in it blocks all others for good."""
+"""Seconds that other threads get to end their transactions: on SQLite, a thread stopped inside a transaction blocks all
+others forever."""
 
 
 class Watch:
-    """Counts the boundaries that this process passes, and stops it at the one that was named."""
+    """Counts the boundaries that this process passes, and stops the process at the requested one."""
 
     def __init__(self, stop: Stop | None, connection: Connection) -> None:
         self.passed: list[str] = []
@@ -53,8 +55,8 @@ class Watch:
         self.is_on = True
 
     def pass_boundary(self, name: str) -> None:
-        """Come to a boundary."""
-        # When leases are renewed and slots given back depends on the time: no boundaries that a test could count.
+        """Pass a boundary."""
+        # When leases are renewed and slots are freed depends on time, so a test could not count these as boundaries.
         if not self.is_on or threading.current_thread().name == "lease-keeper":
             return
         with self._lock:
@@ -64,19 +66,19 @@ class Watch:
                 self._act(name)
 
     def on_task(self, flow: str, task: str, state: str) -> None:
-        """Hear from the engine."""
+        """Pass the boundary of a task that the engine reports."""
         self.pass_boundary(f"{flow}.{task} {state}")
 
     def look(self, *arguments: Any) -> None:
-        """Look at what is about to be pushed."""
+        """Check what is about to be pushed."""
         text = self._stop.text if self._stop is not None else None
         pushed = [text_of(argument) for argument in arguments if isinstance(argument, Bundle)]
         if text is not None and any(text in configuration for configuration in pushed):
             self._act(f"push of {text}")
 
     def follow_transactions(self, database: Database) -> None:
-        """Make each commit a boundary, once the database has answered; ``committing`` is one only where it is asked
-        for, as whoever stops there holds locks."""
+        """Make each commit a boundary, once the database has answered. ``committing`` is a boundary only if the job
+        names it, because a process that stops there holds locks."""
         dialect: Any = database.engine.dialect
         begin, commit, rollback = dialect.do_begin, dialect.do_commit, dialect.do_rollback
 
@@ -101,15 +103,15 @@ class Watch:
         stop, self._stop = self._stop, None
         assert stop is not None
         if stop.number == signal.SIGSTOP:
-            # Leases are renewed by another thread. What becomes of locks when a process is paused with them is a
-            # matter of its own. Where they take too long it is paused all the same: this is no wait of a test's, which
-            # would fail then.
+            # Another thread renews leases. What happens to the locks of a paused process is tested separately. If the
+            # transactions take too long, the process is paused all the same: this is not a wait of a test, which would
+            # fail.
             deadline = time.monotonic() + _LONGEST_TRANSACTION
             while self._in_transaction - {threading.get_ident()} and time.monotonic() < deadline:
-                time.sleep(0.001)  # bounded otherwise than tests are: see above
+                time.sleep(0.001)  # bounded by the deadline above, not by a test's patience
             self._connection.send(name)
         os.kill(os.getpid(), stop.number)
-        # The signal stops all threads, but not all at once: this one does nothing more until it is told to.
+        # The signal does not stop all threads simultaneously: this one waits here until the test sends it something.
         self._connection.recv()
 
 
@@ -128,13 +130,13 @@ def serve(connection: Connection) -> None:
             worker.close()
     except PorticoError as failure:
         error = f"{type(failure).__name__}: {failure}"
-    except Exception:  # noqa: BLE001 - the test reads it
+    except Exception:  # noqa: BLE001 - the test reads the error from the report
         error = traceback.format_exc()
     connection.send(Report(watch.passed, error))
 
 
 def build_worker(job: Job, watch: Watch) -> ControllerWorker:
-    """A worker on the drivers that the job names."""
+    """Build a worker with the drivers that the job names."""
     if job.clock_shift:
         shift_clock(job.clock_shift)
     database = Database(job.settings.database)
@@ -160,7 +162,7 @@ def build_worker(job: Job, watch: Watch) -> ControllerWorker:
 
 
 def run(worker: ControllerWorker, job: Job, connection: Connection) -> None:
-    """Run what the job says."""
+    """Do what the job describes."""
     if job.loop:
         loop = RunLoop(worker)
         loop.start()
@@ -174,19 +176,19 @@ def run(worker: ControllerWorker, job: Job, connection: Connection) -> None:
 
 
 def _run_queued(worker: ControllerWorker) -> bool:
-    """Run what is due. Returns whether that was all, and nothing is due later either."""
+    """Run the operations that are due. Return whether none were due and none will be due later."""
     return not worker.run_pending(limit=100) and next_due_ms(worker.services.database) is None
 
 
 def shift_clock(seconds: float) -> None:
-    """Let this process believe that it is earlier or later than it is."""
+    """Make this process believe that it is earlier or later than it is."""
 
     class ShiftedTime(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> Self:
             return super().now(tz) + timedelta(seconds=seconds)
 
-    setattr(row, "datetime", ShiftedTime)  # noqa: B010 - it is not the module's to export
+    setattr(row, "datetime", ShiftedTime)  # noqa: B010 - the module does not export it
     true_time = time.time
     time.time = lambda: true_time() + seconds
 
@@ -195,12 +197,12 @@ def main() -> None:
     """Fork a child for each connection, until this process is ended."""
     listener = Listener(sys.argv[1], "AF_UNIX", backlog=64)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
-    # What TaskFlow looks up and imports when the first engine is made takes longer than most jobs.
+    # What TaskFlow looks up and imports for its first engine takes longer than most jobs.
     engines.load(linear_flow.Flow("first"), engine="parallel")
     faulthandler.enable()
     gc.freeze()
     print("ready", flush=True)  # noqa: T201 - what Workers waits for
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # from now on nobody reads the other end
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # from now on nobody reads the pipe
     while True:
         connection = listener.accept()
         if os.fork() == 0:
@@ -209,7 +211,7 @@ def main() -> None:
             try:
                 serve(connection)
             finally:
-                os._exit(0)  # past the engines' threads, which would be waited for
+                os._exit(0)  # without waiting for the engines' threads
         connection.close()
 
 

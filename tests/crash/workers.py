@@ -1,4 +1,4 @@
-"""Worker processes as a test holds them."""
+"""Worker processes, as tests use them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import PATIENCE, wait_until_equal
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE = PATIENCE + 30.0
-"""Seconds that a worker process may take for anything: after ``PATIENCE`` it gives up by itself, and says why."""
+"""Seconds that a worker process can take for anything: after ``PATIENCE`` it gives up on its own and reports why."""
 
 
 class WorkerProcess:
@@ -24,25 +24,26 @@ class WorkerProcess:
 
     Attributes:
         pid: its process id.
-        stopped_at: the boundary at which it paused; None for one that was not paused.
+        stopped_at: the boundary at which it was paused; None if it was not paused.
     """
 
     def __init__(self, address: str, job: Job) -> None:
         self._connection = Client(address, "AF_UNIX")
         self.pid: int = self._connection.recv()
         self.stopped_at: str | None = None
-        # The id may be another process's once this one has ended; the descriptor can only mean this one.
+        # The process id can be reused once this process has ended; the descriptor always refers to this process.
         self._descriptor = os.pidfd_open(self.pid)
         self._connection.send(job)
 
     def wait(self) -> Report | None:
-        """Wait until it has done its job, or is dead: then the answer is None."""
+        """Wait until the process has done its job and return its report, or None if it is dead."""
         answer = self._receive()
         assert answer is None or isinstance(answer, Report), f"paused at {answer}"
         return answer
 
     def wait_until_paused(self) -> Report | None:
-        """Wait until it is paused, whole; where it did its job without coming to the boundary, its report."""
+        """Wait until the whole process is paused. If it did its job without reaching the boundary, return its
+        report."""
         answer = self._receive()
         if isinstance(answer, Report):
             return answer
@@ -52,17 +53,17 @@ class WorkerProcess:
         return None
 
     def resume(self) -> None:
-        """Let a paused process go on."""
+        """Let a paused process continue."""
         signal.pidfd_send_signal(self._descriptor, signal.SIGCONT)
         self._connection.send("go on")
 
     def finish(self) -> Report | None:
-        """Ask one that runs a loop to stop, and wait for it."""
+        """Ask a process that runs a loop to stop, and wait for it."""
         self._connection.send("stop")
         return self.wait()
 
     def kill(self) -> None:
-        """Kill it, wherever it is."""
+        """Kill the process, whatever it is doing."""
         try:
             signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
         except ProcessLookupError:
@@ -71,7 +72,7 @@ class WorkerProcess:
 
     def _receive(self) -> Report | str | None:
         if not self._connection.poll(_PATIENCE):
-            signal.pidfd_send_signal(self._descriptor, signal.SIGABRT)  # it says on standard error where it is
+            signal.pidfd_send_signal(self._descriptor, signal.SIGABRT)  # it prints its stacks on standard error
             raise AssertionError(f"worker process {self.pid} hangs")
         try:
             answer: Report | str = self._connection.recv()
@@ -80,14 +81,15 @@ class WorkerProcess:
         return answer
 
     def close(self) -> None:
-        """End it if need be, and forget it."""
+        """End the process if necessary, and release its resources."""
         self.kill()
         self._connection.close()
         os.close(self._descriptor)
 
 
 class Workers:
-    """Starts worker processes: forks of one that has imported everything, 10 ms each instead of 2 s."""
+    """Starts worker processes: forks of one process that has imported everything, which takes 10 ms instead of 2 s
+    each."""
 
     def __init__(self, directory: Path) -> None:
         self._address = str(directory / "workers")
@@ -105,7 +107,7 @@ class Workers:
         return worker
 
     def forget(self) -> None:
-        """End every process that was started so far."""
+        """End every process started so far."""
         for worker in self._started:
             worker.close()
         self._started.clear()

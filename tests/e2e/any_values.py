@@ -1,4 +1,5 @@
-"""Values for each attribute that a request may set, ordinary and odd; most are allowed, some only beside others."""
+"""Values for each attribute that a request can set, ordinary and odd. Most are allowed; some are allowed only in
+combination with others."""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ Values = Mapping[str, st.SearchStrategy[Any]]
 
 NEVER = frozenset(
     {
-        # Whose objects they are, and where they are: the tests of the API and of the networks.
+        # Ownership and addresses, which the tests of the API and of the networks cover.
         *("project_id", "provider", "flavor_id", "availability_zone", "additional_vips"),
         *("vip_address", "vip_subnet_id", "vip_network_id", "vip_port_id", "vip_qos_policy_id", "vip_sg_ids"),
     }
 )
-"""Attributes that are left to other tests."""
+"""Attributes that other tests cover."""
 
 _PRINTABLE = st.characters(exclude_categories=("C", "Z"), include_characters=" ")
 _TEXT = st.text(_PRINTABLE, max_size=12) | st.just("x" * 255)
@@ -34,7 +35,7 @@ _COUNTS = st.integers(1, 10)
 _ADDRESSES = st.sampled_from(
     [
         *("127.0.0.1", "127.0.0.66", "10.0.0.1", "192.0.2.255", "2001:db8::1", "fd12:3456::a:b", "::1"),
-        # Spelled as nobody would, and special ones, which are refused.
+        # Unusual spellings, and special addresses, which are refused.
         *("2001:0DB8:0:0:0:0:0:0002", "2001:db8::0:3", "FD12:3456::A:C", "::ffff:10.0.0.2"),
         *("64:ff9b::c000:201", "0.0.0.1", "169.254.169.254", "fd00:ec2::254", "2002:7f00:1::"),
     ]
@@ -100,7 +101,7 @@ REQUIRED: Mapping[str, Values] = {
         ),
     },
 }
-"""By kind: what each request has. Ports, and the objects that others name, are the test's."""
+"""By kind: the attributes that every request has. The test itself chooses ports and references to other objects."""
 _OPTIONAL: Mapping[str, Values] = {
     "load_balancer": _DESCRIBED,
     "listener": {
@@ -150,26 +151,27 @@ _OPTIONAL: Mapping[str, Values] = {
         "key": st.none() | _TOKENS,
     },
 }
-"""By kind: what a request may have besides, where its type does not tell all, or some values matter more."""
+"""By kind: optional attributes whose type alone does not tell which values to try, or some of whose values matter
+more."""
 OF_THE_TEST = frozenset({"protocol_port", "default_pool_id", "redirect_pool_id"})
-"""Attributes that depend on what else there is."""
+"""Attributes whose values depend on other objects; the test chooses them."""
 
 
 def _optional(kind: Kind) -> Values:
-    """What is named above, and of all that is not, the values that its type tells."""
+    """The values named above, and for every other optional attribute the values that its type suggests."""
     named = {*REQUIRED[kind.name], *_OPTIONAL[kind.name], *NEVER, *OF_THE_TEST}
     return {**_OPTIONAL[kind.name], **{name: st.sampled_from(some) for name, some in rest_of(kind, named).items()}}
 
 
 OPTIONAL: Mapping[str, Values] = {kind.name: _optional(kind) for kind in DESCRIBED if kind.name in REQUIRED}
-"""By kind: what a request may have besides."""
+"""By kind: optional attributes."""
 
 OFTEN: Mapping[str, list[str]] = {"pool": ["session_persistence"], "health_monitor": ["expected_codes"]}
-"""By kind: what matters most to other objects, or to HAProxy."""
+"""By kind: the optional attributes that matter most to other objects or to HAProxy."""
 
 
 def bodies(kind: str) -> st.SearchStrategy[dict[str, Any]]:
-    """What a POST may say: what it must, and often some of the rest."""
+    """Bodies of a POST: every required attribute, and often some of the optional ones."""
     few = st.lists(st.sampled_from(sorted(OPTIONAL[kind])), max_size=3, unique=True)
     often = st.sampled_from([OFTEN.get(kind, []), []])
     return st.tuples(few, often).flatmap(
@@ -178,7 +180,7 @@ def bodies(kind: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def changes(kind: str, immutable: frozenset[str]) -> st.SearchStrategy[dict[str, Any]]:
-    """What a PUT may say: some attributes, now and then null for one."""
+    """Bodies of a PUT: a few attributes, each of them sometimes null."""
     values = {**REQUIRED[kind], **OPTIONAL[kind]}
     few = st.lists(st.sampled_from(sorted(set(values) - immutable)), min_size=1, max_size=3, unique=True)
     return few.flatmap(

@@ -18,8 +18,8 @@ from tests.support.remains import wait_until_ended
 
 @contextmanager
 def running_portico(directory: Path, haproxy: Path, **groups: Any) -> Iterator[Embedded]:
-    """Portico until the end of the block; then every load balancer and every process of it is gone. ``groups``: see
-    ``open_embedded``."""
+    """Run Portico until the end of the block, then delete its load balancers, and wait until its processes have ended.
+    ``groups`` is passed to ``open_embedded``."""
     portico = open_embedded(directory, haproxy=haproxy, **groups)
     try:
         yield portico
@@ -32,13 +32,13 @@ def running_portico(directory: Path, haproxy: Path, **groups: Any) -> Iterator[E
 
 @pytest.fixture(scope="session", params=list(HAPROXIES))
 def haproxy(request: pytest.FixtureRequest) -> Path:
-    """Each HAProxy that is supported: the packaged one, and the system's."""
+    """Each supported HAProxy: the packaged one, and the system's."""
     return HAPROXIES[request.param]()
 
 
 @pytest.fixture(scope="session")
 def portico(haproxy: Path, run_directory: Path) -> Iterator[Embedded]:
-    """One Portico for all tests of a HAProxy that do nothing to it as a whole."""
+    """One Portico for all tests of a HAProxy that do not change the installation as a whole."""
     with running_portico(Path(tempfile.mkdtemp(dir=run_directory)), haproxy) as portico:
         yield portico
 

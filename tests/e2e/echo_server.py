@@ -1,4 +1,4 @@
-"""A member that speaks TCP and no HTTP."""
+"""A member that speaks TCP and not HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.waiting import PATIENCE
 
 
 class EchoServer(socketserver.ThreadingTCPServer):
-    """A TCP server on a free port of 127.0.0.1 that sends back each line with its name before it."""
+    """A TCP server on a free port of 127.0.0.1 that sends back each line, preceded by the server's name."""
 
     daemon_threads = True
 

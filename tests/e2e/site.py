@@ -1,4 +1,4 @@
-"""The whole of ``portico up`` in this process, and a client of its API."""
+"""A complete ``portico up`` in this process, and a client of its API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ LBAAS = "/v2.0/lbaas"
 
 @dataclass
 class Site:
-    """A running API: where it is, a client, what is behind it, and how many configurations were pushed."""
+    """A running API: its address, a client, the Portico behind it, and the number of configurations that were
+    pushed."""
 
     url: str
     client: httpx.Client
@@ -29,13 +30,13 @@ class Site:
     pushes: Counter[str] = field(default_factory=Counter)
 
     def make(self, root: str, path: str, **values: Any) -> Any:
-        """The object that a POST made."""
+        """Create an object with a POST and return it."""
         made = self.client.post(f"{LBAAS}/{path}", json={root: values})
         assert made.status_code == 201, made.text
         return made.json()[root]
 
     def await_active(self, load_balancer_id: str) -> Any:
-        """A load balancer once it is ACTIVE."""
+        """Wait until a load balancer is ACTIVE, and return it."""
         path = f"{LBAAS}/loadbalancers/{load_balancer_id}"
 
         def is_active() -> bool:
@@ -47,7 +48,7 @@ class Site:
 
 @contextmanager
 def running_site(directory: Path, haproxy: Path, **groups: Any) -> Iterator[Site]:
-    """``portico up`` until the end of the block; ``groups``: see ``open_embedded``."""
+    """Run ``portico up`` until the end of the block. ``groups`` is passed to ``open_embedded``."""
     pushes: Counter[str] = Counter()
 
     def on_task(_flow: str, task: str, state: str) -> None:

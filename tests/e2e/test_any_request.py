@@ -1,4 +1,4 @@
-"""Requests as nobody would think of them: what is answered 2xx ends ACTIVE, and is shown as it was sent."""
+"""Random requests: every object whose requests are answered with 2xx becomes ACTIVE, and is shown as it was sent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PARENTS = {
     "l7policy": ("listener", "listener_id"),
     "l7rule": ("l7policy", None),
 }
-"""Kind to its parent's, and the attribute that names it where the path does not."""
+"""By kind: the parent's kind, and the attribute that names the parent if the path does not."""
 COUNTS = {
     "pool": (4, 7),
     "listener": (4, 8),
@@ -51,31 +51,32 @@ COUNTS = {
     "l7policy": (2, 6),
     "l7rule": (2, 8),
 }
-"""How many of each kind are asked for, parents before their children; some are refused."""
+"""By kind: the least and the most objects to request, parents before their children. Some requests are refused."""
 CHANGES = (12, 24)
 _ROUNDS = 8
-"""Of four load balancers each, at most."""
+"""The most rounds, of four load balancers each."""
 _TARGETS = {"REDIRECT_TO_POOL": "redirect_pool_id", "REDIRECT_TO_URL": "redirect_url"}
 _TARGETS["REDIRECT_PREFIX"] = "redirect_prefix"
 _PLACED = ("position", "redirect_http_code", *_TARGETS.values())
-"""Of a policy: what its listener's other policies and its action decide."""
+"""Attributes of a policy that depend on its action and on the listener's other policies."""
 
 
 @dataclass
 class Known:
-    """An object that was accepted, with all that was said of it and not taken back."""
+    """An accepted object: the body that created it, and the attribute values that have been set since and are still in
+    force."""
 
     kind: str
     id: str
     parent: str | None
     path: str
     born: dict[str, Any]
-    said: dict[str, Any]
+    sent: dict[str, Any]
 
 
 @dataclass
 class Author:
-    """Asks for things, and keeps in mind what was accepted."""
+    """Sends requests, and records what was accepted."""
 
     site: Site
     data: st.DataObject
@@ -84,11 +85,11 @@ class Author:
     answers: Counter[tuple[str, bool]] = field(default_factory=Counter)
 
     def of_kind(self, kind: str) -> list[Known]:
-        """What was accepted of a kind, oldest first."""
+        """The accepted objects of a kind, oldest first."""
         return [one for one in self.known.values() if one.kind == kind]
 
     def ask(self, what: str, method: str, path: str, body: Any = None) -> Any:
-        """The body of the answer; None where it was refused by a rule."""
+        """The body of the answer; None if the request was refused."""
         response = self.site.client.request(method, f"{LBAAS}/{path}", json=body)
         assert response.status_code < 500 or response.status_code == 501, (method, path, body, response.text)
         is_accepted = response.status_code < 300
@@ -114,23 +115,23 @@ class Author:
         if self.ask(f"update {one.kind}", "PUT", one.path, {root: body}) is None:
             return
         if one.kind == "l7policy" and set(body) & {"action", *_TARGETS.values()}:
-            one.said = {name: value for name, value in one.said.items() if name not in ("action", *_PLACED)}
-        one.said = _without_nulls({**one.said, **body})
+            one.sent = {name: value for name, value in one.sent.items() if name not in ("action", *_PLACED)}
+        one.sent = _without_nulls({**one.sent, **body})
 
     def delete(self, one: Known) -> None:
-        """DELETE an object, with what is in it."""
+        """DELETE an object and everything in it."""
         if self.ask(f"delete {one.kind}", "DELETE", one.path) is None:
             return
         gone = {one.id}
         for other in self.known.values():  # parents come before their children
             if other.parent in gone:
                 gone.add(other.id)
-            if other.said.get("default_pool_id") == one.id:
-                del other.said["default_pool_id"]
+            if other.sent.get("default_pool_id") == one.id:
+                del other.sent["default_pool_id"]
         self.known = {name: other for name, other in self.known.items() if name not in gone}
 
     def replace_members(self, pool: Known, members: list[dict[str, Any]]) -> None:
-        """PUT a pool's members, as the last thing that is done to them."""
+        """PUT a pool's members. No other request changes them afterwards."""
         if self.ask("replace members", "PUT", f"pools/{pool.id}/members", {"members": members}) is None:
             return
         self.known = {name: one for name, one in self.known.items() if one.parent != pool.id or one.kind != "member"}
@@ -143,25 +144,26 @@ def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def site(haproxy: Path, run_directory: Path) -> Iterator[Site]:
-    """``portico up`` with each HAProxy, where monitors may ping."""
+    """``portico up`` with each HAProxy, with PING monitors allowed."""
     directory = Path(tempfile.mkdtemp(dir=run_directory))
     with running_site(directory, haproxy, validation=ValidationSettings(allow_ping_monitors=True)) as site:
         yield site
 
 
 @pytest.mark.parametrize("kind", PATHS)
-def test_every_attribute_is_asked_for(kind: str) -> None:
-    """A new attribute of a spec has to be added to the values, or named among those that other tests are for."""
+def test_every_attribute_is_requested(kind: str) -> None:
+    """A new attribute of a spec must either get values here or be listed among the attributes that other tests
+    cover."""
     subject = kind_of(kind)
     settable = {name for name in subject.spec.model_fields if name in subject.view.shown}
     assert settable - NEVER - OF_THE_TEST == ({*REQUIRED[kind], *OPTIONAL[kind]} & settable) - OF_THE_TEST
 
 
-# The threads of Portico draw numbers meanwhile.
+# Portico's threads draw random numbers meanwhile.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
-def test_what_is_accepted_becomes_active_and_is_shown_as_it_was_sent(site: Site) -> None:
-    """Load balancers with parts of all kinds, made one by one and changed and partly deleted while they are built, then
-    the same parts once more as one tree."""
+def test_accepted_objects_become_active_and_are_shown_as_sent(site: Site) -> None:
+    """Load balancers with parts of all kinds become ACTIVE, and are shown as sent: first with parts created one by one,
+    changed and partly deleted while they are built, then with the same parts as one tree."""
     answers: Counter[tuple[str, bool]] = Counter()
     wanted = [(f"{verb} {kind}", True) for verb in ("create", "update") for kind in PATHS]
     wanted.append(("replace members", True))
@@ -194,7 +196,7 @@ def test_what_is_accepted_becomes_active_and_is_shown_as_it_was_sent(site: Site)
         for done in (load_balancer, made["loadbalancer"]["id"]):
             author.ask("delete tree", "DELETE", f"loadbalancers/{done}?cascade=true")
 
-    # What is drawn changes with every field that there is more: two rounds, and more where they left something out.
+    # Each new field changes what is drawn. Run two rounds, and more if these left a request out.
     for number in range(_ROUNDS):
         if number < 2 or not all(answers[one] for one in wanted):
             seed(number)(run)()
@@ -219,7 +221,8 @@ def _describe(author: Author, ports: list[int]) -> None:
 
 
 def _places(author: Author, kind: str) -> list[Known]:
-    """Where an object of a kind can be: a pool has one monitor, and policies are of listeners that speak HTTP."""
+    """Possible parents of an object of a kind: a pool has one monitor, and only listeners that speak HTTP have
+    policies."""
     watched = {one.parent for one in author.of_kind("health_monitor")}
     parents = author.of_kind(PARENTS[kind][0])
     if kind == "health_monitor":
@@ -228,7 +231,7 @@ def _places(author: Author, kind: str) -> list[Known]:
 
 
 def _target(draw: Any, action: str, pools: list[str]) -> dict[str, Any]:
-    """What a policy's action needs."""
+    """The attribute that a policy's action needs."""
     name = _TARGETS.get(action)
     if name == "redirect_pool_id":
         return {name: draw(st.sampled_from(pools))} if pools else {}
@@ -279,30 +282,30 @@ def _check(site: Site, one: Known) -> None:
     assert response.status_code == 200, (one, _reasons(site))
     shown = response.json()[kind_of(one.kind).view.root]
     assert shown["provisioning_status"] == "ACTIVE", (one, shown, _reasons(site))
-    said = one.said
+    sent = one.sent
     if one.kind == "l7policy":
         useful = _TARGETS.get(shown["action"])
         code = () if shown["action"] in ("REJECT", "REDIRECT_TO_POOL") else ("redirect_http_code",)
-        said = {name: value for name, value in said.items() if name not in _PLACED or name in (useful, *code)}
-    _check_shown(shown, said)
+        sent = {name: value for name, value in sent.items() if name not in _PLACED or name in (useful, *code)}
+    _check_shown(shown, sent)
 
 
-def _check_shown(shown: dict[str, Any], said: dict[str, Any]) -> None:
-    for name, value in said.items():
+def _check_shown(shown: dict[str, Any], sent: dict[str, Any]) -> None:
+    for name, value in sent.items():
         if isinstance(value, dict):
-            assert shown[name].items() >= value.items(), (name, shown, said)
+            assert shown[name].items() >= value.items(), (name, shown, sent)
         else:
-            assert shown[name] == value, (name, shown, said)
+            assert shown[name] == value, (name, shown, sent)
 
 
 def _check_batch(site: Site, pool_id: str, members: list[dict[str, Any]]) -> None:
     shown = site.client.get(f"{LBAAS}/pools/{pool_id}/members").json()["members"]
     assert len(shown) == len(members)
     by_place = {(one["address"], one["protocol_port"]): one for one in shown}
-    for said in members:
-        one = by_place[said["address"], said["protocol_port"]]
+    for sent in members:
+        one = by_place[sent["address"], sent["protocol_port"]]
         assert one["provisioning_status"] == "ACTIVE", _reasons(site)
-        _check_shown(one, _without_nulls(said))
+        _check_shown(one, _without_nulls(sent))
 
 
 def _check_statuses(site: Site, load_balancer_id: str) -> None:
@@ -315,7 +318,7 @@ def _check_statuses(site: Site, load_balancer_id: str) -> None:
 
 
 def _as_tree(born: list[tuple[str, str, str | None, dict[str, Any]]]) -> dict[str, Any]:
-    """What was accepted part by part, as the body of one request."""
+    """The parts that were accepted one by one, as the body of one request."""
     numbers = count()
     bodies_of: dict[str, dict[str, Any]] = {}
     for kind, object_id, parent, given_body in born:

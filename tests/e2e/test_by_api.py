@@ -1,4 +1,4 @@
-"""The API before real HAProxys: what clients ask for by HTTP serves traffic."""
+"""The API in front of real HAProxys: load balancers that clients request over HTTP serve traffic."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def site(run_directory: Path) -> Iterator[Site]:
         yield site
 
 
-def test_traffic_goes_to_the_address_that_the_post_told(site: Site) -> None:
-    """Clients may use it without asking again; addresses of the host's own services are refused by the real network."""
+def test_traffic_reaches_the_address_in_the_answer(site: Site) -> None:
+    """Clients can use the address in the answer without asking again. The real network refuses addresses of the host's
+    own services."""
     port = find_free_port()
     for address in ("127.0.0.1", "::ffff:127.0.0.1"):
         body = {"loadbalancer": {"vip_subnet_id": SUBNET_ID, "vip_address": address}}
@@ -49,17 +50,18 @@ def test_traffic_goes_to_the_address_that_the_post_told(site: Site) -> None:
         }
         listener = {"protocol": "HTTP", "protocol_port": port, "default_pool": pool}
         further = [{"subnet_id": str(uuid4())}]
-        told = site.make(
+        created = site.make(
             "loadbalancer", "loadbalancers", vip_subnet_id=SUBNET_ID, listeners=[listener], additional_vips=further
         )
-        addresses = [told["vip_address"], told["additional_vips"][0]["ip_address"]]
-        site.await_active(told["id"])
+        addresses = [created["vip_address"], created["additional_vips"][0]["ip_address"]]
+        site.await_active(created["id"])
         assert [httpx.get(f"http://{one}:{port}/", trust_env=False).text for one in addresses] == [host, host]
-    assert site.client.delete(f"{LBAAS}/loadbalancers/{told['id']}?cascade=true").status_code == 204
+    assert site.client.delete(f"{LBAAS}/loadbalancers/{created['id']}?cascade=true").status_code == 204
 
 
-def test_500_members_added_by_8_clients_at_once_all_serve(site: Site) -> None:
-    """No waiting between the requests, none refused, every member answers, and a few dozen pushes carried them all."""
+def test_500_members_added_by_8_clients_simultaneously_all_serve(site: Site) -> None:
+    """Eight clients add 500 members without waiting between requests: no request is refused, every member answers, and
+    a few dozen pushes carry all of them."""
     port = find_free_port()
     pool = {"name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
     listener = {"protocol": "HTTP", "protocol_port": port, "default_pool": pool}
@@ -105,9 +107,9 @@ _PLAY = """\
 """
 _AROUND = """\
 import time
-import openstack.version  # the modules ask for it; newer releases of the SDK do not import it by themselves
+import openstack.version  # the modules need it; newer releases of the SDK do not import it
 sleep = time.sleep
-time.sleep = lambda seconds: sleep(min(seconds, 0.1))  # they look every two seconds
+time.sleep = lambda seconds: sleep(min(seconds, 0.1))  # they poll every two seconds
 """
 _PRESENT = (
     ("loadbalancer", {"name": "web", "vip_subnet": "portico", "description": "by Ansible"}),
@@ -130,17 +132,17 @@ _ABSENT = (
 
 @dataclass
 class Playbooks:
-    """Ansible's own program, with homes of its own, against one cloud."""
+    """Runs ansible-playbook against one cloud, with home directories of its own."""
 
     home: Path
     url: str
 
-    def play(self, tasks: tuple[tuple[str, dict[str, Any]], ...], state: str, **words: int) -> list[bool]:
-        """Which tasks changed something."""
+    def play(self, tasks: tuple[tuple[str, dict[str, Any]], ...], state: str, **replacements: int) -> list[bool]:
+        """Play the tasks, and return for each of them whether it changed something."""
         playbook = self.home / "play.yml"
         lines = [_PLAY.format(python=sys.executable)]
         for module, values in tasks:
-            given = {name: words.get(str(value), value) for name, value in values.items()}
+            given = {name: replacements.get(str(value), value) for name, value in values.items()}
             arguments = {"cloud": "portico", "timeout": 60, "state": state, **given}
             lines.append(f"    - openstack.cloud.{module}: {json.dumps(arguments)}\n")
         playbook.write_text("".join(lines))
@@ -176,18 +178,18 @@ class Playbooks:
         }
 
 
-def test_ansible_builds_keeps_and_removes_a_load_balancer(site: Site, tmp_path: Path) -> None:
-    """The modules of openstack.cloud make one of each, which serves; played again they change nothing; and all of it
-    goes again."""
+def test_ansible_creates_keeps_and_deletes_a_load_balancer(site: Site, tmp_path: Path) -> None:
+    """The modules of openstack.cloud create one object of each kind, and the load balancer serves. Played again, they
+    change nothing; then they delete everything again."""
     ansible = Playbooks(tmp_path, site.url)
     port = find_free_port()
     with Origin("behind Ansible") as origin:
-        words = {"PORT": port, "ORIGIN": origin.port}
-        assert ansible.play(_PRESENT, "present", **words) == [True] * 5
+        replacements = {"PORT": port, "ORIGIN": origin.port}
+        assert ansible.play(_PRESENT, "present", **replacements) == [True] * 5
         [balancer] = site.client.get(f"{LBAAS}/loadbalancers?name=web").json()["loadbalancers"]
         site.await_active(balancer["id"])
         assert httpx.get(f"http://{balancer['vip_address']}:{port}/", trust_env=False).text == "behind Ansible"
-        assert ansible.play(_PRESENT, "present", **words) == [False] * 5
+        assert ansible.play(_PRESENT, "present", **replacements) == [False] * 5
         assert ansible.play(_ABSENT, "absent") == [True] * 5
         assert ansible.play(_ABSENT[-1:], "absent") == [False]
     assert site.client.get(f"{LBAAS}/loadbalancers").json()["loadbalancers"] == []

@@ -1,4 +1,4 @@
-"""What breaks, and what nobody notices of it."""
+"""Failures and changes that clients do not notice."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ MONITOR: dict[str, Any] = {
 }
 
 
-def test_the_monitor_takes_a_sick_member_out_and_brings_it_back(portico: Embedded, origins: list[Origin]) -> None:
-    """A member whose check fails gets no more requests, though it would answer them; once it is well it does again."""
+def test_the_monitor_takes_a_failing_member_out_of_service_and_back(portico: Embedded, origins: list[Origin]) -> None:
+    """A member whose health check fails gets no more requests, even if it would answer them. It gets requests again
+    once its check passes."""
     web = build_web(portico, origins, monitor=MONITOR)
     origins[0].well = False
     wait_until(lambda: "a" not in web.spread(6), "the sick member is out")
@@ -40,13 +41,13 @@ def test_the_monitor_takes_a_sick_member_out_and_brings_it_back(portico: Embedde
     wait_until(lambda: "a" in web.spread(6), "the member is back")
 
 
-def test_a_member_that_dies_costs_no_request(portico: Embedded, origins: list[Origin]) -> None:
-    """Requests for a member that refuses connections go to another one, before the monitor has noticed and after."""
+def test_a_dead_member_fails_no_request(portico: Embedded, origins: list[Origin]) -> None:
+    """Requests for a member that refuses connections go to another member, before and after the monitor has noticed."""
     web = build_web(portico, origins, monitor=MONITOR)
     with Load(web.port, address=web.address, rate=150) as load:
         load.wait_for(30)
         origins[0].stop()
-        time.sleep(3.0)  # requests go on, and must not fail: before the monitor looks, and after
+        time.sleep(3.0)  # requests continue, and must not fail before or after the monitor's check
         origins[0].well = False
         origins[0].start()
         before = load.answers.copy()
@@ -56,8 +57,8 @@ def test_a_member_that_dies_costs_no_request(portico: Embedded, origins: list[Or
 
 
 @pytest.mark.parametrize("object_name", ["amphora", "load_balancer"])
-def test_a_failover_under_load_loses_nothing(portico: Embedded, origins: list[Origin], object_name: str) -> None:
-    """Another amphora takes over, with no failed request, three times in a row; the former one is gone."""
+def test_a_failover_under_load_fails_no_request(portico: Embedded, origins: list[Origin], object_name: str) -> None:
+    """Three times in a row another amphora takes over without a failed request, and the former amphora is gone."""
     web = build_web(portico, origins, monitor=MONITOR)
     with Load(web.port, address=web.address, rate=200) as load:
         for _ in range(3):
@@ -75,9 +76,9 @@ def test_a_failover_under_load_loses_nothing(portico: Embedded, origins: list[Or
     assert set(load.answers) == {"a", "b", "c"}
 
 
-def test_changes_under_load_lose_nothing(portico: Embedded, origins: list[Origin]) -> None:
-    """Members, monitor, algorithm, listener and policies change under traffic, by runtime commands and reloads, with no
-    failed request."""
+def test_changes_under_load_fail_no_request(portico: Embedded, origins: list[Origin]) -> None:
+    """Members, monitor, algorithm, listener and policies change under traffic, through runtime commands and reloads,
+    without a failed request."""
     web = build_web(portico, origins[:1])
     worker, catalog = portico.worker, portico.catalog
     with Load(web.port, address=web.address, rate=200) as load:
@@ -103,8 +104,9 @@ def test_changes_under_load_lose_nothing(portico: Embedded, origins: list[Origin
     assert load.failures == []
 
 
-def test_a_killed_haproxy_is_back_before_anyone_could_connect_in_vain(portico: Embedded, origins: list[Origin]) -> None:
-    """After SIGKILL another process serves, by itself, and new connections wait for it instead of being refused."""
+def test_a_killed_haproxy_is_replaced_before_a_connection_fails(portico: Embedded, origins: list[Origin]) -> None:
+    """After SIGKILL, another process is started automatically, and new connections wait for it instead of being
+    refused."""
     web = build_web(portico, origins[:1])
     before = web.state()
     assert before.pid is not None
@@ -117,13 +119,14 @@ def test_a_killed_haproxy_is_back_before_anyone_could_connect_in_vain(portico: E
     assert (after.restarts, after.version) == (before.restarts + 1, before.version)
 
 
-def test_a_refused_configuration_leaves_the_old_one_serving(portico: Embedded, origins: list[Origin]) -> None:
-    """What HAProxy refuses reaches the caller as ConfigurationRefused; the same process goes on, and the next change
-    goes through."""
+def test_a_refused_configuration_leaves_the_former_one_serving(portico: Embedded, origins: list[Origin]) -> None:
+    """The caller gets ConfigurationRefused if HAProxy refuses a configuration. The same process continues, and the next
+    change succeeds."""
     web = build_web(portico, origins[:1])
     policy = web.add_policy({"type": "PATH", "compare_type": "STARTS_WITH", "value": "/new"}, action="REJECT")
     rule = portico.catalog.add_l7rule(policy, type="PATH", compare_type="REGEX", value="x")
-    # What HAProxy refuses is not accepted, as far as we know it; so it comes another way.
+    # As far as we know, a request never leads to a configuration that HAProxy refuses, so this one is pushed another
+    # way.
     spoil = update(L7Rule).where(L7Rule.id == rule).values(value="(?u)x")
     portico.worker.services.database.transact(lambda connection: connection.execute(spoil))
     before = web.state()
@@ -139,8 +142,8 @@ def test_a_refused_configuration_leaves_the_old_one_serving(portico: Embedded, o
     assert web.ask().status == 200
 
 
-def test_a_port_that_is_taken_is_refused(portico: Embedded, origins: list[Origin]) -> None:
-    """A listener on a port that another program has fails for its caller, and hurts no other listener."""
+def test_a_port_in_use_is_refused(portico: Embedded, origins: list[Origin]) -> None:
+    """A listener on a port that another program uses fails for its caller, and harms no other listener."""
     web = build_web(portico, origins[:1])
     with socket.create_server((web.address, 0)) as foreign:
         port = foreign.getsockname()[1]
@@ -152,8 +155,9 @@ def test_a_port_that_is_taken_is_refused(portico: Embedded, origins: list[Origin
     portico.worker.delete_listener(listener)
 
 
-def test_many_callers_at_once_all_get_what_they_asked_for(portico: Embedded, origins: list[Origin]) -> None:
-    """Changes of one load balancer from several threads are all applied; none is refused for being busy."""
+def test_simultaneous_changes_are_all_applied(portico: Embedded, origins: list[Origin]) -> None:
+    """Changes of one load balancer from several threads are all applied; none is refused because the load balancer is
+    busy."""
     web = build_web(portico, origins[:1])
     problems: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""Operating statuses and counters of real load balancers: as HAProxy says, and nobody else."""
+"""Operating statuses and counters of real load balancers, as HAProxy reports them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUICK = HealthSettings(poll_seconds=0.2, lease_seconds=2.0)
 
 @pytest.fixture(scope="module")
 def watched(run_directory: Path) -> Iterator[Embedded]:
-    """Portico whose health manager asks five times a second."""
+    """Portico whose health manager polls five times a second."""
     directory = Path(tempfile.mkdtemp(dir=run_directory))
     with running_portico(directory, Path(get_haproxy_binary()), health=QUICK) as portico:
         yield portico
@@ -46,7 +46,7 @@ def status(web: Web, kind: AnyKind, object_id: str) -> str:
 
 
 def tree(web: Web) -> tuple[Any, ...]:
-    """The statuses of load balancer, listener, pool and members in their order."""
+    """The statuses of the load balancer, the listener, the pool and the members, in this order."""
     database = web.portico.worker.services.database
     top = database.read(lambda connection: read_status_tree(connection, web.id))
     assert top is not None
@@ -69,8 +69,8 @@ def stats(web: Web) -> dict[str, int]:
 
 
 def test_a_member_goes_down_and_comes_back(watched: Embedded, origins: list[Origin]) -> None:
-    """ONLINE once its check has passed, ERROR once it is stopped, with everything above DEGRADED, then ONLINE again; a
-    drained member and one that was taken down say so."""
+    """A member is ONLINE once its check has passed, and ERROR once it is stopped, with everything above it DEGRADED;
+    then it is ONLINE again. The statuses of a drained member and of one that was switched off are shown, too."""
     web = build_web(watched, origins[:2], monitor=MONITOR)
     assert tree(web)[:3] == ("ONLINE", "ONLINE", "ONLINE")
     await_tree(web, "ONLINE", "ONLINE", "ONLINE", "ONLINE", "ONLINE")
@@ -79,7 +79,7 @@ def test_a_member_goes_down_and_comes_back(watched: Embedded, origins: list[Orig
     await_tree(web, "DEGRADED", "DEGRADED", "DEGRADED", "ERROR", "ONLINE")
     origins[1].stop()
     await_tree(web, "ERROR", "ERROR", "ERROR", "ERROR", "ERROR")
-    watched.worker.update_listener(web.listener, {"connection_limit": 500})  # another process, which takes that over
+    watched.worker.update_listener(web.listener, {"connection_limit": 500})  # a new process takes over the statuses
     assert tree(web) == ("ERROR", "ERROR", "ERROR", "ERROR", "ERROR")
     for origin in origins[:2]:
         origin.start()
@@ -97,8 +97,8 @@ def test_a_member_goes_down_and_comes_back(watched: Embedded, origins: list[Orig
     await_tree(web, "ONLINE", "ONLINE", "ONLINE", "NO_MONITOR", "NO_MONITOR")
 
 
-def test_a_member_that_was_never_well_is_in_error(watched: Embedded, origins: list[Origin]) -> None:
-    """Its first check fails; a reload, after which HAProxy has to check anew, does not make it well."""
+def test_a_member_that_never_passed_a_check_is_in_error(watched: Embedded, origins: list[Origin]) -> None:
+    """A member whose first check fails is in ERROR, and stays so after a reload, when HAProxy has to check it again."""
     origins[0].well = False
     web = build_web(watched, origins[:1], monitor=MONITOR)
     await_tree(web, "ERROR", "ERROR", "ERROR", "ERROR")
@@ -108,12 +108,13 @@ def test_a_member_that_was_never_well_is_in_error(watched: Embedded, origins: li
     seen = set()
     for _ in range(15):
         seen.add(tree(web))
-        time.sleep(0.05)  # nothing must change in all that time, in which the agent is asked several times
+        time.sleep(0.05)  # nothing must change meanwhile; the agent is polled several times
     assert seen == {("ERROR",) * 4}
 
 
 def test_counters_rise_and_never_fall(watched: Embedded, origins: list[Origin]) -> None:
-    """With each request, over a reload, a killed HAProxy and a failover; the amphora that serves shows its own part."""
+    """Counters rise with each request, through a reload, a killed HAProxy and a failover; the amphora that serves shows
+    its own part."""
     web = build_web(watched, origins[:1])
     served = 0
     last = stats(web)
@@ -146,7 +147,8 @@ def test_counters_rise_and_never_fall(watched: Embedded, origins: list[Origin]) 
 
 
 def test_statuses_outlive_their_agent(own_directory: Path, origins: list[Origin]) -> None:
-    """While nobody answers, what was known stays; when the agent is back, what happened meanwhile shows."""
+    """While no agent answers, the last known statuses stay. Once the agent is back, the statuses show what happened
+    meanwhile."""
     impatient = QUICK.model_copy(update={"request_seconds": 0.5, "misses": 2})
     with running_portico(own_directory, Path(get_haproxy_binary()), health=impatient) as portico:
         web = build_web(portico, origins[:1], monitor=MONITOR)
@@ -155,16 +157,16 @@ def test_statuses_outlive_their_agent(own_directory: Path, origins: list[Origin]
         try:
             with capture_logs() as logged:
                 origins[0].stop()
-                wait_until(lambda: any("does not answer" in each["event"] for each in logged), "it was asked in vain")
+                wait_until(lambda: any("does not answer" in each["event"] for each in logged), "it was polled in vain")
             assert tree(web) == ("ONLINE",) * 4
         finally:
             os.kill(portico.agent.pid, signal.SIGCONT)
         await_tree(web, "ERROR", "ERROR", "ERROR", "ERROR")
 
 
-def test_health_managers_of_their_own_take_over_from_each_other(own_directory: Path, origins: list[Origin]) -> None:
-    """Two processes on one database: one of them asks; killed, it is replaced by the other, which ends when it is
-    told to, and gives its duty back."""
+def test_health_manager_processes_take_over_from_each_other(own_directory: Path, origins: list[Origin]) -> None:
+    """One of two health manager processes on one database polls. When it is killed, the other takes over; terminated,
+    that one ends and gives its duty back."""
     with running_portico(own_directory, Path(get_haproxy_binary()), health=QUICK) as portico:
         portico.health.stop()
         web = build_web(portico, origins[:1], monitor=MONITOR)
@@ -175,31 +177,32 @@ def test_health_managers_of_their_own_take_over_from_each_other(own_directory: P
         }
         try:
             await_tree(web, "ONLINE", "ONLINE", "ONLINE", "ONLINE")
-            first = _asking(portico)
+            first = _poller(portico)
             assert first in managers
             managers[first].kill()
             origins[0].stop()
             await_tree(web, "ERROR", "ERROR", "ERROR", "ERROR")
             [second] = managers.keys() - {first}
-            assert _asking(portico) == second
+            assert _poller(portico) == second
             managers[second].terminate()
             assert managers[second].wait(PATIENCE) == 0
-            assert _asking(portico) is None
+            assert _poller(portico) is None
         finally:
             for process in managers.values():
                 process.kill()
                 process.wait()
 
 
-def _asking(portico: Embedded) -> int | None:
-    """The process that has the duty of the health manager."""
+def _poller(portico: Embedded) -> int | None:
+    """The id of the process that has the health manager's duty."""
     statement = select(Slot.owner).where(Slot.name == "health_manager")
     owner = portico.worker.services.database.read(lambda connection: connection.scalar(statement))
     return int(owner.split(":")[1]) if owner is not None else None
 
 
 def _write_config(portico: Embedded, directory: Path) -> str:
-    """Settings for processes that share what an embedded Portico has."""
+    """Write settings for processes that share an embedded Portico's database, agent and certificates, and return their
+    path."""
     settings = portico.settings
     assert isinstance(settings.compute, LocalComputeSettings)
     assert isinstance(settings.amphora, AgentAmphoraSettings)

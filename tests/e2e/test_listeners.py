@@ -1,4 +1,4 @@
-"""What listeners let in, speak and decide."""
+"""Which clients listeners let in, which protocols they speak, and how they route requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from tests.support.waiting import PATIENCE
 
 
 def test_only_allowed_addresses_get_in(portico: Embedded, origins: list[Origin]) -> None:
-    """A client outside the allowed CIDRs is closed without an answer; with none set everybody gets in."""
+    """A connection from outside the allowed CIDRs is closed without an answer. Without allowed CIDRs, every client gets
+    in."""
     web = build_web(portico, origins[:1], listener={"allowed_cidrs": ["127.0.0.2/32"]})
     assert web.ask(source="127.0.0.2").status == 200
     assert web.ask(source="127.0.0.1").status == 0
@@ -30,7 +31,7 @@ def test_only_allowed_addresses_get_in(portico: Embedded, origins: list[Origin])
 
 
 def test_headers_are_inserted(portico: Embedded, origins: list[Origin]) -> None:
-    """The member is told the client's address, and the port and protocol that it came by."""
+    """The member receives the client's address, and the port and protocol of the client's connection, in headers."""
     wanted = {"X-Forwarded-For": "true", "X-Forwarded-Port": "true", "X-Forwarded-Proto": "true"}
     web = build_web(portico, origins[:1], listener={"insert_headers": wanted})
 
@@ -41,7 +42,8 @@ def test_headers_are_inserted(portico: Embedded, origins: list[Origin]) -> None:
 
 
 def test_a_tcp_listener_carries_bytes(portico: Embedded) -> None:
-    """TCP goes through both ways, each connection to one member, connections spread over members."""
+    """A TCP listener carries bytes in both directions. Each connection goes to one member, and connections are spread
+    over members."""
     with EchoServer("x") as first, EchoServer("y") as second:
         web = build_web(portico, [first, second], listener={"protocol": "TCP"}, pool={"protocol": "TCP"})
         said = [_talk(web, [b"one\n", b"two\n"]) for _ in range(4)]
@@ -59,7 +61,8 @@ def _talk(web: Web, lines: list[bytes]) -> list[str]:
 
 
 def test_tls_ends_at_the_member(portico: Embedded, tmp_path: Path) -> None:
-    """An HTTPS listener passes TLS through: the client sees the member's own certificate; its monitor speaks TLS."""
+    """An HTTPS listener passes TLS through: the client sees the member's own certificate, and the monitor speaks
+    TLS."""
     authority = Authority(tmp_path, "authority")
     context = make_server_context(authority.issue("member.example", ("member.example",)))
     trusting = ssl.create_default_context(cafile=str(authority.path))
@@ -107,7 +110,7 @@ def test_tls_ends_at_the_member(portico: Embedded, tmp_path: Path) -> None:
 def test_a_rule_decides_on_real_requests(
     portico: Embedded, origins: list[Origin], rule: dict[str, Any], matching: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    """A REJECT policy answers 403 to what its rule matches, and nothing else."""
+    """A REJECT policy answers 403 to requests that match its rule, and to no others."""
     web = build_web(portico, origins[:1])
     policy = web.add_policy(rule, action="REJECT")
     assert (web.ask(**matching).status, web.ask(**other).status) == (403, 200)
@@ -116,8 +119,8 @@ def test_a_rule_decides_on_real_requests(
     assert web.ask(**matching).status == 200
 
 
-def test_policies_redirect_to_pools_and_urls_in_their_order(portico: Embedded, origins: list[Origin]) -> None:
-    """The first policy that matches decides: another pool, another URL, another prefix."""
+def test_policies_redirect_to_pools_and_urls_in_order(portico: Embedded, origins: list[Origin]) -> None:
+    """The first matching policy decides: another pool, another URL, another prefix."""
     web = build_web(portico, origins[:1])
     with ExitStack() as stack:
         special = stack.enter_context(Origin("special"))

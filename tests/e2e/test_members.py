@@ -13,11 +13,12 @@ from tests.support.origins import Origin
 from tests.support.waiting import wait_until, wait_until_equal
 
 TEACHING_AGE = 6.0
-"""Seconds. HAProxy hands its stick tables on once it knows that nobody has any for itself, 5 s after its start."""
+"""Seconds. HAProxy hands its stick tables over once it knows that no other process has any for it, 5 s after its
+start."""
 
 
 def test_a_load_balancer_answers_as_soon_as_it_is_created(portico: Embedded, origins: list[Origin]) -> None:
-    """When ``create_load_balancer`` has returned, the first request is answered, and the rows say ACTIVE."""
+    """Once ``create_load_balancer`` has returned, the first request is answered, and the rows are ACTIVE."""
     web = build_web(portico, origins)
 
     assert web.ask().status == 200
@@ -27,7 +28,7 @@ def test_a_load_balancer_answers_as_soon_as_it_is_created(portico: Embedded, ori
 
 
 def test_requests_are_spread_by_weight(portico: Embedded, origins: list[Origin]) -> None:
-    """Round robin gives each member its weight's share of the requests, up to a round that is not complete."""
+    """Round robin gives each member its weight's share of the requests, give or take an incomplete round."""
     web = build_web(portico, origins)
     assert web.spread(30) == {"a": 10, "b": 10, "c": 10}
 
@@ -40,7 +41,7 @@ def test_requests_are_spread_by_weight(portico: Embedded, origins: list[Origin])
 
 
 def test_a_drained_member_gets_no_new_requests(portico: Embedded, origins: list[Origin]) -> None:
-    """Weight 0 sends every request elsewhere; a weight brings it back."""
+    """A member with weight 0 gets no requests; with its weight restored it gets requests again."""
     web = build_web(portico, origins)
     portico.worker.update_member(web.members["b"], {"weight": 0})
     assert set(web.spread(20)) == {"a", "c"}
@@ -49,8 +50,8 @@ def test_a_drained_member_gets_no_new_requests(portico: Embedded, origins: list[
     assert set(web.spread(20)) == {"a", "b", "c"}
 
 
-def test_members_come_change_and_go_without_a_reload(portico: Embedded, origins: list[Origin]) -> None:
-    """Adding, weighing, switching off and removing members leaves the same HAProxy process running."""
+def test_members_are_added_changed_and_removed_without_a_reload(portico: Embedded, origins: list[Origin]) -> None:
+    """Adding, weighing, switching off and removing members keeps the same HAProxy process running."""
     web = build_web(portico, origins[:1])
     before = web.state()
 
@@ -68,7 +69,7 @@ def test_members_come_change_and_go_without_a_reload(portico: Embedded, origins:
 
 
 def test_a_backup_member_answers_only_when_no_other_can(portico: Embedded, origins: list[Origin]) -> None:
-    """A backup member waits until the last regular one is gone."""
+    """A backup member gets no requests until the last regular member is gone."""
     web = build_web(portico, origins[:1])
     web.add_member(origins[1], backup=True)
     assert set(web.spread(6)) == {"a"}
@@ -78,9 +79,9 @@ def test_a_backup_member_answers_only_when_no_other_can(portico: Embedded, origi
 
 
 @pytest.mark.parametrize("what", ["member", "pool", "listener", "load_balancer"])
-def test_what_is_down_does_not_serve(portico: Embedded, origins: list[Origin], what: str) -> None:
-    """``admin_state_up`` False takes an object out of service, and True brings it back: a member or a pool leaves 503
-    behind, a listener or a load balancer nobody who listens."""
+def test_a_switched_off_object_does_not_serve(portico: Embedded, origins: list[Origin], what: str) -> None:
+    """``admin_state_up`` False takes an object out of service, and True brings it back. Without its member or pool a
+    load balancer answers 503; without its listener, or itself switched off, it refuses connections."""
     web = build_web(portico, origins[:1])
     ids = {"member": web.members["a"], "pool": web.pool, "listener": web.listener, "load_balancer": web.id}
     update = getattr(portico.worker, f"update_{what}")
@@ -93,7 +94,8 @@ def test_what_is_down_does_not_serve(portico: Embedded, origins: list[Origin], w
 
 
 def test_persistence_by_source_address(portico: Embedded, origins: list[Origin]) -> None:
-    """With SOURCE_IP each client address stays with one member, and addresses are spread; also over a reload."""
+    """With SOURCE_IP each client address keeps its member, also through a reload, and addresses are spread over
+    members."""
     web = build_web(portico, origins, pool={"session_persistence": {"type": "SOURCE_IP"}})
     clients = [f"127.0.0.{number}" for number in range(2, 11)]
     first = {client: web.ask(source=client).body for client in clients}
@@ -105,7 +107,7 @@ def test_persistence_by_source_address(portico: Embedded, origins: list[Origin])
     portico.worker.update_listener(web.listener, {"connection_limit": 500})
     wait_until_equal(lambda: web.state().draining, 0, "the former process has handed its table on")
     assert web.state().pid != before.pid
-    # The other way round: a new round robin would start with the first member, and be right by chance.
+    # In reverse order, because a new round robin would start with the first member and be right by chance.
     assert {client: web.ask(source=client).body for client in reversed(clients)} == first
 
 
@@ -121,7 +123,7 @@ def test_persistence_by_a_cookie_of_the_load_balancer(portico: Embedded, origins
 
 
 def test_persistence_by_a_cookie_of_the_application(portico: Embedded, origins: list[Origin]) -> None:
-    """With APP_COOKIE the member that set the named cookie gets every request that carries it."""
+    """With APP_COOKIE every request that carries the named cookie goes to the member that set it."""
     persistence: dict[str, Any] = {"type": "APP_COOKIE", "cookie_name": "session"}
     web = build_web(portico, origins, pool={"session_persistence": persistence})
     logins = [web.ask("/login") for _ in range(6)]

@@ -1,4 +1,4 @@
-"""PING monitors, where they are allowed: with the system's ping, which never leaves loopback."""
+"""PING monitors, where they are allowed, with the system's ping, on loopback only."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ MONITOR: dict[str, Any] = {"type": "PING", "delay": 1, "timeout": 1, "max_retrie
 ALLOWED = ValidationSettings(allow_ping_monitors=True)
 
 SILENT = "127.0.0.66"
-"""All of 127.0.0.0/8 answers pings. ``Network`` has a ``ping`` that gets no answer from those that it is told."""
+"""All of 127.0.0.0/8 answers pings. ``Network`` has a ``ping`` that gets no answer from the addresses that a test
+chooses."""
 
 
 class Network:
-    """A directory with a ``ping`` of its own, which fails for the addresses that are ``silence``d as the system's does
-    where nobody answers, and for the others is the system's."""
+    """A directory with a ``ping`` of its own. For addresses that were ``silence``d it fails, as the system's does
+    without an answer; for all others it runs the system's."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -44,17 +45,17 @@ class Network:
         ping.chmod(0o755)
 
     def silence(self, address: str) -> None:
-        """Let the address answer no more."""
+        """Make the address stop answering."""
         (self._silent / address).touch()
 
     def restore(self, address: str) -> None:
-        """Let it answer again."""
+        """Let the address answer again."""
         (self._silent / address).unlink()
 
 
 @pytest.fixture
 def network(own_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
-    """First on PATH, for the agents that a test starts."""
+    """A network whose directory is first on PATH for the agents that a test starts."""
     tried = subprocess.run(
         ["ping", "-c", "1", "127.0.0.1"], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
@@ -75,7 +76,7 @@ def pinging(haproxy: Path, own_directory: Path, network: Network) -> Iterator[Em
 
 
 def _build(portico: Embedded, origins: list[Origin]) -> Web:
-    """A load balancer before ``a``, which answers pings, and ``b``, whose monitor address does not."""
+    """A load balancer in front of ``a``, which answers pings, and ``b``, whose monitor address does not."""
     web = build_web(portico, origins[:1], monitor=MONITOR)
     web.add_member(origins[1], monitor_address=SILENT)
     return web
@@ -89,10 +90,11 @@ def _statuses(web: Web) -> dict[str, str]:
 def test_a_member_that_answers_no_ping_gets_no_request(
     pinging: Embedded, origins: list[Origin], network: Network
 ) -> None:
-    """Though it would answer requests; once its monitor address answers pings it gets its share."""
+    """A member whose monitor address answers no ping gets no request, though it would answer; once the address answers
+    pings, the member gets its share."""
     web = _build(pinging, origins)
     wait_until_equal(lambda: set(web.spread(6)), {"a"}, "the silent member is out")
-    wait_until_equal(lambda: _statuses(web), {"a": "ONLINE", "b": "ERROR"}, "its status says so")
+    wait_until_equal(lambda: _statuses(web), {"a": "ONLINE", "b": "ERROR"}, "its status is ERROR")
 
     network.restore(SILENT)
     wait_until_equal(lambda: set(web.spread(6)), {"a", "b"}, "the member is back")
@@ -101,9 +103,9 @@ def test_a_member_that_answers_no_ping_gets_no_request(
     wait_until_equal(lambda: set(web.spread(6)), {"b"}, "the other one is out")
 
 
-def test_changes_of_pinged_members_keep_what_pings_have_found_out(pinging: Embedded, origins: list[Origin]) -> None:
-    """A member added makes a new HAProxy process, because no running one can be told; other changes do not. Neither
-    brings a silent member back, and no HAProxy dies of it."""
+def test_changes_of_pinged_members_keep_the_results_of_pings(pinging: Embedded, origins: list[Origin]) -> None:
+    """Adding a member starts a new HAProxy process, because a running one cannot be told; other changes do not. No
+    change brings a silent member back, and no HAProxy dies of one."""
     web = _build(pinging, origins)
     wait_until_equal(lambda: set(web.spread(6)), {"a"}, "the silent member is out")
     before = web.state()
@@ -123,15 +125,15 @@ def test_changes_of_pinged_members_keep_what_pings_have_found_out(pinging: Embed
     worker.delete_member(web.members["c"])
     assert set(web.spread(6)) == {"a"}
     worker.delete_health_monitor(pinging.catalog.list_ids("health_monitor", pool_id=web.pool)[0])
-    wait_until_equal(lambda: set(web.spread(6)), {"a", "b"}, "nobody is asked any more")
+    wait_until_equal(lambda: set(web.spread(6)), {"a", "b"}, "nobody is pinged any more")
     assert web.state().restarts == 0
 
 
-def test_pings_that_are_allowed_later_are_run(
+def test_pings_run_once_they_are_allowed(
     haproxy: Path, own_directory: Path, origins: list[Origin], network: Network
 ) -> None:
-    """Refused while they are not allowed; a directory that is opened again with them allowed has an agent that runs
-    them, and the load balancers in it serve on."""
+    """PING monitors are refused while they are not allowed. A directory that is reopened with PING allowed has an agent
+    that runs them, and its load balancers keep serving."""
     directory = own_directory / "portico"
     first = open_embedded(directory, haproxy=haproxy)
     web = build_web(first, origins[:2])

@@ -1,4 +1,4 @@
-"""Sessions: a client keeps its member whatever is done to its load balancer."""
+"""Sessions: clients keep their member whatever is done to their load balancer."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from tests.support.waiting import PATIENCE
 CLIENTS = 12
 
 
-class Way(NamedTuple):
-    """How clients are told apart, and what the listener and its pool speak."""
+class Variant(NamedTuple):
+    """How clients are told apart, and which protocol the listener and its pool speak."""
 
     persistence: dict[str, Any]
     protocol: str = "HTTP"
 
 
-BY_ADDRESS, BY_COOKIE = Way({"type": "SOURCE_IP"}), Way({"type": "APP_COOKIE", "cookie_name": "session"})
-OVER_TCP = Way({"type": "SOURCE_IP"}, "TCP")
-WAYS = pytest.mark.parametrize("way", [BY_ADDRESS, BY_COOKIE, OVER_TCP], ids=["by address", "by cookie", "over TCP"])
+BY_ADDRESS, BY_COOKIE = Variant({"type": "SOURCE_IP"}), Variant({"type": "APP_COOKIE", "cookie_name": "session"})
+OVER_TCP = Variant({"type": "SOURCE_IP"}, "TCP")
+VARIANTS = pytest.mark.parametrize(
+    "variant", [BY_ADDRESS, BY_COOKIE, OVER_TCP], ids=["by address", "by cookie", "over TCP"]
+)
 
 
 class Clients:
-    """Clients that have come once, and the member that served each of them."""
+    """Clients that have each sent a request, and the member that served each of them."""
 
-    def __init__(self, web: Web, way: Way) -> None:
-        self._web, self._by_cookie = web, way == BY_COOKIE
+    def __init__(self, web: Web, variant: Variant) -> None:
+        self._web, self._by_cookie = web, variant == BY_COOKIE
         self._cookies: dict[int, str] = {}
         self.served = {number: self._first(number) for number in range(CLIENTS)}
         assert len(set(self.served.values())) == 2
@@ -47,14 +49,14 @@ class Clients:
         return reply.body
 
     def ask(self, number: int) -> str:
-        """Let a client come again; returns who serves it."""
+        """Send another request of a client; return the name of the member that answers."""
         if self._by_cookie and number in self._cookies:
             return self._web.ask(Cookie=self._cookies[number]).body
         return self._web.ask(source=f"127.0.4.{number + 1}").body
 
     @contextmanager
     def connection(self, number: int) -> Iterator[Callable[[], str]]:
-        """A connection of a client's that is kept: asks on it."""
+        """A connection of a client that stays open. Yields a function that sends a request on it."""
         source = "127.0.0.1" if self._by_cookie else f"127.0.4.{number + 1}"
         headers = {"Cookie": self._cookies[number]} if self._by_cookie else {}
         web = self._web
@@ -68,21 +70,21 @@ class Clients:
             yield ask
 
     def moved(self) -> list[int]:
-        """Those that are served by another member now. They come in another order than at first."""
+        """The clients that another member serves now. They are asked in another order than at first."""
         order = [*reversed(range(0, CLIENTS, 2)), *range(1, CLIENTS, 2)]
         return [number for number in order if self.ask(number) != self.served[number]]
 
     @contextmanager
-    def coming(self) -> Iterator[list[int]]:
-        """All the time, one after the other: those that were moved."""
+    def requesting(self) -> Iterator[list[int]]:
+        """Ask with all clients, one after the other, while the block runs; yields the list of those that were moved."""
         moved: list[int] = []
         over = threading.Event()
 
-        def come() -> None:
+        def request() -> None:
             while not over.is_set():
                 moved.extend(self.moved())
 
-        thread = threading.Thread(target=come)
+        thread = threading.Thread(target=request)
         thread.start()
         try:
             yield moved
@@ -91,19 +93,21 @@ class Clients:
             thread.join()
 
 
-def build(portico: Embedded, origins: list[Origin], way: Way) -> Web:
-    """A load balancer of two members that keeps sessions."""
-    pool = {"protocol": way.protocol, "session_persistence": way.persistence}
-    return build_web(portico, origins[:2], listener={"protocol": way.protocol}, pool=pool)
+def build(portico: Embedded, origins: list[Origin], variant: Variant) -> Web:
+    """A load balancer with two members that keeps sessions."""
+    pool = {"protocol": variant.protocol, "session_persistence": variant.persistence}
+    return build_web(portico, origins[:2], listener={"protocol": variant.protocol}, pool=pool)
 
 
-@WAYS
-def test_nobody_moves_through_changes_in_a_row(portico: Embedded, origins: list[Origin], way: Way) -> None:
-    """Each of several changes, every one a new process, finds all clients where they were, and so does a member more or
-    less: also those who come while it is made."""
-    web = build(portico, origins, way)
-    clients = Clients(web, way)
-    with clients.coming() as moved:
+@VARIANTS
+def test_clients_keep_their_member_through_changes_in_a_row(
+    portico: Embedded, origins: list[Origin], variant: Variant
+) -> None:
+    """Several changes in a row, each of which starts a new process, and members added and removed leave all clients at
+    their members. So do clients whose requests arrive during a change."""
+    web = build(portico, origins, variant)
+    clients = Clients(web, variant)
+    with clients.requesting() as moved:
         for number in range(4):
             portico.worker.update_listener(web.listener, {"timeout_client_data": 51000 + number})
         web.add_member(origins[2])
@@ -116,12 +120,14 @@ def test_nobody_moves_through_changes_in_a_row(portico: Embedded, origins: list[
     assert web.state().restarts == 0
 
 
-@WAYS
-def test_nobody_moves_who_keeps_a_connection(portico: Embedded, origins: list[Origin], way: Way) -> None:
-    """Whose connection the process before still keeps, who is answered by that one: by the same member, and by it
-    again afterwards."""
-    web = build(portico, origins, way)
-    clients = Clients(web, way)
+@VARIANTS
+def test_clients_with_open_connections_keep_their_member(
+    portico: Embedded, origins: list[Origin], variant: Variant
+) -> None:
+    """A client with an open connection to the former process is served by its member on that connection, and by the
+    same member on a new connection afterwards."""
+    web = build(portico, origins, variant)
+    clients = Clients(web, variant)
     with ExitStack() as stack:
         kept = {number: stack.enter_context(clients.connection(number)) for number in range(CLIENTS)}
         for number, ask in kept.items():
@@ -132,11 +138,14 @@ def test_nobody_moves_who_keeps_a_connection(portico: Embedded, origins: list[Or
         assert clients.moved() == []
 
 
-@WAYS
-def test_nobody_moves_through_a_failover(portico: Embedded, origins: list[Origin], way: Way) -> None:
-    """A new amphora knows the clients of the one that it replaces, twice in a row, and of a whole load balancer."""
-    web = build(portico, origins, way)
-    clients = Clients(web, way)
+@VARIANTS
+def test_clients_keep_their_member_through_a_failover(
+    portico: Embedded, origins: list[Origin], variant: Variant
+) -> None:
+    """A new amphora knows the sessions of the one that it replaces: in a failover of the amphora, and then in one of
+    the load balancer."""
+    web = build(portico, origins, variant)
+    clients = Clients(web, variant)
 
     portico.worker.failover_amphora(web.amphora())
     assert clients.moved() == []

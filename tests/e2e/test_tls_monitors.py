@@ -1,4 +1,5 @@
-"""TLS-HELLO monitors: a handshake as clients make it, with members that are there from the start and added later."""
+"""TLS-HELLO monitors: they make a handshake as clients do, with members present from the start and members added
+later."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ _HANDSHAKE_FAILURE = b"\x15\x03\x03\x00\x02\x02\x28"
 """A fatal alert as a TLS record."""
 
 
-class _Greeted:
-    """A TCP server on a free port of 127.0.0.1 to which ``greet`` is done with each connection, until the test ends."""
+class _TlsServer:
+    """A TCP server on a free port of 127.0.0.1 that calls ``greet`` for each connection until the test ends."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -39,7 +40,7 @@ class _Greeted:
         self._thread.start()
 
     def greet(self, client: socket.socket) -> None:
-        """What it does with a connection."""
+        """Handle a connection."""
         raise NotImplementedError
 
     def _serve(self) -> None:
@@ -52,7 +53,7 @@ class _Greeted:
                 self.greet(client)
 
     def __enter__(self) -> Self:
-        """Return the server, which runs."""
+        """Return the server, which is running."""
         return self
 
     def __exit__(
@@ -61,13 +62,13 @@ class _Greeted:
         """Stop it."""
         self._stopping.set()
         with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE):
-            pass  # wakes it up
+            pass  # wakes the accepting thread
         self._thread.join(PATIENCE)
         self._listening.close()
 
 
-class Modern(_Greeted):
-    """Makes TLS handshakes, and closes without a word where it is greeted in SSLv3, as Java and Windows do."""
+class Modern(_TlsServer):
+    """Makes TLS handshakes, but closes an SSLv3 connection without an alert, as Java and Windows do."""
 
     def __init__(self, name: str, directory: Path) -> None:
         self._context = make_server_context(Authority(directory, "authority").issue(name, (name,)))
@@ -82,8 +83,8 @@ class Modern(_Greeted):
                 self._context.wrap_socket(client, server_side=True).close()
 
 
-class Refusing(_Greeted):
-    """Answers every greeting with a fatal alert."""
+class Refusing(_TlsServer):
+    """Answers every handshake with a fatal alert."""
 
     def greet(self, client: socket.socket) -> None:
         """One alert."""
@@ -93,7 +94,7 @@ class Refusing(_Greeted):
 
 @pytest.fixture(scope="module")
 def watched(haproxy: Path, run_directory: Path) -> Iterator[Embedded]:
-    """Portico with each HAProxy, whose health manager asks five times a second."""
+    """Portico with each HAProxy, whose health manager polls five times a second."""
     with running_portico(Path(tempfile.mkdtemp(dir=run_directory)), haproxy, health=QUICK) as portico:
         yield portico
 
@@ -106,9 +107,9 @@ def _await_statuses(web: Web, **wanted: str) -> None:
     wait_until_equal(statuses, wanted, "the members")
 
 
-def test_who_makes_a_handshake_of_today_is_online(watched: Embedded, tmp_path: Path) -> None:
-    """A server that knows no SSLv3 is ONLINE, one that only sends alerts is in ERROR: those that are there from the
-    start, and those that are added to the running HAProxy."""
+def test_a_server_that_makes_a_modern_handshake_is_online(watched: Embedded, tmp_path: Path) -> None:
+    """A server that does not know SSLv3 is ONLINE, and one that only sends alerts is in ERROR, whether it is present
+    from the start or added to the running HAProxy."""
     tls = {"protocol": "HTTPS"}
     with (
         Modern("modern", tmp_path) as modern,
@@ -126,7 +127,7 @@ def test_who_makes_a_handshake_of_today_is_online(watched: Embedded, tmp_path: P
 
 
 def test_a_handshake_names_the_monitors_domain(watched: Embedded, tmp_path: Path) -> None:
-    """A server that has many names is asked for the one that the monitor says."""
+    """The handshake with a server that has many names contains the name set in the monitor."""
     tls = {"protocol": "HTTPS"}
     with Modern("named", tmp_path) as named:
         monitor = {**MONITOR, "domain_name": "www.example.com"}

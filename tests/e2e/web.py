@@ -1,4 +1,4 @@
-"""A load balancer as the tests build it, and how they ask it and look at it."""
+"""A load balancer as the tests build it, with methods to send it requests and to inspect it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from tests.support.waiting import PATIENCE
 
 
 class Listening(Protocol):
-    """A server: what a member needs to know of it."""
+    """The facts about a server that a member needs."""
 
     name: str
     port: int
 
 
 class Reply(NamedTuple):
-    """An answer; status 0 where none came."""
+    """An answer; status 0 if none came."""
 
     status: int
     body: str = ""
-    headers: dict[str, str] = {}  # noqa: RUF012 - a default that nobody writes to
+    headers: dict[str, str] = {}  # noqa: RUF012 - a default that nothing writes to
 
 
 @dataclass
 class Web:
-    """A load balancer with one listener and its default pool; ``members`` by their servers' names."""
+    """A load balancer with one listener and its default pool. ``members`` are by their servers' names."""
 
     portico: Embedded
     id: str
@@ -59,7 +59,7 @@ class Web:
         return self.members[server.name]
 
     def add_policy(self, *rules: dict[str, Any], **values: Any) -> str:
-        """Describe and create an L7 policy with its rules: with the last of them it takes effect."""
+        """Describe and create an L7 policy with its rules. It takes effect with the last rule."""
         policy = self.portico.catalog.add_l7policy(self.listener, **values)
         self.portico.worker.create_l7policy(policy)
         for rule in rules:
@@ -67,7 +67,7 @@ class Web:
         return policy
 
     def ask(self, path: str = "/", *, source: str = "127.0.0.1", **headers: str) -> Reply:
-        """One request on a connection of its own; an underscore in a header's name stands for a hyphen."""
+        """Send one request on a connection of its own. An underscore in a header's name stands for a hyphen."""
         connection = http.client.HTTPConnection(self.address, self.port, timeout=PATIENCE, source_address=(source, 0))
         try:
             connection.request("GET", path, headers={name.replace("_", "-"): text for name, text in headers.items()})
@@ -80,17 +80,17 @@ class Web:
             connection.close()
 
     def spread(self, count: int, **options: Any) -> Counter[str]:
-        """Who answered so many requests. A failed one counts under its status."""
+        """Send ``count`` requests, and count the answers by server. A failed request counts under its status."""
         replies = [self.ask(**options) for _ in range(count)]
         return Counter(reply.body if reply.status == 200 else str(reply.status) for reply in replies)
 
     def amphora(self) -> str:
-        """The id of the one amphora that serves it."""
+        """The id of the one amphora that serves the load balancer."""
         [amphora] = self.portico.catalog.list_ids("amphora", load_balancer_id=self.id)
         return amphora
 
     def state(self) -> AmphoraState:
-        """What its amphora's agent says."""
+        """The state that the amphora's agent reports."""
         amphora = self.amphora()
         row = self.portico.catalog.show("amphora", amphora)
         endpoint = Endpoint(amphora, row["agent_url"], row["agent_name"])
@@ -107,7 +107,7 @@ def build_web(
 ) -> Web:
     """Describe a load balancer with everything in it, and build it with one call.
 
-    The dicts are what differs from an HTTP listener with a ROUND_ROBIN pool and no monitor.
+    The dicts override the values of an HTTP listener with a ROUND_ROBIN pool and no monitor.
     """
     catalog, port = portico.catalog, find_free_port()
     load_balancer = catalog.add_load_balancer(name="web")

@@ -1,5 +1,5 @@
 """Tests of the flows.
 
-Belongs here: the story of each flow as a golden file, and what is left when any step of it fails. Does not: which
-operations run together (``tests/worker``). Does I/O on a database of the test's own only.
+Belongs here: the story of each flow as a golden file, and what is left when any of its steps fails. Does not: which
+operations run together (``tests/worker``). I/O: only a database of the test's own.
 """

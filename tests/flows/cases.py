@@ -1,4 +1,4 @@
-"""One case for each flow: how to come to the point where it can run, and how to ask for it."""
+"""One case for each flow: how to prepare a world in which the flow can run, and how to request it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.support.world import PARTS, World
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a case asks for; ``load_balancer_id`` is "" where it is about a spare."""
+class Requested:
+    """What a case requests. ``load_balancer_id`` is "" if it concerns a spare."""
 
     action: str
     kind: Any
@@ -29,57 +29,57 @@ class Case:
     """``prepare`` brings a new world to the point where the flow can run."""
 
     name: str
-    prepare: Callable[[World], Asked]
+    prepare: Callable[[World], Requested]
 
     def __str__(self) -> str:
         return self.name
 
 
-def _create_load_balancer(world: World) -> Asked:
+def _create_load_balancer(world: World) -> Requested:
     load_balancer_id = world.describe()["load_balancer"]
-    return Asked("create", "load_balancer", load_balancer_id, load_balancer_id)
+    return Requested("create", "load_balancer", load_balancer_id, load_balancer_id)
 
 
-def _of_load_balancer(action: str) -> Callable[[World], Asked]:
-    def prepare(world: World) -> Asked:
+def _of_load_balancer(action: str) -> Callable[[World], Requested]:
+    def prepare(world: World) -> Requested:
         load_balancer_id = world.build()["load_balancer"]
         changes = CHANGES["load_balancer"] if action == "update" else None
-        return Asked(action, "load_balancer", load_balancer_id, load_balancer_id, changes)
+        return Requested(action, "load_balancer", load_balancer_id, load_balancer_id, changes)
 
     return prepare
 
 
-def _create_where_the_network_chooses(world: World) -> Asked:
+def _create_where_the_network_chooses(world: World) -> Requested:
     world.network.offers = False
     return _create_load_balancer(world)
 
 
-def _update_vips(world: World) -> Asked:
+def _update_vips(world: World) -> Requested:
     load_balancer_id = world.build(vip_sg_ids=[str(uuid4())])["load_balancer"]
     changes = {"vip_qos_policy_id": str(uuid4()), "vip_sg_ids": [str(uuid4())]}
-    return Asked("update", "load_balancer", load_balancer_id, load_balancer_id, changes)
+    return Requested("update", "load_balancer", load_balancer_id, load_balancer_id, changes)
 
 
-def _of_part(action: str, kind: str) -> Callable[[World], Asked]:
-    def prepare(world: World) -> Asked:
+def _of_part(action: str, kind: str) -> Callable[[World], Requested]:
+    def prepare(world: World) -> Requested:
         ids = world.build()
         subject_id = world.add_part(kind, ids) if action == "create" else ids[kind]
-        return Asked(action, kind, subject_id, ids["load_balancer"], CHANGES[kind] if action == "update" else None)
+        return Requested(action, kind, subject_id, ids["load_balancer"], CHANGES[kind] if action == "update" else None)
 
     return prepare
 
 
-def _failover_amphora(world: World) -> Asked:
+def _failover_amphora(world: World) -> Requested:
     load_balancer_id = world.build()["load_balancer"]
-    return Asked("failover", "amphora", world.amphora_of(load_balancer_id), load_balancer_id)
+    return Requested("failover", "amphora", world.amphora_of(load_balancer_id), load_balancer_id)
 
 
-def _create_spare(_world: World) -> Asked:
-    return Asked("create", "amphora", "", "")
+def _create_spare(_world: World) -> Requested:
+    return Requested("create", "amphora", "", "")
 
 
-def _of_spare(action: str) -> Callable[[World], Asked]:
-    return lambda world: Asked(action, "amphora", world.worker.create_amphora(), "")
+def _of_spare(action: str) -> Callable[[World], Requested]:
+    return lambda world: Requested(action, "amphora", world.worker.create_amphora(), "")
 
 
 CASES = [
@@ -101,9 +101,9 @@ CASES = [
 ]
 
 
-def run(world: World, asked: Asked) -> None:
-    """Do what was asked for, through the worker's own method."""
-    if (asked.action, asked.kind) == ("create", "amphora"):
+def run(world: World, requested: Requested) -> None:
+    """Run what was requested through the worker's own method."""
+    if (requested.action, requested.kind) == ("create", "amphora"):
         world.worker.create_amphora()
     else:
-        world.do(asked.action, asked.kind, asked.subject_id, asked.changes)
+        world.do(requested.action, requested.kind, requested.subject_id, requested.changes)

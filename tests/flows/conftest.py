@@ -1,4 +1,4 @@
-"""A world for each test, as for the worker's tests, and the flag that writes the outlines."""
+"""A world for each test, as for the worker's tests, and the option that writes the outlines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ __all__ = ["database_setup", "quiet", "world"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``pytest tests/flows --regenerate-outlines`` writes the outlines; read the difference before you commit it."""
+    """Add ``pytest tests/flows --regenerate-outlines``, which writes the outlines. Read the difference before you
+    commit it."""
     parser.addoption(
-        "--regenerate-outlines", action="store_true", help="write the flows' outlines anew instead of comparing"
+        "--regenerate-outlines", action="store_true", help="write the flows' outlines instead of comparing them"
     )

@@ -1,4 +1,4 @@
-"""The story of every flow, as a file that a reviewer sees change."""
+"""The story of every flow, in a file whose changes a reviewer sees."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from portico.intake.acceptance import accept_spare
 from portico.store.claims.leases import Claim
 from portico.store.runs.snapshot import read_snapshot
 from portico.tasks.work import Work
-from tests.flows.cases import CASES, Asked, Case
+from tests.flows.cases import CASES, Case, Requested
 from tests.support.examples import CHANGES
 from tests.support.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 _OUTLINES = Path(__file__).parent / "outlines"
 _MODULES = {flow.__name__: flow.__module__.rpartition(".")[2] for flow in (*FLOWS.values(), ChangeTogether)}
-"""Flow to the module that it is in."""
+"""By flow: the module that defines it."""
 
 
 def outline(world: World, claim: Claim) -> str:
-    """The tasks and sub-flows that what is queued under a lease would run."""
+    """The tasks and sub-flows that the operations queued under a lease would run."""
     snapshot = read_snapshot(world.database, claim.key)
     work = Work(world.worker.services, claim, snapshot, operations=snapshot.operations)
     engine = engines.load(build_flow(work))
@@ -33,19 +33,19 @@ def outline(world: World, claim: Claim) -> str:
     return "\n".join(line.rstrip() for line in text.replace(claim.key, "ID").splitlines()) + "\n"
 
 
-def take_asked(world: World, asked: Asked) -> Claim:
-    """Queue what is asked for and take its lease."""
-    if (asked.action, asked.kind) == ("create", "amphora"):
+def take_requested(world: World, requested: Requested) -> Claim:
+    """Queue what is requested and take its lease."""
+    if (requested.action, requested.kind) == ("create", "amphora"):
         claim = accept_spare(world.database, "test", 20_000).claim
         assert claim is not None
         return claim
-    receipt = world.ask(asked.action, asked.kind, asked.subject_id, asked.changes)
+    receipt = world.ask(requested.action, requested.kind, requested.subject_id, requested.changes)
     return world.take(receipt.lease_key)
 
 
 def compare(name: str, text: str, *, regenerate: bool) -> None:
-    """Hold an outline against what its file has under its name, or write it there. A file has the outlines of one
-    module of flows."""
+    """Compare an outline with the one recorded under its name, or record it. Each file has the outlines of one module
+    of flows."""
     module = _MODULES[name.split(maxsplit=1)[0]]
     file = _OUTLINES / f"{module}.txt"
     known = read_outlines(file)
@@ -56,7 +56,7 @@ def compare(name: str, text: str, *, regenerate: bool) -> None:
 
 
 def read_outlines(file: Path) -> dict[str, str]:
-    """The outlines in a file: each is preceded by a line with the name of its case."""
+    """The outlines in a file, by case. A line with the name of its case precedes each outline."""
     text = file.read_text() if file.exists() else ""
     parts = re.split(r"^(\w[^\n]*)\n\n", text, flags=re.MULTILINE)[1:]
     return {name: f"{outline.rstrip()}\n" for name, outline in zip(parts[::2], parts[1::2], strict=True)}
@@ -64,18 +64,18 @@ def read_outlines(file: Path) -> dict[str, str]:
 
 @pytest.fixture
 def regenerate(request: pytest.FixtureRequest) -> bool:
-    """Whether the files are to be written."""
+    """Whether to write the files."""
     return bool(request.config.getoption("--regenerate-outlines"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_flow_tells_the_reviewed_story(case: Case, world: World, regenerate: bool) -> None:
-    """A flow has exactly the tasks, in the order, that its outline shows."""
-    compare(case.name, outline(world, take_asked(world, case.prepare(world))), regenerate=regenerate)
+def test_a_flow_has_the_reviewed_outline(case: Case, world: World, regenerate: bool) -> None:
+    """A flow consists of exactly the tasks that its outline shows, in the same order."""
+    compare(case.name, outline(world, take_requested(world, case.prepare(world))), regenerate=regenerate)
 
 
-def test_changes_together_are_one_story_with_one_push(world: World, regenerate: bool) -> None:
-    """A new load balancer and everything that was asked for with it: prepared once, pushed once, settled once."""
+def test_simultaneous_changes_are_one_flow_with_one_push(world: World, regenerate: bool) -> None:
+    """A new load balancer and everything requested with it are prepared, pushed and settled once."""
     ids = world.describe()
     for kind, subject_id in ids.items():
         world.ask("create", kind, subject_id)
@@ -88,7 +88,7 @@ def test_changes_together_are_one_story_with_one_push(world: World, regenerate: 
 
 
 def test_a_failed_creation_is_built_by_its_failover(world: World, regenerate: bool) -> None:
-    """A load balancer without amphorae is built where others are replaced."""
+    """The failover of a load balancer without amphorae builds it."""
     load_balancer_id = world.describe()["load_balancer"]
     world.ask("failover", "load_balancer", load_balancer_id)
 
@@ -98,12 +98,12 @@ def test_a_failed_creation_is_built_by_its_failover(world: World, regenerate: bo
 
 
 def test_every_flow_has_its_case() -> None:
-    """A new flow cannot come without its outline and without its failures being tried."""
+    """Every flow has a case, and so an outline and tests of its failures."""
     assert {flow.__name__ for flow in FLOWS.values()} == {case.name.split()[0] for case in CASES}
 
 
 def test_every_outline_has_its_case() -> None:
-    """No outline is left over from a flow that is gone."""
+    """Every outline has a case: none is left over from a flow that is gone."""
     wanted = {case.name for case in CASES} | {"ChangeTogether", "FailoverLoadBalancer without amphorae"}
     files = list(_OUTLINES.glob("*.txt"))
     assert {file.stem for file in files} == set(_MODULES.values())
@@ -111,7 +111,7 @@ def test_every_outline_has_its_case() -> None:
 
 
 def test_an_operation_finds_its_flow(world: World) -> None:
-    """What is asked for in the words of the operation is run by the flow of that name."""
+    """An operation's kind and action select the flow of the same name."""
     ids = world.build()
     world.ask("update", "member", ids["member"], CHANGES["member"])
     [operation] = read_snapshot(world.database, ids["load_balancer"]).operations

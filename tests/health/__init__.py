@@ -1,5 +1,5 @@
-"""Health: what reports mean, who asks for them, and what is written.
+"""Tests of health: what reports mean, how amphorae are polled, and what is written.
 
-Belongs here: tests of ``portico.health`` and of what it does with the store, on no-op amphorae. Does not: real agents
+Belongs here: tests of ``portico.health`` and of its use of the store, with no-op amphorae. Does not: real agents
 (``tests/e2e``). I/O: databases of the tests' own.
 """

@@ -1,4 +1,4 @@
-"""A world for each test, as for the worker's tests, and a health manager that polls when it is told."""
+"""A world for each test, as for the worker's tests, and a health manager that polls only when the test calls it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["database_setup", "world"]
 
 @pytest.fixture(autouse=True)
 def logged() -> Iterator[list[EventDict]]:
-    """What is logged, kept out of the terminal."""
+    """The events that are logged, which are kept out of the terminal."""
     with capture_logs() as logged:
         yield logged
 

@@ -1,4 +1,4 @@
-"""Asking amphorae of which some do not answer."""
+"""Polling amphorae when some of them do not answer."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Host:
         self._released = threading.Event()
 
     def release(self) -> None:
-        """Let whoever waits have the answer."""
+        """Answer the waiting callers."""
         self._released.set()
 
     def statistics(self, endpoint: Endpoint) -> Statistics:
-        """Nothing was counted."""
+        """Return statistics with nothing counted."""
         self.asked[endpoint.amphora_id] += 1
         named = {endpoint.amphora_id, endpoint.agent_url}
         if named & self.slow:
@@ -48,31 +48,31 @@ class Host:
         return Statistics(endpoint.amphora_id, 1, None, None, (), ())
 
     def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
-        """Nobody pushes here."""
+        """Not used by these tests."""
         raise NotImplementedError
 
     def sessions(self, endpoint: Endpoint) -> Sessions:
-        """Nobody asks for sessions here."""
+        """Not used by these tests."""
         raise NotImplementedError
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
-        """Nobody gives sessions here."""
+        """Not used by these tests."""
         raise NotImplementedError
 
     def state(self, endpoint: Endpoint) -> AmphoraState:
-        """Nobody asks for the state here."""
+        """Not used by these tests."""
         raise NotImplementedError
 
 
 @pytest.fixture
 def host() -> Host:
-    """One of this test's own."""
+    """The host that this test polls."""
     return Host()
 
 
 @pytest.fixture
 def asker(host: Host) -> Iterator[Asker[Endpoint]]:
-    """Asks it."""
+    """An asker that polls the host."""
     asker = Asker(lambda endpoint: endpoint, host, QUICK)
     yield asker
     host.release()
@@ -80,7 +80,7 @@ def asker(host: Host) -> Iterator[Asker[Endpoint]]:
 
 
 def ask_until(asker: Asker[Endpoint], endpoints: list[Endpoint], wanted: set[str]) -> dict[str, Statistics]:
-    """Ask again until all of these have answered in the course of it."""
+    """Poll until each of these amphorae has answered at least once."""
     found: dict[str, Statistics] = {}
 
     def all_answered() -> bool:
@@ -92,71 +92,73 @@ def ask_until(asker: Asker[Endpoint], endpoints: list[Endpoint], wanted: set[str
 
 
 def amphorae(agent: str, count: int) -> list[Endpoint]:
-    """So many on one agent: ``agent-0``, ``agent-1``..."""
+    """``count`` endpoints on one agent: ``agent-0``, ``agent-1``..."""
     return [Endpoint(f"{agent}-{number}", agent, agent) for number in range(count)]
 
 
-def test_everybody_answers(asker: Asker[Endpoint], host: Host) -> None:
-    """Each is asked once in a round."""
-    everybody = [*amphorae("a", 3), *amphorae("b", 2), *amphorae("c", 1)]
+def test_every_amphora_answers(asker: Asker[Endpoint], host: Host) -> None:
+    """Each amphora is asked once per round."""
+    endpoints = [*amphorae("a", 3), *amphorae("b", 2), *amphorae("c", 1)]
 
-    assert set(ask_until(asker, everybody, {each.amphora_id for each in everybody})) == {
-        each.amphora_id for each in everybody
+    assert set(ask_until(asker, endpoints, {each.amphora_id for each in endpoints})) == {
+        each.amphora_id for each in endpoints
     }
     assert asker.ask([]) == {}
 
 
-def test_an_agent_that_hangs_keeps_nobody_waiting(asker: Asker[Endpoint], host: Host) -> None:
-    """The others are asked again and again meanwhile; its own answer counts when it comes, and it is never asked by two
-    threads."""
+def test_an_agent_that_hangs_does_not_delay_the_others(asker: Asker[Endpoint], host: Host) -> None:
+    """While one agent hangs, the others are polled again and again. Its own answer counts when it arrives, and two
+    threads never ask it simultaneously."""
     host.slow.add("a")
-    everybody = [*amphorae("a", 1), *amphorae("b", 1)]
+    endpoints = [*amphorae("a", 1), *amphorae("b", 1)]
 
     for _ in range(3):
-        assert set(ask_until(asker, everybody, {"b-0"})) == {"b-0"}
+        assert set(ask_until(asker, endpoints, {"b-0"})) == {"b-0"}
     assert host.asked["a-0"] == 1
 
     host.release()
-    ask_until(asker, everybody, {"a-0"})
+    ask_until(asker, endpoints, {"a-0"})
 
 
 def test_a_dead_agent_is_not_asked_about_each_of_its_amphorae(
     asker: Asker[Endpoint], host: Host, logged: list[EventDict]
 ) -> None:
-    """After two of them it is clear; it is asked less and less often, logged once, and welcome back."""
+    """After two amphorae without an answer, the others on their agent are not asked. The agent is asked less and less
+    often, is logged once, and is polled normally once it answers again."""
     host.unreachable.add("a")
-    everybody = [*amphorae("a", 50), *amphorae("b", 1)]
+    endpoints = [*amphorae("a", 50), *amphorae("b", 1)]
     for _ in range(12):
-        ask_until(asker, everybody, {"b-0"})
+        ask_until(asker, endpoints, {"b-0"})
 
     assert set(host.asked) <= {"a-0", "a-1", "b-0"}
     assert host.asked["a-0"] < host.asked["b-0"]
 
     host.unreachable.clear()
-    ask_until(asker, everybody, {f"a-{number}" for number in range(50)})
-    told = [(each["event"].partition(":")[0], each["agent"]) for each in logged]
-    assert told == [("does not answer", "a"), ("answers again", "a")]
+    ask_until(asker, endpoints, {f"a-{number}" for number in range(50)})
+    reported = [(each["event"].partition(":")[0], each["agent"]) for each in logged]
+    assert reported == [("does not answer", "a"), ("answers again", "a")]
 
 
 @pytest.mark.parametrize("kind", ["gone", "unreachable"])
-def test_an_amphora_that_cannot_be_asked_leaves_the_others_alone(
+def test_an_amphora_that_cannot_be_asked_does_not_affect_the_others(
     asker: Asker[Endpoint], host: Host, kind: str, logged: list[EventDict]
 ) -> None:
-    """The agent answers for the others of its host; this one is asked less often, and logged once."""
+    """The agent answers for the other amphorae on its host. The one that cannot be asked is asked less often, and is
+    logged once."""
     getattr(host, kind).add("a-1")
-    everybody = amphorae("a", 3)
+    endpoints = amphorae("a", 3)
     for _ in range(12):
-        assert "a-1" not in ask_until(asker, everybody, {"a-0", "a-2"})
+        assert "a-1" not in ask_until(asker, endpoints, {"a-0", "a-2"})
 
     assert host.asked["a-1"] < host.asked["a-0"]
     assert [each.get("amphora") for each in logged] == ["a-1"]
 
     getattr(host, kind).clear()
-    ask_until(asker, everybody, {"a-0", "a-1", "a-2"})
+    ask_until(asker, endpoints, {"a-0", "a-1", "a-2"})
 
 
-def test_an_answer_about_an_amphora_that_is_gone_by_now_is_dropped(asker: Asker[Endpoint], host: Host) -> None:
-    """It was taken away while its agent thought about it."""
+def test_an_answer_about_a_removed_amphora_is_dropped(asker: Asker[Endpoint], host: Host) -> None:
+    """An answer that arrives after its amphora was removed is dropped."""
     host.slow.add("a")
     asker.ask([*amphorae("a", 1), *amphorae("b", 1)])
     host.release()

@@ -1,4 +1,4 @@
-"""What HAProxy's words mean."""
+"""The meaning of HAProxy's statuses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from portico_wire import ListenerStatistics, ServerStatistics, Statistics
 
 
 def server(member: str, status: str, check: str, weight: int = 1, *, serves: bool = True) -> ServerStatistics:
-    """A row that has counted nothing. What HAProxy calls things means nothing."""
+    """Statistics of a server that has counted nothing. The names that HAProxy gives to it do not matter."""
     return ServerStatistics("pool", member, serves, "b", "s", status, check, weight, 0, 0, 0, 0, 0, 0)
 
 
@@ -49,9 +49,9 @@ def report(*servers: ServerStatistics, version: int = 1) -> Statistics:
         ("a new word", "L7OK", 1, None),
     ],
 )
-def test_each_word_means_a_status(status: str, check: str, weight: int, found: str | None) -> None:
-    """A check that is on its way down is still passing; a server that was not checked yet, or is in a state that nobody
-    knows, is no finding; without a check there is no monitor, whatever the weight."""
+def test_each_haproxy_status_means_an_operating_status(status: str, check: str, weight: int, found: str | None) -> None:
+    """A check that is about to fail is still passing. A server that has not been checked yet, or whose status is
+    unknown, gives no finding. A server without a check has no monitor, whatever its weight."""
     findings = read_findings(report(server("member", status, check, weight), version=3))
 
     assert findings.version == 3
@@ -72,8 +72,8 @@ def test_each_word_means_a_status(status: str, check: str, weight: int, found: s
 def test_the_worst_server_of_a_member_counts(
     first: tuple[str, str], second: tuple[str, str], found: str | None
 ) -> None:
-    """A pool that listeners use in two ways has two backends, which check by themselves."""
-    servers = [server("member", *words) for words in (first, second)]
+    """A pool that listeners use in two ways has two backends, each with checks of its own."""
+    servers = [server("member", *statuses) for statuses in (first, second)]
 
     assert read_findings(report(*servers)).members == {"member": found}
 
@@ -81,20 +81,21 @@ def test_the_worst_server_of_a_member_counts(
 @pytest.mark.parametrize(
     ("status", "check", "found"), [("UP", "PROCOK", "ONLINE"), ("UP", "INI", None), ("DOWN", "PROCERR", "ERROR")]
 )
-def test_a_server_that_tracks_is_as_what_it_tracks(status: str, check: str, found: str | None) -> None:
-    """A pinged member serves in one backend and is checked in another, which is not a server of its own."""
+def test_a_server_has_the_status_of_the_server_that_it_tracks(status: str, check: str, found: str | None) -> None:
+    """A pinged member serves in one backend and is checked in another, whose server does not serve."""
     servers = [server("member", status, ""), server("member", status, check, serves=False)]
 
     assert read_findings(report(*servers)).members == {"member": found}
 
 
-def test_what_only_checks_is_no_server_of_a_member() -> None:
-    """However it fares: nobody is served there."""
+def test_a_server_that_only_checks_is_not_a_finding() -> None:
+    """The status of a server that only checks is not a finding, because it serves nobody."""
     assert read_findings(report(server("member", "UP", "PROCOK", serves=False))).members == {}
 
 
-def test_names_are_those_that_are_rendered() -> None:
-    """Of a rendered configuration each listener and each member is found once, a pinged one by what pings find."""
+def test_rendered_names_are_found() -> None:
+    """Each listener and each member of a rendered configuration is found once, a pinged member by the result of its
+    pings."""
     lb, pool, pinged, listener, other = (new_id() for _ in range(5))
     members = [_member(lb, pool, 1), _member(lb, pinged, 2), _member(lb, pinged, 3)]
     tree = Tree(

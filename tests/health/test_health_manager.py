@@ -1,4 +1,4 @@
-"""From reports to rows: what is written, when, and by whom."""
+"""From reports to rows: what is written, when, and by which health manager."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ on_sqlite = pytest.mark.database("sqlite")
 
 
 def statuses(world: World, ids: dict[str, str]) -> dict[str, str]:
-    """Kind to operating status."""
+    """The operating statuses, by kind."""
     return {
         kind: str(world.catalog.show(kind, id_)["operating_status"])
         for kind, id_ in cast(dict[AnyKind, str], ids).items()
@@ -40,8 +40,8 @@ ONLINE = {kind.name.value: "ONLINE" for kind in DESCRIBED}
 
 @every_database
 def test_a_member_goes_down_and_comes_back(world: World, manager: HealthManager) -> None:
-    """A built load balancer is ONLINE at once, a monitored member with its first check; what becomes of it shows in all
-    that is above it."""
+    """A built load balancer is ONLINE immediately, and a monitored member after its first check. The member's status
+    affects everything above it."""
     ids = world.build()
     second = world.add_part("member", ids)
     world.worker.create_member(second)
@@ -71,10 +71,10 @@ def test_a_member_goes_down_and_comes_back(world: World, manager: HealthManager)
 
 @every_database
 def test_a_quiet_poll_is_one_statement(world: World, manager: HealthManager) -> None:
-    """However many load balancers there are; where a few change, they are read with one more, and written with one for
-    each change of each kind."""
+    """A poll without changes is one statement, however many load balancers there are. When a few of them change, one
+    more statement reads them, and one statement writes each kind of change of each kind of object."""
     sites = [world.build() for _ in range(3)]
-    for _ in range(3):  # to write, to see that it was written, and to rest
+    for _ in range(3):  # one writes, one sees what was written, one finds nothing to do
         manager.turn()
 
     with counted(world.database) as statements:
@@ -86,7 +86,7 @@ def test_a_quiet_poll_is_one_statement(world: World, manager: HealthManager) -> 
         world.amphorae.traffic.count(ids["listener"], bytes_in=10)
     with counted(world.database) as statements:
         manager.turn()
-    # Targets, trees; duty, four kinds, listeners that are there, counters.
+    # The targets and the trees; then the duty, the four kinds, the listeners that still exist, and the counters.
     assert len(statements) == 9, statements
     assert [statuses(world, ids)["load_balancer"] for ids in sites] == ["ERROR", "ERROR", "ONLINE"]
 
@@ -97,9 +97,9 @@ def test_a_quiet_poll_is_one_statement(world: World, manager: HealthManager) -> 
 
 
 @every_database
-def test_counters_rise_over_processes_and_amphorae(world: World, manager: HealthManager) -> None:
-    """A reload, a process that dies and a failover each begin at zero, and nobody sees that; what is written once is
-    not added twice, by another health manager neither."""
+def test_counters_rise_across_processes_and_amphorae(world: World, manager: HealthManager) -> None:
+    """A reload, a process that dies and a failover each begin at zero, which does not show in the counters. What was
+    written once is not added again, not even by another health manager."""
     ids = world.build()
     listener = ids["listener"]
     manager.turn()
@@ -132,8 +132,8 @@ def test_counters_rise_over_processes_and_amphorae(world: World, manager: Health
 
 
 @on_sqlite
-def test_connections_that_are_open_end_with_what_serves_them(world: World, manager: HealthManager) -> None:
-    """A listener that is taken down has none, though nobody reports it any more."""
+def test_a_switched_off_listener_has_no_open_connections(world: World, manager: HealthManager) -> None:
+    """A listener that was switched off has no open connections, though no amphora reports it any more."""
     ids = world.build()
     world.amphorae.traffic.count(ids["listener"], active_connections=3, bytes_in=5)
     manager.turn()
@@ -145,8 +145,8 @@ def test_connections_that_are_open_end_with_what_serves_them(world: World, manag
 
 @on_sqlite
 @pytest.mark.parametrize("kind", ["member", "pool", "listener", "load_balancer"])
-def test_what_its_user_takes_down_is_offline_and_comes_back(world: World, manager: HealthManager, kind: str) -> None:
-    """Before anybody has asked an amphora where it can be known, and everything else with the next poll."""
+def test_a_switched_off_object_is_offline_and_comes_back(world: World, manager: HealthManager, kind: str) -> None:
+    """A switched-off object is OFFLINE: immediately where its row alone decides, otherwise with the next poll."""
     ids = world.build()
     manager.turn()
 
@@ -169,8 +169,9 @@ def test_what_its_user_takes_down_is_offline_and_comes_back(world: World, manage
 
 @on_sqlite
 @pytest.mark.parametrize("kind", ["health_monitor", "l7policy", "l7rule"])
-def test_what_no_amphora_reports_is_as_its_user_wants_it(world: World, manager: HealthManager, kind: str) -> None:
-    """Monitors, policies and rules: OFFLINE and ONLINE with the change itself. Without its monitor a member says so."""
+def test_an_object_that_no_amphora_reports_follows_its_user(world: World, manager: HealthManager, kind: str) -> None:
+    """Monitors, policies and rules become OFFLINE and ONLINE with the change itself. A member whose monitor is switched
+    off is NO_MONITOR."""
     ids = world.build()
     manager.turn()
     world.do("update", kind, ids[kind], {"admin_state_up": False})
@@ -183,8 +184,8 @@ def test_what_no_amphora_reports_is_as_its_user_wants_it(world: World, manager: 
 
 
 @on_sqlite
-def test_a_change_does_not_say_that_what_is_ill_is_well(world: World, manager: HealthManager) -> None:
-    """A pool in ERROR stays so when it is renamed, though the change is applied."""
+def test_a_change_does_not_hide_an_error(world: World, manager: HealthManager) -> None:
+    """A pool in ERROR stays in ERROR when it is renamed, though the change is applied."""
     ids = world.build()
     world.amphorae.traffic.take_down(ids["member"])
     manager.turn()
@@ -195,8 +196,8 @@ def test_a_change_does_not_say_that_what_is_ill_is_well(world: World, manager: H
 
 
 @on_sqlite
-def test_a_pool_that_nothing_sends_to_is_offline(world: World, manager: HealthManager) -> None:
-    """Until a listener does: with the next poll it is ONLINE."""
+def test_a_pool_without_a_listener_is_offline(world: World, manager: HealthManager) -> None:
+    """A pool is OFFLINE until a listener sends requests to it; with the next poll it is ONLINE."""
     ids = world.build()
     pool = world.add_part("pool", ids)
     world.worker.create_pool(pool)
@@ -212,7 +213,7 @@ def test_a_pool_that_nothing_sends_to_is_offline(world: World, manager: HealthMa
 
 @on_sqlite
 def test_a_status_that_comes_and_goes_is_written_each_time(world: World, manager: HealthManager) -> None:
-    """Also where the same was seen, and found in order, before."""
+    """A change of status is written each time, even if the same status was seen and found unchanged before."""
     ids = world.build()
     for _ in range(2):
         for _ in range(3):
@@ -227,8 +228,8 @@ def test_a_status_that_comes_and_goes_is_written_each_time(world: World, manager
 
 
 @on_sqlite
-def test_who_does_not_answer_changes_nothing(world: World, manager: HealthManager) -> None:
-    """Everything stays as it was known last, and nothing is written at all."""
+def test_an_amphora_that_does_not_answer_changes_nothing(world: World, manager: HealthManager) -> None:
+    """If an amphora does not answer, the last known statuses stay, and nothing is written."""
     ids = world.build()
     world.amphorae.traffic.take_down(ids["member"])
     manager.turn()
@@ -252,7 +253,7 @@ def test_who_does_not_answer_changes_nothing(world: World, manager: HealthManage
 
 @on_sqlite
 def test_a_load_balancer_that_was_never_built_stays_offline(world: World, manager: HealthManager) -> None:
-    """Nobody carries it, and nobody says anything about it."""
+    """No amphora carries a load balancer that was never built, and none reports on it."""
     ids = world.describe()
     manager.turn()
     assert statuses(world, ids) == {
@@ -264,8 +265,8 @@ def test_a_load_balancer_that_was_never_built_stays_offline(world: World, manage
 
 
 @on_sqlite
-def test_load_balancers_come_and_go_under_its_eyes(world: World, manager: HealthManager) -> None:
-    """What is deleted is forgotten, rows and all; what is new is seen with the next poll."""
+def test_load_balancers_come_and_go_between_polls(world: World, manager: HealthManager) -> None:
+    """The health manager forgets deleted load balancers, counters included, and finds new ones with the next poll."""
     first = world.build()
     manager.turn()
     world.worker.delete_load_balancer(first["load_balancer"])
@@ -280,9 +281,9 @@ def test_load_balancers_come_and_go_under_its_eyes(world: World, manager: Health
 
 
 @every_database
-def test_of_two_one_polls_and_the_other_takes_over(world: World, manager: HealthManager) -> None:
-    """At once where the first one stops, after its lease where it died; a first one that was only asleep writes nothing
-    any more and becomes the second."""
+def test_one_of_two_health_managers_polls_and_the_other_takes_over(world: World, manager: HealthManager) -> None:
+    """The other health manager takes over immediately when the first one stops, and after its lease when it died. If
+    the first one only slept, it writes nothing more and becomes the second."""
     ids = world.build()
     with counted(world.database) as statements:
         other = HealthManager(HealthSettings(poll_seconds=10), world.database, world.amphorae, world.compute)
@@ -291,7 +292,7 @@ def test_of_two_one_polls_and_the_other_takes_over(world: World, manager: Health
         assert not other.turn()
         assert len(statements) == 1, statements
     try:
-        write(world.database, Slot, Slot.name == "health_manager", expires_at=1)  # it has slept too long
+        write(world.database, Slot, Slot.name == "health_manager", expires_at=1)  # the first one has slept too long
         assert other.turn()
         world.amphorae.traffic.take_down(ids["member"])
         before = world.dump()
@@ -308,8 +309,9 @@ def test_of_two_one_polls_and_the_other_takes_over(world: World, manager: Health
 
 
 @on_sqlite
-def test_its_thread_outlives_an_outage_of_the_database(world: World, logged: list[EventDict]) -> None:
-    """It says so once, tries again, and goes on where it was; stopped, it gives its duty back."""
+def test_the_thread_outlives_an_outage_of_the_database(world: World, logged: list[EventDict]) -> None:
+    """The thread logs the outage once, retries, and continues where it was. When it is stopped, it gives its duty
+    back."""
     ids = world.build()
     world.amphorae.traffic.take_down(ids["member"])
     database = Outage(world)
@@ -322,8 +324,8 @@ def test_its_thread_outlives_an_outage_of_the_database(world: World, logged: lis
     finally:
         manager.stop()
     assert statuses(world, ids)["member"] == "ERROR"
-    complaints = [each for each in logged if "does not answer" in each["event"]]
-    assert len(complaints) == 1
+    warnings = [each for each in logged if "does not answer" in each["event"]]
+    assert len(warnings) == 1
     assert HealthManager(HealthSettings(), world.database, world.amphorae, world.compute).turn()
 
 
@@ -336,12 +338,12 @@ class Outage(Database):
         self._reads = 0
 
     def wait_for_reads(self, count: int) -> None:
-        """Until somebody has tried to read so many times more."""
+        """Wait until ``count`` more reads were tried."""
         target = self._reads + count
         wait_until(lambda: self._reads >= target, "somebody reads")
 
     def read(self, work: Any) -> Any:
-        """Read, or not."""
+        """Read, or fail while the database is out of reach."""
         self._reads += 1
         if self.is_out:
             raise StoreError("out of reach")

@@ -1,4 +1,4 @@
-"""What a load balancer's objects are called, given what its amphorae have found."""
+"""The operating statuses of a load balancer's objects, derived from the findings of its amphorae."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ VERSION = 7
 
 @dataclass
 class KnownTree:
-    """A load balancer "lb" with listeners, pools and members, each said to be ``as_known``, and what is reported.
+    """A load balancer "lb" with listeners, pools and members, whose known statuses are ``as_known`` or ONLINE.
 
-    ``listeners`` is name to default pool; ``members`` is name to pool; ``down`` names what its user has taken down.
+    ``listeners`` are names to default pools, ``members`` are names to pools, and ``down`` are the names of switched-off
+    objects.
     """
 
     listeners: dict[str, str | None] = field(default_factory=lambda: {"listener": "pool"})
@@ -32,7 +33,7 @@ class KnownTree:
     is_settled: bool = True
 
     def tree(self) -> StatusTree:
-        """As the store reads it."""
+        """The tree as the store reads it."""
         return StatusTree(
             self._known("load_balancer", "lb"),
             self.version,
@@ -48,14 +49,14 @@ class KnownTree:
         return Known(kind, name, self.as_known.get(name, "ONLINE"), name not in self.down, parent)
 
     def after(self, *reported: Findings) -> dict[str, str]:
-        """What differs then from how it is known: name to status."""
+        """The statuses that these findings change: name to new status."""
         changes = derive_changes(self.tree(), reported)
         assert all(change.before == self.as_known.get(change.id, "ONLINE") for change in changes)
         return {change.id: str(change.after) for change in changes}
 
 
 def found(version: int = VERSION, listeners: dict[str, str] | None = None, /, **members: str | None) -> Findings:
-    """Findings about these members; the listener "listener" is open, unless ``listeners`` says otherwise."""
+    """Findings about these members. The listener "listener" is open, unless ``listeners`` overrides this."""
     statuses = {name: OperatingStatus(status) if status else None for name, status in members.items()}
     return Findings(version, {"listener": "OPEN"} if listeners is None else listeners, statuses)
 
@@ -74,9 +75,9 @@ def found(version: int = VERSION, listeners: dict[str, str] | None = None, /, **
         ({"a": "ERROR", "b": "NO_MONITOR"}, {"a": "ERROR", "b": "NO_MONITOR", "pool": "DEGRADED"}),
     ],
 )
-def test_a_pool_is_as_its_members(members: dict[str, str], after: dict[str, str]) -> None:
-    """Some in error make it DEGRADED, all that are meant to serve in error make it ERROR; the one listener and the load
-    balancer that depend on it say the same."""
+def test_a_pool_has_the_status_of_its_members(members: dict[str, str], after: dict[str, str]) -> None:
+    """A pool is DEGRADED if some of its members are in error, and ERROR if all that should serve are in error. The one
+    listener and the load balancer that depend on the pool have the same status."""
     changes = KnownTree().after(found(**members))
 
     above = {"listener": changes["pool"], "lb": changes["pool"]} if "pool" in after else {}
@@ -85,7 +86,7 @@ def test_a_pool_is_as_its_members(members: dict[str, str], after: dict[str, str]
 
 @pytest.mark.parametrize("known", ["OFFLINE", "NO_MONITOR", "DEGRADED"])
 def test_a_member_is_offline_before_its_first_check(known: str) -> None:
-    """Nobody knows yet; it gets traffic, so that its pool is in order."""
+    """A member whose first check is outstanding is OFFLINE, but gets traffic, so its pool is ONLINE."""
     tree = KnownTree(as_known={"a": known, "b": "OFFLINE", "pool": "OFFLINE"})
 
     changes = tree.after(found(a=None, b=None))
@@ -94,17 +95,17 @@ def test_a_member_is_offline_before_its_first_check(known: str) -> None:
 
 
 @pytest.mark.parametrize("known", ["ONLINE", "ERROR", "DRAINING"])
-def test_a_new_process_does_not_take_back_what_was_known(known: str) -> None:
-    """After a reload each member stays what it was until it has been checked again."""
+def test_a_new_process_does_not_reset_known_statuses(known: str) -> None:
+    """After a reload each member keeps its status until it has been checked again."""
     pool = "DEGRADED" if known == "ERROR" else "ONLINE"
     tree = KnownTree(as_known={"a": known, "pool": pool, "listener": pool, "lb": pool})
 
     assert tree.after(found(a=None, b="ONLINE")) == {}
 
 
-def test_a_member_without_a_server_is_what_its_rows_say() -> None:
-    """Where no listener sends to its pool nobody checks it: OFFLINE with a monitor, NO_MONITOR without, OFFLINE where
-    its user has taken it down; and so is the pool."""
+def test_a_member_without_a_server_has_the_status_of_its_rows() -> None:
+    """If no listener sends to a member's pool, nothing checks the member: it is OFFLINE with a monitor, NO_MONITOR
+    without one, and OFFLINE if it is switched off. The pool is OFFLINE."""
     tree = KnownTree(
         listeners={"listener": None},
         pools=("pool", "bare"),
@@ -145,8 +146,9 @@ def test_a_member_without_a_server_is_what_its_rows_say() -> None:
     ],
     ids=["pool down", "listener down", "load balancer down", "member down", "bare", "empty pool", "up again"],
 )
-def test_what_is_down_by_its_user_is_offline(tree: KnownTree, findings: Findings, after: dict[str, str]) -> None:
-    """And nothing above it is worse for it; a load balancer or pool with nothing in it is in order."""
+def test_a_switched_off_object_is_offline(tree: KnownTree, findings: Findings, after: dict[str, str]) -> None:
+    """A switched-off object is OFFLINE without affecting the objects above it. An empty load balancer or pool is
+    ONLINE."""
     assert tree.after(findings) == after
 
 
@@ -159,7 +161,7 @@ def test_what_is_down_by_its_user_is_offline(tree: KnownTree, findings: Findings
     ],
 )
 def test_a_listener_that_does_not_serve_as_it_should(listeners: dict[str, str], after: dict[str, str]) -> None:
-    """At its connection limit it is DEGRADED; one that is wanted and not served is in ERROR."""
+    """A listener at its connection limit is DEGRADED. One that should serve and does not is in ERROR."""
     assert KnownTree(members={}).after(found(VERSION, listeners)) == after
 
 
@@ -216,13 +218,14 @@ BOTH_OPEN = {"listener": "OPEN", "second": "OPEN"}
     ],
     ids=["one of two", "both", "redirect", "redirect only", "the only one up", "a policy without rules"],
 )
-def test_what_is_above_is_the_sum_of_what_is_below(tree: KnownTree, findings: Findings, after: dict[str, str]) -> None:
-    """DEGRADED where something below is wrong, ERROR where everything is; what is OFFLINE does not count."""
+def test_the_statuses_below_determine_those_above(tree: KnownTree, findings: Findings, after: dict[str, str]) -> None:
+    """An object is DEGRADED if something below it has failed, and ERROR if everything has. OFFLINE objects do not
+    count."""
     assert tree.after(findings) == after
 
 
-def test_what_is_well_again_says_so() -> None:
-    """From the member to the load balancer."""
+def test_a_recovery_is_shown() -> None:
+    """A recovery reaches every object from the member to the load balancer."""
     tree = KnownTree(as_known={"a": "ERROR", "pool": "DEGRADED", "listener": "DEGRADED", "lb": "DEGRADED"})
 
     assert tree.after(found(a="ONLINE", b="ONLINE")) == dict.fromkeys(("a", "pool", "listener", "lb"), "ONLINE")
@@ -237,14 +240,14 @@ def test_what_is_well_again_says_so() -> None:
     ],
     ids=["no answer", "an older configuration", "never built"],
 )
-def test_without_a_report_that_counts_nothing_changes(tree: KnownTree, reported: list[Findings]) -> None:
-    """What was known last is the best that there is; what was never built stays OFFLINE."""
+def test_nothing_changes_without_a_report_that_counts(tree: KnownTree, reported: list[Findings]) -> None:
+    """The last known statuses stay if no report counts. A load balancer that was never built stays OFFLINE."""
     assert tree.after(*reported) == {}
 
 
-def test_amphorae_are_heard_together() -> None:
-    """A member that one of them cannot reach is in error, what one has not checked yet another one may have, and one
-    that has not got the newest configuration does not count."""
+def test_findings_of_several_amphorae_are_combined() -> None:
+    """A member that one of the amphorae cannot reach is in error. If one amphora has not checked a member yet, another
+    one's finding counts. An amphora without the newest configuration does not count."""
     old = found(VERSION, a="ERROR", b="ERROR")
     assert KnownTree(version=VERSION).after(found(a="ONLINE", b=None), found(a="ERROR", b="ONLINE")) == {
         "a": "ERROR",
@@ -255,9 +258,9 @@ def test_amphorae_are_heard_together() -> None:
 
 
 @pytest.mark.parametrize("version", [VERSION, VERSION + 1])
-def test_while_changes_are_unfinished_only_what_is_seen_is_believed(version: int) -> None:
-    """The rows may be ahead of the configuration: what a report shows is true, and what it does not show, or what the
-    user has just taken down, stays as it was."""
+def test_only_reported_objects_change_while_changes_are_unfinished(version: int) -> None:
+    """The rows can be ahead of the configuration. An object that a report shows has the reported status; an object that
+    it does not show, or that the user has just switched off, keeps its status."""
     tree = KnownTree(
         listeners={"listener": "pool", "new": "pool", "leaving": "pool"},
         pools=("pool", "unused"),
@@ -270,6 +273,7 @@ def test_while_changes_are_unfinished_only_what_is_seen_is_believed(version: int
     assert tree.after(found(version, listeners, a="ERROR")) == {"a": "ERROR", "pool": "ERROR"}
 
 
-def test_a_newer_configuration_than_the_recorded_one_is_not_compared_with_rows() -> None:
-    """It was pushed and will be recorded: until then a listener that is missing in it is no error."""
+def test_a_configuration_newer_than_the_recorded_one_is_not_compared_with_rows() -> None:
+    """A newer configuration was pushed but is not recorded yet. Until it is, a listener that is missing in it is not an
+    error."""
     assert KnownTree().after(found(VERSION + 1, {}, a="ONLINE", b="ONLINE")) == {}

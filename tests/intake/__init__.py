@@ -1,5 +1,5 @@
 """Tests of intake, on SQLite, PostgreSQL and MariaDB.
 
-Belongs here: the catalog, acceptance, rules and settings: what a request writes, and what is refused. Does not: what
-becomes of it. Does I/O on a database of the test's own only.
+Belongs here: the catalog, acceptance, constraints and settings: what a request writes, and what is refused. Does not:
+how accepted operations are run. I/O: only a database of the test's own.
 """

@@ -1,4 +1,4 @@
-"""The same databases and the same catalog as for the tests of the store."""
+"""The same databases and catalog as in the tests of the store."""
 
 from tests.store.conftest import catalog, database, database_setup
 

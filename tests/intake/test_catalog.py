@@ -1,4 +1,4 @@
-"""The catalog's rules: what cannot be is refused in words, and then nothing is written."""
+"""The catalog's constraints: an object that breaks one is refused with a clear error, and nothing is written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from portico.intake.catalog import Catalog
 from portico.resources import L7Policy, Listener, LoadBalancer, Pool
 from portico.store.sql.database import Database
 from tests.store.rows import dump, rows, write
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 
 HTTP: dict[str, Any] = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
 MONITOR: dict[str, Any] = {"type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2}
@@ -30,7 +30,7 @@ PATH: dict[str, Any] = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"
 
 @pytest.fixture
 def refused(database: Database) -> Callable[..., Exception]:
-    """The call raises this very type, and nothing at all was written."""
+    """Asserts that a call raises an error of exactly this type, and that nothing was written."""
 
     def check(kind: type[Exception], call: Callable[..., Any], *arguments: Any, **values: Any) -> Exception:
         before = dump(database)
@@ -44,7 +44,8 @@ def refused(database: Database) -> Callable[..., Exception]:
 
 
 def test_a_port_belongs_to_one_listener(catalog: Catalog, refused: Callable[..., Exception]) -> None:
-    """Two listeners of one load balancer cannot have one port, whatever they speak; another load balancer's can."""
+    """Two listeners of one load balancer cannot share a port, whatever their protocols. Listeners of different load
+    balancers can."""
     first, second = catalog.add_load_balancer(), catalog.add_load_balancer()
     catalog.add_listener(first, protocol="HTTP", protocol_port=80)
 
@@ -55,8 +56,8 @@ def test_a_port_belongs_to_one_listener(catalog: Catalog, refused: Callable[...,
     catalog.add_listener(second, protocol="HTTP", protocol_port=80)
 
 
-def test_a_port_goes_to_one_of_many_who_ask_at_once(catalog: Catalog) -> None:
-    """Of eight who want one port at the same moment, exactly one gets it."""
+def test_a_port_goes_to_one_of_many_simultaneous_callers(catalog: Catalog) -> None:
+    """Of eight callers that request the same port simultaneously, exactly one gets it."""
     load_balancer_id = catalog.add_load_balancer()
 
     def act(number: int) -> str:
@@ -66,13 +67,13 @@ def test_a_port_goes_to_one_of_many_who_ask_at_once(catalog: Catalog) -> None:
             return "refused"
         return "added"
 
-    assert sorted(at_once(8, act)) == ["added", *["refused"] * 7]
+    assert sorted(run_simultaneously(8, act)) == ["added", *["refused"] * 7]
 
 
-def test_a_listener_takes_a_pool_that_it_can_carry(catalog: Catalog) -> None:
-    """The protocols that the v2 API lets go together go together."""
+def test_a_listener_accepts_a_compatible_pool(catalog: Catalog) -> None:
+    """Listeners accept pools of the protocols that the v2 API allows them."""
     load_balancer_id = catalog.add_load_balancer()
-    fitting: Any = (
+    compatible: Any = (
         ("HTTP", "HTTP"),
         ("HTTP", "PROXY"),
         ("HTTPS", "HTTPS"),
@@ -80,7 +81,7 @@ def test_a_listener_takes_a_pool_that_it_can_carry(catalog: Catalog) -> None:
         ("TCP", "HTTP"),
         ("TCP", "PROXYV2"),
     )
-    for number, (listener, pool) in enumerate(fitting):
+    for number, (listener, pool) in enumerate(compatible):
         pool_id = catalog.add_pool(load_balancer_id, protocol=pool, lb_algorithm="ROUND_ROBIN")
         listener_id = catalog.add_listener(
             load_balancer_id, protocol=listener, protocol_port=80 + number, default_pool_id=pool_id
@@ -88,8 +89,8 @@ def test_a_listener_takes_a_pool_that_it_can_carry(catalog: Catalog) -> None:
         assert catalog.show("listener", listener_id)["default_pool_id"] == pool_id
 
 
-def test_a_listener_refuses_a_pool_that_it_cannot_carry(catalog: Catalog, refused: Callable[..., Exception]) -> None:
-    """Whether the pool is named by the listener, or the listener by the pool."""
+def test_a_listener_refuses_an_incompatible_pool(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """A pool of another protocol is refused, whether the listener names the pool or the pool names the listener."""
     load_balancer_id = catalog.add_load_balancer()
     for number, (listener, pool) in enumerate((("HTTP", "TCP"), ("HTTP", "HTTPS"), ("HTTPS", "HTTP"))):
         wanted: dict[str, Any] = {"protocol": pool, "lb_algorithm": "ROUND_ROBIN"}
@@ -104,7 +105,7 @@ def test_a_listener_refuses_a_pool_that_it_cannot_carry(catalog: Catalog, refuse
 
 
 def test_references_stay_within_one_load_balancer(catalog: Catalog, refused: Callable[..., Exception]) -> None:
-    """Another load balancer's pool is as little to be found as one that is not there."""
+    """Another load balancer's pool is not found, like a pool that does not exist."""
     mine, other = catalog.add_load_balancer(), catalog.add_load_balancer()
     foreign = catalog.add_pool(other, **HTTP)
     listener_id = catalog.add_listener(mine, protocol="HTTP", protocol_port=80)
@@ -115,10 +116,11 @@ def test_references_stay_within_one_load_balancer(catalog: Catalog, refused: Cal
         assert pool_id in str(refused(PoolNotFound, catalog.add_l7policy, listener_id, **policy))
 
 
-def test_the_default_listener_of_a_pool_is_of_its_load_balancer(
+def test_the_listener_of_a_default_pool_belongs_to_the_same_load_balancer(
     catalog: Catalog, refused: Callable[..., Exception]
 ) -> None:
-    """A pool becomes the default of a listener of its own load balancer only, and of one that has none yet."""
+    """A pool can only become the default pool of a listener of its own load balancer, and only if the listener has none
+    yet."""
     mine, other = catalog.add_load_balancer(), catalog.add_load_balancer()
     foreign = catalog.add_listener(other, protocol="HTTP", protocol_port=80)
     own = catalog.add_listener(mine, protocol="HTTP", protocol_port=80)
@@ -131,7 +133,7 @@ def test_the_default_listener_of_a_pool_is_of_its_load_balancer(
 
 
 def test_a_missing_parent_is_named(catalog: Catalog, refused: Callable[..., Exception]) -> None:
-    """What should carry the new object does not exist."""
+    """If the parent of a new object does not exist, the error is that of the parent's kind."""
     for unknown in (str(uuid4()), "nothing"):
         refused(LBNotFound, catalog.add_listener, unknown, protocol="HTTP", protocol_port=80)
         refused(LBNotFound, catalog.add_pool, unknown, **HTTP)
@@ -142,8 +144,9 @@ def test_a_missing_parent_is_named(catalog: Catalog, refused: Callable[..., Exce
         refused(PoolNotFound, catalog.show, "pool", unknown)
 
 
-def test_an_id_differs_in_case(catalog: Catalog) -> None:
-    """An id is what it is on every database, also where the server compares text without regard to case."""
+def test_ids_that_differ_in_case_are_different(catalog: Catalog) -> None:
+    """Ids that differ in case are different on every database, even if the server compares text without regard to
+    case."""
     own_id = "abcdefab-0000-4000-8000-000000000000"
     catalog.add_load_balancer(id=own_id)
 
@@ -153,10 +156,11 @@ def test_an_id_differs_in_case(catalog: Catalog) -> None:
         catalog.show("load_balancer", own_id.upper())
 
 
-def test_nothing_is_added_below_what_is_being_deleted(
+def test_nothing_is_added_below_an_object_that_is_being_deleted(
     catalog: Catalog, database: Database, refused: Callable[..., Exception]
 ) -> None:
-    """A parent whose delete was accepted takes nothing more, nor does its load balancer's."""
+    """A parent whose delete was accepted gets no new children, nor does anything below a load balancer whose delete was
+    accepted."""
     load_balancer_id = catalog.add_load_balancer()
     pool_id = catalog.add_pool(load_balancer_id, **HTTP)
     write(database, Pool, Pool.id == pool_id, provisioning_status="PENDING_DELETE")
@@ -171,7 +175,8 @@ def test_nothing_is_added_below_what_is_being_deleted(
 def test_nothing_is_added_below_a_listener_that_is_being_deleted(
     catalog: Catalog, database: Database, refused: Callable[..., Exception]
 ) -> None:
-    """Neither a policy nor a rule of a policy that is there: what is two steps down goes as well."""
+    """A listener whose delete was accepted gets no new policies, and its existing policies get no new rules, because
+    they are deleted with it."""
     listener_id = catalog.add_listener(catalog.add_load_balancer(), protocol="HTTP", protocol_port=80)
     policy_id = catalog.add_l7policy(listener_id, action="REJECT")
     write(database, Listener, Listener.id == listener_id, provisioning_status="PENDING_DELETE")
@@ -180,8 +185,9 @@ def test_nothing_is_added_below_a_listener_that_is_being_deleted(
     refused(Conflict, catalog.add_l7rule, policy_id, type="PATH", compare_type="EQUAL_TO", value="/")
 
 
-def test_duplicates_are_told_by_the_field(catalog: Catalog, refused: Callable[..., Exception]) -> None:
-    """An address and port twice in a pool, a second monitor, an id or a VIP that is taken."""
+def test_the_error_of_a_duplicate_names_the_field(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """The error of a duplicate begins with the field: an address and port that the pool already has, a second monitor,
+    or an id or VIP in use."""
     network: dict[str, Any] = {"vip_subnet_id": str(uuid4()), "vip_address": "192.0.2.7"}
     load_balancer_id = catalog.add_load_balancer(**network)
     pool_id = catalog.add_pool(load_balancer_id, **HTTP)
@@ -198,9 +204,9 @@ def test_duplicates_are_told_by_the_field(catalog: Catalog, refused: Callable[..
         assert str(refused(Duplicate, call, *arguments, **values)).startswith(f"{field}:")
 
 
-def test_an_id_of_ones_own_is_a_uuid(catalog: Catalog, refused: Callable[..., Exception]) -> None:
-    """Ids become names in configurations and on the wire: only a UUID is taken."""
-    wrongs: tuple[Any, ...] = (
+def test_a_given_id_must_be_a_uuid(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """Ids become names in configurations and on the wire, so only UUIDs are accepted."""
+    invalid_ids: tuple[Any, ...] = (
         5,
         "x" * 65,
         "two\nlines",
@@ -208,20 +214,20 @@ def test_an_id_of_ones_own_is_a_uuid(catalog: Catalog, refused: Callable[..., Ex
         "x" * 50,
         "ABCDEFAB-0000-4000-8000-000000000000",
     )
-    for own_id in wrongs:
+    for own_id in invalid_ids:
         error = refused(InvalidInput, catalog.add_load_balancer, id=own_id)
         assert isinstance(error, InvalidInput)
         assert error.field in ("id", "load_balancer_id")
 
 
-def test_a_flavor_that_is_not_there_is_refused(catalog: Catalog, refused: Callable[..., Exception]) -> None:
-    """A reference that only the database can check is InvalidInput all the same."""
+def test_a_flavor_that_does_not_exist_is_refused(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """A reference that only the database can check raises InvalidInput, too."""
     refused(InvalidInput, catalog.add_load_balancer, flavor_id=str(uuid4()))
     refused(InvalidInput, catalog.add_load_balancer, availability_zone="nowhere")
 
 
-def test_a_load_balancer_has_so_many_members_and_no_more(catalog: Catalog, refused: Callable[..., Exception]) -> None:
-    """The limit counts over all pools of a load balancer."""
+def test_the_number_of_members_is_limited(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """The limit applies to the members of all pools of a load balancer together."""
     load_balancer_id = catalog.add_load_balancer()
     pools = [catalog.add_pool(load_balancer_id, **HTTP) for _ in range(2)]
     for number in range(5):
@@ -230,15 +236,15 @@ def test_a_load_balancer_has_so_many_members_and_no_more(catalog: Catalog, refus
     refused(Conflict, catalog.add_member, pools[0], address="192.0.2.1", protocol_port=99)
 
 
-def test_policies_are_for_what_speaks_http(catalog: Catalog, refused: Callable[..., Exception]) -> None:
-    """A TCP listener has no requests that a policy could look at."""
+def test_policies_need_a_listener_that_speaks_http(catalog: Catalog, refused: Callable[..., Exception]) -> None:
+    """A TCP listener cannot have policies, because it does not read requests."""
     listener_id = catalog.add_listener(catalog.add_load_balancer(), protocol="TCP", protocol_port=80)
 
     refused(InvalidInput, catalog.add_l7policy, listener_id, action="REJECT")
 
 
-def test_a_policy_at_a_place_that_is_taken_moves_the_others_down(catalog: Catalog, database: Database) -> None:
-    """Positions of a listener are distinct, and the order is the one that was asked for."""
+def test_a_policy_at_an_occupied_position_moves_the_others_down(catalog: Catalog, database: Database) -> None:
+    """Positions of a listener's policies are distinct, and the policies are in the requested order."""
     load_balancer_id = catalog.add_load_balancer()
     listener_id = catalog.add_listener(load_balancer_id, protocol="HTTP", protocol_port=80)
     other = catalog.add_listener(load_balancer_id, protocol="HTTP", protocol_port=81)
@@ -251,8 +257,8 @@ def test_a_policy_at_a_place_that_is_taken_moves_the_others_down(catalog: Catalo
     assert catalog.show("l7policy", untouched)["position"] == 1
 
 
-def test_tags_are_kept_as_they_are(catalog: Catalog) -> None:
-    """In their order, an empty one and one that is there twice too; what differs in case only is two tags."""
+def test_tags_are_kept_unchanged(catalog: Catalog) -> None:
+    """Tags keep their order, and empty and repeated ones are kept. Tags that differ only in case are different."""
     tags = ["web", "Web", "", "web ", "web", "wéb"]
     load_balancer_id = catalog.add_load_balancer(tags=tags)
 
@@ -260,7 +266,7 @@ def test_tags_are_kept_as_they_are(catalog: Catalog) -> None:
 
 
 def test_a_part_belongs_to_its_parents_project(catalog: Catalog) -> None:
-    """Where no project is said, it is the parent's."""
+    """An object without a project gets its parent's project."""
     load_balancer_id = catalog.add_load_balancer(project_id="p1")
     pool_id = catalog.add_pool(load_balancer_id, **HTTP)
 

@@ -1,4 +1,4 @@
-"""How many parts there may be: counted in the transaction that adds one, on every database."""
+"""Limits on the number of parts: the transaction that adds a part counts, on every database."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TWO = ValidationSettings(max_listeners=2, max_pools=2, max_members=2, max_l7poli
 
 
 @pytest.mark.parametrize("kind", ["listeners", "pools", "members", "L7 policies"])
-def test_one_more_than_there_may_be_is_a_conflict(database: Database, kind: str) -> None:
-    """What is full says what it is full of; another load balancer has room."""
+def test_one_part_more_than_the_limit_is_a_conflict(database: Database, kind: str) -> None:
+    """The error names the kind whose limit is reached. Another load balancer still has room."""
     catalog = Catalog(database, TWO, NoopNetwork())
 
     def add(load_balancer: str, count: int) -> None:
@@ -34,6 +34,6 @@ def test_one_more_than_there_may_be_is_a_conflict(database: Database, kind: str)
 
     room = 1 if kind in ("listeners", "pools") else 2
     full = catalog.add_load_balancer(name="full")
-    with pytest.raises(Conflict, match=f"2 {kind} already"):
+    with pytest.raises(Conflict, match=f"already has 2 {kind}"):
         add(full, room + 1)
     add(catalog.add_load_balancer(name="other"), room)

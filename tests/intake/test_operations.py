@@ -1,4 +1,4 @@
-"""Accepting: rows and operation in one transaction, or nothing at all."""
+"""Acceptance: rows and operation in one transaction, or nothing at all."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from portico.settings import ValidationSettings
 from portico.store.reads.outcome import read_outcome
 from portico.store.sql.database import Database
 from tests.store.rows import counted, dump, rows, write
-from tests.support.examples import HOMELESS, MISSING
-from tests.support.threads import at_once
+from tests.support.examples import MISSING, MISSING_PARENT
+from tests.support.threads import run_simultaneously
 
 RULES = ValidationSettings()
-WHERE_MISSING = {
-    **{kind: (missing, HOMELESS.get(kind, missing)) for kind, missing in MISSING.items()},
+ERRORS_IF_MISSING = {
+    **{kind: (missing, MISSING_PARENT.get(kind, missing)) for kind, missing in MISSING.items()},
     "amphora": (AmphoraNotFound, AmphoraNotFound),
 }
-"""What a kind says where it is missing, and what where it should be created."""
+"""By kind: the error if an object does not exist, and the error if its parent does not exist when it is created."""
 
 
 @pytest.fixture
 def member(catalog: Catalog) -> dict[str, str]:
-    """A member, described: the ids of it and of what carries it."""
+    """A described member: its id and those of its pool and load balancer."""
     load_balancer_id = catalog.add_load_balancer()
     pool_id = catalog.add_pool(load_balancer_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
     member_id = catalog.add_member(pool_id, address="192.0.2.1", protocol_port=80)
@@ -54,7 +54,7 @@ def member(catalog: Catalog) -> dict[str, str]:
 
 @pytest.fixture
 def ask(database: Database) -> Callable[..., Receipt]:
-    """Accept a request."""
+    """Accepts a request."""
 
     def accepted(action: str, kind: str, subject_id: Any, changes: Any = None, **more: Any) -> Receipt:
         return accept(database, Request(Action(action), kind, subject_id, changes, **more), RULES)
@@ -64,7 +64,7 @@ def ask(database: Database) -> Callable[..., Receipt]:
 
 @pytest.fixture
 def refused(database: Database, ask: Callable[..., Receipt]) -> Callable[..., PorticoError]:
-    """The request raises this very type, and nothing was written."""
+    """Asserts that a request raises an error of exactly this type, and that nothing was written."""
 
     def check(kind: type[PorticoError], *request: Any) -> PorticoError:
         before = dump(database)
@@ -78,14 +78,14 @@ def refused(database: Database, ask: Callable[..., Receipt]) -> Callable[..., Po
 
 
 def activate(database: Database, *models: type[Any]) -> None:
-    """Let rows be ACTIVE, as after their creation."""
+    """Make rows ACTIVE, as after their creation."""
     for model in models:
         write(database, model, model.id.is_not(None), provisioning_status="ACTIVE")
 
 
-def test_a_missing_object_is_told_in_the_contracts_words(refused: Callable[..., PorticoError]) -> None:
-    """Each kind and action has its exception."""
-    for kind, (missing, no_suitable_parent) in WHERE_MISSING.items():
+def test_a_missing_object_raises_the_error_of_its_kind(refused: Callable[..., PorticoError]) -> None:
+    """Each kind and action has its own error for a missing object."""
+    for kind, (missing, no_suitable_parent) in ERRORS_IF_MISSING.items():
         unknown = str(uuid4())
         for action in ("update", "delete") if kind != "amphora" else ("delete", "failover"):
             error = refused(missing, action, kind, unknown, {"name": "x"} if action == "update" else None)
@@ -95,8 +95,8 @@ def test_a_missing_object_is_told_in_the_contracts_words(refused: Callable[..., 
             refused(no_suitable_parent, "create", kind, unknown)
 
 
-def test_what_others_always_change_is_given_up(database: Database) -> None:
-    """A transaction that finds its rows changed in every try ends with an error that says so, and has written
+def test_a_transaction_whose_rows_always_change_is_given_up(database: Database) -> None:
+    """A transaction that finds its rows changed in every attempt ends with an error that reports this, and writes
     nothing."""
     tries = []
     before = dump(database)
@@ -112,7 +112,7 @@ def test_what_others_always_change_is_given_up(database: Database) -> None:
     assert dump(database) == before
 
 
-def test_what_others_changed_is_read_again(database: Database) -> None:
+def test_a_transaction_whose_rows_changed_is_retried(database: Database) -> None:
     """A transaction that finds its rows changed starts from the beginning."""
     tries = []
 
@@ -125,8 +125,11 @@ def test_what_others_changed_is_read_again(database: Database) -> None:
     assert transact_unmoved(database, work, lambda _connection: None) == TRIES
 
 
-def test_wrong_types_are_refused_by_name(refused: Callable[..., PorticoError], member: dict[str, str]) -> None:
-    """Ids that are no text, changes that are no dict, kinds that do not exist."""
+def test_wrong_types_are_refused_with_the_fields_name(
+    refused: Callable[..., PorticoError], member: dict[str, str]
+) -> None:
+    """Ids that are not text, changes that are not a dict, and unknown kinds are refused, and the error names the
+    field."""
     for wrong in (None, 5, "", "x" * 65, "nul\x00", "\ud800"):
         error = refused(InvalidInput, "delete", "member", wrong)
         assert isinstance(error, InvalidInput)
@@ -144,7 +147,7 @@ def test_wrong_types_are_refused_by_name(refused: Callable[..., PorticoError], m
 def test_an_update_writes_row_and_operation_together(
     database: Database, catalog: Catalog, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """The row says what is wanted, the operation what it was before, the lease that something waits."""
+    """The row has the new values, the operation has the former ones, and the lease counts the pending operation."""
     activate(database, LoadBalancer, Pool, Member)
     receipt = ask("update", "member", member["member"], {"weight": 7, "backup": None}, request_id="req-1")
 
@@ -169,10 +172,10 @@ def test_an_update_writes_row_and_operation_together(
     assert catalog.show("load_balancer", member["load_balancer"])["provisioning_status"] == "PENDING_UPDATE"
 
 
-def test_each_update_remembers_what_it_found(
+def test_each_update_records_the_former_value(
     database: Database, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """Updates that wait one behind the other each know the value before them."""
+    """Each of several queued updates records the value before it."""
     for weight in (2, 3, 4):
         ask("update", "member", member["member"], {"weight": weight})
 
@@ -180,10 +183,10 @@ def test_each_update_remembers_what_it_found(
     assert found == [(1, 2), (2, 3), (3, 4)]
 
 
-def test_a_composite_field_is_remembered_by_its_columns(
+def test_a_composite_field_is_recorded_by_its_columns(
     database: Database, catalog: Catalog, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """Session persistence is changed, removed and remembered as a whole."""
+    """Session persistence is changed, removed and recorded as a whole."""
     wanted = {"type": "APP_COOKIE", "cookie_name": "sid"}
     ask("update", "pool", member["pool"], {"session_persistence": wanted})
     ask("update", "pool", member["pool"], {"session_persistence": None})
@@ -194,10 +197,10 @@ def test_a_composite_field_is_remembered_by_its_columns(
     assert first["previous"] == second["changes"] == dict.fromkeys(first["changes"])
 
 
-def test_a_repeated_request_finds_the_one_under_way(
+def test_a_repeated_request_gets_the_pending_operation(
     database: Database, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """A create, delete or failover that waits is not queued twice; an update is a new wish each time."""
+    """A queued create, delete or failover is not queued twice; each update is a new operation."""
     for action, kind in (("create", "member"), ("failover", "load_balancer"), ("delete", "pool")):
         first = ask(action, kind, member[kind])
         assert ask(action, kind, member[kind]) == Receipt(first.operation_id, member["load_balancer"])
@@ -210,21 +213,21 @@ def test_a_repeated_request_finds_the_one_under_way(
 
 
 @pytest.mark.parametrize("action", ["create", "delete"])
-def test_many_who_ask_for_the_same_get_one(
+def test_simultaneous_equal_requests_get_one_operation(
     database: Database, member: dict[str, str], ask: Callable[..., Receipt], action: str
 ) -> None:
-    """Eight at the same moment: one operation, and all know it."""
-    receipts = at_once(8, lambda _number: ask(action, "member", member["member"]))
+    """Eight simultaneous requests get the same operation."""
+    receipts = run_simultaneously(8, lambda _number: ask(action, "member", member["member"]))
 
     assert len({receipt.operation_id for receipt in receipts}) == 1
     assert [row["pending"] for row in rows(database, Lease)] == [1]
 
 
-def test_many_updates_at_once_are_all_accepted_in_one_order(
+def test_simultaneous_updates_are_all_accepted_in_order(
     database: Database, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """None is lost, and each knows the value that the one before it wrote."""
-    at_once(8, lambda number: ask("update", "member", member["member"], {"weight": 10 + number}))
+    """No update is lost, and each records the value that the one before it wrote."""
+    run_simultaneously(8, lambda number: ask("update", "member", member["member"], {"weight": 10 + number}))
 
     operations = rows(database, Operation)
     assert sorted(row["changes"]["weight"] for row in operations) == list(range(10, 18))
@@ -237,7 +240,8 @@ def test_many_updates_at_once_are_all_accepted_in_one_order(
 def test_statuses_decide_what_is_accepted(
     database: Database, member: dict[str, str], refused: Callable[..., PorticoError], ask: Callable[..., Receipt]
 ) -> None:
-    """Nothing is created twice, nothing changed that is going, nothing touched whose load balancer is going."""
+    """An existing object is not created again, an object that is being deleted is not changed, and nothing below a load
+    balancer that is being deleted is changed."""
     activate(database, LoadBalancer, Pool, Member)
     refused(IllegalTransition, "create", "member", member["member"])
     ask("delete", "member", member["member"])
@@ -263,26 +267,26 @@ def parts(catalog: Catalog, member: dict[str, str]) -> dict[str, str]:
 
 
 BELOW = {"pool": ("member", "health_monitor"), "l7policy": ("l7rule",), "listener": ("l7policy", "l7rule")}
-"""What goes with what."""
+"""By kind: the kinds of objects that are deleted with it."""
 
 
 @pytest.mark.parametrize("above", BELOW)
-def test_what_goes_with_its_parent_is_not_changed_and_may_go_first(
+def test_an_object_whose_parent_is_being_deleted_can_only_be_deleted(
     database: Database,
     parts: dict[str, str],
     refused: Callable[..., PorticoError],
     ask: Callable[..., Receipt],
     above: str,
 ) -> None:
-    """Below a pool, listener or policy that is being deleted nothing is changed or built, and a delete is accepted,
-    however often it is asked for; what is beside it is left alone."""
+    """Below a pool, listener or policy that is being deleted, nothing is changed or built. A delete is accepted,
+    however often it is requested. Other parts of the load balancer can still be changed."""
     activate(database, LoadBalancer, Listener, Pool, L7Policy, Member)
     ask("delete", above, parts[above])
 
     for kind in BELOW[above]:
         error = refused(Conflict, "update", kind, parts[kind], {"admin_state_up": False})
         assert "is being deleted" in str(error)
-    for kind in {"l7rule", "health_monitor"} & set(BELOW[above]):  # these are still to be built
+    for kind in {"l7rule", "health_monitor"} & set(BELOW[above]):  # these are not built yet
         assert "is being deleted" in str(refused(Conflict, "create", kind, parts[kind]))
     for kind in BELOW[above]:
         first = ask("delete", kind, parts[kind])
@@ -291,10 +295,10 @@ def test_what_goes_with_its_parent_is_not_changed_and_may_go_first(
     ask("update", beside, parts[beside], {"name": "still here"})
 
 
-def test_nothing_is_changed_below_a_pool_whose_delete_comes_at_the_same_moment(
+def test_nothing_is_changed_below_a_pool_that_is_deleted_simultaneously(
     database: Database, catalog: Catalog, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """Whoever asks at once: no change of a member was accepted after the delete of its pool."""
+    """No member's change is accepted after the delete of its pool, even if the requests are simultaneous."""
     activate(database, LoadBalancer, Pool, Member)
 
     def act(number: int) -> None:
@@ -306,27 +310,27 @@ def test_nothing_is_changed_below_a_pool_whose_delete_comes_at_the_same_moment(
         except Conflict:
             pass
 
-    at_once(8, act)
+    run_simultaneously(8, act)
 
     order = [row["action"] for row in rows(database, Operation)]
     assert order[-1] == "delete"
 
 
-def test_an_update_takes_as_many_statements_wherever_the_object_is(
+def test_an_update_costs_the_same_statements_for_every_kind(
     database: Database, parts: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """Asking what is above costs no statement: one reads, one takes its place in the line, one writes the row, one
-    writes the operation."""
+    """Checking an object's ancestors costs no statement of its own: one statement reads, one increments the lease's
+    count, one writes the row, and one writes the operation."""
     for kind in ("member", "l7rule", "pool"):
         with counted(database) as statements:
             ask("update", kind, parts[kind], {"admin_state_up": False})
         assert len(statements) == 4, (kind, statements)
 
 
-def test_an_object_in_error_takes_changes_and_deletes(
+def test_an_object_in_error_accepts_changes_and_deletes(
     database: Database, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """ERROR is no dead end."""
+    """An object in ERROR can be changed, deleted and failed over."""
     for model in (LoadBalancer, Pool, Member):
         write(database, model, model.id.is_not(None), provisioning_status="ERROR")
 
@@ -339,7 +343,8 @@ def test_an_object_in_error_takes_changes_and_deletes(
 def test_the_claimant_gets_a_free_lease_with_its_request(
     database: Database, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """Who will run the operation itself has the lease in the same transaction; the next one has to queue."""
+    """A caller that will run the operation itself takes the lease in the same transaction. The next operation has to
+    queue."""
     mine = ask("update", "member", member["member"], {"weight": 2}, claimant=("me", 20_000))
     other = ask("update", "member", member["member"], {"weight": 3}, claimant=("other", 20_000))
 
@@ -353,10 +358,10 @@ def test_the_claimant_gets_a_free_lease_with_its_request(
     assert (outcome.finished, outcome.lease_key, outcome.lease_epoch) == (False, member["load_balancer"], 1)
 
 
-def test_what_was_refused_left_no_claim(
+def test_a_refused_request_leaves_no_claim(
     database: Database, member: dict[str, str], ask: Callable[..., Receipt]
 ) -> None:
-    """A refused request of a claimant leaves the lease as free as it was."""
+    """A claimant's refused request leaves the lease free."""
     with pytest.raises(InvalidInput):
         ask("update", "member", member["member"], {"weight": 999}, claimant=("me", 20_000))
 
@@ -378,7 +383,7 @@ def test_a_moved_policy_moves_the_others(
 
 
 def test_tags_are_replaced_as_a_whole(catalog: Catalog, member: dict[str, str], ask: Callable[..., Receipt]) -> None:
-    """An update of the tags says which there are from now on; words that differ in case only are two."""
+    """An update of the tags replaces all of them. Tags that differ only in case are different."""
     ask("update", "member", member["member"], {"tags": ["b", "a", "B", "a"]})
     assert catalog.show("member", member["member"])["tags"] == ["b", "a", "B", "a"]
 
@@ -389,15 +394,15 @@ def test_tags_are_replaced_as_a_whole(catalog: Catalog, member: dict[str, str], 
 def test_a_foreign_pool_is_refused_in_an_update(
     catalog: Catalog, member: dict[str, str], refused: Callable[..., PorticoError]
 ) -> None:
-    """What a create refuses, an update refuses."""
+    """An update refuses the same references as a create."""
     foreign = catalog.add_pool(catalog.add_load_balancer(), protocol="HTTP", lb_algorithm="ROUND_ROBIN")
     listener_id = catalog.add_listener(member["load_balancer"], protocol="HTTP", protocol_port=80)
 
     assert foreign in str(refused(PoolNotFound, "update", "listener", listener_id, {"default_pool_id": foreign}))
 
 
-def test_a_request_describes_and_asks_in_one_transaction(database: Database, catalog: Catalog) -> None:
-    """``Requests.create`` leaves both, or where it is refused neither."""
+def test_a_request_describes_and_queues_in_one_transaction(database: Database, catalog: Catalog) -> None:
+    """``Requests.create`` writes both the object and the operation. If it is refused, it writes neither."""
     requests = Requests(database, RULES, InProcessNotifier(), network=NoopNetwork())
     accepted = requests.create("load_balancer", name="web", request_id="req-7")
     outcome = requests.outcome(accepted.operation_id)
@@ -412,8 +417,8 @@ def test_a_request_describes_and_asks_in_one_transaction(database: Database, cat
     assert requests.outcome(str(uuid4())) is None
 
 
-def test_every_request_wakes_whoever_waits(database: Database) -> None:
-    """A run loop in the same process hears of it at once."""
+def test_every_request_wakes_the_run_loop(database: Database) -> None:
+    """A run loop in the same process is woken immediately."""
     notifier = InProcessNotifier()
     seen = notifier.generation()
 
@@ -423,7 +428,7 @@ def test_every_request_wakes_whoever_waits(database: Database) -> None:
 
 
 def test_nothing_of_a_failed_transaction_is_kept(database: Database, member: dict[str, str]) -> None:
-    """Where the caller's transaction ends in an error, so does everything that was done in it."""
+    """If the caller's transaction ends in an error, everything done in it is rolled back."""
     before = dump(database)
 
     def work(connection: Connection) -> None:

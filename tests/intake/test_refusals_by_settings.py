@@ -1,4 +1,4 @@
-"""What a setting forbids is refused with the setting's name, as the operator writes it."""
+"""A request that a setting forbids is refused with the name of the setting, as operators write it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ STRICT = ValidationSettings(
 )
 
 
-class Place:
-    """A load balancer with as much as ``STRICT`` allows."""
+class FullLoadBalancer:
+    """A load balancer with as many parts as ``STRICT`` allows."""
 
     def __init__(self, database: Database) -> None:
         network = NoopNetwork()
@@ -47,31 +47,31 @@ class Place:
         self.add_rule()
 
     def add_member(self, address: str = "192.0.2.1") -> None:
-        """Another member."""
+        """Add another member."""
         self.catalog.add_member(self.pool, address=address, protocol_port=80)
 
     def add_rule(self) -> None:
-        """Another rule with a regular expression."""
+        """Add another rule with a regular expression."""
         self.catalog.add_l7rule(self.policy, type="PATH", compare_type="REGEX", value="^/a")
 
     def plan(self, body: dict[str, Any], **limits: int) -> None:
-        """What the API makes of a body with everything in it."""
+        """Plan a tree as the API does for a body with everything in it."""
         settings = STRICT.model_copy(update=limits)
         TreePlan(str(uuid4()), lambda _kind, given: dict(given), settings).add(body)
 
 
-def _twice(place: Place) -> None:
-    place.add_member()
-    place.add_member("192.0.2.2")
+def _twice(full: FullLoadBalancer) -> None:
+    full.add_member()
+    full.add_member("192.0.2.2")
 
 
-REFUSED: list[tuple[str, Callable[[Place], Any]]] = [
-    ("allow_ping_monitors", lambda place: place.catalog.add_health_monitor(place.pool, **MONITOR)),
-    ("allow_loopback_members", lambda place: place.add_member("127.0.0.1")),
-    ("allow_loopback_members", lambda place: place.add_member("::1")),
-    ("allow_link_local_members", lambda place: place.add_member("169.254.169.254")),
-    ("allow_special_members", lambda place: place.add_member("240.0.0.1")),
-    ("reserved_networks", lambda place: place.add_member("203.0.113.5")),
+REFUSED: list[tuple[str, Callable[[FullLoadBalancer], Any]]] = [
+    ("allow_ping_monitors", lambda full: full.catalog.add_health_monitor(full.pool, **MONITOR)),
+    ("allow_loopback_members", lambda full: full.add_member("127.0.0.1")),
+    ("allow_loopback_members", lambda full: full.add_member("::1")),
+    ("allow_link_local_members", lambda full: full.add_member("169.254.169.254")),
+    ("allow_special_members", lambda full: full.add_member("240.0.0.1")),
+    ("reserved_networks", lambda full: full.add_member("203.0.113.5")),
     ("lowest_listener_port", lambda p: p.catalog.add_listener(p.load_balancer, protocol="HTTP", protocol_port=80)),
     ("max_members", _twice),
     (
@@ -85,37 +85,37 @@ REFUSED: list[tuple[str, Callable[[Place], Any]]] = [
     ("max_pools", lambda p: p.catalog.add_pool(p.load_balancer, protocol="HTTP", lb_algorithm="ROUND_ROBIN")),
     ("max_pools", lambda p: p.plan({"pools": [{}, {}]})),
     ("max_pools", lambda p: p.plan({"pools": [{}], "listeners": [{"default_pool": {}}]}, max_parts=9)),
-    ("max_l7policies", lambda place: place.catalog.add_l7policy(place.listener, action="REJECT")),
+    ("max_l7policies", lambda full: full.catalog.add_l7policy(full.listener, action="REJECT")),
     ("max_l7policies", lambda p: p.plan({"listeners": [{"l7policies": [{}, {}]}]})),
     ("max_parts", lambda p: p.plan({"pools": [{"members": [{}], "healthmonitor": {}}]})),
-    ("max_regular_expressions", lambda place: place.add_rule()),
+    ("max_regular_expressions", lambda full: full.add_rule()),
 ]
 
 
 @pytest.mark.parametrize(("setting", "ask"), REFUSED)
 def test_a_refusal_names_the_setting_that_forbids_it(
-    setting: str, ask: Callable[[Place], Any], database: Database
+    setting: str, ask: Callable[[FullLoadBalancer], Any], database: Database
 ) -> None:
-    """Whoever may change it knows what to look for."""
-    place = Place(database)
+    """The error ends with the name of the setting, so that its operator knows which one to change."""
+    full = FullLoadBalancer(database)
     with pytest.raises(PorticoError, match=rf"\(validation\.{setting}\)$"):
-        ask(place)
+        ask(full)
 
 
-def test_every_setting_of_validation_has_its_refusal() -> None:
-    """None is left out above."""
+def test_every_validation_setting_has_a_refusal() -> None:
+    """Every validation setting has a case above."""
     assert {setting for setting, _ in REFUSED} == set(ValidationSettings.model_fields)
 
 
-def test_a_reserved_network_is_not_told_to_who_asks(database: Database) -> None:
-    """That his address is in one, and no more of where operators keep their own."""
+def test_a_reserved_network_is_not_disclosed(database: Database) -> None:
+    """The error tells the user that the address is reserved, but not which network the operator reserved."""
     with pytest.raises(PorticoError) as refusal:
-        Place(database).add_member("203.0.113.5")
+        FullLoadBalancer(database).add_member("203.0.113.5")
     assert "203.0.113.0" not in str(refusal.value)
 
 
-def test_an_address_outside_of_the_range_names_the_setting(database: Database) -> None:
-    """VIPs are in the part of 127.0.0.0/8 that the settings say."""
+def test_the_error_of_an_address_outside_the_range_names_the_setting(database: Database) -> None:
+    """A VIP outside the configured part of 127.0.0.0/8 is refused with the setting's name."""
     catalog = Catalog(database, STRICT, LoopbackNetwork("127.64.0.0/10"))
     with pytest.raises(PorticoError, match=r"within 127\.64\.0\.0/10 \(network\.vip_range\)$"):
         catalog.add_load_balancer(vip_address="127.0.0.1")

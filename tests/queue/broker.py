@@ -1,4 +1,4 @@
-"""Settings for a broker of a test."""
+"""Settings for a test's broker."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from portico.settings import MessagingSettings
 
 
 def messaging(url: str, **settings: Any) -> MessagingSettings:
-    """A topic that nobody else uses, and less patience than by default."""
+    """Settings with a topic that nobody else uses, and shorter intervals than the defaults."""
     values = {"topic": f"test-{uuid4().hex}", "heartbeat_seconds": 6, "retry_seconds": 0.2, **settings}
     return MessagingSettings(url=SecretStr(url), **values)

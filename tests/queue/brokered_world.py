@@ -1,4 +1,4 @@
-"""A world with a broker: requests on one side, workers on the other, and only broker and database between them."""
+"""A world with requests on one side and workers on the other, and only the broker and the database between them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from tests.support.waiting import wait_until
 from tests.support.world import World, make_settings
 
 NEVER = 3600.0
-"""Seconds between two polls: more than a test may take, so that what is found was told."""
+"""Seconds between two polls: longer than a test can take, so that workers only find operations of which they were
+notified."""
 
 
 class BrokeredWorld(World):
-    """A world whose requests and workers have a notifier each, as processes of their own have."""
+    """A world whose requests and workers each have their own notifier, as separate processes have."""
 
     def __init__(self, database_url: str, messaging: MessagingSettings, **worker: Any) -> None:
         super().__init__(make_settings(database_url, **{"poll_seconds": NEVER, **worker}))
@@ -36,7 +37,7 @@ class BrokeredWorld(World):
         return self._notifiers[-1]
 
     def start_worker(self, **drivers: Any) -> RunLoop:
-        """Another worker, which may not have reached the broker yet."""
+        """Start another worker. It is possible that it has not reached the broker yet."""
         loop = RunLoop(self.add_worker(notifier=self._build_notifier(), **drivers))
         loop.start()
         self._loops.append(loop)
@@ -62,10 +63,10 @@ class BrokeredWorld(World):
             notifier.close()
         super().close()
 
-    # Asking
+    # Requests
 
     def create(self, **values: Any) -> str:
-        """Ask for a load balancer. Returns the operation's id."""
+        """Request a load balancer, and return the operation's id."""
         return self.requests.create("load_balancer", **values).operation_id
 
     def await_success(self, operation_ids: Iterable[str]) -> None:
@@ -74,20 +75,20 @@ class BrokeredWorld(World):
             wait_until(partial(self.has_succeeded, operation_id), f"operation {operation_id} is carried out")
 
     def has_succeeded(self, operation_id: str) -> bool:
-        """Whether it has; fails where it failed."""
+        """Whether the operation has succeeded. Raises AssertionError if it has failed."""
         outcome = self.requests.outcome(operation_id)
         assert outcome is not None
         assert outcome.state != "FAILED", outcome.reason
         return outcome.state == "SUCCEEDED"
 
-    # Disturbing
+    # Direct access to the broker
 
     def publish(self, *bodies: bytes | dict[str, Any], content_type: str = "application/json") -> None:
-        """Put messages into the queue as they are; a dict as oslo.messaging's envelope around it."""
+        """Put messages into the queue unchanged. A dict is wrapped in oslo.messaging's envelope."""
         url = self.messaging.url.get_secret_value().replace("rabbit://", "amqp://", 1)
         with Connection(url) as connection, connection.Producer() as producer:  # type: ignore[no-untyped-call]
             for body in bodies:
-                # The queue has its topic's name; every queue is bound to the default exchange by its own.
+                # The queue is named after its topic; the default exchange routes to every queue by its name.
                 producer.publish(_encode(body), routing_key=self.messaging.topic, content_type=content_type)
 
 

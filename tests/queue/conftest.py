@@ -1,4 +1,4 @@
-"""A world with a broker for each test: PostgreSQL, a topic of its own at the run's RabbitMQ."""
+"""A world with a broker for each test: PostgreSQL, and the run's RabbitMQ with a topic of the test's own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def database_setup() -> TemplateSetup:
 
 @pytest.fixture
 def rabbitmq(services: Services) -> Iterator[RabbitMQ]:
-    """The broker, for a test that may stop it."""
+    """The broker, for a test that can stop it."""
     yield services.rabbitmq
     services.rabbitmq.resume()
 

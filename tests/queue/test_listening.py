@@ -1,4 +1,4 @@
-"""PostgreSQL wakes workers and callers, without a broker: with the commit that gives them something to do."""
+"""PostgreSQL wakes workers and callers without a broker, with the commit that gives them something to do."""
 
 from __future__ import annotations
 
@@ -38,58 +38,58 @@ from tests.worker.held_amphorae import HeldAmphorae
 
 pytestmark = pytest.mark.database("postgresql")
 LONGEST_LEASE = 600.0
-"""Seconds, more than a test waits: who takes over did not wait for a lease to run out."""
+"""Seconds, more than a test waits: a worker that takes over cannot have waited for a lease to expire."""
 MEMBERS = [{"address": f"192.0.2.{number}", "protocol_port": 80} for number in range(1, 6)]
 
 
 @pytest.fixture
 def woken(database_url: str) -> Iterator[BrokeredWorld]:
-    """A world without a broker: what it has is the database."""
+    """A world without a broker, whose processes share only the database."""
     woken = BrokeredWorld(database_url, MessagingSettings(), lease_seconds=LONGEST_LEASE)
     yield woken
     woken.close()
 
 
-class Ear:
-    """Hears what is announced, in order, as another process does."""
+class Receiver:
+    """Receives the notifications, in order, as another process does."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True)
         for channel in (*Channel, "mark"):
             self._connection.execute(f"LISTEN {channel}")
 
-    def hear(self) -> list[tuple[str, str]]:
-        """The channel and the lease's key of all that was announced since this was last asked."""
+    def receive(self) -> list[tuple[str, str]]:
+        """The channel and the lease key of every notification since the last call."""
         self._connection.execute("NOTIFY mark")
-        heard = []
+        received = []
         for notification in self._connection.notifies():
             if notification.channel == "mark":
                 break
-            heard.append((notification.channel, notification.payload))
-        return heard
+            received.append((notification.channel, notification.payload))
+        return received
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop receiving."""
         self._connection.close()
 
 
 @pytest.fixture
-def ear(database_url: str) -> Iterator[Ear]:
-    """One that hears all."""
-    ear = Ear(database_url)
-    yield ear
-    ear.close()
+def receiver(database_url: str) -> Iterator[Receiver]:
+    """A receiver of all notifications."""
+    receiver = Receiver(database_url)
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
-    """Requests and a worker that nothing wakes: a test runs what is queued."""
+    """Requests and a worker that nothing wakes: the test runs queued operations."""
     with World(make_settings(database_url, poll_seconds=NEVER, lease_seconds=LONGEST_LEASE)) as world:
         yield world
 
 
-def test_a_worker_that_never_polls_does_all_that_is_asked_for(woken: BrokeredWorld) -> None:
-    """Each kind of request wakes it."""
+def test_a_worker_that_never_polls_runs_every_kind_of_request(woken: BrokeredWorld) -> None:
+    """Each kind of request wakes a worker."""
     woken.await_worker(woken.start_worker())
 
     load_balancer = woken.requests.create("load_balancer", name="web")
@@ -107,7 +107,7 @@ def test_a_worker_that_never_polls_does_all_that_is_asked_for(woken: BrokeredWor
 
 
 def test_workers_share_the_work(woken: BrokeredWorld) -> None:
-    """All of them are woken; each operation is done once, under a lease that was taken once."""
+    """All workers are woken. Each operation is run once, and each lease is taken once."""
     for loop in [woken.start_worker() for _ in range(3)]:
         woken.await_worker(loop)
 
@@ -118,8 +118,8 @@ def test_workers_share_the_work(woken: BrokeredWorld) -> None:
     assert {row["epoch"] for row in woken.rows(Lease)} == {1}
 
 
-def test_a_busy_worker_leaves_to_others_what_it_has_no_thread_for(database_url: str) -> None:
-    """They are woken as well."""
+def test_a_busy_worker_leaves_operations_to_the_others(database_url: str) -> None:
+    """When the threads of one worker are busy, the other workers are woken, too."""
     woken = BrokeredWorld(database_url, MessagingSettings(), threads=1, lease_seconds=LONGEST_LEASE)
     held = HeldAmphorae(woken.amphorae)
     try:
@@ -143,7 +143,7 @@ def _create_whole(world: World, _ids: dict[str, str]) -> None:
     world.requests.create("load_balancer", id=load_balancer_id, parts=[listener])
 
 
-_ASKING: dict[str, Callable[[World, dict[str, str]], object]] = {
+_REQUESTS: dict[str, Callable[[World, dict[str, str]], object]] = {
     "create of a load balancer": lambda world, _ids: world.requests.create("load_balancer"),
     "create of a load balancer with parts": _create_whole,
     "create of a part": lambda world, ids: world.requests.create(
@@ -161,43 +161,45 @@ _ASKING: dict[str, Callable[[World, dict[str, str]], object]] = {
 }
 
 
-@pytest.mark.parametrize("asking", _ASKING.values(), ids=_ASKING)
+@pytest.mark.parametrize("send_request", _REQUESTS.values(), ids=_REQUESTS)
 def test_each_kind_of_request_is_announced_once(
-    world: World, ear: Ear, asking: Callable[[World, dict[str, str]], object]
+    world: World, receiver: Receiver, send_request: Callable[[World, dict[str, str]], object]
 ) -> None:
-    """Whatever is asked for, its transaction says so once, and names the load balancer."""
+    """The transaction of each kind of request sends one notification, which names the load balancer."""
     ids = world.build()
-    ear.hear()
+    receiver.receive()
 
-    asking(world, ids)
+    send_request(world, ids)
 
     keys = {row["key"] for row in world.rows(Lease) if row["pending"]}
     assert len(keys) == 1
-    assert ear.hear() == [(Channel.WORK, key) for key in keys]
+    assert receiver.receive() == [(Channel.WORK, key) for key in keys]
 
 
-def test_of_what_a_worker_knows_already_nobody_is_told(world: World, ear: Ear) -> None:
-    """Where operations wait, or one runs, the next ones of that load balancer are found by who ends them: in a storm
-    of changes to one load balancer not every one wakes every worker."""
+def test_operations_of_a_busy_load_balancer_are_not_announced(world: World, receiver: Receiver) -> None:
+    """While operations of a load balancer are queued or running, further ones are not announced: the worker that ends
+    those finds them. In a storm of changes to one load balancer, not every change wakes every worker."""
     ids = world.build()
-    ear.hear()
+    receiver.receive()
 
     for number in range(5):
         world.requests.update("listener", ids["listener"], {"name": str(number)})
-    assert ear.hear() == [(Channel.WORK, ids["load_balancer"])]
+    assert receiver.receive() == [(Channel.WORK, ids["load_balancer"])]
     claim_key = world.take(ids["load_balancer"]).key
     world.requests.update("listener", ids["listener"], {"name": "last"})
 
     assert claim_key == ids["load_balancer"]
-    assert ear.hear() == []
+    assert receiver.receive() == []
 
 
-def test_telling_costs_no_statement(database_url: str) -> None:
-    """What is announced goes along with statements that are sent anyway."""
-    told, untold = (_statements_of_a_request(database_url, announces=announces) for announces in (True, False))
+def test_announcing_costs_no_statement(database_url: str) -> None:
+    """Notifications are sent along with statements that are sent anyway."""
+    announced, unannounced = (
+        _statements_of_a_request(database_url, announces=announces) for announces in (True, False)
+    )
 
-    assert len(told) == len(untold)
-    assert [sum("pg_notify" in statement for statement in sent) for sent in (told, untold)] == [1, 0]
+    assert len(announced) == len(unannounced)
+    assert [sum("pg_notify" in statement for statement in sent) for sent in (announced, unannounced)] == [1, 0]
 
 
 def _statements_of_a_request(database_url: str, *, announces: bool) -> list[str]:
@@ -211,8 +213,8 @@ def _statements_of_a_request(database_url: str, *, announces: bool) -> list[str]
     return sent
 
 
-def test_a_request_that_was_rolled_back_wakes_nobody(world: World, ear: Ear) -> None:
-    """A quota refuses it when all is written; nothing of it is heard."""
+def test_a_request_that_was_rolled_back_wakes_nobody(world: World, receiver: Receiver) -> None:
+    """A request that a quota refuses after everything was written sends no notification."""
     requests = Requests(
         world.database,
         world.settings.validation,
@@ -224,9 +226,9 @@ def test_a_request_that_was_rolled_back_wakes_nobody(world: World, ear: Ear) -> 
     with pytest.raises(QuotaExceeded):
         requests.create("load_balancer")
 
-    assert ear.hear() == []
+    assert receiver.receive() == []
     accepted = world.requests.create("load_balancer")
-    assert ear.hear() == [(Channel.WORK, accepted.object_id)]
+    assert receiver.receive() == [(Channel.WORK, accepted.object_id)]
 
 
 _ACCEPT_AND_DIE = """
@@ -238,7 +240,7 @@ from portico.settings import DatabaseSettings, ValidationSettings
 from portico.store.sql.database import Database
 
 class Deadly(InProcessNotifier):
-    def announce(self, notice):  # what comes first after the commit
+    def announce(self, notice):  # the first step after the commit
         os.kill(os.getpid(), signal.SIGKILL)
 
 database = Database(DatabaseSettings(url=sys.argv[1]))
@@ -246,9 +248,9 @@ Requests(database, ValidationSettings(), Deadly(), network=NoopNetwork()).create
 """
 
 
-def test_who_dies_right_after_the_commit_has_told_the_workers(woken: BrokeredWorld, database_url: str) -> None:
-    """A process that is killed between commit and all that follows: a worker elsewhere, which never polls, does what it
-    has accepted."""
+def test_a_process_that_dies_after_its_commit_has_notified_the_workers(woken: BrokeredWorld, database_url: str) -> None:
+    """When a process is killed immediately after its commit, a worker elsewhere that never polls runs the accepted
+    operation."""
     woken.await_worker(woken.start_worker())
 
     died = subprocess.run([sys.executable, "-c", _ACCEPT_AND_DIE, database_url], check=False, timeout=PATIENCE)
@@ -259,28 +261,28 @@ def test_who_dies_right_after_the_commit_has_told_the_workers(woken: BrokeredWor
 
 
 class Patient(PostgresqlNotifier):
-    """One whose callers wait until they are woken, and never look by themselves."""
+    """A notifier whose callers wait until they are woken, and never look on their own."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         super().__init__(settings)
         self.waits = 0
 
     def wait(self, seen: int, seconds: float, *, also_ends: bool = False) -> None:
-        """Wait for as long as it takes."""
+        """Wait until woken."""
         self.waits += 1
         super().wait(seen, max(seconds, NEVER), also_ends=also_ends)
 
 
 @pytest.fixture
 def caller(woken: BrokeredWorld) -> Iterator[ControllerWorker]:
-    """A process that calls a worker's methods, and has no run loop."""
+    """A process that calls a worker's methods and has no run loop."""
     notifier = Patient(woken.settings.database)
     yield woken.add_worker(notifier=notifier)
     notifier.close()
 
 
-def test_a_caller_is_woken_by_what_ends_elsewhere(woken: BrokeredWorld, caller: ControllerWorker) -> None:
-    """It waits for a load balancer that another process works on; that one's commit wakes it."""
+def test_the_end_of_an_operation_elsewhere_wakes_a_caller(woken: BrokeredWorld, caller: ControllerWorker) -> None:
+    """A caller waits for a load balancer that another process works on, and that process's commit wakes it."""
     held = HeldAmphorae(woken.amphorae)
     woken.await_worker(woken.start_worker(amphorae=held))
     accepted = woken.requests.create("load_balancer", name="web")
@@ -289,21 +291,21 @@ def test_a_caller_is_woken_by_what_ends_elsewhere(woken: BrokeredWorld, caller: 
         call = pool.submit(caller.update_load_balancer, accepted.object_id, {"name": "new"})
         notifier = caller.services.notifier
         assert isinstance(notifier, Patient)
-        # The first wait begins to listen, and that wakes it once.
+        # The first wait begins to listen, which wakes the caller once.
         try:
-            wait_until(lambda: notifier.waits == 2, "it listens and waits")
+            wait_until(lambda: notifier.waits == 2, "the caller listens and waits")
             held.release()
             call.result(PATIENCE)
         finally:
             held.release()
-            caller.close()  # a call that nobody wakes gives up
+            caller.close()  # ends a call that nothing wakes
 
     assert woken.has_succeeded(woken.operations()[-1]["id"])
 
 
-def test_what_a_caller_leaves_waiting_is_taken_by_a_worker(woken: BrokeredWorld) -> None:
-    """Something is asked for while a direct call has the load balancer: nobody is told, until that call gives it back.
-    Its process has no run loop; a worker that never polls takes the rest."""
+def test_operations_queued_during_a_direct_call_are_run_by_a_worker(woken: BrokeredWorld) -> None:
+    """A request that arrives while a direct call has the load balancer is announced once that call releases it. The
+    caller's process has no run loop, so a worker that never polls runs the queued operation."""
     held = HeldAmphorae(woken.amphorae)
     caller = woken.add_worker(amphorae=held)
     woken.await_worker(woken.start_worker())
@@ -318,8 +320,9 @@ def test_what_a_caller_leaves_waiting_is_taken_by_a_worker(woken: BrokeredWorld)
     woken.await_success([waiting.operation_id])
 
 
-def test_what_is_handed_over_is_taken_at_once(database_url: str) -> None:
-    """A worker that is to end and cannot finish lets go of its leases: another one, which never polls, goes on."""
+def test_released_leases_are_taken_immediately(database_url: str) -> None:
+    """A worker that is stopped before it can finish releases its leases, and another worker, which never polls,
+    continues."""
     woken = BrokeredWorld(database_url, MessagingSettings(), lease_seconds=LONGEST_LEASE, stop_seconds=0.01)
     held = HeldAmphorae(woken.amphorae)
     try:
@@ -337,40 +340,39 @@ def test_what_is_handed_over_is_taken_at_once(database_url: str) -> None:
         woken.close()
 
 
-def test_api_traffic_tells_no_caller(world: World, ear: Ear) -> None:
-    """Clients of the API do not wait in a process of ours: the end of what they asked for is not announced, nor what a
-    run loop leaves to itself; that of an operation without a request's id is."""
-    for request_id, told in (("req-1", []), (None, [Channel.ENDED])):
+def test_api_traffic_notifies_no_caller(world: World, receiver: Receiver) -> None:
+    """Clients of the API do not wait in a process of ours, so the end of their operations is not announced, nor is the
+    work that a run loop leaves to itself. The end of an operation without a request id is announced."""
+    for request_id, announced in (("req-1", []), (None, [Channel.ENDED])):
         world.requests.create("load_balancer", request_id=request_id)
         taken = world.worker.claim_pending()
         assert taken is not None
-        ear.hear()
+        receiver.receive()
 
         world.worker.run_claimed(*taken)
 
-        assert [channel for channel, _ in ear.hear()] == told
+        assert [channel for channel, _ in receiver.receive()] == announced
 
 
-def test_nothing_is_announced_where_a_broker_does_it() -> None:
-    """With a broker in the settings, that one carries the messages; with PostgreSQL alone, transactions do; a process
-    that only accepts has no connection to listen."""
+def test_transactions_do_not_notify_with_a_broker() -> None:
+    """With a broker in the settings, the broker carries the messages. With PostgreSQL alone, transactions notify. A
+    process that only accepts requests does not open a listening connection."""
     url = "postgresql+psycopg://portico@127.0.0.1:1/portico"
     brokered = Settings(
         database=DatabaseSettings(url=url), messaging=messaging("rabbit://portico:secret@127.0.0.1:1/portico")
     )
     alone = Settings(database=DatabaseSettings(url=url))
     before = threading.active_count()
-    for settings, hears in ((brokered, False), (alone, True), (Settings(), False)):
+    for settings, wakes in ((brokered, False), (alone, True), (Settings(), False)):
         notifier = build_notifier(settings)
-        assert notifier.traits.hears_commits == hears
+        assert notifier.traits.hears_commits == wakes
         notifier.notify()
         notifier.close()
     assert threading.active_count() == before
 
 
 def test_api_and_worker_need_no_broker(tmp_path: Path, database_url: str) -> None:
-    """What ``portico api`` accepts, a ``portico worker`` that never polls carries out; both end in order, with status
-    0."""
+    """A ``portico worker`` that never polls runs what ``portico api`` accepts. Both exit with status 0."""
     port = find_free_port()
     config, errors = tmp_path / "portico.toml", tmp_path / "stderr"
     config.write_text(

@@ -1,4 +1,4 @@
-"""The listening connection is cut, refused, hangs: workers poll meanwhile, and are woken again afterwards."""
+"""Listening connections that are cut, refused or hang: workers poll meanwhile, and are woken again afterwards."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.database("postgresql")
 SOON = Pace(probe=0.3, answer=60.0, retry=0.02, longest_retry=0.1)
-"""Less patience than by default, but for answers, which a busy machine is slow with."""
+"""Shorter intervals than the defaults, except for answers, which a busy machine is slow to give."""
 LISTENING = 2
-"""Connections of a world with one worker: the requests' process has one, too, as tests have it broadcast."""
+"""Listening connections of a world with one worker. The requests' process has one, too, because tests use it to
+broadcast."""
 _LOST = "the database does not wake this process; work is found by polling"
 _BACK = "the database wakes this process again"
 
 
 @dataclass
-class Way:
-    """The way of listening connections to the database, and theirs alone: a test blocks and opens it. All others have
-    the socket itself."""
+class DatabasePath:
+    """A path to the database for listening connections only, which a test can block and open. All other connections use
+    the socket directly."""
 
     url: str
     link: Path
@@ -48,7 +49,7 @@ class Way:
 
     @property
     def settings(self) -> DatabaseSettings:
-        """The database, by this way."""
+        """The settings of the database, reached by this path."""
         return DatabaseSettings(url=self.url.replace(f"host={self.target.parent}", f"host={self.link.parent}"))
 
     def list_listening(self) -> list[int]:
@@ -67,42 +68,42 @@ class Way:
                 connection.execute("SELECT pg_terminate_backend(%s)", [pid])
 
     def block(self) -> None:
-        """Let nobody in by this way, and cut who is."""
+        """Refuse new connections by this path, and cut the existing ones."""
         self.link.unlink()
         self.cut()
         wait_until(lambda: not self.list_listening(), "nobody listens")
 
     def open(self) -> None:
-        """Let everybody in."""
+        """Allow connections."""
         self.link.symlink_to(self.target)
 
 
 @pytest.fixture
-def way(database_url: str, services: Services, tmp_path: Path) -> Way:
-    """An open one. The name of a socket has to be short."""
+def path(database_url: str, services: Services, tmp_path: Path) -> DatabasePath:
+    """An open path. The name of a socket must be short."""
     target = services.postgresql.directory / ".s.PGSQL.5432"
-    way = Way(database_url, tmp_path / target.name, target)
-    way.open()
-    return way
+    path = DatabasePath(database_url, tmp_path / target.name, target)
+    path.open()
+    return path
 
 
 class ListeningWorld(BrokeredWorld):
-    """Its notifiers listen by a way that can be blocked."""
+    """A world whose notifiers listen by a path that can be blocked."""
 
-    def __init__(self, way: Way, pace: Pace, **worker: Any) -> None:
-        self._way = way
+    def __init__(self, path: DatabasePath, pace: Pace, **worker: Any) -> None:
+        self._path = path
         self._pace = pace
-        super().__init__(way.url, MessagingSettings(), lease_seconds=600.0, **worker)
+        super().__init__(path.url, MessagingSettings(), lease_seconds=600.0, **worker)
 
     def _build_notifier(self) -> Notifier:
-        self._notifiers.append(PostgresqlNotifier(self._way.settings, self._pace))
+        self._notifiers.append(PostgresqlNotifier(self._path.settings, self._pace))
         return self._notifiers[-1]
 
 
 @contextmanager
-def running(way: Way, pace: Pace = SOON, **worker: Any) -> Iterator[ListeningWorld]:
-    """A world with a worker that is woken."""
-    world = ListeningWorld(way, pace, **worker)
+def running(path: DatabasePath, pace: Pace = SOON, **worker: Any) -> Iterator[ListeningWorld]:
+    """A world with a worker that notifications reach."""
+    world = ListeningWorld(path, pace, **worker)
     try:
         world.await_worker(world.start_worker())
         yield world
@@ -110,52 +111,55 @@ def running(way: Way, pace: Pace = SOON, **worker: Any) -> Iterator[ListeningWor
         world.close()
 
 
-def test_a_connection_that_is_cut_is_made_again(way: Way) -> None:
-    """The worker never polls, and hears of what comes afterwards. Each loss is said once, and that it is over."""
-    with capture_logs() as logs, running(way) as world:
+def test_a_cut_connection_is_made_again(path: DatabasePath) -> None:
+    """A cut connection is made again, and the worker, which never polls, is woken again. The log reports each loss and
+    each recovery once."""
+    with capture_logs() as logs, running(path) as world:
         for number in (1, 2, 3):
-            way.cut()
-            wait_until(partial(_has_said, logs, _BACK, number * LISTENING), "they listen again")
-            assert _has_said(logs, _LOST, number * LISTENING)
+            path.cut()
+            wait_until(partial(_was_logged, logs, _BACK, number * LISTENING), "they listen again")
+            assert _was_logged(logs, _LOST, number * LISTENING)
 
             world.await_success([world.create()])
 
 
-def _has_said(logs: list[Any], words: str, times: int) -> bool:
-    said = [line["event"] for line in logs].count(words)
-    assert said <= times
-    return bool(said == times)
+def _was_logged(logs: list[Any], event: str, times: int) -> bool:
+    count = [line["event"] for line in logs].count(event)
+    assert count <= times
+    return bool(count == times)
 
 
-def test_the_poll_carries_on_while_nobody_listens(way: Way) -> None:
-    """While listening is impossible, requests are accepted and carried out; it is said once, however long it takes."""
-    with capture_logs() as logs, running(way, poll_seconds=0.2) as world:
-        way.block()
-        wait_until(partial(_has_said, logs, _LOST, LISTENING), "the loss was noticed")
+def test_workers_poll_while_nothing_can_listen(path: DatabasePath) -> None:
+    """While nothing can listen, requests are accepted and run, and the loss is logged once, however long it lasts."""
+    with capture_logs() as logs, running(path, poll_seconds=0.2) as world:
+        path.block()
+        wait_until(partial(_was_logged, logs, _LOST, LISTENING), "the loss was noticed")
 
         world.await_success([world.create() for _ in range(5)])
 
-        assert not way.list_listening()
-        assert _has_said(logs, _LOST, LISTENING)
-        assert _has_said(logs, _BACK, 0)
+        assert not path.list_listening()
+        assert _was_logged(logs, _LOST, LISTENING)
+        assert _was_logged(logs, _BACK, 0)
 
 
-def test_what_was_announced_meanwhile_is_found_afterwards(way: Way) -> None:
-    """Everybody looks once when listening again: a worker that never polls finds what it has not heard of."""
-    with running(way) as world:
-        way.block()
+def test_operations_announced_during_an_outage_are_found_afterwards(path: DatabasePath) -> None:
+    """A worker that never polls looks once when it listens again, and finds the operations of which it was not
+    notified."""
+    with running(path) as world:
+        path.block()
         operations = [world.create() for _ in range(5)]
         assert not any(world.has_succeeded(one) for one in operations)
 
-        way.open()
+        path.open()
 
         world.await_success(operations)
         assert {row["attempts"] for row in world.rows(Operation)} == {1}
 
 
-def test_a_server_that_dies_and_comes_back_wakes_again(way: Way, services: Services) -> None:
-    """So does the worker's loop, which has found no database for a while."""
-    with running(way) as world:
+def test_a_restarted_server_wakes_workers_again(path: DatabasePath, services: Services) -> None:
+    """A worker is woken again after the server was killed and started, and its run loop, which found no database
+    meanwhile, still works."""
+    with running(path) as world:
         services.postgresql.kill()
         services.postgresql.start()
 
@@ -165,15 +169,17 @@ def test_a_server_that_dies_and_comes_back_wakes_again(way: Way, services: Servi
         world.await_success([world.create()])
 
 
-def test_a_server_that_hangs_is_given_up(way: Way) -> None:
-    """The connection's process at the server is stopped: nothing is closed, and nothing comes. It is noticed, and
-    another connection made."""
-    with running(way, replace(SOON, answer=3.0)) as world:
-        stopped = way.list_listening()
+def test_a_server_that_hangs_is_given_up(path: DatabasePath) -> None:
+    """When the server's process of a listening connection is stopped, the connection is neither closed nor answered.
+    The notifier notices, and opens another connection."""
+    with running(path, replace(SOON, answer=3.0)) as world:
+        stopped = path.list_listening()
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
         try:
-            wait_until(lambda: len(set(way.list_listening()) - set(stopped)) >= len(stopped), "others are made")
+            wait_until(
+                lambda: len(set(path.list_listening()) - set(stopped)) >= len(stopped), "other connections are made"
+            )
             world.await_success([world.create()])
         finally:
             for pid in stopped:
@@ -181,11 +187,11 @@ def test_a_server_that_hangs_is_given_up(way: Way) -> None:
 
 
 @pytest.mark.parametrize("has_to_send", [False, True])
-def test_closing_waits_for_no_server(way: Way, has_to_send: bool) -> None:
-    """With a server that hangs, a notifier ends, with its thread, whether or not it has something to say."""
-    notifier = PostgresqlNotifier(way.settings)
+def test_closing_does_not_wait_for_a_server_that_hangs(path: DatabasePath, has_to_send: bool) -> None:
+    """When the server hangs, closing a notifier ends its thread, whether or not it has something to send."""
+    notifier = PostgresqlNotifier(path.settings)
     notifier.wait(notifier.generation(), NEVER, also_ends=True)
-    [stopped] = way.list_listening()
+    [stopped] = path.list_listening()
     os.kill(stopped, signal.SIGSTOP)
     try:
         if has_to_send:
@@ -196,8 +202,9 @@ def test_closing_waits_for_no_server(way: Way, has_to_send: bool) -> None:
         os.kill(stopped, signal.SIGCONT)
 
 
-def test_closing_waits_for_no_server_that_lets_nobody_in() -> None:
-    """Nor for one that takes a connection and says nothing, nor for the next try where there is none."""
+def test_closing_does_not_wait_for_a_server_that_does_not_answer() -> None:
+    """Closing a notifier does not wait for a server that accepts a connection and does not answer, nor for the next
+    attempt to reach a server that refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         free = socket.create_server(("127.0.0.1", 0))
         ports = [mute.getsockname()[1], free.getsockname()[1]]
@@ -219,8 +226,8 @@ def _listeners() -> list[str]:
 
 
 class Pooler:
-    """Stands between a client at a time and PostgreSQL as poolers do, and tells it of another process than the one it
-    talks to."""
+    """A proxy for one client at a time, between the client and PostgreSQL. As poolers do, it reports another process id
+    to the client than that of the process that serves it."""
 
     def __init__(self, directory: Path, server: Path) -> None:
         self._server = server
@@ -251,24 +258,24 @@ class Pooler:
             target.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Accept no more connections."""
         self._listening.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listening.close()
 
 
-def test_a_pooler_is_noticed(way: Way, tmp_path: Path) -> None:
-    """It may give each transaction another connection, and then nobody is woken: that is said once, and listening is
-    tried all the same, as one that keeps sessions does wake."""
-    assert try_listening(way.settings)
-    way.link.unlink()
-    pooler = Pooler(tmp_path, way.target)
+def test_a_pooler_is_noticed(path: DatabasePath, tmp_path: Path) -> None:
+    """A pooler can give each transaction another connection, and then nothing is woken. This is logged once. Listening
+    is attempted all the same, because a pooler that keeps sessions does wake."""
+    assert try_listening(path.settings)
+    path.link.unlink()
+    pooler = Pooler(tmp_path, path.target)
     try:
-        assert not try_listening(way.settings)
+        assert not try_listening(path.settings)
         with capture_logs() as logs:
-            notifier = PostgresqlNotifier(way.settings, SOON)
+            notifier = PostgresqlNotifier(path.settings, SOON)
             notifier.wait(notifier.generation(), NEVER, also_ends=True)
-            way.cut()
+            path.cut()
             wait_until(lambda: any(line["event"] == _BACK for line in logs), "it listens again")
             notifier.close()
     finally:
@@ -276,8 +283,9 @@ def test_a_pooler_is_noticed(way: Way, tmp_path: Path) -> None:
     assert sum("a pooler is between" in line["event"] for line in logs) == 1
 
 
-def test_trying_to_listen_says_what_is_wrong(tmp_path: Path) -> None:
-    """No server: it cannot be reached. An option that PostgreSQL does not know: the setting is named, no password."""
+def test_trying_to_listen_reports_the_reason_of_a_failure(tmp_path: Path) -> None:
+    """If there is no server, the error is that it cannot be reached. If PostgreSQL does not know an option, the error
+    names the setting. Neither contains the password."""
     nowhere = f"postgresql+psycopg://portico:s3cret@/portico?host={tmp_path}"
     with pytest.raises(DriverUnavailable, match="the database does not send notifications") as unreachable:
         try_listening(DatabaseSettings(url=nowhere))
@@ -299,16 +307,16 @@ def test_trying_to_listen_says_what_is_wrong(tmp_path: Path) -> None:
         "postgresql+psycopg://portico@/portico?host=one:5432",
     ],
 )
-def test_the_url_means_what_it_means_for_transactions(url: str) -> None:
-    """Listening connections go where SQLAlchemy's go, as the same user, with the same options."""
+def test_the_url_means_the_same_as_for_transactions(url: str) -> None:
+    """Listening connections reach the same server as SQLAlchemy's, as the same user, with the same options."""
     dialect: Any = PGDialect_psycopg
     _, theirs = dialect().create_connect_args(make_url(url))
 
     assert read_connection_parameters(url) == {name: str(value) for name, value in theirs.items()}
 
 
-def test_what_is_for_psycopg_alone_is_left_out() -> None:
-    """Options of the Python library mean nothing to a connection that only listens."""
+def test_options_of_psycopg_are_left_out() -> None:
+    """Options of the Python library do not apply to a connection that only listens, so they are left out."""
     url = "postgresql+psycopg://portico@db/portico?prepare_threshold=0"
 
     assert read_connection_parameters(url) == {"user": "portico", "host": "db", "dbname": "portico"}

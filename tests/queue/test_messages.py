@@ -1,4 +1,4 @@
-"""Messages wake workers, and no message does anything else."""
+"""Messages wake workers and do nothing else."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.worker.held_amphorae import HeldAmphorae
 pytestmark = pytest.mark.database("postgresql")
 
 
-def test_a_worker_that_never_polls_does_all_that_is_asked_for(world: BrokeredWorld) -> None:
-    """Each request of the API is a message; they are all that this worker hears of."""
+def test_a_worker_that_never_polls_runs_every_kind_of_request(world: BrokeredWorld) -> None:
+    """Each request of the API sends a message, and a worker that never polls learns of its work by messages alone."""
     loop = world.start_worker()
     world.await_worker(loop)
 
@@ -35,7 +35,7 @@ def test_a_worker_that_never_polls_does_all_that_is_asked_for(world: BrokeredWor
 
 
 def test_workers_share_the_work(world: BrokeredWorld) -> None:
-    """Two workers that never poll do what is asked for between them, each operation once."""
+    """Two workers that never poll share the operations, and each operation is run once."""
     for loop in (world.start_worker(), world.start_worker()):
         world.await_worker(loop)
 
@@ -46,8 +46,8 @@ def test_workers_share_the_work(world: BrokeredWorld) -> None:
     assert {row["epoch"] for row in world.rows(Lease)} == {1}
 
 
-def test_a_busy_worker_keeps_no_message_to_itself(database_url: str, rabbitmq: RabbitMQ) -> None:
-    """What reaches a worker that has no thread free is done by one that has."""
+def test_a_busy_worker_leaves_messages_to_the_others(database_url: str, rabbitmq: RabbitMQ) -> None:
+    """An operation whose message reaches a worker without a free thread is run by a worker that has one."""
     world = BrokeredWorld(database_url, messaging(rabbitmq.url), threads=1)
     held = HeldAmphorae(world.amphorae)
     try:
@@ -66,32 +66,34 @@ def test_a_busy_worker_keeps_no_message_to_itself(database_url: str, rabbitmq: R
         world.close()
 
 
-def test_doubled_late_and_false_messages_change_nothing(world: BrokeredWorld, caplog: pytest.LogCaptureFixture) -> None:
-    """Messages that come again, after their time, about nothing, with values, or that are none at all: nothing is
-    done, nothing is done twice, and the next true one is heard."""
+def test_repeated_outdated_and_invalid_messages_change_nothing(
+    world: BrokeredWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Messages that are repeated, outdated, malformed, or about unknown objects, values or methods cause no operation
+    and repeat none, and the next valid message is received."""
     caplog.set_level(logging.CRITICAL, logger="oslo.messaging")
     loop = world.start_worker()
     world.await_worker(loop)
     accepted = world.requests.create("load_balancer", name="web")
     world.await_success([accepted.operation_id])
     ids = {"load_balancer_id": accepted.object_id, "operation_id": accepted.operation_id}
-    true = {"method": "create_load_balancer", "args": ids, "version": "1.0", "_context_request_id": None}
+    valid = {"method": "create_load_balancer", "args": ids, "version": "1.0", "_context_request_id": None}
     before = world.dump()
     seen = loop._notifier.generation()
 
     world.publish(
-        *(true | {"_unique_id": f"again-{number}"} for number in range(5)),
-        true | {"_unique_id": "same"},
-        true | {"_unique_id": "same"},
-        true | {"method": "delete_load_balancer"},
-        true | {"args": ids | {"load_balancer_id": "no such thing"}},
-        true | {"args": ids | {"vip_address": "192.0.2.9"}},
-        true | {"args": [1, 2]},
-        true | {"method": "format_disk"},
-        true | {"method": "_wake"},
-        true | {"method": "__init__"},
-        true | {"version": "9.9"},
-        true | {"_msg_id": "1", "_reply_q": "nobody"},
+        *(valid | {"_unique_id": f"again-{number}"} for number in range(5)),
+        valid | {"_unique_id": "same"},
+        valid | {"_unique_id": "same"},
+        valid | {"method": "delete_load_balancer"},
+        valid | {"args": ids | {"load_balancer_id": "no such thing"}},
+        valid | {"args": ids | {"vip_address": "192.0.2.9"}},
+        valid | {"args": [1, 2]},
+        valid | {"method": "format_disk"},
+        valid | {"method": "_wake"},
+        valid | {"method": "__init__"},
+        valid | {"version": "9.9"},
+        valid | {"_msg_id": "1", "_reply_q": "nobody"},
         {},
         b'{"oslo.version": "9.9", "oslo.message": "{}"}',
         b'"text"',

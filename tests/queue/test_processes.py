@@ -1,4 +1,4 @@
-"""``portico api`` and ``portico worker`` beside a broker, and what they say and load."""
+"""``portico api`` and ``portico worker`` with a broker: what they do, log and load."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 
 def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: RabbitMQ) -> None:
-    """What ``portico api`` accepts, a ``portico worker`` that never polls carries out; both end in order, with status
-    0, even while the broker hangs; none of them says its password."""
+    """A ``portico worker`` that never polls runs what ``portico api`` accepts. Both exit with status 0 even while the
+    broker hangs, and neither logs the broker's password."""
     port = find_free_port()
     config, errors = tmp_path / "portico.toml", tmp_path / "stderr"
     settings = messaging(rabbitmq.url)
@@ -63,7 +63,7 @@ def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: Rabbit
 
 
 def test_the_password_is_not_logged(rabbitmq: RabbitMQ, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither Portico nor the libraries log it, whatever their level, whether it is right or wrong."""
+    """Neither Portico nor the libraries log the password at any level, whether it is right or wrong."""
     caplog.set_level(logging.DEBUG)
     right = rabbitmq.url.split(":")[2].partition("@")[0]
     wrong = "wr0ng-secret"
@@ -86,8 +86,8 @@ def test_the_password_is_not_logged(rabbitmq: RabbitMQ, caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:5672", "carrier-pigeon://u:s3cret@host/", "rabbit://u:s3cret@host:port/"])
-def test_a_wrong_url_is_named_and_not_repeated(url: str) -> None:
-    """What oslo.messaging cannot use is refused by the setting's name, without the password in it."""
+def test_a_wrong_url_is_refused_without_the_password(url: str) -> None:
+    """A URL that oslo.messaging cannot use is refused with the setting's name and without the password."""
     with pytest.raises(InvalidInput) as refusal:
         build_notifier(Settings(messaging=MessagingSettings(url=SecretStr(url))))
 
@@ -95,7 +95,7 @@ def test_a_wrong_url_is_named_and_not_repeated(url: str) -> None:
     assert "s3cret" not in str(refusal.value)
 
 
-def test_nobody_pays_for_a_broker_that_is_not_there() -> None:
+def test_oslo_messaging_is_not_loaded_without_a_broker() -> None:
     """Without a broker in the settings, oslo.messaging is not loaded."""
     program = (
         "import sys; from portico.drivers.registry import build_notifier; from portico.settings import Settings\n"

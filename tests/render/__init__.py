@@ -1,1 +1,2 @@
-"""Rendering: what HAProxy is told, that no tenant can add a word to it, and what it does with it."""
+"""Tests of rendering: the configuration that HAProxy gets, that no tenant can inject a word into it, and how HAProxy
+serves with it."""

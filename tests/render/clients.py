@@ -1,4 +1,4 @@
-"""Clients of a rendered load balancer, whose requests are bytes."""
+"""Clients of a rendered load balancer that send raw requests."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.support.waiting import PATIENCE
 
 Address: TypeAlias = tuple[str, int]
 Start: TypeAlias = Callable[[Document], list[Address]]
-"""Runs a document's load balancer until the test ends; gives the addresses of its listeners, in order."""
+"""Runs a document's load balancer until the test ends, and returns the addresses of its listeners, in order."""
 
 
 class Response(NamedTuple):
-    """A response: 0 where the connection was closed without one."""
+    """A response; status 0 if the connection was closed without one."""
 
     status: int
     location: str | None
@@ -25,11 +25,11 @@ class Response(NamedTuple):
 
 
 def ask(address: Address, path: str = "/", *headers: str, method: str = "GET", encoding: str = "utf-8") -> Response:
-    """Send one HTTP/1.1 request, its header lines as they are, and read until the server closes."""
+    """Send one HTTP/1.1 request with the header lines unchanged, and read until the server closes the connection."""
     named = [] if any(header.lower().startswith("host:") for header in headers) else ["Host: test"]
     head = "\r\n".join([f"{method} {path} HTTP/1.1", *named, *headers, "Connection: close", "", ""])
     received = b""
-    # A server that refuses may reset the connection, even while it is being made: what it said before counts.
+    # A server that refuses can reset the connection, even while it is being opened. What it sent before counts.
     with suppress(ConnectionResetError, BrokenPipeError), socket.create_connection(address, PATIENCE) as connection:
         connection.sendall(head.encode())
         while chunk := connection.recv(65536):

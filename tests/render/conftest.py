@@ -1,4 +1,4 @@
-"""A load balancer that really runs, for the tests that send requests."""
+"""A running load balancer, for the tests that send requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.render.trees import AMPHORA_ID, Document, tree_from
 
 @pytest.fixture(params=list(haproxies.find_haproxies().values()), ids=list(haproxies.find_haproxies()))
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
-    """Runs a document's load balancer until the test ends: the addresses of its listeners, in order."""
+    """Runs a document's load balancer until the test ends, and returns the addresses of its listeners, in order."""
     with ExitStack() as stack:
 
         def start_one(document: Document) -> list[Address]:

@@ -1,4 +1,4 @@
-"""Regular expressions from the grammar that L7 rules may use, and the texts that make engines suffer most."""
+"""Regular expressions from the grammar that L7 rules accept, and the texts that are hardest for engines."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _REPETITIONS = ["", "", "", "*", "+", "?", "*?", "+?", "{2}", "{0,3}", "{1,20}",
 
 
 def expressions() -> st.SearchStrategy[str]:
-    """Expressions that are accepted."""
+    """Expressions that rules accept."""
     return _branches().map("".join).filter(is_accepted)
 
 
 def is_accepted(text: str) -> bool:
-    """Whether a rule may hold an expression."""
+    """Whether a rule accepts the expression."""
     try:
         engine_spelling(text)
     except InvalidExpression:
@@ -52,8 +52,8 @@ def _branches() -> st.SearchStrategy[list[str]]:
 
 
 def texts(expression: str, seed: int, length: int) -> list[str]:
-    """Paths of up to ``length`` bytes from the characters of an expression: short ones, and repetitive ones that end,
-    or begin, in something else."""
+    """Paths of up to ``length`` bytes from the characters of an expression: short ones, and repetitive ones with a
+    different beginning and end."""
     random_ = random.Random(seed)
     letters = sorted(set(re.sub(r"[^a-z/.]", "", expression)) | set("ab1"))
     words = ["".join(random_.choices(letters, k=random_.randint(1, 4))) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""The real HAProxy binaries: have one check a configuration, or run it on loopback sockets."""
+"""The real HAProxy binaries, which check a configuration or run it on loopback sockets."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ global
     setenv PORTICO_PING /bin/false
     setenv PORTICO_PING_PATH /bin
 """
-"""The least that an agent which allows PING monitors would declare around a bundle."""
+"""The minimum that an agent that allows PING monitors would configure around a bundle."""
 
 
 def find_haproxies() -> dict[str, str]:
-    """Name to path: the packaged 2.8, and the system's (2.6 on Debian 12) where there is one."""
+    """The paths by name: the packaged 2.8, and the system's HAProxy (2.6 on Debian 12) if there is one."""
     found = {"packaged": str(get_haproxy_binary())}
     system = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if system is not None:
@@ -40,7 +40,7 @@ def find_haproxies() -> dict[str, str]:
 
 
 def check(haproxy: str, bundle: Bundle, directory: Path) -> str:
-    """What ``haproxy -c`` says against a bundle: empty if it accepts it without any warning."""
+    """The complaints of ``haproxy -c`` about a bundle; empty if it accepts the bundle without a warning."""
     with _command(haproxy, bundle, directory) as (command, descriptors, environment, _):
         result = subprocess.run(
             [*command, "-c"],
@@ -58,9 +58,10 @@ def check(haproxy: str, bundle: Bundle, directory: Path) -> str:
 
 @contextmanager
 def run(haproxy: str, bundle: Bundle, directory: Path) -> Iterator[dict[str, tuple[str, int]]]:
-    """HAProxy with a bundle on free ports of 127.0.0.1: bind name to the address that it really has. Killed afterwards.
+    """Run HAProxy with a bundle on free ports of 127.0.0.1, and kill it afterwards. Yields each bind's real address by
+        name.
 
-    The sockets listen before it starts, so a client that is too early waits in the backlog.
+    The sockets listen before HAProxy starts, so a client that is too early waits in the backlog.
     """
     with _command(haproxy, bundle, directory) as (command, descriptors, environment, addresses):
         process = subprocess.Popen(

@@ -20,11 +20,11 @@ from tests.render.expressions import expressions, is_accepted, texts
 from tests.render.trees import AMPHORA_ID, Document, http_listener, tree_from
 
 _LENGTH = LONGEST - 200
-"""Bytes of path that leave room for the rest of a request's head."""
+"""Bytes of a path, which leave room for the rest of a request's head."""
 
 
 def _redirects(patterns: list[str]) -> Document:
-    """A listener for each expression, which redirects what matches."""
+    """A listener for each expression, which redirects matching requests."""
     rules = [{"type": "PATH", "compare_type": "REGEX", "value": pattern} for pattern in patterns]
     policies = [{"action": "REDIRECT_TO_URL", "redirect_url": "http://rule/", "rules": [rule]} for rule in rules]
     return {
@@ -42,10 +42,10 @@ def _matches(address: Address, path: str) -> bool:
 
 @settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(patterns=st.lists(expressions(), min_size=12, max_size=12, unique=True), seed=st.integers(0, 1 << 30))
-def test_what_is_accepted_means_the_same_everywhere(patterns: list[str], seed: int) -> None:
-    """Both daemons start with every expression that is accepted, and find in each text what Python's ``re`` finds,
-    which never gives up: with the expression as it was sent, and in the longest and most repetitive texts, where that
-    would take ages, with the spelling for engines."""
+def test_accepted_expressions_mean_the_same_everywhere(patterns: list[str], seed: int) -> None:
+    """Both daemons start with every accepted expression, and match the same texts as Python's ``re``, which never gives
+    up. Python uses the expression as it was sent; for the longest and most repetitive texts, where that would take
+    ages, it uses the spelling for engines."""
     with ExitStack() as stack:
         running = []
         for binary in haproxies.find_haproxies().values():
@@ -55,7 +55,7 @@ def test_what_is_accepted_means_the_same_everywhere(patterns: list[str], seed: i
         for number, pattern in enumerate(patterns):
             for path in texts(pattern, seed, _LENGTH):
                 found = {_matches(addresses[number], path) for addresses in running}
-                if "[[:" not in pattern:  # Python knows no such names
+                if "[[:" not in pattern:  # Python does not know these names
                     oracle = pattern if len(path) < 20 else engine_spelling(pattern)
                     found.add(re.search(oracle, path) is not None)
                 assert len(found) == 1, (pattern, path[:40], len(path))
@@ -82,16 +82,16 @@ HARD: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("pattern", "path"), HARD, ids=lambda value: value[:40])
-def test_what_matches_is_found_in_the_longest_path(pattern: str, path: str, start: Start) -> None:
-    """No padding of a path lets it pass a rule that it matches."""
+def test_a_match_is_found_in_the_longest_path(pattern: str, path: str, start: Start) -> None:
+    """Padding does not let a path pass a rule that it matches."""
     [address] = start(_redirects([pattern]))
     assert is_accepted(pattern)
     assert _matches(address, path)
 
 
-def test_as_many_expressions_as_a_listener_may_have_leave_the_daemon_alive(start: Start) -> None:
-    """The most rules allowed, each as dear as one may be, on the longest text that matches none: the watchdog, which
-    ends a process that is busy for seconds, does not."""
+def test_the_most_expressions_of_a_listener_leave_the_daemon_alive(start: Start) -> None:
+    """With the most rules allowed, each as expensive as allowed, and the longest text that matches none, the watchdog,
+    which ends a process that is busy for seconds, does not end HAProxy."""
     rules = [
         {"type": "HEADER", "key": "X-Long", "compare_type": "REGEX", "value": f"^a.*[ab].{{0,30}}[xy]{number}"}
         for number in range(ValidationSettings().max_regular_expressions)
@@ -103,8 +103,9 @@ def test_as_many_expressions_as_a_listener_may_have_leave_the_daemon_alive(start
     assert ask(address, "/").status == 503
 
 
-def test_what_older_rules_accepted_is_rendered_as_it_was_sent(start: Start) -> None:
-    """An expression of before there were rules for it goes to the daemon as it is, which takes what it took then."""
+def test_an_expression_older_than_the_rules_is_rendered_unchanged(start: Start) -> None:
+    """An expression that is older than the rules for expressions is rendered unchanged, and HAProxy accepts it as
+    before."""
     pattern = r"^/(a+)+\.php$"
     assert not is_accepted(pattern)
     [address] = start(_redirects([pattern]))

@@ -1,6 +1,6 @@
-"""No tenant's string can add or change a directive, in whatever field it comes and whoever forgot to check it.
+"""No tenant's string can add or change a directive, whichever field contains it and whatever check was forgotten.
 
-The rows are built past the specs, which refuse most of these values: rendering must be safe by itself.
+The rows bypass the specs, which refuse most of these values, because rendering must be safe on its own.
 """
 
 from __future__ import annotations
@@ -121,15 +121,15 @@ DOCUMENT: Document = {
         },
     },
 }
-"""A tree in which every attribute that reaches rendering has a value somewhere."""
+"""A tree in which every rendered attribute has a value somewhere."""
 
 UNRENDERED = "unrendered"
-"""What stands in the text columns that rendering has no business with (names, references to certificates, ...)."""
+"""The value of text columns that rendering does not use (names, references to certificates, ...)."""
 MEANT_TO_BE_EMPTY = {
     *("default_pool_id", "redirect_pool_id", "redirect_url", "redirect_prefix", "key"),
     *("persistence_cookie_name", "monitor_address", "domain_name"),
 }
-"""Text columns that change what is rendered where they have a value, and are filled in by ``DOCUMENT``."""
+"""Text columns that change the rendered text if they have a value; ``DOCUMENT`` fills them in."""
 
 
 def _rows(tree: Tree) -> list[Row]:
@@ -151,8 +151,8 @@ def _build() -> Tree:
 
 
 def _fields() -> Iterator[tuple[int, str]]:
-    """Number of the row in the tree and name of the column, for each text or JSON column that has a value; but once
-    for a value that several rows of a kind have there."""
+    """The row's number in the tree and the column's name, for each text or JSON column that has a value. Equal values
+    of several rows of a kind count once."""
     seen = set()
     for number, row in enumerate(_rows(_build())):
         for column in row.__table__.columns:
@@ -204,7 +204,7 @@ _HOSTILE_TEXT = st.one_of(
 
 
 def _put(tree: Tree, field: tuple[int, str], value: str) -> None:
-    """Put ``value`` into a field, and into every string of a JSON one."""
+    """Put ``value`` into a field, or into every string of a JSON field."""
     number, column = field
     row = _rows(tree)[number]
     before: Any = getattr(row, column)
@@ -216,7 +216,8 @@ def _put(tree: Tree, field: tuple[int, str], value: str) -> None:
 
 @cache
 def _harmless(field: tuple[int, str]) -> str:
-    """A harmless value of the same effect as any hostile one: what is there, or a UUID that nothing else refers to."""
+    """A harmless value with the same effect as a hostile one: the present value, or a UUID that nothing else refers
+    to."""
     number, column = field
     row = _rows(_build())[number]
     if column == "id" or row.__table__.columns[column].foreign_keys:
@@ -232,16 +233,16 @@ def _expected(field: tuple[int, str], harmless: str) -> list[list[str]]:
     return read_lines(text_of(render(tree, AMPHORA_ID, 1)))
 
 
-def _is_meant(text: str, field: tuple[int, str], value: str) -> bool:
-    """Whether a text says, word by word, what it says with the harmless value, but for the value itself."""
+def _is_intended(text: str, field: tuple[int, str], value: str) -> bool:
+    """Whether the text has the same words as with the harmless value, except for the value itself."""
     harmless = _harmless(field)
-    # A regular expression that names a slash looks at whole paths too.
+    # A regular expression that contains a slash is compared with whole paths.
     return any(
-        _says(text, field, one, value) for one in ([harmless, f"/{harmless}"] if field[1] == "value" else [harmless])
+        _matches(text, field, one, value) for one in ([harmless, f"/{harmless}"] if field[1] == "value" else [harmless])
     )
 
 
-def _says(text: str, field: tuple[int, str], harmless: str, value: str) -> bool:
+def _matches(text: str, field: tuple[int, str], harmless: str, value: str) -> bool:
     words = [word for line in read_lines(text) for word in (*line, "\n")]
     expected = [word for line in _expected(field, harmless) for word in (*line, "\n")]
     read = {value}
@@ -260,8 +261,9 @@ def _engine_spelling(value: str) -> str:
 
 
 def _spellings(word: str, before: str, value: str) -> set[str]:
-    """How a word may look once ``value`` stands where ``before`` was: as it is, or doubled for a log format. As the
-    argument of a fetch, which HAProxy reads a second time, it is harmless alone or in quotes that it cannot leave."""
+    """The spellings of a word with ``value`` in place of ``before``: unchanged, or doubled for a log format. In the
+    argument of a fetch, which HAProxy reads a second time, the value is harmless if it is plain, or in quotes that it
+    cannot leave."""
     if f"({before})" in word:
         quoted = [] if set(value) & set('"\\') else [f'("{value}")']
         plain = [f"({value})"] if re.fullmatch(r"[\w.-]+", value, re.ASCII) else []
@@ -270,7 +272,7 @@ def _spellings(word: str, before: str, value: str) -> set[str]:
 
 
 def test_every_text_column_is_attacked() -> None:
-    """No text or JSON column of a row that is rendered is left out of the tests below, new ones neither."""
+    """The tests below cover every text and JSON column of every rendered row, including columns added later."""
     rows = _rows(_build())
     attacked = {(type(rows[number]), column) for number, column in FIELDS}
     known = {
@@ -289,13 +291,13 @@ def test_every_text_column_is_attacked() -> None:
 @settings(max_examples=600)
 @given(field=st.sampled_from(FIELDS), value=_HOSTILE_TEXT)
 def test_no_string_adds_or_changes_a_directive(field: tuple[int, str], value: str) -> None:
-    """Whatever a field holds, it is refused, or stands as one argument in the place that is meant for it."""
+    """Every value is either refused or rendered as one argument in its proper place."""
     _attack(field, value)
 
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_no_known_attack_works_in_any_field(value: str) -> None:
-    """Each attack that we could think of, in each field."""
+    """Each attack that we could think of fails in each field."""
     for field in FIELDS:
         _attack(field, value)
 
@@ -307,17 +309,17 @@ def _attack(field: tuple[int, str], value: str) -> None:
         bundle = render(tree, AMPHORA_ID, 1)
     except PorticoError:
         return
-    assert _is_meant(text_of(bundle), field, value), text_of(bundle)
+    assert _is_intended(text_of(bundle), field, value), text_of(bundle)
     assert Bundle.from_dict(json.loads(json.dumps(bundle.to_dict()))) == bundle
 
 
 @pytest.mark.parametrize("haproxy", haproxies.find_haproxies().values(), ids=haproxies.find_haproxies().keys())
 @pytest.mark.parametrize("value", [value for value in HOSTILE if value.isprintable() and value])
 def test_haproxy_reads_hostile_values_as_values(value: str, haproxy: str, tmp_path: Path) -> None:
-    """The real daemon takes one printable hostile value in all the fields of free text at once, without a warning."""
+    """The real daemon accepts a printable hostile value in all fields of free text together, without a warning."""
     tree = _build()
     for rule in tree.l7rules:
-        # As a regular expression it could be a wrong one, which the daemon may refuse.
+        # As a regular expression, the value could be invalid, and then the daemon would refuse it.
         rule.value, rule.compare_type = value, "EQUAL_TO"
     for policy in tree.l7policies:
         policy.redirect_url = value if policy.redirect_url else None

@@ -12,7 +12,7 @@ from tests.support.origins import Origin
 
 
 def _redirects(rules: Sequence[Document]) -> Document:
-    """A listener that redirects to the number of the first rule that matches; 503 where none does."""
+    """A listener that redirects to the number of the first matching rule, and answers 503 if no rule matches."""
     policies = [
         {"action": "REDIRECT_TO_URL", "redirect_url": f"http://rule/{number}", "rules": [rule]}
         for number, rule in enumerate(rules)
@@ -55,15 +55,15 @@ HOSTILE_VALUES = {
     '"open': '"open',
     'six" wide': 'six" wide',
 }
-"""Values, and what they are compared as."""
+"""Values of rules, and the strings that they are compared as."""
 
 
 @pytest.mark.parametrize("kind", ["HEADER", "COOKIE"])
-def test_a_rule_matches_exactly_its_value_however_it_is_spelled(kind: str, start: Start) -> None:
-    """Backslashes, ``#``, ``$`` and ``%`` reach HAProxy's comparison as they are, and what pairs of quotes hold without
-    these: that request matches, others do not."""
+def test_a_rule_matches_exactly_its_value_in_any_spelling(kind: str, start: Start) -> None:
+    """Backslashes, ``#``, ``$`` and ``%`` reach HAProxy's comparison unchanged, and a quoted value is compared without
+    its quotes. Only the request with exactly this value matches."""
     values = {v: read for v, read in HOSTILE_VALUES.items() if kind == "HEADER" or not set(read) & set(' ,;"')}
-    # Two values may be read as the same: each gets a key of its own.
+    # Two values can be read as the same string, so each rule gets a key of its own.
     rules = [
         {"type": kind, "compare_type": "EQUAL_TO", "key": f"X-Key-{number}", "value": value}
         for number, value in enumerate(values)
@@ -79,7 +79,7 @@ def test_a_rule_matches_exactly_its_value_however_it_is_spelled(kind: str, start
 @pytest.mark.parametrize("compare_type", ["EQUAL_TO", "STARTS_WITH", "ENDS_WITH", "CONTAINS"])
 @pytest.mark.parametrize("kind", ["HEADER", "COOKIE"])
 def test_quotes_carry_blanks_for_every_comparison(kind: str, compare_type: str, start: Start) -> None:
-    """What is in quotes is compared without them, and an inverted rule matches what differs."""
+    """A quoted value is compared without its quotes, and an inverted rule matches other values."""
     rule = {"type": kind, "compare_type": compare_type, "key": "tier", "value": '"gold plus"'}
     [first] = start(_redirects([rule]))
     spell = "tier: {}".format if kind == "HEADER" else "Cookie: tier={}".format
@@ -92,7 +92,7 @@ def test_quotes_carry_blanks_for_every_comparison(kind: str, compare_type: str, 
 
 @pytest.mark.parametrize("key", ["it's", "a`b", "x$HOME", "a#b", "a%b", "~|^&*+!"])
 def test_a_rule_reads_exactly_its_header_and_cookie(key: str, start: Start) -> None:
-    """Names may hold any character of RFC 9110's tokens, and are read as they are."""
+    """Names can contain any character of RFC 9110's tokens, and are read unchanged."""
     rules = [{"type": kind, "compare_type": "EQUAL_TO", "key": key, "value": "v"} for kind in ("HEADER", "COOKIE")]
     [address] = start(_redirects(rules))
     assert ask(address, "/", f"{key}: v").location == "http://rule/0"
@@ -100,8 +100,8 @@ def test_a_rule_reads_exactly_its_header_and_cookie(key: str, start: Start) -> N
     assert ask(address, "/", f"x{key}: v").status == 503
 
 
-def test_redirects_name_the_url_as_it_was_given(start: Start) -> None:
-    """Nothing in a URL is expanded, neither variables nor log formats; a prefix is followed by path and query."""
+def test_redirects_use_the_url_unchanged(start: Start) -> None:
+    """Nothing in a URL is expanded, neither variables nor log formats. A prefix is followed by path and query."""
     urls = ["http://a/100%25?b=$HOME&c=%[src]#d", "http://a/it's", "http://a/%%/\\", 'http://a/"${HOME}"']
     policies = [
         *({"action": "REDIRECT_TO_URL", "redirect_url": url, "rules": [_path(f"/{n}")]} for n, url in enumerate(urls)),
@@ -262,8 +262,8 @@ def test_rules_compare_as_documented(
     assert [ask(address, *request).status for request in others] == [503] * len(others)
 
 
-def test_rejects_win_over_redirects_and_these_over_pools(start: Start) -> None:
-    """The order that the Octavia guide publishes: by action first, by position among equals."""
+def test_rejects_precede_redirects_which_precede_pools(start: Start) -> None:
+    """The order that the Octavia guide publishes applies: first by action, then by position."""
     everything = [_path("/", "STARTS_WITH")]
     with Origin("second") as second, Origin("first") as first:
         policies = [
@@ -284,7 +284,7 @@ def test_rejects_win_over_redirects_and_these_over_pools(start: Start) -> None:
 
 
 def test_all_rules_of_a_policy_must_match(start: Start) -> None:
-    """Rules of one policy are joined by "and"."""
+    """All rules of a policy must match."""
     rules = [_path("/a", "STARTS_WITH"), _path("z", "ENDS_WITH"), {**_path("b", "CONTAINS"), "invert": True}]
     [address] = start({"listeners": [http_listener(l7policies=[{"action": "REJECT", "rules": rules}])]})
     assert [ask(address, path).status for path in ("/az", "/a", "/z", "/abz")] == [403, 503, 503, 503]

@@ -1,4 +1,4 @@
-"""What a bundle says beside its text, and what is refused."""
+"""The contents of a bundle besides its text, and what rendering refuses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _document(listener: Document | None = None, pool: Document | None = None, **
 
 
 def test_a_bundle_names_its_sockets_backends_and_servers() -> None:
-    """The agent is told every socket, every backend, and of every server its exact line."""
+    """The bundle lists every socket and backend, and the exact line of every server."""
     tree = tree_from({**_document(weight=5), "vips": ["127.64.0.1", "fd00::A"]})
     bundle = render(tree, AMPHORA_ID, 7)
     assert (bundle.amphora_id, bundle.load_balancer_id, bundle.version) == (AMPHORA_ID, LOAD_BALANCER_ID, 7)
@@ -50,14 +50,14 @@ def test_a_bundle_names_its_sockets_backends_and_servers() -> None:
 
 
 def test_a_member_that_is_down_is_in_maintenance() -> None:
-    """It keeps its line, so that it can be brought up without a reload."""
+    """The server of a member that is down keeps its line, so that it can be enabled without a reload."""
     [server] = haproxy_of(_render(_document(admin_state_up=False))).servers
     assert server.state == "maint"
     assert server.line.endswith(" disabled")
 
 
 def test_changes_of_members_change_only_lines_of_servers() -> None:
-    """A member more, or another weight, leaves every other line as it is: the agent needs no reload for it."""
+    """An additional member or another weight leaves all other lines unchanged, so the agent needs no reload."""
     for pool in ({}, {"persistence_type": "HTTP_COOKIE"}, {"lb_algorithm": "SOURCE_IP"}):
         few, more = _document(pool=pool), _document(pool=pool, weight=9)
         more["pools"]["web"]["members"].append({"address": "10.0.0.2", "protocol_port": 80, "backup": True})
@@ -70,7 +70,7 @@ def _without_servers(bundle: Bundle) -> list[str]:
 
 
 def test_all_amphorae_of_a_load_balancer_get_the_same_text() -> None:
-    """Only the addressee differs, so either amphora can take the other's sockets."""
+    """Only the amphora's id differs, so each amphora can take over the other's sockets."""
     tree = tree_from(_document())
     one, other = render(tree, AMPHORA_ID, 1), render(tree, LOAD_BALANCER_ID, 1)
     assert (one.programs, one.sockets) == (other.programs, other.sockets)
@@ -85,8 +85,8 @@ def test_all_amphorae_of_a_load_balancer_get_the_same_text() -> None:
     ],
     ids=["load balancer down", "listeners down", "no listeners"],
 )
-def test_nothing_to_serve_is_no_configuration(document: Document) -> None:
-    """The agent stops HAProxy where the text is empty."""
+def test_a_load_balancer_with_nothing_to_serve_has_no_configuration(document: Document) -> None:
+    """The text is empty if there is nothing to serve, and the agent then stops HAProxy."""
     bundle = _render(document)
     assert (bundle.is_empty, bundle.sockets) == (True, ())
 
@@ -113,8 +113,8 @@ def _with_rule(**values: Any) -> dict[str, Any]:
         *((_with_rule(type=kind), "type") for kind in ("SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD")),
     ],
 )
-def test_what_is_not_built_is_refused_by_name(document: Document, field: str) -> None:
-    """Never left out in silence: the user is told which attribute it was."""
+def test_unsupported_attributes_are_refused_with_their_names(document: Document, field: str) -> None:
+    """An attribute that cannot be rendered is refused, with its name, and never silently ignored."""
     with pytest.raises(NotSupported) as refused:
         _render(document)
     assert refused.value.field == field
@@ -151,26 +151,26 @@ def test_what_is_not_built_is_refused_by_name(document: Document, field: str) ->
         (_document({"timeout_client_data": "1 # 2"}), "configuration"),
     ],
 )
-def test_values_that_cannot_be_rendered_are_refused_by_name(document: Document, field: str) -> None:
-    """Also where no spec has looked at them."""
+def test_values_that_cannot_be_rendered_are_refused_with_the_fields_name(document: Document, field: str) -> None:
+    """Rendering refuses invalid values even if no spec has checked them."""
     with pytest.raises(InvalidInput) as refused:
         _render(document)
     assert refused.value.field == field
 
 
 @pytest.mark.parametrize("method", HTTP_METHODS)
-def test_every_method_of_a_monitor_is_built(method: str) -> None:
-    """What the spec of a monitor takes is rendered."""
+def test_every_method_of_a_monitor_is_rendered(method: str) -> None:
+    """Every method that a monitor's spec accepts is rendered."""
     assert f"http-check send meth {method} uri / ver HTTP/1.0\n" in text_of(_render(_monitored(http_method=method)))
 
 
 def test_blanks_between_expected_codes_are_left_out() -> None:
-    """The spec takes them."""
+    """The spec accepts blanks, HAProxy does not."""
     assert "http-check expect status 200,202\n" in text_of(_render(_monitored(expected_codes="200, 202")))
 
 
 def test_pinged_members_are_never_added_at_run_time() -> None:
-    """HAProxy 2.6 dies of an external check that is added at run time, so the bundle tells the agent not to."""
+    """HAProxy 2.6 dies of an external check that is added at run time, so the bundle tells the agent not to add one."""
     haproxy = haproxy_of(_render(_monitored(type="PING")))
     [pool_id, pings] = [backend.name for backend in haproxy.backends]
     assert haproxy.backends == (
@@ -181,8 +181,9 @@ def test_pinged_members_are_never_added_at_run_time() -> None:
     assert len({server.member_id for server in haproxy.servers}) == 1
 
 
-def test_a_ping_goes_where_the_monitor_address_says() -> None:
-    """The member's own address is for its clients; one without another is pinged there."""
+def test_a_ping_goes_to_the_monitor_address() -> None:
+    """The monitor address is pinged; the member's own address is for its clients, and is pinged if there is no
+    other."""
     for values, address in (({"monitor_address": "fd00::7", "monitor_port": 9}, "fd00::7"), ({}, "10.0.0.1")):
         document = _monitored(type="PING")
         document["pools"]["web"]["members"][0].update(values)
@@ -192,7 +193,7 @@ def test_a_ping_goes_where_the_monitor_address_says() -> None:
 
 
 def test_two_listeners_cannot_share_a_port() -> None:
-    """They would share one socket, and HAProxy would give it to the first."""
+    """Two listeners with one port would share one socket, and HAProxy would give it to the first."""
     document = _document()
     document["listeners"].append({"protocol": "TCP", "protocol_port": 8080})
     with pytest.raises(InvalidInput, match="two listeners"):
@@ -200,7 +201,7 @@ def test_two_listeners_cannot_share_a_port() -> None:
 
 
 def test_policies_need_a_listener_that_reads_requests() -> None:
-    """A TCP listener would never ask them: that is refused, not ignored."""
+    """A policy of a TCP listener, which does not read requests, is refused and not ignored."""
     document = _with_rule()
     document["listeners"][0]["protocol"] = "TCP"
     with pytest.raises(InvalidInput, match="HTTP listener"):
@@ -208,26 +209,27 @@ def test_policies_need_a_listener_that_reads_requests() -> None:
 
 
 def _with_words(words: int) -> Bundle:
-    """A policy whose line ``http-request deny if RULE RULE ...`` has so many words."""
+    """A policy whose line ``http-request deny if RULE RULE ...`` has ``words`` words."""
     rule = {"type": "PATH", "compare_type": "EQUAL_TO", "value": "/"}
     return _render(_document({"l7policies": [{"action": "REJECT", "rules": [rule] * (words - 3)}]}))
 
 
 def test_more_words_than_haproxy_reads_on_a_line_are_refused() -> None:
-    """The words beyond would be an error for the whole configuration; this way the one change is refused."""
+    """A line with too many words would be an error of the whole configuration, so the change that causes it is
+    refused."""
     with pytest.raises(InvalidInput, match=str(MAX_WORDS)):
         _with_words(MAX_WORDS + 1)
 
 
 @pytest.mark.parametrize("haproxy", haproxies.find_haproxies().values(), ids=haproxies.find_haproxies().keys())
 def test_haproxy_reads_the_longest_line(haproxy: str, tmp_path: Path) -> None:
-    """The limit is the daemon's own."""
+    """The real daemon reads a line with the most words that rendering allows."""
     assert haproxies.check(haproxy, _with_words(MAX_WORDS), tmp_path) == ""
 
 
 def test_keywords_come_from_the_code() -> None:
-    """``Keyword``, ``Variable`` and the first argument of ``Directive`` are literals wherever they are spelled, and
-    text is taken for written nowhere but in the model: a value from a resource cannot become a word of HAProxy's."""
+    """Every ``Keyword``, ``Variable`` and first argument of ``Directive`` is a literal, and only the model creates
+    ``Written`` text, so no value of a resource can become a keyword of HAProxy."""
     spelled = 0
     for module in Path(portico.render.model.__file__).parent.glob("*.py"):
         calls = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]

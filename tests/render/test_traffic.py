@@ -1,4 +1,4 @@
-"""What HAProxy does with rendered listeners, pools and monitors: real requests through real daemons, on loopback."""
+"""Real requests through real daemons on loopback, with rendered listeners, pools and monitors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tests.support.waiting import wait_until, wait_until_equal
 
 
 def test_members_see_the_inserted_headers(start: Start) -> None:
-    """Headers that are "true" arrive at the member, a forged port or protocol replaced; others do not."""
+    """Headers that are set to "true" reach the member, and replace a forged port or protocol. Others are not
+    inserted."""
     with Origin("web") as origin:
         pools = {"web": {"protocol": "HTTP", "members": [{"address": "127.0.0.1", "protocol_port": origin.port}]}}
         headers = {"X-Forwarded-For": "true", "X-Forwarded-Port": "true", "X-Forwarded-Proto": "true"}
@@ -30,12 +31,13 @@ def test_members_see_the_inserted_headers(start: Start) -> None:
         {name: value for name, value in request.headers.items() if name.startswith("x-forwarded-")}
         for request in origin.seen
     ]
-    told = {"x-forwarded-for": "127.0.0.1", "x-forwarded-port": "8080", "x-forwarded-proto": "http"}
-    assert forwarded == [told, {}]
+    expected = {"x-forwarded-for": "127.0.0.1", "x-forwarded-port": "8080", "x-forwarded-proto": "http"}
+    assert forwarded == [expected, {}]
 
 
-def test_what_is_down_or_not_allowed_is_not_served(start: Start) -> None:
-    """A pool or member that is down answers 503 (TCP: nothing); strangers, and all where the limit is 0, are cut."""
+def test_listeners_refuse_what_is_down_or_not_allowed(start: Start) -> None:
+    """A listener whose pool or member is down answers 503 (over TCP: nothing). Clients that are not allowed, and all
+    clients of a listener whose limit is 0, are disconnected."""
     with Origin("web") as origin:
         up = {"address": "127.0.0.1", "protocol_port": origin.port}
         pools = {
@@ -56,8 +58,8 @@ def test_what_is_down_or_not_allowed_is_not_served(start: Start) -> None:
     assert statuses == [503, 0, 503, 0, 0, 200, 200]
 
 
-def test_proxy_pools_tell_who_connected(start: Start) -> None:
-    """A member of a PROXY pool gets the protocol's line before the request."""
+def test_members_of_proxy_pools_learn_the_clients_address(start: Start) -> None:
+    """A member of a PROXY pool receives the protocol's line, with the client's address, before the request."""
     with Origin("web") as origin:
         pools = {"web": {"protocol": "PROXY", "members": [{"address": "127.0.0.1", "protocol_port": origin.port}]}}
         [address] = start({"listeners": [http_listener(default_pool="web")], "pools": pools})
@@ -72,7 +74,7 @@ def _two_members() -> Iterator[list[Document]]:
 
 
 def test_sessions_stick_to_their_member(start: Start) -> None:
-    """Round robin would alternate: an address, or HAProxy's own cookie, keeps a client at one member."""
+    """Round robin would alternate, but a client's address or HAProxy's own cookie keeps the client at one member."""
     with _two_members() as members:
         pools = {
             "none": {"protocol": "HTTP", "members": members},
@@ -91,8 +93,8 @@ def test_sessions_stick_to_their_member(start: Start) -> None:
 
 @pytest.mark.parametrize("protocol", ["HTTP", "PROXY", "PROXYV2"])
 def test_cookies_are_followed_behind_a_tcp_listener(start: Start, protocol: str) -> None:
-    """What a TCP listener gets is read as HTTP where its pool looks for cookies: they are set once, and decide; one
-    connection carries many requests, and the pool serves other TCP listeners as if it were alone."""
+    """A TCP listener reads HTTP if its pool uses cookies. A cookie is set once and then decides, one connection carries
+    many requests, and the pool serves other listeners as if each were alone."""
     with _two_members() as members:
         pools = {
             "own": {"protocol": protocol, "members": members, "persistence_type": "HTTP_COOKIE"},
@@ -118,8 +120,8 @@ def test_cookies_are_followed_behind_a_tcp_listener(start: Start, protocol: str)
         assert {ask(by_app).text[-3:] for _ in range(4)} == {"one", "two"}
 
 
-def test_a_cookie_is_good_for_as_long_as_the_pool_says(start: Start) -> None:
-    """A cookie that says when it was last seen, longer ago than the pool's time, no longer decides."""
+def test_a_cookie_expires_with_the_pools_timeout(start: Start) -> None:
+    """A cookie that was last seen longer ago than the pool's timeout does not decide any more."""
     with _two_members() as members:
         pool = {"protocol": "HTTP", "members": members, "persistence_type": "HTTP_COOKIE", "persistence_timeout": 60}
         [address] = start({"listeners": [http_listener(default_pool="web")], "pools": {"web": pool}})
@@ -131,8 +133,9 @@ def test_a_cookie_is_good_for_as_long_as_the_pool_says(start: Start) -> None:
         assert {ask(address, "/", old).text[-3:] for _ in range(4)} == {"one", "two"}
 
 
-def test_monitors_ask_exactly_what_they_were_told(start: Start) -> None:
-    """Method, path, version and Host of a check, with nothing in the path expanded; the member that answers is up."""
+def test_monitors_send_exactly_the_configured_request(start: Start) -> None:
+    """A check has the configured method, path, version and Host, and nothing in the path is expanded. The member that
+    answers is up."""
     with Origin("web") as origin:
         monitor = {
             "type": "HTTP",
@@ -154,8 +157,8 @@ def test_monitors_ask_exactly_what_they_were_told(start: Start) -> None:
     assert origin.seen[0].headers["host"] == "www.example.com"
 
 
-def test_a_member_that_fails_its_checks_is_left(start: Start) -> None:
-    """A member whose answer has another code than the expected ones goes down, and the pool answers 503."""
+def test_a_member_that_fails_its_checks_gets_no_requests(start: Start) -> None:
+    """A member that answers with an unexpected code goes down, and the pool answers 503."""
     with Origin("web") as origin:
         monitor = {
             "type": "HTTP",

@@ -1,4 +1,5 @@
-"""The tests' own reader of configurations reads as HAProxy does (it judges the renderer, so it is judged first)."""
+"""The tests' own reader of configurations reads like HAProxy. The reader judges the renderer, so it is tested
+itself."""
 
 from __future__ import annotations
 
@@ -24,18 +25,19 @@ from tests.render.words import EXPANDED, Unreadable, read_lines, split_words
     ],
 )
 def test_words_are_split_and_unquoted(line: str, words: list[str]) -> None:
-    """Blanks, both quotes, escapes, comments and NULs, as section 2.2 of HAProxy's manual has them."""
+    """Blanks, both kinds of quotes, escapes, comments and NULs are read as section 2.2 of HAProxy's manual
+    describes."""
     assert split_words(line) == words
 
 
 @pytest.mark.parametrize("line", ["a 'b", 'a "b', "a \\"])
-def test_open_ends_are_unreadable(line: str) -> None:
-    """A quote that is not closed is an error, not a word."""
+def test_unfinished_words_are_unreadable(line: str) -> None:
+    """An unclosed quote or a backslash at the end is an error, not a word."""
     with pytest.raises(Unreadable):
         split_words(line)
 
 
 def test_a_line_end_ends_even_a_quoted_word() -> None:
-    """No quoting carries a line end: the rest is a line of its own."""
+    """A quoted word cannot contain a line end: the rest is a line of its own."""
     with pytest.raises(Unreadable):
         read_lines("a 'b\nc'")

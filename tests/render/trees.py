@@ -1,4 +1,4 @@
-"""Trees from short documents: what a test leaves out has the value that the database would fill in."""
+"""Trees from short documents. Attributes that a test leaves out have the database's defaults."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Document = Mapping[str, Any]
 
 LOAD_BALANCER_ID = "00000000-0000-4000-8000-000000000001"
 AMPHORA_ID = "99999999-0000-4000-8000-000000000001"
-# The first digits of an id say what it is, so that a golden file can be read.
+# The first digit of an id shows the kind, which makes golden files readable.
 _DIGITS: dict[type[Row], str] = {Listener: "1", Pool: "2", Member: "3", L7Policy: "4", L7Rule: "5", HealthMonitor: "6"}
 
 
 def row(kind: type[R], **values: Any) -> R:
-    """A row as it is after it was read from the database: every column has a value. Nothing is checked."""
+    """A row as if read from the database: every column has a value. Nothing is checked."""
     return kind(**{**_blank(kind), **values})
 
 
@@ -31,15 +31,15 @@ def _blank(kind: type[Row]) -> dict[str, Any]:
 
 
 def tree_from(document: Document) -> Tree:
-    """A tree from its document.
+    """Build a tree from its document.
 
-    The document names pools, and refers to them by these names::
+    The document names pools, and other objects refer to pools by these names::
 
         {"vips": ["127.64.0.1"],
          "listeners": [{"protocol": "HTTP", "protocol_port": 8080, "default_pool": "web", "l7policies": [{...,
          "rules": []}]}], "pools": {"web": {"protocol": "HTTP", ..., "members": [...], "health_monitor": {...}}}}
 
-    Ids count up for each kind, in the order of the document.
+    Ids are counted for each kind, in the order of the document.
     """
     ids = _ids()
     pools: Mapping[str, Document] = document.get("pools", {})

@@ -1,4 +1,4 @@
-"""A reader of HAProxy configuration, written from section 2.2 of its manual and sharing nothing with the renderer."""
+"""A reader of HAProxy configurations, written from section 2.2 of its manual; it shares nothing with the renderer."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ _BLANKS = " \t\v\f\r"
 
 
 class Unreadable(ValueError):
-    """HAProxy would not read this line."""
+    """A line that HAProxy would not read."""
 
 
 def read_lines(text: str) -> list[list[str]]:
-    """The words of each line that has any. A variable is left as it is spelled."""
+    """The words of each line that is not empty. A variable keeps its spelling."""
     return [words for line in text.split("\n") if (words := split_words(line))]
 
 
 def split_words(line: str) -> list[str]:
-    """One line's words, unquoted.
+    """Split a line into its words, unquoted.
 
-    Outside quotes and within double ones a backslash escapes; within single ones nothing does. ``#`` outside quotes
-    ends the line. A NUL ends it wherever it is, because HAProxy's strings end there. A ``$`` within double quotes,
-    where HAProxy expands variables, comes back as ``EXPANDED``.
+    Outside quotes and within double quotes, a backslash escapes; within single quotes, nothing does. ``#`` outside
+    quotes ends the line. A NUL ends it anywhere, because HAProxy's strings end there. A ``$`` within double quotes,
+    where HAProxy expands variables, is returned as ``EXPANDED``.
     """
     words: list[str] = []
     word: str | None = None

@@ -1,4 +1,4 @@
-"""The servers that other tests stand on do what those tests trust them with."""
+"""Tests of the database servers on which other tests depend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.server import Server, ServerUnavailableError, find_program
 
 
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
-    """Run the statements in one transaction, return the rows of the last, and leave no connection."""
+    """Run the statements in one transaction, return the rows of the last one, and leave no connection open."""
     engine = create_engine(url)
     try:
         with engine.begin() as connection:
@@ -26,7 +26,7 @@ def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
 
 
 def create_columns(url: str) -> None:
-    """A template: two tables, one of which refers to the other, with a row each."""
+    """Create a template: two tables, one of which refers to the other, with a row each."""
     execute(
         url,
         "CREATE TABLE portico (id INTEGER PRIMARY KEY, name VARCHAR(40))",
@@ -39,21 +39,21 @@ def create_columns(url: str) -> None:
 
 @pytest.mark.parametrize("which", ["first", "second"])
 def test_a_database_is_fresh(database_url: str, which: str) -> None:
-    """Each test has a database of its own: what one makes, the next does not find."""
+    """Each test has a database of its own, in which it does not find another test's tables."""
     execute(database_url, "CREATE TABLE only_mine (id INTEGER PRIMARY KEY)")
 
     assert execute(database_url, "SELECT * FROM only_mine") == []
 
 
-def test_the_kind_is_what_the_url_says(database_url: str, database_kind: str) -> None:
-    """SQLAlchemy takes each database for what it is, MariaDB not for MySQL."""
+def test_the_kind_matches_the_url(database_url: str, database_kind: str) -> None:
+    """SQLAlchemy recognises each kind of database, and does not mistake MariaDB for MySQL."""
     engine = create_engine(database_url)
 
     assert engine.dialect.name == database_kind
 
 
 def test_a_template_is_set_up_once_and_cloned(database_source: DatabaseSource) -> None:
-    """Clones have the template's tables, rows and foreign keys; what happens in one does not reach another."""
+    """Clones have the template's tables, rows and foreign keys. A change in one clone does not reach another."""
     calls = []
 
     def set_up(url: str) -> None:
@@ -70,14 +70,14 @@ def test_a_template_is_set_up_once_and_cloned(database_source: DatabaseSource) -
 
 @pytest.mark.database("postgresql", "mariadb")
 def test_a_clone_keeps_foreign_keys(database_source: DatabaseSource) -> None:
-    """A clone refuses what its template would have refused."""
+    """A clone enforces its template's foreign keys."""
     with database_source.lend_database(create_columns) as url, pytest.raises(Exception, match=r"(?i)foreign key"):
         execute(url, "INSERT INTO capital VALUES (8, 999)")
 
 
 @pytest.mark.database("mariadb")
-def test_mariadb_refuses_to_clone_what_it_would_lose(database_source: DatabaseSource) -> None:
-    """A template with a trigger is refused, rather than cloned without it."""
+def test_mariadb_refuses_to_clone_a_trigger(database_source: DatabaseSource) -> None:
+    """A template with a trigger is refused, because the clone would lose the trigger."""
 
     def set_up(url: str) -> None:
         execute(
@@ -91,7 +91,7 @@ def test_mariadb_refuses_to_clone_what_it_would_lose(database_source: DatabaseSo
 
 
 def test_a_database_is_dropped_under_an_open_transaction(database_source: DatabaseSource) -> None:
-    """A test that forgot a connection cannot keep its database, nor hang the run."""
+    """A test that leaves a connection open can neither keep its database nor hang the run."""
     with database_source.lend_database(create_columns) as url:
         engine = create_engine(url)
         connection = engine.connect()
@@ -103,7 +103,7 @@ def test_a_database_is_dropped_under_an_open_transaction(database_source: Databa
 
 
 def list_databases(source: DatabaseSource) -> list[str]:
-    """The names of the databases that are really there."""
+    """The names of the databases that exist on the server."""
     if not isinstance(source, Server):
         return [path.name for path in Path(source.locate("x").removeprefix("sqlite:///")).parent.iterdir()]
     query = "SHOW DATABASES" if source.locate("x").startswith("mariadb") else "SELECT datname FROM pg_database"
@@ -114,7 +114,7 @@ def list_databases(source: DatabaseSource) -> list[str]:
 @pytest.mark.database("postgresql", "mariadb")
 @pytest.mark.parametrize("end", ["restart", "kill"])
 def test_committed_rows_survive(database_url: str, database_server: Server, end: str) -> None:
-    """What was committed is there after a restart, and after a kill: crash tests rely on it, at the same address."""
+    """Committed rows exist after a restart and after a kill, at the same address. Crash tests rely on this."""
     create_columns(database_url)
 
     if end == "kill":
@@ -128,7 +128,8 @@ def test_committed_rows_survive(database_url: str, database_server: Server, end:
 
 @pytest.mark.database("postgresql", "mariadb")
 def test_a_killed_server_is_gone(database_url: str, database_server: Server) -> None:
-    """After a kill no process of the server is left and clients are refused; asking for it again starts it."""
+    """After a kill, none of the server's processes are left and clients are refused. Using the server again starts
+    it."""
     assert find_working_in(database_server.data)
 
     database_server.kill()
@@ -143,7 +144,7 @@ def test_a_killed_server_is_gone(database_url: str, database_server: Server) -> 
 
 @pytest.mark.database("postgresql", "mariadb")
 def test_a_stopped_server_is_gone(database_url: str, database_server: Server) -> None:
-    """Stopping does not wait for clients that stay connected, and leaves no process behind."""
+    """Stopping does not wait for connected clients, and leaves no process behind."""
     engine = create_engine(database_url)
     connection = engine.connect()
 
@@ -156,8 +157,8 @@ def test_a_stopped_server_is_gone(database_url: str, database_server: Server) ->
 
 
 @pytest.mark.database("postgresql", "mariadb")
-def test_only_its_user_reaches_a_server(database_server: Server) -> None:
-    """The servers ask for no password, so nobody else may enter the directory with their socket."""
+def test_only_the_servers_user_reaches_it(database_server: Server) -> None:
+    """The servers do not require a password, so only their own user can enter the directory with the socket."""
     status = database_server.directory.stat()
 
     assert status.st_mode & 0o777 == 0o700
@@ -167,7 +168,7 @@ def test_only_its_user_reaches_a_server(database_server: Server) -> None:
     assert pid_owner != 0
 
 
-def test_a_missing_program_is_an_error_that_says_what_to_install() -> None:
-    """Where a server is missing, tests fail and name the package; they are never skipped."""
+def test_the_error_of_a_missing_program_names_the_package() -> None:
+    """If a server's program is missing, tests fail with the name of the package to install; they are not skipped."""
     with pytest.raises(ServerUnavailableError, match="apt-get install some-package"):
         find_program("no-such-program", "some-package")

@@ -1,4 +1,4 @@
-"""A test run that ``nohup`` started outlives its terminal."""
+"""A test run that was started with ``nohup`` outlives its terminal."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.support.waiting import PATIENCE, wait_until
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-# Its child is as the servers of tests are: it knows nothing of nohup.
+# Its child is like the servers of tests, which know nothing of nohup.
 _TEST = """
 import subprocess, sys, time, pathlib
 
 def test_patient():
     with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1) as child:
         child.stdout.readline()
-        pathlib.Path({told!r}).touch()
-        while not pathlib.Path({go_on!r}).exists():
+        pathlib.Path({started!r}).touch()
+        while not pathlib.Path({proceed!r}).exists():
             time.sleep(0.02)
         child.communicate(b"end\\n")
         assert child.returncode == 0
@@ -29,20 +29,21 @@ def test_patient():
 
 
 @pytest.mark.parametrize("processes", ["0", "1"])
-def test_a_run_by_nohup_goes_on_when_its_terminal_closes(tmp_path: Path, processes: str) -> None:
-    """Neither pytest nor the processes that it shares the work with are hung up, nor what their tests have started."""
-    told, go_on, test = tmp_path / "told", tmp_path / "go on", tmp_path / "test_patient.py"
-    test.write_text(_TEST.format(told=str(told), go_on=str(go_on)))
+def test_a_run_with_nohup_survives_its_terminal(tmp_path: Path, processes: str) -> None:
+    """A closing terminal ends neither pytest, nor its worker processes, nor the processes that their tests have
+    started."""
+    started, proceed, test = tmp_path / "started", tmp_path / "proceed", tmp_path / "test_patient.py"
+    test.write_text(_TEST.format(started=str(started), proceed=str(proceed)))
     command = ["nohup", sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]
     command += ["--rootdir", str(_ROOT), "-p", "tests.conftest", "--numprocesses", processes, str(test)]
-    script = f'cd {_ROOT} && "$@" >{tmp_path}/said 2>&1; exit'
-    # The shell goes with its terminal, what it has started does not.
+    script = f'cd {_ROOT} && "$@" >{tmp_path}/output 2>&1; exit'
+    # The shell ends with its terminal; the processes that it has started do not.
     with in_terminal(["/bin/sh", "-c", script, "sh", *command], {"PYTHONPATH": str(_ROOT)}) as (shell, terminal):
-        wait_until(lambda: told.exists() or shell.poll() is not None, "the test runs")
-        assert told.exists(), (tmp_path / "said").read_text()
+        wait_until(lambda: started.exists() or shell.poll() is not None, "the test runs")
+        assert started.exists(), (tmp_path / "output").read_text()
         os.close(terminal)
         shell.wait(PATIENCE)
-    go_on.touch()
+    proceed.touch()
 
-    wait_until(lambda: " in " in (tmp_path / "said").read_text(), "the run ends")
-    assert "1 passed" in (tmp_path / "said").read_text()
+    wait_until(lambda: " in " in (tmp_path / "output").read_text(), "the run ends")
+    assert "1 passed" in (tmp_path / "output").read_text()

@@ -1,4 +1,4 @@
-"""Benchmarks stand on the same servers as tests do, without pytest."""
+"""Benchmarks use the same servers as tests, without pytest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ with start_run() as run, Services(run.directory, durable=durable) as services:
 )
 @pytest.mark.parametrize("how", ["durable", "quick"])
 def test_a_program_has_its_own_servers(kind: str, question: str, durable: str, quick: str, how: str) -> None:
-    """A program gets servers that flush at each commit if it asks for it, and leaves neither process nor file."""
+    """A program gets its own servers, which flush at each commit if it requests that, and leaves neither process nor
+    file."""
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, kind, how, question],
         cwd=_ROOT,

@@ -1,4 +1,4 @@
-"""The broker that other tests stand on does what those tests trust it with."""
+"""Tests of the broker on which other tests depend."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.support.waiting import PATIENCE, wait_until
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_killed_broker_is_gone_and_comes_back_where_it_was(services: Services) -> None:
-    """After a kill no process of it is left, its port mapper and helpers included, and clients are refused; asking for
-    it again starts it at the same address."""
+def test_a_killed_broker_is_gone_and_restarts_at_its_address(services: Services) -> None:
+    """After a kill, none of the broker's processes are left, port mapper and helpers included, and clients are refused.
+    Using the broker again starts it at the same address."""
     broker = services.rabbitmq
     url = broker.url
     running = describe(find_working_in(broker.data))
@@ -35,8 +35,8 @@ def test_a_killed_broker_is_gone_and_comes_back_where_it_was(services: Services)
     services.rabbitmq.ping()
 
 
-def test_it_listens_at_loopback_alone(services: Services) -> None:
-    """Whoever is not on this machine reaches neither broker, nor Erlang's distribution, nor the port mapper."""
+def test_the_broker_listens_on_loopback_only(services: Services) -> None:
+    """Other machines can reach neither the broker, nor Erlang's distribution, nor the port mapper."""
     broker = services.rabbitmq
     inodes = set()
     for pid in find_working_in(broker.data):
@@ -55,8 +55,8 @@ def test_it_listens_at_loopback_alone(services: Services) -> None:
 
 
 @pytest.mark.parametrize("ended", ["in order", "killed"])
-def test_nothing_of_it_outlives_its_run(ended: str) -> None:
-    """A program that used a broker leaves no process and no file, also where it was killed itself."""
+def test_no_broker_outlives_its_run(ended: str) -> None:
+    """A program that used a broker leaves no process and no file, even if it was killed."""
     program = f"""
 import os, signal
 from tests.support.services import Services, start_run
@@ -76,7 +76,7 @@ with start_run() as run, Services(run.directory) as services:
 
 
 def wait_until_gone(run_id: str, directory: Path) -> None:
-    """Wait for the reaper, which nobody waits for where its run was killed."""
+    """Wait for the reaper, for which nothing waits if its run was killed."""
 
     def gone() -> bool:
         return not find_tagged(RUN_VARIABLE, run_id) and not directory.exists()

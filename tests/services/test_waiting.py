@@ -1,5 +1,5 @@
-"""Waiting: it gives back what came, and fails with what was awaited and what was seen instead; no test sleeps without a
-reason."""
+"""Waiting returns the awaited value, or fails with what was awaited and what was seen instead; and no test sleeps
+without a reason."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _TESTS = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patience for a moment only."""
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the patience by a tenth of a second."""
     monkeypatch.setattr(waiting, "PATIENCE", 0.1)
 
 
-def test_what_comes_is_given_back() -> None:
-    """The first look that counts as true ends the waiting, in coroutines too."""
+def test_the_awaited_value_is_returned() -> None:
+    """Waiting ends with the first true value and returns it, in coroutines, too."""
     looks = iter(["", "", "here"])
     assert wait_until(lambda: next(looks), "it is there", pause=0) == "here"
     numbers = iter([0, 0, 7])
@@ -32,9 +32,9 @@ def test_what_comes_is_given_back() -> None:
     wait_until_equal(lambda: next(values), "UP", "the status", pause=0)
 
 
-@pytest.mark.usefixtures("hurried")
-def test_waiting_in_vain_says_what_for_and_what_was_seen() -> None:
-    """The message has what was awaited, and the last thing that was seen."""
+@pytest.mark.usefixtures("short_patience")
+def test_waiting_in_vain_reports_what_was_awaited_and_seen() -> None:
+    """The message contains what was awaited and the last value that was seen."""
     with pytest.raises(AssertionError, match=r"in vain until the list is full; last seen: \[\]"):
         wait_until(list, "the list is full")
     with pytest.raises(AssertionError, match=r"in vain until it is so$"):
@@ -45,14 +45,15 @@ def test_waiting_in_vain_says_what_for_and_what_was_seen() -> None:
         asyncio.run(wait_until_async(lambda: None, "it comes"))
 
 
-def test_what_a_look_raises_ends_the_waiting() -> None:
-    """A look that fails is a failed test, at once."""
+def test_an_error_ends_the_waiting() -> None:
+    """An error in the awaited function fails the test immediately."""
     with pytest.raises(ZeroDivisionError):
         wait_until(lambda: 1 / 0, "it is there")
 
 
 def test_no_test_sleeps_without_a_reason() -> None:
-    """Each call of ``sleep`` has a comment, on its line or above it: why nothing can be awaited instead."""
+    """Each call of ``sleep`` has a comment, on its line or above it, that explains why nothing can be awaited
+    instead."""
     unexplained = [
         f"{path.relative_to(_TESTS)}:{line}"
         for path in sorted(_TESTS.rglob("*.py"))
@@ -63,7 +64,7 @@ def test_no_test_sleeps_without_a_reason() -> None:
 
 
 def _find_sleeps(path: Path) -> Iterator[int]:
-    """Lines that sleep, and neither have a comment nor stand below one."""
+    """Lines that sleep without a comment on the same line or above."""
     text = path.read_text()
     lines = ["", *text.splitlines()]
     for node in ast.walk(ast.parse(text)):

@@ -1,5 +1,5 @@
-"""Tests of the store, on SQLite, PostgreSQL and MariaDB, in the store's own rooms.
+"""Tests of the store, on SQLite, PostgreSQL and MariaDB, in the same packages as the store itself.
 
-Belongs here: schema, leases, slots, duties, results, what is read: what they write and refuse. Does not: what may be
-asked for (``tests/intake``), flows and drivers. Does I/O on a database of the test's own only.
+Belongs here: schema, leases, slots, duties, results and reads: what they write and refuse. Does not: which requests are
+accepted (``tests/intake``), flows and drivers. I/O: only a database of the test's own.
 """

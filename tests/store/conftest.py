@@ -1,4 +1,4 @@
-"""Databases with the newest schema, on all three kinds, and what a test asks them with."""
+"""Databases of all three kinds with the newest schema, and a catalog."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def database_setup() -> TemplateSetup:
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """A process's connections to this test's own database."""
+    """A process's connections to the test's own database."""
     database = Database(DatabaseSettings(url=database_url))
     yield database
     database.close()
@@ -32,5 +32,5 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def catalog(database: Database) -> Catalog:
-    """The catalog, with room for five members in a load balancer, and three regular expressions in a listener."""
+    """The catalog, with limits of five members per load balancer and three regular expressions per listener."""
     return Catalog(database, RULES, NoopNetwork())

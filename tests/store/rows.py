@@ -1,4 +1,4 @@
-"""Looking at tables as they are."""
+"""Direct access to the tables."""
 
 from __future__ import annotations
 
@@ -34,18 +34,19 @@ def rows(database: Database, model: type[Row], **where: Any) -> list[dict[str, A
 
 
 def write(database: Database, model: type[Row], condition: Any, **values: Any) -> None:
-    """Write columns, whatever they say: what time or an accident would do."""
+    """Write columns without any check, as time or an accident would change them."""
     database.transact(lambda connection: connection.execute(update(model).where(condition).values(**values)))
 
 
 def expire(database: Database, key: str) -> None:
-    """Let the database's clock pass a lease."""
+    """Make a lease expire by the database's clock."""
     write(database, Lease, Lease.key == key, expires_at=1)
 
 
 @contextmanager
 def counted(database: Database) -> Iterator[list[str]]:
-    """The statements that are sent while the block runs, without those that begin or set a session up."""
+    """Collect the statements that are sent while the block runs, without those that begin a transaction or set a
+    session up."""
     statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:

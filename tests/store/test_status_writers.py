@@ -1,4 +1,4 @@
-"""Statuses are written in few modules only, so that every write is checked against the tables."""
+"""Only a few modules write statuses, so that every write is checked against the transition tables."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _WRITERS = {
     "intake/member_batch.py",
     *("store/runs/starting.py", "store/runs/results.py", "store/runs/amphorae.py"),
 }
-# These show a row to its user with another status than the stored one, in a copy: that writes no column.
-# Operating statuses have no table of transitions: what was applied, what was observed, and what a new object starts as.
+# Operating statuses have no transition table. They follow from an applied change, an observation, or a new object.
 _OPERATING_WRITERS = {
     "store/runs/results.py",
     "store/reads/observations.py",
     "intake/descriptions.py",
     "intake/member_batch.py",
 }
+# These modules show a row to its user with another status than the stored one, in a copy; they write no column.
 _VIEWS = {"intake/catalog.py", "store/reads/status_tree.py"}
 _WRITING_CALLS = {"values", "ordered_values"}
 
 
 def _writes(tree: ast.AST, columns: set[str] = _COLUMNS) -> set[int]:
-    """Lines that give a status to a column: ``values(status=...)``, ``{"status": ...}`` handed to it, ``row.status =``,
+    """Lines that write a status column: ``values(status=...)``, ``{"status": ...}`` passed to it, ``row.status =``,
     ``setattr``."""
     lines: set[int] = set()
     for node in ast.walk(tree):
@@ -69,27 +69,27 @@ def _found(columns: set[str] = _COLUMNS) -> dict[str, set[int]]:
 
 
 def test_few_modules_write_statuses() -> None:
-    """Everything that writes a status is where the transition tables are asked: nowhere else is one assigned."""
+    """Only the modules that use the transition tables write statuses."""
     assert set(_found()) - _VIEWS == _WRITERS
     for name in _VIEWS:
         assert "shown_status(" in (_SOURCES / name).read_text()
 
 
 def test_few_modules_write_operating_statuses() -> None:
-    """What amphorae say is written in one place, what follows from an applied change in another; a new object starts
-    with one."""
+    """One module writes what amphorae report, another what follows from an applied change; a new object starts with a
+    status."""
     assert set(_found({"operating_status"})) == _OPERATING_WRITERS
 
 
-def test_the_writers_ask_the_tables() -> None:
-    """Each of them uses the tables' own functions for what it writes."""
+def test_the_writers_use_the_transition_tables() -> None:
+    """Each of these modules uses the functions of the transition tables."""
     for name in _WRITERS:
         text = (_SOURCES / name).read_text()
         assert "sources(" in text or "check_transition(" in text, name
 
 
-def test_a_search_finds_what_it_is_for() -> None:
-    """The search sees each way of writing a status."""
+def test_the_search_finds_every_way_of_writing_a_status() -> None:
+    """The search finds each way of writing a status."""
     for text in (
         "update(Row).values(status='X')",
         "row.provisioning_status = 'X'",

@@ -1,4 +1,4 @@
-"""The API behind a port, with a worker, in the test's own process."""
+"""The API on a port, with a worker, in the test's own process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import PATIENCE
 
 @contextmanager
 def serve_api(settings: Settings, *, database: Database, requests: Requests, worker: ControllerWorker) -> Iterator[str]:
-    """Serve on a free port of 127.0.0.1 until the end of the block, and run what is asked for. Gives the URL."""
+    """Serve on a free port of 127.0.0.1 until the end of the block, and run the accepted operations. Yields the URL."""
     settings = settings.model_copy(update={"api": ApiSettings(port=0)})
     server = build_server(create_app(settings, database=database, requests=requests), settings.api)
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -1,5 +1,5 @@
-"""Bundles in tests: small ones as a controller would render them, what HAProxy is to run of one, and the same with
-changes."""
+"""Bundles in tests: small ones as a controller would render them, the HAProxy program of a bundle, and changed
+copies."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class HaproxyChanges(TypedDict, total=False):
 
 
 def haproxy_of(bundle: Bundle) -> Haproxy:
-    """What HAProxy is to run; of an empty bundle a configuration without a line."""
+    """The HAProxy program of a bundle. For an empty bundle, its configuration has no lines."""
     return bundle.programs.haproxy or Haproxy("", (), (), ())
 
 
 def text_of(bundle: Bundle) -> str:
-    """The configuration; "" where nothing is served."""
+    """The HAProxy configuration of a bundle; "" if nothing is served."""
     return haproxy_of(bundle).configuration
 
 
 def with_haproxy(bundle: Bundle, **changes: Unpack[HaproxyChanges]) -> Bundle:
-    """The bundle with changes of what HAProxy is to run."""
+    """A copy of the bundle with changed fields of its HAProxy program."""
     return replace(bundle, programs=Programs(replace(haproxy_of(bundle), **changes)))
 
 
@@ -45,11 +45,12 @@ def assemble_bundle(
     servers: tuple[Server, ...],
     is_dynamic: bool = True,
 ) -> Bundle:
-    """A bundle that a real HAProxy takes: a frontend "listener" on a port of 127.0.0.1, and a backend "pool" behind it.
+    """A bundle that a real HAProxy accepts: a frontend "listener" on a port of 127.0.0.1, and a backend "pool" behind
+    it.
 
     Args:
-        frontend: further lines of the frontend, in HAProxy's own words.
-        backend: those of the backend, but for its servers.
+        frontend: further lines of the frontend, in HAProxy's syntax.
+        backend: further lines of the backend, without its servers.
         is_dynamic: whether servers of the backend can be added and removed at run time.
     """
     sticks = any(line.startswith("stick-table ") for line in backend)

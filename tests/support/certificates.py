@@ -1,4 +1,4 @@
-"""Certificates for the tests: authorities, and certificates with whatever is wrong with them."""
+"""Certificates for the tests: authorities, and valid and invalid certificates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Pair:
 
 
 class Authority:
-    """An EC P-256 authority that keeps what it issues in a directory."""
+    """An EC P-256 authority that keeps the certificates it issues in a directory."""
 
     def __init__(self, directory: Path, name: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ class Authority:
     def issue(
         self, common_name: str, dns_names: tuple[str, ...] = (), days: tuple[int, int] = (-1, 30), stem: str = ""
     ) -> Pair:
-        """Issue a certificate, valid from and until so many days from now."""
+        """Issue a certificate. ``days``: when it begins and ceases to be valid, in days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         builder = _start(subject, key, days).issuer_name(self._name)
@@ -62,7 +62,7 @@ class Authority:
 
 
 def make_client_context(authority: Path, pair: Pair | None) -> ssl.SSLContext:
-    """What a client of the agent uses: trusts the authority, shows the pair."""
+    """The context of a client of the agent, which trusts the authority and presents the pair."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(authority)
@@ -72,7 +72,7 @@ def make_client_context(authority: Path, pair: Pair | None) -> ssl.SSLContext:
 
 
 def make_server_context(pair: Pair) -> ssl.SSLContext:
-    """What a server uses that shows the pair."""
+    """The context of a server that presents the pair."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
     return context

@@ -1,4 +1,5 @@
-"""What stands before load balancers in the tests: clients that ask once, and clients that go on asking."""
+"""Clients of load balancers in the tests: clients that send one request, and clients that send requests all the
+time."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from tests.support.waiting import PATIENCE
 
 
 def fetch(port: int, path: str = "/", source: str = "127.0.0.1", address: str = "127.0.0.1") -> tuple[int, str, str]:
-    """One request on a connection of its own: status, body (the origin's name), and the header X-Marker."""
+    """Send one request on a connection of its own. Return the status, the body (the origin's name), and the header
+    X-Marker."""
     connection = http.client.HTTPConnection(address, port, timeout=PATIENCE, source_address=(source, 0))
     try:
         connection.request("GET", path)
@@ -23,23 +25,23 @@ def fetch(port: int, path: str = "/", source: str = "127.0.0.1", address: str = 
 
 
 def is_listening(port: int, address: str = "127.0.0.1") -> bool:
-    """Whether somebody accepts connections there."""
+    """Whether something accepts connections there."""
     with socket.socket() as client:
         return client.connect_ex((address, port)) == 0
 
 
 class Load:
-    """Clients that go on asking: half of them keep their connection, half make a new one for each request. None of them
-    asks twice for the same: whatever is not a 200 counts as failed.
+    """Clients that send requests all the time. Half of them keep their connection, half open a new one for each
+    request. No request is retried: every answer other than a 200 counts as a failure.
 
     Args:
-        rate: requests a second at the most, of all clients together; None for as many as there can be.
+        rate: requests per second at most, of all clients together; None for no limit.
 
     Attributes:
-        answers: how many there were, by the name of the origin.
-        failures: what else came.
+        answers: the number of answers, by the name of the origin.
+        failures: all other results.
 
-    Bounded: each client stops by itself after ``LONGEST`` requests.
+    Bounded: each client stops on its own after ``LONGEST`` requests.
     """
 
     LONGEST = 50_000
@@ -68,7 +70,7 @@ class Load:
             thread.join()
 
     def wait_for(self, more: int) -> None:
-        """Wait until so many more requests have been answered."""
+        """Wait until ``more`` further requests have been answered, or one has failed."""
         with self._progress:
             goal = self.answers.total() + more
             assert self._progress.wait_for(lambda: self.answers.total() >= goal or self.failures, PATIENCE), (

@@ -1,4 +1,4 @@
-"""Portico's commands, as processes of their own or in this one."""
+"""Portico's commands, run as separate processes or in this one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typer.testing import CliRunner, Result
 from portico.cli.commands import app
 
 PORTICO_CODE = "from portico.cli import main; main()"
-"""What the program ``portico`` does, for ``python -c``."""
+"""The code of the program ``portico``, for ``python -c``."""
 PORTICO = [sys.executable, "-c", PORTICO_CODE]
 """The program, to be followed by a command and its options."""
 NOOP_DRIVERS = '[compute]\ndriver = "noop"\n[network]\ndriver = "noop"\n[amphora]\ndriver = "noop"\n'
-"""Lines of a configuration: drivers that touch nothing."""
+"""Lines of a configuration with drivers that touch nothing."""
 
 
 def run(*words: str | Path, env: Mapping[str, str] | None = None) -> Result:
-    """Run a command with these words, in a wide terminal; in this process, which has loaded everything already."""
+    """Run a command with these arguments and a wide terminal, in this process, which has already imported
+    everything."""
     return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200", **(env or {})})

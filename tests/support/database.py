@@ -1,4 +1,4 @@
-"""Fresh databases, each made empty or as a copy of one that was set up once."""
+"""Fresh databases, either empty or copies of one that was set up once."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-#: Fills an empty database, given its SQLAlchemy URL, and closes its connections: running the migrations, say.
+#: Fills an empty database, given its SQLAlchemy URL, and closes its connections: for example, runs the migrations.
 TemplateSetup = Callable[[str], None]
 
 
 class DatabaseSource(ABC):
-    """Where fresh databases come from."""
+    """A source of fresh databases."""
 
     def __init__(self) -> None:
-        """Start with no template."""
+        """Start without a template."""
         self._templates: dict[TemplateSetup, str] = {}
         self._numbers = itertools.count(1)
 
     def fresh_database(self, template_setup: TemplateSetup | None = None) -> str:
-        """The SQLAlchemy URL of a new database, which is empty, or what ``template_setup`` leaves in an empty one.
+        """The SQLAlchemy URL of a new database. It is empty, or a copy of the database that ``template_setup`` sets up.
 
-        The set-up is called once for each function; its result is cloned from then on.
+        Each set-up function is called once; its result is cloned from then on.
         """
         name = f"test_{next(self._numbers)}"
         if template_setup is None:
@@ -35,7 +35,7 @@ class DatabaseSource(ABC):
 
     @contextmanager
     def lend_database(self, template_setup: TemplateSetup | None = None) -> Iterator[str]:
-        """A fresh database's URL, for as long as the block lasts."""
+        """Lend a fresh database until the end of the block. Yields its URL."""
         url = self.fresh_database(template_setup)
         try:
             yield url
@@ -52,7 +52,7 @@ class DatabaseSource(ABC):
 
     @staticmethod
     def name_of(url: str) -> str:
-        """The database's name in a URL that ``locate`` made."""
+        """The database's name in a URL that ``locate`` returned."""
         return url.partition("?")[0].rpartition("/")[2]
 
     @abstractmethod
@@ -61,22 +61,22 @@ class DatabaseSource(ABC):
 
     @abstractmethod
     def create(self, name: str) -> None:
-        """Create it, empty."""
+        """Create an empty database."""
 
     @abstractmethod
     def clone(self, template: str, name: str) -> None:
-        """Create it with the tables and the rows of ``template``, which nobody is connected to."""
+        """Create a database with the tables and rows of ``template``, to which nothing is connected."""
 
     @abstractmethod
     def drop(self, name: str) -> None:
-        """Remove it, even from under its clients."""
+        """Remove a database, even while clients are connected."""
 
 
 class SQLiteFiles(DatabaseSource):
-    """SQLite databases: files in one directory, and no server."""
+    """SQLite databases: files in one directory, without a server."""
 
     def __init__(self, directory: Path) -> None:
-        """Keep the files in ``directory``, which is made."""
+        """Create ``directory``, and keep the files there."""
         super().__init__()
         self.directory = directory
         directory.mkdir()
@@ -86,11 +86,11 @@ class SQLiteFiles(DatabaseSource):
         return f"sqlite:///{self.directory / name}"
 
     def create(self, name: str) -> None:
-        """Create it, empty."""
+        """Create an empty file."""
         (self.directory / name).touch(exist_ok=False)
 
     def clone(self, template: str, name: str) -> None:
-        """Copy it page by page, with what a write-ahead log beside it may still hold."""
+        """Copy the template page by page, including the contents of its write-ahead log."""
         with (
             closing(sqlite3.connect(self.directory / template)) as source,
             closing(sqlite3.connect(self.directory / name)) as target,
@@ -98,6 +98,6 @@ class SQLiteFiles(DatabaseSource):
             source.backup(target)
 
     def drop(self, name: str) -> None:
-        """Remove the file and what SQLite keeps beside it."""
+        """Remove the file and SQLite's other files beside it."""
         for suffix in ("", "-journal", "-wal", "-shm"):
             (self.directory / f"{name}{suffix}").unlink(missing_ok=True)

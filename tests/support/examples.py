@@ -1,5 +1,5 @@
-"""A valid description of each kind, a change of it, what it says where it is missing, and what is good and bad about
-each of its fields: the one place where tests say what a new kind is like."""
+"""Examples of each kind: a valid description, a change, the errors if it is missing, and good and bad values of each of
+its fields. This is the only place where tests describe a new kind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VALID: dict[str, Values] = {
     "l7policy": {"action": "REJECT"},
     "l7rule": {"type": "PATH", "compare_type": "STARTS_WITH", "value": "/admin"},
 }
-"""The least that a kind needs."""
+"""The required attributes of each kind."""
 CHANGES: dict[str, Values] = {
     "load_balancer": {"admin_state_up": False},
     "listener": {"connection_limit": 77},
@@ -47,7 +47,7 @@ CHANGES: dict[str, Values] = {
     "l7policy": {"redirect_url": "https://www.example.com/changed"},
     "l7rule": {"value": "/changed"},
 }
-"""A change of each kind that changes its configuration."""
+"""By kind: a change that changes the object's configuration."""
 MISSING: dict[str, type[PorticoError]] = {
     "load_balancer": LBNotFound,
     "listener": ListenerNotFound,
@@ -57,20 +57,20 @@ MISSING: dict[str, type[PorticoError]] = {
     "l7policy": L7PolicyNotFound,
     "l7rule": L7RuleNotFound,
 }
-"""What the worker's contract says of an id that names nothing."""
-HOMELESS: dict[str, type[PorticoError]] = {
+"""By kind: the contract's error for an id that does not exist."""
+MISSING_PARENT: dict[str, type[PorticoError]] = {
     "listener": NoSuitableLB,
     "pool": NoSuitableLB,
     "member": NoSuitablePool,
     "health_monitor": NoSuitablePool,
 }
-"""What a create says where its object is nowhere to be found; the others say that they miss it."""
+"""By kind: a create's error if its object does not exist; other kinds raise the error in ``MISSING``."""
 KINDS = [kind.name.value for kind in DESCRIBED]
 SPECS = {kind.name.value: kind.spec for kind in DESCRIBED}
 
 
 def is_nested(kind: Kind) -> bool:
-    """Whether its objects are found below their parent in the API, which names the parent in the path."""
+    """Whether the API has the kind's objects below their parent, whose id is part of the path."""
     return (
         kind.parent is not None
         and kind.view.fields.get(kind.parent.id_field) is not None
@@ -79,14 +79,14 @@ def is_nested(kind: Kind) -> bool:
 
 
 def path_of(kind: Kind, parent_id: str) -> str:
-    """Where the API has the objects of a kind. ``parent_id``: of one that is nested."""
+    """The API's path of the kind's objects. ``parent_id`` is the parent's id if the kind is nested."""
     if kind.parent is None or not is_nested(kind):
         return f"/v2.0/lbaas/{kind.view.collection}"
     return f"/v2.0/lbaas/{kind.parent.view.collection}/{parent_id}/{kind.view.collection}"
 
 
 def place_of(kind: Kind, parent_id: str) -> Values:
-    """What a POST's body says of the parent."""
+    """The part of a POST's body that names the parent."""
     if kind.parent is None or is_nested(kind):
         return {}
     return {f"{kind.parent.view.root}_id": parent_id}
@@ -101,7 +101,7 @@ _HEADER = {"type": "HEADER", "compare_type": "EQUAL_TO", "key": "X-Tenant", "val
 _REFERENCES = ("default_tls_container_ref", "client_ca_tls_container_ref", "client_crl_container_ref")
 _POOL_REFERENCES = ("tls_container_ref", "ca_tls_container_ref", "crl_container_ref")
 _TLS_KEPT = {"tls_versions": ["TLSv1.3", "TLSv1.2"], "tls_ciphers": "HIGH:!aNULL", "alpn_protocols": ["h2", "http/1.1"]}
-"""Attributes of TLS that are taken where no TLS is spoken."""
+"""TLS attributes that are accepted although no TLS is spoken."""
 GOOD_EXPRESSIONS = [
     r"^/api/.*/users/[0-9]+/.*$",
     r"^/.*/(bar|baz)/[0-9]+/.*\.html$",
@@ -126,7 +126,7 @@ GOOD_EXPRESSIONS = [
 ]
 BAD_EXPRESSIONS = [
     *("(", ")", "[", "[]", "a)", "(a", "\\", "*a", "^*", "a**", "a{3,2}", "[b-a]", "(?=a)*"),
-    # Python and the engines, or the engines, understand these differently, or not at all.
+    # Python and the engines, or different engines, understand these differently or not at all.
     *("(?u)x", "(?x)a b", "a(?i)b", "a{70000}", r"\u0041", r"\x4", r"\x{41}", "a{,3}", "{", "a++", "(?>a)", "(?P<n>a)"),
     *(r"(a)\1", r"(?<=a)b", "(?#a)", "(*ACCEPT)", r"a\Kb", r"\Qa\E", r"\p{L}", r"\R", r"\C", r"\N", r"\07", "(?R)"),
     *(r"[\w-.]", r"[a-\d]", "[[.a.]]", "[[=a=]]", "[[:word:]]", "(?(1)a)", "naïve", r"[\b]"),
@@ -149,7 +149,7 @@ BAD_EXPRESSIONS = [
         "(a{1000}){1000}",
         "^(x{0,100}){0,100}y",
     ),
-    # As many steps as the square of a text's length.
+    # Expressions whose steps grow with the square of the text's length.
     *("foo[a-z]+bar", "^a*a*b", r"^/.*[a-z]*1$", "^/a.*b[a-z]*c.*d", "(.*a|.*b){2}c"),
     "(" * 11 + "a" + ")" * 11,
 ]
@@ -468,7 +468,7 @@ TEXTS: dict[str, list[tuple[Values, tuple[str | int, ...]]]] = {
         ({}, ("value",)),
     ],
 }
-"""For each kind, values in which every text that a user may give occurs, and the path to it."""
+"""By kind: values that contain every text that a user can set, each with the path to the text."""
 EVERYWHERE: list[tuple[Values, tuple[str | int, ...]]] = [
     ({"name": "web"}, ("name",)),
     ({"description": "the web"}, ("description",)),

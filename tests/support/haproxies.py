@@ -1,4 +1,4 @@
-"""The HAProxys that tests run with."""
+"""The HAProxys with which tests run."""
 
 from __future__ import annotations
 
@@ -13,4 +13,5 @@ HAPROXIES: Mapping[str, Callable[[], Path]] = {
     "packaged": lambda: Path(get_haproxy_binary()),
     "system": lambda: find_program("haproxy", "haproxy"),
 }
-"""Name to what finds the program: the packaged one (2.8), and the system's (2.6 on Debian 12), which must be there."""
+"""By name: the function that finds the program. There are the packaged HAProxy (2.8) and the system's (2.6 on Debian
+12), which must be installed."""

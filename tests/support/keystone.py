@@ -1,4 +1,4 @@
-"""The Keystone of a test run: the real one, with SQLite and Fernet tokens, on a port of the loopback."""
+"""The Keystone of a test run: the real one, with SQLite and Fernet tokens, on a loopback port."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ key_repository = {data}/receipt-keys
 [credential]
 key_repository = {data}/credential-keys
 [identity]
-# The least that bcrypt allows: these passwords protect nothing, and are asked for often.
+# bcrypt's minimum, because these passwords protect nothing and are checked often.
 password_hash_rounds = 4
 """
 
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with a password, and where he has roles; ``project_id`` None: in the system as a whole."""
+    """A user with a password and a project. If ``project_id`` is None, the user's roles are for the system as a
+    whole."""
 
     id: str
     name: str
@@ -43,11 +44,12 @@ class User:
 
 
 class Keystone(Server):
-    """One Keystone. Killed and started again, it has the same address, users and keys."""
+    """A Keystone. When it is killed and started again, it has the same address, users and keys."""
 
     def __init__(self, directory: Path) -> None:
         self.password = secrets.token_hex(8)
-        # Bound but not listening: nobody else gets the port, and while the program is down connections are refused.
+        # Bound but not listening, so that nobody else gets the port, and connections are refused while the program is
+        # down.
         self._port = socket.socket()
         self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._port.bind(("127.0.0.1", 0))
@@ -58,12 +60,12 @@ class Keystone(Server):
         super().__init__(directory)
 
     def initialise(self) -> None:
-        """Write its configuration. The program makes everything else itself."""
+        """Write the configuration. The program creates everything else."""
         self.data.mkdir(mode=0o700)
         (self.directory / "keystone.conf").write_text(_CONFIGURATION.format(data=self.data))
 
     def build_command(self) -> list[str]:
-        """The program that serves it."""
+        """The command that runs Keystone."""
         port = str(self._port.getsockname()[1])
         return [
             *("/usr/bin/env", f"PYTHONPATH={_ROOT}", "PYTHONWARNINGS=ignore"),
@@ -72,22 +74,22 @@ class Keystone(Server):
         ]
 
     def ping(self) -> None:
-        """Ask for its version."""
+        """Request Keystone's version."""
         self._client.get(self.url).raise_for_status()
 
     def _drop_root(self) -> None:
-        """Stay who we are: it is a program of this checkout, which other users may not be able to read."""
+        """Stay the same user: Keystone runs this checkout's code, which other users may not be able to read."""
 
     def __exit__(self, *details: object) -> None:
-        """Stop it, and give its port back."""
+        """Stop Keystone and release its port."""
         super().__exit__(*details)
         self._client.close()
         self._port.close()
 
-    # What there is in it
+    # Contents
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask for something as the first administrator; the body of the answer."""
+        """Send a request as the first administrator, and return the body of the answer."""
         headers = {"X-Auth-Token": self._admin_token}
         response = self._client.request(method, f"{self.url}/{path}", json=body, headers=headers)
         response.raise_for_status()
@@ -103,7 +105,7 @@ class Keystone(Server):
         return User("", "admin", self.password, "admin", "")
 
     def issue_token(self, user: User, scope: Any = None) -> str:
-        """A token of a user, for his project (or the system) if not for another ``scope``."""
+        """Issue a token for a user, with ``scope``, or else with the user's project (or the system) as its scope."""
         default = {"id": "default"}
         project = {"project": {"name": user.project, "domain": default}}
         own = {"system": {"all": True}} if user.project is None else project
@@ -114,7 +116,7 @@ class Keystone(Server):
         return response.headers["X-Subject-Token"]
 
     def issue_restricted_token(self, user: User, *rules: dict[str, str]) -> str:
-        """A token of an application credential of a user, for what these access rules name."""
+        """Issue a token of an application credential of the user, restricted by these access rules."""
         headers = {"X-Auth-Token": self.issue_token(user)}
         body = {"application_credential": {"name": secrets.token_hex(3), "access_rules": list(rules)}}
         path = f"{self.url}/users/{user.id}/application_credentials"
@@ -125,19 +127,19 @@ class Keystone(Server):
         return response.headers["X-Subject-Token"]
 
     def revoke_token(self, token: str) -> None:
-        """End a token before its time."""
+        """Revoke a token before it expires."""
         headers = {"X-Auth-Token": token, "X-Subject-Token": token}
         self._client.delete(f"{self.url}/auth/tokens", headers=headers).raise_for_status()
 
     def find_project(self, name: str) -> str:
-        """The id of a project, made if need be."""
+        """The id of a project, which is created if necessary."""
         if name not in self.projects:
             made = self.call("POST", "projects", {"project": {"name": name, "domain_id": "default"}})
             self.projects[name] = made["project"]["id"]
         return self.projects[name]
 
     def find_role(self, name: str) -> str:
-        """The id of a role, made if need be."""
+        """The id of a role, which is created if necessary."""
         if not self._roles:
             self._roles = {role["name"]: role["id"] for role in self.call("GET", "roles")["roles"]}
         if name not in self._roles:
@@ -145,7 +147,7 @@ class Keystone(Server):
         return self._roles[name]
 
     def add_user(self, project: str | None, *roles: str, domain_roles: tuple[str, ...] = ()) -> User:
-        """Somebody new with roles in a project; without a project, in the system."""
+        """Add a user with roles in a project, or in the system if ``project`` is None."""
         name, password = f"{'-'.join(roles) or 'nobody'}-{secrets.token_hex(3)}", secrets.token_hex(8)
         body = {"user": {"name": name, "password": password, "domain_id": "default"}}
         user_id = self.call("POST", "users", body)["user"]["id"]
@@ -158,11 +160,11 @@ class Keystone(Server):
         return User(user_id, name, password, project, project_id)
 
     def add_region(self, region: str) -> None:
-        """A region, for endpoints."""
+        """Add a region for endpoints."""
         self.call("PUT", f"regions/{region}", {"region": {}})
 
     def add_endpoint(self, service_type: str, url: str, region: str) -> None:
-        """Put a service into the catalog."""
+        """Add a service to the catalog."""
         made = self.call("POST", "services", {"service": {"type": service_type, "name": service_type}})
         for interface in ("public", "internal", "admin"):
             endpoint = {

@@ -1,8 +1,8 @@
-"""A Keystone, as a program: ``python -m tests.support.keystone_server keystone.conf 5000``.
+"""Keystone as a program: ``python -m tests.support.keystone_server keystone.conf 5000``.
 
-The real one, from its package, with all that it has; only the web server in front of it is the standard library's. In
-one process, since importing Keystone takes longer than everything else: makes the schema, the keys and the first
-administrator (where they are missing), then serves.
+It is the complete Keystone from its package; only the web server in front of it is the standard library's. It is one
+process, because importing Keystone takes longer than everything else: the process creates the schema, the keys and the
+first administrator if they are missing, then serves.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from oslo_service import backend
 
-backend.init_backend(backend.BackendType.THREADING)  # else it looks for eventlet, when Keystone is imported
+backend.init_backend(backend.BackendType.THREADING)  # otherwise it looks for eventlet when Keystone is imported
 
 # isort: split
 import keystone.conf  # noqa: E402
@@ -32,19 +32,19 @@ class _Server(ThreadingMixIn, WSGIServer):
     request_queue_size = 128
 
     def server_bind(self) -> None:
-        # The test that started this program keeps the port for it, so that another start finds it free.
+        # The test that started this program reserves the port, so that it is still free for the next start.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         super().server_bind()
 
 
 class _Handler(WSGIRequestHandler):
     def address_string(self) -> str:
-        """The address as it is: looking names up would ask the network."""
+        """Return the address unchanged, because looking up its name would use the network."""
         return str(self.client_address[0])
 
 
 def prepare(url: str, password: str) -> None:
-    """Schema, keys, and the first administrator. Done again, it changes nothing."""
+    """Create the schema, the keys, and the first administrator. Repeating this changes nothing."""
     settings = keystone.conf.CONF
     for group in ("fernet_tokens", "fernet_receipts"):
         keys = FernetUtils(settings[group].key_repository, settings[group].max_active_keys, group)
@@ -60,7 +60,7 @@ def prepare(url: str, password: str) -> None:
 
 
 def main() -> None:
-    """Prepare and serve until the end."""
+    """Prepare, then serve until the process is ended."""
     file, port = sys.argv[1], int(sys.argv[2])
     del sys.argv[1:]  # Keystone reads them too
     keystone.server.configure(config_files=[file])

@@ -13,17 +13,17 @@ from tests.support.server import Server, find_program
 
 
 class MariaDB(Server, DatabaseSource):
-    """A MariaDB server of its own. Databases hold tables alone when cloned: no views, triggers or routines."""
+    """A MariaDB server for one run. Databases to be cloned can only contain tables: no views, triggers or routines."""
 
     accounts = ("mysql",)
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
-        """Create and start it; ``durable`` as for any server."""
+        """Create and start the server. ``durable`` is as for any server."""
         DatabaseSource.__init__(self)
         Server.__init__(self, directory, durable=durable)
 
     def initialise(self) -> None:
-        """Create the system tables. Whoever can reach the socket is root there, without a password."""
+        """Create the system tables. Every user who can reach the socket is root there, without a password."""
         self.run_tool(
             [
                 find_program("mariadb-install-db", "mariadb-server"),
@@ -38,42 +38,43 @@ class MariaDB(Server, DatabaseSource):
         )
 
     def build_command(self) -> list[str]:
-        """The server in the foreground, on its socket alone."""
+        """The server in the foreground, on its socket only."""
         return [
             str(find_program("mariadbd", "mariadb-server")),
             "--no-defaults",
             f"--datadir={self.data}",
-            f"--tmpdir={self.directory}",  # each that starts removes temporary tables there, whoever's they are
+            f"--tmpdir={self.directory}",  # every server that starts removes all temporary tables there
             f"--socket={self._socket}",
             f"--pid-file={self.directory / 'pid'}",
             "--skip-networking",
-            # As Debian's and Galera's defaults: what an operator has.
+            # The defaults of Debian and Galera, which operators have.
             "--character-set-server=utf8mb4",
             "--collation-server=utf8mb4_general_ci",
             "--max-connections=300",
             "--innodb-log-file-size=32M",
             "--innodb-buffer-pool-size=64M",
-            # 2 writes at each commit and flushes once a second: 0 would lose commits when only the server dies.
+            # With 2, each commit is written, and flushed once a second. With 0, commits would be lost when only the
+            # server dies.
             f"--innodb-flush-log-at-trx-commit={1 if self.durable else 2}",
             *([] if self.durable else ["--skip-innodb-doublewrite"]),
         ]
 
     def ping(self) -> None:
-        """Connect and ask."""
+        """Connect and run a query."""
         self._execute("SELECT 1")
 
     def locate(self, name: str) -> str:
-        """The database's SQLAlchemy URL: ``mariadb+``, so that SQLAlchemy never takes it for MySQL."""
+        """The database's SQLAlchemy URL: ``mariadb+``, so that SQLAlchemy never mistakes it for MySQL."""
         return f"mariadb+pymysql://root@localhost/{name}?unix_socket={self._socket}&charset=utf8mb4"
 
     def create(self, name: str) -> None:
-        """Create it, empty."""
+        """Create an empty database."""
         self._execute(f"CREATE DATABASE `{name}`")
 
     def clone(self, template: str, name: str) -> None:
-        """Make the template's tables again, from its own words, and copy their rows.
+        """Create the template's tables again, from their own definitions, and copy their rows.
 
-        Raises NotImplementedError where the template holds more than tables.
+        Raises NotImplementedError if the template contains anything but tables.
         """
         tables = [
             row[0] for row in self._execute(f"SHOW FULL TABLES FROM `{template}` WHERE Table_type = 'BASE TABLE'")
@@ -86,10 +87,10 @@ class MariaDB(Server, DatabaseSource):
             query = f"SELECT COUNT(*) FROM information_schema.{kind} WHERE {column} = %s"
             [[count]] = self._execute(query, template)
             if count != (len(tables) if kind == "TABLES" else 0):
-                raise NotImplementedError(f"{template} holds more than tables; see information_schema.{kind}")
+                raise NotImplementedError(f"{template} contains more than tables; see information_schema.{kind}")
         self.create(name)
         with self._connect(name) as connection, connection.cursor() as cursor:
-            # The tables refer to one another, in any order.
+            # The tables refer to each other in any order.
             cursor.execute("SET foreign_key_checks = 0")
             for table in tables:
                 cursor.execute(f"SHOW CREATE TABLE `{template}`.`{table}`")
@@ -98,10 +99,10 @@ class MariaDB(Server, DatabaseSource):
             connection.commit()
 
     def drop(self, name: str) -> None:
-        """End its sessions, whose open transactions would hold its tables, and remove it."""
+        """End the database's sessions, whose open transactions would lock its tables, and remove it."""
         sessions = self._execute("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s", name)
         for [session] in sessions:
-            with suppress(pymysql.err.OperationalError):  # it has just ended by itself
+            with suppress(pymysql.err.OperationalError):  # the session has just ended
                 self._execute(f"KILL CONNECTION {session}")
         self._execute(f"DROP DATABASE IF EXISTS `{name}`")
 

@@ -1,5 +1,5 @@
-"""Values that a field takes whose type and range say all there is to say of it: then no table of values has to name
-it."""
+"""Values of fields whose type and range describe completely which values they accept, so that no table has to list
+values."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from portico.resources.row import Spec
 
 
 def ordinary_values(spec: type[Spec], name: str) -> list[Any]:
-    """The ends of a field's range, or all of its words; None first where it may be None.
+    """The ends of a field's range, or all of its words. If the field can be None, None comes first.
 
     Raises:
-        LookupError: its type does not tell what it takes.
+        LookupError: the field's type does not show which values it accepts.
     """
     schema = spec.model_json_schema()["properties"][name]
     values = [value for one in schema.get("anyOf", [schema]) for value in _values(one)]
     if all(value is None for value in values):
-        raise LookupError(f"{spec.__name__}.{name}: its type does not tell what it takes; name values of it")
+        raise LookupError(f"{spec.__name__}.{name}: its type does not show which values it accepts; list some")
     return sorted(values, key=lambda value: value is not None)
 
 
 def rest_of(kind: Kind, named: Collection[str]) -> dict[str, list[Any]]:
-    """Ordinary values of those fields of a kind that users set and see, and that are not ``named`` elsewhere."""
+    """Ordinary values of the fields that users can set and see, and that are not ``named`` elsewhere."""
     fields = [name for name in kind.spec.model_fields if name in kind.view.shown and name not in named]
     return {name: ordinary_values(kind.spec, name) for name in fields}
 

@@ -1,4 +1,4 @@
-"""What stands behind load balancers in the tests: an HTTP server that answers with its name."""
+"""Servers behind load balancers in the tests: an HTTP server that answers with its name."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import NamedTuple, Self
 from tests.support.waiting import PATIENCE
 
 _PROXY_V2 = b"\r\n\r\n\x00\r\nQUIT\n"
-"""How a header of the PROXY protocol's second version begins."""
+"""The beginning of a header of the PROXY protocol's second version."""
 
 
 class SeenRequest(NamedTuple):
-    """What an origin was asked.
+    """A request that an origin received.
 
     Attributes:
-        line: the request line, as it came.
+        line: the request line, unchanged.
         headers: by their names in lower case.
-        proxy: the header of the PROXY protocol's first version that came before; "" where there was none.
+        proxy: the header of the PROXY protocol's first version before the request; "" if there was none.
     """
 
     line: str
@@ -32,21 +32,21 @@ class SeenRequest(NamedTuple):
 
 
 class Origin:
-    """An HTTP server on a free port, which answers with its name and in the header X-Marker with the request's own.
+    """An HTTP server on a free port. It answers with its name, and in the header X-Marker with the request's X-Marker.
 
-    Paths of their own: ``/health`` is answered with 503 while ``well`` is False; ``/login`` sets a new cookie
-    ``session``; ``/slow`` sets ``entered``, and is answered once ``release`` is set. Stopped and started again it has
+    Special paths: ``/health`` is answered with 503 while ``well`` is False; ``/login`` sets a new cookie ``session``;
+    ``/slow`` sets ``entered``, and is answered once ``release`` is set. A server that is stopped and started again has
     the same port.
 
     Args:
-        name: what it answers.
-        tls: speak TLS, with this context.
-        keeps: keep connections for further requests. Otherwise one request a connection: when it stops, it has
-            answered all that it took.
-        everywhere: listen on all addresses of 127.0.0.0/8, and answer with the one that was asked for.
+        name: the body of its answers.
+        tls: speak TLS with this context.
+        keeps: keep connections open for further requests. Otherwise each connection has one request, and a stopped
+            server has answered all requests that it accepted.
+        everywhere: listen on all addresses of 127.0.0.0/8, and answer with the address that was requested.
 
     Attributes:
-        seen: what it was asked, but for ``/health``, in order.
+        seen: the requests received, in order, without those for ``/health``.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Origin:
     def start(self) -> None:
         """Listen and answer."""
         self._server = _Server(self)
-        self._server.daemon_threads = self.keeps  # closing waits for the other threads, which are the last answers
+        self._server.daemon_threads = self.keeps  # closing waits for all other threads, which send the last answers
         self.port = self._server.server_port
         if self._tls is not None:
             self._server.socket = self._tls.wrap_socket(
@@ -77,7 +77,7 @@ class Origin:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer what has arrived, then refuse connections. Stopping it twice is no error."""
+        """Answer the requests that have arrived, then refuse connections. Stopping twice is allowed."""
         self.release.set()
         self._server.shutdown()
         while self._server.fileno() != -1 and select.select([self._server], [], [], 0)[0]:
@@ -86,7 +86,7 @@ class Origin:
         self._thread.join()
 
     def __enter__(self) -> Self:
-        """Return the server, which runs."""
+        """Return the server, which is running."""
         return self
 
     def __exit__(
@@ -104,13 +104,13 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("0.0.0.0" if origin.everywhere else "127.0.0.1", origin.port), _Handler)  # noqa: S104 - see below
 
     def server_bind(self) -> None:
-        """Take the port; where on all addresses, on those of loopback alone."""
+        """Bind the port. If the server listens on all addresses, accept connections over loopback only."""
         if self.origin.everywhere:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
         super().server_bind()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: health checks and killed proxies cut connections, and tests look from the client's side."""
+        """Log nothing: health checks and killed proxies cut connections, and tests check the client's side."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
     proxy = ""
 
     def setup(self) -> None:
-        """Read what the PROXY protocol puts before the first request."""
+        """Read the header that the PROXY protocol sends before the first request."""
         super().setup()
         begin: bytes = self.rfile.peek(1)  # type: ignore[attr-defined]  # it is a BufferedReader
         if begin.startswith(b"PROXY "):
@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_PUT(self) -> None:
-        """Answer in the same way: monitors may ask so."""
+        """Answer in the same way, because monitors can use PUT."""
         self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so

@@ -13,22 +13,22 @@ from tests.support.database import DatabaseSource
 from tests.support.server import Server, find_program
 
 _USER = "portico"
-_PORT = 5432  # names the socket file, nothing listens on it
+_PORT = 5432  # only part of the socket file's name; nothing listens on the port
 
 
 class PostgreSQL(Server, DatabaseSource):
-    """A PostgreSQL server of its own (11 or later, the newest that is installed)."""
+    """A PostgreSQL server for one run (11 or later, the newest that is installed)."""
 
     accounts = ("postgres",)
-    stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
+    stop_signal = signal.SIGINT  # "fast": SIGTERM would wait until every client disconnects
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
-        """Create and start it; ``durable`` as for any server."""
+        """Create and start the server. ``durable`` is as for any server."""
         DatabaseSource.__init__(self)
         Server.__init__(self, directory, durable=durable)
 
     def initialise(self) -> None:
-        """Create the cluster. Whoever can reach the socket is trusted."""
+        """Create the cluster. Every user who can reach the socket is trusted."""
         self.run_tool(
             [
                 find_program("initdb", "postgresql", _list_program_folders),
@@ -42,7 +42,7 @@ class PostgreSQL(Server, DatabaseSource):
         )
 
     def build_command(self) -> list[str]:
-        """The server in the foreground, on its socket alone."""
+        """The server in the foreground, on its socket only."""
         settings = {
             "listen_addresses": "",
             "port": str(_PORT),
@@ -50,13 +50,13 @@ class PostgreSQL(Server, DatabaseSource):
             "max_connections": "300",
         }
         if not self.durable:
-            # Not synchronous_commit=off: that one also loses commits when only the server dies.
+            # Not synchronous_commit=off, which also loses commits when only the server dies.
             settings |= {"fsync": "off", "full_page_writes": "off"}
         program = find_program("postgres", "postgresql", _list_program_folders)
         return [str(program), "-D", str(self.data), *(f"--{name}={value}" for name, value in settings.items())]
 
     def ping(self) -> None:
-        """Connect and ask."""
+        """Connect and run a query."""
         self._execute(sql.SQL("SELECT 1"))
 
     def locate(self, name: str) -> str:
@@ -64,17 +64,17 @@ class PostgreSQL(Server, DatabaseSource):
         return f"postgresql+psycopg://{_USER}@/{name}?host={self.directory}&port={_PORT}"
 
     def create(self, name: str) -> None:
-        """Create it, empty."""
+        """Create an empty database."""
         self.clone("template0", name)
 
     def clone(self, template: str, name: str) -> None:
-        """Let the server copy the files."""
+        """Let the server copy the template's files."""
         self._execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)),
         )
 
     def drop(self, name: str) -> None:
-        """Remove it and end its sessions."""
+        """Remove the database and end its sessions."""
         self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _execute(self, statement: sql.SQL | sql.Composed) -> None:
@@ -85,6 +85,6 @@ class PostgreSQL(Server, DatabaseSource):
 
 
 def _list_program_folders() -> Sequence[Path]:
-    """Where Debian keeps the programs of each version, which it leaves out of PATH: the newest first."""
+    """The directories with each version's programs, newest first. Debian does not add them to PATH."""
     folders = Path("/usr/lib/postgresql").glob("*/bin")
     return sorted(folders, key=lambda folder: float(folder.parent.name), reverse=True)

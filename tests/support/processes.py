@@ -1,4 +1,4 @@
-"""Processes as /proc shows them: whose they are, and how to end them for certain."""
+"""Processes as shown by /proc: to which run they belong, and how to end them reliably."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PROC = Path("/proc")
 def find_tagged(variable: str, value: str) -> set[int]:
     """Ids of the living processes that were started with this environment variable, and of their descendants.
 
-    A process cannot shed what it was started with by daemonising, so this finds what no parent waits for. Descendants
-    count because some programs (PostgreSQL's backends) write their title over their environment; those that carry
-    another value of the variable do not, they belong to someone else.
+    A process cannot lose its initial environment by daemonising, so this finds processes for which no parent waits.
+    Descendants count, because some programs (PostgreSQL's backends) overwrite their environment with their title.
+    Descendants with another value of the variable do not count; they belong to another run.
     """
     name = f"{variable}=".encode()
     found = set()
@@ -36,21 +36,22 @@ def find_tagged(variable: str, value: str) -> set[int]:
 
 
 def find_working_in(directory: Path) -> set[int]:
-    """Ids of the processes whose working directory is exactly ``directory``, as it is for a database's processes."""
+    """Ids of the processes whose working directory is exactly ``directory``, which is true of a database's
+    processes."""
     found = set()
     for pid in _list_processes():
         try:
             if (_PROC / str(pid) / "cwd").readlink() == directory:
                 found.add(pid)
-        except OSError:  # it ended, or is someone else's
+        except OSError:  # the process has ended, or belongs to another user
             continue
     return found
 
 
 def kill_all(find: Callable[[], set[int]], timeout: float = 10.0) -> None:
-    """Kill what ``find`` returns, again and again, until it finds nothing: what is killed may just have forked.
+    """Kill the processes that ``find`` returns until it finds none: a killed process may have forked just before.
 
-    Raises TimeoutError when something is still there after ``timeout`` seconds: SIGKILL needs no patience.
+    Raises TimeoutError if a process is left after ``timeout`` seconds, because SIGKILL needs no patience.
     """
     deadline = time.monotonic() + timeout
     while pids := find() - {os.getpid()}:
@@ -61,7 +62,7 @@ def kill_all(find: Callable[[], set[int]], timeout: float = 10.0) -> None:
                 continue
         if time.monotonic() > deadline:
             raise TimeoutError(f"still running {timeout} s after SIGKILL: {describe(pids)}")
-        time.sleep(0.01)  # bounded otherwise than tests are: the reaper has to end
+        time.sleep(0.01)  # bounded by the timeout, because the reaper has to end
 
 
 def describe(pids: set[int]) -> list[str]:
@@ -76,23 +77,23 @@ def _list_processes() -> list[int]:
 def _read(pid: int, name: str) -> bytes:
     try:
         return (_PROC / str(pid) / name).read_bytes()
-    except OSError:  # it ended, or is someone else's: nothing to learn from it
+    except OSError:  # the process has ended, or belongs to another user
         return b""
 
 
 def read_state(pid: int) -> str:
-    """One letter of /proc/PID/stat (``T`` for stopped, ``Z`` for a zombie); "" for a process that is gone."""
+    """The state letter in /proc/PID/stat (``T`` for stopped, ``Z`` for a zombie); "" if the process does not exist."""
     status = _read_status(pid)
     return status[0].decode() if status else ""
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process exists and is more than a zombie that waits for its parent to look."""
+    """Whether the process exists and is not a zombie."""
     return read_state(pid) not in ("", "Z", "X")
 
 
 def _read_status(pid: int) -> list[bytes]:
-    # "PID (NAME) STATE PPID ...": the name may hold spaces and brackets itself.
+    # "PID (NAME) STATE PPID ...": the name can contain spaces and brackets itself.
     return _read(pid, "stat").rpartition(b")")[2].split()
 
 

@@ -14,18 +14,17 @@ from tests.support.processes import find_working_in, kill_all
 from tests.support.server import Server, find_program
 
 _EPHEMERAL_PORTS = 32768
-"""Where Linux begins to take ports for clients: below, nobody takes ours while the server is down."""
+"""The lowest port that Linux assigns to clients. Nobody takes a lower port while the server is down."""
 
 
 class RabbitMQ(Server):
-    """A RabbitMQ server of its own, with no plugins. Erlang cannot do without TCP: it listens at three ports of
-    loopback, and lets nobody in who does not know its password or its cookie. Its port mapper (epmd) is its own, too.
-    """
+    """A RabbitMQ server for one run, without plugins. Erlang needs TCP, so the server listens on three loopback ports,
+    and admits only clients that know its password or its cookie. It has a port mapper (epmd) of its own, too."""
 
     accounts = ("rabbitmq",)
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
-        """Create and start it; ``durable`` changes nothing here."""
+        """Create and start the server. ``durable`` has no effect here."""
         self._epmd: subprocess.Popen[bytes] | None = None
         self._password = secrets.token_hex(16)
         self.port, self._distribution_port, self._epmd_port = _find_free_ports(3)
@@ -33,11 +32,11 @@ class RabbitMQ(Server):
 
     @property
     def url(self) -> str:
-        """Where oslo.messaging finds it."""
+        """The server's URL for oslo.messaging."""
         return f"rabbit://portico:{self._password}@127.0.0.1:{self.port}/"
 
     def initialise(self) -> None:
-        """Write the settings; the server makes its files itself."""
+        """Write the settings. The server creates its files."""
         settings = {
             "listeners.tcp.1": f"127.0.0.1:{self.port}",
             "default_user": "portico",
@@ -46,7 +45,7 @@ class RabbitMQ(Server):
             "log.console": "true",
             "log.console.level": "warning",
             "log.file": "false",
-            # It would stop to take messages on a machine whose disk or memory is almost full.
+            # Otherwise it would stop accepting messages on a machine whose disk or memory is almost full.
             "disk_free_limit.absolute": "1MB",
             "vm_memory_high_watermark.relative": "0.9",
         }
@@ -58,7 +57,7 @@ class RabbitMQ(Server):
             os.chown(self.data, self._user, self._group)
 
     def build_command(self) -> list[str]:
-        """The server in the foreground, as one process and its helpers, all in the directory with the data."""
+        """The server in the foreground: one process and its helpers, all in the directory with the data."""
         environment = {
             "HOME": self.data,  # where the cookie is kept
             "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -72,37 +71,37 @@ class RabbitMQ(Server):
             "RABBITMQ_LOG_BASE": self.data / "logs",
             "RABBITMQ_DIST_PORT": self._distribution_port,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none",
-            "RUNNING_UNDER_SYSTEMD": "true",  # let the server take the shell's place, and answer to signals itself
+            "RUNNING_UNDER_SYSTEMD": "true",  # the server replaces the shell, and handles signals itself
         }
-        # Not Debian's own rabbitmq-server, which changes the user and the directory.
+        # Not Debian's own rabbitmq-server script, which changes the user and the directory.
         program = find_program("rabbitmq-server", "rabbitmq-server", lambda: [Path("/usr/lib/rabbitmq/bin")])
         changes = [f"{name}={value}" for name, value in environment.items()]
         return ["env", f"--chdir={self.data}", "--unset=NOTIFY_SOCKET", *changes, str(program)]
 
     def start(self) -> None:
-        """Start it and its port mapper, which Erlang would otherwise start as a daemon that stays."""
+        """Start the server and its port mapper, which Erlang would otherwise start as a daemon that stays."""
         if not self.is_running:
             self._start_epmd()
         super().start()
 
     def stop(self) -> None:
-        """End both in order."""
+        """Stop both gracefully."""
         super().stop()
         self._stop_epmd()
 
     def kill(self) -> None:
-        """End both as a power cut would."""
+        """Kill both, as a power cut would."""
         super().kill()
         self._stop_epmd()
         kill_all(lambda: find_working_in(self.data))
 
     def pause(self) -> None:
-        """Let it hang: it keeps its connections, and the kernel even takes new ones, but nobody answers."""
+        """Make the server hang: it keeps its connections, and the kernel even accepts new ones, but nothing answers."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Let the server continue."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 

@@ -1,4 +1,4 @@
-"""What a data directory leaves behind: the demo's way to look for it, awaited as tests wait."""
+"""What is left of a data directory, found as the demo finds it and awaited as in tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.waiting import wait_until
 
 
 def wait_until_ended(directory: Path) -> None:
-    """Wait until every process that belongs to the directory has ended by itself."""
+    """Wait until every process that belongs to the directory has ended on its own."""
     wait_until(
         lambda: not find_processes(directory),
         lambda: f"nothing of {directory} runs: {describe(set(find_processes(directory)))}",

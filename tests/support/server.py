@@ -17,26 +17,27 @@ from tests.support.waiting import PATIENCE, wait_until
 
 
 class ServerUnavailableError(RuntimeError):
-    """The server cannot be had here: its program is missing, or it would not start. The message says what to do."""
+    """The server is unavailable: its program is missing, or it does not start. The message explains what to do."""
 
 
 class Server(ABC):
-    """One server, whose data live in ``directory`` until the run ends.
+    """A server whose data exist in ``directory`` until the run ends.
 
-    It speaks through a Unix socket in ``directory``, which nobody but its user (and root) can enter: no port to
-    collide with, no password. Subclasses say which program it is. Starts on construction.
+    Clients use a Unix socket in ``directory``, which only the server's user and root can enter, so there is no port
+    that can be in use, and no password. Subclasses name the program. The constructor starts the server.
     """
 
-    #: Accounts to run as when we are root, which databases refuse: the first that exists, else nobody.
+    #: Databases refuse to run as root. If we are root, the program runs as the first of these accounts that exists, or
+    #: as nobody.
     accounts: Sequence[str] = ()
-    #: The signal that asks the program to end in order, without waiting for its clients.
+    #: The signal that stops the program gracefully, without waiting for its clients.
     stop_signal = signal.SIGTERM
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         """Create the server below ``directory`` and start it.
 
-        ``durable`` keeps each commit's flush to the disk, as benchmarks need it. Without it a commit survives the
-        death of the server all the same, though not that of the machine.
+        ``durable`` keeps each commit's flush to the disk, which benchmarks need. Without it, a commit survives the
+        death of the server, but not of the machine.
         """
         self.directory = directory
         self.durable = durable
@@ -61,15 +62,15 @@ class Server(ABC):
 
     @abstractmethod
     def ping(self) -> None:
-        """Raise any exception as long as the server does not answer."""
+        """Raise an exception of any type if the server does not answer."""
 
     @property
     def is_running(self) -> bool:
-        """Whether the program runs; it may be unable to answer for all that."""
+        """Whether the program is running, which does not mean that it answers."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it and wait until it answers; nothing happens if it runs. Raises ServerUnavailableError."""
+        """Start the server, unless it is running, and wait until it answers. Raises ServerUnavailableError."""
         if self.is_running:
             return
         with self._log.open("ab") as log:
@@ -86,14 +87,14 @@ class Server(ABC):
         self._wait_until_it_answers()
 
     def stop(self) -> None:
-        """End it in order."""
+        """Stop the server gracefully."""
         if self._process is not None:
             self._process.send_signal(self.stop_signal)
             self._process.wait(PATIENCE)
             self._process = None
 
     def kill(self) -> None:
-        """End it as a power cut would: no goodbye to anyone. All its processes are gone when this returns."""
+        """Kill the server, as a power cut would. All its processes have ended when this returns."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(PATIENCE)
@@ -101,20 +102,20 @@ class Server(ABC):
             kill_all(lambda: find_working_in(self.data))
 
     def restart(self) -> None:
-        """Stop it in order and start it with the same data, at the same address."""
+        """Stop the server gracefully, and start it with the same data at the same address."""
         self.stop()
         self.start()
 
     def __enter__(self) -> Self:
-        """Return the server, which runs already."""
+        """Return the server, which is already running."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop it; its data stay until the run ends."""
+        """Stop the server. Its data exist until the run ends."""
         self.stop()
 
     def run_tool(self, command: Sequence[str | Path]) -> None:
-        """Run one of the server's own programs as its user. Raises ServerUnavailableError with what it printed."""
+        """Run one of the server's own programs as its user. Raises ServerUnavailableError with the program's output."""
         done = subprocess.run(
             command,
             check=False,
@@ -127,7 +128,7 @@ class Server(ABC):
             extra_groups=self._extra_groups,
         )
         if done.returncode:
-            raise ServerUnavailableError(f"{command[0]} ended with {done.returncode}:\n{done.stdout.decode()}")
+            raise ServerUnavailableError(f"{command[0]} exited with status {done.returncode}:\n{done.stdout.decode()}")
 
     @property
     def _log(self) -> Path:
@@ -146,7 +147,7 @@ class Server(ABC):
             nonlocal problem
             try:
                 self.ping()
-            except Exception as error:  # each driver has its own
+            except Exception as error:  # each driver has its own types
                 problem = error
                 if not self.is_running:
                     raise self._give_up() from error
@@ -159,14 +160,14 @@ class Server(ABC):
             raise self._give_up() from error
 
     def _give_up(self) -> ServerUnavailableError:
-        """Kill it; the error says what it wrote last."""
+        """Kill the server and return an error with its last output."""
         self.kill()
         last_words = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
         return ServerUnavailableError(f"{type(self).__name__} did not answer:\n{last_words}")
 
 
 def find_program(name: str, package: str, folders: Callable[[], Sequence[Path]] = lambda: ()) -> Path:
-    """The program's path: from ``folders``, PATH, or where Debian keeps what only root is meant to run.
+    """The program's path: from ``folders``, PATH, or the directories where Debian installs programs for root.
 
     Raises ServerUnavailableError, which names the Debian package to install.
     """
@@ -174,7 +175,7 @@ def find_program(name: str, package: str, folders: Callable[[], Sequence[Path]] 
     found = shutil.which(name, path=path)
     if not found:
         raise ServerUnavailableError(
-            f"{name} is not installed, and no test is skipped for it: run scripts/test once without arguments, "
+            f"{name} is not installed, and its tests are not skipped: run scripts/test once without arguments, "
             f"or apt-get install {package}"
         )
     return Path(found)

@@ -1,4 +1,4 @@
-"""The servers of a test run, each started when it is first asked for, once.
+"""The servers of a test run, each started once, when it is first used.
 
 Outside pytest, in a benchmark:
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class Services:
-    """All that a run may ask for, below ``directory``. A server that somebody killed is started again when asked for.
+    """All servers of a run, below ``directory``. A server that was killed is started again when it is next used.
 
     ``durable`` keeps each commit's flush to the disk (see Server).
     """
@@ -68,7 +68,7 @@ class Services:
 
     @property
     def keystone(self) -> Keystone:
-        """Keystone, with nobody in it but its first administrator and whom other tests have made."""
+        """Keystone. It contains its first administrator, and the users that other tests have created."""
         self._keystone.start()
         return self._keystone
 
@@ -95,15 +95,15 @@ class Services:
         return self._running.enter_context(RabbitMQ(self._directory / "rabbitmq"))
 
     def __enter__(self) -> Self:
-        """Return the services, none of which has started."""
+        """Return the services, none of which is started."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop those that were started."""
+        """Stop the servers that were started."""
         self._running.close()
 
 
-#: How to get each kind of database, by the name that tests use.
+#: The source of each kind of database, by the name that tests use.
 DATABASES: dict[str, Callable[[Services], DatabaseSource]] = {
     "sqlite": lambda services: services.sqlite,
     "postgresql": lambda services: services.postgresql,

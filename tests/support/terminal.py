@@ -1,4 +1,4 @@
-"""Programs in terminals, which can be closed."""
+"""Programs in terminals that a test can close."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-# Becomes the program that is named, with the terminal on its standard input as its own: what closes that, hangs it up.
+# Replaces itself with the named program, whose controlling terminal is its standard input: when the terminal closes,
+# the program is hung up.
 _OWN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
@@ -19,9 +20,10 @@ _OWN_TERMINAL = (
 def in_terminal(
     command: list[str], environment: Mapping[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A program in a terminal of its own, and the other end of that, which closes with the block at the latest.
+    """Run a program in a terminal of its own. Yields the process and the other end of the terminal, which the test can
+    close, and which the end of the block closes.
 
-    ``environment``: what is in its environment besides this process's.
+    ``environment``: variables to add to this process's environment.
     """
     ours, its = pty.openpty()
     process = subprocess.Popen(

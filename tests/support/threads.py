@@ -1,4 +1,4 @@
-"""Many threads at once."""
+"""Calls in many simultaneous threads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.support.waiting import PATIENCE
 T = TypeVar("T")
 
 
-def at_once(count: int, act: Callable[[int], T]) -> list[T]:
-    """Call ``act`` with 0 to ``count - 1``, in as many threads that start together. Returns what it returned, in this
-    order.
+def run_simultaneously(count: int, act: Callable[[int], T]) -> list[T]:
+    """Call ``act`` with each number from 0 to ``count - 1``, in threads that start simultaneously. Return the results
+    in the order of the numbers.
 
     Raises:
-        BaseException: the first that a call raised.
+        BaseException: the first error that a call raised.
         AssertionError: a call does not return.
     """
     barrier = threading.Barrier(count)

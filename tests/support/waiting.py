@@ -1,7 +1,7 @@
-"""Waiting for what other threads and processes do: every test, and every benchmark, waits by these functions.
+"""Waiting for other threads and processes: every test and every benchmark waits with these functions.
 
-One bound serves them all. It is far above what anything takes on an idle machine, so that a busy one keeps it too; a
-test that passes never waits for the rest of it.
+They share one bound. It is far above what anything takes on an idle machine, so that a busy machine keeps it, too. A
+test that passes never waits that long.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = 150.0
-"""Seconds that a test waits for what is sure to come. Half a minute was enough on two cores with a load of 12, for all
-but a broker's first start. Also the bound for ``Thread.join``, ``Popen.wait``, ``Event.wait`` and the like."""
+"""Seconds that a test waits for something that is sure to happen. On two cores with a load of 12, half a minute was
+enough for everything but a broker's first start. Also the bound for ``Thread.join``, ``Popen.wait``, ``Event.wait`` and
+the like."""
 
 
 def wait_until(look: Callable[[], T], what: str | Callable[[], object], pause: float = 0.02) -> T:
-    """Look again and again until what is seen counts as true, and return that.
+    """Call ``look`` until it returns a true value, and return that value.
 
     Args:
-        look: what to look at; what it raises ends the waiting.
+        look: the function to call; an error that it raises ends the waiting.
         what: what is awaited, for the message; a callable is called when the waiting has failed.
-        pause: seconds from one look to the next.
+        pause: seconds between two calls.
 
     Raises:
-        AssertionError: it did not come true within ``PATIENCE``; with what was awaited and what was seen last.
+        AssertionError: ``look`` returned no true value within ``PATIENCE``. The message has what was awaited, and the
+            last value.
     """
     deadline = time.monotonic() + PATIENCE
     while not (seen := look()):
@@ -38,7 +40,7 @@ def wait_until(look: Callable[[], T], what: str | Callable[[], object], pause: f
 
 
 def wait_until_equal(look: Callable[[], object], wanted: object, what: str, pause: float = 0.02) -> None:
-    """Look again and again until what is seen is ``wanted``. The rest is as in ``wait_until``."""
+    """Call ``look`` until it returns ``wanted``. Otherwise the same as ``wait_until``."""
     last: list[object] = []
 
     def is_wanted() -> bool:
@@ -49,7 +51,7 @@ def wait_until_equal(look: Callable[[], object], wanted: object, what: str, paus
 
 
 async def wait_until_async(look: Callable[[], T], what: str | Callable[[], object], pause: float = 0.02) -> T:
-    """``wait_until`` for coroutines: the event loop goes on meanwhile."""
+    """``wait_until`` for coroutines: the event loop continues meanwhile."""
     deadline = time.monotonic() + PATIENCE
     while not (seen := look()):
         if time.monotonic() > deadline:
@@ -60,6 +62,6 @@ async def wait_until_async(look: Callable[[], T], what: str | Callable[[], objec
 
 def _describe(what: str | Callable[[], object], seen: object) -> str:
     awaited = what() if callable(what) else what
-    # That a condition was False goes without saying.
+    # The value False needs no mention.
     last = "" if isinstance(seen, bool) else f"; last seen: {seen!r}"
     return f"waited {PATIENCE:g} s in vain until {awaited}{last}"

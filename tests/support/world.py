@@ -1,4 +1,4 @@
-"""A small world: one database, one set of no-op drivers, and as many controller workers on them as a test wants."""
+"""A small world: one database, one set of no-op drivers, and as many controller workers as a test needs."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ PARTS = [kind.name for kind in kinds.PARTS]
 QUICK = WorkerSettings(
     executor_threads=8, poll_seconds=0.05, retry_seconds=0.001, batch_seconds=0.0, wait_seconds=60.0, stop_seconds=10.0
 )
-"""The defaults, without the pauses that are for real agents and real users."""
+"""The defaults without the pauses, which are for real agents and users."""
 
 
 def make_settings(
     url: str, *, limits: LimitSettings | None = None, quotas: QuotaSettings | None = None, **worker: Any
 ) -> Settings:
-    """Settings for no-op drivers on this database. ``worker``: what differs from ``QUICK``."""
+    """Settings with no-op drivers and this database. ``worker`` overrides values of ``QUICK``."""
     return Settings(
         database=DatabaseSettings(url=url),
         worker=QUICK.model_copy(update=worker),
@@ -63,18 +63,18 @@ def make_settings(
 class World:
     """Everything that a controller worker needs, in one place.
 
-    ``compute``, ``network`` and ``amphorae`` are shared by all workers, as the outside world is; each worker has
-    database connections of its own, as a process has.
+    All workers share ``compute``, ``network`` and ``amphorae``, as processes share the outside world. Each worker has
+    database connections of its own, as each process has.
 
     Args:
-        settings: what ``make_settings`` makes, mostly.
-        network: another one than the no-op driver.
+        settings: usually the result of ``make_settings``.
+        network: a network to use instead of the no-op driver.
     """
 
     def __init__(self, settings: Settings, *, network: Network | None = None) -> None:
         self.settings = settings
         self.compute = NoopCompute()
-        # Any: tests ask the no-op driver what the port of networks has no word for.
+        # Any: tests use methods of the no-op driver that the network port does not have.
         self.network: Any = network or NoopNetwork()
         self.amphorae = NoopAmphorae(self.compute)
         self.notifier = InProcessNotifier()
@@ -86,19 +86,20 @@ class World:
         self._tables = list(Row.metadata.sorted_tables)
 
     def make_requests(self, settings: Settings, notifier: Notifier | None = None) -> Requests:
-        """Requests with other settings or another notifier than the world's own."""
-        told = notifier or self.notifier
-        return Requests(self.database, settings.validation, told, settings.quotas, network=self.network)
+        """Create requests with other settings or another notifier than the world's own."""
+        used_notifier = notifier or self.notifier
+        return Requests(self.database, settings.validation, used_notifier, settings.quotas, network=self.network)
 
-    def _tell(self, flow: str, task: str, state: str) -> None:
-        self.on_task(flow, task, state)  # whatever it is by then
+    def _report_task(self, flow: str, task: str, state: str) -> None:
+        self.on_task(flow, task, state)  # looked up late, because tests replace it
 
     def _connect(self) -> Database:
-        """A process's own connections. SQLite is told not to wait for the disk: no test here cuts the power."""
+        """Open connections as a separate process does. SQLite does not wait for the disk, because no test cuts the
+        power."""
         database = Database(self.settings.database)
         if database.dialect == "sqlite":
             for engine in database.engines():
-                event.listen(engine, "connect", _hurry)
+                event.listen(engine, "connect", _skip_disk_sync)
         return database
 
     def __enter__(self) -> World:
@@ -120,11 +121,11 @@ class World:
         return self._workers[0] if self._workers else self.add_worker()
 
     def add_worker(self, **drivers: Any) -> ControllerWorker:
-        """Another worker, with other drivers where they are given (``amphorae=...``, ``notifier=...``)."""
+        """Add a worker. ``drivers`` replace the world's own (``amphorae=...``, ``notifier=...``)."""
         worker = ControllerWorker(
             self.settings,
             database=self._connect(),
-            on_task=self._tell,
+            on_task=self._report_task,
             **{
                 "compute": self.compute,
                 "network": self.network,
@@ -136,10 +137,10 @@ class World:
         self._workers.append(worker)
         return worker
 
-    # Describing, asking, doing
+    # Describing, requesting, running
 
     def describe(self, **load_balancer: Any) -> dict[str, str]:
-        """Describe a load balancer with one part of each kind. Returns kind to id."""
+        """Describe a load balancer with one part of each kind. Return the ids by kind."""
         add = self.catalog
         ids = {"load_balancer": add.add_load_balancer(name="web", **load_balancer)}
         ids["pool"] = add.add_pool(
@@ -168,13 +169,13 @@ class World:
         return add(ids[kind.parent.name], **VALID[kind.name])
 
     def build(self, **load_balancer: Any) -> dict[str, str]:
-        """Describe a load balancer with one part of each kind, and build it. Returns kind to id."""
+        """Describe a load balancer with one part of each kind, and build it. Return the ids by kind."""
         ids = self.describe(**load_balancer)
         self.worker.create_load_balancer(ids["load_balancer"])
         return ids
 
     def add_part(self, kind: Any, ids: dict[str, str]) -> str:
-        """Describe another part of a kind, beside those of ``describe``. Returns its id."""
+        """Describe another part of a kind beside those of ``describe``, and return its id."""
         add, last = self.catalog, len(self.catalog.list_ids(kind))
         if kind == "listener":
             return add.add_listener(ids["load_balancer"], protocol="HTTP", protocol_port=8081 + last)
@@ -193,7 +194,7 @@ class World:
         return self._add_valid(kinds.kind_of(kind), ids)
 
     def ask(self, action: str, kind: str, subject_id: str, changes: dict[str, Any] | None = None) -> Receipt:
-        """Queue an operation, without running it."""
+        """Queue an operation without running it."""
         return accept(self.database, Request(Action(action), kind, subject_id, changes), self.settings.validation)
 
     def do(self, action: str, kind: str, subject_id: str, changes: dict[str, Any] | None = None) -> None:
@@ -202,7 +203,7 @@ class World:
         getattr(self.worker, f"{action}_{kind}")(*arguments)
 
     def run_all(self) -> int:
-        """Run what is queued until nothing is. Returns how many leases were worked on."""
+        """Run queued operations until none are left. Return the number of leases under which operations were run."""
         total = 0
         while worked := self.worker.run_pending():
             total += worked
@@ -210,26 +211,26 @@ class World:
         return total
 
     def take(self, key: str, owner: str = "test") -> Claim:
-        """Take a lease, as a worker would that then does nothing."""
+        """Take a lease, as a worker would, and do nothing with it."""
         [epoch] = [epoch for found, epoch in find_work(self.database, 100) if found == key]
         claim = try_claim(self.database, key, owner, epoch, 20_000)
         assert claim is not None
         return claim
 
     def expire_leases(self) -> None:
-        """Let the database's clock pass all leases: what a worker sees that slept too long."""
+        """Make all leases expire by the database's clock, as a worker sees it that slept too long."""
         self.database.transact(
             lambda connection: connection.execute(update(Lease).where(Lease.owner.is_not(None)).values(expires_at=1))
         )
 
-    # Looking
+    # Reading
 
     def status(self, kind: Any, subject_id: str) -> str:
         """An object's provisioning status."""
         return str(self.catalog.show(kind, subject_id)["provisioning_status"])
 
     def operation(self, operation_id: str) -> dict[str, Any]:
-        """All about one operation."""
+        """The row of one operation."""
         [operation] = [row for row in self.rows(Operation) if row["id"] == operation_id]
         return operation
 
@@ -239,7 +240,7 @@ class World:
         return [row for row in rows if subject_id in (None, row["subject_id"])]
 
     def count_unfinished(self) -> int:
-        """How many operations have not ended."""
+        """The number of operations that have not ended."""
         statement = select(func.count()).where(Operation.state.in_(("QUEUED", "RUNNING")))
         return self.database.read(lambda connection: connection.scalar(statement)) or 0
 
@@ -250,8 +251,8 @@ class World:
         return self.database.read(lambda connection: [dict(row) for row in connection.execute(statement).mappings()])
 
     def dump(self) -> dict[str, list[Any]]:
-        """Every row of every table: two dumps are equal where nothing changed. Without the slots, which an idle worker
-        gives back by itself."""
+        """Every row of every table, except the slots, which an idle worker releases on its own. Two dumps are equal if
+        nothing changed."""
         return self.database.read(
             lambda connection: {
                 table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))]
@@ -261,7 +262,7 @@ class World:
         )
 
     def amphora_of(self, load_balancer_id: str) -> str:
-        """The one amphora that carries a load balancer."""
+        """The id of the amphora that carries the load balancer."""
         [amphora_id] = self.catalog.list_ids("amphora", load_balancer_id=load_balancer_id, status="ALLOCATED")
         return amphora_id
 
@@ -272,14 +273,15 @@ class World:
         return bundle
 
     def rendered(self, load_balancer_id: str) -> Bundle:
-        """The configuration that the rows ask for, at the version of what was pushed last."""
+        """The configuration that the rows require, with the version that was pushed last."""
         snapshot = read_snapshot(self.database, load_balancer_id)
         assert snapshot.tree is not None
         tree = wanted_tree(snapshot.tree, snapshot, [])
         return render(tree, self.amphora_of(load_balancer_id), self.pushed(load_balancer_id).version)
 
     def assert_in_step(self, load_balancer_id: str) -> None:
-        """What runs is what the rows say, nothing is unfinished, and the lease is free."""
+        """Assert that the configuration is that of the rows, that no operation is unfinished, and that the lease is
+        free."""
         self.assert_vips_as_wanted()
         assert self.pushed(load_balancer_id) == self.rendered(load_balancer_id)
         assert self.count_unfinished() == 0
@@ -288,8 +290,8 @@ class World:
         assert lease["config_version"] <= self.pushed(load_balancer_id).version
 
     def assert_vips_as_wanted(self) -> None:
-        """Every VIP that the network has is at its row's address, if that has one, and has its load balancer's policy
-        and groups."""
+        """Assert that every VIP in the network has its row's address, if the row has one, and its load balancer's
+        policy and security groups."""
         for vip in self.network.allocations():
             wanted = self.catalog.show("load_balancer", vip.load_balancer_id)
             request = self.network.last_request(vip)
@@ -298,12 +300,12 @@ class World:
             assert vip.position or wanted["vip_address"] in (None, vip.ip_address)
 
     def assert_no_orphans(self) -> None:
-        """Everything outside has its row."""
+        """Assert that everything outside the database has a row."""
         assert self.compute.owned() <= set(self.catalog.list_ids("amphora"))
         assert self.network.owned() <= set(self.catalog.list_ids("load_balancer"))
 
     def assert_empty(self) -> None:
-        """Nothing is left: no row but history, nothing outside."""
+        """Assert that nothing is left: no rows except the operations, and nothing outside the database."""
         for kind in kinds.KINDS:
             assert self.catalog.list_ids(kind) == []
         assert self.compute.owned() == frozenset()
@@ -311,10 +313,10 @@ class World:
         assert self.rows(Lease) == []
 
 
-def _hurry(connection: Any, _record: Any) -> None:
+def _skip_disk_sync(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA synchronous=OFF").close()
 
 
 def same_but_version(one: Bundle, other: Bundle) -> bool:
-    """Whether two bundles ask for the same."""
+    """Whether two bundles are the same except for their version."""
     return replace(one, version=1) == replace(other, version=1)

@@ -1,5 +1,5 @@
-"""Tests of statuses, settings and specs.
+"""Tests of statuses, settings, specs and kinds.
 
-Belongs here: pure rules, tried at their edges. Does not: anything that needs a database or a driver. No I/O beyond
+Belongs here: pure rules, tested at their limits. Does not: anything that needs a database or a driver. I/O: only
 reading the repository.
 """

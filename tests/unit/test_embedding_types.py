@@ -1,4 +1,4 @@
-"""A program that embeds Portico is checked by its types: what mypy says to those who import the installed package."""
+"""The types that programs embedding Portico use: mypy's errors about the installed package's callers."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _WRONG = {
     'portico.requests.failover("member", member)': "member",
     'open_embedded("/tmp/portico", workers=WorkerSettings())': "workers",
 }
-"""Line to what mypy's error about it has to name."""
+"""By line: what mypy's error about the line must contain."""
 
 
-def test_types_find_what_is_wrong_and_leave_alone_what_is_right(tmp_path: Path) -> None:
-    """Under mypy --strict and its defaults: fields, values, kinds and groups of settings that there are pass; each
-    that there is not, or of the wrong type, is an error in its line."""
+def test_types_reject_wrong_calls_and_accept_right_ones(tmp_path: Path) -> None:
+    """Under mypy --strict with its defaults, valid fields, values, kinds and groups of settings pass. Each unknown one,
+    or one of the wrong type, is an error in its line."""
     program = tmp_path / "program.py"
     lines = [*_RIGHT.splitlines(), *(f"    {line}" for line in _WRONG)]
     program.write_text("\n".join(lines) + "\n")
@@ -68,6 +68,6 @@ def test_types_find_what_is_wrong_and_leave_alone_what_is_right(tmp_path: Path) 
         assert re.search(named, found[number]), (line, found[number])
 
 
-def test_the_groups_of_settings_are_those_that_there_are() -> None:
-    """``open_embedded`` takes every group of ``Settings``."""
+def test_every_group_of_settings_is_accepted() -> None:
+    """``open_embedded`` accepts every group of ``Settings``."""
     assert set(SettingsGroups.__annotations__) == set(Settings.model_fields)

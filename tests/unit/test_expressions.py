@@ -1,4 +1,4 @@
-"""What regular expressions in L7 rules are refused for, in words."""
+"""The reasons with which regular expressions in L7 rules are refused."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _RULE: dict[str, Any] = {"type": "PATH", "compare_type": "REGEX"}
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (r"^/\u0041", r"\u is not known to all engines, or has no meaning here (position 2)"),
-        ("a{70000}", "must not count further than 1000 (position 1)"),
-        ("^/(a+)+$", "must not repeat any number of times what is so repeated (position 6)"),
+        (r"^/\u0041", r"\u is not supported by all engines, or has no meaning here (position 2)"),
+        ("a{70000}", "a quantifier must not be greater than 1000 (position 1)"),
+        ("^/(a+)+$", "must not repeat without limit a part that is itself repeated without limit (position 6)"),
         ("^/(a|aa)+$", "{0,100}"),
-        (r"[\w-.]", "a - beside a class of characters must be escaped, or be the last (position 1)"),
+        (r"[\w-.]", "a - next to a class of characters must be escaped, or be the last (position 1)"),
         ("a(b", "a ( is not closed (position 1)"),
         ("foo[a-z]+bar", "begin it with ^"),
     ],
 )
-def test_a_refusal_says_the_rule_and_its_position(value: str, words: str) -> None:
-    """Who wrote the expression learns what is wrong, where, and what to write instead."""
+def test_a_refusal_contains_the_rule_and_the_position(value: str, words: str) -> None:
+    """The error tells the author of an expression what is wrong, where, and what to write instead."""
     with pytest.raises(InvalidInput) as refusal:
         L7RuleSpec.parse({**_RULE, "value": value}, RULES)
 
@@ -36,8 +36,9 @@ def test_a_refusal_says_the_rule_and_its_position(value: str, words: str) -> Non
 
 
 @pytest.mark.parametrize("value", ["^/(a+)+$", "(?u)x", "("])
-def test_an_older_value_does_not_stand_in_the_way_of_other_changes(value: str) -> None:
-    """A rule with an expression that is refused now can be inverted, renamed and mended; it cannot be written again."""
+def test_an_older_value_does_not_prevent_other_changes(value: str) -> None:
+    """A rule whose expression is refused now can be inverted, renamed and corrected, but the expression cannot be set
+    again."""
     present = {**_RULE, "value": value, "key": None, "invert": False}
 
     inverted, changed = L7RuleSpec.parse_changes(present, {"invert": True}, RULES)
@@ -65,6 +66,6 @@ def test_an_older_value_does_not_stand_in_the_way_of_other_changes(value: str) -
         ("x(?:a.*|b.*)?$", "x(?:a|b|$)"),
     ],
 )
-def test_engines_get_the_spelling_that_costs_them_least(value: str, spelling: str) -> None:
-    """What cannot help to find a match is not tried: the steps grow with the text's length only."""
+def test_engines_get_the_cheapest_spelling(value: str, spelling: str) -> None:
+    """Steps that cannot contribute to a match are removed, so the steps grow only linearly with the text."""
     assert engine_spelling(value) == spelling

@@ -1,4 +1,4 @@
-"""Which ports this user may listen at."""
+"""The ports on which a user can listen."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ print(find_lowest_port())
 """
 
 
-def test_an_ordinary_user_is_told_where_his_ports_begin() -> None:
-    """Without root's rights, where the kernel says; nothing has to be tried on a load balancer first."""
+def test_an_ordinary_users_lowest_port_is_the_kernels() -> None:
+    """Without root's rights, the lowest port is the kernel's; it is known without trying it with a load balancer."""
     begin = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     done = subprocess.run([sys.executable, "-c", _NOBODY], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert int(done.stdout) == max(begin, 1)

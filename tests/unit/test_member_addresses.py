@@ -1,4 +1,4 @@
-"""Members are not sent to where clouds, hosts and operators keep what is their own, however the address is written."""
+"""Members cannot have addresses that belong to clouds, hosts or operators, in any notation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _parse(address: IPv4Address | IPv6Address | str, rules: ValidationSettings, 
 
 
 def _forms(address: IPv4Address) -> dict[str, IPv6Address]:
-    """The IPv6 addresses by which an IPv4 address can be meant."""
+    """The IPv6 addresses that can stand for an IPv4 address."""
     number = int(address)
     prefixed = {
         "IPv4-compatible": "::",
@@ -64,9 +64,9 @@ def _forms(address: IPv4Address) -> dict[str, IPv6Address]:
     ],
 )
 @pytest.mark.parametrize("field", ["address", "monitor_address"])
-def test_addresses_of_clouds_own_services_are_refused_unless_allowed(address: str, field: str) -> None:
-    """Nobody is sent to a metadata service or into a reserved network, to be served or to be checked, unless the
-    operator wants it."""
+def test_addresses_of_cloud_services_are_refused_unless_allowed(address: str, field: str) -> None:
+    """Addresses of metadata services and reserved networks are refused as member and monitor addresses, unless the
+    operator allows them."""
     with pytest.raises(InvalidInput) as refusal:
         _parse(address, STRICT, field)
     assert refusal.value.field == field
@@ -87,39 +87,37 @@ def test_addresses_of_clouds_own_services_are_refused_unless_allowed(address: st
         ("10.20.30.40", OPEN.model_copy(update={"reserved_networks": ("10.20.0.0/16",)})),
     ],
 )
-def test_an_address_within_another_is_held_to_the_same_rules(
-    address: str, rules: ValidationSettings, form: str
-) -> None:
-    """Whatever something on the way would make of an IPv6 address, is refused as if it were named itself."""
+def test_an_embedded_address_is_refused_by_the_same_rules(address: str, rules: ValidationSettings, form: str) -> None:
+    """An IPv6 address that a device on the way would translate is refused like the address that it stands for."""
     with pytest.raises(InvalidInput, match="address"):
         _parse(_forms(IPv4Address(address))[form], rules)
 
 
 @given(st.ip_addresses(v=4, network="10.0.0.0/8"))
-def test_ordinary_addresses_are_taken_in_every_form(address: IPv4Address) -> None:
-    """The rules are about what is within, not about how it is wrapped. (What the operator's own NAT64 means depends on
-    a prefix that nobody has told: there, each meaning has to be harmless.)"""
-    forms = {name: wrapped for name, wrapped in _forms(address).items() if not name.startswith(("local", "NAT64 of"))}
+def test_ordinary_addresses_are_accepted_in_every_form(address: IPv4Address) -> None:
+    """The rules apply to the embedded address, however it is embedded. (The meaning of the operator's own NAT64 depends
+    on an unknown prefix, so there each possible meaning must be harmless.)"""
+    forms = {name: embedded for name, embedded in _forms(address).items() if not name.startswith(("local", "NAT64 of"))}
     _parse(address, STRICT)
-    for wrapped in forms.values():
-        _parse(wrapped, STRICT)
+    for embedded in forms.values():
+        _parse(embedded, STRICT)
 
 
 @given(st.one_of(st.ip_addresses(v=6, network="2001:db8::/33"), st.ip_addresses(v=6, network="fd12:3456:789a::/48")))
-def test_ordinary_ipv6_addresses_are_taken(address: IPv6Address) -> None:
-    """An address that wraps nothing is no more than itself."""
+def test_ordinary_ipv6_addresses_are_accepted(address: IPv6Address) -> None:
+    """An IPv6 address that embeds nothing is only judged as itself."""
     if int(address) >> 32 & 0xFDFFFFFF != 0x00005EFE:
         _parse(address, STRICT)
 
 
-def test_loopback_is_loopback_and_wraps_nothing() -> None:
-    """``::1`` is within the prefix of IPv4-compatible addresses: where loopback members are allowed, it is."""
+def test_ipv6_loopback_embeds_no_other_address() -> None:
+    """``::1`` is within the prefix of IPv4-compatible addresses, but is accepted where loopback members are allowed."""
     _parse("::1", ValidationSettings(allow_loopback_members=True))
     with pytest.raises(InvalidInput, match="loopback"):
         _parse("::1", STRICT)
 
 
-def test_every_special_network_says_what_is_there() -> None:
-    """Nobody has to guess why a network is in the table."""
+def test_every_special_network_has_a_description() -> None:
+    """Each entry of the table explains what the network is."""
     assert all(what and what[0] for _, what in SPECIAL)
     assert len({network for network, _ in SPECIAL}) == len(SPECIAL)

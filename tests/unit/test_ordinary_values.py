@@ -1,4 +1,4 @@
-"""Fields that no table of values names are asked for all the same, with what their types say."""
+"""Fields that no table of values lists are tested with the values that their types suggest."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ class _Spec(Spec):
         ("words", [None, ["h2"]]),
     ],
 )
-def test_a_type_that_says_all_gives_the_values(name: str, values: list[Any]) -> None:
-    """Both ends of a range, each word; and the spec takes them."""
+def test_a_complete_type_gives_the_values(name: str, values: list[Any]) -> None:
+    """Both ends of a range and each word are returned, and the spec accepts them."""
     assert ordinary_values(_Spec, name) == values
     for value in values:
         _Spec.parse({name: value}, ValidationSettings())
 
 
 @pytest.mark.parametrize("name", ["endless", "judged", "identity"])
-def test_a_type_that_does_not_tell_is_no_field_to_pass_over(name: str) -> None:
-    """Where a rule decides that the type does not show, somebody has to name values."""
+def test_a_field_with_an_incomplete_type_is_not_skipped(name: str) -> None:
+    """If a rule that the type does not show decides which values are valid, the test must list values."""
     with pytest.raises(LookupError, match=name):
         ordinary_values(_Spec, name)
 
 
-def test_what_is_named_elsewhere_is_left_out() -> None:
-    """The rest is what users set and see."""
+def test_fields_listed_elsewhere_are_left_out() -> None:
+    """The rest are the fields that users can set and see."""
     every = {name for name in MEMBER.spec.model_fields if name in MEMBER.view.shown}
     assert set(rest_of(MEMBER, every - {"weight", "backup"})) == {"weight", "backup"}
     assert all(rest_of(kind, kind.spec.model_fields) == {} for kind in DESCRIBED)

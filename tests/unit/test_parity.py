@@ -1,4 +1,4 @@
-"""What a user may write has a place in the tables, wide enough for it."""
+"""Each writable field has a place in the tables that is large enough for it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     },
     "pool": {"session_persistence": "the four persistence_* columns"},
 }
-"""Writable fields that are not a column of the same name, and where they are instead. ``tags`` of every kind are rows
+"""Writable fields without a column of the same name, and where they are stored instead. ``tags`` of every kind are rows
 of ``tag``."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_writable_field_has_its_column_or_its_documented_place(kind: str) -> None:
-    """A field that is accepted and stored nowhere would be lost in silence; a documented place that is not needed any
-    more is a lie."""
+def test_every_writable_field_has_a_column_or_a_documented_place(kind: str) -> None:
+    """A field that is accepted but not stored would be lost silently, and every documented place is needed."""
     columns = set(table_of(kind_of(kind).model).columns.keys())
     elsewhere = {"tags", *ELSEWHERE.get(kind, {})}
 
@@ -50,7 +49,7 @@ def test_the_documented_places_exist() -> None:
 
 
 def test_session_persistence_survives_the_columns() -> None:
-    """What goes into the four columns is what comes out of them."""
+    """The value stored in the four columns is the value read from them."""
     subject = kind_of("pool")
     wanted = {"type": "APP_COOKIE", "cookie_name": "sid"}
     row = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", **subject.columns({"session_persistence": wanted})}
@@ -68,7 +67,7 @@ _PAIRS = [
 
 @pytest.mark.parametrize(("kind", "name", "field", "column"), _PAIRS, ids=[f"{pair[0]}-{pair[1]}" for pair in _PAIRS])
 def test_a_field_fits_into_its_column(kind: str, name: str, field: Any, column: Any) -> None:
-    """Types agree, what may be absent may be NULL, and the default of the spec is the default of the column."""
+    """The types agree, an optional field's column can be NULL, and the column has the spec's default."""
     schema = SPECS[kind].model_json_schema()["properties"][name]
     types = {one.get("type") for one in schema.get("anyOf", [schema])}
 
@@ -93,10 +92,10 @@ _STRINGS = [pair for pair in _PAIRS if isinstance(pair[3].type, String)]
     ids=[f"{pair[0]}-{pair[1]}" for pair in _STRINGS],
 )
 def test_no_text_is_longer_than_its_column(kind: str, name: str, column: Any) -> None:
-    """A text that is valid is one that PostgreSQL and MariaDB can store: refused by name, not by the database.
+    """PostgreSQL and MariaDB can store every valid text; a longer one is refused with the field's name.
 
-    Where no length is said, something else bounds the text: a list of words, the form of an id or of an address, or
-    (TLS attributes) that it is refused altogether.
+    If no length is set, something else limits the text: a list of words, the form of an id or of an address, or (TLS
+    attributes) the fact that it is always refused.
     """
     schema = SPECS[kind].model_json_schema()["properties"][name]
     for one in schema.get("anyOf", [schema]):

@@ -1,4 +1,4 @@
-"""URLs in settings: what is taken, and what is said of the others."""
+"""URLs in settings: which are accepted, and the errors of the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from portico.settings import DatabaseSettings, LocalComputeSettings
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("foo", "sqlite:///PATH"),
         ("", "sqlite:///PATH"),
@@ -33,12 +33,12 @@ from portico.settings import DatabaseSettings, LocalComputeSettings
         ("mariadb+pymysql://u:s3cret@db:70000/portico", "number from 1 to 65535"),
     ],
 )
-def test_a_database_url_that_cannot_work_is_refused_without_showing_it(url: str, said: str) -> None:
-    """The form that is needed, and what percent-encoding is where that is the fault; never the password."""
+def test_an_invalid_database_url_is_refused_without_showing_it(url: str, message: str) -> None:
+    """The error shows the form of a valid URL, and percent-encoding if that is wrong, but never the password."""
     with pytest.raises(InvalidSettings) as refusal:
         DatabaseSettings(url=url)
 
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
     assert "s3" not in str(refusal.value)
 
 
@@ -53,8 +53,8 @@ def test_a_database_url_that_cannot_work_is_refused_without_showing_it(url: str,
         "mariadb+pymysql://root@localhost/portico?unix_socket=/run/mysqld/mysqld.sock&charset=utf8mb4",
     ],
 )
-def test_a_database_url_that_works_is_kept_as_it_is(url: str) -> None:
-    """Encoded passwords, addresses of both families, sockets, options of drivers."""
+def test_a_valid_database_url_is_kept_unchanged(url: str) -> None:
+    """Encoded passwords, IPv4 and IPv6 addresses, sockets and driver options are kept unchanged."""
     assert DatabaseSettings(url=url).url == url
 
 
@@ -71,7 +71,7 @@ def test_a_database_url_that_works_is_kept_as_it_is(url: str) -> None:
     ],
 )
 def test_an_agent_url_has_a_scheme_a_host_and_a_port(url: str) -> None:
-    """What no agent listens at is refused when it is read, not when the first load balancer is built."""
+    """A URL at which no agent can listen is refused when it is read, not when the first load balancer is built."""
     with pytest.raises(InvalidSettings, match="must be like https://10"):
         LocalComputeSettings(agent_url=url)
     assert LocalComputeSettings(agent_url="https://[fd00::5]:9443").agent_url == "https://[fd00::5]:9443"

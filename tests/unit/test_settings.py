@@ -1,4 +1,4 @@
-"""The defaults that were promised, and where values come from."""
+"""The documented defaults of settings, and the sources of their values."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "portico.toml"
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine's environment says about Portico is not what is tested."""
+    """Remove Portico's variables from the environment, which these tests do not depend on."""
     for name in [name for name in os.environ if name.startswith("PORTICO_")]:
         monkeypatch.delenv(name)
 
 
-def test_the_defaults_are_the_promised_ones() -> None:
-    """A default is a promise: changing one shows here, and belongs in the changelog."""
+def test_the_defaults_are_the_documented_ones() -> None:
+    """A default is a promise: a change shows here, and belongs in the changelog."""
     assert Settings().model_dump() == {
         "database": {"url": "sqlite:///portico.db", "pool_size": 20, "retries": 8},
         "worker": {
@@ -123,15 +123,15 @@ def test_the_defaults_are_the_promised_ones() -> None:
     }
 
 
-def test_the_environment_names_group_and_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``PORTICO_WORKER__THREADS`` sets one value and leaves its neighbours alone."""
+def test_a_variable_sets_one_value_of_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``PORTICO_WORKER__THREADS`` sets one value and leaves the other values of its group unchanged."""
     monkeypatch.setenv("PORTICO_WORKER__THREADS", "8")
 
     assert Settings.read().worker == WorkerSettings(threads=8)
 
 
-def test_a_file_gives_values_and_arguments_win_over_it(tmp_path: Path) -> None:
-    """What is in the file holds, except where the program says otherwise."""
+def test_arguments_override_the_file(tmp_path: Path) -> None:
+    """The file's values apply unless the program overrides them."""
     file = tmp_path / "portico.toml"
     file.write_text("[worker]\nthreads = 2\n[limits]\noperations = 5\n")
 
@@ -156,8 +156,8 @@ def test_a_file_gives_values_and_arguments_win_over_it(tmp_path: Path) -> None:
         ("[validation]\nreserved_networks = ['10.0.0.1/8']\n", "validation.reserved_networks.0"),
     ],
 )
-def test_a_wrong_name_or_value_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
-    """A typing error is an error that names the setting, not a silent default."""
+def test_a_wrong_name_or_value_is_refused_with_the_settings_name(tmp_path: Path, text: str, named: str) -> None:
+    """A misspelt name is an error that names the setting, not a silent default."""
     file = tmp_path / "portico.toml"
     file.write_text(text)
 
@@ -167,38 +167,39 @@ def test_a_wrong_name_or_value_is_refused_by_name(tmp_path: Path, text: str, nam
     assert [fault.setting for fault in refusal.value.faults] == [named]
 
 
-@pytest.mark.parametrize("file_says", [2, None])
-@pytest.mark.parametrize("environment_says", [8, None])
-@pytest.mark.parametrize("argument_says", [16, None])
-def test_an_argument_wins_over_the_environment_and_that_over_the_file(
+@pytest.mark.parametrize("in_file", [2, None])
+@pytest.mark.parametrize("in_environment", [8, None])
+@pytest.mark.parametrize("in_argument", [16, None])
+def test_an_argument_overrides_the_environment_which_overrides_the_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    file_says: int | None,
-    environment_says: int | None,
-    argument_says: int | None,
+    in_file: int | None,
+    in_environment: int | None,
+    in_argument: int | None,
 ) -> None:
-    """In every combination; and what only the file says of the same group holds beside the environment's."""
+    """An argument overrides the environment, which overrides the file, in every combination. Other values of the same
+    group in the file still apply."""
     file = tmp_path / "portico.toml"
-    file.write_text("[worker]\nretry_seconds = 0.25\n" + (f"threads = {file_says}\n" if file_says else ""))
-    if environment_says:
-        monkeypatch.setenv("PORTICO_WORKER__THREADS", str(environment_says))
-    groups: SettingsGroups = {"worker": WorkerSettings(threads=argument_says)} if argument_says else {}
+    file.write_text("[worker]\nretry_seconds = 0.25\n" + (f"threads = {in_file}\n" if in_file else ""))
+    if in_environment:
+        monkeypatch.setenv("PORTICO_WORKER__THREADS", str(in_environment))
+    groups: SettingsGroups = {"worker": WorkerSettings(threads=in_argument)} if in_argument else {}
 
     worker = Settings.read(file, **groups).worker
 
-    assert worker.threads == (argument_says or environment_says or file_says or 4)
-    assert worker.retry_seconds == (0.5 if argument_says else 0.25)
+    assert worker.threads == (in_argument or in_environment or in_file or 4)
+    assert worker.retry_seconds == (0.5 if in_argument else 0.25)
 
 
-def test_an_operators_database_is_used_beside_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shipped example names a database; the environment's holds all the same."""
+def test_the_environment_overrides_the_examples_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's database overrides the one in the shipped example."""
     monkeypatch.setenv("PORTICO_DATABASE__URL", "mariadb+pymysql://u@db/portico")
 
     assert Settings.read(_EXAMPLE).database.url == "mariadb+pymysql://u@db/portico"
 
 
-def test_the_environment_can_say_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers, switches, paths and lists, as text."""
+def test_the_environment_can_set_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment can set numbers, switches, paths and lists, as text."""
     for name, text in {
         "PORTICO_VALIDATION__ALLOW_LOOPBACK_MEMBERS": "true",
         "PORTICO_VALIDATION__RESERVED_NETWORKS": '["10.0.0.0/8"]',
@@ -220,7 +221,7 @@ def test_the_environment_can_say_everything(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("variable", "text", "said"),
+    ("variable", "text", "message"),
     [
         ("PORTICO_DATABASE_URL", "sqlite:///x", "did you mean PORTICO_DATABASE__URL?"),
         ("PORTICO_DATABSE__URL", "sqlite:///x", "did you mean PORTICO_DATABASE__URL?"),
@@ -236,10 +237,10 @@ def test_the_environment_can_say_everything(monkeypatch: pytest.MonkeyPatch) -> 
         ("PORTICO_API__ALLOWED_HOSTS", '"one"', "tuple"),
     ],
 )
-def test_a_variable_that_is_unknown_or_wrong_is_refused_by_name(
-    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, said: str
+def test_an_unknown_or_wrong_variable_is_refused_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, message: str
 ) -> None:
-    """Nothing that begins with ``PORTICO_`` is ignored; the nearest name that is known is suggested."""
+    """Nothing that begins with ``PORTICO_`` is ignored. The error suggests the nearest known name."""
     monkeypatch.setenv(variable, text)
 
     with pytest.raises(InvalidSettings) as refusal:
@@ -247,11 +248,11 @@ def test_a_variable_that_is_unknown_or_wrong_is_refused_by_name(
 
     [fault] = refusal.value.faults
     assert (fault.place, fault.setting) == ("the environment", variable)
-    assert said in fault.rule
+    assert message in fault.rule
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "message"),
     [
         ("[worker]\n# four\nthread = 2\n", 3, "did you mean worker.threads?"),
         ("[wroker]\nthreads = 2\n", 1, "did you mean worker?"),
@@ -269,8 +270,9 @@ def test_a_variable_that_is_unknown_or_wrong_is_refused_by_name(
         ("[compute]\n# where\nagent_url = '10.0.0.5:9443'\n", 3, "must be like https://10"),
     ],
 )
-def test_a_fault_in_a_file_is_found_by_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
-    """File and line, the rule, and for a name that nobody knows the nearest one: also where it is in another group."""
+def test_a_fault_in_a_file_has_its_line(tmp_path: Path, text: str, line: int, message: str) -> None:
+    """The fault has the file, the line and the rule. For an unknown name it has the nearest known one, even from
+    another group."""
     file = tmp_path / "portico.toml"
     file.write_text(text)
 
@@ -279,11 +281,12 @@ def test_a_fault_in_a_file_is_found_by_its_line(tmp_path: Path, text: str, line:
 
     [fault] = refusal.value.faults
     assert fault.place == f"{file}, line {line}"
-    assert said in fault.rule
+    assert message in fault.rule
 
 
-def test_every_fault_is_told_at_once_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who mends one need not come back for the next; a wrong value of the environment is not looked for in the file."""
+def test_all_faults_are_reported_together_with_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All faults are reported together, each with its place. A wrong value from the environment is not attributed to
+    the file."""
     file = tmp_path / "portico.toml"
     file.write_text("[worker]\nthreads = 3\npoll_seconds = -1\nbatch = 3\n")
     monkeypatch.setenv("PORTICO_WORKER__THREADS", "none")
@@ -301,8 +304,8 @@ def test_every_fault_is_told_at_once_where_it_is(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("content", [None, b"[worker", b"\xff\xfe"])
-def test_a_file_that_cannot_be_read_is_said_by_name(tmp_path: Path, content: bytes | None) -> None:
-    """Missing, no TOML, no text: it is the same error as for a wrong value."""
+def test_the_error_of_an_unreadable_file_names_it(tmp_path: Path, content: bytes | None) -> None:
+    """A file that is missing, not TOML or not text raises the same error as a wrong value."""
     file = tmp_path / "portico.toml"
     if content is not None:
         file.write_bytes(content)
@@ -311,8 +314,8 @@ def test_a_file_that_cannot_be_read_is_said_by_name(tmp_path: Path, content: byt
         Settings.read(file)
 
 
-def test_wrong_settings_are_portico_s_own_errors() -> None:
-    """Who embeds Portico catches one kind of error, whichever constructor refuses."""
+def test_wrong_settings_raise_portico_errors() -> None:
+    """Programs that embed Portico catch one type of error, whichever constructor refuses."""
     for wrong in (lambda: WorkerSettings(threads=0), lambda: Settings(worker={"thread": 3})):
         with pytest.raises(PorticoError, match="thread"):
             wrong()
@@ -321,7 +324,7 @@ def test_wrong_settings_are_portico_s_own_errors() -> None:
 
 
 def test_settings_cannot_be_changed_under_a_running_worker() -> None:
-    """Settings are values: whoever wants others makes new ones."""
+    """Settings are immutable values."""
     settings = Settings()
 
     with pytest.raises(ValidationError, match="frozen"):
@@ -330,8 +333,8 @@ def test_settings_cannot_be_changed_under_a_running_worker() -> None:
         settings.worker.threads = 3  # type: ignore[misc]
 
 
-def test_every_setting_says_what_it_means() -> None:
-    """A group has a docstring; nobody has to guess what it is about."""
+def test_every_group_of_settings_is_documented() -> None:
+    """Every group has a docstring."""
     groups = [model for models in find_groups(Settings).values() for model in models]
 
     assert {KeystoneSettings, LocalComputeSettings, NoopComputeSettings} <= set(groups)
@@ -347,8 +350,8 @@ def test_every_setting_says_what_it_means() -> None:
         ("amphora", "drain_seconds", 0, 3600),
     ],
 )
-def test_a_number_that_would_stop_everything_is_refused_by_name(group: str, name: str, least: Any, most: Any) -> None:
-    """What no deployment can want is a slip of the pen; the limits themselves are allowed."""
+def test_an_absurd_number_is_refused_with_the_settings_name(group: str, name: str, least: Any, most: Any) -> None:
+    """A value that no deployment can want is probably a slip, and is refused. The limits themselves are allowed."""
 
     def settings(values: dict[str, Any]) -> Settings:
         groups: dict[str, Any] = {group: values}
@@ -362,7 +365,7 @@ def test_a_number_that_would_stop_everything_is_refused_by_name(group: str, name
 
 
 def test_the_databases_password_is_not_printed() -> None:
-    """Wherever settings are printed as they are, in a traceback's local variables even."""
+    """The password is not shown where settings are printed, not even in a traceback's local variables."""
     settings = Settings(database=DatabaseSettings(url="postgresql+psycopg://portico:very-secret@db/portico"))
 
     assert "very-secret" not in f"{settings!r} {settings} {settings.database!r}"
@@ -372,7 +375,7 @@ _KEYSTONE = "[api]\nauth = 'keystone'\n[keystone]\nauth_url = 'http://k:5000/v3'
 
 
 def test_keystone_needs_its_settings(tmp_path: Path) -> None:
-    """``api.auth`` alone says too little; the defaults of the rest are pinned."""
+    """``api.auth`` alone is not enough. The defaults of the other settings are pinned."""
     file = tmp_path / "portico.toml"
     file.write_text("[api]\nauth = 'keystone'\n")
     with pytest.raises(InvalidSettings, match=r"keystone\.auth_url, \.username and \.password are needed"):
@@ -401,7 +404,8 @@ def test_keystone_needs_its_settings(tmp_path: Path) -> None:
 def test_a_password_comes_from_the_environment_and_is_never_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file says the rest; neither the settings nor an error about them print it."""
+    """A password comes from the environment, and the rest from the file. Neither the settings nor an error about them
+    show the password."""
     file = tmp_path / "portico.toml"
     file.write_text(_KEYSTONE)
     monkeypatch.setenv("PORTICO_KEYSTONE__PASSWORD", "very-secret")
@@ -416,8 +420,8 @@ def test_a_password_comes_from_the_environment_and_is_never_shown(
     assert "very-secret" not in f"{refusal.value} {refusal.value!r}"
 
 
-def test_a_group_of_a_driver_is_given_as_it_is() -> None:
-    """A program names the driver by the group; a driver that is not named is the default one."""
+def test_a_drivers_group_is_passed_directly() -> None:
+    """A program chooses a driver by passing its group; without one, the default driver is used."""
     settings = Settings.read(network=NoopNetworkSettings(), compute=LocalComputeSettings(agent_name="host-7"))
 
     assert settings.network == NoopNetworkSettings()
@@ -426,8 +430,8 @@ def test_a_group_of_a_driver_is_given_as_it_is() -> None:
     assert Settings(network=values).network == LoopbackNetworkSettings(vip_range="127.5.6.0/24")
 
 
-def test_the_guides_example_is_right(tmp_path: Path) -> None:
-    """What docs/guides/keystone.md shows can be copied; the password is missing there, and the error says so."""
+def test_the_guides_example_is_valid(tmp_path: Path) -> None:
+    """The example in docs/guides/keystone.md is valid except for the missing password, which the error names."""
     guide = (Path(__file__).parents[2] / "docs" / "guides" / "keystone.md").read_text()
     file = tmp_path / "portico.toml"
     file.write_text(guide.partition("```toml\n")[2].partition("```")[0])

@@ -1,4 +1,4 @@
-"""Specs let good values in, and refuse bad ones by the name of the field."""
+"""Specs accept valid values, and refuse invalid ones with the name of the field."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def _id_of(case: Any) -> str:
 
 
 @pytest.mark.parametrize(("kind", "values"), [(kind, values) for kind in KINDS for values in [{}, *GOOD[kind]]])
-def test_good_values_are_taken(kind: str, values: Values) -> None:
-    """Every documented value, up to the ends of its range, is a valid description."""
+def test_good_values_are_accepted(kind: str, values: Values) -> None:
+    """Every documented value, including the ends of its range, is valid."""
     spec = SPECS[kind].parse({**VALID[kind], **values}, RULES)
 
     assert spec.admin_state_up is values.get("admin_state_up", True)
@@ -51,8 +51,8 @@ def test_good_values_are_taken(kind: str, values: Values) -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "field"), [(kind, values, field) for kind in KINDS for values, field in BAD[kind]]
 )
-def test_a_bad_value_is_refused_by_its_name(kind: str, values: Values, field: str) -> None:
-    """A value against a rule is InvalidInput; it names the field, and says a rule in words."""
+def test_a_bad_value_is_refused_with_the_fields_name(kind: str, values: Values, field: str) -> None:
+    """A value that breaks a rule raises InvalidInput with the field's name and a readable rule."""
     with pytest.raises(InvalidInput) as refusal:
         SPECS[kind].parse({**VALID[kind], **values}, RULES)
 
@@ -62,21 +62,21 @@ def test_a_bad_value_is_refused_by_its_name(kind: str, values: Values, field: st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_kind_needs_is_needed(kind: str) -> None:
-    """A required field that is missing is named."""
+def test_required_fields_are_required(kind: str) -> None:
+    """The error of a missing required field names the field."""
     for field in VALID[kind]:
         with pytest.raises(InvalidInput) as refusal:
             SPECS[kind].parse({name: value for name, value in VALID[kind].items() if name != field}, RULES)
         assert refusal.value.field == field
 
 
-def test_addresses_and_flags_stay_as_they_are_spelled() -> None:
-    """What a user sees is what he said; canonical forms are made beside it."""
+def test_addresses_and_flags_keep_their_spelling() -> None:
+    """Users see values in their own spelling; canonical forms are stored separately."""
     address = "2001:DB8:0::1"
     assert SPECS["load_balancer"].parse({"vip_address": address}, RULES).model_dump()["vip_address"] == address
-    said = {"allowed_cidrs": ["10.1.2.3/8", "2001:DB8::/32"], "insert_headers": {"X-Forwarded-For": "True"}}
-    listener = SPECS["listener"].parse({**VALID["listener"], **said}, RULES).model_dump()
-    assert {name: listener[name] for name in said} == said
+    sent = {"allowed_cidrs": ["10.1.2.3/8", "2001:DB8::/32"], "insert_headers": {"X-Forwarded-For": "True"}}
+    listener = SPECS["listener"].parse({**VALID["listener"], **sent}, RULES).model_dump()
+    assert {name: listener[name] for name in sent} == sent
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_addresses_and_flags_stay_as_they_are_spelled() -> None:
     ],
 )
 def test_an_address_has_one_canonical_form(spellings: tuple[str, ...], canonical: str) -> None:
-    """However it is spelled, and whichever version of Python asks."""
+    """The canonical form is the same for all spellings, and in all versions of Python."""
     assert {canonical_address(one) for one in spellings} == {canonical}
 
 
-def test_what_a_deployment_allows_is_allowed() -> None:
-    """PING monitors and loopback members where the operator allows them, and not otherwise."""
+def test_addresses_and_monitors_are_accepted_as_configured() -> None:
+    """PING monitors and loopback members are accepted only where the operator allows them."""
     monitor = {**VALID["health_monitor"], "type": "PING"}
     member = {**VALID["member"], "address": "127.0.0.1"}
 
@@ -114,8 +114,8 @@ def test_what_a_deployment_allows_is_allowed() -> None:
                 SPECS["member"].parse({**member, "address": spelling}, reserving)
 
 
-def test_listeners_are_at_ports_that_amphorae_may_have() -> None:
-    """Where an amphora could not listen is known before: the request is refused, not the configuration."""
+def test_listeners_need_ports_that_amphorae_can_use() -> None:
+    """A port on which an amphora could not listen is refused in the request, not in the configuration."""
     unprivileged = ValidationSettings(lowest_listener_port=1024)
     SPECS["listener"].parse({**VALID["listener"], "protocol_port": 1024}, unprivileged)
     with pytest.raises(InvalidInput, match="1024") as refusal:
@@ -124,31 +124,31 @@ def test_listeners_are_at_ports_that_amphorae_may_have() -> None:
 
 
 def test_every_text_field_is_attacked() -> None:
-    """The list of texts below is whole: a new text field of a spec has to be added to it."""
+    """The list of texts below is complete: a new text field of a spec must be added to it."""
     for kind in KINDS:
         listed = {path[0] for _, path in [*EVERYWHERE, *TEXTS[kind]]}
         fields = SPECS[kind].model_fields
-        assert {name for name, field in fields.items() if _holds_text(field.annotation)} == listed
+        assert {name for name, field in fields.items() if _contains_text(field.annotation)} == listed
     listed = {path[1] for _, path in TEXTS["pool"] if path[0] == "session_persistence"}
     own = set(SessionPersistenceSpec.model_fields) - set(Spec.model_fields)
-    assert {name for name in own if _holds_text(SessionPersistenceSpec.model_fields[name].annotation)} == listed
+    assert {name for name in own if _contains_text(SessionPersistenceSpec.model_fields[name].annotation)} == listed
 
 
-def _holds_text(annotation: Any) -> bool:
+def _contains_text(annotation: Any) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return True
     arguments = getattr(annotation, "__args__", ())
-    return annotation is str or any(isinstance(one, str) or _holds_text(one) for one in arguments)
+    return annotation is str or any(isinstance(one, str) or _contains_text(one) for one in arguments)
 
 
 @pytest.mark.parametrize(("kind", "values", "path"), _TEXTS, ids=[_id_of(case) for case in _TEXTS])
 @settings(max_examples=25, derandomize=True)
 @given(data=st.data())
-def test_no_text_takes_a_control_character(
+def test_no_text_accepts_a_control_character(
     kind: str, values: Values, path: tuple[str | int, ...], data: st.DataObject
 ) -> None:
-    """A line break, an escape, a NUL, an invisible or a lone surrogate character anywhere in any text is refused by the
-    name of the field."""
+    """A line break, an escape, a NUL, an invisible character or a lone surrogate anywhere in a text is refused with the
+    field's name."""
     given_values = copy.deepcopy({**VALID[kind], **values})
     place: Any = given_values
     for step in path[:-1]:
@@ -167,8 +167,8 @@ def test_no_text_takes_a_control_character(
 @given(zone=st.text(min_size=1, max_size=5))
 @example(zone="\n    server evil 10.0.0.1:80")
 @example(zone="eth0")
-def test_no_address_carries_a_scope(kind: str, zone: str) -> None:
-    """The zone of an IPv6 address may hold any text at all, and means nothing outside one host: it is refused."""
+def test_no_address_has_a_zone(kind: str, zone: str) -> None:
+    """The zone of an IPv6 address can contain any text and means nothing outside one host, so it is refused."""
     field = "vip_address" if kind == "load_balancer" else "address"
 
     with pytest.raises(InvalidInput) as refusal:
@@ -180,8 +180,8 @@ _IMMUTABLE = [(kind, field) for kind in KINDS for field in sorted(SPECS[kind].IM
 
 
 @pytest.mark.parametrize(("kind", "field"), _IMMUTABLE)
-def test_what_only_a_create_may_set_is_refused_in_an_update(kind: str, field: str) -> None:
-    """An immutable field is refused by name, whatever its value, the present one and None included."""
+def test_immutable_fields_are_refused_in_an_update(kind: str, field: str) -> None:
+    """An immutable field is refused with its name, whatever its value, even the present one and None."""
     for value in (VALID[kind].get(field, "x"), None):
         with pytest.raises(InvalidInput, match="cannot be changed") as refusal:
             SPECS[kind].parse_changes(dict(VALID[kind]), {field: value}, RULES)
@@ -189,7 +189,7 @@ def test_what_only_a_create_may_set_is_refused_in_an_update(kind: str, field: st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_immutable_fields_are_fields(kind: str) -> None:
+def test_immutable_fields_exist(kind: str) -> None:
     """A misspelt immutable field would protect nothing."""
     assert set(SPECS[kind].model_fields) >= SPECS[kind].IMMUTABLE
     assert "project_id" in SPECS[kind].IMMUTABLE
@@ -199,8 +199,8 @@ def test_the_immutable_fields_are_fields(kind: str) -> None:
 @pytest.mark.parametrize(
     "name", ["provisioning_status", "id", "load_balancer_id", "applied", "created_at", "colour", 5, None]
 )
-def test_an_update_of_something_that_cannot_be_set_is_refused(kind: str, name: Any) -> None:
-    """Statuses, ids and unknown words cannot be written through an update."""
+def test_an_update_of_an_unknown_field_is_refused(kind: str, name: Any) -> None:
+    """An update cannot set statuses, ids and unknown names."""
     with pytest.raises(InvalidInput) as refusal:
         SPECS[kind].parse_changes(dict(VALID[kind]), {name: "x"}, RULES)
 
@@ -208,14 +208,14 @@ def test_an_update_of_something_that_cannot_be_set_is_refused(kind: str, name: A
 
 
 @pytest.mark.parametrize("changes", [None, "name", ["name"], 5])
-def test_an_update_is_a_dict(changes: Any) -> None:
-    """Anything but a dict is refused."""
+def test_an_update_must_be_a_dict(changes: Any) -> None:
+    """Changes that are not a dict are refused."""
     with pytest.raises(InvalidInput):
         SPECS["pool"].parse_changes(dict(VALID["pool"]), changes, RULES)
 
 
-def test_an_update_is_judged_together_with_what_stays() -> None:
-    """A value that is good by itself is refused where it does not go with the rest of the object."""
+def test_an_update_is_checked_together_with_the_present_values() -> None:
+    """A value that is valid on its own is refused if it is inconsistent with the rest of the object."""
     present = {**VALID["health_monitor"], "http_version": 1.1, "domain_name": "www.example.com"}
 
     with pytest.raises(InvalidInput) as refusal:
@@ -224,9 +224,9 @@ def test_an_update_is_judged_together_with_what_stays() -> None:
     assert refusal.value.field == "domain_name"
 
 
-def test_what_follows_from_a_change_is_changed_with_it() -> None:
-    """A policy's new target decides its action, and what the action before it had goes; a session persistence that says
-    no type keeps its own."""
+def test_dependent_fields_change_with_a_change() -> None:
+    """A policy's new target determines its action, and the former action's target is removed. A session persistence
+    without a type keeps its type."""
     policy = {"action": "REDIRECT_TO_URL", "redirect_url": "https://a.example/", "redirect_http_code": 308}
     for changes in ({"redirect_pool_id": ID}, {"action": "REDIRECT_TO_POOL", "redirect_pool_id": ID}):
         assert SPECS["l7policy"].parse_changes(policy, changes, RULES)[1] == {
@@ -243,8 +243,8 @@ def test_what_follows_from_a_change_is_changed_with_it() -> None:
     assert changed["session_persistence"].items() >= {"type": "APP_COOKIE", "cookie_name": "b"}.items()
 
 
-def test_an_update_returns_what_changes_and_nothing_else() -> None:
-    """None resets to the default; what was not named is not in the result."""
+def test_an_update_returns_only_the_changed_fields() -> None:
+    """None resets a field to its default; fields that were not named are not in the result."""
     present = {**VALID["member"], "weight": 7, "backup": True}
 
     assert SPECS["member"].parse_changes(present, {"weight": None, "name": "n"}, RULES)[1] == {"weight": 1, "name": "n"}

@@ -1,4 +1,4 @@
-"""Statuses change as their tables say and in no other way, and the reference page draws these tables."""
+"""Statuses change only as their tables allow, and the reference page shows these tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ILLEGAL = [pair for pair in _PAIRS if pair not in _LEGAL]
 
 @pytest.mark.parametrize(("kind", "old", "new"), _LEGAL)
 def test_a_listed_transition_is_permitted(kind: type[StrEnum], old: StrEnum, new: StrEnum) -> None:
-    """What the table lists may happen, and writing a status again is what an idempotent task does."""
+    """A transition in the table is allowed, and so is writing the same status again, as idempotent tasks do."""
     check_transition(kind, old.value, new.value)
 
     assert old.value in sources(new)
@@ -50,7 +50,7 @@ def test_a_listed_transition_is_permitted(kind: type[StrEnum], old: StrEnum, new
 
 @pytest.mark.parametrize(("kind", "old", "new"), _ILLEGAL)
 def test_an_unlisted_transition_is_refused(kind: type[StrEnum], old: StrEnum, new: StrEnum) -> None:
-    """What the table does not list is refused, and the refusal names both statuses."""
+    """A transition that is not in the table is refused, and the error names both statuses."""
     with pytest.raises(IllegalTransition, match=f"{old.value} cannot become {new.value}"):
         check_transition(kind, old.value, new.value)
     assert old.value not in sources(new)
@@ -71,15 +71,15 @@ def test_an_unlisted_transition_is_refused(kind: type[StrEnum], old: StrEnum, ne
         (OperationState, "FAILED", "QUEUED"),
     ],
 )
-def test_what_must_never_happen_is_not_in_a_table(kind: type[StrEnum], old: str, new: str) -> None:
-    """Nothing comes back from its deletion, nothing that is served fails without a change, no ended operation runs."""
+def test_forbidden_transitions_are_not_in_a_table(kind: type[StrEnum], old: str, new: str) -> None:
+    """No deleted object comes back, no serving object fails without a change, and no ended operation runs again."""
     with pytest.raises(IllegalTransition):
         check_transition(kind, old, new)
 
 
 @pytest.mark.parametrize("kind", _TABLES)
-def test_a_new_row_starts_only_as_something_new(kind: type[StrEnum]) -> None:
-    """A row cannot be born into the middle of its life."""
+def test_a_new_row_has_an_initial_status(kind: type[StrEnum]) -> None:
+    """A new row starts with an initial status."""
     born = set()
     for member in kind:
         try:
@@ -93,9 +93,8 @@ def test_a_new_row_starts_only_as_something_new(kind: type[StrEnum]) -> None:
 
 
 @pytest.mark.parametrize("kind", _TABLES)
-def test_every_status_can_be_reached_and_can_be_left_towards_an_end(kind: type[StrEnum]) -> None:
-    """No status is a dead word and none a trap: from each one there is a way to an end, and none leads out of an
-    end."""
+def test_every_status_can_be_reached_and_leads_to_an_end(kind: type[StrEnum]) -> None:
+    """Every status can be reached, and from every status an end can be reached. No transition leads out of an end."""
     table = _TABLES[kind]
     starts = {"QUEUED", "RUNNING"} if kind is OperationState else {"PENDING_CREATE"}
     everything = {member.value for member in kind}
@@ -114,18 +113,18 @@ def _reach(starts: set[str], steps: set[tuple[str, str]]) -> set[str]:
 
 @pytest.mark.parametrize("kind", _TABLES)
 def test_every_transition_has_its_reason(kind: type[StrEnum]) -> None:
-    """A table says why each step happens, in words."""
+    """The table gives a reason, in words, for each transition."""
     assert all(len(reason.split()) >= 2 for reason in _TABLES[kind].values())
 
 
-def test_a_word_that_is_no_status_is_refused() -> None:
-    """A spelling mistake is no status."""
+def test_an_unknown_status_is_refused() -> None:
+    """A misspelt status is refused."""
     with pytest.raises(ValueError, match="ACTIV"):
         check_transition(ProvisioningStatus, "ACTIVE", "ACTIV")
 
 
 def test_an_illegal_transition_is_a_conflict() -> None:
-    """Whoever handles conflicts handles these too."""
+    """Code that handles conflicts also handles illegal transitions."""
     assert issubclass(IllegalTransition, Conflict)
 
 
@@ -141,12 +140,12 @@ def test_an_illegal_transition_is_a_conflict() -> None:
     ],
 )
 def test_a_load_balancer_with_unfinished_operations_shows_an_update(stored: str, pending: int, shown: str) -> None:
-    """The shown status follows from the unfinished operations and is stored nowhere, so that it cannot get stuck."""
+    """The shown status is derived from the unfinished operations and never stored, so it cannot get stuck."""
     assert shown_status(stored, pending) == shown
 
 
 def test_the_reference_page_is_generated_from_the_tables() -> None:
-    """docs/reference/statuses.md is what ``python -m portico.status`` prints."""
+    """docs/reference/statuses.md is the output of ``python -m portico.status``."""
     assert _REFERENCE.read_text().strip() == diagram().strip()
     assert status.__doc__
     assert str(_REFERENCE.relative_to(_REFERENCE.parents[2])) in status.__doc__
@@ -154,7 +153,7 @@ def test_the_reference_page_is_generated_from_the_tables() -> None:
 
 @pytest.mark.parametrize("kind", _TABLES)
 def test_the_diagram_draws_every_transition(kind: type[StrEnum]) -> None:
-    """Each step of each table is an arrow in its own diagram."""
+    """Each transition of each table is an arrow in its diagram."""
     [drawing] = [part for part in diagram().split("\n## ") if part.startswith(kind.__name__ + "\n")]
 
     assert all(f"    {old.value} --> {new.value}: " in drawing for old, new in _TABLES[kind])

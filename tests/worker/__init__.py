@@ -1,6 +1,6 @@
 """Tests of the controller worker.
 
-Belongs here: the contract's methods, what they do to rows and to the (no-op) world, alone, together and against each
-other. Does not: single flows (``tests/flows``), single store functions (``tests/store``), real agents. Does I/O on a
-database of the test's own only.
+Belongs here: the contract's methods, and their effects on rows and on the (no-op) drivers, alone, together and against
+each other. Does not: single flows (``tests/flows``), single store functions (``tests/store``), real agents. I/O: only a
+database of the test's own.
 """

@@ -14,7 +14,7 @@ from tests.support.world import World, make_settings
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """What is logged about failures on purpose is kept out of the terminal."""
+    """Keep the log of intended failures out of the terminal."""
     with capture_logs():
         yield
 
@@ -27,6 +27,6 @@ def database_setup() -> TemplateSetup:
 
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
-    """A world of this test's own."""
+    """A world of the test's own."""
     with World(make_settings(database_url)) as world:
         yield world

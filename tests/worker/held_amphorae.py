@@ -1,4 +1,4 @@
-"""Amphorae whose calls can be held up: a worker that hangs in the middle of its work."""
+"""Amphorae whose first push can be held, so that a worker hangs in the middle of its work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.waiting import PATIENCE
 
 
 class HeldAmphorae:
-    """Passes calls on to others, the first push only after ``release``: the world of ``behind``, reached slowly.
+    """Passes calls on to ``behind``, but the first push only after ``release``.
 
     ``reached`` is set when the push has arrived here.
     """
@@ -24,27 +24,27 @@ class HeldAmphorae:
         self.reached = threading.Event()
 
     def release(self) -> None:
-        """Let the held push go on."""
+        """Let the held push continue."""
         self._released.set()
 
     def push(self, endpoint: Endpoint, bundle: Bundle) -> PushResult:
         """Wait for ``release``, then push."""
         self.reached.set()
-        assert self._released.wait(PATIENCE), "nobody released the push"
+        assert self._released.wait(PATIENCE), "the push was not released"
         return self._behind.push(endpoint, bundle)
 
     def state(self, endpoint: Endpoint) -> AmphoraState:
-        """What would run."""
+        """The state of the amphora behind."""
         return self._behind.state(endpoint)
 
     def statistics(self, endpoint: Endpoint) -> Statistics:
-        """What would have been counted."""
+        """The statistics of the amphora behind."""
         return self._behind.statistics(endpoint)
 
     def sessions(self, endpoint: Endpoint) -> Sessions:
-        """What would be known."""
+        """The sessions of the amphora behind."""
         return self._behind.sessions(endpoint)
 
     def give_sessions(self, endpoint: Endpoint, sessions: Sessions) -> None:
-        """Let it be known."""
+        """Give the sessions to the amphora behind."""
         self._behind.give_sessions(endpoint, sessions)

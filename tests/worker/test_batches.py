@@ -1,4 +1,4 @@
-"""What waits together is applied together; what is refused takes nothing else with it."""
+"""Operations that are queued together are applied together, and a refused one does not affect the others."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ pytestmark = pytest.mark.database("sqlite")
 
 
 def refuse_text(world: World, *words: str) -> None:
-    """The daemon refuses every configuration that holds one of these words."""
+    """Make the daemon refuse every configuration that contains one of these texts."""
     world.amphorae.refuse(lambda bundle: any(word in text_of(bundle) for word in words))
 
 
 def pushes(world: World) -> int:
-    """How many configurations were taken."""
+    """The number of accepted configurations."""
     return world.amphorae.pushes.total()
 
 
-def test_what_is_queued_is_one_push(world: World) -> None:
-    """Fifty members, changes of everything else, and a delete: one run, one push, all done."""
+def test_queued_operations_are_one_push(world: World) -> None:
+    """Fifty new members, changes of everything else, and a delete are one run with one push."""
     ids = world.build()
     for number in range(50):
         world.requests.create("member", ids["pool"], address="192.0.2.9", protocol_port=1000 + number)
@@ -50,7 +50,7 @@ def test_what_is_queued_is_one_push(world: World) -> None:
 
 
 def test_a_whole_load_balancer_is_one_push(world: World) -> None:
-    """Everything of a new load balancer that is asked for before it is built is built with its first push."""
+    """All parts of a new load balancer that are requested before it is built are built with its first push."""
     ids = world.describe()
     for kind, subject_id in ids.items():
         world.ask("create", kind, subject_id)
@@ -63,15 +63,15 @@ def test_a_whole_load_balancer_is_one_push(world: World) -> None:
 
 
 def test_parts_that_were_described_with_a_load_balancer_are_built_with_it(world: World) -> None:
-    """One call builds a described tree, and every part of it is ACTIVE."""
+    """One call builds a described tree, and all of its parts are ACTIVE."""
     ids = world.build()
 
     assert {kind: world.status(kind, subject_id) for kind, subject_id in ids.items()} == dict.fromkeys(ids, "ACTIVE")
     assert pushes(world) == 1
 
 
-def test_what_is_logged_in_a_run_has_the_ids_of_operations_and_requests(world: World) -> None:
-    """Also from the threads that tasks run in; afterwards nothing of it is left."""
+def test_log_lines_of_a_run_have_the_ids_of_operations_and_requests(world: World) -> None:
+    """Log lines have the ids even if they come from the threads of tasks. Afterwards no id is left in the context."""
     ids = world.build()
     seen: list[dict[str, str]] = []
 
@@ -80,18 +80,18 @@ def test_what_is_logged_in_a_run_has_the_ids_of_operations_and_requests(world: W
         return False
 
     world.amphorae.refuse(refuses)
-    asked = [world.requests.update("pool", ids["pool"], {"name": name}, request_id="req-1") for name in ("a", "b")]
-    asked.append(world.requests.update("member", ids["member"], {"weight": 7}, request_id="req-2"))
+    accepted = [world.requests.update("pool", ids["pool"], {"name": name}, request_id="req-1") for name in ("a", "b")]
+    accepted.append(world.requests.update("member", ids["member"], {"weight": 7}, request_id="req-2"))
     world.run_all()
 
-    expected = {"operation_id": ", ".join(one.operation_id for one in asked), "request_id": "req-1, req-2"}
+    expected = {"operation_id": ", ".join(one.operation_id for one in accepted), "request_id": "req-1, req-2"}
     assert seen == [expected]
     assert structlog.contextvars.get_contextvars() == {}
 
 
-def test_only_the_bad_one_of_a_batch_fails(world: World) -> None:
-    """One change among many that the daemon refuses: it alone ends in ERROR with its previous values, the others are
-    applied, and it took a logarithmic number of pushes to find it."""
+def test_only_the_refused_operation_of_a_batch_fails(world: World) -> None:
+    """The daemon refuses one change among many. That change alone ends in ERROR with its former values, the others are
+    applied, and finding it takes a logarithmic number of pushes."""
     ids = world.build()
     members = [
         world.requests.create("member", ids["pool"], address="192.0.2.9", protocol_port=1000 + number).object_id
@@ -124,8 +124,8 @@ def test_only_the_bad_one_of_a_batch_fails(world: World) -> None:
 
 
 @pytest.mark.parametrize("failure", [DriverError, ZeroDivisionError])
-def test_only_the_one_that_breaks_a_push_fails(failure: type[Exception], world: World) -> None:
-    """However the push fails, an error that nobody thought of included: the others are none the worse for it."""
+def test_only_the_operation_that_breaks_a_push_fails(failure: type[Exception], world: World) -> None:
+    """However the push fails, even with an unexpected error, the other operations succeed."""
     ids = world.build()
     members = [world.add_part("member", ids) for _ in range(3)]
 
@@ -146,8 +146,9 @@ def test_only_the_one_that_breaks_a_push_fails(failure: type[Exception], world: 
     world.assert_in_step(ids["load_balancer"])
 
 
-def test_a_push_that_came_true_and_is_told_to_have_failed_is_taken_back(world: World) -> None:
-    """Its reply is lost in every try: the caller is told that it failed, and what runs is what the rows say."""
+def test_a_push_whose_reply_was_lost_is_rolled_back(world: World) -> None:
+    """The reply to a push is lost in every attempt. The caller gets the error, and the rows and the running
+    configuration agree on the former value."""
     ids = world.build()
     for _ in range(world.settings.worker.task_retries + 1):
         world.amphorae.fail_next("push", DriverUnavailable("on purpose"), lost_reply=True)
@@ -159,8 +160,8 @@ def test_a_push_that_came_true_and_is_told_to_have_failed_is_taken_back(world: W
     world.assert_in_step(ids["load_balancer"])
 
 
-def test_the_caller_of_the_bad_one_is_told(world: World) -> None:
-    """A direct call whose change is refused raises, though it shared its run with queued ones that succeed."""
+def test_the_caller_of_a_refused_change_gets_the_error(world: World) -> None:
+    """A direct call whose change is refused raises the error, though queued operations of the same run succeed."""
     ids = world.build()
     other = world.add_part("pool", ids)
     world.ask("create", "pool", other)
@@ -173,12 +174,12 @@ def test_the_caller_of_the_bad_one_is_told(world: World) -> None:
     assert world.catalog.show("pool", ids["pool"])["lb_algorithm"] == "ROUND_ROBIN"
     assert (world.status("pool", ids["pool"]), world.status("pool", other)) == ("ERROR", "ACTIVE")
     world.assert_in_step(ids["load_balancer"])
-    world.worker.update_pool(ids["pool"], {"name": "another change may follow at once"})
+    world.worker.update_pool(ids["pool"], {"name": "another change can follow immediately"})
     assert world.status("pool", ids["pool"]) == "ACTIVE"
 
 
 def test_a_new_load_balancer_survives_a_bad_part(world: World) -> None:
-    """Where one part of a new load balancer is refused, the rest is built: it is built once for all tries."""
+    """If one part of a new load balancer is refused, the rest is built, with one amphora for all attempts."""
     ids = world.describe()
     for kind, subject_id in ids.items():
         world.ask("create", kind, subject_id)
@@ -195,8 +196,8 @@ def test_a_new_load_balancer_survives_a_bad_part(world: World) -> None:
 
 @pytest.mark.parametrize("good_first", [True, False])
 def test_two_changes_of_one_attribute_of_which_one_is_refused(good_first: bool, world: World) -> None:
-    """The last one that could be applied wins. What comes last decides the status, and whether there is anything to
-    refuse: only the outcome of a batch is configured, not each step on the way to it."""
+    """The last change that can be applied wins, and the last change determines the status. Only the result of a batch
+    is configured, so a change that a later one replaces is not refused."""
     ids = world.build()
     for weight in (2, 66) if good_first else (66, 2):
         world.ask("update", "member", ids["member"], {"weight": weight})
@@ -213,7 +214,7 @@ def test_two_changes_of_one_attribute_of_which_one_is_refused(good_first: bool, 
 
 
 def test_a_create_whose_update_is_refused(world: World) -> None:
-    """The object is built as it was described; the refused change is taken back and the object says so."""
+    """The object is built as described, the refused change is rolled back, and the object is in ERROR."""
     ids = world.build()
     member_id = world.requests.create("member", ids["pool"], address="192.0.2.3", protocol_port=99).object_id
     world.ask("update", "member", member_id, {"weight": 66})
@@ -228,7 +229,7 @@ def test_a_create_whose_update_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize("order", list(permutations(("create", "update", "delete"))))
 def test_create_update_and_delete_of_one_object_in_one_batch(order: tuple[str, ...], world: World) -> None:
-    """In whatever order they are asked for, what is accepted is done, the object is gone in the end, and nothing
+    """In whatever order they are requested, the accepted operations succeed, the object is gone in the end, and nothing
     hangs."""
     ids = world.build()
     member_id = world.add_part("member", ids)
@@ -249,7 +250,7 @@ def test_create_update_and_delete_of_one_object_in_one_batch(order: tuple[str, .
 
 
 def test_deleting_a_pool_with_queued_changes_below_it(world: World) -> None:
-    """Members that were to be created and changed go with their pool; nothing hangs."""
+    """Members with queued creates and changes are deleted with their pool, and nothing hangs."""
     ids = world.build()
     new = world.requests.create("member", ids["pool"], address="192.0.2.3", protocol_port=99).object_id
     world.ask("update", "member", ids["member"], CHANGES["member"])
@@ -264,22 +265,22 @@ def test_deleting_a_pool_with_queued_changes_below_it(world: World) -> None:
     world.assert_in_step(ids["load_balancer"])
 
 
-@pytest.mark.parametrize("meanwhile", [False, True], ids=["together", "while the pool goes"])
-def test_a_delete_of_what_goes_anyway_succeeds(meanwhile: bool, world: World) -> None:
-    """The member and the monitor of a pool that is being deleted are deleted, too, and whoever asks is told so."""
+@pytest.mark.parametrize("during_delete", [False, True], ids=["together", "during the pool's delete"])
+def test_a_delete_below_a_pool_that_is_being_deleted_succeeds(during_delete: bool, world: World) -> None:
+    """The member and the monitor of a pool that is being deleted are deleted with it, and their own deletes succeed."""
     ids = world.build()
     accepted: list[str] = []
 
-    def ask_for_parts(*_: str) -> None:
+    def delete_parts(*_: str) -> None:
         if not accepted:
             kinds = ("member", "health_monitor")
             accepted.extend(world.ask("delete", kind, ids[kind]).operation_id for kind in kinds)
 
     accepted_pool = world.ask("delete", "pool", ids["pool"]).operation_id
-    if meanwhile:
-        world.on_task = ask_for_parts
+    if during_delete:
+        world.on_task = delete_parts
     else:
-        ask_for_parts()
+        delete_parts()
 
     world.run_all()
 
@@ -289,7 +290,8 @@ def test_a_delete_of_what_goes_anyway_succeeds(meanwhile: bool, world: World) ->
 
 
 def test_a_refused_change_whose_previous_pool_is_deleted_meanwhile(world: World) -> None:
-    """The last known good value of a reference cannot come back when what it refers to is gone: then it is none."""
+    """The last known good value of a reference cannot be restored when the object it refers to is gone. It is then
+    None."""
     ids = world.build()
     other = world.add_part("pool", ids)
     world.worker.create_pool(other)
@@ -305,7 +307,7 @@ def test_a_refused_change_whose_previous_pool_is_deleted_meanwhile(world: World)
 
 
 def test_a_refused_change_of_a_policy_whose_previous_pool_is_deleted_meanwhile(world: World) -> None:
-    """The same for what a policy sends to."""
+    """The same is true of a policy's redirect pool."""
     ids = world.build()
     old, new = world.add_part("pool", ids), world.add_part("pool", ids)
     for pool_id in (old, new):
@@ -327,8 +329,7 @@ def test_a_refused_change_of_a_policy_whose_previous_pool_is_deleted_meanwhile(w
 
 
 def test_a_delete_of_the_load_balancer_overtakes_everything(world: World) -> None:
-    """What waited is overtaken: changes end as FAILED with the reason, deletes have what they wanted, nothing is
-    pushed."""
+    """Queued changes are overtaken and end as FAILED with the reason, queued deletes succeed, and nothing is pushed."""
     ids = world.build()
     changed = world.ask("update", "member", ids["member"], {"weight": 3}).operation_id
     deleted = world.ask("delete", "l7rule", ids["l7rule"]).operation_id
@@ -343,8 +344,8 @@ def test_a_delete_of_the_load_balancer_overtakes_everything(world: World) -> Non
     world.assert_empty()
 
 
-def test_repeated_requests_find_the_one_under_way(world: World) -> None:
-    """Asking again for a create, a delete or a failover that waits already is the same operation."""
+def test_repeated_requests_get_the_pending_operation(world: World) -> None:
+    """Repeating a create, a delete or a failover that is queued returns the same operation."""
     ids = world.build()
     new = world.add_part("member", ids)
     for action, kind, subject_id in (
@@ -356,8 +357,8 @@ def test_repeated_requests_find_the_one_under_way(world: World) -> None:
         assert world.ask(action, kind, subject_id).operation_id == first.operation_id
 
 
-def test_a_batch_has_a_size(database_url: str) -> None:
-    """More than a batch is several runs, in the order of acceptance."""
+def test_the_size_of_a_batch_is_limited(database_url: str) -> None:
+    """More operations than a batch are several runs, in the order of acceptance."""
     with World(make_settings(database_url, batch_size=10)) as world:
         ids = world.build()
         for weight in range(25):
@@ -368,7 +369,7 @@ def test_a_batch_has_a_size(database_url: str) -> None:
         world.assert_in_step(ids["load_balancer"])
 
 
-def test_a_change_that_changes_nothing_outside_is_no_reload(world: World) -> None:
+def test_a_change_without_effect_on_the_configuration_is_not_a_reload(world: World) -> None:
     """A new name is pushed as the same configuration."""
     ids = world.build()
     before = world.pushed(ids["load_balancer"])
@@ -379,8 +380,8 @@ def test_a_change_that_changes_nothing_outside_is_no_reload(world: World) -> Non
     assert world.amphorae.pushes["reload"] == 0
 
 
-def test_listeners_of_one_port_are_told_apart(world: World) -> None:
-    """A port that a queued delete gives back is free once that is done, and not before."""
+def test_a_port_is_free_once_its_listener_is_deleted(world: World) -> None:
+    """A port that a queued delete will release is free after the delete, not before."""
     ids = world.build()
     values: dict[str, Any] = {"protocol": "HTTP", "protocol_port": 8080}
     world.ask("delete", "listener", ids["listener"])
@@ -396,9 +397,9 @@ def test_listeners_of_one_port_are_told_apart(world: World) -> None:
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_a_new_default_pool_comes_after_the_changes_of_its_listener_that_wait(refused: bool, world: World) -> None:
-    """A pool that is created as a listener's default, while the change waits that took the one before away, is what
-    the listener sends to: where that change succeeds, and where it is refused and taken back."""
+def test_a_new_default_pool_follows_queued_changes_of_its_listener(refused: bool, world: World) -> None:
+    """A pool is created as a listener's default while a change that removes the former default is queued. The new pool
+    is the default whether that change succeeds or is refused and rolled back."""
     ids = world.build()
     away = {"default_pool_id": None, "connection_limit": 77}
     world.ask("update", "listener", ids["listener"], away)
@@ -417,7 +418,7 @@ def test_a_new_default_pool_comes_after_the_changes_of_its_listener_that_wait(re
 
 
 def test_a_listener_that_is_being_deleted_gets_no_default_pool(world: World) -> None:
-    """The request is refused, and no pool is left of it."""
+    """The request is refused, and leaves no pool."""
     ids = world.build()
     world.worker.update_listener(ids["listener"], {"default_pool_id": None})
     world.ask("delete", "listener", ids["listener"])
@@ -431,7 +432,7 @@ def test_a_listener_that_is_being_deleted_gets_no_default_pool(world: World) -> 
 
 
 def policies_in_order(world: World, ids: dict[str, str], count: int) -> list[str]:
-    """Give the load balancer so many policies, one after the other, in place of its first; returns their ids."""
+    """Delete the load balancer's policy, create ``count`` policies one after the other, and return their ids."""
     world.worker.delete_l7policy(ids["l7policy"])
     made = []
     for number in range(count):
@@ -448,15 +449,15 @@ def policies_in_order(world: World, ids: dict[str, str], count: int) -> list[str
 
 
 def order_of(world: World, listener_id: str) -> list[str]:
-    """The ids of a listener's policies as their user sees them."""
+    """The ids of a listener's policies in their user's order."""
     shown = {one: world.catalog.show("l7policy", one)["position"] for one in world.catalog.list_ids("l7policy")}
     assert len(set(shown.values())) == len(shown), "two policies have one position"
     return sorted(shown, key=lambda one: shown[one])
 
 
-def test_a_policy_moves_to_its_place_though_others_were_put_before_it_meanwhile(world: World) -> None:
-    """A change of a position that waits keeps its meaning when a policy is added or moved: rows and configuration have
-    the same order."""
+def test_a_policy_moves_to_its_position_though_others_were_added_before_it(world: World) -> None:
+    """A queued change of a position keeps its meaning when a policy is added or moved, and the order is the same in the
+    rows and the configuration."""
     ids = world.build()
     first, second, third, fourth = policies_in_order(world, ids, 4)
     world.ask("update", "l7policy", second, {"position": 4})
@@ -472,8 +473,8 @@ def test_a_policy_moves_to_its_place_though_others_were_put_before_it_meanwhile(
 
 
 @pytest.mark.parametrize("position", [1, 99])
-def test_a_refused_move_puts_a_policy_back_where_nobody_is(position: int, world: World) -> None:
-    """Others that were put before it, or behind all, while it waited keep their places of their own."""
+def test_a_refused_move_restores_a_free_position(position: int, world: World) -> None:
+    """Policies that were added before it or at the end while its move was queued keep positions of their own."""
     ids = world.build()
     first, second, third = policies_in_order(world, ids, 3)
     moved = second if position == 1 else third
@@ -489,8 +490,8 @@ def test_a_refused_move_puts_a_policy_back_where_nobody_is(position: int, world:
     world.assert_in_step(ids["load_balancer"])
 
 
-def test_tags_go_with_what_goes_along(world: World) -> None:
-    """Deleting a listener and a pool takes the tags of all that is below them."""
+def test_tags_below_a_deleted_object_are_deleted(world: World) -> None:
+    """Deleting a listener and a pool deletes the tags of everything below them."""
     ids = world.build()
     for kind, subject_id in ids.items():
         world.ask("update", kind, subject_id, {"tags": [kind]})

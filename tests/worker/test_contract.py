@@ -1,4 +1,4 @@
-"""The contract: the methods, their arguments, and what each says to what it cannot do."""
+"""The contract: the methods, their arguments, and the errors of each method."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from portico.errors import (
 )
 from portico.resources import Amphora
 from portico.resources.kinds import Described
-from tests.support.examples import CHANGES, HOMELESS, KINDS, MISSING
+from tests.support.examples import CHANGES, KINDS, MISSING, MISSING_PARENT
 from tests.support.world import PARTS, World
 
 pytestmark = pytest.mark.database("sqlite")
@@ -54,9 +54,9 @@ CONTRACT: dict[str, tuple[str, ...]] = {
     "update_l7rule": ("l7rule_id", "l7rule_updates"),
     "delete_l7rule": ("l7rule_id",),
 }
-"""The table of the design, written out: users' programs are written against it, whatever the code derives."""
+"""The design's table, written out, because users' programs depend on it whatever the code derives."""
 OTHERS = {"run_pending", "claim_pending", "run_claimed", "hand_over", "close", "run_flow"}
-"""Public methods that are not about objects: running what is queued, stopping, and the base class's engine."""
+"""Public methods that are not about objects: running queued operations, stopping, and the base class's engine."""
 
 
 def arguments_of(method: str, subject_id: Any) -> tuple[Any, ...]:
@@ -66,7 +66,7 @@ def arguments_of(method: str, subject_id: Any) -> tuple[Any, ...]:
 
 
 def refused(world: World, kind: type[Exception], call: Callable[..., Any], *arguments: Any) -> Exception:
-    """The call raises this very type, and has changed nothing in any table and nothing outside."""
+    """Assert that the call raises an error of exactly this type, and that it changed nothing in any table or driver."""
     before = world.dump(), world.compute.owned(), world.network.owned(), dict(world.amphorae.pushes)
     with pytest.raises(kind) as refusal:
         call(*arguments)
@@ -76,7 +76,7 @@ def refused(world: World, kind: type[Exception], call: Callable[..., Any], *argu
 
 
 def test_the_worker_has_exactly_the_contracts_methods() -> None:
-    """No method is missing, none has other arguments, and there is no public one that the table does not name."""
+    """No method of the contract is missing or has other arguments, and there are no other public methods."""
     members = inspect.getmembers(ControllerWorker, inspect.isfunction)
     public = {name: member for name, member in members if not name.startswith("_")}
     arguments = {
@@ -89,8 +89,8 @@ def test_the_worker_has_exactly_the_contracts_methods() -> None:
     assert set(public) - set(CONTRACT) <= OTHERS
 
 
-def test_the_worker_is_where_the_contract_says() -> None:
-    """``from portico import ControllerWorker`` works, and settings and drivers are passed in by name."""
+def test_the_worker_can_be_imported_as_documented() -> None:
+    """``from portico import ControllerWorker`` works, and settings and drivers are passed by name."""
     assert portico.ControllerWorker is ControllerWorker
     parameters = inspect.signature(ControllerWorker).parameters
     assert set(parameters) == {"settings", "database", "compute", "network", "amphorae", "notifier", "on_task"}
@@ -98,19 +98,21 @@ def test_the_worker_is_where_the_contract_says() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    sorted({error.__name__ for error in (*MISSING.values(), *HOMELESS.values(), AmphoraNotFound, NoSuitableAmphora)}),
+    sorted(
+        {error.__name__ for error in (*MISSING.values(), *MISSING_PARENT.values(), AmphoraNotFound, NoSuitableAmphora)}
+    ),
 )
 def test_the_contracts_errors_are_portico_errors(name: str) -> None:
-    """Whoever catches PorticoError catches all that the contract names."""
+    """Code that catches PorticoError catches all errors of the contract."""
     assert issubclass(getattr(errors, name), errors.PorticoError)
 
 
 @pytest.mark.parametrize("method", [method for method in CONTRACT if CONTRACT[method]])
-def test_an_unknown_id_is_the_contracts_exception(method: str, world: World) -> None:
-    """Each method says of an id that names nothing what the contract says it does."""
+def test_an_unknown_id_raises_the_contracts_error(method: str, world: World) -> None:
+    """Each method raises the contract's error for an id that does not exist."""
     action, kind = method.split("_", 1)
     missing = MISSING.get(kind, AmphoraNotFound)
-    expected = HOMELESS.get(kind, missing) if action == "create" else missing
+    expected = MISSING_PARENT.get(kind, missing) if action == "create" else missing
 
     for unknown in (str(uuid4()), "no-such-thing", "x' OR '1'='1"):
         error = refused(world, expected, getattr(world.worker, method), *arguments_of(method, unknown))
@@ -118,8 +120,8 @@ def test_an_unknown_id_is_the_contracts_exception(method: str, world: World) -> 
 
 
 @pytest.mark.parametrize("wrong", [None, 5, b"id", ["id"], "", "x" * 65, "two\nlines", "nul\x00", "\ud800"])
-def test_an_id_of_a_wrong_type_or_form_is_refused_by_name(wrong: Any, world: World) -> None:
-    """What cannot be an id is InvalidInput that names the argument, for every method."""
+def test_an_id_of_a_wrong_type_or_form_is_refused_with_the_arguments_name(wrong: Any, world: World) -> None:
+    """Every method raises InvalidInput, with the argument's name, for a value that cannot be an id."""
     for method, parameters in CONTRACT.items():
         if parameters:
             error = refused(world, InvalidInput, getattr(world.worker, method), *arguments_of(method, wrong))
@@ -128,8 +130,8 @@ def test_an_id_of_a_wrong_type_or_form_is_refused_by_name(wrong: Any, world: Wor
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_changes_of_a_wrong_type_are_refused_by_name(kind: str, world: World) -> None:
-    """Changes are a dict with something in it; anything else is refused by the argument's name."""
+def test_changes_of_a_wrong_type_are_refused_with_the_arguments_name(kind: str, world: World) -> None:
+    """Changes that are not a dict, or empty, are refused with the argument's name."""
     ids = world.describe()
     wrongs: tuple[Any, ...] = (None, 5, "name", [("name", "x")], {})
     for wrong in wrongs:
@@ -152,8 +154,11 @@ def test_changes_of_a_wrong_type_are_refused_by_name(kind: str, world: World) ->
         ("colour", "blue"),
     ],
 )
-def test_a_bad_value_is_refused_by_name_and_changes_nothing(kind: str, field: str, value: Any, world: World) -> None:
-    """Too long, a control character, a wrong type, an immutable or unknown attribute: named, and nothing is written."""
+def test_a_bad_value_is_refused_with_its_name_and_changes_nothing(
+    kind: str, field: str, value: Any, world: World
+) -> None:
+    """A value that is too long, has a control character or the wrong type, or whose attribute is immutable or unknown,
+    is refused with its name, and nothing is written."""
     ids = world.describe()
 
     error = refused(world, InvalidInput, getattr(world.worker, f"update_{kind}"), ids[kind], {field: value})
@@ -163,7 +168,7 @@ def test_a_bad_value_is_refused_by_name_and_changes_nothing(kind: str, field: st
 
 
 def test_one_bad_value_among_good_ones_changes_nothing(world: World) -> None:
-    """An update is taken as a whole or not at all."""
+    """An update is accepted as a whole or not at all."""
     ids = world.build()
 
     error = refused(world, InvalidInput, world.worker.update_member, ids["member"], {"weight": 5, "monitor_port": 0})
@@ -173,16 +178,16 @@ def test_one_bad_value_among_good_ones_changes_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_built_cannot_be_created_again(kind: str, world: World) -> None:
-    """A create is for what was described and not yet built."""
+def test_a_built_object_cannot_be_created_again(kind: str, world: World) -> None:
+    """A create is only possible for an object that was described and not built yet."""
     ids = world.build()
 
     refused(world, IllegalTransition, getattr(world.worker, f"create_{kind}"), ids[kind])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_being_deleted_cannot_be_changed(kind: Described, world: World) -> None:
-    """While a delete waits, an update or a create of the same object is a conflict."""
+def test_an_object_that_is_being_deleted_cannot_be_changed(kind: Described, world: World) -> None:
+    """While a delete is queued, an update or a create of the same object is a conflict."""
     ids = world.build()
     world.ask("delete", kind, ids[kind])
 
@@ -195,7 +200,7 @@ def test_what_is_being_deleted_cannot_be_changed(kind: Described, world: World) 
 
 @pytest.mark.parametrize("kind", PARTS)
 def test_nothing_changes_in_a_load_balancer_that_is_being_deleted(kind: str, world: World) -> None:
-    """A part of a load balancer whose delete was accepted takes no more changes."""
+    """No part of a load balancer whose delete was accepted can be changed."""
     ids = world.build()
     world.ask("delete", "load_balancer", ids["load_balancer"])
 
@@ -204,22 +209,22 @@ def test_nothing_changes_in_a_load_balancer_that_is_being_deleted(kind: str, wor
 
 
 def test_an_amphora_that_serves_cannot_be_deleted(world: World) -> None:
-    """The amphora of a load balancer is failed over, not deleted."""
+    """The amphora of a load balancer can be failed over, but not deleted."""
     ids = world.build()
 
     refused(world, AmphoraInUse, world.worker.delete_amphora, world.amphora_of(ids["load_balancer"]))
 
 
 def test_an_amphora_that_is_being_deleted_is_not_failed_over(world: World) -> None:
-    """An illegal status is a conflict."""
+    """A failover of an amphora that is being deleted is a conflict."""
     spare_id = world.worker.create_amphora()
     world.ask("delete", "amphora", spare_id)
 
     refused(world, Conflict, world.worker.failover_amphora, spare_id)
 
 
-def test_a_part_of_a_load_balancer_that_was_never_built_finds_no_amphora(world: World) -> None:
-    """Where nothing carries the load balancer, the contract's word is NoSuitableAmphora, and the part says ERROR."""
+def test_creating_a_part_of_an_unbuilt_load_balancer_finds_no_amphora(world: World) -> None:
+    """If no amphora carries the load balancer, the call raises NoSuitableAmphora, and the part is in ERROR."""
     ids = world.describe()
 
     with pytest.raises(NoSuitableAmphora):
@@ -230,7 +235,7 @@ def test_a_part_of_a_load_balancer_that_was_never_built_finds_no_amphora(world: 
 
 
 def test_a_pool_that_a_policy_sends_to_cannot_be_deleted(world: World) -> None:
-    """Deleting the target of a policy is a conflict as long as the policy is there."""
+    """Deleting the target of a policy is a conflict as long as the policy exists."""
     ids = world.build()
     pool_id = world.add_part("pool", ids)
     world.worker.create_pool(pool_id)
@@ -245,7 +250,7 @@ def test_a_pool_that_a_policy_sends_to_cannot_be_deleted(world: World) -> None:
 
 
 def test_create_amphora_returns_the_id_of_a_spare(world: World) -> None:
-    """A spare runs, belongs to nobody, and is known by the id that was returned."""
+    """A spare runs, belongs to no load balancer, and has the returned id."""
     spare_id = world.worker.create_amphora()
 
     [amphora] = world.rows(Amphora)
@@ -254,8 +259,8 @@ def test_create_amphora_returns_the_id_of_a_spare(world: World) -> None:
 
 
 @pytest.mark.database("postgresql", "mariadb")
-def test_real_servers_are_never_asked_for_an_id_that_they_refuse(world: World) -> None:
-    """What a server would answer with an error of its own is InvalidInput before it gets there, for every method."""
+def test_invalid_ids_never_reach_the_database(world: World) -> None:
+    """Values that a server would refuse with an error of its own raise InvalidInput first, in every method."""
     before = world.dump()
     for wrong in ("nul\x00", "\ud800", "x" * 65, "two\nlines"):
         for method, parameters in CONTRACT.items():
@@ -265,8 +270,9 @@ def test_real_servers_are_never_asked_for_an_id_that_they_refuse(world: World) -
     assert world.dump() == before
 
 
-def test_an_illegal_status_is_refused_wherever_the_row_is(world: World) -> None:
-    """Whatever state an amphora's row is in, a delete or failover is either legal or refused without a trace."""
+def test_an_amphora_in_an_illegal_status_is_refused(world: World) -> None:
+    """Whatever the status of an amphora's row is, a delete or failover is either legal, or refused without an
+    effect."""
     spare_id = world.worker.create_amphora()
     ids = world.build()
     assert world.amphora_of(ids["load_balancer"]) == spare_id

@@ -1,4 +1,4 @@
-"""What a create that failed leaves: its object, in ERROR, with the reason; and the ways on from there."""
+"""What a failed create leaves: an object in ERROR with the reason, and the operations that are still possible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AT = "192.0.2.66"
 
 
 def refused_member(world: World, ids: dict[str, str]) -> str:
-    """A member that no amphora takes, whose create has failed."""
+    """A member whose create has failed because every amphora refuses it."""
     world.amphorae.refuse(lambda bundle: AT in text_of(bundle))
     member_id = world.catalog.add_member(ids["pool"], address=AT, protocol_port=80)
     with pytest.raises(ConfigurationRefused):
@@ -29,9 +29,9 @@ def refused_member(world: World, ids: dict[str, str]) -> str:
     return member_id
 
 
-def test_a_part_that_could_not_be_created_stays_in_error_and_serves_nothing(world: World) -> None:
-    """Its operation has the reason and its place stays taken; its load balancer goes on without it, also after other
-    changes and a failover. It is not created again, but a change of it tries it anew."""
+def test_a_part_that_could_not_be_created_stays_in_error_and_does_not_serve(world: World) -> None:
+    """The member's operation has the reason, and its address stays in use. Its load balancer works without it, even
+    after other changes and a failover. It cannot be created again, but a change of it tries to build it again."""
     ids = world.build()
     member_id = refused_member(world, ids)
 
@@ -53,7 +53,7 @@ def test_a_part_that_could_not_be_created_stays_in_error_and_serves_nothing(worl
 
 
 def test_a_part_that_could_not_be_created_can_be_deleted(world: World) -> None:
-    """Then its place is free again."""
+    """After the delete its address and port are free again."""
     ids = world.build()
     member_id = refused_member(world, ids)
     world.worker.delete_member(member_id)
@@ -63,9 +63,9 @@ def test_a_part_that_could_not_be_created_can_be_deleted(world: World) -> None:
 
 
 def test_a_load_balancer_that_could_not_be_created_is_built_by_a_failover(world: World) -> None:
-    """It is in ERROR with all of its parts and no amphora, and has its address; it cannot be changed nor created
-    again. A failover builds it with its parts; a delete gives everything back."""
-    for way_on in ("failover", "delete"):
+    """The load balancer is in ERROR with all of its parts, has its address and no amphora, and can be neither changed
+    nor created again. A failover builds it with its parts; a delete releases everything."""
+    for next_action in ("failover", "delete"):
         ids = world.describe()
         load_balancer_id = ids["load_balancer"]
         world.amphorae.fail_next("push", DriverError("failed on purpose"))
@@ -78,7 +78,7 @@ def test_a_load_balancer_that_could_not_be_created_is_built_by_a_failover(world:
         with pytest.raises(IllegalTransition, match="is ERROR"):
             world.worker.create_load_balancer(load_balancer_id)
 
-        if way_on == "failover":
+        if next_action == "failover":
             world.worker.failover_load_balancer(load_balancer_id)
             assert {world.status(kind, object_id) for kind, object_id in ids.items()} == {"ACTIVE"}
         world.worker.delete_load_balancer(load_balancer_id)

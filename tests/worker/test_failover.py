@@ -1,4 +1,5 @@
-"""Failing over: make before break, spares first, and nothing left of the old one."""
+"""Failovers: the new amphora is ready before the old one goes, spares are used first, and nothing is left of the old
+one."""
 
 from __future__ import annotations
 
@@ -18,42 +19,42 @@ from tests.support.world import World, same_but_version
 pytestmark = pytest.mark.database("sqlite")
 
 
-class Diary(PlannedFaults):
-    """Planned faults that write down each call, in one diary for all drivers."""
+class CallRecorder(PlannedFaults):
+    """Planned faults that also record each call, in one list for all drivers."""
 
-    def __init__(self, methods: tuple[str, ...], diary: list[str]) -> None:
+    def __init__(self, methods: tuple[str, ...], calls: list[str]) -> None:
         super().__init__(methods)
-        self._diary = diary
+        self._calls = calls
 
     @contextmanager
     def around(self, method: str) -> Iterator[None]:
-        """Write it down, then do what was planned."""
+        """Record the call, then apply the planned fault."""
         if method not in ("find", "owned"):
-            self._diary.append(method)
+            self._calls.append(method)
         with super().around(method):
             yield
 
 
 @pytest.fixture
-def diary(world: World) -> list[str]:
-    """What the workers of this world ask the drivers for, in order."""
-    diary: list[str] = []
+def calls(world: World) -> list[str]:
+    """The driver calls of this world's workers, in order."""
+    calls: list[str] = []
     for driver in (world.compute, world.network, world.amphorae):
-        driver.faults = Diary(tuple(driver.faults._before), diary)
-    return diary
+        driver.faults = CallRecorder(tuple(driver.faults._before), calls)
+    return calls
 
 
-def test_the_new_one_serves_before_the_old_one_goes(world: World, diary: list[str]) -> None:
-    """The replacement is built, plugged and configured; only then is the old one unplugged and deleted."""
+def test_the_new_amphora_serves_before_the_old_one_goes(world: World, calls: list[str]) -> None:
+    """The replacement is built, plugged and configured before the old amphora is unplugged and deleted."""
     ids = world.build()
     old = world.amphora_of(ids["load_balancer"])
     served = world.pushed(ids["load_balancer"])
-    diary.clear()
+    calls.clear()
 
     world.worker.failover_amphora(old)
 
     carried = ["sessions", "give_sessions"]
-    assert diary == ["ensure", "plug", *carried, "push", *carried, "unplug", "delete"]
+    assert calls == ["ensure", "plug", *carried, "push", *carried, "unplug", "delete"]
     new = world.amphora_of(ids["load_balancer"])
     assert new != old
     assert world.compute.owned() == {new}
@@ -65,8 +66,9 @@ def test_the_new_one_serves_before_the_old_one_goes(world: World, diary: list[st
     world.assert_in_step(ids["load_balancer"])
 
 
-def test_the_new_one_knows_the_clients_of_the_old_one(world: World) -> None:
-    """Those that the old one knew before, and those that came to it while the new one was configured."""
+def test_the_new_amphora_knows_the_clients_of_the_old_one(world: World) -> None:
+    """The new amphora gets the sessions that the old one knew before, and those that it learnt while the new one was
+    configured."""
     ids = world.build()
     old = Endpoint(world.amphora_of(ids["load_balancer"]), "", "")
     pool, member = ids["pool"], ids["member"]
@@ -84,28 +86,29 @@ def test_the_new_one_knows_the_clients_of_the_old_one(world: World) -> None:
     assert world.amphorae.sessions(new) == Sessions((ServerClients(pool, pool, member, ("10.0.0.1", "10.0.0.2")),))
 
 
-def test_sessions_are_not_asked_for_where_none_are_kept(world: World, diary: list[str]) -> None:
-    """A load balancer whose pools remember nobody has nothing to carry over."""
+def test_sessions_are_not_requested_without_session_persistence(world: World, calls: list[str]) -> None:
+    """A load balancer without session persistence has no sessions to carry over."""
     ids = world.build()
     world.worker.update_pool(ids["pool"], {"session_persistence": None})
-    diary.clear()
+    calls.clear()
     world.worker.failover_load_balancer(ids["load_balancer"])
-    assert "sessions" not in diary
+    assert "sessions" not in calls
 
 
-def test_an_amphora_that_does_not_answer_is_asked_once(world: World, diary: list[str]) -> None:
-    """A dead host must not hold up what replaces it."""
+def test_an_amphora_that_does_not_answer_is_asked_once(world: World, calls: list[str]) -> None:
+    """A dead host does not delay its replacement."""
     ids = world.build()
     old = world.amphora_of(ids["load_balancer"])
-    diary.clear()
+    calls.clear()
     world.amphorae.fail_next("sessions", DriverUnavailable("on purpose"))
     world.worker.failover_amphora(old)
-    assert diary.count("sessions") == 1
+    assert calls.count("sessions") == 1
     world.assert_in_step(ids["load_balancer"])
 
 
-def test_a_failover_takes_a_spare_where_there_is_one(world: World, diary: list[str]) -> None:
-    """A READY spare becomes the replacement: its row is the load balancer's now, and no other one is built."""
+def test_a_failover_uses_a_spare(world: World, calls: list[str]) -> None:
+    """A READY spare becomes the replacement: its row now belongs to the load balancer, and no other amphora is
+    built."""
     ids = world.build()
     spare = world.worker.create_amphora()
     old = world.amphora_of(ids["load_balancer"])
@@ -117,8 +120,8 @@ def test_a_failover_takes_a_spare_where_there_is_one(world: World, diary: list[s
     assert {row["key"] for row in world.rows(Lease)} == {ids["load_balancer"]}
 
 
-def test_a_new_load_balancer_takes_a_spare(world: World) -> None:
-    """Creating is quicker with a spare; deleting takes it away like any other."""
+def test_a_new_load_balancer_uses_a_spare(world: World) -> None:
+    """A new load balancer takes a spare, and deleting the load balancer deletes the amphora like any other."""
     spare = world.worker.create_amphora()
     ids = world.build()
 
@@ -128,7 +131,7 @@ def test_a_new_load_balancer_takes_a_spare(world: World) -> None:
 
 
 def test_a_spare_that_is_being_deleted_is_left_alone(world: World) -> None:
-    """A spare with an operation of its own is not given away under its hands."""
+    """A spare with an operation of its own is not given to a load balancer."""
     spare = world.worker.create_amphora()
     world.ask("delete", "amphora", spare)
     ids = world.build()
@@ -138,14 +141,14 @@ def test_a_spare_that_is_being_deleted_is_left_alone(world: World) -> None:
     assert world.compute.owned() == {world.amphora_of(ids["load_balancer"])}
 
 
-def test_a_spare_is_replaced_by_a_spare(world: World, diary: list[str]) -> None:
-    """Failing a spare over builds the new one before the old one goes; each has its own lease."""
+def test_a_spare_is_replaced_by_a_spare(world: World, calls: list[str]) -> None:
+    """The failover of a spare builds the new spare before the old one goes. Each has its own lease."""
     old = world.worker.create_amphora()
-    diary.clear()
+    calls.clear()
 
     world.worker.failover_amphora(old)
 
-    assert diary == ["ensure", "unplug", "delete"]
+    assert calls == ["ensure", "unplug", "delete"]
     [row] = world.rows(Amphora)
     assert (row["status"], row["load_balancer_id"]) == ("READY", None)
     assert row["id"] != old
@@ -154,23 +157,23 @@ def test_a_spare_is_replaced_by_a_spare(world: World, diary: list[str]) -> None:
     world.assert_empty()
 
 
-def test_failing_over_a_whole_load_balancer(world: World, diary: list[str]) -> None:
-    """Every amphora of it is replaced, make before break."""
+def test_failing_over_a_whole_load_balancer(world: World, calls: list[str]) -> None:
+    """Every amphora of the load balancer is replaced, make before break."""
     ids = world.build()
     old = world.amphora_of(ids["load_balancer"])
-    diary.clear()
+    calls.clear()
 
     world.worker.failover_load_balancer(ids["load_balancer"])
 
     carried = ["sessions", "give_sessions"]
-    assert diary == ["ensure", "plug", *carried, "push", *carried, "unplug", "delete"]
+    assert calls == ["ensure", "plug", *carried, "push", *carried, "unplug", "delete"]
     assert world.amphora_of(ids["load_balancer"]) != old
     assert world.status("load_balancer", ids["load_balancer"]) == "ACTIVE"
     world.assert_in_step(ids["load_balancer"])
 
 
-def test_failovers_can_follow_one_another(world: World) -> None:
-    """A replacement is an amphora like any other: it can be replaced as well."""
+def test_a_replacement_can_be_replaced(world: World) -> None:
+    """A replacement is an amphora like any other, and can itself be replaced."""
     ids = world.build()
     seen = {world.amphora_of(ids["load_balancer"])}
     for _ in range(3):
@@ -183,12 +186,12 @@ def test_failovers_can_follow_one_another(world: World) -> None:
     assert world.compute.owned() == {world.amphora_of(ids["load_balancer"])}
 
 
-def test_a_failover_goes_before_the_changes_that_wait(world: World, diary: list[str]) -> None:
-    """What is broken is healed first; the changes are applied to the new amphora afterwards."""
+def test_a_failover_precedes_queued_changes(world: World, calls: list[str]) -> None:
+    """The failover runs first, and the changes are then applied to the new amphora."""
     ids = world.build()
     world.ask("update", "member", ids["member"], {"weight": 9})
     failover = world.ask("failover", "amphora", world.amphora_of(ids["load_balancer"])).operation_id
-    diary.clear()
+    calls.clear()
 
     assert world.worker.run_pending() == 1
     assert world.operation(failover)["state"] == "SUCCEEDED"
@@ -200,8 +203,8 @@ def test_a_failover_goes_before_the_changes_that_wait(world: World, diary: list[
     world.assert_in_step(ids["load_balancer"])
 
 
-def test_a_failover_started_twice_by_two_workers_builds_one(world: World) -> None:
-    """A failover that was begun and left adopts the replacement that the first try made."""
+def test_a_failover_started_by_two_workers_builds_one_amphora(world: World) -> None:
+    """A worker that continues another worker's failover adopts the replacement that the first attempt built."""
     ids = world.build()
     old = world.amphora_of(ids["load_balancer"])
     before = world.pushed(ids["load_balancer"])

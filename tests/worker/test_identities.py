@@ -1,4 +1,4 @@
-"""What ports are told of an amphora, and what is recorded of what they say."""
+"""What drivers are told about an amphora, and which of their answers are recorded."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ pytestmark = pytest.mark.database("sqlite")
 
 
 def statements_of(world: World) -> AbstractContextManager[list[str]]:
-    """What the first worker sends while the block runs."""
+    """Collect the statements that the first worker sends while the block runs."""
     return counted(world.worker.services.database)
 
 
 def forget_names(world: World, **values: Any) -> None:
-    """Let the rows be as they were before agents' names were recorded."""
+    """Make the rows as they were before agents' names were recorded."""
     change = update(Amphora).values(agent_name=None, **values)
     world.database.transact(lambda connection: connection.execute(change))
 
 
 def offer(world: World, data: dict[str, Any], zone: str) -> str:
-    """A flavor and a zone of that name. Returns the flavor's id."""
+    """Create a flavor, and a zone of this name. Return the flavor's id."""
     flavor_id, flavor_profile, zone_profile = new_id(), new_id(), new_id()
     profile = {"name": "p", "provider_name": "amphora"}
 
@@ -57,8 +57,9 @@ def offer(world: World, data: dict[str, Any], zone: str) -> str:
     return flavor_id
 
 
-def test_a_place_is_asked_for_with_all_that_it_depends_on(world: World) -> None:
-    """Load balancer, flavor and zone; a replacement is to be apart from what it replaces. The row says the zone."""
+def test_the_request_for_a_place_is_complete(world: World) -> None:
+    """The request has the load balancer, the flavor and the zone, and the amphorae from which a replacement must be
+    apart. The row has the zone."""
     data = {"loadbalancer_topology": "SINGLE"}
     flavor_id = offer(world, data, "north")
     load_balancer_id = world.build(flavor_id=flavor_id, availability_zone="north")["load_balancer"]
@@ -74,8 +75,8 @@ def test_a_place_is_asked_for_with_all_that_it_depends_on(world: World) -> None:
     assert request.apart_from == (first["compute_id"],)
 
 
-def test_where_nothing_is_named_nothing_is_looked_up(world: World) -> None:
-    """A spare has no load balancer, and a load balancer without a flavor costs no look for one."""
+def test_a_request_without_a_flavor_costs_no_query(world: World) -> None:
+    """The request of a spare has no load balancer, and a load balancer without a flavor costs no query for one."""
     spare = world.worker.create_amphora()
     request = world.compute.request_of(spare)
     assert (request.load_balancer_id, request.flavor, request.zone, request.apart_from) == (None, None, None, ())
@@ -85,15 +86,15 @@ def test_where_nothing_is_named_nothing_is_looked_up(world: World) -> None:
     assert not [statement for statement in statements if "flavor_profile" in statement]
 
 
-def test_a_row_says_the_name_of_its_agent(world: World) -> None:
-    """What compute said is what pushes go to."""
+def test_a_row_has_the_name_of_its_agent(world: World) -> None:
+    """The agent's name that compute returned is recorded in the row."""
     world.build()
     [amphora] = world.rows(Amphora)
     assert amphora["agent_name"] == f"{amphora['id']}.noop"
 
 
 def test_a_row_without_a_name_gets_it_with_the_next_change(world: World) -> None:
-    """Rows from before names were recorded: compute is asked, once; a compute that is away makes the change wait."""
+    """If a row has no name yet, compute is asked once. If compute does not answer, the change is retried."""
     ids = world.build()
     [amphora] = world.rows(Amphora)
     forget_names(world)
@@ -108,9 +109,9 @@ def test_a_row_without_a_name_gets_it_with_the_next_change(world: World) -> None
     world.assert_in_step(ids["load_balancer"])
 
 
-def test_the_two_halves_of_an_identity_are_recorded_together(world: World) -> None:
-    """Where compute says that the amphora is elsewhere than its row does, the row gets URL and name, and compute is not
-    asked again; but not where the row says yet another URL by then: one half is not put beside another's."""
+def test_url_and_name_of_an_agent_are_recorded_together(world: World) -> None:
+    """If compute reports another place than the row, URL and name are both recorded, and compute is not asked again. If
+    the row has a third URL by then, nothing is recorded, because the URL and the name would not belong together."""
     ids = world.build()
     [amphora] = world.rows(Amphora)
     forget_names(world, agent_url="https://elsewhere:1")
@@ -128,9 +129,9 @@ def test_the_two_halves_of_an_identity_are_recorded_together(world: World) -> No
     assert not [statement for statement in statements if statement.startswith("UPDATE amphora")]
 
 
-def test_health_is_asked_for_by_the_name_too(world: World) -> None:
-    """The first poll finds out the names that are missing, the next ones cost what they always did; where one cannot
-    be found out, the others are asked all the same."""
+def test_health_polls_use_the_agents_name(world: World) -> None:
+    """The first poll finds missing names, and later polls cost no more than usual. If one name cannot be found, the
+    other amphorae are polled all the same."""
     first, second = world.build(), world.build()
     forget_names(world)
     manager = HealthManager(HealthSettings(poll_seconds=10), world.database, world.amphorae, world.compute)
@@ -140,12 +141,12 @@ def test_health_is_asked_for_by_the_name_too(world: World) -> None:
     world.amphorae.traffic.take_down(first["member"])
     world.amphorae.traffic.take_down(second["member"])
 
-    def all_were_asked() -> bool:
-        manager.turn()  # the answer of the one that was away comes with a later one
+    def both_are_down() -> bool:
+        manager.turn()  # a later poll finds the name that could not be found
         found = [world.catalog.show("member", ids["member"])["operating_status"] for ids in (first, second)]
         return found == ["ERROR", "ERROR"]
 
-    wait_until(all_were_asked, "both members are found to be down")
+    wait_until(both_are_down, "both members are found to be down")
     assert None not in {row["agent_name"] for row in world.rows(Amphora)}
     with counted(world.database) as statements:
         manager.turn()
@@ -154,8 +155,9 @@ def test_health_is_asked_for_by_the_name_too(world: World) -> None:
     manager.stop()
 
 
-def test_amphorae_that_are_gone_keep_no_other_at_their_agent_from_being_asked(world: World) -> None:
-    """However many: that there is no such place is an answer, and not the silence of an agent."""
+def test_amphorae_that_are_gone_do_not_stop_polls_of_others(world: World) -> None:
+    """Compute's answer that a place does not exist counts as an answer, and not as an agent that does not answer,
+    however many amphorae are gone."""
     builds = [world.build() for _ in range(4)]
     amphorae = [world.amphora_of(ids["load_balancer"]) for ids in builds]
     forget_names(world, agent_url="https://one:1")
@@ -174,8 +176,8 @@ def test_amphorae_that_are_gone_keep_no_other_at_their_agent_from_being_asked(wo
     assert names == {**dict.fromkeys(order[:3]), order[3]: f"{order[3]}.noop"}
 
 
-def test_what_was_plugged_is_recorded(world: World) -> None:
-    """The row says the amphora's own address and port, those of the VIP, and the interface; once."""
+def test_plugged_interfaces_are_recorded(world: World) -> None:
+    """The row has the amphora's own address and port, those of the VIP, and the interface. They are written once."""
     world.network.plugs = True
     with statements_of(world) as statements:
         ids = world.build(additional_vips=[{"subnet_id": new_id()}])
@@ -194,8 +196,8 @@ def test_what_was_plugged_is_recorded(world: World) -> None:
     assert world.rows(Amphora)[0]["vrrp_port_id"] != amphora["vrrp_port_id"]
 
 
-def test_where_nothing_was_plugged_nothing_is_recorded(world: World) -> None:
-    """A network without interfaces of its own costs no write; what a row said of one before is taken back."""
+def test_nothing_is_recorded_without_a_plugged_interface(world: World) -> None:
+    """A network without interfaces of its own costs no write. Values that a row had before are removed."""
     with statements_of(world) as statements:
         ids = world.build()
     assert count_records(statements) == 0
@@ -205,20 +207,21 @@ def test_where_nothing_was_plugged_nothing_is_recorded(world: World) -> None:
     world.worker.failover_load_balancer(ids["load_balancer"])
     world.network.plugs = False
     spare = world.worker.create_amphora()
-    said = update(Amphora).where(Amphora.id == spare).values(vrrp_ip="192.0.2.1", ha_ip="192.0.2.2")
-    world.database.transact(lambda connection: connection.execute(said))
+    leftover = update(Amphora).where(Amphora.id == spare).values(vrrp_ip="192.0.2.1", ha_ip="192.0.2.2")
+    world.database.transact(lambda connection: connection.execute(leftover))
     world.worker.failover_load_balancer(ids["load_balancer"])
     [amphora] = world.rows(Amphora)
     assert (amphora["id"], amphora["vrrp_ip"], amphora["ha_ip"]) == (spare, None, None)
 
 
 def count_records(statements: list[str]) -> int:
-    """How often it was written by what an amphora's VIPs are on."""
+    """The number of writes of the interface that carries an amphora's VIPs."""
     return len([one for one in statements if one.startswith("UPDATE amphora") and "vrrp_ip=" in one])
 
 
-def test_a_network_is_asked_before_anything_is_written(world: World) -> None:
-    """On behalf of the caller, if there is one; where it does not answer, there has not been a statement."""
+def test_the_network_is_asked_before_anything_is_written(world: World) -> None:
+    """The network is asked on behalf of the caller, if there is one. If it does not answer, no statement has been
+    sent."""
     assert isinstance(world.network, NoopNetwork)
     world.network.traits = replace(world.network.traits, needs_token=True)
     caller = Caller("p1", "secret-token")

@@ -1,4 +1,4 @@
-"""What programs that embed Portico get wrong is told to them by name, as a PorticoError, and changes nothing."""
+"""Mistakes of programs that embed Portico raise a PorticoError that names the mistake, and change nothing."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.support.world import World
 pytestmark = pytest.mark.database("sqlite")
 
 NEW = str(uuid4())
-"""The id of a load balancer that is not there yet."""
+"""The id of a load balancer that does not exist yet."""
 POOL = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
 AT = {"address": "192.0.2.77", "protocol_port": 80}
 Case = Callable[[Any, dict[str, str]], Any]
 
 MISTAKES: list[tuple[str, str, Case]] = [
-    # No such kind, by every method that takes one.
+    # Unknown kinds, in every method that accepts a kind.
     ("kind", "did you mean 'load_balancer'", lambda w, ids: w.catalog.show("loadbalancer", ids["load_balancer"])),
     ("kind", "must be one of", lambda w, ids: w.catalog.show(None, ids["pool"])),
     ("kind", "must be one of", lambda w, ids: w.catalog.show(["pool"], ids["pool"])),
@@ -40,11 +40,11 @@ MISTAKES: list[tuple[str, str, Case]] = [
     ("kind", "did you mean 'member'", lambda w, ids: w.requests.delete("members", ids["member"])),
     ("kind", "must be one of", lambda w, ids: w.requests.failover("server", ids["member"])),
     ("kind", "must be one of", lambda w, _: w.requests.create("load_balancer", id=NEW, parts=[Part("x", NEW, NEW)])),  # type: ignore[arg-type]
-    # A kind that this cannot be done to.
+    # A kind that does not support the action.
     ("kind", "cannot be failed over", lambda w, ids: w.requests.failover("member", ids["member"])),
     ("kind", "create_amphora", lambda w, ids: w.requests.create("amphora", ids["load_balancer"])),
-    ("kind", "nothing", lambda w, ids: w.requests.update("amphora", w.amphora_of(ids["load_balancer"]), {"name": "x"})),
-    # Attributes and columns that there are not.
+    ("kind", "updated", lambda w, ids: w.requests.update("amphora", w.amphora_of(ids["load_balancer"]), {"name": "x"})),
+    # Attributes and columns that do not exist.
     ("adress", "did you mean 'address'", lambda w, ids: w.catalog.add_member(ids["pool"], adress="192.0.2.77")),
     ("adress", "cannot|can be set", lambda w, ids: w.catalog.add_member(ids["pool"], **AT, adress=None)),
     ("wieght", "did you mean 'weight'", lambda w, ids: w.worker.update_member(ids["member"], {"wieght": 5})),
@@ -62,7 +62,7 @@ MISTAKES: list[tuple[str, str, Case]] = [
     ("pool_id", "id", lambda w, _: w.requests.create("member", **AT)),
     ("listener_id", "id", lambda w, ids: w.catalog.add_pool(ids["load_balancer"], listener_id=[], **POOL)),
     ("listener_id", "pools", lambda w, ids: w.requests.create("member", ids["pool"], listener_id=NEW, **AT)),
-    ("parent_id", "part of nothing", lambda w, ids: w.requests.create("load_balancer", ids["load_balancer"])),
+    ("parent_id", "no parent", lambda w, ids: w.requests.create("load_balancer", ids["load_balancer"])),
     ("request_id", "printable", lambda w, ids: w.requests.create("member", ids["pool"], request_id=5, **AT)),
     ("request_id", "printable", lambda w, ids: w.requests.delete("member", ids["member"], request_id="x" * 65)),
     ("request_id", "printable", lambda w, ids: w.requests.replace_members(ids["pool"], [], request_id=b"x")),
@@ -99,8 +99,8 @@ MISTAKES: list[tuple[str, str, Case]] = [
 
 
 @pytest.mark.parametrize(("field", "rule", "make"), MISTAKES)
-def test_a_mistake_is_told_by_name(field: str, rule: str, make: Case, world: World) -> None:
-    """It names the argument and says what it should have been; nothing was written, nothing asked for."""
+def test_a_mistake_is_reported_with_its_name(field: str, rule: str, make: Case, world: World) -> None:
+    """The error names the argument and the rule. Nothing is written or requested."""
     ids = world.build()
     before = world.dump()
     with pytest.raises(InvalidInput, match=rule) as refusal:
@@ -109,15 +109,15 @@ def test_a_mistake_is_told_by_name(field: str, rule: str, make: Case, world: Wor
     assert world.dump() == before
 
 
-def test_what_is_not_there_is_told_by_its_kind(world: World) -> None:
-    """For every kind that can be shown."""
+def test_a_missing_object_raises_the_error_of_its_kind(world: World) -> None:
+    """Each kind that can be shown has its own error for a missing object."""
     for kind in KINDS:
         with pytest.raises(NotFound, match=NEW):
             world.catalog.show(kind, NEW)
 
 
-def test_any_mapping_of_changes_will_do(world: World) -> None:
-    """Changes need not be a dict of one's own."""
+def test_changes_can_be_any_mapping(world: World) -> None:
+    """Changes can be any mapping, not only a dict."""
     ids = world.build()
     changes: Any = MappingProxyType({"weight": 3})
     world.worker.update_member(ids["member"], changes)
@@ -127,9 +127,9 @@ def test_any_mapping_of_changes_will_do(world: World) -> None:
     assert world.catalog.show("pool", ids["pool"])["name"] == "p"
 
 
-def test_what_was_closed_takes_nothing_more(world: World) -> None:
-    """A worker that was closed refuses before anything is accepted, so that nothing is in ERROR for it; a database,
-    whatever is asked through it."""
+def test_closed_workers_and_databases_refuse_calls(world: World) -> None:
+    """A closed worker refuses calls before anything is accepted, so no object ends in ERROR. A closed database refuses
+    every request."""
     ids = world.build()
     closed = world.add_worker()
     closed.close()
@@ -155,8 +155,8 @@ def test_what_was_closed_takes_nothing_more(world: World) -> None:
     world.close()
 
 
-def test_a_forked_process_closes_what_runs_in_the_other_one(world: World) -> None:
-    """It waits for nothing: what runs does so where it was begun, and is not disturbed."""
+def test_closing_in_a_forked_process_does_not_disturb_the_parent(world: World) -> None:
+    """Closing a worker in a forked process waits for nothing, and does not disturb the flows that run in the parent."""
     ids, worker = world.build(), world.worker
     running, closed = threading.Event(), threading.Event()
 
@@ -183,8 +183,8 @@ def test_a_forked_process_closes_what_runs_in_the_other_one(world: World) -> Non
     assert status == 0
 
 
-def test_a_forked_process_is_told_to_open_its_own(world: World) -> None:
-    """Connections are not shared over a fork; the process that opened them goes on with them."""
+def test_a_forked_process_must_open_its_own_connections(world: World) -> None:
+    """Connections are not shared across a fork. The process that opened them continues to use them."""
     ids = world.build()
     child = os.fork()
     if child == 0:

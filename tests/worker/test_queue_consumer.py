@@ -1,4 +1,4 @@
-"""The queue consumer: a method for each thing that may be asked for, and one meaning for all."""
+"""The queue consumer: it has a method for each kind of request, and all of them wake the worker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from portico.worker import ControllerWorker
 from portico.worker.queue_consumer import ASKED as ASKED_BY_NAME
 from portico.worker.queue_consumer import QueueConsumer
 
-ASKED = [
+REQUESTS = [
     *(
         Request(action, kind.name, "S", request_id="R")
         for kind in DESCRIBED
@@ -23,11 +23,11 @@ ASKED = [
     Request(Action.FAILOVER, "amphora", "S"),
     Request(Action.DELETE, "amphora", "S"),
 ]
-NOTICES = [*(request.notice("O") for request in ASKED), Notice("batch_update_members", "pool", "S")]
+NOTICES = [*(request.notice("O") for request in REQUESTS), Notice("batch_update_members", "pool", "S")]
 
 
 def build(*, free: bool) -> tuple[QueueConsumer, list[str]]:
-    """A consumer of a worker with or without a free thread, and what it does."""
+    """Build a consumer of a worker with or without a free thread. Return it and the list of its actions."""
     done: list[str] = []
 
     def wake() -> bool:
@@ -37,16 +37,17 @@ def build(*, free: bool) -> tuple[QueueConsumer, list[str]]:
     return QueueConsumer(wake, lambda: done.append("passed on")), done
 
 
-def test_every_message_lets_the_worker_look() -> None:
-    """Whatever was asked for, the consumer has its method, takes its ids, and wakes the worker once."""
+def test_every_message_wakes_the_worker() -> None:
+    """The consumer has a method for each kind of request, which accepts the request's ids and wakes the worker once."""
     for notice in NOTICES:
         consumer, done = build(free=True)
         getattr(consumer, notice.method)(notice.context, **notice.arguments)
         assert done == ["woke"], notice
 
 
-def test_a_busy_worker_lets_the_others_look() -> None:
-    """A message that finds no free thread is passed on to all; one that was passed on goes no further."""
+def test_a_busy_worker_passes_messages_on() -> None:
+    """A message that finds no free thread is passed on to all workers. A message that was passed on is not passed on
+    again."""
     for notice in NOTICES:
         consumer, done = build(free=False)
         getattr(consumer, notice.method)(notice.context, **notice.arguments)
@@ -57,8 +58,8 @@ def test_a_busy_worker_lets_the_others_look() -> None:
 
 
 def test_messages_can_call_nothing_else() -> None:
-    """A message may call any public method: there is none but these, and each is one of the controller worker's, the
-    batch and ``look`` excepted."""
+    """A message can call any public method, so there are no others, and each, except the batch and ``look``, is a
+    method of the controller worker."""
     consumer, _ = build(free=True)
     written = {name for name, _ in inspect.getmembers(QueueConsumer, inspect.isfunction) if not name.startswith("_")}
     wanted = {notice.method for notice in NOTICES}

@@ -1,4 +1,4 @@
-"""Places that take time: a flow ends where it would have to wait, and its next run goes on."""
+"""Places that take time: a flow ends when it would have to wait, and its next run continues."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from tests.support.world import World, make_settings
 
 pytestmark = pytest.mark.database("sqlite")
 LATER = 3600.0
-"""Seconds in which no test comes back."""
+"""Seconds after which no test looks again."""
 
 
 @pytest.fixture
 def world(database_url: str) -> Any:
-    """A world whose places take two looks."""
+    """A world whose compute has to be polled twice for each place."""
     with World(make_settings(database_url)) as world:
         world.compute.looks = 2
         yield world
 
 
-def look_now(world: World) -> None:
-    """Let the time pass after which looking is of use."""
+def skip_pause(world: World) -> None:
+    """End the pause before the next poll of compute."""
     world.database.transact(lambda connection: connection.execute(update(Lease).values(not_before=0)))
 
 
 def count_placed(world: World) -> int:
-    """How many amphorae ever had a place, or have one on its way."""
+    """The number of amphorae that ever had a place or have one on its way."""
     return len(world.compute.owned()) + len(world.compute._deleted)
 
 
@@ -87,7 +87,8 @@ def _failover_spare(world: World) -> Callable[[], Any]:
 def test_a_direct_call_waits_until_the_place_is_there(
     world: World, prepare: Callable[[World], Callable[[], Any]]
 ) -> None:
-    """It returns when all is done; one place was made, for one amphora, and its operation was tried once."""
+    """The call returns when everything is done. One place was created for one amphora, and the operation had one
+    attempt."""
     call = prepare(world)
     before = count_placed(world)
 
@@ -101,9 +102,9 @@ def test_a_direct_call_waits_until_the_place_is_there(
         world.assert_in_step(load_balancer_id)
 
 
-def test_an_operation_waits_in_the_queue_and_keeps_what_it_has_got(world: World) -> None:
-    """The amphora is BOOTING on record, the VIP is made; the operation is QUEUED and has made no attempt, its lease is
-    free, and no run loop looks before it is of use. Then the same amphora is there."""
+def test_an_operation_waits_in_the_queue_and_keeps_its_amphora(world: World) -> None:
+    """The amphora is recorded as BOOTING, and the VIP is allocated. The operation is QUEUED without an attempt, its
+    lease is free, and no run loop polls compute too early. Then the same amphora is used."""
     world.compute.look_again_seconds = LATER
     ids = world.describe()
     world.ask("create", "load_balancer", ids["load_balancer"])
@@ -121,9 +122,9 @@ def test_an_operation_waits_in_the_queue_and_keeps_what_it_has_got(world: World)
     assert world.status("load_balancer", ids["load_balancer"]) == "PENDING_CREATE"
     [vip] = world.network.allocations()
 
-    look_now(world)
+    skip_pause(world)
     assert world.run_all() == 1
-    look_now(world)
+    skip_pause(world)
     assert world.run_all() == 1
 
     assert world.amphora_of(ids["load_balancer"]) == amphora["id"]
@@ -133,8 +134,8 @@ def test_an_operation_waits_in_the_queue_and_keeps_what_it_has_got(world: World)
     world.assert_in_step(ids["load_balancer"])
 
 
-def test_all_that_was_to_be_done_with_it_waits_too(world: World) -> None:
-    """A new load balancer and changes of it are one batch: none of them fails, none has made an attempt."""
+def test_changes_of_a_load_balancer_wait_with_it(world: World) -> None:
+    """A new load balancer and changes of it are one batch. None of them fails, and none has had an attempt."""
     world.compute.look_again_seconds = LATER
     ids = world.describe()
     world.ask("create", "load_balancer", ids["load_balancer"])
@@ -143,7 +144,7 @@ def test_all_that_was_to_be_done_with_it_waits_too(world: World) -> None:
     assert [(row["state"], row["attempts"]) for row in world.operations()] == [("QUEUED", 0)] * 2
 
     for _ in range(10):
-        look_now(world)
+        skip_pause(world)
         world.run_all()
 
     assert {row["state"] for row in world.operations()} == {"SUCCEEDED"}
@@ -153,8 +154,8 @@ def test_all_that_was_to_be_done_with_it_waits_too(world: World) -> None:
 
 
 @pytest.mark.parametrize("looks", [0, 2])
-def test_a_bad_change_costs_its_new_load_balancer_no_second_place(world: World, looks: int) -> None:
-    """The batch is refused with the place at hand: it is halved, and the new load balancer keeps the place."""
+def test_a_refused_change_does_not_cost_a_second_place(world: World, looks: int) -> None:
+    """The batch is refused once the place is there, and is halved. The new load balancer keeps the place."""
     world.compute.looks = looks
     ids = world.describe()
     world.ask("create", "load_balancer", ids["load_balancer"])
@@ -162,7 +163,7 @@ def test_a_bad_change_costs_its_new_load_balancer_no_second_place(world: World, 
     world.amphorae.refuse(lambda bundle: [server.weight for server in haproxy_of(bundle).servers] == [7])
 
     for _ in range(10):
-        look_now(world)
+        skip_pause(world)
         world.run_all()
 
     assert [(row["state"], row["attempts"]) for row in world.operations()] == [("SUCCEEDED", 1), ("FAILED", 1)]
@@ -172,19 +173,20 @@ def test_a_bad_change_costs_its_new_load_balancer_no_second_place(world: World, 
 
 
 @pytest.mark.parametrize("is_agent_away", [False, True])
-def test_where_all_of_a_batch_fails_the_place_goes(world: World, is_agent_away: bool) -> None:
-    """Whether it is halved first, down to the new load balancer alone, or its amphora fails all of it."""
+def test_the_place_is_given_back_when_the_whole_batch_fails(world: World, is_agent_away: bool) -> None:
+    """The place is given back whether the batch is halved down to the new load balancer alone, or its agent fails the
+    whole batch."""
     ids = world.describe()
     world.ask("create", "load_balancer", ids["load_balancer"])
     world.ask("update", "member", ids["member"], {"weight": 7})
     if is_agent_away:
         for _ in range(world.settings.worker.task_retries + 1):
-            world.amphorae.fail_next("push", DriverUnavailable("it is away"))
+            world.amphorae.fail_next("push", DriverUnavailable("the agent is away"))
     else:
         world.amphorae.refuse(lambda _bundle: True)
 
     for _ in range(10):
-        look_now(world)
+        skip_pause(world)
         world.run_all()
 
     assert {row["state"] for row in world.operations()} == {"FAILED"}
@@ -192,8 +194,8 @@ def test_where_all_of_a_batch_fails_the_place_goes(world: World, is_agent_away: 
     assert world.network.allocations() == ()
 
 
-def test_a_change_that_was_asked_for_first_is_not_pushed_without_its_load_balancer(world: World) -> None:
-    """In a batch that is halved, what builds the load balancer goes first, whenever it was asked for."""
+def test_a_change_requested_first_is_not_pushed_without_its_load_balancer(world: World) -> None:
+    """When a batch is halved, the operation that builds the load balancer runs first, whenever it was requested."""
     ids = world.describe()
     world.compute.looks = 0
     world.ask("create", "member", ids["member"])
@@ -207,8 +209,9 @@ def test_a_change_that_was_asked_for_first_is_not_pushed_without_its_load_balanc
     assert (count_placed(world), world.compute.owned(), world.rows(Amphora)) == (1, frozenset(), [])
 
 
-def test_after_more_looks_than_attempts_nothing_is_set_aside(world: World) -> None:
-    """Waiting is no sign of an operation that kills its workers."""
+def test_waiting_longer_than_the_attempts_sets_nothing_aside(world: World) -> None:
+    """Waiting does not count as an attempt, so an operation that waits is not mistaken for one that kills its
+    workers."""
     world.compute.looks = world.settings.worker.max_attempts * 3
     load_balancer_id = world.describe()["load_balancer"]
 
@@ -233,10 +236,9 @@ def _push_refused(world: World) -> type[Exception]:
 
 
 @pytest.mark.parametrize("fail", [_ensure_fails, _compute_is_full, _push_refused])
-def test_what_fails_after_waiting_gives_the_amphora_back(
-    world: World, fail: Callable[[World], type[Exception]]
-) -> None:
-    """As where it had not waited: the load balancer says ERROR, no amphora is left, and a failover builds it."""
+def test_a_failure_after_waiting_deletes_the_amphora(world: World, fail: Callable[[World], type[Exception]]) -> None:
+    """The result is the same as without waiting: the load balancer is in ERROR, no amphora is left, and a failover
+    builds it."""
     world.compute.look_again_seconds = LATER
     load_balancer_id = world.describe()["load_balancer"]
     world.ask("create", "load_balancer", load_balancer_id)
@@ -244,7 +246,7 @@ def test_what_fails_after_waiting_gives_the_amphora_back(
     world.compute.look_again_seconds = 0.01
     kind = fail(world)
     for _ in range(3):
-        look_now(world)
+        skip_pause(world)
         world.run_all()
 
     [operation] = world.operations()
@@ -259,8 +261,8 @@ def test_what_fails_after_waiting_gives_the_amphora_back(
     world.assert_in_step(load_balancer_id)
 
 
-def test_an_old_amphora_serves_while_its_replacement_is_waited_for(world: World) -> None:
-    """Failing over waits with one place more; where it fails in the end, the old one has not been touched."""
+def test_the_old_amphora_serves_while_its_replacement_is_on_its_way(world: World) -> None:
+    """A failover that waits uses one more place. If it fails in the end, the old amphora is unchanged."""
     ids = world.build()
     old, pushed = world.amphora_of(ids["load_balancer"]), world.pushed(ids["load_balancer"])
     world.compute.look_again_seconds = LATER
@@ -270,7 +272,7 @@ def test_an_old_amphora_serves_while_its_replacement_is_waited_for(world: World)
     assert sorted(row["status"] for row in world.rows(Amphora)) == ["ALLOCATED", "BOOTING"]
 
     world.compute.fail_next("ensure", DriverError("it does not boot"))
-    look_now(world)
+    skip_pause(world)
     world.run_all()
 
     assert world.operations()[-1]["state"] == "FAILED"
@@ -282,8 +284,8 @@ def test_an_old_amphora_serves_while_its_replacement_is_waited_for(world: World)
     assert old not in world.compute.owned()
 
 
-def test_what_is_waited_for_can_be_deleted(world: World) -> None:
-    """A place that is on its way goes as any other, to the last bit."""
+def test_a_load_balancer_that_waits_for_its_place_can_be_deleted(world: World) -> None:
+    """A place that is on its way is deleted completely, like any other."""
     world.compute.look_again_seconds = LATER
     load_balancer_id = world.describe()["load_balancer"]
     world.ask("create", "load_balancer", load_balancer_id)
@@ -294,8 +296,8 @@ def test_what_is_waited_for_can_be_deleted(world: World) -> None:
     world.assert_empty()
 
 
-def test_a_spare_that_is_waited_for_can_be_deleted(world: World) -> None:
-    """So can the one that is to be replaced while its replacement is on its way: that goes with it."""
+def test_a_spare_that_waits_for_its_place_can_be_deleted(world: World) -> None:
+    """A spare whose replacement is on its way can be deleted, too, and its replacement is deleted with it."""
     world.compute.look_again_seconds = LATER
     for is_replaced in (False, True):
         if is_replaced:
@@ -306,7 +308,7 @@ def test_a_spare_that_is_waited_for_can_be_deleted(world: World) -> None:
         else:
             spare = accept_spare(world.database, "nobody", 0).lease_key
         world.run_all()
-        assert len(world.rows(Amphora)) == 1 + is_replaced
+        assert len(world.rows(Amphora)) == (2 if is_replaced else 1)
 
         world.worker.delete_amphora(spare)
 
@@ -315,11 +317,11 @@ def test_a_spare_that_is_waited_for_can_be_deleted(world: World) -> None:
         assert world.operations(spare)[-2]["reason"] == "deleted meanwhile"
 
 
-def test_a_spare_that_has_replaced_another_one_stays(world: World) -> None:
-    """Where only the old one could not be taken away: deleting that one touches nothing else."""
+def test_a_spare_that_has_replaced_another_one_is_kept(world: World) -> None:
+    """If a failover fails only to delete the old spare, deleting that spare does not affect the new one."""
     spare = world.worker.create_amphora()
     for _ in range(world.settings.worker.task_retries + 1):
-        world.compute.fail_next("delete", DriverUnavailable("it is away"))
+        world.compute.fail_next("delete", DriverUnavailable("compute is away"))
     with pytest.raises(DriverUnavailable):
         world.worker.failover_amphora(spare)
     new = {row["id"] for row in world.rows(Amphora) if row["status"] == "READY"} - {spare}
@@ -329,8 +331,8 @@ def test_a_spare_that_has_replaced_another_one_stays(world: World) -> None:
     assert {row["id"] for row in world.rows(Amphora)} == world.compute.owned() == new
 
 
-def test_a_spare_that_replaces_another_one_keeps_it_until_it_is_there(world: World) -> None:
-    """While the new one boots, the old spare and its lease are where they were: nothing has ended."""
+def test_the_old_spare_is_kept_until_its_replacement_is_ready(world: World) -> None:
+    """While the new spare boots, the old one and its lease stay as they were."""
     spare = world.worker.create_amphora()
     world.compute.look_again_seconds = LATER
     world.ask("failover", "amphora", spare)
@@ -340,7 +342,7 @@ def test_a_spare_that_replaces_another_one_keeps_it_until_it_is_there(world: Wor
     assert {row["status"] for row in world.rows(Amphora)} == {"READY", "BOOTING"}
     assert [row["key"] for row in world.rows(Lease) if row["pending"]] == [spare]
     for _ in range(2):
-        look_now(world)
+        skip_pause(world)
         world.run_all()
     [new] = world.rows(Amphora)
     assert (new["status"], new["id"] == spare) == ("READY", False)
@@ -348,8 +350,8 @@ def test_a_spare_that_replaces_another_one_keeps_it_until_it_is_there(world: Wor
 
 
 def test_no_thread_waits_for_a_place(database_url: str) -> None:
-    """With room for one build and one operation at a time, a load balancer whose place takes for ever keeps nobody
-    from being built."""
+    """With one slot for builds and one for operations, a load balancer whose place never arrives does not stop another
+    one from being built."""
     with World(make_settings(database_url, limits=LimitSettings(operations=1, amphora_builds=1, failovers=1))) as world:
         world.compute.looks, world.compute.look_again_seconds = 1_000_000, LATER
         slow = world.describe()["load_balancer"]
@@ -363,8 +365,8 @@ def test_no_thread_waits_for_a_place(database_url: str) -> None:
         assert world.status("load_balancer", slow) == "PENDING_CREATE"
 
 
-def test_a_caller_hears_in_the_end_that_it_goes_on(database_url: str) -> None:
-    """A direct call waits ``worker.wait_seconds``, without asking again before it is of use, and no longer."""
+def test_a_caller_learns_that_its_operation_continues(database_url: str) -> None:
+    """A direct call waits for ``worker.wait_seconds``, without polling compute too early, and then raises an error."""
     with World(make_settings(database_url, wait_seconds=0.2)) as world:
         world.compute.looks, world.compute.look_again_seconds = 1_000_000, LATER
         load_balancer_id = world.describe()["load_balancer"]
@@ -377,12 +379,12 @@ def test_a_caller_hears_in_the_end_that_it_goes_on(database_url: str) -> None:
         assert world.operations()[-1]["state"] == "QUEUED"
 
 
-def test_a_caller_that_never_has_to_wait_for_the_lease_hears_it_too(database_url: str) -> None:
-    """Where looking is of use at once, each look takes the lease: it ends all the same."""
+def test_a_caller_that_polls_all_the_time_stops_waiting(database_url: str) -> None:
+    """Even if compute can be polled again immediately and each poll takes the lease, the wait ends in time."""
 
     class Slow(InProcessNotifier):
         def generation(self) -> int:
-            time.sleep(0.01)  # for as long as that, looking is of no use; asked between two looks
+            time.sleep(0.01)  # slows the caller down between two polls
             return super().generation()
 
     with World(make_settings(database_url, wait_seconds=0.2)) as world:
@@ -396,14 +398,14 @@ def test_a_caller_that_never_has_to_wait_for_the_lease_hears_it_too(database_url
 
 
 @pytest.mark.parametrize("look_again_seconds", [0.0, LATER])
-def test_a_caller_that_waits_hears_that_the_worker_was_closed(world: World, look_again_seconds: float) -> None:
-    """Its operation has not failed: it goes on elsewhere, with the same amphora."""
+def test_a_waiting_caller_learns_that_the_worker_was_closed(world: World, look_again_seconds: float) -> None:
+    """The caller's operation has not failed: another worker continues it with the same amphora."""
     world.compute.looks, world.compute.look_again_seconds = 1_000_000, look_again_seconds
     load_balancer_id = world.describe()["load_balancer"]
     worker = world.worker
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(worker.create_load_balancer, load_balancer_id)
-        wait_until(lambda: bool(world.compute.owned()), "a place was asked for")
+        wait_until(lambda: bool(world.compute.owned()), "a place was requested")
         worker.close()
         with pytest.raises(Closed, match="stays queued and will be run"):
             call.result(PATIENCE)
@@ -412,14 +414,14 @@ def test_a_caller_that_waits_hears_that_the_worker_was_closed(world: World, look
     assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
     world.compute.looks, world.compute.look_again_seconds = 0, 0.01
     world.compute._booting = dict.fromkeys(world.compute._booting, 0)
-    look_now(world)
+    skip_pause(world)
     assert world.add_worker().run_pending() == 1
     assert world.status("load_balancer", load_balancer_id) == "ACTIVE"
     assert count_placed(world) == 1
 
 
-def test_a_worker_is_closed_when_what_runs_has_ended(world: World) -> None:
-    """Between two tasks of a flow, too: nothing fails by it."""
+def test_closing_a_worker_waits_for_running_flows(world: World) -> None:
+    """Closing a worker waits for running flows, even between two of their tasks, and fails nothing."""
     world.compute.looks = 0
     ids, worker = world.build(), world.worker
     running, closing = threading.Event(), threading.Event()
@@ -428,7 +430,8 @@ def test_a_worker_is_closed_when_what_runs_has_ended(world: World) -> None:
         if state == "SUCCESS" and not running.is_set():
             running.set()
             closing.wait(PATIENCE)
-            # Time for close to begin, which nothing outside shows. Without it the test passes and shows nothing.
+            # Time for close to begin, which cannot be observed from outside. Without the pause the test passes but
+            # proves nothing.
             time.sleep(0.1)
 
     world.on_task = on_task

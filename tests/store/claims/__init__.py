@@ -1,4 +1,4 @@
-"""Tests of leases, slots and duties: who gets them, and what he may write.
+"""Tests of leases, slots and duties: which process gets them, and what their owner can write.
 
-Belongs here: what ``portico.store.claims`` does. Does not: its other rooms. I/O: as the tests of the store do.
+Belongs here: tests of ``portico.store.claims``. Does not: the store's other packages. I/O: that of the store's tests.
 """

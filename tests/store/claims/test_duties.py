@@ -1,4 +1,4 @@
-"""What one process does at a time."""
+"""Duties: work that one process does at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from portico.store.claims.duties import HEALTH, Duty, DutyLoop
 from portico.store.claims.slots import NAMES
 from portico.store.sql.database import Database
 from tests.store.rows import counted, rows, write
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ OTHER = "something_else"
 
 @pytest.fixture(autouse=True)
 def logged() -> Iterator[list[EventDict]]:
-    """What is logged, kept out of the terminal."""
+    """The events that are logged, which are kept out of the terminal."""
     with capture_logs() as logged:
         yield logged
 
@@ -43,18 +43,18 @@ def second_database(database_url: str) -> Iterator[Database]:
 
 
 def expire(database: Database, name: str = HEALTH) -> None:
-    """Let the database's clock pass a duty."""
+    """Make a duty expire by the database's clock."""
     write(database, Slot, Slot.name == name, expires_at=1)
 
 
 def write_one(connection: Connection) -> str:
-    """Something that a holder writes."""
+    """A write by the duty's owner."""
     connection.execute(insert(SlotLimit).values(name="written", capacity=1))
     return "done"
 
 
 class Rounds:
-    """Counts its rounds, and does in each of them what it is told to."""
+    """Counts its rounds, and calls ``act`` in each of them."""
 
     def __init__(self, act: Callable[[Duty], object] = lambda _duty: None) -> None:
         self.begun = 0
@@ -63,20 +63,20 @@ class Rounds:
         self.act = act
 
     def begin(self) -> None:
-        """Count it, and fail as often as planned."""
+        """Count the beginning, and fail as often as planned."""
         self.begun += 1
         if self.begun <= self.failing:
             raise StoreError("not now")
 
     def run_round(self, duty: Duty) -> None:
-        """Do it, and count it."""
+        """Act, and count the round."""
         self.act(duty)
         self.done += 1
 
 
 @pytest.fixture
 def loops() -> Iterator[Callable[..., DutyLoop]]:
-    """Makes loops that go round all the time, and stops them at the end."""
+    """Makes loops that run rounds without a pause, and stops them at the end."""
     made: list[DutyLoop] = []
 
     def make(database: Database, rounds: Rounds, lease: float = LEASE) -> DutyLoop:
@@ -88,17 +88,17 @@ def loops() -> Iterator[Callable[..., DutyLoop]]:
         loop.stop()
 
 
-def test_no_duty_is_a_limit() -> None:
-    """They share a table."""
+def test_no_duty_has_the_name_of_a_limit() -> None:
+    """No duty has the name of a limit, because they share a table."""
     assert HEALTH not in NAMES
 
 
-def test_one_of_many_gets_it(database: Database) -> None:
-    """However many ask at the same time for a duty that nobody ever had; the others find out by one reading
-    statement."""
+def test_one_of_many_processes_gets_a_duty(database: Database) -> None:
+    """Exactly one of many processes that simultaneously request a duty that nobody ever had gets it. The others find
+    out with one reading statement."""
     duties = [Duty(database, HEALTH, f"process-{number}", LEASE) for number in range(6)]
 
-    taken = at_once(6, lambda number: duties[number].take())
+    taken = run_simultaneously(6, lambda number: duties[number].take())
 
     assert taken.count(True) == 1
     assert [duty.is_mine for duty in duties] == taken
@@ -111,9 +111,9 @@ def test_one_of_many_gets_it(database: Database) -> None:
     assert rows(database, SlotLimit) == []
 
 
-def test_the_dead_are_followed_and_those_who_slept_write_nothing(database: Database) -> None:
-    """Renewed, it stays; when its time has run out another process takes it, and what the former holder writes is
-    refused whole, by the first statement of its transaction. He cannot give back what is not his any more."""
+def test_an_expired_duty_is_taken_over_and_its_former_owner_writes_nothing(database: Database) -> None:
+    """A renewed duty stays with its owner. When it expires, another process takes it, and the former owner's write is
+    refused as a whole, by the first statement of its transaction. The former owner cannot release the duty either."""
     first, second = (Duty(database, HEALTH, owner, LEASE) for owner in ("first", "second"))
     assert first.take()
     expire(database)
@@ -133,8 +133,8 @@ def test_the_dead_are_followed_and_those_who_slept_write_nothing(database: Datab
     assert len(rows(database, SlotLimit)) == 1
 
 
-def test_who_writes_renews(database: Database) -> None:
-    """A time that ran out is no loss while nobody else has taken it."""
+def test_writing_renews_a_duty(database: Database) -> None:
+    """A write renews a duty that has expired but that nobody else has taken."""
     duty = Duty(database, HEALTH, "process", LEASE)
     assert duty.take()
     expire(database)
@@ -143,9 +143,9 @@ def test_who_writes_renews(database: Database) -> None:
 
 
 @pytest.mark.database("sqlite")
-def test_no_round_is_done_before_it_has_begun(database: Database, loops: Callable[..., DutyLoop]) -> None:
-    """Beginning that failed is tried again with the next turn; once it is done it is done, until the duty is taken
-    anew."""
+def test_no_round_runs_before_the_beginning_succeeded(database: Database, loops: Callable[..., DutyLoop]) -> None:
+    """A failed beginning is repeated in the next turn. Once it has succeeded, it is not repeated until the duty is
+    taken again."""
     rounds = Rounds()
     rounds.failing = 1
     loop = loops(database, rounds)
@@ -159,8 +159,8 @@ def test_no_round_is_done_before_it_has_begun(database: Database, loops: Callabl
 
 
 @pytest.mark.database("sqlite")
-def test_it_is_renewed_in_time(database: Database) -> None:
-    """When a third of its time has passed since it was renewed, by itself or by what was written."""
+def test_a_duty_is_renewed_in_time(database: Database) -> None:
+    """A duty is renewed when a third of its time has passed since the last renewal or write."""
     duty = Duty(database, HEALTH, "process", 3.0)
     assert duty.take()
     pass_a_third()
@@ -174,12 +174,13 @@ def test_it_is_renewed_in_time(database: Database) -> None:
 
 
 def pass_a_third() -> None:
-    """Let a third of three seconds go by."""
-    time.sleep(1.1)  # what is tested is that time passes, and nothing says so
+    """Let a third of three seconds pass."""
+    time.sleep(1.1)  # the test is about time that passes, which nothing reports
 
 
-def test_it_is_given_back(database: Database) -> None:
-    """At once, and the same process that takes it again is another holder: what was begun before is not written."""
+def test_a_released_duty_is_free(database: Database) -> None:
+    """A released duty is free immediately. When the same process takes it again, it is another owner, and what it began
+    before is not written."""
     duty = Duty(database, HEALTH, "process", LEASE)
     assert duty.take()
     before = Duty(database, HEALTH, "process", LEASE)
@@ -199,7 +200,7 @@ def test_it_is_given_back(database: Database) -> None:
 
 
 def test_duties_are_independent(database: Database) -> None:
-    """Each has its own holder, and loses its own."""
+    """Each duty has its own owner, and is lost on its own."""
     first, other = Duty(database, HEALTH, "first", LEASE), Duty(database, OTHER, "other", LEASE)
     assert first.take()
     assert other.take()
@@ -212,12 +213,12 @@ def test_duties_are_independent(database: Database) -> None:
 
 
 class LostReplies(Database):
-    """Loses the connection with each commit, after it was done."""
+    """A database that loses the connection with each commit, after the commit was done."""
 
     def transact(
         self, work: Callable[[Connection], T], already_done: Callable[[Connection], T | None] | None = None
     ) -> T:
-        """Do it, and have only what is found to have been done."""
+        """Do the work, and return only what is found to have been done."""
         super().transact(work)
         assert already_done is not None
         found = super().transact(already_done)
@@ -225,8 +226,9 @@ class LostReplies(Database):
         return found
 
 
-def test_a_result_that_was_lost_with_the_connection_is_asked_for(database_url: str) -> None:
-    """Whether it was taken, and what ``transact`` was told to ask for."""
+def test_a_result_lost_with_the_connection_is_looked_up(database_url: str) -> None:
+    """When the reply to a commit is lost, the duty checks whether it was taken, and ``transact`` runs the query that
+    its caller gave it."""
     database = LostReplies(DatabaseSettings(url=database_url))
     try:
         duty = Duty(database, HEALTH, "process", LEASE)
@@ -236,26 +238,25 @@ def test_a_result_that_was_lost_with_the_connection_is_asked_for(database_url: s
         database.close()
 
 
-def test_of_two_loops_one_goes_round(
-    database: Database, second_database: Database, loops: Callable[..., DutyLoop]
-) -> None:
-    """Also where both write all the time; stopped, the other begins at once."""
+def test_one_of_two_loops_runs(database: Database, second_database: Database, loops: Callable[..., DutyLoop]) -> None:
+    """Only one of two loops runs rounds, even if both write all the time. When it is stopped, the other begins
+    immediately."""
 
-    def write_much(duty: Duty) -> None:
+    def write_always(duty: Duty) -> None:
         duty.transact(lambda _connection: None)
 
-    first, second = Rounds(write_much), Rounds(write_much)
+    first, second = Rounds(write_always), Rounds(write_always)
     loop, other = loops(database, first), loops(second_database, second)
     loop.start()
-    wait_until(lambda: first.done > 0, "the first goes round")
+    wait_until(lambda: first.done > 0, "the first runs a round")
     other.start()
     seen = first.done
-    wait_until(lambda: first.done > seen + 20, "the first goes on")
+    wait_until(lambda: first.done > seen + 20, "the first continues")
     assert (second.begun, second.done) == (0, 0)
 
     loop.stop()
     stopped_at = first.done
-    wait_until(lambda: second.done > 5, "the second goes round")
+    wait_until(lambda: second.done > 5, "the second runs rounds")
 
     assert first.done == stopped_at
     assert (first.begun, second.begun) == (1, 1)
@@ -265,10 +266,10 @@ def test_of_two_loops_one_goes_round(
 def test_a_loop_that_writes_nothing_keeps_its_duty(
     database: Database, second_database: Database, loops: Callable[..., DutyLoop]
 ) -> None:
-    """It renews it between its rounds, for as long as it runs."""
+    """A loop renews its duty between its rounds for as long as it runs."""
     first, second = Rounds(), Rounds()
     loops(database, first, lease=3.0).start()
-    wait_until(lambda: first.done > 0, "the first goes round")
+    wait_until(lambda: first.done > 0, "the first runs a round")
     other = loops(second_database, second, lease=3.0)
     other.start()
     for _ in range(4):
@@ -276,10 +277,11 @@ def test_a_loop_that_writes_nothing_keeps_its_duty(
     assert (first.begun, second.begun) == (1, 0)
 
 
-def test_a_paused_loop_is_followed_and_stands_by(
+def test_a_paused_loop_is_replaced_and_stands_by(
     database: Database, second_database: Database, loops: Callable[..., DutyLoop], logged: list[EventDict]
 ) -> None:
-    """What it would have written when it wakes up is not written; it takes part again when the other one has gone."""
+    """When a paused loop continues after another loop has taken over, its write is refused. It takes part again when
+    the other loop has stopped."""
     asleep, awake = threading.Event(), threading.Event()
 
     def sleep(duty: Duty) -> None:
@@ -294,20 +296,20 @@ def test_a_paused_loop_is_followed_and_stands_by(
     other.start()
     wait_until(lambda: second.done > 0, "the second has taken over")
     awake.set()
-    wait_until(lambda: any("has taken over" in each["event"] for each in logged), "the first has heard of it")
+    wait_until(lambda: any("has taken over" in each["event"] for each in logged), "the first has noticed")
     assert first.done == 0
     assert rows(database, SlotLimit) == []
 
     first.act = lambda _duty: None
     other.stop()
-    wait_until(lambda: first.done > 0, "the first goes round again")
+    wait_until(lambda: first.done > 0, "the first runs a round again")
     assert first.begun == 2
 
 
-def test_an_outage_and_a_defect_cost_rounds(
+def test_an_outage_and_a_defect_cost_only_rounds(
     database: Database, loops: Callable[..., DutyLoop], logged: list[EventDict]
 ) -> None:
-    """It complains of an outage once, and goes on as soon as it can; the duty stays its own."""
+    """The loop logs an outage once, and continues as soon as it can. It keeps its duty."""
     failures: list[Exception] = [StoreError("out of reach"), StoreError("out of reach"), ValueError("a defect")]
 
     def fail(_duty: Duty) -> None:
@@ -322,8 +324,9 @@ def test_an_outage_and_a_defect_cost_rounds(
     assert [each["event"] for each in logged] == ["the database does not answer; trying again", "a round failed"]
 
 
-def test_it_stops_at_once(database: Database) -> None:
-    """However long it is to the next round; never started, it can be stopped too."""
+def test_a_loop_stops_immediately(database: Database) -> None:
+    """A loop stops immediately however long it is until the next round, and can be stopped without having been
+    started."""
     rounds = Rounds()
     loop = DutyLoop(Duty(database, HEALTH, "process", LEASE), 3600, rounds)
     loop.start()

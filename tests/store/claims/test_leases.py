@@ -1,4 +1,4 @@
-"""Leases: one owner at a time, by the database's clock, and a fence against everyone before."""
+"""Leases: one owner at a time, by the database's clock, and a fence against all former owners."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from portico.store.claims.priorities import Priority
 from portico.store.runs.starting import hand_over
 from portico.store.sql.database import Database
 from tests.store.rows import expire, rows, write
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 
 LONG = 60_000
 
 
 @pytest.fixture
 def key(catalog: Catalog) -> str:
-    """A load balancer's lease that nobody has."""
+    """A load balancer's lease that nobody owns."""
     return catalog.add_load_balancer()
 
 
@@ -46,19 +46,19 @@ def lease(database: Database, key: str) -> dict[str, Any]:
 
 
 def taken(database: Database, key: str, owner: str = "me") -> Claim:
-    """Take a lease that can be had."""
+    """Take a free lease."""
     claim = try_claim(database, key, owner, lease(database, key)["epoch"], LONG)
     assert claim is not None
     return claim
 
 
-def wait_for(database: Database, key: str, priority: int) -> None:
-    """One more operation waits for a lease."""
+def add_operation(database: Database, key: str, priority: int) -> None:
+    """Add one more operation to a lease."""
     assert database.transact(lambda connection: arrive(connection, key, priority))
 
 
-def test_exactly_one_of_many_gets_it(database: Database, database_url: str, key: str) -> None:
-    """Sixteen threads of four processes want one lease at the same moment: one has it, in every round."""
+def test_exactly_one_of_many_processes_gets_a_lease(database: Database, database_url: str, key: str) -> None:
+    """When sixteen threads of four processes want one lease simultaneously, exactly one gets it, in every round."""
     others = [Database(DatabaseSettings(url=database_url)) for _ in range(4)]
     try:
         for epoch in range(3):
@@ -66,7 +66,7 @@ def test_exactly_one_of_many_gets_it(database: Database, database_url: str, key:
             def act(number: int, seen: int = epoch) -> Claim | None:
                 return try_claim(others[number % 4], key, f"owner-{number}", seen, LONG)
 
-            claims = at_once(16, act)
+            claims = run_simultaneously(16, act)
             [winner] = [claim for claim in claims if claim is not None]
             row = lease(database, key)
             assert (row["owner"], row["epoch"]) == (winner.owner, winner.epoch) == (winner.owner, epoch + 1)
@@ -76,16 +76,16 @@ def test_exactly_one_of_many_gets_it(database: Database, database_url: str, key:
             other.close()
 
 
-def test_a_lease_that_is_held_is_not_to_be_had(database: Database, key: str) -> None:
-    """Neither with the right epoch, nor with an old one, nor with a guessed one."""
+def test_a_lease_that_is_owned_cannot_be_taken(database: Database, key: str) -> None:
+    """A lease that is owned cannot be taken with the right epoch, an old epoch or a guessed one."""
     claim = taken(database, key)
 
     for epoch in (0, claim.epoch, claim.epoch + 1):
         assert try_claim(database, key, "another", epoch, LONG) is None
 
 
-def test_a_lease_that_ran_out_is_to_be_had_and_its_epoch_rises(database: Database, key: str) -> None:
-    """Expiry is judged by the database's clock, and who takes over has a higher epoch."""
+def test_an_expired_lease_can_be_taken_with_a_higher_epoch(database: Database, key: str) -> None:
+    """A lease that has expired by the database's clock can be taken, with a higher epoch."""
     first = taken(database, key)
     expire(database, key)
 
@@ -94,8 +94,8 @@ def test_a_lease_that_ran_out_is_to_be_had_and_its_epoch_rises(database: Databas
     assert second.epoch == first.epoch + 1
 
 
-def test_a_lease_lives_for_the_time_that_was_asked_for(database: Database, key: str) -> None:
-    """The expiry is the database's now and the milliseconds: read back, it is neither past nor far."""
+def test_a_lease_lasts_for_the_requested_time(database: Database, key: str) -> None:
+    """A lease expires the requested number of milliseconds after the database's time."""
     taken(database, key)
     with database.engine.connect() as connection, connection.begin():
         assert arrive(connection, key, Priority.USER)
@@ -106,16 +106,16 @@ def test_a_lease_lives_for_the_time_that_was_asked_for(database: Database, key: 
     assert LONG - 30_000 < due <= LONG
 
 
-def test_a_lease_of_no_time_runs_out_by_itself(database: Database, key: str) -> None:
-    """Nobody has to give it back."""
+def test_a_lease_without_time_expires_immediately(database: Database, key: str) -> None:
+    """A lease without any time is free without being released."""
     first = try_claim(database, key, "me", 0, -1)
     assert first is not None
 
     assert try_claim(database, key, "another", first.epoch, LONG) is not None
 
 
-def test_the_fence_stops_whoever_was_there_before(database: Database, key: str) -> None:
-    """An old claim can write nothing, record nothing and renew nothing; the present one can."""
+def test_the_fence_stops_former_owners(database: Database, key: str) -> None:
+    """With an old claim nothing can be written, recorded or renewed; with the present one everything can."""
     old = taken(database, key)
     expire(database, key)
     new = taken(database, key, "another")
@@ -130,8 +130,8 @@ def test_the_fence_stops_whoever_was_there_before(database: Database, key: str) 
     assert renew(database, "another", [new], LONG) == {key}
 
 
-def test_the_fence_tells_epochs_of_one_owner_apart(database: Database, key: str) -> None:
-    """A process that lost a lease and took it again is fenced from its own earlier run."""
+def test_the_fence_distinguishes_epochs_of_one_owner(database: Database, key: str) -> None:
+    """A process that lost a lease and took it again is fenced from its own earlier claim."""
     old = taken(database, key)
     expire(database, key)
     new = taken(database, key)
@@ -142,8 +142,8 @@ def test_the_fence_tells_epochs_of_one_owner_apart(database: Database, key: str)
     assert renew(database, "me", [new], LONG) == {key}
 
 
-def test_what_a_fenced_transaction_wrote_is_not_there(database: Database, key: str) -> None:
-    """The fence ends the transaction: nothing that went with it is kept."""
+def test_a_fenced_transaction_writes_nothing(database: Database, key: str) -> None:
+    """The fence ends the transaction, and everything written in it is rolled back."""
     old = taken(database, key)
     expire(database, key)
     taken(database, key, "another")
@@ -157,8 +157,8 @@ def test_what_a_fenced_transaction_wrote_is_not_there(database: Database, key: s
     assert lease(database, key)["pending"] == 0
 
 
-def test_renewing_many_keeps_them_all(database: Database, catalog: Catalog) -> None:
-    """One transaction renews all leases of a process; those that went are told."""
+def test_leases_are_renewed_together(database: Database, catalog: Catalog) -> None:
+    """One transaction renews all leases of a process, and returns those that it still owns."""
     keys = [catalog.add_load_balancer() for _ in range(5)]
     claims = [taken(database, key) for key in keys]
     expire(database, keys[0])
@@ -169,8 +169,8 @@ def test_renewing_many_keeps_them_all(database: Database, catalog: Catalog) -> N
     assert try_claim(database, keys[1], "another", claims[1].epoch, LONG) is None
 
 
-def test_giving_back_frees_it_and_remembers_the_version(database: Database, key: str) -> None:
-    """Released, it can be taken; the version that was accepted is kept until a newer one is."""
+def test_a_released_lease_is_free_and_keeps_its_version(database: Database, key: str) -> None:
+    """A released lease can be taken, and keeps the configuration version until a newer one is recorded."""
     claim = taken(database, key)
     database.transact(lambda connection: arrive(connection, key, Priority.USER))
     database.transact(lambda connection: release(connection, claim, finished=["one"], version=65_537))
@@ -182,8 +182,8 @@ def test_giving_back_frees_it_and_remembers_the_version(database: Database, key:
     assert lease(database, key)["config_version"] == 65_537
 
 
-def test_handing_over_frees_all_of_one_owner_and_none_of_another(database: Database, catalog: Catalog) -> None:
-    """What a process leaves behind when it ends is there for the others at once."""
+def test_handing_over_frees_the_leases_of_one_owner_only(database: Database, catalog: Catalog) -> None:
+    """When a process ends, its leases are free for the others immediately, and other processes' leases stay."""
     mine, others = catalog.add_load_balancer(), catalog.add_load_balancer()
     claim = taken(database, mine)
     taken(database, others, "another")
@@ -195,29 +195,30 @@ def test_handing_over_frees_all_of_one_owner_and_none_of_another(database: Datab
         database.transact(lambda connection: fence(connection, claim, LONG))
 
 
-def test_work_is_found_where_something_waits_and_nobody_works(database: Database, catalog: Catalog) -> None:
-    """Not where nothing waits, not where somebody is at it, not before its time; the most urgent first."""
-    idle, held, paused, user, failover = (catalog.add_load_balancer() for _ in range(5))
+def test_leases_with_operations_and_without_owner_are_found(database: Database, catalog: Catalog) -> None:
+    """Leases are found that have operations, no owner, and no pause that has not passed yet; the most urgent come
+    first."""
+    idle, owned, paused, user, failover = (catalog.add_load_balancer() for _ in range(5))
     for key, priority in (
-        (held, Priority.USER),
+        (owned, Priority.USER),
         (paused, Priority.USER),
         (user, Priority.USER),
         (failover, Priority.FAILOVER),
     ):
-        wait_for(database, key, priority)
-    taken(database, held)
+        add_operation(database, key, priority)
+    taken(database, owned)
     claim = taken(database, paused)
     database.transact(lambda connection: release(connection, claim, finished=[], pause_ms=LONG))
 
     assert [key for key, _ in find_work(database, 10)] == [failover, user]
     assert [key for key, _ in find_work(database, 1)] == [failover]
     assert idle not in {key for key, _ in find_work(database, 10)}
-    expire(database, held)
-    assert {key for key, _ in find_work(database, 10)} == {failover, user, held}
+    expire(database, owned)
+    assert {key for key, _ in find_work(database, 10)} == {failover, user, owned}
 
 
-def test_a_spare_that_waits_long_enough_goes_before_a_user(database: Database, catalog: Catalog) -> None:
-    """Priorities are head starts in time: nobody waits for ever."""
+def test_a_spare_that_has_waited_long_enough_precedes_a_user(database: Database, catalog: Catalog) -> None:
+    """Priorities are head starts in time, so no operation waits forever."""
     old, new = catalog.add_load_balancer(), catalog.add_load_balancer()
     database.transact(lambda connection: arrive(connection, old, Priority.SPARE))
     database.transact(lambda connection: arrive(connection, new, Priority.USER))
@@ -227,21 +228,21 @@ def test_a_spare_that_waits_long_enough_goes_before_a_user(database: Database, c
     assert [key for key, _ in find_work(database, 2)] == [old, new]
 
 
-def test_arrivals_are_counted_and_the_most_urgent_decides(database: Database, key: str) -> None:
-    """Three operations wait, one of them a failover: the count is three, and the failover's head start counts."""
+def test_operations_are_counted_and_the_most_urgent_decides(database: Database, key: str) -> None:
+    """Of three queued operations one is a failover: the lease counts three, and the failover's head start applies."""
     for priority in (Priority.USER, Priority.FAILOVER, Priority.USER):
-        wait_for(database, key, priority)
+        add_operation(database, key, priority)
     other_due = lease(database, key)["due"]
     claim = taken(database, key)
     database.transact(lambda connection: release(connection, claim, finished=["one", "two"]))
 
     row = lease(database, key)
     assert row["pending"] == 1
-    assert row["due"] > other_due, "what had its turn goes behind what waits elsewhere"
+    assert row["due"] > other_due, "a lease that had its turn goes behind those that wait"
 
 
 def test_a_failover_that_waits_behind_a_change_keeps_its_head_start(database: Database, catalog: Catalog) -> None:
-    """Recording the change before it puts it behind nobody who is less urgent."""
+    """Recording the change ahead of it does not put the failover behind less urgent operations."""
     key, other = catalog.add_load_balancer(), catalog.add_load_balancer()
 
     def ask(action: Action, subject_id: str, **more: Any) -> Receipt:
@@ -259,21 +260,21 @@ def test_a_failover_that_waits_behind_a_change_keeps_its_head_start(database: Da
 
 
 def test_nothing_arrives_at_a_lease_that_is_gone(database: Database) -> None:
-    """The caller learns that there is nothing to wait for."""
+    """The caller learns that the lease does not exist."""
     assert database.transact(lambda connection: arrive(connection, "gone", Priority.USER)) is False
     assert next_due_ms(database) is None
 
 
-def test_a_lease_is_held_by_whatever_is_under_it(database: Database, catalog: Catalog) -> None:
-    """A load balancer and each of its parts hold the same row, and may count what arrives as they do; what is not
-    there holds nothing."""
+def test_every_object_of_a_load_balancer_locks_its_lease(database: Database, catalog: Catalog) -> None:
+    """A load balancer and each of its parts lock the same row, and can count arriving operations in the same statement.
+    An object that does not exist locks nothing."""
     key = catalog.add_load_balancer()
     pool_id = catalog.add_pool(key, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
     member_id = catalog.add_member(pool_id, address="192.0.2.1", protocol_port=80)
     catalog.add_load_balancer()
     before = lease(database, key)
-    for model, held in ((LoadBalancer, key), (Pool, pool_id), (Member, member_id)):
-        assert database.transact(lambda connection, m=model, h=held: lock_lease(connection, m, h))  # type: ignore[misc]
+    for model, locked in ((LoadBalancer, key), (Pool, pool_id), (Member, member_id)):
+        assert database.transact(lambda connection, m=model, h=locked: lock_lease(connection, m, h))  # type: ignore[misc]
     assert lease(database, key) == before
     assert not database.transact(lambda connection: lock_lease(connection, Pool, member_id, arriving=1))
 
@@ -282,10 +283,11 @@ def test_a_lease_is_held_by_whatever_is_under_it(database: Database, catalog: Ca
     assert [found for found, _ in find_work(database, 9)] == [key]
 
 
-def test_a_new_lease_stands_in_the_line_like_any_other(database: Database) -> None:
-    """Written with an operation, it is as one at which an operation has arrived: first come, first served."""
+def test_a_new_lease_queues_like_any_other(database: Database) -> None:
+    """A lease written together with an operation queues like one at which an operation has arrived: first come, first
+    served."""
     database.transact(lambda connection: add_lease(connection, "second"))
     database.transact(lambda connection: add_lease(connection, "first", arriving=1, priority=Priority.FAILOVER))
     assert [found for found, _ in find_work(database, 9)] == ["first"]
-    wait_for(database, "second", Priority.USER)
+    add_operation(database, "second", Priority.USER)
     assert [found for found, _ in find_work(database, 9)] == ["first", "second"]

@@ -1,4 +1,4 @@
-"""Slots: never more at once than the limit says, over all processes, and nobody starves."""
+"""Slots: never more at a time than the limit, over all processes, and no process starves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from portico.store.claims.priorities import Priority
 from portico.store.claims.slots import Slots, SlotUse
 from portico.store.sql.database import Database
 from tests.store.rows import rows, write
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 from tests.support.waiting import PATIENCE, wait_until_equal
 
 LIMITS = {"operations": 3, "amphora_builds": 2, "failovers": 1}
@@ -42,7 +42,7 @@ def usage(slots: Slots, name: str) -> SlotUse:
 
 
 class Gauge:
-    """How many are inside at once."""
+    """Counts how many threads are inside, and the most that ever were."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -63,7 +63,8 @@ class Gauge:
 
 @pytest.mark.parametrize(("name", "limit"), LIMITS.items())
 def test_a_limit_is_never_exceeded(owners: list[Slots], name: str, limit: int) -> None:
-    """Twelve threads of four processes, each twice: everyone has a turn, never more than the limit at once."""
+    """Twelve threads of four processes enter twice each: every thread has its turns, and the limit is never
+    exceeded."""
     gauge = Gauge()
 
     def act(number: int) -> None:
@@ -72,15 +73,15 @@ def test_a_limit_is_never_exceeded(owners: list[Slots], name: str, limit: int) -
                 assert usage(owners[0], name).held <= limit
             owners[number % 4].release_idle()  # what a process's keeper does twice a second
 
-    at_once(12, act)
+    run_simultaneously(12, act)
 
     assert gauge.entries == 24
     assert 1 <= gauge.most <= limit
     assert usage(owners[0], name) == SlotUse(name, limit, held=0, waiting=0)
 
 
-def test_no_limit_is_no_limit(owners: list[Slots]) -> None:
-    """A capacity of 0 lets everyone in at once, and takes no slot."""
+def test_a_capacity_of_0_is_no_limit(owners: list[Slots]) -> None:
+    """A capacity of 0 lets all threads in simultaneously, and uses no slot."""
     owners[0].set_limit(BUILDS, 0)
     inside = threading.Barrier(8)
 
@@ -88,13 +89,13 @@ def test_no_limit_is_no_limit(owners: list[Slots]) -> None:
         with owners[number % 4].acquire(BUILDS, Priority.USER):
             inside.wait(PATIENCE)
 
-    at_once(8, act)
+    run_simultaneously(8, act)
 
     assert usage(owners[0], BUILDS) == SlotUse(BUILDS, 0, held=0, waiting=0)
 
 
-def test_a_raised_limit_lets_those_who_wait_in(owners: list[Slots]) -> None:
-    """Changing a limit works at once, for all processes, while some wait."""
+def test_a_raised_limit_lets_waiters_in(owners: list[Slots]) -> None:
+    """A changed limit takes effect immediately, for all processes, even for those that wait."""
     waits, done = threading.Event(), threading.Event()
 
     def wait_for_one() -> None:
@@ -112,7 +113,7 @@ def test_a_raised_limit_lets_those_who_wait_in(owners: list[Slots]) -> None:
 
 
 def test_a_lowered_limit_takes_nothing_away(owners: list[Slots]) -> None:
-    """Who has a slot keeps it; who comes next waits for the new limit."""
+    """An owner of a slot keeps it when the limit is lowered; the next one to enter waits for the new limit."""
     owners[0].set_limit(BUILDS, 2)
     with owners[0].acquire(BUILDS, Priority.USER), owners[1].acquire(BUILDS, Priority.USER):
         owners[2].set_limit(BUILDS, 1)
@@ -127,8 +128,8 @@ def _give_up() -> None:
     raise LeaseLost("gave up")
 
 
-def test_a_dead_processes_slot_comes_back(owners: list[Slots], database: Database) -> None:
-    """A slot that nobody renews runs out by the database's clock, and somebody else has it."""
+def test_a_dead_processes_slot_is_freed(owners: list[Slots], database: Database) -> None:
+    """A slot that is not renewed expires by the database's clock, and another process gets it."""
     dead = owners[0].acquire("failovers", Priority.FAILOVER)
     dead.__enter__()
     with pytest.raises(LeaseLost), owners[1].acquire("failovers", Priority.FAILOVER, check=_give_up):
@@ -138,11 +139,11 @@ def test_a_dead_processes_slot_comes_back(owners: list[Slots], database: Databas
     with owners[1].acquire("failovers", Priority.FAILOVER, check=_give_up):
         dead.__exit__(None, None, None)
         [row] = [row for row in rows(database, Slot) if row["name"] == "failovers"]
-        assert row["owner"] == "owner-1", "giving back late takes nothing from the new holder"
+        assert row["owner"] == "owner-1", "a late release takes nothing from the new owner"
 
 
 def test_a_renewed_slot_is_kept(owners: list[Slots], database: Database) -> None:
-    """Whoever lives renews: the expiry moves on."""
+    """A live process renews its slot: the expiry moves on."""
     with owners[0].acquire("failovers", Priority.FAILOVER):
         write(database, Slot, Slot.owner == "owner-0", expires_at=1)
         owners[0].renew()
@@ -151,12 +152,12 @@ def test_a_renewed_slot_is_kept(owners: list[Slots], database: Database) -> None
 
 
 def _await_waiters(database: Database, count: int) -> None:
-    """Wait until so many are in line: they say that they wait a moment before."""
-    wait_until_equal(lambda: len(rows(database, SlotWaiter)), count, f"{count} are in line")
+    """Wait until ``count`` threads are queued. They report that they wait a moment before they are."""
+    wait_until_equal(lambda: len(rows(database, SlotWaiter)), count, f"{count} are queued")
 
 
-def _enter_in_turn(owners: list[Slots], arrivals: list[tuple[str, int]], database: Database) -> list[str]:
-    """Let these wait for the one slot, in this order of arrival, and tell the order in which they get it."""
+def _order_of_entry(owners: list[Slots], arrivals: list[tuple[str, int]], database: Database) -> list[str]:
+    """Queue these arrivals for the only slot, in this order, and return the order in which they get it."""
     order: list[str] = []
 
     def wait(number: int, name: str, priority: int, waits: threading.Event) -> None:
@@ -177,8 +178,8 @@ def _enter_in_turn(owners: list[Slots], arrivals: list[tuple[str, int]], databas
     return order
 
 
-def test_failovers_go_before_users_and_those_before_spares(owners: list[Slots], database: Database) -> None:
-    """Of those who wait, the most urgent goes first; among equals, who came first."""
+def test_failovers_precede_users_which_precede_spares(owners: list[Slots], database: Database) -> None:
+    """The most urgent waiter gets the slot first; among equals, the one that came first."""
     arrivals = [
         ("spare", Priority.SPARE),
         ("first user", Priority.USER),
@@ -186,11 +187,11 @@ def test_failovers_go_before_users_and_those_before_spares(owners: list[Slots], 
         ("second user", Priority.USER),
     ]
 
-    assert _enter_in_turn(owners, arrivals, database) == ["failover", "first user", "second user", "spare"]
+    assert _order_of_entry(owners, arrivals, database) == ["failover", "first user", "second user", "spare"]
 
 
-def test_a_waiter_that_died_holds_nobody_up(owners: list[Slots], database: Database) -> None:
-    """A place in line runs out like everything else."""
+def test_an_expired_waiter_blocks_nobody(owners: list[Slots], database: Database) -> None:
+    """A place in the queue expires like a slot."""
     ghost = {"holder": "ghost", "name": BUILDS, "due": 0, "expires_at": 1}
     database.transact(lambda connection: connection.execute(insert(SlotWaiter).values(**ghost)))
 
@@ -198,8 +199,8 @@ def test_a_waiter_that_died_holds_nobody_up(owners: list[Slots], database: Datab
         assert usage(owners[0], BUILDS) == SlotUse(BUILDS, 2, held=1, waiting=0)
 
 
-def test_who_gets_in_line_takes_the_dead_out(owners: list[Slots], database: Database) -> None:
-    """Nothing is left of those that were killed while they waited, whatever they waited for."""
+def test_a_new_waiter_removes_expired_ones(owners: list[Slots], database: Database) -> None:
+    """The next process to queue removes the expired places of dead ones, whatever limit they waited for."""
     ghosts = [{"holder": name, "name": name, "due": 0, "expires_at": 1} for name in (BUILDS, "failovers")]
     database.transact(lambda connection: connection.execute(insert(SlotWaiter), ghosts))
     seen: list[str] = []
@@ -216,8 +217,8 @@ def test_who_gets_in_line_takes_the_dead_out(owners: list[Slots], database: Data
     assert rows(database, SlotWaiter) == []
 
 
-def test_a_waiter_that_died_lately_keeps_one_slot_and_not_all(owners: list[Slots], database: Database) -> None:
-    """Before its place runs out, nobody has to wait behind it for slots that it could not use anyway."""
+def test_a_dead_waiter_blocks_only_one_slot_until_it_expires(owners: list[Slots], database: Database) -> None:
+    """Until its place expires, a dead waiter blocks the one slot that it could use, and no others."""
     now = int(time.time() * 1000)
     ghost = {"holder": "ghost", "name": BUILDS, "due": 0, "expires_at": now + 3_600_000}
     database.transact(lambda connection: connection.execute(insert(SlotWaiter).values(**ghost)))
@@ -225,11 +226,11 @@ def test_a_waiter_that_died_lately_keeps_one_slot_and_not_all(owners: list[Slots
     with owners[0].acquire(BUILDS, Priority.SPARE, check=_give_up):
         assert usage(owners[0], BUILDS).held == 1
         with pytest.raises(LeaseLost), owners[1].acquire(BUILDS, Priority.SPARE, check=_give_up):
-            pytest.fail("the last free slot is for who is first in line")
+            pytest.fail("the last free slot is for the first in the queue")
 
 
-def test_who_waits_longest_goes_before_who_is_more_urgent_now(owners: list[Slots], database: Database) -> None:
-    """A head start is time, not rank: a spare that has waited a minute goes before a failover that comes now."""
+def test_a_long_wait_precedes_a_more_urgent_arrival(owners: list[Slots], database: Database) -> None:
+    """A head start is time, not rank: a spare that has waited a minute precedes a failover that arrives now."""
     order: list[str] = []
     waiting = {"spare": threading.Event(), "failover": threading.Event()}
 
@@ -254,19 +255,19 @@ def test_who_waits_longest_goes_before_who_is_more_urgent_now(owners: list[Slots
 
 
 def test_the_first_limits_are_written_once(owners: list[Slots], database: Database) -> None:
-    """What an operator set is not overwritten by the settings of a process that starts later."""
+    """A limit set by an operator is not overwritten by the settings of a process that starts later."""
     owners[0].set_limit(BUILDS, 7)
 
-    at_once(4, lambda number: owners[number].ensure_limits(LIMITS))
+    run_simultaneously(4, lambda number: owners[number].ensure_limits(LIMITS))
 
     assert usage(owners[1], BUILDS).capacity == 7
     assert len([row for row in rows(database, Slot) if row["name"] == BUILDS]) >= 7
 
 
-def test_many_processes_that_start_at_once_agree(database: Database, database_url: str) -> None:
-    """Whoever is first writes the limits; the others find them."""
+def test_processes_that_start_simultaneously_agree(database: Database, database_url: str) -> None:
+    """The first process writes the limits, and the others find them."""
     databases = [Database(DatabaseSettings(url=database_url)) for _ in range(6)]
-    at_once(6, lambda number: Slots(databases[number], f"o{number}", 20_000).ensure_limits(LIMITS))
+    run_simultaneously(6, lambda number: Slots(databases[number], f"o{number}", 20_000).ensure_limits(LIMITS))
     slots = Slots(database, "me", 20_000)
 
     assert {one.name: one.capacity for one in slots.usage()} == LIMITS
@@ -275,8 +276,10 @@ def test_many_processes_that_start_at_once_agree(database: Database, database_ur
 
 
 @pytest.mark.parametrize(("name", "capacity", "field"), [("lunches", 1, "name"), (BUILDS, -1, "capacity")])
-def test_a_limit_that_cannot_be_is_refused_by_name(owners: list[Slots], name: str, capacity: int, field: str) -> None:
-    """An unknown name or a negative capacity."""
+def test_an_invalid_limit_is_refused_with_the_fields_name(
+    owners: list[Slots], name: str, capacity: int, field: str
+) -> None:
+    """The error of an unknown name or a negative capacity names the field."""
     with pytest.raises(InvalidInput) as refusal:
         owners[0].set_limit(name, capacity)
 
@@ -284,7 +287,7 @@ def test_a_limit_that_cannot_be_is_refused_by_name(owners: list[Slots], name: st
 
 
 def test_a_busy_process_keeps_its_slot_for_a_moment(owners: list[Slots]) -> None:
-    """An ``operations`` slot is used again by the same process, and given back when it is idle."""
+    """An ``operations`` slot is reused by the same process, and released when the process is idle."""
     with owners[0].acquire("operations", Priority.USER):
         pass
     assert usage(owners[1], "operations").held == 1
@@ -294,8 +297,8 @@ def test_a_busy_process_keeps_its_slot_for_a_moment(owners: list[Slots]) -> None
     assert usage(owners[1], "operations").held == 0
 
 
-def test_slots_that_cannot_be_given_back_run_out(database: Database, owners: list[Slots]) -> None:
-    """Where giving one back fails, the others are given back all the same, and it is not renewed for ever."""
+def test_slots_that_cannot_be_released_expire(database: Database, owners: list[Slots]) -> None:
+    """If releasing one slot fails, the others are released all the same, and that one is not renewed forever."""
 
     class Stubborn(Slots):
         failures = 1

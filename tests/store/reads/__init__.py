@@ -1,4 +1,4 @@
-"""Tests of what is shown, and of what amphorae were seen to do.
+"""Tests of what users are shown, and of what amphorae were seen to do.
 
-Belongs here: what ``portico.store.reads`` does. Does not: its other rooms. I/O: as the tests of the store do.
+Belongs here: tests of ``portico.store.reads``. Does not: the store's other packages. I/O: that of the store's tests.
 """

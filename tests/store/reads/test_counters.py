@@ -1,4 +1,4 @@
-"""Counters that each process begins anew, and their sums."""
+"""Counters that start at zero in each process, and their sums."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class CountedBalancer:
         self.amphora = self.add_amphora()
 
     def add_amphora(self) -> str:
-        """Another one."""
+        """Add another amphora, and return its id."""
         amphora_id = new_id()
         row = {"id": amphora_id, "load_balancer_id": self.id, "status": "ALLOCATED"}
         self.database.transact(lambda connection: connection.execute(insert(Amphora).values(**row)))
         return amphora_id
 
     def write(self, *counted: Counted) -> None:
-        """Write these."""
+        """Write these counters."""
         self.database.transact(lambda connection: write_counters(connection, counted))
 
     def counted(self, **values: Any) -> Counted:
-        """What the first process has counted of the first listener."""
+        """Counters of the first listener in the first process."""
         given = {"listener_id": self.one, "amphora_id": self.amphora, "process": "1:1.5", **ZERO, **values}
         return Counted(**given)
 
@@ -64,19 +64,20 @@ class CountedBalancer:
 
 @pytest.fixture
 def balancer(database: Database, catalog: Catalog) -> CountedBalancer:
-    """One of this test's own."""
+    """A load balancer of the test's own."""
     return CountedBalancer(database, catalog)
 
 
-def test_nothing_was_reported(balancer: CountedBalancer) -> None:
-    """Zeros for listener and load balancer, also one that is not there; nothing at all for an amphora."""
+def test_counters_are_zero_without_a_report(balancer: CountedBalancer) -> None:
+    """Without any report, the counters of a listener and of a load balancer, even of one that does not exist, are zero,
+    and an amphora has none."""
     assert balancer.stats(balancer.one) == balancer.stats() == balancer.stats(new_id()) == ZERO
     assert balancer.database.read(lambda connection: read_amphora_stats(connection, balancer.amphora)) == []
 
 
 def test_processes_are_added_up(balancer: CountedBalancer) -> None:
-    """While a process lives its numbers replace each other; the next one's are added; connections that are open are
-    only the newest."""
+    """A process's counters replace its former ones; the next process's are added to them. Of the open connections only
+    the newest process's count."""
     balancer.write(balancer.counted(bytes_in=5, total_connections=1, active_connections=4))
     balancer.write(balancer.counted(bytes_in=12, total_connections=2, active_connections=3))
     assert balancer.stats(balancer.one) == {**ZERO, "bytes_in": 12, "total_connections": 2, "active_connections": 3}
@@ -93,8 +94,9 @@ def test_processes_are_added_up(balancer: CountedBalancer) -> None:
     }
 
 
-def test_writing_again_changes_nothing(balancer: CountedBalancer) -> None:
-    """After a lost reply, and also where a new process has begun meanwhile; a late number takes nothing away."""
+def test_writing_counters_again_changes_nothing(balancer: CountedBalancer) -> None:
+    """Writing counters again changes nothing, as after a lost reply, even if a new process has started meanwhile. A
+    late, lower counter takes nothing away."""
     for counted in (balancer.counted(bytes_in=5), balancer.counted(process="2:2.5", bytes_in=7)):
         for _ in range(3):
             balancer.write(counted)
@@ -105,9 +107,9 @@ def test_writing_again_changes_nothing(balancer: CountedBalancer) -> None:
     assert again == balancer.counted(process="2:2.5", bytes_in=7)
 
 
-def test_what_an_amphora_has_counted_outlives_it(balancer: CountedBalancer) -> None:
-    """The sums of listener and load balancer do not fall when another amphora takes over, except for the connections,
-    which are gone with it."""
+def test_the_counters_of_an_amphora_outlive_it(balancer: CountedBalancer) -> None:
+    """The sums of a listener and a load balancer do not fall when another amphora takes over, except for the open
+    connections, which have ended."""
     other = balancer.add_amphora()
     balancer.write(
         balancer.counted(bytes_in=5, active_connections=2),
@@ -127,8 +129,8 @@ def test_what_an_amphora_has_counted_outlives_it(balancer: CountedBalancer) -> N
     assert balancer.stats() == {**ZERO, "bytes_in": 235, "active_connections": 2}
 
 
-def test_counters_go_with_their_listener(balancer: CountedBalancer) -> None:
-    """What is reported of one that is gone is left out, and does not keep the others from being written."""
+def test_counters_are_deleted_with_their_listener(balancer: CountedBalancer) -> None:
+    """Counters of a deleted listener are left out, and the other counters are written all the same."""
     first = balancer.counted(bytes_in=1)
     balancer.write(first, replace(first, listener_id=balancer.two))
     _delete_listener(balancer.database, balancer.two)
@@ -146,8 +148,8 @@ def _delete_listener(database: Database, listener_id: str) -> None:
     database.transact(lambda connection: connection.execute(statement))
 
 
-def test_numbers_that_no_column_holds_are_cut(balancer: CountedBalancer) -> None:
-    """An agent's nonsense costs its own row at most."""
+def test_values_too_large_for_their_column_are_cut(balancer: CountedBalancer) -> None:
+    """A nonsensical value from an agent affects at most its own row."""
     balancer.write(balancer.counted(bytes_in=2**64), balancer.counted(listener_id=balancer.two, bytes_in=7))
 
     assert balancer.stats(balancer.one)["bytes_in"] == LARGEST
@@ -155,7 +157,7 @@ def test_numbers_that_no_column_holds_are_cut(balancer: CountedBalancer) -> None
 
 
 def test_a_thousand_rows_are_one_transaction(balancer: CountedBalancer) -> None:
-    """Three statements write them, and one reads each sum."""
+    """Three statements write a thousand rows, and one reads each sum."""
     duty = Duty(balancer.database, HEALTH, "test", 60.0)
     assert duty.take()
     many = [balancer.counted(amphora_id=new_id(), bytes_in=number) for number in range(1000)]

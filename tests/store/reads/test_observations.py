@@ -1,4 +1,4 @@
-"""What is read to compare reports with, and what is written of them."""
+"""The rows with which reports are compared, and what is written after a report."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OBSERVED = ("member", "pool", "listener", "load_balancer")
 
 @pytest.fixture
 def duty(database: Database) -> Duty:
-    """The health manager's, taken."""
+    """The health manager's duty, taken."""
     duty = Duty(database, HEALTH, "test", LEASE_SECONDS)
     assert duty.take()
     return duty
@@ -48,7 +48,7 @@ def add_amphora(database: Database, row: dict[str, Any]) -> None:
 
 @pytest.fixture
 def ids(database: Database, catalog: Catalog) -> dict[str, str]:
-    """A load balancer that was built: an amphora, and one of each part, applied."""
+    """A built load balancer: an amphora and a part of each kind, applied."""
     load_balancer = catalog.add_load_balancer()
     pool = catalog.add_pool(load_balancer, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
     other = catalog.add_pool(load_balancer, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
@@ -75,8 +75,9 @@ def ids(database: Database, catalog: Catalog) -> dict[str, str]:
     }
 
 
-def test_targets_are_what_serves(database: Database, ids: dict[str, str]) -> None:
-    """Each with its lease's standing, in one statement; what is on its way up or down is not asked."""
+def test_targets_are_the_serving_amphorae(database: Database, ids: dict[str, str]) -> None:
+    """One statement reads the serving amphorae with the state of their leases. Amphorae that are being built or deleted
+    are left out."""
     for status, url in (("BOOTING", "x"), ("PENDING_DELETE", "x"), ("ERROR", "x"), ("READY", "x"), ("ALLOCATED", None)):
         row = {"id": new_id(), "load_balancer_id": ids["load_balancer"], "status": status, "agent_url": url}
         add_amphora(database, row)
@@ -88,9 +89,11 @@ def test_targets_are_what_serves(database: Database, ids: dict[str, str]) -> Non
     assert len(statements) == 1
 
 
-def test_a_tree_holds_what_statuses_are_made_of(database: Database, catalog: Catalog, ids: dict[str, str]) -> None:
-    """Without what was never part of a configuration; a monitor that is down, and a policy that sends nowhere, do not
-    count."""
+def test_a_tree_has_the_objects_that_determine_statuses(
+    database: Database, catalog: Catalog, ids: dict[str, str]
+) -> None:
+    """The tree leaves out parts that were never part of a configuration, monitors that are down, and policies that do
+    not redirect to a pool."""
     catalog.add_member(ids["pool"], address="192.0.2.2", protocol_port=80)
     catalog.add_listener(ids["load_balancer"], protocol="HTTP", protocol_port=81)
 
@@ -106,7 +109,7 @@ def test_a_tree_holds_what_statuses_are_made_of(database: Database, catalog: Cat
 
 
 def test_a_tree_with_unfinished_operations_is_not_settled(database: Database, ids: dict[str, str]) -> None:
-    """From the moment that a change is accepted."""
+    """A tree is not settled from the moment that a change is accepted."""
     accept(database, Request(Action.UPDATE, "member", ids["member"], {"weight": 3}), ValidationSettings())
 
     [tree] = read_trees(database, [ids["load_balancer"]])
@@ -114,8 +117,8 @@ def test_a_tree_with_unfinished_operations_is_not_settled(database: Database, id
     assert not tree.is_settled
 
 
-def test_many_trees_are_few_statements(database: Database, catalog: Catalog) -> None:
-    """One for each hundred."""
+def test_many_trees_are_read_with_few_statements(database: Database, catalog: Catalog) -> None:
+    """One statement reads a hundred trees."""
     many = [catalog.add_load_balancer() for _ in range(TREES_AT_ONCE + 1)]
 
     with counted(database) as statements:
@@ -123,9 +126,9 @@ def test_many_trees_are_few_statements(database: Database, catalog: Catalog) -> 
     assert len(statements) == 2
 
 
-def test_what_is_the_same_is_written_together(database: Database, ids: dict[str, str], duty: Duty) -> None:
-    """One statement for each change of each kind in one transaction, under the duty; what has another status by now is
-    left alone, and ``updated_at`` stays."""
+def test_equal_changes_are_written_together(database: Database, ids: dict[str, str], duty: Duty) -> None:
+    """One transaction under the duty has one statement for each kind of change of each kind of object. An object whose
+    status has changed meanwhile is left alone, and ``updated_at`` stays."""
     changes = [
         StatusChange("member", ids["member"], "NO_MONITOR", "ERROR"),
         StatusChange("pool", ids["pool"], "OFFLINE", "ERROR"),
@@ -145,8 +148,8 @@ def test_what_is_the_same_is_written_together(database: Database, ids: dict[str,
         assert rows(database, model) == [{**row, "operating_status": status} for row in before[model]]
 
 
-def test_a_holder_that_was_replaced_writes_nothing(database: Database, ids: dict[str, str], duty: Duty) -> None:
-    """Neither statuses nor counters."""
+def test_a_former_owner_writes_nothing(database: Database, ids: dict[str, str], duty: Duty) -> None:
+    """A former owner of the duty writes neither statuses nor counters."""
     write(database, Slot, Slot.name == HEALTH, expires_at=1)
     assert Duty(database, HEALTH, "other", LEASE_SECONDS).take()
 
@@ -156,16 +159,16 @@ def test_a_holder_that_was_replaced_writes_nothing(database: Database, ids: dict
     assert rows(database, Member)[0]["operating_status"] == "NO_MONITOR"
 
 
-def test_observations_and_changes_leave_each_other_alone(database: Database, ids: dict[str, str], duty: Duty) -> None:
-    """While statuses are written all the time, every change that is asked for is accepted, and both arrive."""
-    asked = threading.Event()
+def test_observations_and_changes_do_not_interfere(database: Database, ids: dict[str, str], duty: Duty) -> None:
+    """While statuses are written all the time, every requested change is accepted, and both are written."""
+    all_requested = threading.Event()
     problems: list[BaseException] = []
 
     def observe() -> None:
         now, then = "OFFLINE", "ERROR"
         try:
             write(database, Member, Member.id == ids["member"], operating_status=now)
-            while now == "OFFLINE" or not asked.is_set():
+            while now == "OFFLINE" or not all_requested.is_set():
                 changes = [StatusChange(kind, ids[kind], now, then) for kind in OBSERVED]
                 record_observations(duty, changes, [])
                 now, then = then, "ONLINE" if then == "ERROR" else "ERROR"
@@ -179,7 +182,7 @@ def test_observations_and_changes_leave_each_other_alone(database: Database, ids
             for kind, changes in (("member", {"weight": weight}), ("pool", {"name": str(weight)})):
                 accept(database, Request(Action.UPDATE, kind, ids[kind], changes), ValidationSettings())
     finally:
-        asked.set()
+        all_requested.set()
         thread.join(PATIENCE)
     assert problems == []
     [member] = rows(database, Member)

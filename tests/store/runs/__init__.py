@@ -1,4 +1,4 @@
 """Tests of what a worker reads and records.
 
-Belongs here: what ``portico.store.runs`` does. Does not: its other rooms. I/O: as the tests of the store do.
+Belongs here: tests of ``portico.store.runs``. Does not: the store's other packages. I/O: that of the store's tests.
 """

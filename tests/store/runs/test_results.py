@@ -1,4 +1,4 @@
-"""Recording: what became of a batch, in one transaction that only the lease's owner can make."""
+"""Recording the results of a batch, in one transaction that only the lease's owner can make."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BAD = ConfigurationRefused("HAProxy refuses the configuration", "line 7")
 
 
 class Bench:
-    """A load balancer with a pool and a member, all ACTIVE and applied, and a worker that records what it is told."""
+    """A load balancer with a pool and a member, all ACTIVE and applied, and a worker that records the given results."""
 
     def __init__(self, database: Database, catalog: Catalog) -> None:
         self.database, self.catalog = database, catalog
@@ -41,7 +41,7 @@ class Bench:
             )
 
     def ask(self, action: str, kind: str, subject_id: str, changes: dict[str, Any] | None = None) -> str:
-        """Queue an operation; returns its id."""
+        """Queue an operation and return its id."""
         request = Request(Action(action), kind, subject_id, changes)
         return accept(self.database, request, ValidationSettings()).operation_id
 
@@ -53,7 +53,7 @@ class Bench:
         return claim
 
     def record(self, succeeded: tuple[str, ...] = (), failed: tuple[str, ...] = (), **more: Any) -> None:
-        """Record what became of operations, as a worker that has just taken the lease."""
+        """Record the results of operations, as a worker that has just taken the lease."""
         claim = self.take()
         start(self.database, claim, [*succeeded, *failed], 60_000)
         by_id = {operation.id: operation for operation in read_snapshot(self.database, self.load_balancer).operations}
@@ -82,9 +82,9 @@ def bench(database: Database, catalog: Catalog) -> Bench:
     return Bench(database, catalog)
 
 
-def test_what_succeeded_is_active(bench: Bench) -> None:
-    """The object is ACTIVE and part of the configuration, the operation has ended, the lease is free and knows the
-    version."""
+def test_a_successful_change_makes_the_object_active(bench: Bench) -> None:
+    """The object is ACTIVE and part of the configuration, the operation has ended, and the lease is free and has the
+    new version."""
     new = bench.catalog.add_member(bench.pool, address="192.0.2.1", protocol_port=81)
     created = bench.ask("create", "member", new)
     changed = bench.ask("update", "member", bench.member, {"weight": 3})
@@ -103,7 +103,7 @@ def test_what_succeeded_is_active(bench: Bench) -> None:
 
 
 def test_a_long_timeline_is_kept_in_part(bench: Bench) -> None:
-    """Its beginning and its end, and how much is between them."""
+    """Of a long timeline the beginning, the end, and the number of entries between them are kept."""
     changed = bench.ask("update", "member", bench.member, {"weight": 3})
 
     bench.record(succeeded=(changed,), timeline=[["Push", "SUCCESS", float(number)] for number in range(5000)])
@@ -113,8 +113,8 @@ def test_a_long_timeline_is_kept_in_part(bench: Bench) -> None:
     assert (timeline[0][2], timeline[-1][2], timeline[100]) == (0.0, 4999.0, ["4800 more", "LEFT_OUT", 100.0])
 
 
-def test_what_failed_has_its_previous_values_and_says_error(bench: Bench) -> None:
-    """The last known good values are back, and the reason is on the operation in the daemon's own words."""
+def test_a_failed_change_restores_the_former_values(bench: Bench) -> None:
+    """The last known good values are restored, and the operation has the reason in the daemon's own words."""
     failed = bench.ask("update", "member", bench.member, {"weight": 3, "backup": True, "name": "n"})
 
     bench.record(failed=(failed,))
@@ -125,8 +125,8 @@ def test_what_failed_has_its_previous_values_and_says_error(bench: Bench) -> Non
     assert (operation["state"], operation["error"], operation["reason"]) == ("FAILED", "ConfigurationRefused", str(BAD))
 
 
-def test_a_refused_change_takes_its_tags_with_it(bench: Bench) -> None:
-    """Tags are put back with the values that they came with; those of a later change that waits stay."""
+def test_a_refused_change_restores_the_former_tags(bench: Bench) -> None:
+    """Tags are restored with the other values of their change; those of a later queued change stay."""
     failed = bench.ask("update", "member", bench.member, {"tags": ["bad"], "weight": 3})
     bench.record(failed=(failed,))
     assert (bench.shown()["tags"], bench.shown()["weight"]) == (["kept"], 1)
@@ -139,8 +139,9 @@ def test_a_refused_change_takes_its_tags_with_it(bench: Bench) -> None:
     assert bench.shown()["tags"] == ["kept"]
 
 
-def test_a_later_change_that_waits_wins_over_the_restoration(bench: Bench) -> None:
-    """Its value stands, the object stays pending, and its ``previous`` is the last known good value from now on."""
+def test_a_queued_change_precedes_the_restoration(bench: Bench) -> None:
+    """The queued change's value stays, the object stays pending, and from now on the change's ``previous`` is the last
+    known good value."""
     failed = bench.ask("update", "member", bench.member, {"weight": 66, "name": "bad"})
     waiting = bench.ask("update", "member", bench.member, {"weight": 5})
     assert bench.operation(waiting)["previous"] == {"weight": 66}
@@ -154,8 +155,8 @@ def test_a_later_change_that_waits_wins_over_the_restoration(bench: Bench) -> No
     assert (bench.shown()["weight"], bench.shown()["provisioning_status"]) == (1, "ERROR")
 
 
-def test_a_chain_of_changes_that_wait_is_corrected_to_its_end(bench: Bench) -> None:
-    """Each of those that wait knows what it would be taken back to."""
+def test_the_former_values_of_all_queued_changes_are_corrected(bench: Bench) -> None:
+    """Each queued change has the values that would be restored if it failed."""
     failed = bench.ask("update", "member", bench.member, {"weight": 66})
     second = bench.ask("update", "member", bench.member, {"name": "two"})
     third = bench.ask("update", "member", bench.member, {"weight": 3, "name": "three"})
@@ -170,7 +171,7 @@ def test_a_chain_of_changes_that_wait_is_corrected_to_its_end(bench: Bench) -> N
 
 
 def test_a_later_change_of_the_same_batch_wins(bench: Bench) -> None:
-    """Refused first, accepted later: the accepted value stands, and the object is ACTIVE."""
+    """If the first change is refused and a later one accepted, the accepted value stays, and the object is ACTIVE."""
     failed = bench.ask("update", "member", bench.member, {"weight": 66})
     succeeded = bench.ask("update", "member", bench.member, {"weight": 4})
 
@@ -179,8 +180,8 @@ def test_a_later_change_of_the_same_batch_wins(bench: Bench) -> None:
     assert (bench.shown()["weight"], bench.shown()["provisioning_status"]) == (4, "ACTIVE")
 
 
-def test_the_last_of_a_batch_decides_what_an_object_says(bench: Bench) -> None:
-    """Accepted first, refused later: the accepted value stands, and the object says ERROR."""
+def test_the_last_change_of_a_batch_decides_the_status(bench: Bench) -> None:
+    """If the first change is accepted and a later one refused, the accepted value stays, and the object is in ERROR."""
     succeeded = bench.ask("update", "member", bench.member, {"weight": 4})
     failed = bench.ask("update", "member", bench.member, {"weight": 66})
 
@@ -189,8 +190,8 @@ def test_the_last_of_a_batch_decides_what_an_object_says(bench: Bench) -> None:
     assert (bench.shown()["weight"], bench.shown()["provisioning_status"]) == (4, "ERROR")
 
 
-def test_what_waits_keeps_an_object_pending(bench: Bench) -> None:
-    """Success of one change does not say ACTIVE while another waits."""
+def test_a_queued_change_keeps_an_object_pending(bench: Bench) -> None:
+    """Success of one change does not make an object ACTIVE while another change is queued."""
     first = bench.ask("update", "member", bench.member, {"weight": 2})
     second = bench.ask("update", "member", bench.member, {"weight": 3})
 
@@ -200,8 +201,8 @@ def test_what_waits_keeps_an_object_pending(bench: Bench) -> None:
     assert bench.shown()["provisioning_status"] == "ACTIVE"
 
 
-def test_what_was_deleted_is_gone_with_its_tags(bench: Bench) -> None:
-    """A deleted part leaves no row; the operation stays as history."""
+def test_a_deleted_object_is_gone_with_its_tags(bench: Bench) -> None:
+    """A deleted part leaves no row; its operation is kept as history."""
     deleted = bench.ask("delete", "member", bench.member)
 
     bench.record(succeeded=(deleted,))
@@ -212,7 +213,7 @@ def test_what_was_deleted_is_gone_with_its_tags(bench: Bench) -> None:
 
 
 def test_a_delete_that_failed_leaves_the_object_in_error(bench: Bench) -> None:
-    """It is still there, and can be deleted again."""
+    """An object whose delete failed still exists, and can be deleted again."""
     failed = bench.ask("delete", "member", bench.member)
     bench.record(failed=(failed,))
     assert bench.shown()["provisioning_status"] == "ERROR"
@@ -221,8 +222,9 @@ def test_a_delete_that_failed_leaves_the_object_in_error(bench: Bench) -> None:
     assert rows(bench.database, Member) == []
 
 
-def test_a_deleted_load_balancer_overtakes_what_waits(bench: Bench) -> None:
-    """Deletes that waited have what they wanted, the rest is FAILED and says why; no row is left but history."""
+def test_a_load_balancers_delete_overtakes_queued_operations(bench: Bench) -> None:
+    """Queued deletes succeed with the load balancer's delete, and other queued operations are FAILED with a reason. No
+    rows are left except the operations."""
     other = bench.catalog.add_load_balancer(tags=["other"])
     changed = bench.ask("update", "pool", bench.pool, {"name": "x"})
     removed = bench.ask("delete", "member", bench.member)
@@ -241,8 +243,8 @@ def test_a_deleted_load_balancer_overtakes_what_waits(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_who_lost_the_lease_records_nothing(bench: Bench, gone: bool) -> None:
-    """Not a row is written by a worker whose lease somebody else has."""
+def test_a_worker_that_lost_its_lease_records_nothing(bench: Bench, gone: bool) -> None:
+    """A worker whose lease another worker has taken writes no row."""
     operation_id = bench.ask("delete", "load_balancer", bench.load_balancer)
     old = bench.take()
     expire(bench.database, bench.load_balancer)
@@ -259,7 +261,7 @@ def test_who_lost_the_lease_records_nothing(bench: Bench, gone: bool) -> None:
 
 
 def test_a_start_counts_an_attempt(bench: Bench) -> None:
-    """What is started is RUNNING and has one attempt more; what has ended is not started again."""
+    """A started operation is RUNNING and has one more attempt. An operation that has ended is not started again."""
     first = bench.ask("update", "member", bench.member, {"weight": 2})
     second = bench.ask("update", "member", bench.member, {"weight": 3})
     bench.record(succeeded=(first,))

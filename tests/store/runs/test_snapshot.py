@@ -1,4 +1,4 @@
-"""One statement reads everything, and what it reads is what the rows are."""
+"""Snapshots: one statement reads everything, and returns the same values as the rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NASTY = "quotes ' \" back\\slash %s :key wëb 🌍 {}"
 
 
 def describe(catalog: Catalog) -> str:
-    """A load balancer with every kind of part, and with values that are hard to carry."""
+    """Describe a load balancer with every kind of part, and with values that are hard to transport."""
     load_balancer_id = catalog.add_load_balancer(
         name=NASTY, vip_address="192.0.2.1", vip_sg_ids=[str(uuid4())], additional_vips=[{"ip_address": "192.0.2.2"}]
     )
@@ -61,12 +61,12 @@ def describe(catalog: Catalog) -> str:
 
 
 def values_of(found: Row) -> dict[str, Any]:
-    """The columns of a row that a snapshot carries."""
+    """The columns of a row that a snapshot contains."""
     return {name: getattr(found, name) for name in list(found.__table__.columns.keys()) if name not in _LEFT_OUT}
 
 
 def assert_same(database: Database, model: type[Row], found: list[Any], **where: Any) -> None:
-    """The snapshot's rows are the table's, value by value and type by type."""
+    """Assert that the snapshot's rows are those of the table, in value and type."""
     wanted = [
         {name: value for name, value in row.items() if name not in _LEFT_OUT} for row in rows(database, model, **where)
     ]
@@ -78,8 +78,9 @@ def assert_same(database: Database, model: type[Row], found: list[Any], **where:
         assert {name: type(value) for name, value in one.items()} == {name: type(value) for name, value in same.items()}
 
 
-def test_everything_is_read_in_one_statement_and_is_what_the_rows_are(database: Database, catalog: Catalog) -> None:
-    """Booleans, numbers, times, JSON, NULL and hard text: each row of the tree equals what a plain select gives."""
+def test_everything_is_read_in_one_statement_and_equals_the_rows(database: Database, catalog: Catalog) -> None:
+    """Each row of the tree, with its booleans, numbers, times, JSON, NULL and unusual text, equals the result of a
+    plain select."""
     load_balancer_id = describe(catalog)
     catalog.add_load_balancer(name="another one's parts are not in it")
     changes = {"allowed_cidrs": ["192.0.2.0/24"], "insert_headers": None, "connection_limit": 5, "name": NASTY}
@@ -118,8 +119,8 @@ def test_everything_is_read_in_one_statement_and_is_what_the_rows_are(database: 
     }
 
 
-def test_parts_come_in_the_order_of_their_creation(database: Database, catalog: Catalog) -> None:
-    """The order decides names and places in the configuration: it does not change from one read to the next."""
+def test_parts_are_in_the_order_of_their_creation(database: Database, catalog: Catalog) -> None:
+    """The parts always have the same order, because it determines names and positions in the configuration."""
     load_balancer_id = describe(catalog)
     tree = read_snapshot(database, load_balancer_id).tree
 
@@ -129,8 +130,8 @@ def test_parts_come_in_the_order_of_their_creation(database: Database, catalog: 
     assert [vip.position for vip in tree.vips] == [0, 1]
 
 
-def test_what_has_ended_is_not_in_it(database: Database, catalog: Catalog) -> None:
-    """Operations that ended are history: a snapshot is as big as its load balancer, not as old."""
+def test_operations_that_have_ended_are_left_out(database: Database, catalog: Catalog) -> None:
+    """Operations that have ended are not part of a snapshot: its size depends on the load balancer, not on its age."""
     load_balancer_id = describe(catalog)
     for state in ("SUCCEEDED", "FAILED"):
         receipt = accept(
@@ -141,8 +142,8 @@ def test_what_has_ended_is_not_in_it(database: Database, catalog: Catalog) -> No
     assert read_snapshot(database, load_balancer_id).operations == []
 
 
-def test_a_spare_is_a_snapshot_of_its_own(database: Database) -> None:
-    """An amphora that belongs to nobody comes with its lease and its operation."""
+def test_a_spare_has_a_snapshot_of_its_own(database: Database) -> None:
+    """The snapshot of an amphora without a load balancer contains the amphora, its lease and its operation."""
     receipt = accept_spare(database, "me", 1000)
     snapshot = read_snapshot(database, receipt.lease_key)
 
@@ -152,8 +153,8 @@ def test_a_spare_is_a_snapshot_of_its_own(database: Database) -> None:
     assert [operation.id for operation in snapshot.operations] == [receipt.operation_id]
 
 
-def test_what_is_gone_is_an_empty_snapshot(database: Database) -> None:
-    """A key that names nothing any more gives nothing, and no error."""
+def test_a_key_that_does_not_exist_has_an_empty_snapshot(database: Database) -> None:
+    """The snapshot of a key that does not exist is empty, which is not an error."""
     snapshot = read_snapshot(database, str(uuid4()))
 
     assert (snapshot.lease, snapshot.tree, snapshot.spare, snapshot.operations) == (None, None, None, [])

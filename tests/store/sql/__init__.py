@@ -1,4 +1,4 @@
 """Tests of the schema and its history, and of text on each database.
 
-Belongs here: what ``portico.store.sql`` does. Does not: its other rooms. I/O: as the tests of the store do.
+Belongs here: tests of ``portico.store.sql``. Does not: the store's other packages. I/O: that of the store's tests.
 """

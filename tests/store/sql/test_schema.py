@@ -1,4 +1,4 @@
-"""The history of the schema, on real servers."""
+"""The migrations of the schema, on real servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.services import TemplateSetup
 
 @pytest.fixture
 def database_setup() -> TemplateSetup | None:
-    """Empty databases: the history is what is tested."""
+    """Empty databases, because these tests run the migrations themselves."""
     return None
 
 
@@ -36,8 +36,8 @@ def tables(url: str) -> set[str]:
         engine.dispose()
 
 
-def test_the_history_makes_exactly_the_tables_of_the_resources(database_url: str) -> None:
-    """An upgrade from nothing gives every table, column, index and constraint that the resources declare."""
+def test_the_migrations_create_exactly_the_tables_of_the_resources(database_url: str) -> None:
+    """An upgrade from nothing creates every table, column, index and constraint that the resources declare."""
     assert current_revision(database_url) is None
 
     upgrade(database_url)
@@ -47,16 +47,16 @@ def test_the_history_makes_exactly_the_tables_of_the_resources(database_url: str
     assert tables(database_url) == {*Row.metadata.tables, "alembic_version"}
 
 
-def test_the_newest_revision_is_the_one_that_alembic_takes_for_it() -> None:
-    """The names of the files say the same as the history in them."""
+def test_the_newest_revision_is_that_of_alembic() -> None:
+    """The names of the files give the same newest revision as the migrations themselves."""
     config = Config()
     config.set_main_option("script_location", str(Path(portico.store.sql.migrations.__file__).parent))
 
     assert head_revision() == ScriptDirectory.from_config(config).get_current_head()
 
 
-def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:
-    """A SQLite database that is not there has no revision, and is not there afterwards either."""
+def test_reading_the_revision_creates_no_file(tmp_path: Path) -> None:
+    """A SQLite database that does not exist has no revision, and is not created by the query."""
     assert current_revision(f"sqlite:///{tmp_path}/portico.db") is None
     assert not list(tmp_path.iterdir())
 
@@ -73,28 +73,29 @@ def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:
         ("sqlite:////var/lib/portico.db", "sqlite:////var/lib/portico.db"),
     ],
 )
-def test_a_database_is_named_without_its_passwords(url: str, shown: str) -> None:
-    """People see which one it is, also where a driver's options hold a password."""
+def test_the_description_of_a_database_hides_passwords(url: str, shown: str) -> None:
+    """The description shows which database it is, and hides passwords, even those in a driver's options."""
     assert describe_database(url) == shown
 
 
-def test_an_option_that_the_driver_does_not_know_is_said(tmp_path: Path) -> None:
-    """It is an error about the database, as others, whichever driver says so."""
+def test_the_error_of_an_unknown_driver_option_names_it(tmp_path: Path) -> None:
+    """An unknown option is a StoreError, as other errors of the database are, whichever driver raises it."""
     for url in ("mariadb+pymysql://u@127.0.0.1:1/x?no_such=1", "postgresql+psycopg://u@127.0.0.1:1/x?no_such=1"):
         with pytest.raises(StoreError, match="no_such"):
             current_revision(url)
 
 
-def test_an_upgrade_of_what_is_new_changes_nothing(database_url: str) -> None:
-    """Every process may upgrade when it starts."""
+def test_upgrading_the_newest_schema_changes_nothing(database_url: str) -> None:
+    """Every process can upgrade when it starts."""
     upgrade(database_url)
     upgrade(database_url)
 
     assert differences(database_url) == []
 
 
-def test_a_schema_of_a_newer_version_is_left_alone(database_url: str) -> None:
-    """Whoever goes back to an older version is told what stands in his way, and what to do; nothing is changed."""
+def test_a_newer_schema_is_left_alone(database_url: str) -> None:
+    """The error explains to operators who go back to an older version what is wrong and what to do. Nothing is
+    changed."""
     upgrade(database_url)
     engine = migration_engine(database_url)
     with engine.begin() as connection:
@@ -108,8 +109,8 @@ def test_a_schema_of_a_newer_version_is_left_alone(database_url: str) -> None:
     assert current_revision(database_url) == "9999"
 
 
-def test_a_schema_of_an_older_version_is_told_how_to_go_on(database_url: str) -> None:
-    """By the command that brings it up to date; so is a database without tables."""
+def test_the_error_of_an_older_schema_names_the_command(database_url: str) -> None:
+    """The error of an older schema, or of a database without tables, names the command that upgrades it."""
     for state in ("empty", "older"):
         if state == "older":
             upgrade(database_url, "0001")
@@ -119,8 +120,8 @@ def test_a_schema_of_an_older_version_is_told_how_to_go_on(database_url: str) ->
     require_newest(database_url)
 
 
-def test_the_history_runs_down_and_up_again(database_url: str) -> None:
-    """A downgrade takes everything away, constraints and all, so that an upgrade can begin again."""
+def test_the_migrations_run_down_and_up_again(database_url: str) -> None:
+    """A downgrade removes everything, constraints included, so that an upgrade can begin again."""
     upgrade(database_url)
     downgrade(database_url, "base")
     assert tables(database_url) <= {"alembic_version"}
@@ -131,8 +132,8 @@ def test_the_history_runs_down_and_up_again(database_url: str) -> None:
     assert differences(database_url) == []
 
 
-def test_a_missing_column_is_told(database_url: str) -> None:
-    """What the comparison is for: it sees a table that lacks something."""
+def test_a_missing_column_is_found(database_url: str) -> None:
+    """The comparison finds a missing column."""
     upgrade(database_url)
     engine = migration_engine(database_url)
     with engine.begin() as connection:
@@ -142,8 +143,9 @@ def test_a_missing_column_is_told(database_url: str) -> None:
     assert "compute_flavor" in str(differences(database_url))
 
 
-def test_addresses_of_the_host_are_taken_over_but_not_those_that_two_have(database_url: str) -> None:
-    """The rule that an address is one VIP's holds for old rows; two that broke it already are left as they are."""
+def test_host_addresses_are_migrated_except_duplicates(database_url: str) -> None:
+    """The rule that an address belongs to one VIP applies to old rows, too; two rows that already broke it are left
+    unchanged."""
     upgrade(database_url, "0002")
     engine = migration_engine(database_url)
     addresses = ("127.64.0.1", "127.64.0.2", "127.64.0.2", "10.0.0.1", None)
@@ -182,9 +184,9 @@ def test_addresses_of_the_host_are_taken_over_but_not_those_that_two_have(databa
     engine.dispose()
 
 
-def test_what_is_there_is_kept_and_compared_as_new_rows_are(database_url: str) -> None:
-    """Addresses get their canonical form, tags their places, data its text; a reference that MariaDB found though it
-    is spelled in capitals becomes what it refers to. All of it goes down and up again."""
+def test_existing_rows_are_migrated_to_canonical_values(database_url: str) -> None:
+    """Addresses get their canonical form, tags their positions, and data its text. A reference in capitals, which
+    MariaDB accepted, is replaced by the id that it refers to. A downgrade and an upgrade give the same result."""
     upgrade(database_url, "0003")
     engine = migration_engine(database_url)
     pool = "6e0e1b8c-3f2a-4d6e-9a55-1c1a6f0d2bab"
@@ -202,7 +204,7 @@ def test_what_is_there_is_kept_and_compared_as_new_rows_are(database_url: str) -
             _insert(connection, "member", id=f"m{number}", address=address, **place, **monitored)
         for tag in ("b", "B", "a"):
             _insert(connection, "tag", resource_id="lb", tag=tag)
-        data = {"loadbalancer_topology": "SINGLE"}  # MariaDB says of a column of JSON that it is one of text
+        data = {"loadbalancer_topology": "SINGLE"}  # MariaDB reports a JSON column as a text column
         _insert(connection, "flavor_profile", id="p", flavor_data=json.dumps(data) if named != pool else data)
 
     def read(query: str) -> list[Any]:
@@ -229,8 +231,9 @@ def test_what_is_there_is_kept_and_compared_as_new_rows_are(database_url: str) -
     engine.dispose()
 
 
-def test_vips_that_were_given_are_the_networks_and_others_are_not(database_url: str) -> None:
-    """What has an address and a port was made; an address alone was only asked for. Down and up again they stay so."""
+def test_only_vips_with_a_port_are_migrated_as_allocated(database_url: str) -> None:
+    """A VIP with an address and a port was allocated; one with an address alone was only requested. A downgrade and an
+    upgrade keep this."""
     upgrade(database_url, "0004")
     engine = migration_engine(database_url)
     with engine.begin() as connection:
@@ -251,7 +254,7 @@ def test_vips_that_were_given_are_the_networks_and_others_are_not(database_url: 
 
 
 def _insert(connection: sa.Connection, name: str, **values: Any) -> None:
-    """A row of a table as it is now, with anything in the columns that need a value."""
+    """Insert a row into a table in its present form, with any value in the columns that need one."""
     table = sa.Table(name, MetaData(), autoload_with=connection)
     needed = {column.name: _any_value(column) for column in table.columns if not column.nullable}
     connection.execute(table.insert().values(**{**needed, **values}))
@@ -259,12 +262,12 @@ def _insert(connection: sa.Connection, name: str, **values: Any) -> None:
 
 def _any_value(column: Column[Any]) -> Any:
     kind = column.type.python_type
-    return datetime(2026, 1, 1) if kind is datetime else kind()  # noqa: DTZ001 - as the columns are
+    return datetime(2026, 1, 1) if kind is datetime else kind()  # noqa: DTZ001 - as in the columns
 
 
 @pytest.mark.database("sqlite")
-def test_an_unreachable_database_is_said_to_be_unreachable(database_url: str) -> None:
-    """A server that does not answer is StoreUnavailable, a file that is no database a StoreError."""
+def test_an_unreachable_database_raises_a_store_error(database_url: str) -> None:
+    """A server that does not answer raises StoreUnavailable; a file that is not a database raises StoreError."""
     with pytest.raises(StoreUnavailable):
         upgrade("postgresql+psycopg://nobody@127.0.0.1:1/none")
     with pytest.raises(StoreError):

@@ -1,4 +1,4 @@
-"""Text is told apart to the letter, and sorted by code point, on every database."""
+"""Text is compared exactly, and sorted by code point, on every database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from portico.settings import QuotaSettings, ValidationSettings
 from portico.store.sql.database import Database, migration_engine
 
 ALIKE = ("web", "Web", "web ", "wéb", "we\u0301b", "webß", "webss")
-"""Words that MariaDB's own collations, or a language's, take for one another."""
+"""Words that MariaDB's own collations, or those of a language, consider equal."""
 _TEXTS = [
     (table, column)
     for table in Row.metadata.sorted_tables
@@ -35,8 +35,8 @@ _TEXTS = [
 
 
 @pytest.mark.parametrize(("table", "column"), _TEXTS, ids=[f"{table.name}.{column.name}" for table, column in _TEXTS])
-def test_every_column_of_text_has_the_type_that_tells_apart(table: Table, column: Any) -> None:
-    """A column that is added with another type would compare as its server likes."""
+def test_every_text_column_has_an_exact_collation(table: Table, column: Any) -> None:
+    """Every text column has the type with an exact collation; with another type it would compare as its server does."""
     assert _collation(column, mysql.dialect) == "utf8mb4_nopad_bin", table.name
     assert _collation(column, postgresql.dialect) == "C"
 
@@ -46,8 +46,8 @@ def _collation(column: Any, dialect: Callable[[], Any]) -> str | None:
 
 
 @pytest.mark.database("postgresql", "mariadb")
-def test_the_history_gives_every_column_of_text_its_collation(database_url: str) -> None:
-    """The tables as the migrations make them, not as the models say."""
+def test_the_migrations_give_every_text_column_its_collation(database_url: str) -> None:
+    """The tables that the migrations create have the collations, not only the models."""
     engine = migration_engine(database_url)
     schema, wanted = ("current_schema()", "C") if "postgresql" in database_url else ("database()", "utf8mb4_nopad_bin")
     query = (
@@ -63,8 +63,8 @@ def test_the_history_gives_every_column_of_text_its_collation(database_url: str)
     assert {place for place, collation in found.items() if collation != wanted} == set()
 
 
-def test_keys_are_told_apart(database: Database) -> None:
-    """Every column that has to be unique takes words that look alike, and finds each by itself."""
+def test_similar_keys_are_different(database: Database) -> None:
+    """Every unique column accepts words that look alike, and finds each of them."""
     rows: list[tuple[Any, str, dict[str, Any]]] = []
     flavor_profile, zone_profile = new_id(), new_id()
     profile = {"name": "p", "provider_name": "amphora"}
@@ -94,7 +94,7 @@ def _scalars(statement: Any, connection: Connection) -> list[Any]:
 
 
 def test_text_is_sorted_by_code_point(database: Database) -> None:
-    """As Python sorts it, whatever the server's language."""
+    """Text is sorted as in Python, whatever the server's language."""
     words = [*ALIKE, "", " ", "a", "B", "Z", "z", "_", "é", "🌍", "\uff46"]
     profile = new_id()
 
@@ -111,8 +111,8 @@ def test_text_is_sorted_by_code_point(database: Database) -> None:
     assert found == sorted(words)
 
 
-def test_ids_in_capitals_are_nobodys(database: Database, catalog: Catalog) -> None:
-    """A reference is the row's own id or it is not found: never taken and dropped."""
+def test_ids_in_capitals_are_not_found(database: Database, catalog: Catalog) -> None:
+    """A reference is either a row's exact id or not found. It is never accepted and then dropped."""
     lb = catalog.add_load_balancer(vip_address="192.0.2.1", project_id="victim")
     pool = catalog.add_pool(lb, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
     listener = catalog.add_listener(lb, protocol="HTTP", protocol_port=80, default_pool_id=pool)
@@ -140,8 +140,8 @@ def test_ids_in_capitals_are_nobodys(database: Database, catalog: Catalog) -> No
     assert catalog.list_ids("load_balancer", project_id="Victim") == []
 
 
-def test_projects_have_quotas_of_their_own(database: Database) -> None:
-    """What one has is not what another has whose id looks alike; nor does what it uses count."""
+def test_similar_projects_have_quotas_of_their_own(database: Database) -> None:
+    """A project's quota and usage do not count for a project whose id looks alike."""
     defaults = QuotaSettings()
     for number, project in enumerate(ALIKE):
         write_quota(database, project, {"pool": number})

@@ -1,6 +1,6 @@
-"""Intake: where a request becomes rows and an operation.
+"""Intake: turns an accepted request into rows and an operation.
 
-Belongs here: what may be asked for (rules, quotas, positions, addresses), acceptance, which tree unfinished operations
-want, announcing what was accepted. Does not: statements that others need as well (``portico.store``), running
-anything. I/O: the database; the notifier, once a transaction is committed.
+Belongs here: whether a request is allowed (constraints, quotas, positions, addresses), acceptance, the tree that
+unfinished operations ask for, announcing accepted operations. Does not: statements that other packages need as well
+(``portico.store``), running operations. I/O: the database; the notifier, once a transaction is committed.
 """

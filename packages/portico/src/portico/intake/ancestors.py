@@ -1,4 +1,4 @@
-"""What an object is below of, within its load balancer: where that is being deleted, the object goes with it."""
+"""The ancestors of an object within its load balancer. When an ancestor is deleted, the object is deleted with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from portico.status import ProvisioningStatus
 
 @dataclass(frozen=True)
 class Ancestor:
-    """One: what it is called, its table under another name, and how that is joined."""
+    """One ancestor: its name, an alias of its table, and the condition that joins it."""
 
     name: str
     table: FromClause
@@ -24,13 +24,13 @@ class Ancestor:
 
     @property
     def label(self) -> str:
-        """The column with its status, in a statement that ``with_ancestors`` made."""
+        """The column that has its status in a statement made by ``with_ancestors``."""
         return f"_{self.name.replace(' ', '_')}_status"
 
 
 @cache
 def ancestors(model: type[Row]) -> tuple[Ancestor, ...]:
-    """The nearest first; without the load balancer, which everything is below of."""
+    """The ancestors of a model's rows, the nearest first, without the load balancer, which is above every part."""
     below: FromClause = table_of(model)
     above: list[Ancestor] = []
     for kind in kind_of_model(model).ancestors:
@@ -41,17 +41,17 @@ def ancestors(model: type[Row]) -> tuple[Ancestor, ...]:
 
 
 def with_ancestors(statement: Select[Any], model: type[Row]) -> Select[Any]:
-    """A select of rows of a model, with a column for the status of each ancestor."""
+    """Add a column with the status of each ancestor to a select of a model's rows."""
     for ancestor in ancestors(model):
         statement = statement.add_columns(ancestor.table.c.provisioning_status.label(ancestor.label))
         statement = statement.join(ancestor.table, ancestor.joined)
     return statement
 
 
-def nothing_above_goes(model: type[Row]) -> list[ColumnElement[bool]]:
-    """Conditions of an update: no ancestor of the row is being deleted."""
+def no_ancestor_is_deleted(model: type[Row]) -> list[ColumnElement[bool]]:
+    """Conditions for an update: no ancestor of the row is being deleted."""
     above = ancestors(model)
     if not above:
         return []
-    going = or_(*(each.table.c.provisioning_status == ProvisioningStatus.PENDING_DELETE for each in above))
-    return [~exists().where(*(each.joined for each in above), going)]
+    deleted = or_(*(each.table.c.provisioning_status == ProvisioningStatus.PENDING_DELETE for each in above))
+    return [~exists().where(*(each.joined for each in above), deleted)]

@@ -1,6 +1,6 @@
-"""The catalog: describing load balancers. It writes rows, all or nothing, and changes nothing in the world.
+"""The catalog: describes load balancers. It writes rows, all or none of them, and changes nothing but the database.
 
-An object that was added is PENDING_CREATE until its create operation is run by the worker.
+An object that was added is PENDING_CREATE until a worker runs its create operation.
 """
 
 from __future__ import annotations
@@ -48,163 +48,165 @@ F = TypeVar("F", bound=Callable[..., str])
 _OF_EVERY_OBJECT = "name, description, admin_state_up, tags, project_id, id: as for every object; see ``Catalog``."
 
 
-def _telling(fields: type[Any]) -> Callable[[F], F]:
-    """Puts the words about each field that a method takes, which stand with their types, into the method's own
-    docstring, so that ``help(Catalog.add_member)`` says it all."""
+def _documents(fields: type[Any]) -> Callable[[F], F]:
+    """Copy the descriptions of the fields, which are written beside their types, into the docstring of the method that
+    takes them, so that ``help(Catalog.add_member)`` is complete."""
 
-    def tell(method: F) -> F:
-        if method.__doc__ and fields.__doc__:  # Python may have been told to drop them
+    def document(method: F) -> F:
+        if method.__doc__ and fields.__doc__:  # python -OO drops them
             words = getdoc(fields) or ""
             _, _, each = words.partition("\n\n")
-            marker = f"    **fields: those of ``{fields.__name__}``."
+            marker = f"    **fields: see ``{fields.__name__}``."
             before, found, after = (getdoc(method) or "").partition(marker)
             if not found:
-                raise ValueError(f"the docstring of {method.__name__} does not say {marker.strip()!r}")
+                raise ValueError(f"the docstring of {method.__name__} does not contain {marker.strip()!r}")
             method.__doc__ = before + indent(f"{each}\n{_OF_EVERY_OBJECT}", " " * 4) + after
         return method
 
-    return tell
+    return document
 
 
 class Catalog:
     """Adds objects and shows them. Every ``add_*`` describes one object and returns its new id.
 
-    Every object has ``name`` and ``description`` (up to 255 characters), ``admin_state_up`` (default
-    True), ``tags`` (a list of text), ``project_id`` (default: the parent's) and ``id`` (a UUID of one's own). None is
-    the same as saying nothing. The fields as types, and their rules, are the ``*Fields`` and ``*Spec`` of each kind
-    (``portico.resources``).
+    Every object has ``name`` and ``description`` (up to 255 characters), ``admin_state_up`` (default True), ``tags`` (a
+    list of strings), ``project_id`` (default: the parent's) and ``id`` (a UUID that the caller may choose). None is the
+    same as leaving a field out. The types of the fields, and their rules, are the ``*Fields`` and ``*Spec`` of each
+    kind (``portico.resources``).
 
-    What raises has written nothing. Each says what it raises; all raise, besides:
-        NotSupported: an InvalidInput: legal, and not done by this version or by this network.
-        DriverUnavailable: the network does not say whether a load balancer's addresses can be had.
-        StoreError: the database refused or is gone (StoreUnavailable).
-        Closed: this was closed, or is of the process that this one was forked from.
+    A method that raises has written nothing. Each lists the errors that it raises; in addition, all can raise:
+        NotSupported: an InvalidInput for a legal value that this version or this network does not support.
+        DriverUnavailable: the network cannot tell whether a load balancer's addresses are available.
+        StoreError: the database refused a statement, or cannot be reached (StoreUnavailable).
+        Closed: the catalog was closed, or belongs to the process that this one was forked from.
     """
 
     def __init__(self, database: Database, settings: ValidationSettings, network: Network) -> None:
         self._database = database
-        self._rules = settings
+        self._settings = settings
         self._network = network
 
-    @_telling(LoadBalancerFields)
+    @_documents(LoadBalancerFields)
     def add_load_balancer(self, **fields: Unpack[LoadBalancerFields]) -> str:
         """Describe a load balancer.
 
         Args:
-            **fields: those of ``LoadBalancerFields``.
+            **fields: see ``LoadBalancerFields``.
 
         Raises:
-            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
-            Duplicate: ``vip_address`` or ``id`` is taken.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
+            Duplicate: ``vip_address`` or ``id`` is already in use.
             Conflict: no address is free.
         """
         return self._add(LOAD_BALANCER, None, dict(fields))
 
-    @_telling(ListenerFields)
+    @_documents(ListenerFields)
     def add_listener(self, load_balancer_id: str, **fields: Unpack[ListenerFields]) -> str:
         """Describe a listener: a port of the load balancer.
 
         Args:
-            load_balancer_id: whose.
-            **fields: those of ``ListenerFields``.
+            load_balancer_id: the load balancer that the listener belongs to.
+            **fields: see ``ListenerFields``.
 
         Raises:
-            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
-            LBNotFound, PoolNotFound: there is no such load balancer, or no such pool of it (``default_pool_id``).
-            Duplicate: ``protocol_port`` or ``id`` is taken.
-            Conflict: the load balancer is being deleted, or has ``validation.max_listeners``.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
+            LBNotFound, PoolNotFound: there is no such load balancer, or it has no such pool (``default_pool_id``).
+            Duplicate: ``protocol_port`` or ``id`` is already in use.
+            Conflict: the load balancer is being deleted, or already has ``validation.max_listeners`` listeners.
         """
         return self._add(LISTENER, load_balancer_id, dict(fields))
 
-    @_telling(PoolFields)
+    @_documents(PoolFields)
     def add_pool(self, load_balancer_id: str, *, listener_id: str | None = None, **fields: Unpack[PoolFields]) -> str:
         """Describe a pool: servers that share requests.
 
         Args:
-            load_balancer_id: whose.
-            listener_id: a listener of it that has no default pool yet and gets this one.
-            **fields: those of ``PoolFields``.
+            load_balancer_id: the load balancer that the pool belongs to.
+            listener_id: a listener of the same load balancer, without a default pool, that gets this pool as its
+                default.
+            **fields: see ``PoolFields``.
 
         Raises:
-            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             LBNotFound, ListenerNotFound: there is no such load balancer, or listener (``listener_id``).
-            Duplicate: the listener has a default pool, or ``id`` is taken.
-            Conflict: the load balancer or listener is being deleted, or has ``validation.max_pools``.
+            Duplicate: the listener already has a default pool, or ``id`` is already in use.
+            Conflict: the load balancer or the listener is being deleted, or the load balancer already has
+                ``validation.max_pools`` pools.
         """
         return self._add(POOL, load_balancer_id, dict(fields), listener_id)
 
-    @_telling(MemberFields)
+    @_documents(MemberFields)
     def add_member(self, pool_id: str, **fields: Unpack[MemberFields]) -> str:
         """Describe a member: a server of a pool.
 
         Args:
-            pool_id: whose.
-            **fields: those of ``MemberFields``.
+            pool_id: the pool that the member belongs to.
+            **fields: see ``MemberFields``.
 
         Raises:
-            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             PoolNotFound: there is no such pool.
-            Duplicate: the pool has this address and port, or ``id`` is taken.
-            Conflict: the pool is being deleted, or its load balancer has ``validation.max_members``.
+            Duplicate: the pool already has a member with this address and port, or ``id`` is already in use.
+            Conflict: the pool is being deleted, or its load balancer already has ``validation.max_members`` members.
         """
         return self._add(MEMBER, pool_id, dict(fields))
 
-    @_telling(HealthMonitorFields)
+    @_documents(HealthMonitorFields)
     def add_health_monitor(self, pool_id: str, **fields: Unpack[HealthMonitorFields]) -> str:
-        """Describe the health monitor of a pool, which has one at most.
+        """Describe the health monitor of a pool. A pool has at most one.
 
         Args:
-            pool_id: whose.
-            **fields: those of ``HealthMonitorFields``.
+            pool_id: the pool whose members it checks.
+            **fields: see ``HealthMonitorFields``.
 
         Raises:
-            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             PoolNotFound: there is no such pool.
-            Duplicate: the pool has a monitor, or ``id`` is taken.
+            Duplicate: the pool already has a health monitor, or ``id`` is already in use.
             Conflict: the pool is being deleted.
         """
         return self._add(HEALTH_MONITOR, pool_id, dict(fields))
 
-    @_telling(L7PolicyFields)
+    @_documents(L7PolicyFields)
     def add_l7policy(self, listener_id: str, **fields: Unpack[L7PolicyFields]) -> str:
-        """Describe an L7 policy: what happens to requests that all of its rules fit.
+        """Describe an L7 policy: what happens to requests that match all of its rules.
 
         Args:
-            listener_id: whose; one that speaks HTTP.
-            **fields: those of ``L7PolicyFields``.
+            listener_id: the listener that the policy belongs to, which must speak HTTP.
+            **fields: see ``L7PolicyFields``.
 
         Raises:
-            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             ListenerNotFound, PoolNotFound: there is no such listener, or no such pool (``redirect_pool_id``).
-            Duplicate: ``id`` is taken.
-            Conflict: the listener is being deleted, or has ``validation.max_l7policies``.
+            Duplicate: ``id`` is already in use.
+            Conflict: the listener is being deleted, or already has ``validation.max_l7policies`` policies.
         """
         return self._add(L7POLICY, listener_id, dict(fields))
 
-    @_telling(L7RuleFields)
+    @_documents(L7RuleFields)
     def add_l7rule(self, l7policy_id: str, **fields: Unpack[L7RuleFields]) -> str:
         """Describe an L7 rule: a condition of a policy.
 
         Args:
-            l7policy_id: whose.
-            **fields: those of ``L7RuleFields``.
+            l7policy_id: the policy that the rule belongs to.
+            **fields: see ``L7RuleFields``.
 
         Raises:
-            InvalidInput: a field is unknown, missing or against a rule; ``field`` and ``rule`` say which.
+            InvalidInput: a field is unknown, is missing or breaks a rule; see the error's ``field`` and ``rule``.
             L7PolicyNotFound: there is no such policy.
-            Duplicate: ``id`` is taken.
-            Conflict: the policy is being deleted, or has 50 rules, or its listener
-                ``validation.max_regular_expressions``.
+            Duplicate: ``id`` is already in use.
+            Conflict: the policy is being deleted or already has 50 rules, or its listener already has
+                ``validation.max_regular_expressions`` rules with REGEX.
         """
         return self._add(L7RULE, l7policy_id, dict(fields))
 
     def show(self, kind: AnyKind, object_id: str) -> dict[str, Any]:
-        """All columns of one object, with its ``tags``; a load balancer with its ``vip_address`` and the provisioning
-        status that its user should see.
+        """All columns of one object, and its ``tags``. A load balancer also has its ``vip_address``, and its
+        provisioning status is the one that users are shown.
 
         Raises:
-            InvalidInput: there is no such kind, or this cannot be an id.
-            NotFound: the one of this kind.
+            InvalidInput: there is no such kind, or ``object_id`` cannot be an id.
+            NotFound: there is no such object; each kind has a subclass of its own.
         """
         wanted = kind_of(kind)
         table = table_of(wanted.model)
@@ -229,11 +231,11 @@ class Catalog:
         return self._database.read(work)
 
     def list_ids(self, kind: AnyKind, **where: str | int | float | bool | None) -> list[str]:
-        """Ids of all objects of a kind whose columns (those of ``show``'s answer) have these values, oldest first:
+        """Ids of all objects of a kind whose columns (as ``show`` returns them) have these values, oldest first:
         ``list_ids("member", pool_id=pool_id)``.
 
         Raises:
-            InvalidInput: there is no such kind or column, or no column has values like this one.
+            InvalidInput: there is no such kind or column, or a value is of a type that no column has.
         """
         wanted = kind_of(kind)
         table = table_of(wanted.model)
@@ -252,12 +254,12 @@ class Catalog:
     def _add(
         self, kind: Kind, parent_id: str | None, values: Mapping[str, object], listener_id: str | None = None
     ) -> str:
-        description = describe(kind.name, parent_id, values, self._rules, listener_id=listener_id)
+        description = describe(kind.name, parent_id, values, self._settings, listener_id=listener_id)
         vips = vips_of(description, self._network, NOBODY)
 
         def work(connection: Connection) -> str:
             lock_place(connection, description)
-            add_object(connection, description, self._rules, vips)
+            add_object(connection, description, self._settings, vips)
             return description.object_id
 
         def already_done(connection: Connection) -> str | None:

@@ -1,5 +1,5 @@
-"""Constraints between objects: what one object alone cannot answer. Each is checked inside the transaction that
-writes."""
+"""Constraints between objects: rules that cannot be checked on one object alone. Each is checked in the transaction
+that writes."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ _MOST: Mapping[Kind, tuple[str, str, str]] = {
     MEMBER: ("load balancer", "members", "max_members"),
     L7POLICY: ("listener", "L7 policies", "max_l7policies"),
 }
-"""What may have how many of a kind: what it is called, what they are called, and the setting."""
+"""Kind to its limit: the object that has the limit and the objects that are counted, as messages name them, and the
+setting."""
 
 
 def choose_provider(
     connection: Connection, provider: str | None, flavor_id: str | None, availability_zone: str | None
 ) -> str | None:
-    """A load balancer's flavor and zone exist, are offered today, and are the provider's. Returns the provider: the
-    flavor's, or the zone's, where none is named; None where nobody says which."""
+    """Check that a load balancer's flavor and zone exist, are enabled and belong to its provider. Return the provider:
+    if none is named, that of the flavor or the zone; None if these are not named either."""
     offers = []
     if flavor_id is not None:
         flavor = select(FlavorProfile.provider_name).join(Flavor, Flavor.flavor_profile_id == FlavorProfile.id)
@@ -62,7 +63,7 @@ def choose_provider(
 
 
 def check_childless(connection: Connection, load_balancer_id: str) -> None:
-    """A load balancer has no listener or pool but those that are being deleted already."""
+    """Refuse a load balancer that has listeners or pools, other than those that are already being deleted."""
     staying = [
         exists().where(
             model.load_balancer_id == load_balancer_id,
@@ -75,7 +76,7 @@ def check_childless(connection: Connection, load_balancer_id: str) -> None:
 
 
 def check_new_listener(connection: Connection, load_balancer_id: str, protocol_port: int, protocol: str) -> None:
-    """A port belongs to one listener. The rest is ``check_listener``'s."""
+    """Refuse a port that belongs to another listener. ``check_listener`` checks the rest."""
     ports = select(Listener.protocol_port, Listener.protocol).where(Listener.load_balancer_id == load_balancer_id)
     for port, other in connection.execute(ports):
         is_shared = other != protocol and (other in _UDP or protocol in _UDP)
@@ -90,7 +91,8 @@ def check_listener(
     default_pool_id: str | None,
     allowed_cidrs: Sequence[str] | None,
 ) -> None:
-    """Allowed networks fit the VIPs; the default pool is of the same load balancer and of a fitting protocol."""
+    """Check that the allowed networks fit the VIPs, and that the default pool belongs to the same load balancer and has
+    a compatible protocol."""
     if allowed_cidrs:
         _check_cidrs(connection, load_balancer_id, allowed_cidrs)
     if default_pool_id is not None:
@@ -98,32 +100,33 @@ def check_listener(
 
 
 def _check_cidrs(connection: Connection, load_balancer_id: str, cidrs: Sequence[str]) -> None:
-    """Whom a listener lets in speaks the IP version of one of its addresses; nobody knows while one is not chosen."""
+    """Check that each allowed network has the IP version of one of the VIPs, unless a VIP has no address yet."""
     addresses = connection.scalars(select(Vip.ip_address).where(Vip.load_balancer_id == load_balancer_id)).all()
     versions = {ip_address(address).version for address in addresses if address is not None}
     for cidr in cidrs:
         if None not in addresses and ip_network(cidr, strict=False).version not in versions:
             known = ", ".join(str(address) for address in addresses)
-            raise InvalidInput("allowed_cidrs", f"{cidr} is of another IP version than the VIPs ({known})")
+            raise InvalidInput("allowed_cidrs", f"{cidr} does not have the IP version of any VIP ({known})")
 
 
 def check_expression_count(
     connection: Connection, l7policy_id: str, compare_type: str, settings: ValidationSettings
 ) -> None:
-    """One more rule of this ``compare_type``: a listener has at most ``max_regular_expressions`` with REGEX."""
+    """Check that one more rule with this ``compare_type`` is allowed: a listener has at most
+    ``max_regular_expressions`` rules with REGEX."""
     if compare_type != Comparison.REGEX:
         return
     listener = select(L7Policy.listener_id).where(L7Policy.id == l7policy_id).scalar_subquery()
     policies = select(L7Policy.id).where(L7Policy.listener_id == listener)
     counted = select(func.count()).where(L7Rule.l7policy_id.in_(policies), L7Rule.compare_type == Comparison.REGEX)
     if connection.execute(counted).scalar_one() >= settings.max_regular_expressions:
-        rule = f"the listener has {settings.max_regular_expressions} rules with REGEX already, the most allowed here"
+        rule = f"the listener already has {settings.max_regular_expressions} rules with REGEX, the most allowed here"
         raise Conflict(f"compare_type: {rule} (validation.max_regular_expressions)")
 
 
 def check_policy(connection: Connection, load_balancer_id: str, protocol: str, redirect_pool_id: str | None) -> None:
-    """The listener of a policy, whose ``protocol`` this is, speaks HTTP; the pool that the policy sends to is of the
-    same load balancer and of a fitting protocol."""
+    """Check that the listener of a policy, whose ``protocol`` is given, speaks HTTP, and that the pool to which the
+    policy redirects belongs to the same load balancer and has a compatible protocol."""
     if protocol not in ("HTTP", "TERMINATED_HTTPS"):
         raise InvalidInput("listener_id", f"L7 policies need a listener that speaks HTTP, not {protocol}")
     if redirect_pool_id is not None:
@@ -139,13 +142,14 @@ def _check_pool(connection: Connection, field: str, pool_id: str, load_balancer_
         raise InvalidInput(field, f"a {protocol} listener cannot use a {pool.protocol} pool")
     if pool.persistence_type in BY_COOKIE and protocol not in SHOWS_COOKIES:
         rule = cookies_unseen(pool.persistence_type, protocol)
-        raise InvalidInput(field, f"the pool has a session_persistence that its requests cannot have: {rule}")
+        raise InvalidInput(field, f"the pool's session_persistence cannot work behind this listener: {rule}")
     if pool.provisioning_status == ProvisioningStatus.PENDING_DELETE:
         raise Conflict(f"{field}: pool {pool_id} is being deleted")
 
 
 def check_persistence(connection: Connection, pool_id: str, persistence_type: str | None) -> None:
-    """Cookies can be looked for behind all listeners that use the pool. (Policies are of listeners that speak HTTP.)"""
+    """Check that cookies can be read behind all listeners whose default pool this is. (L7 policies need no check: their
+    listeners speak HTTP.)"""
     if persistence_type not in BY_COOKIE:
         return
     unseen = Listener.protocol.not_in(SHOWS_COOKIES)
@@ -156,7 +160,7 @@ def check_persistence(connection: Connection, pool_id: str, persistence_type: st
 
 
 def check_pool_unused(connection: Connection, pool_id: str) -> None:
-    """A pool that a policy sends to cannot be deleted."""
+    """Refuse to delete a pool to which an L7 policy redirects."""
     statement = select(L7Policy.id).where(
         L7Policy.redirect_pool_id == pool_id, L7Policy.provisioning_status != ProvisioningStatus.PENDING_DELETE
     )
@@ -166,8 +170,8 @@ def check_pool_unused(connection: Connection, pool_id: str) -> None:
 
 
 def siblings(kind: Kind, parent: FromClause, load_balancer_id: ColumnElement[str]) -> ScalarSelect[int]:
-    """How many objects of a kind there are where ``check_count`` counts them, in a statement that reads the
-    ``parent``: within that parent, but members in all pools of its load balancer."""
+    """The number of objects of a kind, as ``check_count`` needs it, for a statement that reads the ``parent``. Objects
+    are counted within that parent, but members in all pools of its load balancer."""
     table = table_of(kind.model).alias("sibling")
     within = table.c.load_balancer_id == load_balancer_id
     if kind.parent is not None and kind is not MEMBER:
@@ -176,12 +180,12 @@ def siblings(kind: Kind, parent: FromClause, load_balancer_id: ColumnElement[str
 
 
 def check_count(kind: Kind, parent_id: str, count: int, settings: ValidationSettings) -> None:
-    """One more of a kind where there are ``count``: there may be at most as many as the settings say, and of a
-    policy's rules as many as the reference allows."""
+    """Check that one more object of a kind is allowed where there are ``count``. The settings set the limits, except
+    for the number of rules in a policy, which is the reference's."""
     if kind is L7RULE and count >= MAX_RULES:
-        raise Conflict(f"too many rules on L7 policy {parent_id}: it has {MAX_RULES}, the most there may be")
+        raise Conflict(f"too many rules on L7 policy {parent_id}: it already has {MAX_RULES}, the most allowed")
     if kind in _MOST:
         owner, what, setting = _MOST[kind]
         most: int = getattr(settings, setting)
         if count >= most:
-            raise Conflict(f"the {owner} has {most} {what} already, the most allowed here (validation.{setting})")
+            raise Conflict(f"the {owner} already has {most} {what}, the most allowed here (validation.{setting})")

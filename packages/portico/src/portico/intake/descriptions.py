@@ -1,4 +1,4 @@
-"""Descriptions: what is said of a new object, checked, and the rows that it becomes."""
+"""Descriptions of new objects: checks what the caller asks for, and writes it as rows."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ _DELETED = ProvisioningStatus.PENDING_DELETE
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A new object as it is asked for, checked by all rules that need no other object.
+    """A new object as the caller asks for it, checked by all rules that need no other object.
 
     Attributes:
-        kind: what.
+        kind: its kind.
         object_id: its id.
-        parent_id: what it is to be part of; None for a load balancer.
-        spec: what is said of it.
-        names_provider: whether a load balancer's provider was said, and is not the default.
-        listener_id: the listener that a pool is to be the default of.
+        parent_id: the object that it will be part of; None for a load balancer.
+        spec: its fields.
+        names_provider: whether the caller named a load balancer's provider, so that it is not just the default.
+        listener_id: the listener whose default pool a new pool will be.
     """
 
     kind: Kind
@@ -71,20 +71,20 @@ def describe(
     object_id: str | None = None,
     listener_id: str | None = None,
 ) -> Description:
-    """Check what is said of a new object. ``values`` are the fields of its spec, and its ``id`` where that is not given
-    apart; None is the same as saying nothing.
+    """Check the fields of a new object. ``values`` has the fields of its spec, and its ``id`` unless that is given as
+    ``object_id``. None is the same as leaving a field out.
 
     Raises:
-        InvalidInput: a value against a rule, or an argument that makes no sense for this kind: names it.
+        InvalidInput: a value breaks a rule, or an argument makes no sense for this kind; the error names it.
     """
     described = kind_of(kind)
     if described not in DESCRIBED:
-        raise InvalidInput("kind", "an amphora is not described: ControllerWorker.create_amphora makes one")
+        raise InvalidInput("kind", "an amphora cannot be described: use ControllerWorker.create_amphora")
     if described.parent is None and parent_id is not None:
-        raise InvalidInput("parent_id", f"is of no use: a {described.label} is part of nothing")
+        raise InvalidInput("parent_id", f"must be left out: a {described.label} has no parent")
     if listener_id is not None:
         if described is not POOL:
-            raise InvalidInput("listener_id", f"is for pools: a {described.name} is no listener's default")
+            raise InvalidInput("listener_id", f"is for pools only: a {described.name} cannot be a listener's default")
         check_id("listener_id", listener_id)
     fields = dict(values)
     chosen_id = described.check_id(object_id or fields.pop("id", None) or new_id())
@@ -100,7 +100,7 @@ def describe(
 
 
 def vips_of(description: Description, network: Network, caller: Caller) -> NewVips | None:
-    """The VIPs that come with a new object, which the network was asked about; None for all but load balancers.
+    """The VIPs of a new load balancer, checked by the network; None for all other kinds.
 
     Raises:
         InvalidInput, NotSupported, DriverUnavailable: as ``Network.check``.
@@ -113,13 +113,13 @@ def vips_of(description: Description, network: Network, caller: Caller) -> NewVi
 
 
 def lock_place(connection: Connection, description: Description, *, arriving: int = 0) -> None:
-    """Begin a transaction that adds a new object, with its load balancer's lease: a new load balancer's is written,
-    that of what a part goes into is locked, so that what is checked stays true. ``arriving`` operations are counted on
-    it.
+    """Begin a transaction that adds a new object, with the lease of its load balancer. The lease of a new load balancer
+    is inserted. For a part, the lease is locked, so that what is checked afterwards stays true. ``arriving`` operations
+    are counted on the lease.
 
     Raises:
-        NotFound: what it is to be part of is not there.
-        Duplicate: a load balancer's id is taken.
+        NotFound: the parent does not exist.
+        Duplicate: the id of a new load balancer is already in use.
     """
     parent = description.kind.parent
     if parent is not None:
@@ -136,22 +136,22 @@ def lock_place(connection: Connection, description: Description, *, arriving: in
 def add_object(
     connection: Connection, description: Description, settings: ValidationSettings, vips: NewVips | None = None
 ) -> str:
-    """Write the rows of one new object in the caller's transaction (``transact_unmoved``), which holds the object's
-    place (``lock_place``). ``vips``, those of a load balancer (``vips_of``), are the same for all tries.
+    """Write the rows of one new object in the caller's transaction (``transact_unmoved``), which has locked the
+    object's lease (``lock_place``). A load balancer needs its ``vips`` (``vips_of``), the same in all tries.
 
-    Returns: the id of the load balancer that it is, or is part of.
+    Returns: the id of its load balancer (its own, if it is one).
 
     Raises:
-        NotFound: what it is to be part of is not there.
-        InvalidInput, Duplicate, Conflict: a rule between objects forbids it.
-        Moved: start the transaction again.
+        NotFound: the parent does not exist.
+        InvalidInput, Duplicate, Conflict: a constraint between objects forbids it.
+        Moved: the transaction must be started again.
     """
     kind, spec, object_id = description.kind, description.spec, description.object_id
     load_balancer_id = object_id
     try:
         if isinstance(spec, LoadBalancerSpec):
             if vips is None:
-                raise TypeError("a load balancer comes with its VIPs")
+                raise TypeError("a load balancer needs its VIPs")
             _add_load_balancer(connection, description, spec, vips)
         else:
             place = _place(connection, description, settings)
@@ -175,7 +175,7 @@ def _add_load_balancer(connection: Connection, description: Description, spec: L
 
 
 def _check_new_id(value: str) -> None:
-    """Ids become names in configurations and on the wire."""
+    """Check that an id is a canonical UUID: ids become names in configurations and on the wire."""
     try:
         canonical = str(UUID(value))
     except ValueError:
@@ -188,14 +188,14 @@ def _insert(connection: Connection, model: type[Row], values: Mapping[str, objec
     connection.execute(_adding(model), values)
 
 
-@cache  # building a statement costs SQLAlchemy ten times what sending it does
+@cache  # building a statement costs SQLAlchemy ten times as much as sending it
 def _adding(model: type[Row]) -> Insert:
     return insert(model)
 
 
 def _place(connection: Connection, description: Description, settings: ValidationSettings) -> dict[str, object]:
-    """Read the parent, ask the rules, and return the columns that say where a part belongs, and how it fares to begin
-    with."""
+    """Read the parent, check the constraints, and return the columns that place a part: its parent and load balancer,
+    its project, its position, and its first operating status."""
     kind, spec = description.kind, description.spec
     parent = read_parent(connection, kind, str(description.parent_id))
     place: dict[str, object] = {
@@ -214,7 +214,7 @@ def _place(connection: Connection, description: Description, settings: Validatio
 def _check_neighbours(
     connection: Connection, kind: Kind, parent: Parent, spec: Spec, settings: ValidationSettings
 ) -> None:
-    """The rules between objects that concern a new one."""
+    """Check the constraints between objects that concern a new one."""
     row, load_balancer_id = parent.row, parent.load_balancer_id
     if isinstance(spec, L7PolicySpec):
         constraints.check_policy(connection, load_balancer_id, row["protocol"], spec.redirect_pool_id)
@@ -230,13 +230,13 @@ def _check_neighbours(
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What new objects of a kind go into, as it was read.
+    """The parent of a new object, as it was read.
 
     Attributes:
-        kind: what it is.
+        kind: its kind.
         row: its columns.
-        load_balancer_id: what it is part of, or is.
-        count: how many objects of that kind there are where there may only be so many (``constraints.check_count``).
+        load_balancer_id: the id of its load balancer (its own, if it is one).
+        count: how many objects of the new object's kind exist already, as ``constraints.check_count`` counts them.
     """
 
     kind: Kind
@@ -246,21 +246,22 @@ class Parent:
 
 
 def read_parent(connection: Connection, kind: Kind, parent_id: str) -> Parent:
-    """What a new object of a kind goes into, in a transaction that holds it still (``lock_place``). One statement.
+    """Read the parent of a new object of a kind, in a transaction that has locked the lease (``lock_place``). One
+    statement.
 
     Raises:
-        NotFound: it is gone.
-        Conflict: it, or something that it is part of, is being deleted.
+        NotFound: the parent is gone.
+        Conflict: the parent, or an object that it is part of, is being deleted.
     """
     parent = kind.parent
     if parent is None:
-        raise TypeError(f"{kind} is part of nothing")
+        raise TypeError(f"a {kind} has no parent")
     row = connection.execute(_reading_parent(kind, parent), {"this_id": parent_id}).mappings().one_or_none()
     if row is None:
         raise parent.missing(parent_id)
     statuses = [row["provisioning_status"], row["_lb_status"], *(row[one.label] for one in ancestors(parent.model))]
     if _DELETED in statuses:
-        raise _going(parent, parent_id)
+        raise _being_deleted(parent, parent_id)
     return Parent(parent, row, row["_lb_id"], row["_count"])
 
 
@@ -274,15 +275,15 @@ def _reading_parent(kind: Kind, parent: Kind) -> Select[*tuple[object, ...]]:
     return with_ancestors(statement, parent.model).where(table.c.id == bindparam("this_id"))
 
 
-def _going(kind: Kind, object_id: str) -> Conflict:
-    return Conflict(f"{kind.label} {object_id} is being deleted, or something that it is part of")
+def _being_deleted(kind: Kind, object_id: str) -> Conflict:
+    return Conflict(f"{kind.label} {object_id}, or an object that it is part of, is being deleted")
 
 
 def _make_default(
     connection: Connection, listener_id: str, pool_id: str, load_balancer_id: str, settings: ValidationSettings
 ) -> None:
-    """Where changes of the listener wait, this is another one that waits behind them: what they say of its pool, and
-    what it gets back where they fail, comes before it."""
+    """Make a new pool the default of a listener. If updates of the listener are queued, this becomes an update that is
+    queued behind them: the default pool that they set, or restore if they fail, is in place before this one."""
     waiting = exists().where(
         Operation.subject_id == Listener.id, Operation.action == Action.UPDATE, Operation.state.in_(UNFINISHED)
     )
@@ -291,11 +292,11 @@ def _make_default(
     if listener is None:
         raise LISTENER.missing(listener_id)
     if listener["load_balancer_id"] != load_balancer_id:
-        raise InvalidInput("listener_id", f"listener {listener_id} is of another load balancer")
-    if listener["provisioning_status"] == _DELETED:  # its load balancer is not, or the pool would not be here
-        raise _going(LISTENER, listener_id)
+        raise InvalidInput("listener_id", f"listener {listener_id} belongs to another load balancer")
+    if listener["provisioning_status"] == _DELETED:  # its load balancer is not: the pool was just added to it
+        raise _being_deleted(LISTENER, listener_id)
     if listener["default_pool_id"] is not None:
-        raise Duplicate(f"listener_id: listener {listener_id} has a default pool already")
+        raise Duplicate(f"listener_id: listener {listener_id} already has a default pool")
     values = {"default_pool_id": pool_id}
     if listener["_is_changing"]:
         accept_in(connection, Request(Action.UPDATE, LISTENER.name, listener_id, values), new_id(), settings)
@@ -305,7 +306,7 @@ def _make_default(
 
 
 def _explain(kind: Kind, error: IntegrityError) -> PorticoError:
-    """Which rule a constraint stands for."""
+    """The error for a constraint of the database that was violated."""
     if "foreign key" in str(error.orig).lower():
         return InvalidInput(kind.name, "refers to an object that does not exist")
     table = kind.model.__tablename__

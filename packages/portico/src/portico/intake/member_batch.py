@@ -1,5 +1,5 @@
-"""Replacing a pool's members: a thousand changes in one transaction, each with an operation of its own, in a number of
-statements that grows with those that change values only."""
+"""Replacement of a pool's members: a thousand changes in one transaction, each with an operation of its own. The number
+of statements grows only with the number of members whose values change."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from portico.store.claims.leases import arrive, lock_lease
 from portico.store.claims.priorities import Priority
 
 _RESET = ("weight", "backup", "admin_state_up", "monitor_address", "monitor_port")
-"""What goes back to its default where a batch does not say it: a batch says what the members are to be. Names, tags
-and subnets stay, as in the reference."""
+"""Fields that go back to their defaults unless the batch gives them: a batch describes members as they should be.
+Names, tags and subnets stay, as in the reference."""
 _ALSO = frozenset({"address", "subnet_id"})
-"""What a batch may change, where the change of one member may not: each entry has the attributes of a create, as in the
-reference. The address is the member's own, but may be in another spelling."""
+"""Fields that a batch may give, although the update of one member may not: each entry has the attributes of a create,
+as in the reference. The address is the member's own, but may be spelled differently."""
 
 
 _Key = tuple[str, int]
-"""What tells the members of a pool apart: canonical address and port."""
+"""What identifies a member within its pool: canonical address and port."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A member that is there and stays: its row, and the fields that were given or that a batch resets."""
+    """An existing member that stays: its row, and the fields that the batch gives or resets."""
 
     row: RowMapping
     fields: Mapping[str, object]
@@ -44,7 +44,7 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a replacement came to."""
+    """The result of a replacement."""
 
     project_id: str
     added: int
@@ -65,9 +65,9 @@ def replace_members(
 
     Raises:
         PoolNotFound: there is no such pool.
-        InvalidInput: a value against a rule, or the same address and port twice.
-        Conflict: the pool, or a member that is wanted, is being deleted; too many members.
-        Moved: start the transaction again.
+        InvalidInput: a value breaks a rule, or two entries have the same address and port.
+        Conflict: the pool, or a member that the batch names, is being deleted; or there are too many members.
+        Moved: the transaction must be started again.
     """
     if not lock_lease(connection, Pool, pool_id):
         raise PoolNotFound(pool_id)
@@ -81,10 +81,10 @@ def replace_members(
     surplus = [] if additive_only else [row for key, row in present.items() if key not in kept]
     deleted = _mark_deleted(connection, pool, surplus, request_id)
     if added and parent.count + len(added) - len(surplus) > settings.max_members:
-        raise Conflict(f"a load balancer has {settings.max_members} members at most (validation.max_members)")
+        raise Conflict(f"a load balancer can have at most {settings.max_members} members (validation.max_members)")
     arriving = len(added) + deleted
     if arriving and not arrive(connection, load_balancer_id, Priority.USER, arriving):
-        raise Moved(f"lease {load_balancer_id} went away")
+        raise Moved(f"lease {load_balancer_id} is gone")
     return Batch(pool["project_id"], len(added), changed, len(surplus))
 
 
@@ -93,7 +93,7 @@ def _parse(
     present: Mapping[_Key, RowMapping],
     settings: ValidationSettings,
 ) -> tuple[list[MemberSpec], dict[_Key, _Kept]]:
-    """The new members, and by canonical address and port those that are there."""
+    """Return the new members, and the existing ones by canonical address and port."""
     added: dict[_Key, MemberSpec] = {}
     kept: dict[_Key, _Kept] = {}
     for given in members:
@@ -154,11 +154,11 @@ def _change(
 def _mark_deleted(
     connection: Connection, pool: RowMapping, surplus: Sequence[RowMapping], request_id: str | None
 ) -> int:
-    """Mark the members that are not on their way out already; returns how many."""
+    """Mark the members that are not already being deleted. Return how many were marked."""
     ids = [row["id"] for row in surplus if row["provisioning_status"] != ProvisioningStatus.PENDING_DELETE]
     if not ids:
         return 0
-    # Whatever is not being deleted may become PENDING_DELETE (portico.status), and the lease is held: none can move.
+    # Every other status may become PENDING_DELETE (portico.status), and the lease's row is locked, so none can change.
     values = {"provisioning_status": ProvisioningStatus.PENDING_DELETE, "updated_at": utc_now()}
     legal = Member.provisioning_status.in_(sources(ProvisioningStatus.PENDING_DELETE))
     for start in range(0, len(ids), 1000):

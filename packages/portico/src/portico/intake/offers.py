@@ -1,5 +1,5 @@
-"""Offers: flavors, availability zones and their profiles, written by operators. Rows only: nothing runs because of
-them."""
+"""Offers: flavors, availability zones and their profiles, written by operators. They are rows only: no operation runs
+for them."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Offer:
-    """One kind. ``profile_field`` names the reference to its profile, ``data_field`` a profile's options, ``users`` the
-    column whose rows keep an object of this kind from being deleted."""
+    """One kind of offer. ``profile_field`` names the field that refers to its profile, ``data_field`` the field with a
+    profile's options, and ``users`` the column that refers to it: an offer that is referred to cannot be deleted."""
 
     name: str
     model: type[Row]
@@ -61,11 +61,11 @@ class Offer:
 
     @property
     def key(self) -> Column[str]:
-        """The column that identifies one."""
+        """The column that identifies an offer of this kind."""
         return table_of(self.model).c[self.view.id_field]
 
     def columns(self, fields: Mapping[str, object]) -> dict[str, object]:
-        """The columns that hold these fields; a profile's options are checked."""
+        """The columns that hold these fields. A profile's options are checked."""
         if self.data_field is not None and self.data_field in fields:
             check_data(self.data_field, str(fields[self.data_field]), self.capabilities or {})
         return dict(fields)
@@ -118,11 +118,11 @@ _PROFILE_OF = {"flavor_profile_id": "flavor_profile", "availability_zone_profile
 
 
 def add_offer(database: Database, kind: str, values: Mapping[str, object]) -> Mapping[str, object]:
-    """Write a new one; returns what is shown of it.
+    """Write a new offer. Return it as the API shows it.
 
     Raises:
-        InvalidInput: a value against a rule, or no such profile.
-        Duplicate: the name is taken.
+        InvalidInput: a value breaks a rule, or there is no such profile.
+        Duplicate: the name is already in use.
     """
     offer = OFFERS[kind]
     columns = offer.columns(offer.spec.parse(values).model_dump())
@@ -141,13 +141,14 @@ def add_offer(database: Database, kind: str, values: Mapping[str, object]) -> Ma
 
 
 def change_offer(database: Database, kind: str, object_id: str, changes: Mapping[str, object]) -> Mapping[str, object]:
-    """Change attributes; None resets one to its default. Returns what is shown then.
+    """Change attributes of an offer; None resets an attribute to its default. Return the offer as the API then shows
+    it.
 
     Raises:
-        NotFound: the one of this kind.
-        InvalidInput: a value against a rule, an attribute that cannot be changed.
-        Conflict: a profile's options or provider, while it is in use.
-        Duplicate: the name is taken.
+        NotFound: there is no such offer; each kind has a subclass of its own.
+        InvalidInput: a value breaks a rule, or an attribute cannot be changed.
+        Conflict: the options or the provider of a profile cannot be changed while it is in use.
+        Duplicate: the name is already in use.
     """
     offer = OFFERS[kind]
     for name in changes:
@@ -159,7 +160,7 @@ def change_offer(database: Database, kind: str, object_id: str, changes: Mapping
         fields = {name: present[name] for name in offer.spec.model_fields}
         fields = offer.spec.parse({**fields, **changes}).model_dump()
         columns = offer.columns({name: fields[name] for name in changes})
-        # Load balancers were built by it: only what it is called may change.
+        # Load balancers were built from this profile: while it is in use, only its name may change.
         if offer.data_field is not None and set(changes) - {"name"}:
             _check_unused(connection, offer, object_id)
         if columns:
@@ -170,10 +171,10 @@ def change_offer(database: Database, kind: str, object_id: str, changes: Mapping
 
 
 def remove_offer(database: Database, kind: str, object_id: str) -> None:
-    """Delete one.
+    """Delete an offer.
 
     Raises:
-        NotFound: the one of this kind.
+        NotFound: there is no such offer; each kind has a subclass of its own.
         Conflict: it is in use.
     """
     offer = OFFERS[kind]

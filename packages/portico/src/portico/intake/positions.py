@@ -1,7 +1,8 @@
 """Positions of a listener's policies, and how room is made between them.
 
-A position is one of those in the rows, and of those that unfinished operations set and would put back: they are moved
-together, so that each order that may come true is one of the policies' own, without ties.
+The rows of the policies have positions, and so have unfinished operations: the position that each of them sets, and the
+one that it restores if it fails. All of them are shifted together, so that whichever operations succeed, the positions
+order the policies correctly and without ties.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from portico.resources.operation import UNFINISHED
 
 @dataclass(frozen=True, slots=True)
 class _Moving:
-    """An operation that waits, and gives its policy another position."""
+    """An unfinished operation that changes the position of its policy."""
 
     operation_id: str
     changes: Mapping[str, object]
@@ -27,16 +28,16 @@ class _Moving:
 
     @property
     def places(self) -> tuple[int, int]:
-        """Where it moves its policy to, and where that would be put back to."""
+        """The position to which it moves its policy, and the one that it restores if it fails."""
         return _position(self.changes), _position(self.previous)
 
 
 def make_room(connection: Connection, listener_id: str, position: int, own_id: str | None = None) -> int:
-    """Move the policies of a listener from the place that is the ``position``-th among those of others on down by one;
-    returns what is free now.
+    """Make room for a policy at the ``position``-th place among the listener's other policies: move the policies from
+    there on down by one. Return the stored position that is now free.
 
-    What is stored orders the policies and may have gaps, where one was deleted or moved away; what users see and say
-    has none (``L7POLICY_VIEW``). ``own_id``: the policy that moves.
+    Stored positions order the policies. They have gaps where a policy was deleted or moved away; the positions that
+    users see and set have none (``L7POLICY_VIEW``). ``own_id`` is the policy that moves; None if it is new.
     """
     mine = L7Policy.listener_id == listener_id
     waiting = and_(Operation.subject_id == L7Policy.id, Operation.state.in_(UNFINISHED))
@@ -50,8 +51,8 @@ def make_room(connection: Connection, listener_id: str, position: int, own_id: s
         if changes is not None and "position" in changes
     ]
     if position > len(others):
-        said = [place for one in moving for place in one.places]
-        return min(max([*(place for _, place, *_ in stored), *said], default=0) + 1, LAST_POSITION)
+        unfinished = [place for one in moving for place in one.places]
+        return min(max([*(place for _, place, *_ in stored), *unfinished], default=0) + 1, LAST_POSITION)
     free = others[position - 1]
     connection.execute(update(L7Policy).where(mine, L7Policy.position >= free).values(position=L7Policy.position + 1))
     _shift_operations(connection, moving, free)

@@ -1,5 +1,5 @@
-"""Quotas: how much of each kind a project may have. What it has is counted from the rows, never kept, so that it cannot
-drift."""
+"""Quotas: how many objects of each kind a project may have. Usage is counted from the rows and never stored, so that it
+cannot drift."""
 
 from __future__ import annotations
 
@@ -33,21 +33,23 @@ def enforce(
     *,
     freed: int = 0,
 ) -> None:
-    """Refuse what was added to a project in this transaction if it has too many now.
+    """Refuse the objects that this transaction has added to a project if the project now has too many.
 
-    The rows are counted under a lock on the project's quota row, so that of two transactions that would only fit one
-    by one the second sees the first. Take it after the lease: everybody locks in that order.
+    The rows are counted under a lock on the project's quota row: where there is room for only one of two concurrent
+    transactions, the second one counts the rows of the first. Take this lock after the lease's: every transaction locks
+    in that order.
 
     Args:
         connection: the transaction that added the rows.
-        project_id: whose.
+        project_id: the project.
         added: kind to how many were added.
-        limits: the project's, as they were read last (``read_limits``): most have none, and nobody locks for those.
+        limits: the project's limits as they were last read (``read_limits``). Most projects have no limits, and need no
+            lock.
         defaults: the limits of projects that have none of their own.
-        freed: objects of the one kind in ``added`` whose rows are there still, but on their way out.
+        freed: objects of the one kind in ``added`` that still have rows, but are being deleted.
 
     Raises:
-        QuotaExceeded: naming the kinds; the transaction must be rolled back.
+        QuotaExceeded: names the kinds; the transaction must be rolled back.
     """
     kinds = [kind for kind, count in added.items() if count > 0 and kind in QUOTA_KINDS]
     if not any(limits[kind] != NO_LIMIT for kind in kinds):
@@ -65,7 +67,7 @@ def enforce(
 
 @cache
 def _locking(dialect: str) -> Insert:
-    """Locks a project's row, and writes it first where there is none: a row that is not there cannot be locked."""
+    """Lock a project's row. A missing row is inserted, because it could not be locked otherwise."""
     return insert_or_update(dialect, table_of(Quota), lambda new: [("project_id", new["project_id"])])
 
 
@@ -75,7 +77,7 @@ def _count(kind: str, project_id: str) -> Any:
 
 
 def read_limits(connection: Connection, project_id: str, defaults: QuotaSettings) -> dict[str, int]:
-    """A project's limits, kind by kind. One statement."""
+    """A project's limit for each kind. One statement."""
     row = connection.execute(select(table_of(Quota)).where(Quota.project_id == project_id)).mappings().one_or_none()
     return fill_defaults(dict(row or {}), defaults)
 
@@ -83,7 +85,7 @@ def read_limits(connection: Connection, project_id: str, defaults: QuotaSettings
 def show_with_limits(
     connection: Connection, view: View, object_id: str, defaults: QuotaSettings
 ) -> tuple[ShownObject, dict[str, int]] | None:
-    """What is shown of an object, and its project's limits (``read_limits``); None where there is no such object. One
+    """An object as the API shows it, and its project's limits (``read_limits``); None if there is no such object. One
     statement."""
     found = show_beside(connection, view, object_id, table_of(Quota), "project_id")
     if found is None:
@@ -93,18 +95,18 @@ def show_with_limits(
 
 
 def fill_defaults(row: Mapping[str, Any], defaults: QuotaSettings) -> dict[str, int]:
-    """Kind to its limit: the project's own where it has one."""
+    """Kind to its limit: the project's own if it has one, else the default."""
     own = {kind: row.get(kind) for kind in QUOTA_KINDS}
     return {kind: limit if limit is not None else getattr(defaults, kind) for kind, limit in own.items()}
 
 
 def show_quota(database: Database, project_id: str, defaults: QuotaSettings) -> dict[str, int]:
-    """A project's limits, kind by kind."""
+    """A project's limit for each kind."""
     return database.read(lambda connection: read_limits(connection, project_id, defaults))
 
 
 def show_defaults(defaults: QuotaSettings) -> dict[str, int]:
-    """The limits of a project that has none of its own, kind by kind."""
+    """The limit for each kind of a project that has no limits of its own."""
     return fill_defaults({}, defaults)
 
 
@@ -116,7 +118,7 @@ def list_quotas(database: Database, defaults: QuotaSettings, query: Query, scope
 
 
 def write_quota(database: Database, project_id: str, limits: Mapping[str, int | None]) -> None:
-    """Set a project's limits; None goes back to the default. Those not named stay as they are."""
+    """Set a project's limits; None restores the default. Limits that are not named stay as they are."""
 
     def work(connection: Connection) -> None:
         connection.execute(insert_if_missing(connection, table_of(Quota), {"project_id": project_id}))
@@ -127,7 +129,7 @@ def write_quota(database: Database, project_id: str, limits: Mapping[str, int | 
 
 
 def reset_quota(database: Database, project_id: str) -> None:
-    """Go back to the defaults for everything. The row stays: others may be about to lock it (``enforce``)."""
+    """Restore the defaults for all kinds. The row stays: other transactions may be about to lock it (``enforce``)."""
     defaults = dict.fromkeys(QUOTA_KINDS)
     reset = update(Quota).where(Quota.project_id == project_id).values(defaults)
     database.transact(lambda connection: connection.execute(reset))

@@ -1,7 +1,8 @@
-"""Requests: asking for something without waiting for it. Each is one transaction: rows and operation, or neither.
+"""Requests: submits requests without waiting for the result. Each is one transaction that writes both the rows and the
+operation, or neither.
 
-What the API does for its clients, and what a program does that has many things to ask for: the operations of one load
-balancer that wait together are applied together.
+The API submits its clients' requests this way. So does a program with many requests: the queued operations of one load
+balancer are applied together.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from portico.store.sql.listing import list_objects, show_object
 from portico.store.sql.query import Query
 
 _LONGEST = 64
-"""Characters of a request's id: what its column holds."""
+"""Characters in a request id: the length of its column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What was accepted: the object, the operation to ask about (``Requests.outcome``), the object as it was shown at
-    that moment, and by kind what was shown of the parts that it was described with."""
+    """An accepted request: the object, the operation to poll (``Requests.outcome``), the object as the API showed it at
+    that moment, and likewise, by kind, the parts that were described along with it."""
 
     object_id: str
     operation_id: str
@@ -50,9 +51,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An object that is described along with its new load balancer, and built by that one's operation.
+    """An object that is described along with its new load balancer, and built by the load balancer's operation.
 
-    ``parent_id`` is as in ``Requests.create``; ids are chosen by the caller, so that parts can name each other.
+    ``parent_id`` is as in ``Requests.create``. The caller chooses the ids, so that parts can refer to each other.
     """
 
     kind: Described
@@ -62,17 +63,18 @@ class Part:
 
 
 class Requests:
-    """Accepts requests and tells the workers to look. How a request ends, ``outcome`` says: what failed leaves its
-    object in ERROR, as ``ControllerWorker`` says.
+    """Accepts requests and announces them to the workers. ``outcome`` reports how a request ends. A failed operation
+    leaves its object in ERROR, as described in ``ControllerWorker``.
 
-    Raises, all of them, and then nothing was written:
-        InvalidInput: no such kind, a value against a rule, an argument of the wrong type: names it.
+    A method that raises has written nothing. All can raise:
+        InvalidInput: there is no such kind, a value breaks a rule, or an argument has the wrong type; the error names
+            it.
         NotFound, NoSuitableLB, NoSuitablePool: an object that is named does not exist.
-        Conflict, Duplicate: as the catalog and the worker do.
-        DriverUnavailable: the network does not say whether it can be had.
-        QuotaExceeded: the project has as many as it may.
-        StoreError: the database refused or is gone (StoreUnavailable).
-        Closed: this was closed, or is of the process that this one was forked from.
+        Conflict, Duplicate: as in the catalog and the worker.
+        DriverUnavailable: the network cannot tell whether what the request needs of it is available.
+        QuotaExceeded: the project would have more objects than its quota allows.
+        StoreError: the database refused a statement, or cannot be reached (StoreUnavailable).
+        Closed: this object was closed, or belongs to the process that this one was forked from.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Requests:
 
     @property
     def network(self) -> NetworkTraits:
-        """What the network is like that VIPs are in."""
+        """The traits of the network that VIPs are in."""
         return self._network.traits
 
     def create(
@@ -109,14 +111,14 @@ class Requests:
         """Describe an object and have it built.
 
         Args:
-            kind: what.
+            kind: its kind.
             parent_id: the load balancer of a listener or pool, the pool of a member or monitor, the listener of a
                 policy, the policy of a rule; none for a load balancer.
-            listener_id: makes a pool this listener's default.
-            request_id: kept on the operation.
-            parts: what a new load balancer begins with, parents before their children; one operation builds it all.
-            caller: on whose behalf the network of a load balancer looks up what is named.
-            values: what ``Catalog.add_<kind>`` takes.
+            listener_id: the listener whose default pool a new pool will be.
+            request_id: recorded on the operation.
+            parts: the parts of a new load balancer, parents before their children; one operation builds it all.
+            caller: on whose behalf the network looks up the subnets, ports and so on that a load balancer names.
+            values: the fields that ``Catalog.add_<kind>`` accepts.
         """
         settings = self._settings
         described = [describe(kind, parent_id, values, settings, listener_id=listener_id)]
@@ -155,8 +157,8 @@ class Requests:
         request_id: str | None = None,
         caller: Caller = NOBODY,
     ) -> Accepted:
-        """Have attributes changed: those of ``<Kind>Updates`` in ``portico.resources``. None resets one to its
-        default. ``caller`` is as in ``create``."""
+        """Have attributes of an object changed: the ones in ``<Kind>Updates`` (``portico.resources``). None resets an
+        attribute to its default. ``caller`` is as in ``create``."""
         wanted = kind_of(kind).check_changes(changes)
         if kind == KindName.LOAD_BALANCER:
             check_changes(self._network, wanted, self._settings, caller)
@@ -169,11 +171,11 @@ class Requests:
         return self._accept(request, childless=kind == KindName.LOAD_BALANCER and not cascade)
 
     def failover(self, kind: Replaceable, object_id: str, *, request_id: str | None = None) -> Accepted:
-        """Have an amphora, or all of a load balancer's, replaced."""
+        """Have an amphora, or all amphorae of a load balancer, replaced."""
         return self._accept(Request(Action.FAILOVER, kind, object_id, request_id=request_id))
 
     def configure(self, load_balancer_id: str, *, request_id: str | None = None) -> Accepted:
-        """Have a load balancer's amphorae take their configuration once more."""
+        """Have the configuration of a load balancer pushed to its amphorae once more."""
         return self._accept(
             Request(Action.UPDATE, KindName.LOAD_BALANCER, load_balancer_id, None, request_id, reapply=True)
         )
@@ -186,9 +188,9 @@ class Requests:
         additive_only: bool = False,
         request_id: str | None = None,
     ) -> None:
-        """Have a pool's members become these: new ones are added, those with the same address and port changed where
-        they differ, all others deleted unless ``additive_only``. Each is a dict of what
-        ``Catalog.add_member`` takes."""
+        """Have the members of a pool replaced by these. New members are added, members with the same address and port
+        are changed where they differ, and all others are deleted unless ``additive_only``. Each member is a dict of
+        the fields that ``Catalog.add_member`` accepts."""
         check_id("pool_id", pool_id)
         _check_request_id(request_id)
         if not isinstance(members, list | tuple) or not all(isinstance(one, Mapping) for one in members):
@@ -202,12 +204,12 @@ class Requests:
             limits = quotas.read_limits(connection, batch.project_id, self._quotas)
             quotas.enforce(connection, batch.project_id, added, limits, self._quotas, freed=batch.deleted)
 
-        # Asked for again after a lost answer, there is nothing left to change.
+        # Run again because the answer to its commit was lost, it finds nothing left to change.
         transact_unmoved(self._database, work, lambda _connection: None)
         self._notifier.announce(Notice("batch_update_members", KindName.POOL, pool_id, request_id=request_id))
 
     def outcome(self, operation_id: str) -> Outcome | None:
-        """How an operation stands; None for one that is not known."""
+        """The state of an operation, and its error if it failed; None for an unknown operation."""
         return read_outcome(self._database, check_id("operation_id", operation_id))
 
     def _accept(self, request: Request, *, childless: bool = False) -> Accepted:
@@ -231,8 +233,8 @@ class Requests:
         write: Callable[[Connection, str], str | None],
         show: Callable[[Connection, str], Accepted],
     ) -> Accepted:
-        """``write``, ``show`` what is there then, commit, tell the workers. ``write`` may return the id of an operation
-        that is under way already."""
+        """Run ``write`` and then ``show`` in one transaction, commit, and announce the request to the workers.
+        ``write`` may return the id of an operation that is already under way."""
         operation_id = new_id()
 
         def work(connection: Connection) -> Accepted:
@@ -248,11 +250,12 @@ class Requests:
 
 
 def _check_parts(kind: str, object_id: str, parts: Sequence[Part]) -> None:
-    """Parts are of the new load balancer, whose operation builds them: of another they would never be built."""
+    """Check that the parts belong to the new load balancer. Its operation builds them; parts of another load balancer
+    would never be built."""
     if not isinstance(parts, list | tuple) or not all(isinstance(part, Part) for part in parts):
         raise InvalidInput("parts", "must be a list of portico.intake.requests.Part")
     if parts and kind != KindName.LOAD_BALANCER:
-        raise InvalidInput("parts", f"are what a load balancer begins with: a {kind} has none")
+        raise InvalidInput("parts", f"are for load balancers only: a {kind} has none")
     known = {object_id}
     for part in parts:
         if check_id("parts.parent_id", part.parent_id) not in known:
@@ -267,6 +270,6 @@ def _check_request_id(value: Any) -> str | None:
 
 
 def _show_parts(connection: Connection, load_balancer_id: str) -> dict[str, list[dict[str, Any]]]:
-    """What is shown of each part of a load balancer, by kind."""
+    """The parts of a load balancer as the API shows them, by kind."""
     scope = {"load_balancer_id": load_balancer_id}
     return {kind.name: list_objects(connection, kind.view, Query({}), scope).objects for kind in PARTS}

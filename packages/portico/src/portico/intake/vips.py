@@ -1,4 +1,4 @@
-"""The VIPs of a new load balancer: their rows, with the addresses that its user is told when it is accepted."""
+"""The VIPs of a new load balancer: writes their rows, with the addresses that the user sees on acceptance."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from portico.resources.load_balancer import vip_address_columns
 from portico.settings import ValidationSettings
 
 PROPOSALS = 256
-"""Addresses that the network proposes for each VIP before we give up: where 98 % of a range are taken, one load
-balancer in 175 finds none."""
+"""Addresses that the network may propose for each VIP before we give up. If 98 % of a range are in use, one load
+balancer in 175 finds no address."""
 _RACES = 32
-"""How often another load balancer may take the address that we saw to be free."""
+"""How many times another load balancer may win an address that seemed free before we give up."""
 _ADD = insert(Vip)
 
 _Key = tuple[str, str]
-"""What no two VIPs share: a scope and an address."""
+"""A scope and an address in it. No two VIPs share both."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is asked for at one position, and its address as it was spelled."""
+    """The request for the VIP at one position, and its address as the user spelled it."""
 
     request: VipRequest
     spelled: str | None
@@ -51,17 +51,17 @@ class _Row:
 
     @property
     def key(self) -> _Key | None:
-        """None where nobody else can have the same: it is not known yet."""
+        """Scope and address; None if they are not known yet, so that no other VIP can have the same."""
         return _key(self.address_scope, self.canonical_address)
 
 
 def check_changes(
     network: Network, changes: Mapping[str, object], settings: ValidationSettings, caller: Caller
 ) -> None:
-    """Ask the network whether a load balancer may have these changed attributes (those of its network's among them).
+    """Ask the network whether it accepts those changed attributes of a load balancer that concern it (``ATTRIBUTES``).
 
     Raises:
-        InvalidInput: a value is against a rule.
+        InvalidInput: a value breaks a rule.
         InvalidInput, NotSupported, DriverUnavailable: as ``Network.check``.
     """
     named = {name: changes[name] for name in ATTRIBUTES if changes.get(name)}
@@ -75,11 +75,11 @@ def _ask(network: Network, request: CheckRequest, caller: Caller) -> None:
 
 
 class NewVips:
-    """Writes the VIPs of one new load balancer, in as many tries of its transaction as that takes.
+    """Writes the VIPs of one new load balancer, over as many tries of its transaction as it needs.
 
-    The database decides who has an address. The first try writes what the network proposes first and looks at nothing,
-    which costs one statement; where that was taken, the next looks which of all proposals are free, which costs one
-    more.
+    The database decides which load balancer gets an address. The first try writes the network's first proposals without
+    checking that they are free, which costs one statement. If one was taken, the next try checks which of all proposals
+    are free, which costs one more.
     """
 
     def __init__(self, network: Network, load_balancer_id: str, spec: LoadBalancerSpec) -> None:
@@ -90,7 +90,8 @@ class NewVips:
         self._lost = 0
 
     def check(self, caller: Caller) -> None:
-        """Ask the network whether they may be had, before the transaction: it may have to look things up.
+        """Ask the network whether it can provide the VIPs. Call this before the transaction: the network may have to
+        look things up.
 
         Raises:
             InvalidInput, NotSupported, DriverUnavailable: as ``Network.check``.
@@ -103,12 +104,12 @@ class NewVips:
         """Write the rows.
 
         Raises:
-            InvalidInput: an address is not one of this network's.
-            Duplicate: an address that was asked for is taken.
-            Conflict: all that could be chosen are taken.
-            Moved: somebody has one of these addresses: the transaction must be started again.
+            InvalidInput: an address does not belong to this network.
+            Duplicate: an address that the user asked for is in use.
+            Conflict: all addresses that the network could choose are in use.
+            Moved: another load balancer has one of these addresses: the transaction must be started again.
         """
-        taken = self._look(connection) if self._lost else set()
+        taken = self._find_taken(connection) if self._lost else set()
         rows = []
         for wanted in self._wanted:
             rows.append(self._choose(wanted, taken))
@@ -118,8 +119,8 @@ class NewVips:
         except IntegrityError as error:
             self._lost += 1
             if self._lost > _RACES:
-                raise Conflict("vip_address: others took each address that was free; try again") from error
-            raise Moved(f"an address of load balancer {self._load_balancer_id} is taken") from error
+                raise Conflict("vip_address: other load balancers took every free address; try again") from error
+            raise Moved(f"an address for load balancer {self._load_balancer_id} is already in use") from error
 
     def _choose(self, wanted: _Wanted, taken: set[_Key | None]) -> _Row:
         tried = 0
@@ -130,15 +131,16 @@ class NewVips:
         field = wanted.request.address_field
         if wanted.request.address is not None:
             raise Duplicate(f"{field}: this address is already used by another load balancer")
-        raise Conflict(f"{field}: no address is free: the network proposed {tried}, and all are taken")
+        raise Conflict(f"{field}: no address is free: the network proposed {tried}, and all are in use")
 
     def _proposals(self, wanted: _Wanted) -> Iterator[_Row]:
-        """The row as it could be: what the network proposes, or what is asked for where only the network can say."""
+        """Yield the possible rows of a VIP: what the network proposes or, if it chooses only later, the request as it
+        is."""
         request = wanted.request
         for attempt in range(PROPOSALS if request.address is None else 1):
             try:
                 offer = self._network.propose_vip(replace(request, attempt=attempt))
-            except AddressInUse:  # these were all that there are
+            except AddressInUse:  # the network has no more to propose
                 return
             source = offer or request
             yield _Row(
@@ -153,8 +155,8 @@ class NewVips:
             if offer is None:
                 return
 
-    def _look(self, connection: Connection) -> set[_Key | None]:
-        """Which of all that could be proposed are taken."""
+    def _find_taken(self, connection: Connection) -> set[_Key | None]:
+        """Return which of all possible proposals are in use."""
         proposed = [row for wanted in self._wanted for row in self._proposals(wanted)]
         scopes = {row.address_scope for row in proposed} - {None}
         addresses = {row.canonical_address for row in proposed} - {None}

@@ -1,4 +1,5 @@
-"""Which tree to configure: the snapshot's, with some of the unfinished operations and without the others. Pure."""
+"""The tree to configure: the snapshot's tree with some of its unfinished operations and without the others. Pure
+functions."""
 
 from __future__ import annotations
 
@@ -12,12 +13,12 @@ from portico.status import ProvisioningStatus
 from portico.store.runs.snapshot import Snapshot
 
 _BELOW_PARTS = [(kind, kind.ancestors[0].id_field) for kind in PARTS if kind.ancestors]
-"""The kinds that go along with another part, and the column that says with which."""
+"""The kinds whose parent is another part, and the column that names the parent."""
 
 
 def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict[str, list[str]]:
-    """Parts without an operation of their own that are built along with their new load balancer: ids by kind. While
-    it never had a configuration, those that failed along with it are among them."""
+    """Parts without an operation of their own that are built along with their new load balancer: ids by kind. Until the
+    load balancer has had its first configuration, parts that failed along with it are included."""
     if snapshot.tree is None or not any(
         operation.subject_type == KindName.LOAD_BALANCER and operation.action in (Action.CREATE, Action.FAILOVER)
         for operation in operations
@@ -40,7 +41,7 @@ def adopted_parts(snapshot: Snapshot, operations: Collection[Operation]) -> dict
 
 
 def parts_below(tree: Tree, ids: Collection[str]) -> list[str]:
-    """The ids of all that goes along with these parts."""
+    """The ids of all parts below these parts."""
     going = set(ids)
     below = []
     for kind, column in _BELOW_PARTS:  # parents come before their children
@@ -51,10 +52,10 @@ def parts_below(tree: Tree, ids: Collection[str]) -> list[str]:
 
 
 def wanted_tree(tree: Tree, snapshot: Snapshot, operations: Collection[Operation]) -> Tree:
-    """The tree as it is to be configured when exactly ``operations`` (of the snapshot's unfinished ones) come true.
+    """The tree as it should be configured if exactly ``operations``, out of the snapshot's unfinished ones, succeed.
 
-    Changes of the others are taken back; an object that was never part of an accepted configuration is left out unless
-    one of ``operations`` is about it; deleted ones go, with everything below them.
+    Changes that the other operations make are undone. An object that was never part of an accepted configuration is
+    left out, unless one of ``operations`` is about it. Deleted objects are left out with everything below them.
     """
     kept_ids = {operation.id for operation in operations}
     values = _replay(snapshot.operations, kept_ids)
@@ -79,7 +80,7 @@ def wanted_tree(tree: Tree, snapshot: Snapshot, operations: Collection[Operation
 
 
 def _replay(unfinished: list[Operation], kept_ids: set[str]) -> dict[str, dict[str, Any]]:
-    """Subject id to the values of the attributes that unfinished updates touch, with only the kept updates made."""
+    """Subject id to the attributes that unfinished updates change, with their values if only the kept updates run."""
     values: dict[str, dict[str, Any]] = {}
     for operation in unfinished:
         if operation.action == Action.UPDATE:
@@ -92,8 +93,8 @@ def _replay(unfinished: list[Operation], kept_ids: set[str]) -> dict[str, dict[s
 
 
 def _with_values(row: Any, values: dict[str, Any] | None) -> Any:
-    """The row itself, or a copy with other values: a snapshot serves several tries and is never changed. Nothing that
-    is configured depends on tags, which a row does not have."""
+    """The row itself, or a copy with other values: a snapshot is used for several tries and is never changed. ``tags``
+    are skipped: a row does not have them, and no configuration depends on them."""
     changed = {name: value for name, value in (values or {}).items() if name != "tags" and getattr(row, name) != value}
     if not changed:
         return row

@@ -1,8 +1,8 @@
 """The resources: one module per type, with its table, its writable fields and its own rules side by side.
 
-Belongs here: SQLAlchemy mapped classes, the pydantic ``*Spec`` of what a user may say about each, rules about one
-object (constraints between objects are in ``portico.intake.constraints``), and the tree of one load balancer. Does not:
-queries, transactions, I/O of any kind.
+Belongs here: SQLAlchemy mapped classes, the pydantic ``*Spec`` of the fields that a user may set on each, rules about
+one object (constraints between objects are in ``portico.intake.constraints``), and the tree of one load balancer. Does
+not: queries, transactions, I/O of any kind.
 """
 
 from portico.resources.amphora import Amphora, AmphoraHealth

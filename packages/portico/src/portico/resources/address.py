@@ -1,4 +1,4 @@
-"""Addresses: kept and shown as they were sent, compared by one canonical form beside that."""
+"""Addresses: stored and shown as they were sent, and compared by a canonical form that is stored beside them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pydantic import AfterValidator
 
 
 def canonical_address(value: str) -> str:
-    """The one spelling of an IPv4 or IPv6 address by which it is compared, and which everything outside is given.
+    """The canonical spelling of an IPv4 or IPv6 address, in which addresses are compared and passed to other systems.
 
     Raises:
-        ValueError: it is none.
+        ValueError: ``value`` is not an address.
     """
     address = ip_address(value)
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return f"::ffff:{address.ipv4_mapped}"  # of which Python's own spelling depends on its version
+        return f"::ffff:{address.ipv4_mapped}"  # Python spells these differently from version to version
     return str(address)
 
 
 def canonical_or_none(value: str | None) -> str | None:
-    """The canonical form of an address that may not be said."""
+    """The canonical form of an address; None for None."""
     return canonical_address(value) if value is not None else None
 
 
 def in_canonical_form(value: str) -> str:
-    """What to look for among canonical addresses: any other text as it is, which will not be found."""
+    """The value to look for among canonical addresses. Text that is not an address stays as it is, and is not found."""
     try:
         return canonical_address(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Amphorae: where load balancers run."""
+"""Amphorae: they carry the traffic of load balancers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from portico.status import AmphoraRole, AmphoraStatus
 
 
 class Amphora(Row):
-    """One amphora. Its row, with its id, is written before anything is made outside, so that a second try adopts it.
+    """One amphora. Its row, with its id, is written before anything is made outside, so that a retry adopts it.
 
-    A spare has no load balancer; it owns its own lease, one with a load balancer is under that one's lease.
+    A spare has no load balancer, and has a lease of its own. An amphora with a load balancer is under the load
+    balancer's lease.
     """
 
     __tablename__ = "amphora"
@@ -31,8 +32,8 @@ class Amphora(Row):
     compute_id: Mapped[str | None] = mapped_column(exact_text(255), default=None)
     agent_url: Mapped[str | None] = mapped_column(exact_text(255), default=None)
     agent_name: Mapped[str | None] = mapped_column(exact_text(255), default=None)
-    """The DNS name in its agent's certificate. Rows from before it was recorded have none: whoever talks to the agent
-    asks compute for it first, and records it."""
+    """The DNS name in its agent's certificate. Rows that are older than this column have none: code that talks to the
+    agent then asks compute for the name first, and records it."""
     lb_network_ip: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     vrrp_ip: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     ha_ip: Mapped[str | None] = mapped_column(exact_text(64), default=None)
@@ -47,14 +48,14 @@ class Amphora(Row):
     image_id: Mapped[str | None] = mapped_column(UUID, default=None)
     compute_flavor: Mapped[str | None] = mapped_column(exact_text(255), default=None)
     replaces_id: Mapped[str | None] = mapped_column(UUID, default=None)
-    """The amphora that this one is built to replace, until the failover is recorded: how a failover that starts again
-    finds its replacement, and knows what is one."""
+    """The amphora that this one is built to replace, until the failover is recorded. A failover that starts again finds
+    its replacement by this column, and can tell it from other amphorae."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     updated_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class AmphoraHealth(Row):
-    """The last that was heard of an amphora."""
+    """The last health report of an amphora."""
 
     __tablename__ = "amphora_health"
 
@@ -67,7 +68,7 @@ class AmphoraHealth(Row):
 
 
 def _of_vip(own: Any, column: str) -> Shown:
-    """An amphora's own, or its load balancer's VIP's: one that stands alone has no address and port but these."""
+    """The amphora's own column, else its load balancer's VIP's: a standalone amphora has no other address and port."""
     vip = table_of(Vip).alias()
     of_vip = select(vip.c[column]).where(vip.c.load_balancer_id == Amphora.load_balancer_id, vip.c.position == 0)
     correlated = of_vip.correlate(table_of(Amphora)).scalar_subquery()
@@ -75,7 +76,7 @@ def _of_vip(own: Any, column: str) -> Shown:
 
 
 def _address(shown: Shown) -> Shown:
-    """An amphora's addresses are those that its network knows: canonical, and found by every spelling."""
+    """Let filters find an amphora's address in any spelling: the network reports it in canonical form."""
     return replace(shown, sought=Sought(shown.source, in_canonical_form))
 
 

@@ -1,4 +1,4 @@
-"""Availability zones: named places that an operator offers."""
+"""Availability zones: named places for load balancers, which an operator offers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from portico.resources.view import Shown, View
 
 ZONE_CAPABILITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "compute_zone": (
-        "Where compute is to put the amphorae. Today that is one host, whatever the zone.",
+        "Where compute should place the amphorae. Today that is one host, whatever the zone.",
         (),
     ),
 }
-"""Option of a zone to what it means and which values it may have (none named: any)."""
+"""Option of a zone to its description and its allowed values (none listed: any)."""
 
 
 class AvailabilityZoneProfile(Row):
@@ -31,11 +31,11 @@ class AvailabilityZoneProfile(Row):
     name: Mapped[str] = mapped_column(exact_text(255))
     provider_name: Mapped[str] = mapped_column(exact_text(255))
     availability_zone_data: Mapped[str] = mapped_column(exact_text(4096))
-    """JSON, in the very text that was sent."""
+    """JSON, exactly as it was sent."""
 
 
 class AvailabilityZone(Row):
-    """What a user picks; the v2 API addresses zones by name."""
+    """A zone that users pick by name. The v2 API addresses zones by name, too."""
 
     __tablename__ = "availability_zone"
 
@@ -46,7 +46,7 @@ class AvailabilityZone(Row):
 
 
 class AvailabilityZoneProfileSpec(OfferSpec):
-    """What an operator may say about a zone's profile."""
+    """The fields that an operator may set on a zone's profile."""
 
     name: OfferName
     provider_name: ProviderName
@@ -55,12 +55,12 @@ class AvailabilityZoneProfileSpec(OfferSpec):
 
 def _check_addressable(name: str) -> str:
     if "/" in name or name in (".", ".."):
-        raise ValueError("must not hold a slash, nor be . or ..: zones are addressed by name")
+        raise ValueError("must not contain a slash, nor be . or ..: zones are addressed by name")
     return name
 
 
 class AvailabilityZoneSpec(OfferSpec):
-    """What an operator may say about a zone."""
+    """The fields that an operator may set on a zone."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"name", "availability_zone_profile_id"})
 

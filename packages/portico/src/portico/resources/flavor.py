@@ -15,7 +15,7 @@ from portico.resources.view import Shown, View
 FLAVOR_CAPABILITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "loadbalancer_topology": ("How many amphorae carry a load balancer: SINGLE is one.", ("SINGLE",)),
 }
-"""Option of a flavor to what it means and which values it may have."""
+"""Option of a flavor to its description and its allowed values."""
 
 
 class FlavorProfile(Row):
@@ -27,11 +27,11 @@ class FlavorProfile(Row):
     name: Mapped[str] = mapped_column(exact_text(255))
     provider_name: Mapped[str] = mapped_column(exact_text(255))
     flavor_data: Mapped[str] = mapped_column(exact_text(4096))
-    """JSON, in the very text that was sent."""
+    """JSON, exactly as it was sent."""
 
 
 class Flavor(Row):
-    """What a user picks by name."""
+    """A flavor that users pick by name."""
 
     __tablename__ = "flavor"
 
@@ -43,7 +43,7 @@ class Flavor(Row):
 
 
 class FlavorProfileSpec(OfferSpec):
-    """What an operator may say about a flavor profile."""
+    """The fields that an operator may set on a flavor profile."""
 
     name: OfferName
     provider_name: ProviderName
@@ -51,7 +51,7 @@ class FlavorProfileSpec(OfferSpec):
 
 
 class FlavorSpec(OfferSpec):
-    """What an operator may say about a flavor."""
+    """The fields that an operator may set on a flavor."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"flavor_profile_id"})
 

@@ -1,4 +1,4 @@
-"""Health monitors: how a pool finds out which of its members live."""
+"""Health monitors: how a pool finds out which of its members are up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from portico.resources.view import OF_PART, Shown, View, link, own_fields
 
 
 class MonitorType(StrEnum):
-    """How a member is asked."""
+    """How a member is checked."""
 
     HTTP = "HTTP"
     HTTPS = "HTTPS"
@@ -39,7 +39,8 @@ class MonitorType(StrEnum):
 HTTP_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 _HTTP = (MonitorType.HTTP, MonitorType.HTTPS)
 _HTTP_ONLY = ("http_method", "url_path", "expected_codes")
-"""What the reference refuses for other types. It keeps and shows ``http_version`` and ``domain_name`` for any."""
+"""Fields that the reference refuses for other types. It stores and shows ``http_version`` and ``domain_name`` for any
+type."""
 _CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|( *, *[1-5]\d\d)*)?", re.ASCII)
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
@@ -84,7 +85,7 @@ class _MonitorOptions(ObjectUpdates, total=False):
 
 
 class HealthMonitorUpdates(_MonitorOptions, total=False):
-    """What may change of a health monitor."""
+    """The fields of a health monitor that an update may change."""
 
     delay: int
     timeout: int
@@ -92,17 +93,18 @@ class HealthMonitorUpdates(_MonitorOptions, total=False):
 
 
 class HealthMonitorFields(_MonitorOptions, NewObject, total=False):
-    """What a health monitor is described with.
+    """The fields that describe a health monitor.
 
     type: "HTTP", "HTTPS", "TCP" or "TLS-HELLO"; "PING" where the settings allow it.
     delay: seconds between two checks.
-    timeout: seconds that one may take.
-    max_retries: checks in a row that bring a member up, 1 to 10.
-    max_retries_down: failures in a row that take it down, 1 to 10; default 3.
-    http_method, url_path, expected_codes: what HTTP and HTTPS monitors ask and expect; GET, ``/`` and ``200``
-        where nothing is said. Codes are one, a list (``200,202``) or a range (``200-204``).
+    timeout: seconds that a check may take.
+    max_retries: successful checks in a row that bring a member up, 1 to 10.
+    max_retries_down: failed checks in a row that take it down, 1 to 10; default 3.
+    http_method, url_path, expected_codes: the request that HTTP and HTTPS monitors send, and the status codes that
+        they expect; by default GET, ``/`` and ``200``. Codes are one code, a list (``200,202``) or a range
+        (``200-204``).
     http_version: 1.0 or 1.1.
-    domain_name: the host that an HTTP monitor asks for, and the server name (SNI) of those that speak TLS.
+    domain_name: the Host header of an HTTP monitor, and the server name (SNI) of monitors that speak TLS.
     """
 
     type: Required[_Type]
@@ -112,12 +114,12 @@ class HealthMonitorFields(_MonitorOptions, NewObject, total=False):
 
 
 class HealthMonitorSpec(Spec):
-    """What a user may say about a health monitor.
+    """The fields that a user may set on a health monitor.
 
-    ``delay`` and ``timeout`` are seconds; ``max_retries`` successes bring a member up, ``max_retries_down`` failures
-    take it down. HTTP and HTTPS monitors fill in GET, ``/`` and 200 where nothing is said. ``expected_codes`` is one
-    code, a list (``200,202``) or a range (``200-204``). A ``timeout`` above ``delay`` is taken, as by the reference.
-    ``domain_name`` is the host that an HTTP monitor asks for, and the server name (SNI) of those that speak TLS.
+    ``delay`` and ``timeout`` are seconds. ``max_retries`` successes in a row bring a member up, ``max_retries_down``
+    failures in a row take it down. HTTP and HTTPS monitors default to GET, ``/`` and 200. ``expected_codes`` is one
+    code, a list (``200,202``) or a range (``200-204``). A ``timeout`` above ``delay`` is accepted, as by the reference.
+    ``domain_name`` is the Host header of an HTTP monitor, and the server name (SNI) of monitors that speak TLS.
     """
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "type"})
@@ -145,7 +147,7 @@ class HealthMonitorSpec(Spec):
                     raise FieldError(field, "is for HTTP and HTTPS monitors only")
         if self.url_path is not None and not _PATH.fullmatch(self.url_path):
             raise FieldError(
-                "url_path", "must be a URL path: begins with / and holds only characters that RFC 3986 allows"
+                "url_path", "must be a URL path: it begins with / and has only characters that RFC 3986 allows"
             )
         if self.expected_codes is not None and not are_codes(self.expected_codes):
             raise FieldError("expected_codes", CODES_RULE)
@@ -161,13 +163,13 @@ CODES_RULE = "must be a code (200), a list (200,202) or a range from a lower cod
 
 
 def are_codes(value: str) -> bool:
-    """Whether these are status codes as ``expected_codes`` takes them: HAProxy refuses a range that goes down."""
+    """Whether these are valid ``expected_codes``: HAProxy refuses a range from a higher code to a lower one."""
     first, _, last = value.partition("-")
     return _CODES.fullmatch(value) is not None and (not last or first <= last)
 
 
 def _http_default(column: Any, default: str) -> Any:
-    """What is asked where nothing was said: only HTTP and HTTPS monitors ask over HTTP."""
+    """Show the default of a field that was not set. Only HTTP and HTTPS monitors have these defaults."""
     of_http = HealthMonitor.type.in_((MonitorType.HTTP.value, MonitorType.HTTPS.value))
     return case((of_http, func.coalesce(column, default)), else_=None)
 

@@ -1,7 +1,7 @@
-"""The kinds of object that operations are about: one table of all that differs between them, and the tree that those
-of one load balancer make.
+"""The kinds of object that operations are about: one table of everything that differs between kinds, and the tree of
+the objects of one load balancer.
 
-Whatever needs to know something of each kind looks it up here, and asks what it looked up once, not in every call.
+Code that depends on the kind of an object looks the kind up here once, and then uses the ``Kind`` instead of its name.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ R = TypeVar("R", bound=Row)
 
 
 class KindName(StrEnum):
-    """What each kind is called: in the database, in messages, and in the names of arguments and methods."""
+    """The name of each kind: in the database, in messages, and in the names of arguments and methods."""
 
     LOAD_BALANCER = "load_balancer"
     LISTENER = "listener"
@@ -58,9 +58,9 @@ class KindName(StrEnum):
 
 _Word = Literal["load_balancer", "listener", "pool", "member", "health_monitor", "l7policy", "l7rule"]
 Described = KindName | _Word
-"""A kind that users describe, as callers may name it: not an amphora, which is refused when it is asked for."""
+"""The name of a kind that users describe, as a caller may pass it. An amphora is refused at run time."""
 AnyKind = KindName | Literal[_Word, "amphora"]
-"""Any kind, as callers may name it."""
+"""The name of any kind, as a caller may pass it."""
 Replaceable = Literal["load_balancer", "amphora", KindName.LOAD_BALANCER, KindName.AMPHORA]
 REPLACEABLE: tuple[KindName, ...] = (KindName.LOAD_BALANCER, KindName.AMPHORA)
 """The kinds that can be failed over."""
@@ -68,22 +68,22 @@ REPLACEABLE: tuple[KindName, ...] = (KindName.LOAD_BALANCER, KindName.AMPHORA)
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """One kind; there is one of each, so that it can be a key of caches.
+    """One kind of object. There is one instance for each kind, so that it can be a cache key.
 
     Attributes:
-        name: what it is called.
-        plural: the attribute of ``Tree`` that holds the ones of a load balancer.
-        model: its table.
-        spec: what a user may say about one.
-        view: what the API shows of one.
+        name: its name.
+        plural: the attribute of ``Tree`` that lists a load balancer's objects of this kind.
+        model: its mapped class.
+        spec: the fields that a user may set.
+        view: the fields that the API shows.
         policy: its name in the rules of the policy.
-        missing: raised where there is none of an id.
-        parent: what one is part of; None for what is part of nothing.
-        no_suitable_parent: what a create raises where the object, and so its parent, is nowhere to be found, as the
-            worker's contract has it; None: ``missing``.
+        missing: the error for an id that no object of this kind has.
+        parent: the kind of object that one is part of; None if it is part of no other.
+        no_suitable_parent: the error of a create whose object, and so its parent, does not exist, as the worker's
+            contract defines; None: ``missing``.
         quota: its name in the message that a quota is met; None: there is no quota for it.
-        starts_as: the operating status of a new one.
-        taken: the field and the rule that its unique constraint stands for.
+        starts_as: the operating status of a new object.
+        taken: the field and the rule to name when its unique constraint is violated.
     """
 
     name: KindName
@@ -104,24 +104,24 @@ class Kind:
 
     @property
     def described_model(self) -> type[ApiObject]:
-        """Its table, where users describe it. Raises TypeError where nobody does."""
+        """Its mapped class, if users describe this kind. Raises TypeError if they do not."""
         if not issubclass(self.model, ApiObject):
-            raise TypeError(f"nobody describes {self}")
+            raise TypeError(f"a {self} cannot be described")
         return self.model
 
     @property
     def id_field(self) -> str:
-        """The argument that names one of this kind, and the column of those that are part of it."""
+        """The argument that names an object of this kind, and the column in which its children refer to it."""
         return f"{self.name}_id"
 
     @property
     def label(self) -> str:
-        """What people call it: "L7 policy"."""
+        """Its name in prose: "L7 policy"."""
         return self.missing.kind
 
     @cached_property
     def ancestors(self) -> tuple[Kind, ...]:
-        """What one is part of within its load balancer, the nearest first."""
+        """The kinds of an object's ancestors within its load balancer, the nearest first."""
         if self.parent is None or self.parent is LOAD_BALANCER:
             return ()
         return (self.parent, *self.parent.ancestors)
@@ -137,12 +137,12 @@ class Kind:
         return dict(value)
 
     def writable(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The writable fields of a row (column name to value), in the words of the spec."""
+        """The writable fields of a row (column name to value), under the names that the spec uses."""
         fields = {name: row[name] for name in self.spec.model_fields if name in row}
         return fields | self.spec.fields_elsewhere(row)
 
     def columns(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The columns that hold these fields of the spec."""
+        """The columns that store these fields of the spec."""
         columns = table_of(self.model).columns
         own = {name: value for name, value in fields.items() if name in columns}
         return own | self.spec.columns_elsewhere(fields)
@@ -209,7 +209,7 @@ HEALTH_MONITOR = Kind(
     no_suitable_parent=NoSuitablePool,
     quota="Health Monitor",
     starts_as=OperatingStatus.ONLINE,
-    taken=("pool_id", "the pool has a health monitor already"),
+    taken=("pool_id", "the pool already has a health monitor"),
 )
 L7POLICY = Kind(
     KindName.L7POLICY,
@@ -257,18 +257,17 @@ _OF_MODEL: Mapping[type[Row], Kind] = {kind.model: kind for kind in KINDS.values
 
 
 def check_id(field: str, value: Any) -> str:
-    """Raises InvalidInput unless ``value`` is printable text of a sensible length: what any database can be asked
-    for."""
+    """Raises InvalidInput unless ``value`` is printable text of 1 to 64 characters, which any database can look up."""
     if not isinstance(value, str) or not 0 < len(value) <= 64 or not value.isprintable():
         raise InvalidInput(field, "must be the id of an object: a UUID as text")
     return value
 
 
 def kind_of(name: object) -> Kind:
-    """The kind of this name.
+    """The kind with this name.
 
     Raises:
-        InvalidInput: there is none; names those that there are.
+        InvalidInput: there is no such kind; the error lists the kinds.
     """
     kind = _OF_NAME.get(name) if isinstance(name, str) else None
     if kind is None:
@@ -277,16 +276,16 @@ def kind_of(name: object) -> Kind:
 
 
 def kind_of_model(model: type[Row]) -> Kind:
-    """The kind whose rows these are. Raises KeyError where they are none's."""
+    """The kind with this mapped class. Raises KeyError if no kind has it."""
     return _OF_MODEL[model]
 
 
 @dataclass
 class Tree:
-    """One load balancer and its parts: everything that its configuration is made of, as it is wanted at one moment.
-    Each list is in order of creation (policies by position).
+    """One load balancer and its parts: everything that its configuration is rendered from, at one moment. Each list is
+    in order of creation (policies by position).
 
-    The objects are not attached to any session: reading them never touches the database, changing them changes nothing.
+    The objects are detached from the database: reading them runs no query, and changing them writes nothing.
     """
 
     load_balancer: LoadBalancer

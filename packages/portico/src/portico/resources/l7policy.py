@@ -1,4 +1,4 @@
-"""L7 policies: what to do with a request whose rules all match."""
+"""L7 policies: what to do with a request that matches all rules of a policy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from portico.resources.view import OF_PART, Related, Shown, View, own_fields
 
 
 class PolicyAction(StrEnum):
-    """What a policy does."""
+    """What a policy does with a request."""
 
     REDIRECT_TO_POOL = "REDIRECT_TO_POOL"
     REDIRECT_TO_URL = "REDIRECT_TO_URL"
@@ -31,11 +31,11 @@ TARGET_FIELD = {
 }
 _URL_ACTIONS = (PolicyAction.REDIRECT_TO_URL.value, PolicyAction.REDIRECT_PREFIX.value)
 LAST_POSITION = 2147483647
-"""The API's way to say "after all others"."""
+"""The API's value for "after all others"."""
 
 
 class L7Policy(Part, Row):
-    """One policy of a listener. Position 1 is asked first."""
+    """One policy of a listener. The policy at position 1 is evaluated first."""
 
     __tablename__ = "l7policy"
 
@@ -63,25 +63,26 @@ class _PolicyOptions(ObjectUpdates, total=False):
 
 
 class L7PolicyUpdates(_PolicyOptions, total=False):
-    """What may change of an L7 policy."""
+    """The fields of an L7 policy that an update may change."""
 
     action: _Action
 
 
 class L7PolicyFields(_PolicyOptions, NewObject, total=False):
-    """What an L7 policy is described with.
+    """The fields that describe an L7 policy.
 
     action: "REDIRECT_TO_POOL", "REDIRECT_TO_URL", "REDIRECT_PREFIX" or "REJECT".
-    redirect_pool_id, redirect_url, redirect_prefix: where to: the one that the action needs.
-    redirect_http_code: 301, 302, 303, 307 or 308, for the two URLs; 302 where nothing is said.
-    position: 1 is asked first; at one that is taken it moves the others down; last where nothing is said.
+    redirect_pool_id, redirect_url, redirect_prefix: the target; set the one that the action needs.
+    redirect_http_code: 301, 302, 303, 307 or 308, for redirects to a URL or prefix; 302 if not set.
+    position: 1 is evaluated first; a policy at an occupied position moves the others down; last if not set.
     """
 
     action: Required[_Action]
 
 
 class L7PolicySpec(Spec):
-    """What a user may say about a policy. ``redirect_http_code`` defaults to 302 for the two redirects to URLs."""
+    """The fields that a user may set on a policy. ``redirect_http_code`` defaults to 302 for the two redirects to
+    URLs."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id"})
 
@@ -94,37 +95,38 @@ class L7PolicySpec(Spec):
 
     @classmethod
     def complete(cls, present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-        """A target decides the action where none is named; what the action before it had goes, its code too."""
+        """Where no action is named, the target decides it. The target and the code of the previous action are cleared
+        when the action changes."""
         targets = [kind for kind, field in TARGET_FIELD.items() if changes.get(field) is not None]
         completed = dict(changes)
         if completed.get("action") is None and len(targets) == 1:
             completed["action"] = targets[0].value
         if completed.get("action") in (None, present.get("action")):
             return completed
-        return {"redirect_http_code": None, **completed, **dict.fromkeys(_useless(completed["action"]))}
+        return {"redirect_http_code": None, **completed, **dict.fromkeys(_unused_fields(completed["action"]))}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         action = PolicyAction(self.action)
         needed = TARGET_FIELD.get(action)
         if needed is not None and getattr(self, needed) is None:
-            raise FieldError(needed, f"is needed with {action}")
+            raise FieldError(needed, f"is required with {action}")
         for field in ("redirect_url", "redirect_prefix"):
             value = getattr(self, field)
             if value is not None:
                 check_url(field, value)
-        # What the action has no use for is dropped, as the reference does: clients send all fields of their forms.
-        return self.model_copy(update=dict.fromkeys(_useless(action)))
+        # Fields that the action does not use are dropped, as in the reference: clients send all fields of their forms.
+        return self.model_copy(update=dict.fromkeys(_unused_fields(action)))
 
 
-def _useless(action: Any) -> list[str]:
-    """The attributes that only other actions have."""
+def _unused_fields(action: Any) -> list[str]:
+    """The attributes that only other actions use."""
     targets = [field for kind, field in TARGET_FIELD.items() if kind != action]
     return targets if action in _URL_ACTIONS else [*targets, "redirect_http_code"]
 
 
 def check_url(field: str, value: str) -> None:
-    """Refuse what is not an absolute http or https URL of ASCII characters without white space or quotes."""
+    """Refuse a value that is not an absolute http or https URL of ASCII characters without white space or quotes."""
     try:
         parts = urlsplit(value)
     except ValueError:
@@ -132,7 +134,7 @@ def check_url(field: str, value: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise FieldError(field, "must be an absolute http or https URL")
     if not value.isascii() or any(character in " \"'\\<>^`{|}" for character in value):
-        raise FieldError(field, "holds a character that a URL must percent-encode")
+        raise FieldError(field, "contains a character that a URL must percent-encode")
 
 
 _SHOWN_CODE = case(
@@ -142,7 +144,7 @@ _SHOWN_CODE = case(
 
 
 def _place() -> Any:
-    """Which of its listener's policies it is: what is stored may have gaps."""
+    """The policy's number among the policies of its listener, from 1: stored positions can have gaps."""
     other = table_of(L7Policy).alias("other_policy")
     before = or_(
         other.c.position < L7Policy.position, and_(other.c.position == L7Policy.position, other.c.id <= L7Policy.id)

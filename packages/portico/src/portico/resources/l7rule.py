@@ -1,4 +1,4 @@
-"""L7 rules: one condition on a request."""
+"""L7 rules: conditions on a request."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Comparison(StrEnum):
 _KEYED = (RuleType.HEADER, RuleType.COOKIE)
 _TLS = (RuleType.SSL_CONN_HAS_CERT, RuleType.SSL_VERIFY_RESULT, RuleType.SSL_DN_FIELD)
 MAX_RULES = 50
-"""Rules in one policy, as in the reference."""
+"""The most rules in one policy, as in the reference."""
 _COOKIE_VALUE = re.compile(r"[!#-:<-~]+")
 _QUOTED = re.compile(r""".*(["']).*\1.*""")
 _VALUE = re.compile(r"[ -~]+")
@@ -76,7 +76,7 @@ class _RuleOptions(ObjectUpdates, total=False):
 
 
 class L7RuleUpdates(_RuleOptions, total=False):
-    """What may change of an L7 rule."""
+    """The fields of an L7 rule that an update may change."""
 
     type: _Type
     compare_type: _Comparison
@@ -84,13 +84,13 @@ class L7RuleUpdates(_RuleOptions, total=False):
 
 
 class L7RuleFields(_RuleOptions, NewObject, total=False):
-    """What an L7 rule is described with.
+    """The fields that describe an L7 rule.
 
     type: "HOST_NAME", "PATH", "FILE_TYPE", "HEADER" or "COOKIE"; others are refused today.
     compare_type: "REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS" or "EQUAL_TO".
     key: the name of the header or cookie.
-    value: what it is compared with.
-    invert: fits where it otherwise would not.
+    value: the value to compare with.
+    invert: match where the rule would otherwise not match, and the reverse.
     """
 
     type: Required[_Type]
@@ -99,7 +99,7 @@ class L7RuleFields(_RuleOptions, NewObject, total=False):
 
 
 class L7RuleSpec(Spec):
-    """What a user may say about a rule. ``key`` is the header's or cookie's name; other types have no use for one."""
+    """The fields that a user may set on a rule. ``key`` is the header's or cookie's name; other types do not use it."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id"})
 
@@ -116,7 +116,7 @@ class L7RuleSpec(Spec):
                 "type", f"{self.type} rules need TLS termination, which is not built yet", unsupported=True
             )
         if self.type in _KEYED and not self.key:
-            raise FieldError("key", f"is needed with {self.type}: the name of the {self.type.lower()}")
+            raise FieldError("key", f"is required with {self.type}: the name of the {self.type.lower()}")
         if self.key and not _TOKEN.fullmatch(self.key):
             raise FieldError("key", "must be a name as RFC 9110 defines it")
         if self.type == RuleType.FILE_TYPE and self.compare_type not in (Comparison.EQUAL_TO, Comparison.REGEX):
@@ -125,41 +125,44 @@ class L7RuleSpec(Spec):
             try:
                 engine_spelling(self.value)
             except InvalidExpression as error:
-                raise FieldError("value", f"is not a regular expression that all engines take alike: {error}") from None
+                raise FieldError(
+                    "value", f"is not a regular expression that all engines accept with the same meaning: {error}"
+                ) from None
         else:
             self._check_value()
         return self
 
     def _check_value(self) -> None:
         if not _VALUE.fullmatch(self.value) or has_bare_blank(self.value):
-            raise FieldError("value", "must be printable ASCII, and its blanks within quotes")
+            raise FieldError("value", "must be printable ASCII, with blanks only within quotes")
         if holds_nothing(self.value):
-            raise FieldError("value", "must hold something within its quotes")
+            raise FieldError("value", "must have something within its quotes")
         if (
             self.type == RuleType.COOKIE
             and not _COOKIE_VALUE.fullmatch(self.value)
             and not _QUOTED.fullmatch(self.value)
         ):
-            raise FieldError("value", "must hold only characters that a cookie's value may have, or be within quotes")
+            raise FieldError("value", "must have only characters that are valid in a cookie's value, or be in quotes")
 
     @classmethod
     def parse_changes(
         cls,
         present: dict[str, Any],
         changes: dict[str, Any],
-        rules: ValidationSettings,
+        settings: ValidationSettings,
         *,
         also: frozenset[str] = frozenset(),
     ) -> tuple[Self, dict[str, Any]]:
-        """As everywhere; but a condition that older rules accepted may stay as it is when other things change."""
+        """Check an update as ``Spec.parse_changes`` does, but let a condition that an older version accepted stay as it
+        is when only other fields change."""
         if not _CONDITION.keys().isdisjoint(changes):
-            return super().parse_changes(present, changes, rules, also=also)
-        spec, changed = super().parse_changes({**present, **_CONDITION}, changes, rules, also=also)
+            return super().parse_changes(present, changes, settings, also=also)
+        spec, changed = super().parse_changes({**present, **_CONDITION}, changes, settings, also=also)
         return spec.model_copy(update={name: present[name] for name in _CONDITION}), changed
 
 
 _CONDITION: dict[str, Any] = {"type": "PATH", "compare_type": "EQUAL_TO", "key": None, "value": "/"}
-"""One that every rule of checking accepts."""
+"""A condition that passes every check."""
 
 
 L7RULE_VIEW = View(

@@ -1,4 +1,4 @@
-"""Listeners: a port of the VIP and what happens to what arrives there."""
+"""Listeners: a port of the VIPs, and how the traffic that arrives there is handled."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link,
 
 
 class ListenerProtocol(StrEnum):
-    """What a listener speaks to clients."""
+    """The protocol that a listener speaks with clients."""
 
     HTTP = "HTTP"
     HTTPS = "HTTPS"
@@ -43,7 +43,7 @@ class ListenerProtocol(StrEnum):
 
 
 BUILT = (ListenerProtocol.HTTP, ListenerProtocol.HTTPS, ListenerProtocol.TCP)
-"""Protocols that are carried today."""
+"""Protocols that are supported today."""
 INSERTABLE_HEADERS = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto")
 _TERMINATING_FIELDS = (
     "default_tls_container_ref",
@@ -55,9 +55,9 @@ _TERMINATING_FIELDS = (
     "hsts_include_subdomains",
     "hsts_preload",
 )
-"""What would be ignored where no TLS ends, and so is refused there unless it says "none". The other attributes of TLS
-(versions, ciphers, protocols) are kept for every listener and matter where TLS ends, as in the reference: clients send
-them always."""
+"""Fields that a listener would ignore unless it terminates TLS. They are therefore refused, unless the value means
+"none". The other attributes of TLS (versions, ciphers, protocols) are stored for every listener and only matter if it
+terminates TLS, as in the reference: clients always send them."""
 
 
 class Listener(Part, Row):
@@ -92,7 +92,7 @@ class Listener(Part, Row):
 
 
 def _check_cidr(value: str) -> str:
-    if "%" in value:  # a zone may be any text, line breaks included
+    if "%" in value:  # a zone can be any text, line breaks included
         raise ValueError("must be a network without a zone")
     ip_network(value, strict=False)
     return value
@@ -115,7 +115,7 @@ _ClientAuthentication = Literal["NONE", "OPTIONAL", "MANDATORY"]
 
 
 class ListenerUpdates(ObjectUpdates, total=False):
-    """What may change of a listener."""
+    """The fields of a listener that an update may change."""
 
     default_pool_id: str | None
     connection_limit: int | None
@@ -139,22 +139,22 @@ class ListenerUpdates(ObjectUpdates, total=False):
 
 
 class ListenerFields(ListenerUpdates, NewObject, total=False):
-    """What a listener is described with.
+    """The fields that describe a listener.
 
     protocol: "HTTP", "HTTPS" (passed through) or "TCP"; others are refused today.
-    protocol_port: 1 to 65535, one listener for each.
-    default_pool_id: the pool that gets what no L7 policy sends elsewhere.
-    connection_limit: connections at once; -1 is no limit; default -1.
-    timeout_client_data: milliseconds that a client may be silent, or take for a request's head; default 50000.
+    protocol_port: 1 to 65535; each port can have one listener.
+    default_pool_id: the pool for requests that no L7 policy sends elsewhere.
+    connection_limit: the most simultaneous connections; -1 is no limit; default -1.
+    timeout_client_data: milliseconds that a client may be silent, or take to send the head of a request; default 50000.
     timeout_member_connect: milliseconds that connecting to a member may take; default 5000.
     timeout_member_data: milliseconds that a member may be silent; default 50000.
-    timeout_tcp_inspect: milliseconds to wait for content to look into; default 0.
+    timeout_tcp_inspect: milliseconds to wait for content to inspect; default 0.
     insert_headers: for HTTP: ``{"X-Forwarded-For": "true"}``, ``-Port``, ``-Proto``.
-    allowed_cidrs: networks whose clients are let in; else all.
-    client_authentication, client_ca_tls_container_ref, client_crl_container_ref: for TLS that ends here, which
-        is not built: refused, unless they say none; default NONE.
-    default_tls_container_ref, sni_container_refs, hsts_max_age, hsts_include_subdomains, hsts_preload: as well.
-    tls_ciphers, tls_versions, alpn_protocols: kept, and of use with TLS that ends here only.
+    allowed_cidrs: the networks whose clients may connect; all, if not set.
+    client_authentication, client_ca_tls_container_ref, client_crl_container_ref: for TLS termination, which is not
+        built yet: refused, unless the value means none; default NONE.
+    default_tls_container_ref, sni_container_refs, hsts_max_age, hsts_include_subdomains, hsts_preload: likewise.
+    tls_ciphers, tls_versions, alpn_protocols: stored, but used only with TLS termination.
     """
 
     protocol: Required[_Protocol]
@@ -162,11 +162,11 @@ class ListenerFields(ListenerUpdates, NewObject, total=False):
 
 
 class ListenerSpec(Spec):
-    """What a user may say about a listener. TERMINATED_HTTPS is not built yet: whatever asks for TLS to end here is
-    refused (``_TERMINATING_FIELDS``).
+    """The fields that a user may set on a listener. TERMINATED_HTTPS is not built yet: every field that asks for TLS
+    termination is refused (``_TERMINATING_FIELDS``).
 
-    ``timeout_client_data`` is how long a client may be silent, and where requests are read also how long the whole head
-    of one may take; 0 is for ever.
+    ``timeout_client_data`` limits how long a client may be silent and, where requests are read, also how long the whole
+    head of a request may take; 0 is no limit.
     """
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "protocol", "protocol_port"})
@@ -200,7 +200,7 @@ class ListenerSpec(Spec):
             raise FieldError("protocol", f"{offered}; {self.protocol} listeners are not built yet")
         lowest = validation_settings(info).lowest_listener_port
         if self.protocol_port < lowest:
-            rule = f"must be {lowest} at least: amphorae here may not use the ones below"
+            rule = f"must be at least {lowest}: amphorae here may not use lower ports"
             raise FieldError("protocol_port", f"{rule} (validation.lowest_listener_port)")
         for field in _TERMINATING_FIELDS:
             if _asks_for_something(getattr(self, field)):
@@ -218,7 +218,7 @@ class ListenerSpec(Spec):
 
 
 def _asks_for_something(value: Any) -> bool:
-    """An age of 0 does: it takes back what was said before."""
+    """Whether a value means anything but "none". An HSTS age of 0 does: it revokes an earlier age."""
     if isinstance(value, list):
         return any(value)
     return value not in (None, "", "NONE") and value is not False

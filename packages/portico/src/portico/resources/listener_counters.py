@@ -1,4 +1,4 @@
-"""What listeners have counted."""
+"""Traffic counters of listeners."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 from portico.resources.row import UUID, Row, exact_text
 
 COUNTERS = ("bytes_in", "bytes_out", "active_connections", "total_connections", "request_errors")
-"""What the API calls statistics, in its order."""
+"""The counters that the API calls statistics, in its order."""
 RISING = ("bytes_in", "bytes_out", "total_connections", "request_errors")
-"""Those of them that only ever rise; ``active_connections`` is what there are now."""
+"""The counters that only ever rise. ``active_connections`` is the current number."""
 
 
 class ListenerCounters(Row):
-    """What one listener has counted on one amphora, over all processes that served it there.
+    """The counters of one listener on one amphora, over all processes that served it there.
 
-    A process counts from zero: ``earlier_*`` is what its predecessors had counted, and ``process`` tells which one the
-    last report was from. The row outlives its amphora, because the listener's sum must not fall, and goes with the
-    listener.
+    A process counts from zero: ``earlier_*`` are the counts of its predecessors, and ``process`` identifies the process
+    that sent the last report. The row outlives its amphora, because the listener's totals must not fall, and is deleted
+    with the listener.
     """
 
     __tablename__ = "listener_counters"

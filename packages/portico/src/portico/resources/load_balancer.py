@@ -17,7 +17,7 @@ from portico.status import SHOWN_AS_UPDATING, ProvisioningStatus
 
 
 def vip_address_columns(address: str | None) -> dict[str, str | None]:
-    """The columns of a ``Vip`` that hold its address: as it was sent, and in the form by which it is compared."""
+    """The columns of a ``Vip`` that store its address: as it was sent, and in the form by which it is compared."""
     return {
         "ip_address": address,
         "canonical_address": canonical_or_none(address),
@@ -25,7 +25,7 @@ def vip_address_columns(address: str | None) -> dict[str, str | None]:
 
 
 class LoadBalancer(ApiObject, Row):
-    """A load balancer: what carries everything else."""
+    """A load balancer: the root of its listeners, pools and their parts."""
 
     __tablename__ = "load_balancer"
 
@@ -39,10 +39,11 @@ class LoadBalancer(ApiObject, Row):
 
 
 class Vip(Row):
-    """One virtual address. Position 0 is the one that the API calls the VIP, the others are the additional VIPs.
+    """One virtual address. The one at position 0 is what the API calls the VIP, the others are the additional VIPs.
 
-    The row is written before the VIP exists outside, with what its user was told of it; ``ip_address`` is None where
-    only the network can say, until it has. The unique constraint is what keeps two load balancers from one address.
+    The row is written before the VIP exists outside, with the values that its user was shown. ``ip_address`` is None
+    as long as the network has not chosen an address. The unique constraint keeps two load balancers from having the
+    same address.
     """
 
     __tablename__ = "vip"
@@ -51,16 +52,17 @@ class Vip(Row):
     load_balancer_id: Mapped[str] = mapped_column(ForeignKey("load_balancer.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     ip_address: Mapped[str | None] = mapped_column(exact_text(64), default=None)
-    """As its user spelled it, where he asked for it."""
+    """The address, as the user spelled it if they asked for it."""
     canonical_address: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     """The address in the form by which it is compared."""
     address_scope: Mapped[str | None] = mapped_column(exact_text(64), default=None)
-    """Where there is this address once (``VipAllocation.scope``); what was only asked for is so in its subnet."""
+    """The scope in which the address is unique (``VipAllocation.scope``); None until the network names it. In rows that
+    are older than this column, an address that was only asked for has the id of its subnet."""
     subnet_id: Mapped[str | None] = mapped_column(UUID, default=None)
     network_id: Mapped[str | None] = mapped_column(UUID, default=None)
     port_id: Mapped[str | None] = mapped_column(UUID, default=None)
     allocated: Mapped[bool] = mapped_column(default=False)
-    """Whether the network has made it: what the row says is only wanted till then."""
+    """Whether the network has made the VIP. Until then, the row describes the VIP that is wanted."""
 
 
 class AdditionalVip(TypedDict, total=False):
@@ -71,7 +73,8 @@ class AdditionalVip(TypedDict, total=False):
 
 
 class VipSpec(BaseModel):
-    """An additional VIP as the user may ask for it: no object of its own, so that it has no name, project or tags."""
+    """The fields of an additional VIP that a user may set. It is not an object of its own, so it has no name, project
+    or tags."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -80,29 +83,29 @@ class VipSpec(BaseModel):
 
 
 MOST_ADDITIONAL_VIPS = 31
-"""Addresses beside the first one: every listener listens at all of them, in every amphora."""
+"""Addresses beside the first one. Every listener listens on all of them, in every amphora."""
 
 
 _Provider = Literal["amphora", "octavia"]
 
 
 class LoadBalancerUpdates(ObjectUpdates, total=False):
-    """What may change of a load balancer."""
+    """The fields of a load balancer that an update may change."""
 
     vip_qos_policy_id: str | None
     vip_sg_ids: list[str] | None
 
 
 class LoadBalancerFields(LoadBalancerUpdates, NewObject, total=False):
-    """What a load balancer is described with.
+    """The fields that describe a load balancer.
 
-    vip_address: its address; else the network chooses one: now, where it can say which, else when the load
-        balancer is built.
+    vip_address: its address. If not set, the network chooses one: immediately if it can, else when the load balancer
+        is built.
     vip_subnet_id, vip_network_id, vip_port_id: where that address is.
-    additional_vips: further addresses, a dict of ``ip_address`` and ``subnet_id`` for each.
+    additional_vips: further addresses, each a dict of ``ip_address`` and ``subnet_id``.
     provider: "amphora" or "octavia", which are the same; default amphora.
-    flavor_id, availability_zone: where it is made, and like what; each names its provider.
-    vip_qos_policy_id, vip_sg_ids: for networks that have policies and security groups, which loopback has not.
+    flavor_id, availability_zone: the options it is built with, and where it is built; each names its provider.
+    vip_qos_policy_id, vip_sg_ids: for networks that have QoS policies and security groups; loopback has neither.
     """
 
     provider: _Provider | None
@@ -116,7 +119,7 @@ class LoadBalancerFields(LoadBalancerUpdates, NewObject, total=False):
 
 
 class LoadBalancerSpec(Spec):
-    """What a user may say about a load balancer. With no ``vip_address`` the network driver chooses one."""
+    """The fields that a user may set on a load balancer. Without a ``vip_address``, the network driver chooses one."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset(
         {
@@ -145,7 +148,7 @@ class LoadBalancerSpec(Spec):
 
 
 def _show_additional_vips(found: list[str]) -> list[dict[str, str | None]]:
-    """From ``_VIP_TEXT`` of each VIP: the one at position 0 is shown elsewhere."""
+    """Parse the ``_VIP_TEXT`` of each VIP. The one at position 0 is left out: it is shown elsewhere."""
     if len(found) <= 1:
         return []
     vips = sorted((one.split(" ") for one in found), key=lambda parts: int(parts[0]))
@@ -163,7 +166,7 @@ _VIP_TEXT = (
 
 
 def _is_additional_vip(values: Sequence[str]) -> Any:
-    """Further addresses are found by themselves, however they are spelled, and by their subnets."""
+    """Condition of a filter: an additional VIP has one of these addresses, in any spelling, or one of these subnets."""
     addresses = [in_canonical_form(value) for value in values]
     is_one = or_(_ANY_VIP.c.canonical_address.in_(addresses), _ANY_VIP.c.subnet_id.in_(values))
     return and_(_ANY_VIP.c.position > 0, is_one)

@@ -19,7 +19,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Member(Part, Row):
-    """One server."""
+    """One server of a pool."""
 
     __tablename__ = "member"
     CONSTRAINTS = (UniqueConstraint("pool_id", "canonical_address", "protocol_port"),)
@@ -27,7 +27,7 @@ class Member(Part, Row):
     pool_id: Mapped[str] = mapped_column(ForeignKey("pool.id", ondelete="CASCADE"), index=True)
     address: Mapped[str] = mapped_column(exact_text(64))
     canonical_address: Mapped[str] = mapped_column(exact_text(64))
-    """The address in the form by which it is compared; ``address`` is as it was sent."""
+    """The address in the form by which it is compared. ``address`` is the address as it was sent."""
     protocol_port: Mapped[int]
     weight: Mapped[int] = mapped_column(default=1)
     backup: Mapped[bool] = mapped_column(default=False)
@@ -39,7 +39,7 @@ class Member(Part, Row):
 
 
 class MemberUpdates(ObjectUpdates, total=False):
-    """What may change of a member."""
+    """The fields of a member that an update may change."""
 
     weight: int | None
     backup: bool | None
@@ -48,14 +48,14 @@ class MemberUpdates(ObjectUpdates, total=False):
 
 
 class MemberFields(MemberUpdates, NewObject, total=False):
-    """What a member is described with.
+    """The fields that describe a member.
 
     address: its IPv4 or IPv6 address; loopback and link-local ones are refused unless the settings allow them.
     protocol_port: 1 to 65535.
-    weight: its share, 0 (nothing new) to 256; default 1.
-    backup: used only when no other member is up.
-    monitor_address, monitor_port: where it is checked instead.
-    subnet_id: kept; of use with networks that amphorae are plugged into.
+    weight: its share of the traffic, 0 (no new connections) to 256; default 1.
+    backup: whether it is used only when no other member is up.
+    monitor_address, monitor_port: where health checks go instead.
+    subnet_id: stored; used with networks that amphorae are plugged into.
     """
 
     address: Required[str]
@@ -64,8 +64,8 @@ class MemberFields(MemberUpdates, NewObject, total=False):
 
 
 class MemberSpec(Spec):
-    """What a user may say about a member. ``weight`` is 0 (drain) to 256, HAProxy's own range. ``subnet_id`` is for
-    networks that amphorae have to be plugged into: on this host, all of it is reached as it is."""
+    """The fields that a user may set on a member. ``weight`` is 0 (drain) to 256, HAProxy's own range. ``subnet_id`` is
+    for networks that amphorae have to be plugged into: on this host, amphorae reach every subnet without that."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "address", "protocol_port", "subnet_id"})
 
@@ -87,7 +87,7 @@ class MemberSpec(Spec):
 
     @classmethod
     def columns_elsewhere(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The canonical forms of those addresses that ``fields`` has."""
+        """The columns with the canonical forms of the addresses that are in ``fields``."""
         return {
             f"canonical_{name}": canonical_or_none(fields[name])
             for name in ("address", "monitor_address")

@@ -1,5 +1,5 @@
-"""Offers: what flavors and availability zones have in common. An operator offers them, a user picks one by name; behind
-each is a profile that says what it means to a provider."""
+"""Offers: what flavors and availability zones have in common. An operator offers them, and users pick one by name. Each
+has a profile, which defines what it means to a provider."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from portico.resources.row import Printable
 
 PROVIDERS: Mapping[str, str] = {
     "amphora": "HAProxy in amphorae that Portico runs.",
-    "octavia": "The same as amphora under the name that clients of Octavia may ask for.",
+    "octavia": "The same as amphora, under the name that clients of Octavia may ask for.",
 }
 """The providers that load balancers may name, with their descriptions."""
 ProviderName = Literal["amphora", "octavia"]
 OfferName = Annotated[str, StringConstraints(min_length=1, max_length=255), Printable]
 Data = Annotated[str, Field(max_length=4096)]
-"""Provider options as JSON in a string, as the v2 API has them."""
+"""Provider options as JSON in a string, as in the v2 API."""
 
 
 class OfferSpec(BaseModel):
-    """What an operator may say about an offer or a profile. ``IMMUTABLE`` names what only a create may set."""
+    """The fields that an operator may set on an offer or a profile. ``IMMUTABLE`` names those that only a create may
+    set."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset()
@@ -35,7 +36,7 @@ class OfferSpec(BaseModel):
         """Check ``values``; None means the default.
 
         Raises:
-            InvalidInput: naming the first field that breaks a rule.
+            InvalidInput: names the first field that breaks a rule.
         """
         try:
             return cls.model_validate({name: value for name, value in values.items() if value is not None})
@@ -51,12 +52,12 @@ def check_data(field: str, text: str, capabilities: Mapping[str, tuple[str, tupl
 
     Args:
         field: the argument's name.
-        text: a JSON object of texts.
-        capabilities: option to its description and the values it may have (none named: any text).
+        text: a JSON object whose values are strings.
+        capabilities: option to its description and its allowed values (none listed: any text).
 
     Raises:
-        InvalidInput: not a JSON object, or a value of the wrong type.
-        NotSupported: an option or a value that the provider does not have.
+        InvalidInput: ``text`` is not a JSON object, or a value has the wrong type.
+        NotSupported: the provider does not have an option, or does not support its value.
     """
     try:
         data = json.loads(text)

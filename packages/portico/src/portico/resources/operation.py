@@ -1,6 +1,6 @@
 """Operations (durable intents), the leases that serialise them and the slots that limit them.
 
-Times that decide anything (``expires_at``, ``not_before``) are milliseconds since 1970 by the *database's* clock.
+Times on which decisions depend (``expires_at``, ``not_before``) are milliseconds since 1970 by the *database's* clock.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Action(StrEnum):
 
 
 UNFINISHED = (OperationState.QUEUED, OperationState.RUNNING)
-"""The states of operations that a worker still has to do with."""
+"""The states of operations that a worker has not finished."""
 
 
 class Operation(Row):
-    """One accepted request. ``sequence`` is the order of acceptance; ``lease_key`` is what has to be leased to run it:
-    the load balancer's id, or the id of an amphora that belongs to none."""
+    """One accepted request. ``sequence`` is the order of acceptance. ``lease_key`` is the key of the lease under which
+    it runs: the load balancer's id, or the id of an amphora that belongs to no load balancer."""
 
     __tablename__ = "operation"
     __table_args__ = (Index("ix_operation_lease_key_state", "lease_key", "state"),)
@@ -48,12 +48,12 @@ class Operation(Row):
     changes: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     """Changed attributes and their new values, as columns of the subject; its ``tags`` are a list."""
     previous: Mapped[dict[str, Any] | None] = mapped_column(default=None)
-    """The values that those columns had: the last known good, restored on failure."""
+    """The values that those columns had before: the last known good ones, restored on failure."""
     priority: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(exact_text(16), default=OperationState.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(exact_text(64), default=None)
-    """Name of the error class, so that a caller that waited elsewhere gets the same exception."""
+    """Name of the error class, so that a caller that waits in another process gets the same exception."""
     reason: Mapped[str | None] = mapped_column(exact_text(), default=None)
     request_id: Mapped[str | None] = mapped_column(exact_text(64), default=None)
     timeline: Mapped[list[Any] | None] = mapped_column(default=None)
@@ -64,10 +64,10 @@ class Operation(Row):
 
 
 class Lease(Row):
-    """The right to change one load balancer, or one amphora that belongs to none.
+    """The right to change one load balancer, or one amphora that belongs to no load balancer.
 
-    Every transaction that accepts or finishes an operation writes this row first: its row lock is what puts them in
-    order. ``pending`` counts the unfinished operations.
+    Every transaction that accepts or finishes an operation writes this row first: the row lock puts these transactions
+    in order. ``pending`` counts the unfinished operations.
     """
 
     __tablename__ = "lease"
@@ -79,15 +79,17 @@ class Lease(Row):
     expires_at: Mapped[int] = mapped_column(BigInteger, default=0)
     pending: Mapped[int] = mapped_column(default=0)
     due: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Run loops take the earliest first: the time of the first arrival less the head start of the highest priority."""
+    """The arrival of the first operation, less the head start of the highest priority. Run loops take the lease with
+    the earliest time first."""
     config_version: Mapped[int] = mapped_column(BigInteger, default=0)
     """Version of the configuration that the amphorae last accepted; 0 before the first."""
     not_before: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Not to be claimed by a run loop before this time: pacing of batches, and pauses after transient failures."""
+    """Run loops do not claim the lease before this time: it paces batches, and delays retries after transient
+    failures."""
 
 
 class SlotLimit(Row):
-    """How many slots of one name exist; changed at run time."""
+    """The number of slots with one name. It can be changed at run time."""
 
     __tablename__ = "slot_limit"
 
@@ -96,7 +98,8 @@ class SlotLimit(Row):
 
 
 class Slot(Row):
-    """One of the places that a named limit allows. Leased: a dead worker's slot comes back by itself."""
+    """One of the places that a named limit allows. It is a claim that expires, so a dead worker's slot becomes free on
+    its own."""
 
     __tablename__ = "slot"
 
@@ -108,8 +111,8 @@ class Slot(Row):
 
 
 class SlotWaiter(Row):
-    """Somebody who waits for a slot. The earliest ``due`` goes first; a priority is a head start in time, so that
-    nobody starves."""
+    """A waiter for a slot. The one with the earliest ``due`` goes first. A priority is a head start in time, so that no
+    waiter starves."""
 
     __tablename__ = "slot_waiter"
 

@@ -1,4 +1,4 @@
-"""Pools: a group of members and how requests are spread over them. Session persistence is part of its pool's row."""
+"""Pools: groups of members, and how requests are spread over them. Session persistence is part of its pool's row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from portico.resources.view import OF_LOAD_BALANCER, Related, Shown, View, link,
 
 
 class PoolProtocol(StrEnum):
-    """What a pool speaks to its members."""
+    """The protocol that a pool speaks with its members."""
 
     HTTP = "HTTP"
     HTTPS = "HTTPS"
@@ -50,7 +50,7 @@ class Algorithm(StrEnum):
 
 
 class PersistenceType(StrEnum):
-    """What makes two requests belong together."""
+    """How a pool recognises that two requests belong to one session."""
 
     SOURCE_IP = "SOURCE_IP"
     HTTP_COOKIE = "HTTP_COOKIE"
@@ -58,9 +58,9 @@ class PersistenceType(StrEnum):
 
 
 BY_COOKIE = (PersistenceType.HTTP_COOKIE, PersistenceType.APP_COOKIE)
-"""Kinds of persistence that look into requests."""
+"""Types of persistence that need to read requests."""
 SHOWS_COOKIES = ("HTTP", "TERMINATED_HTTPS", "TCP")
-"""Listener protocols behind which requests can be looked into: what HTTPS passes on is encrypted."""
+"""Listener protocols behind which requests can be read. The traffic of an HTTPS listener is passed on encrypted."""
 CARRIED_BY: dict[str, tuple[str, ...]] = {
     "HTTP": ("HTTP", "PROXY", "PROXYV2"),
     "HTTPS": ("HTTPS", "PROXY", "PROXYV2", "TCP"),
@@ -74,12 +74,13 @@ CARRIED_BY: dict[str, tuple[str, ...]] = {
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TLS_FIELDS = ("tls_enabled", "tls_container_ref", "ca_tls_container_ref", "crl_container_ref")
-"""What asks for TLS to the members. Versions, ciphers and protocols matter with it only, and are kept without, as in
-the reference: clients send them always."""
+"""Fields that ask for TLS to the members. Versions, ciphers and protocols only matter with TLS, but are stored without
+it as well, as in the reference: clients always send them."""
 
 
 class Pool(Part, Row):
-    """One pool. The ``session_persistence`` of the API is the four ``persistence_*`` columns; no type means none."""
+    """One pool. The ``session_persistence`` of the API is the four ``persistence_*`` columns; without a type, there is
+    no session persistence."""
 
     __tablename__ = "pool"
 
@@ -104,7 +105,7 @@ _Persistence = Literal["SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE"]
 
 
 class SessionPersistence(TypedDict, total=False):
-    """What makes requests of one client go to one member."""
+    """How the requests of one client are made to go to one member."""
 
     type: _Persistence
     cookie_name: str | None
@@ -113,7 +114,7 @@ class SessionPersistence(TypedDict, total=False):
 
 
 class SessionPersistenceSpec(Spec):
-    """Session persistence as the API takes it. ``persistence_timeout`` is seconds (default 1800, for SOURCE_IP)."""
+    """Session persistence as the API accepts it. ``persistence_timeout`` is seconds (default 1800, for SOURCE_IP)."""
 
     type: _Persistence
     cookie_name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
@@ -124,15 +125,15 @@ class SessionPersistenceSpec(Spec):
     def _check(self) -> Self:
         if self.type == PersistenceType.APP_COOKIE:
             if self.cookie_name is None:
-                raise FieldError("session_persistence.cookie_name", "is needed with APP_COOKIE")
+                raise FieldError("session_persistence.cookie_name", "is required with APP_COOKIE")
             if not _TOKEN.fullmatch(self.cookie_name):
                 raise FieldError("session_persistence.cookie_name", "must be a cookie name as RFC 6265 defines it")
         elif self.cookie_name is not None:
-            raise FieldError("session_persistence.cookie_name", "is for APP_COOKIE only")
+            raise FieldError("session_persistence.cookie_name", "is allowed with APP_COOKIE only")
         if self.persistence_granularity is not None:
             raise FieldError(
                 "session_persistence.persistence_granularity",
-                "is for UDP and SCTP pools, not built yet",
+                "is for UDP and SCTP pools only, which are not built yet",
                 unsupported=True,
             )
         return self
@@ -150,21 +151,21 @@ class _PoolOptions(ObjectUpdates, total=False):
 
 
 class PoolUpdates(_PoolOptions, total=False):
-    """What may change of a pool."""
+    """The fields of a pool that an update may change."""
 
     lb_algorithm: _Algorithm
 
 
 class PoolFields(_PoolOptions, NewObject, total=False):
-    """What a pool is described with.
+    """The fields that describe a pool.
 
-    protocol: what members speak: "HTTP", "HTTPS", "TCP", "PROXY" or "PROXYV2".
+    protocol: the protocol that the members speak: "HTTP", "HTTPS", "TCP", "PROXY" or "PROXYV2".
     lb_algorithm: "ROUND_ROBIN", "LEAST_CONNECTIONS" or "SOURCE_IP".
-    session_persistence: a dict: ``type`` "SOURCE_IP", "HTTP_COOKIE" or "APP_COOKIE" (with ``cookie_name``), and
+    session_persistence: a dict of ``type`` ("SOURCE_IP", "HTTP_COOKIE", or "APP_COOKIE" with ``cookie_name``) and
         ``persistence_timeout`` in seconds.
-    tls_enabled, tls_container_ref, ca_tls_container_ref, crl_container_ref: for TLS to members, which is not
-        built: refused, unless they say none.
-    tls_ciphers, tls_versions, alpn_protocols: kept, and of use with TLS to members only.
+    tls_enabled, tls_container_ref, ca_tls_container_ref, crl_container_ref: for TLS to members, which is not built
+        yet: refused, unless the value means none.
+    tls_ciphers, tls_versions, alpn_protocols: stored, but used only with TLS to members.
     """
 
     protocol: Required[_Protocol]
@@ -172,7 +173,7 @@ class PoolFields(_PoolOptions, NewObject, total=False):
 
 
 class PoolSpec(Spec):
-    """What a user may say about a pool."""
+    """The fields that a user may set on a pool."""
 
     IMMUTABLE: ClassVar[frozenset[str]] = frozenset({"project_id", "protocol"})
 
@@ -189,7 +190,7 @@ class PoolSpec(Spec):
 
     @classmethod
     def complete(cls, present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-        """A changed session persistence that does not say its type keeps the one that it has."""
+        """A changed session persistence without a type keeps its present type."""
         before, after = present.get("session_persistence"), changes.get("session_persistence")
         if isinstance(before, dict) and isinstance(after, dict) and after.get("type") is None:
             return {**changes, "session_persistence": {**after, "type": before["type"]}}
@@ -197,12 +198,12 @@ class PoolSpec(Spec):
 
     @classmethod
     def columns_elsewhere(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the session persistence."""
+        """The columns of the session persistence, if it is in ``fields``."""
         return persistence_columns(fields["session_persistence"]) if "session_persistence" in fields else {}
 
     @classmethod
     def fields_elsewhere(cls, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The session persistence, with what is said of it."""
+        """The session persistence, with its attributes that are set."""
         if row["persistence_type"] is None:
             return {}
         columns = {
@@ -238,12 +239,12 @@ class PoolSpec(Spec):
 
 
 def cookies_unseen(persistence_type: str, protocol: str) -> str:
-    """The rule against a pool that looks for cookies behind a listener that passes on what nobody can read."""
+    """The rule against a pool that needs cookies, behind a listener whose traffic is passed on encrypted."""
     return f"{persistence_type} needs a listener that speaks HTTP or TCP, not {protocol}"
 
 
 def persistence_columns(value: dict[str, Any] | None) -> dict[str, Any]:
-    """The columns that hold a ``session_persistence`` of the API."""
+    """The columns that store a ``session_persistence`` of the API."""
     value = value or {}
     return {
         "persistence_type": value.get("type"),
@@ -275,7 +276,7 @@ _PERSISTENCE_TEXT = case(
 
 
 def _show_persistence(text: str | None) -> dict[str, Any] | None:
-    """From ``_PERSISTENCE_TEXT``: none of its parts can hold a space."""
+    """Parse a ``_PERSISTENCE_TEXT``. None of its parts can contain a space."""
     if text is None:
         return None
     kind, cookie_name, timeout, granularity = text.split(" ")

@@ -1,4 +1,4 @@
-"""Quotas: how much of each kind a project may have."""
+"""Quotas: how many objects of each kind a project may have."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from portico.resources.view import Shown, View
 class Quota(Row):
     """Limits of one project; None means the deployment's default, -1 no limit.
 
-    What is in use is counted from the rows, never stored, so that it cannot drift. A row is there to be locked, too:
-    it stays when it says nothing any more.
+    Usage is counted from the rows and never stored, so that it cannot drift. A row is also used as a lock, so it stays
+    even when it no longer sets a limit.
     """
 
     __tablename__ = "quota"
@@ -36,12 +36,12 @@ class Quota(Row):
 QUOTA_KINDS: Mapping[str, str] = {kind.name.value: kind.quota for kind in KINDS.values() if kind.quota is not None}
 """The kinds that are limited, and their names in messages."""
 QUOTA_NAMES = {"loadbalancer": "load_balancer", "healthmonitor": "health_monitor"}
-"""Second spellings that the API takes and shows as well."""
+"""Second spellings that the API accepts and shows as well."""
 Limit = Annotated[int, Field(ge=-1, le=2147483647)] | None
 
 
 class QuotaSpec(BaseModel):
-    """What an operator may say about a quota: -1 is no limit, None the default."""
+    """The limits that an operator may set: -1 is no limit, None the default."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -55,7 +55,7 @@ class QuotaSpec(BaseModel):
 
 
 _LIMITED = case((func.coalesce(*(getattr(Quota, kind) for kind in QUOTA_KINDS)).is_not(None), "yes"), else_="no")
-"""Whether the row says anything."""
+"""Whether the row sets any limit."""
 
 QUOTA_VIEW = View(
     "quota",

@@ -1,13 +1,13 @@
-r"""The regular expressions that L7 rules may hold: what they may say, and what they may cost.
+r"""The regular expressions that L7 rules may use: their dialect.
 
-**The dialect** is what PCRE and PCRE2 both take and mean alike (HAProxy is built with one or the other), on printable
-ASCII: literals, ``.``, ``^``, ``$``, ``|``, groups ``(...)`` and ``(?:...)``, look-aheads ``(?=...)`` and ``(?!...)``,
-``(?i)`` at the start and ``(?i:...)``, classes with ranges and POSIX names, the escapes ``\d \w \s \D \W \S \b
-\B \A \Z \z \t \n \r \f \xHH``, a backslash before any punctuation, and the repetitions ``* + ? {n} {n,}
-{n,m}``, which a ``?`` makes lazy. (A vertical tab is a blank to ``\s`` in PCRE2 only.) Everything else is refused
-with its position.
+**The dialect** is what PCRE and PCRE2 both accept with the same meaning (HAProxy is built with one or the other), on
+printable ASCII: literals, ``.``, ``^``, ``$``, ``|``, groups ``(...)`` and ``(?:...)``, lookaheads ``(?=...)`` and
+``(?!...)``, ``(?i)`` at the start and ``(?i:...)``, character classes with ranges and POSIX names, the escapes ``\d \w
+\s \D \W \S \b \B \A \Z \z \t \n \r \f \xHH``, a backslash before any punctuation, and the quantifiers ``* + ? {n} {n,}
+{n,m}``, which a ``?`` makes lazy. (``\s`` matches a vertical tab in PCRE2 only.) Everything else is refused with its
+position.
 
-What an expression may cost, and how it is spelled for the engines, stands in ``regular_expression_cost``.
+``regular_expression_cost`` limits what an expression may cost, and spells it for the engines.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 END = 1 << 256
-"""The end of the text, in a set of characters: a set is a number with a bit for each byte that it holds."""
+"""The end of the text, as a member of a set of characters. A set is an integer with a bit for each byte in it."""
 ANYTHING = (1 << 257) - 1
 _BYTES = END - 1
 MAX_COUNT = 1000
-"""The highest number in a repetition. The engines take 65,535, but what is repeated is often copied."""
+"""The highest number in a quantifier. The engines accept 65,535, but often copy what is repeated."""
 MAX_DEPTH = 10
-"""Groups within groups."""
+"""The deepest nesting of groups."""
 
 
 def _set(characters: str) -> int:
@@ -55,7 +55,7 @@ _OPENING = re.compile(r"\((?:\?(:|=|!|i:))?")
 
 
 class InvalidExpression(ValueError):
-    """A regular expression that is not accepted: the rule, and where it is broken (from 0; None for the whole)."""
+    """A regular expression was refused: the rule, and the position where it is broken (from 0; None for the whole)."""
 
     def __init__(self, position: int | None, rule: str) -> None:
         super().__init__(rule if position is None else f"{rule} (position {position})")
@@ -63,36 +63,36 @@ class InvalidExpression(ValueError):
 
 @dataclass(slots=True)
 class Item:
-    """A part of an expression with its repetition: ``least`` to ``most`` times (None: any number of times).
+    """A part of an expression with its quantifier: ``least`` to ``most`` times (None: any number of times).
 
-    ``start``, ``repetition`` and ``end`` are positions in the text: where it starts, where its repetition is spelled
-    (``end`` where it has none), and what comes after it.
+    ``start``, ``repetition`` and ``end`` are positions in the text: where the item starts, where its quantifier starts
+    (equal to ``end`` if it has none), and where the next item starts.
     """
 
     kind: Literal["set", "group", "ahead", "start", "edge"]
     start: int
     characters: int = 0
-    """Of a ``set``: those that it matches, in capitals and small letters alike. Of the ``start`` of the text and of
-    another ``edge``, which match between characters: those that may follow it."""
+    """For a ``set``: the characters that it matches, with the upper and lower case of each letter. For the ``start`` of
+    the text and any other ``edge``, which match between characters: the characters that may follow."""
     branches: list[list[Item]] = field(default_factory=list)
     """The alternatives in a ``group`` or look-``ahead``."""
     opening: int = 0
-    """Where a group's own text begins; 0 for one that ignores case, which has a meaning of its own."""
+    """Where the text inside a group begins; 0 for a group that ignores case, whose brackets must stay."""
     least: int = 1
     most: int | None = 1
     repetition: int = 0
     end: int = 0
     settled: bool = False
-    """Only one number of repetitions can match, so there is nothing to go back for."""
+    """Whether only one number of repetitions can match, so that backtracking into it is useless."""
     closes: int | None = None
-    """What follows it, up to this index of its branch, is wanted at the first place only."""
+    """If set, only the first match of the items that follow, up to this index of the branch, is needed."""
 
 
 def parse(text: str) -> list[list[Item]]:
-    """The alternatives of an expression.
+    """Parse an expression into its alternatives.
 
     Raises:
-        InvalidExpression: it says what the two engines do not both understand alike.
+        InvalidExpression: it uses something that the two engines do not both accept with the same meaning.
     """
     for position, character in enumerate(text):
         if not " " <= character <= "~":
@@ -124,13 +124,13 @@ class _Reader:
         item.repetition = self.position
         if found := _QUANTIFIER.match(self.text, self.position):
             if item.kind in ("start", "edge", "ahead"):
-                raise InvalidExpression(self.position, "what matches no character must not be repeated")
+                raise InvalidExpression(self.position, "a part that matches no characters must not be repeated")
             self.position = found.end()
             item.least, item.most = self._counts(found)
             if self.text[self.position : self.position + 1] == "?":
                 self.position += 1
             if _QUANTIFIER.match(self.text, self.position):
-                raise InvalidExpression(self.position, "a repetition must not be repeated or possessive")
+                raise InvalidExpression(self.position, "a quantifier must not be repeated or possessive")
         item.end = self.position
         return item
 
@@ -141,9 +141,9 @@ class _Reader:
         least = int(first)
         most = least if not comma else int(last) if last else None
         if max(least, most or 0) > MAX_COUNT:
-            raise InvalidExpression(found.start(), f"must not count further than {MAX_COUNT}")
+            raise InvalidExpression(found.start(), f"a quantifier must not be greater than {MAX_COUNT}")
         if most is not None and most < least:
-            raise InvalidExpression(found.start(), "the numbers of a repetition must be in order")
+            raise InvalidExpression(found.start(), "the numbers of a quantifier must be in order")
         return least, most
 
     def _read_item(self, depth: int) -> Item:
@@ -170,10 +170,10 @@ class _Reader:
         start = self.position
         opening = _OPENING.match(self.text, start)
         if opening is None or (not opening[1] and self.text[opening.end() : opening.end() + 1] in ("?", "*")):
-            rule = "only (...), (?:...), (?=...), (?!...) and (?i:...) are known, and (?i) at the start"
+            rule = "only (...), (?:...), (?=...), (?!...) and (?i:...) are supported, and (?i) at the start"
             raise InvalidExpression(start, rule)
         if depth == MAX_DEPTH:
-            raise InvalidExpression(start, f"must not have more than {MAX_DEPTH} groups within each other")
+            raise InvalidExpression(start, f"groups must not be nested more than {MAX_DEPTH} deep")
         self.position = opening.end()
         branches = self.read_branches(depth + 1)
         if self.position == len(self.text):
@@ -191,7 +191,7 @@ class _Reader:
         return Item("set", start, _folded(self._read_escaped()[0]))
 
     def _read_escaped(self) -> tuple[int, bool]:
-        """The characters that an escape stands for, and whether it is one character's own."""
+        """The characters that an escape stands for, and whether it stands for a single character."""
         start, letter = self.position, self.text[self.position + 1 : self.position + 2]
         self.position += 2
         if letter and letter in _KINDS:
@@ -205,7 +205,7 @@ class _Reader:
             self.position += 2
             return 1 << int(digits, 16), True
         if not letter or letter.isalnum():
-            raise InvalidExpression(start, f"\\{letter} is not known to all engines, or has no meaning here")
+            raise InvalidExpression(start, f"\\{letter} is not supported by all engines, or has no meaning here")
         return _set(letter), True
 
     def _read_class(self) -> int:
@@ -231,7 +231,7 @@ class _Reader:
         self.position += 1
         high, also_single = self._read_one()
         if not (single and also_single):
-            raise InvalidExpression(start, "a - beside a class of characters must be escaped, or be the last")
+            raise InvalidExpression(start, "a - next to a class of characters must be escaped, or be the last")
         if high < low:
             raise InvalidExpression(start, "a range must be in order")
         return (high << 1) - low
@@ -244,7 +244,7 @@ class _Reader:
             name = re.match(r"\[:([a-z]+):\]", text[start:])
             if name is None or name[1] not in _POSIX:
                 raise InvalidExpression(
-                    start, f"only these are known as [:name:]: {', '.join(_POSIX)}; or escape the ["
+                    start, f"only these names are supported in [:name:]: {', '.join(_POSIX)}; or escape the ["
                 )
             self.position += len(name[0])
             return _POSIX[name[1]], False
@@ -252,12 +252,13 @@ class _Reader:
         return _set(text[start]), True
 
     def _take(self, character: str) -> bool:
-        taken = self.text.startswith(character, self.position)
-        self.position += taken
-        return taken
+        if not self.text.startswith(character, self.position):
+            return False
+        self.position += len(character)
+        return True
 
 
 def _folded(characters: int) -> int:
-    """With the capitals of its small letters and the small letters of its capitals: rules may ignore case."""
+    """Add the other case of each letter to a set: L7 rules can ignore case."""
     shift = ord("a") - ord("A")
     return characters | (characters & _UPPER) << shift | (characters & _LOWER) >> shift

@@ -1,26 +1,26 @@
-"""What a regular expression may cost the engines of HAProxy, and the spelling that costs them least.
+"""The cost of a regular expression to the engines of HAProxy, and the spelling that costs them least.
 
-An engine that reaches a limit of its own gives up without a word, and the rule does not match: a REJECT would let
-through what it is there to stop. And HAProxy's watchdog ends the whole process where one request keeps it busy for
+An engine that reaches its own limit gives up silently, and the rule does not match: a REJECT policy would let through
+the requests that it should stop. And HAProxy's watchdog kills the whole process if one request keeps it busy for
 seconds. Measured with HAProxy 2.8 (PCRE 8.32, without JIT) and 2.6 (PCRE2 10.42 with JIT) on the longest head that they
 read, 15,360 bytes:
 
-- PCRE stops after 10 million steps, from one start: ``^/a.*b.*c`` on ``/abcbbb...`` from 4,469 bytes on. A step is 2.5
-  ns: ``a.*b``, which may start at each ``a``, takes 0.3 s. PCRE2 takes minutes where three ``.*`` follow each other.
-- Both keep a place to go back to for each round of a repeated group, in little room: ``^/(a|b)*$`` stops matching at
-  1,365 letters, ``^/(?:ab)*$`` at 8,190.
+- PCRE stops after 10 million steps from one start: ``^/a.*b.*c`` on ``/abcbbb...`` from 4,469 bytes on. A step takes
+  2.5 ns: ``a.*b``, which can start at each ``a``, takes 0.3 s. PCRE2 takes minutes if three ``.*`` follow each other.
+- Both store a backtracking point for each iteration of a repeated group, and have little room for them: ``^/(a|b)*$``
+  stops matching at 1,365 letters, ``^/(?:ab)*$`` at 8,190.
 
-So an expression is read as a machine that goes back, and its steps for the worst text are counted before it is
-accepted: they may grow with the length of the text, but not with its square. The engines are given a spelling that
-matches the same, and spares them what is of no use (only whether something matches counts here):
+An expression is therefore treated as a backtracking matcher, and its steps on the worst text are counted before it is
+accepted: they may grow with the length of the text, but not with its square. The engines get a spelling that matches
+the same texts and spares them useless work (only whether something matches is of interest here):
 
-- Where a repetition can end at one place only, since what follows begins with other characters, it is possessive
+- A repetition that can end at only one place, because what follows begins with other characters, becomes possessive
   (``[^/]++/``).
-- A repetition in front of ``.*`` takes as little as it may; so does one that an expression begins with where it may
-  begin anywhere: ``[a-z]+@`` is ``[a-z]@``.
-- ``.*$`` at the end says nothing, and ``(x.*)?$`` is ``(x|$)``.
-- What stands between two ``.*`` is wanted at the first place only, ``(?>.*?between)``, where that is enough
-  (``regular_expression_places``). So is what stands in front of the first ``.*`` and may begin anywhere.
+- A repetition in front of ``.*`` matches as little as possible. So does a repetition at the beginning of an expression
+  that can begin anywhere: ``[a-z]+@`` becomes ``[a-z]@``.
+- ``.*$`` at the end is dropped, because it always matches, and ``(x.*)?$`` becomes ``(x|$)``.
+- The part between two ``.*`` is matched at the first possible place only, ``(?>.*?between)``, if that is enough
+  (``regular_expression_places``). So is the part in front of the first ``.*``, if it can begin anywhere.
 """
 
 from __future__ import annotations
@@ -33,36 +33,40 @@ from portico.resources.regular_expression import ANYTHING, DOT, END, InvalidExpr
 from portico.resources.regular_expression_places import has_one_end, is_first_place_enough
 
 LONGEST = 15_360
-"""Bytes of a request's head that HAProxy reads: ``tune.bufsize`` less ``tune.maxrewrite``."""
+"""The longest head of a request that HAProxy reads, in bytes: ``tune.bufsize`` less ``tune.maxrewrite``."""
 MAX_STEPS = 1_000_000
-"""For one expression on one text: 2.5 ms, and a tenth of PCRE's limit, since a step here may be a few there."""
+"""The most steps of one expression on one text: 2.5 ms, and a tenth of PCRE's limit, because a step as counted here can
+be a few steps in PCRE."""
 MAX_SIZE = 500
-"""Parts of an expression, those of repeated groups multiplied: the engines copy them, and go down a level for each."""
+"""The most parts in an expression, where those of repeated groups are multiplied: the engines copy them, and recurse
+one level deeper for each."""
 _TOO_MUCH = (
-    "would take HAProxy too many steps on a long text: begin it with ^, let what is repeated be followed by a "
-    "character that it does not match itself, or repeat it a limited number of times"
+    "would take HAProxy too many steps on a long text: begin it with ^, follow each repetition with a "
+    "character that the repetition does not match, or limit the number of repetitions"
 )
 _LOOP = (
-    "a group repeated any number of times must have one way to match, and be followed by a character that it does not "
-    "begin with, or by $; write {0,100} to repeat it a limited number of times"
+    "a group that is repeated any number of times must have only one way to match, and be followed by $ or by a "
+    "character with which it cannot begin; write {0,100} to limit the number of repetitions"
 )
 
 _SIGNS = {(0, None): "*", (1, None): "+", (0, 1): "?"}
 
 Branch: TypeAlias = list[Item]
 _Edit: TypeAlias = tuple[int, int, int, str]
-"""From where to where, the order of those that begin at one place, and the new spelling."""
+"""Start, end, order among the edits that start at the same place, and the new spelling."""
 
 
 def engine_spelling(text: str) -> str:
-    """The spelling of an expression that matches the same and costs the engines least.
+    """The spelling of an expression that matches the same texts and costs the engines least.
 
     Raises:
-        InvalidExpression: it is not of the dialect, or costs too much.
+        InvalidExpression: the expression is outside the dialect, or costs too much.
     """
     branches = parse(text)
     if sum(map(_size, _all(branches))) > MAX_SIZE:
-        raise InvalidExpression(None, f"must not have more than {MAX_SIZE} parts, those of repeated groups multiplied")
+        raise InvalidExpression(
+            None, f"must not have more than {MAX_SIZE} parts, counting those of repeated groups for each repetition"
+        )
     edits: list[_Edit] = []
     branches = [flat for branch in branches for flat in _flat_branches(branch, edits)]
     for branch in branches:
@@ -91,7 +95,7 @@ def _size(item: Item) -> int:
 
 
 def _flat_branches(branch: Branch, edits: list[_Edit]) -> list[Branch]:
-    """The alternatives that a branch is, without brackets that change nothing."""
+    """The alternatives that a branch consists of, without brackets that change nothing."""
     if len(branch) == 1 and _only_brackets(branch[0]):
         _unbracket(branch[0], edits)
         return [flat for inner in branch[0].branches for flat in _flat_branches(inner, edits)]
@@ -118,7 +122,8 @@ def _flat(branch: Branch, edits: list[_Edit]) -> Branch:
 
 
 def _settle(branch: Branch, follow: int) -> None:
-    """Find out which repetitions can end at one place only. ``follow``: what has to come after; 0 for nothing."""
+    """Find out which repetitions can end at only one place. ``follow`` is the set of characters with which the text
+    after the branch must begin; 0 if nothing has to follow."""
     for item in reversed(branch):
         own = _first_of(item)
         item.settled = not own & follow
@@ -126,7 +131,8 @@ def _settle(branch: Branch, follow: int) -> None:
             _settle(inner, 0 if item.kind == "ahead" else follow | (own if item.most != 1 else 0))
         if item.kind == "group" and item.most is None:
             if any(map(_is_endless, _all(item.branches))):
-                raise InvalidExpression(item.repetition, "must not repeat any number of times what is so repeated")
+                rule = "must not repeat without limit a part that is itself repeated without limit"
+                raise InvalidExpression(item.repetition, rule)
             if not item.settled or not has_one_end(item.branches):
                 raise InvalidExpression(item.repetition, _LOOP)
         follow = own | follow if _may_be_empty(item) else own
@@ -142,7 +148,7 @@ def _are_apart(branches: Sequence[Branch], follow: int) -> bool:
 
 
 def _first(branch: Iterable[Item], follow: int) -> int:
-    """The characters that a text of this branch, and what follows, may begin with."""
+    """The set of characters with which a match of this branch, and of what follows, can begin."""
     characters = 0
     for item in branch:
         characters |= _first_of(item)
@@ -173,7 +179,7 @@ def _is_star(item: Item) -> bool:
 
 
 def _end(branch: Branch, edits: list[_Edit]) -> None:
-    """Take away a ``.*$`` that a branch ends with: texts have no line ends, so it always matches. ``(x.*)?$`` becomes
+    """Drop a ``.*$`` at the end of a branch: texts have no line ends, so it always matches. ``(x.*)?$`` becomes
     ``(x|$)``."""
     if len(branch) < 2 or branch[-1].kind != "edge" or branch[-1].characters != END:
         return
@@ -193,14 +199,14 @@ def _end(branch: Branch, edits: list[_Edit]) -> None:
 
 
 def _is_optional_to_the_end(item: Item) -> bool:
-    """Whether it is a group like ``(x.*)?``, each of whose branches takes all that there is."""
+    """Whether it is a group like ``(x.*)?``, each of whose branches matches the rest of the text."""
     if item.kind != "group" or item.opening == 0 or (item.least, item.most) != (0, 1):
         return False
     return all(inner and _is_star(inner[-1]) and inner[-1].least == 0 for inner in item.branches)
 
 
 def _begin(branch: Branch, edits: list[_Edit]) -> None:
-    """Where a branch may begin anywhere, let the repetition that it begins with take as little as it may."""
+    """If a branch can begin anywhere, let the repetition with which it begins match as little as possible."""
     while branch and branch[0].least == 0:
         edits.append((branch[0].start, branch[0].end, 0, ""))
         del branch[0]
@@ -209,7 +215,7 @@ def _begin(branch: Branch, edits: list[_Edit]) -> None:
 
 
 def _shorten(branch: Branch) -> None:
-    """Let repetitions in front of a ``.*`` take as little as they may: it takes the rest."""
+    """Let repetitions in front of a ``.*`` match as little as possible: the ``.*`` matches the rest."""
     taken = False
     for item in reversed(branch):
         if taken and item.kind == "set" and item.least != item.most and not _is_star(item):
@@ -220,8 +226,8 @@ def _shorten(branch: Branch) -> None:
 
 
 def _close(branch: Branch) -> None:
-    """Mark each ``.*`` that needs the first place only of what stands between it and the next one. What may begin
-    anywhere begins with a ``.*`` that is not spelled."""
+    """Mark each ``.*`` where only the first match of the part between it and the next ``.*`` is needed. A branch that
+    can begin anywhere is treated as if it began with ``.*``."""
     if branch and branch[0].kind != "start":
         start = branch[0].start
         branch.insert(0, Item("set", start, DOT, least=0, most=None, repetition=start, end=start))
@@ -242,7 +248,8 @@ def _steps_from_all_starts(branch: Branch) -> int:
 
 
 def _steps_of_any(branches: Sequence[Branch], follow: int, rest: int) -> int:
-    """Steps until a text fails, at worst. ``rest``: those of all that follows; 0 where that cannot fail."""
+    """Steps until the worst text fails to match. ``rest`` is the steps of everything that follows; 0 if that cannot
+    fail."""
     steps = [_steps(branch, follow, rest) for branch in branches]
     return max(steps) if _are_apart(branches, follow) else sum(steps)
 
@@ -263,7 +270,7 @@ def _steps(branch: Branch, follow: int, rest: int) -> int:
 
 
 def _is_limit(before: Item, item: Item) -> bool:
-    """Whether a repetition is not read again from within itself, since it follows a character that it cannot hold."""
+    """Whether a repetition cannot start within its own match, because it follows a character that it cannot match."""
     return before.kind == "set" and before.least > 0 and not before.characters & item.characters
 
 
@@ -294,7 +301,7 @@ def _spell(branch: Branch, edits: list[_Edit]) -> None:
         if item.least == item.most:
             counts = "" if item.least == 1 else f"{{{item.least}}}"
         if item.closes is not None:
-            # The one that is not spelled stands at the beginning, and has no text of its own.
+            # The implicit .* at the beginning (_close) has no text of its own.
             opening = "^(?>." if item.start == item.end else "(?>"
             edits.append((item.start, item.start, 2, opening))
             edits.append((item.repetition, item.end, 3, counts + "?"))

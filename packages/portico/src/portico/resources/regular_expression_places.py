@@ -1,8 +1,8 @@
-"""Where matches of a part of an expression may end: told by reading two of them at once.
+"""The places where matches of a part of an expression can end, found by following two matches at once.
 
-The part is read as a machine with one place for each character that it spells, in which whoever stands at a place has
-just read a character of its set. A repetition of many times may count further there than it does, so the machine
-matches all that the part does, and maybe more: an answer of "no other end" holds for both.
+The part is turned into a state machine with one place (state) for each character that it spells. Being at a place means
+that a character of the place's set was just read. The machine does not count repetitions exactly: it matches everything
+that the part matches, and maybe more. If the machine has no other end, neither has the part.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import NamedTuple, TypeAlias
 from portico.resources.regular_expression import Item
 
 _MOST_PLACES = 150
-"""In one machine: pairs of them are looked at, some milliseconds' worth."""
+"""The most places in one machine. All pairs of places may be visited, which takes some milliseconds."""
 _Pair: TypeAlias = tuple[int, int]
 
 
 class _Part(NamedTuple):
-    """Places that a part of the machine begins and ends with, and whether it may be passed without reading."""
+    """The places at which a part of the machine begins and ends, and whether it can be passed without reading a
+    character."""
 
     first: frozenset[int]
     last: frozenset[int]
@@ -29,18 +30,18 @@ class _Part(NamedTuple):
 _NOTHING = _Part(frozenset(), frozenset(), is_empty=True)
 
 
-class _TooMuch(Exception):  # no error: the answer is that there is no answer
-    """The part looks at what stands around it, or has too many places."""
+class _TooMuch(Exception):  # not an error: there is no answer for this part
+    """The part depends on the text around it, or has too many places."""
 
 
 def is_first_place_enough(items: Sequence[Item]) -> bool:
-    """Whether no match ends before another that starts earlier, or at the same place: then what may come anywhere after
-    it is found after the first match that is found, if at all."""
+    """Whether no match ends before another match that starts earlier or at the same place. If so, what may come
+    anywhere after a match is found after the first match, if at all."""
     return _has_no_earlier_end([items], from_within=True)
 
 
 def has_one_end(branches: Iterable[Sequence[Item]]) -> bool:
-    """Whether all matches from one place end at one place, and none is empty."""
+    """Whether all matches that start at the same place end at the same place, and none is empty."""
     return _has_no_earlier_end(branches, from_within=False)
 
 
@@ -73,7 +74,7 @@ class _Machine:
         self.after: list[set[int]] = []
 
     def agree(self, pair: _Pair) -> bool:
-        """Whether one character may be read at both places."""
+        """Whether one character can be read at both places."""
         return self.sets[pair[0]] & self.sets[pair[1]] != 0
 
     def add_any(self, branches: Iterable[Sequence[Item]]) -> _Part:

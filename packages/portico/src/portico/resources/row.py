@@ -1,4 +1,4 @@
-"""What all tables and all specs share: the declarative base, the columns of every API object, and strict specs."""
+"""What all tables and specs have in common: the declarative base, the columns of every API object, and strict specs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from portico.status import OperatingStatus, ProvisioningStatus
 
 
 def exact_text(length: int | None = None) -> TypeEngine[str]:
-    """The type of every column of text: told apart to the letter and sorted by code point on every database.
+    """The type of every text column: values are compared exactly and sorted by code point on every database.
 
-    To MariaDB's own collation ``Web``, ``web``, ``wéb`` and ``web `` are one; PostgreSQL's sorts by the language of
-    the server. ``length`` is in characters; None is as long as it comes.
+    MariaDB's default collation treats ``Web``, ``web``, ``wéb`` and ``web `` as equal, and PostgreSQL's sorts by the
+    language of the server. ``length`` is in characters; None is unlimited.
     """
     if length is None:
         on_mariadb: TypeEngine[str] = mysql.TEXT(collation=_BINARY)
@@ -40,7 +40,7 @@ UUID = exact_text(36)
 """Ids are random UUIDs in their canonical text form, chosen before anything is made outside."""
 
 TIMESTAMP = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-"""Microseconds everywhere: ``updated_at`` also tells whether a row was changed since it was read."""
+"""Microseconds on every database: ``updated_at`` also shows whether a row was changed since it was read."""
 _JSON = JSON(none_as_null=True)
 
 
@@ -50,7 +50,8 @@ def new_id() -> str:
 
 
 def utc_now() -> datetime:
-    """This process's clock, UTC without a zone: for people to read, never for leases (those use the database's)."""
+    """The time by this process's clock, in UTC without a zone. It is for people to read, never for leases, which use
+    the database's clock."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -75,13 +76,13 @@ class Row(DeclarativeBase):
 
 
 def table_of(model: type[Row]) -> Table:
-    """The table of a mapped class, with its proper type."""
+    """The table of a mapped class, typed as ``Table``."""
     return cast(Table, model.__table__)
 
 
 class ApiObject:
-    """Columns of every object of the v2 API, and the indexes of its lists: the oldest first, all of them or a
-    project's. Mixed into its mapped classes, which name their own constraints in ``CONSTRAINTS``."""
+    """Mixin with the columns of every object of the v2 API, and the indexes for its lists: oldest first, for all
+    projects or for one. Mapped classes name their own constraints in ``CONSTRAINTS``."""
 
     CONSTRAINTS: ClassVar[tuple[Constraint, ...]] = ()
     __tablename__: str
@@ -112,19 +113,19 @@ class Part(ApiObject):
 
     load_balancer_id: Mapped[str] = mapped_column(ForeignKey("load_balancer.id", ondelete="CASCADE"), index=True)
     applied: Mapped[bool] = mapped_column(default=False)
-    """Whether it has been part of a configuration that was accepted: an object that never was is left out when the
-    configuration is rendered for somebody else's change."""
+    """Whether it has been part of a configuration that the amphorae accepted. Until then, it is left out when the
+    configuration is rendered for another object's change."""
 
 
 def _refuse_control_characters(value: str) -> str:
     for position, character in enumerate(value):
         if not character.isprintable():
-            raise ValueError(f"must not hold control or invisible characters (position {position}: {character!r})")
+            raise ValueError(f"must not contain control or invisible characters (position {position}: {character!r})")
     return value
 
 
 def _count(value: Any) -> int:
-    """How many values there are in a value; no further than to what is too many."""
+    """Count the values within a value, at every depth. Stops once there are too many."""
     if not isinstance(value, list | dict):
         return 1
     count = len(value)
@@ -136,14 +137,15 @@ def _count(value: Any) -> int:
 
 
 MOST_VALUES = 4096
-"""In one attribute, at whatever depth: every wrong one costs memory before the first is told."""
+"""The most values in one attribute, counted at every depth. Validation collects an error for each wrong value before
+the first one is reported, and each costs memory."""
 Printable = AfterValidator(_refuse_control_characters)
 Name = Annotated[str, StringConstraints(max_length=255), Printable]
 """A name or description: at most 255 printable characters."""
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 """The id of another object: a UUID in canonical form."""
 Reference = Annotated[str, StringConstraints(max_length=255), Printable]
-"""Where a secret is kept; clients say ``""`` for none."""
+"""A reference to a secret. Clients send ``""`` for none."""
 Ciphers = Annotated[str, StringConstraints(max_length=2048), Printable]
 """An OpenSSL cipher string."""
 Url = Annotated[str, StringConstraints(min_length=1, max_length=255), Printable]
@@ -154,12 +156,13 @@ AlpnProtocol = Literal["h2", "http/1.1", "http/1.0"]
 
 
 class ObjectUpdates(TypedDict, total=False):
-    """What may change of every object, as a type: for editors, for mypy, and for whoever reads a signature.
+    """The fields of every object that an update may change, as a type for editors, for mypy and for readers of a
+    signature.
 
-    Each kind has two such types beside its spec: ``<Kind>Fields``, what a new one is described with, and
-    ``<Kind>Updates``, what of it may change later: there, None resets an attribute to its default, and what is not
-    named stays. The spec decides what is taken, and has the ranges and rules; ``tests/unit/test_fields.py`` holds the
-    two to the same names and types.
+    Each kind has two such types beside its spec: ``<Kind>Fields``, the fields that describe a new object, and
+    ``<Kind>Updates``, the fields that an update may change. In an update, None resets a field to its default, and a
+    field that is left out stays as it is. The spec has the ranges and rules, and decides what is accepted;
+    ``tests/unit/test_fields.py`` checks that both have the same names and types.
     """
 
     name: str | None
@@ -169,14 +172,14 @@ class ObjectUpdates(TypedDict, total=False):
 
 
 class NewObject(TypedDict, total=False):
-    """What every new object may be described with, besides."""
+    """The other fields that may describe any new object."""
 
     id: str | None
     project_id: str | None
 
 
 class Spec(BaseModel):
-    """What a user may say about an object: its writable fields, their types, ranges, defaults and rules.
+    """The fields that a user may set on an object, with their types, ranges, defaults and rules.
 
     Types are strict (``"5"`` is not a number). ``IMMUTABLE`` names the fields that only a create may set.
     """
@@ -191,21 +194,21 @@ class Spec(BaseModel):
     tags: list[Annotated[str, StringConstraints(max_length=255), Printable]] = []
 
     @classmethod
-    def parse(cls, values: dict[str, Any], rules: ValidationSettings) -> Self:
+    def parse(cls, values: dict[str, Any], settings: ValidationSettings) -> Self:
         """Check ``values`` (field name to value; None means the default).
 
         Raises:
-            InvalidInput: naming the first field that breaks a rule.
-            NotSupported: where the value is legal but not done here.
+            InvalidInput: names the first field that breaks a rule.
+            NotSupported: a value is legal, but not supported here.
         """
         for name in values:
             cls._check_name(name)
         given = {name: value for name, value in values.items() if value is not None}
         for name, value in given.items():
             if _count(value) > MOST_VALUES:
-                raise InvalidInput(name, f"must not hold more than {MOST_VALUES} values")
+                raise InvalidInput(name, f"must not contain more than {MOST_VALUES} values")
         try:
-            return cls.model_validate(given, context=rules)
+            return cls.model_validate(given, context=settings)
         except PydanticValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or str(cls.__name__).removesuffix("Spec").lower()
@@ -220,22 +223,23 @@ class Spec(BaseModel):
         cls,
         present: dict[str, Any],
         changes: dict[str, Any],
-        rules: ValidationSettings,
+        settings: ValidationSettings,
         *,
         also: frozenset[str] = frozenset(),
     ) -> tuple[Self, dict[str, Any]]:
-        """Check an update: the object as it would be afterwards has to satisfy every rule.
+        """Check an update: the object as it would be afterwards must satisfy every rule.
 
         Args:
-            present: the writable fields as they are.
+            present: the writable fields with their present values.
             changes: changed attributes; None resets one to its default.
-            also: attributes that may be changed although only a create may set them.
+            settings: the settings to check against.
+            also: attributes that may be changed although otherwise only a create sets them.
 
         Returns: the object as it would be, and the changed attributes with their new values (defaults filled in for
         None).
 
         Raises:
-            InvalidInput: unknown or immutable field, or a broken rule.
+            InvalidInput: a field is unknown or immutable, or breaks a rule.
         """
         if not isinstance(changes, dict):
             raise InvalidInput("updates", "must be a dict of changed attributes")
@@ -244,7 +248,7 @@ class Spec(BaseModel):
             if name in cls.IMMUTABLE - also:
                 raise InvalidInput(name, "cannot be changed after creation")
         completed = cls.complete(present, changes)
-        result = cls.parse({**present, **completed}, rules)
+        result = cls.parse({**present, **completed}, settings)
         dumped = result.model_dump()
         return result, {name: dumped[name] for name in completed}
 
@@ -256,26 +260,27 @@ class Spec(BaseModel):
 
     @classmethod
     def complete(cls, present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The changes with what follows from them: attributes that another one decides. Nothing, for most kinds."""
+        """The changes, completed by other attributes that they imply. For most kinds, they imply none."""
         del present
         return dict(changes)
 
     @classmethod
     def columns_elsewhere(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The columns that hold some of ``fields`` under other names, or beside their own. None, for most kinds."""
+        """The columns that store some of ``fields`` under other names, or in addition to the field's own column. Most
+        kinds have none."""
         del fields
         return {}
 
     @classmethod
     def fields_elsewhere(cls, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields that the columns of a row hold under other names. None, for most kinds."""
+        """The fields that the columns of a row store under other names. Most kinds have none."""
         del row
         return {}
 
 
 def rule_of(error: Any) -> str:
-    """The rule that pydantic says was broken, as a user reads it. Enumerations are told in the words that suites of
-    tests look for to see whether a value is not offered."""
+    """The rule that was broken according to pydantic, worded for users. For enumerations, the wording is the one by
+    which clients' test suites recognise that a value is not offered."""
     if error["type"] == "literal_error":
         return not_offered(error["input"], str(error["ctx"]["expected"]).replace("'", "").replace(" or ", ", "))
     if error["type"] == "extra_forbidden":
@@ -285,12 +290,12 @@ def rule_of(error: Any) -> str:
 
 
 def not_offered(value: Any, offered: str) -> str:
-    """The rule of an enumeration that ``value`` is not in."""
+    """The rule that was broken by a ``value`` that is not in an enumeration."""
     return f"Value: {str(value)[:64]!r}. Value should be one of: {offered}"
 
 
 class FieldError(ValueError):
-    """A rule that names its field itself; ``unsupported`` where the value is legal but not done here."""
+    """A broken rule that names its own field. ``unsupported`` is set if the value is legal but not supported here."""
 
     def __init__(self, field: str, rule: str, *, unsupported: bool = False) -> None:
         super().__init__(rule)
@@ -303,5 +308,5 @@ def validation_settings(info: ValidationInfo) -> ValidationSettings:
 
 
 def one_of(kind: type[StrEnum]) -> str:
-    """The members of an enumeration, for messages."""
+    """The values of an enumeration, listed for messages."""
     return ", ".join(member.value for member in kind)

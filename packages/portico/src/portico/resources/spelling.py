@@ -1,4 +1,4 @@
-"""What somebody may have meant by a name that there is not."""
+"""Suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
-    """The end of a message: ``; did you mean 'load_balancer'?``; empty where nothing is much like it. Case, spaces and
-    underscores make no difference."""
+    """The end of an error message, like ``; did you mean 'load_balancer'?``; empty if no known name is similar. Case,
+    spaces, hyphens and underscores are ignored."""
     spelled = {_bare(one): one for one in known}
     found = get_close_matches(_bare(name), spelled, n=1, cutoff=0.7) if isinstance(name, str) else []
     return f"; did you mean {str(spelled[found[0]])!r}?" if found else ""

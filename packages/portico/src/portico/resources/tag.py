@@ -1,4 +1,4 @@
-"""Tags: free words on any API object, in the order in which they were sent."""
+"""Tags: free text on any API object, in the order in which the tags were sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from portico.resources.row import UUID, Row, exact_text
 
 
 class Tag(Row):
-    """One tag of one object of any type. A tag may be empty, and one that was sent twice is there twice."""
+    """One tag of one object of any type. A tag can be empty, and a tag that was sent twice is stored twice."""
 
     __tablename__ = "tag"
 
@@ -19,11 +19,11 @@ class Tag(Row):
 
 
 TAG_TEXT = cast(Tag.position, String(8)) + (" " + Tag.tag)
-"""A tag with its place, as ``show_tags`` reads it."""
+"""A tag with its position, as ``show_tags`` reads it."""
 
 
 def show_tags(found: list[str]) -> list[str]:
-    """From ``TAG_TEXT`` of each: the tags as they were sent."""
+    """Parse the ``TAG_TEXT`` of each tag. Return the tags in the order in which they were sent."""
     placed = [(int(position), tag) for position, _, tag in (one.partition(" ") for one in found)]
     return [tag for _, tag in sorted(placed)]
 

@@ -1,7 +1,7 @@
-"""Views: what the v2 API shows of a resource, field by field, and which column each field comes from.
+"""Views: the fields of a resource that the v2 API shows, and the column that each field comes from.
 
-Each resource's module names its view next to its table and its writable fields; ``portico.store.sql.listing`` makes
-statements of them: what is shown, filtered by and sorted by are the same names.
+Each resource's module defines its view next to its table and its writable fields. ``portico.store.sql.listing`` builds
+statements from views: lists are shown, filtered and sorted by the same names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _LINKS = {
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What a filter compares where it is not what is shown: the ``source``, with what ``form`` makes of its values."""
+    """What a filter compares, if not the shown value: the ``source`` column, with the filter's values converted by
+    ``form``."""
 
     source: Any
     form: Callable[[str], str]
@@ -41,10 +42,10 @@ class Shown:
 
     Attributes:
         source: the column.
-        show: makes of its value what is shown; None shows it as it is.
-        schema: JSON schema of what is shown, where the column's type does not tell.
-        hidden: the field is for filters only.
-        sought: what filters compare; None means what is shown.
+        show: converts the column's value to the shown value; None shows it as it is.
+        schema: JSON schema of the shown value, if it does not follow from the column's type.
+        hidden: whether the field is for filters only.
+        sought: what filters compare; None means the shown value.
     """
 
     source: Any
@@ -65,22 +66,22 @@ class Shown:
 
     @property
     def is_sortable(self) -> bool:
-        """Whether a list can be sorted by it, and filtered by its whole value."""
+        """Whether a list can be sorted by this field, and filtered by its whole value."""
         return not isinstance(self.source.type, JSON)
 
     @property
     def is_list(self) -> bool:
-        """Whether it holds a list of texts in one column: a list is filtered by what is in it."""
+        """Whether the column stores a list of strings. Filters then compare with the elements of the list."""
         return isinstance(self.source.type, JSON) and "array" in self.shown_schema.get("type", ())
 
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """A field that comes from rows of another table: the ``key`` of those whose ``column`` is this object's id.
+    """A field that comes from rows of another table: the ``key`` of each row whose ``column`` is this object's id.
 
-    ``table`` is a name where the other resource's module cannot be imported here, ``key`` a column's name or an
-    expression of text. What is shown is text without control characters (``portico.store.sql.listing`` relies on it).
-    ``match`` says which of these rows a filter's values mean, where it is not those that have them as their ``key``.
+    ``table`` is a name where the other resource's module cannot be imported here. ``key`` is a column's name or a text
+    expression. Its values must be text without control characters (``portico.store.sql.listing`` relies on that).
+    ``match`` is the condition under which one of these rows matches a filter's values; by default, ``key`` is compared.
     """
 
     table: Any
@@ -93,13 +94,13 @@ class Related:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What the API shows of one kind; there is one of each, so that it can be a key of caches.
+    """The fields of one kind that the API shows. There is one instance for each kind, so that it can be a cache key.
 
     Attributes:
-        root: the key of one object in a body; ``collection`` that of a list.
-        fields: name to where it comes from, in the order in which they are shown.
+        root: the key of a single object in a body; ``collection`` is the key of a list.
+        fields: name to the source of the field, in the order in which the fields are shown.
         aliases: other names that filters and sorting may use.
-        id_field: the field that an object is addressed by.
+        id_field: the field by which an object is addressed.
     """
 
     root: str
@@ -109,7 +110,7 @@ class View:
     id_field: str = "id"
 
     def resolve(self, name: str) -> Shown | Related | None:
-        """The field of this name or alias; None where there is none."""
+        """The field with this name or alias; None if there is no such field."""
         return self.fields.get(self.aliases.get(name, name))
 
     @property
@@ -129,13 +130,13 @@ def time(column: Any) -> Shown:
 
 
 def show_time(value: datetime | None) -> str | None:
-    """``2026-01-31T12:00:00``."""
+    """A time as the API shows it: ``2026-01-31T12:00:00``."""
     return value.isoformat(timespec="seconds") if value is not None else None
 
 
 def own_fields(model: Any, **named: Any) -> dict[str, Shown | Related]:
-    """The fields that every API object shows, after its id the ``named`` columns that not all have (``name``,
-    ``description``)."""
+    """The fields that every API object shows. The ``named`` columns, which only some kinds have (``name``,
+    ``description``), follow the id."""
     return {
         "id": Shown(model.id),
         **{name: Shown(column) for name, column in named.items()},
@@ -152,13 +153,13 @@ def own_fields(model: Any, **named: Any) -> dict[str, Shown | Related]:
 
 TAGS = Related("tag", "resource_id", TAG_TEXT, show_tags, {"type": "array", "items": {"type": "string"}})
 ENABLED = {"enabled": "admin_state_up"}
-"""The command line's word for it."""
+"""The command line's name for the field."""
 OF_PART = {**ENABLED, "load_balancer_id": "loadbalancer_id"}
-"""Filters of what has a hidden ``loadbalancer_id``."""
+"""Filter aliases of a kind with a hidden ``loadbalancer_id``."""
 OF_LOAD_BALANCER = {**ENABLED, **dict.fromkeys(("loadbalancer_id", "load_balancer_id"), "loadbalancers")}
-"""Filters of what shows its load balancer as ``loadbalancers``."""
+"""Filter aliases of a kind that shows its load balancer as ``loadbalancers``."""
 
 
 def is_time(source: Any) -> bool:
-    """Whether a column holds times."""
+    """Whether a column stores times."""
     return isinstance(source.type, DateTime)

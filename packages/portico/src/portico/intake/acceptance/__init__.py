@@ -1,10 +1,11 @@
-"""Acceptance: one transaction in which rows change and the durable intent is written, or neither.
+"""Acceptance: one transaction that changes rows and writes the durable intent, or does neither.
 
-``accept`` and ``accept_in`` are for whatever a request is about, ``accept_new`` for what its transaction has just
-written; what users describe (``objects``) and amphorae
-(``amphorae``) are accepted by rules of their own.
-Belongs here: what may be asked of an object as it is, its status, the operation. Does not: what a description may say
-(``portico.resources``), constraints between objects (``portico.intake.constraints``). I/O: the database.
+``accept`` and ``accept_in`` accept a request about an object of any kind. ``accept_new`` accepts the create of an
+object that the same transaction has just written. The objects that users describe (``objects``) and amphorae
+(``amphorae``) have rules of their own.
+Belongs here: whether an object in its current state permits a request, its next status, the operation. Does not: what
+a description may contain (``portico.resources``), constraints between objects (``portico.intake.constraints``). I/O:
+the database.
 """
 
 from portico.intake.acceptance.accepting import accept, accept_in, accept_new, transact_unmoved

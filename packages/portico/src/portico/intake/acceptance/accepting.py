@@ -1,4 +1,4 @@
-"""Accepting a request, whatever it is about."""
+"""Acceptance of a request about an object of any kind."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ from portico.store.sql.database import Database
 T = TypeVar("T")
 
 TRIES = 100
-"""How often a transaction is started again because others had changed what it read. Each time one of them got on, so
-that it takes a hundred of them within milliseconds to be refused."""
+"""How many times a transaction is tried while other transactions keep changing the rows that it read. Whenever a try
+fails, one of the others has made progress, so a request is refused only after a hundred of them within milliseconds."""
 _PAUSE = 0.001
-"""Seconds before another try, from the fourth on."""
+"""Seconds to wait before each retry, from the fourth retry on."""
 
 
 def accept(database: Database, request: Request, settings: ValidationSettings) -> Receipt:
-    """Accept a request: check it, write the rows and the operation, and take the lease if that is wanted and possible.
+    """Accept a request: check it, write the rows and the operation, and take the lease if the request has a claimant
+    and the lease is free.
 
-    A create, delete or failover that is already on its way is found again instead of being queued twice.
+    A create, delete or failover that is already under way is returned instead of being queued twice.
 
     Raises:
-        InvalidInput: naming the field.
-        NotFound, NoSuitableLB, NoSuitablePool: as the worker's contract says.
-        Conflict: the object is being deleted, or its status does not permit it.
+        InvalidInput: a field breaks a rule; the error names it.
+        NotFound, NoSuitableLB, NoSuitablePool: the object does not exist, as the worker's contract defines.
+        Conflict: the object is being deleted, or its status does not permit the request.
         StoreUnavailable: as ``transact_unmoved``.
     """
     operation_id = new_id()
@@ -65,8 +66,8 @@ def accept(database: Database, request: Request, settings: ValidationSettings) -
 
 
 def accept_in(connection: Connection, request: Request, operation_id: str, settings: ValidationSettings) -> Receipt:
-    """``accept`` in the caller's transaction (``transact_unmoved``). Raises the same, and Moved where a row was changed
-    between reading and writing it: the transaction must then be rolled back and started again."""
+    """Do what ``accept`` does, in the caller's transaction (``transact_unmoved``). Raises the same errors, and Moved if
+    a row was changed after it was read: the transaction must then be rolled back and started again."""
     kind = kind_of(request.kind)
     if kind is AMPHORA:
         return accept_amphora(connection, request, operation_id)
@@ -74,8 +75,9 @@ def accept_in(connection: Connection, request: Request, operation_id: str, setti
 
 
 def accept_new(connection: Connection, request: Request, operation_id: str, load_balancer_id: str) -> None:
-    """Accept the create of an object that the caller's transaction has written, of a load balancer whose lease counts
-    this operation already (``descriptions.lock_place``). Nobody else knows of it yet: there is nothing to ask."""
+    """Accept the create of an object that the caller's transaction has written. The lease of its load balancer already
+    counts this operation (``descriptions.lock_place``). No other transaction sees the object yet, so there is nothing
+    to check."""
     operation = describe_operation(
         request,
         operation_id,
@@ -90,10 +92,10 @@ def accept_new(connection: Connection, request: Request, operation_id: str, load
 def transact_unmoved(
     database: Database, work: Callable[[Connection], T], already_done: Callable[[Connection], T | None]
 ) -> T:
-    """``Database.transact`` for work that calls ``accept_in``: again, where a row had changed under its hands.
+    """Run ``work``, which calls ``accept_in``, with ``Database.transact``, and retry it if it raises Moved.
 
     Raises:
-        StoreUnavailable: that happened in each of ``TRIES`` tries. Nothing was written.
+        StoreUnavailable: it raised Moved in each of ``TRIES`` tries. Nothing was written.
     """
     for attempt in range(TRIES):
         if attempt > 3:
@@ -102,4 +104,4 @@ def transact_unmoved(
             return database.transact(work, already_done)
         except Moved as moved:
             last = moved
-    raise StoreUnavailable(f"others were faster in each of {TRIES} tries: {last}") from last
+    raise StoreUnavailable(f"gave up after {TRIES} tries, because rows kept changing: {last}") from last

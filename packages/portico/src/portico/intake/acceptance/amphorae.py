@@ -1,4 +1,4 @@
-"""Acceptance of what is asked about amphorae. Nobody describes one: they are built, failed over and deleted."""
+"""Acceptance of requests about amphorae. Users do not describe amphorae: they are built, failed over and deleted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from portico.store.sql.dialects import now_ms
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An amphora as it was read. ``under_way`` is an unfinished operation that does the same."""
+    """An amphora as it was read. ``under_way`` is the id of an unfinished operation with the same action."""
 
     load_balancer_id: str | None
     status: str
@@ -36,10 +36,10 @@ def accept_amphora(connection: Connection, request: Request, operation_id: str) 
     """Accept the failover or the deletion of an amphora in the caller's transaction (``accept_in``).
 
     Raises:
-        InvalidInput: the request is none for an amphora.
-        AmphoraNotFound: there is none.
-        AmphoraInUse, NoSuitableAmphora, Conflict: it serves somebody, or is being deleted.
-        Moved: start the transaction again.
+        InvalidInput: an amphora does not support the requested action.
+        AmphoraNotFound: there is no such amphora.
+        AmphoraInUse, NoSuitableAmphora, Conflict: it serves a load balancer, or is being deleted.
+        Moved: the transaction must be started again.
     """
     _check_possible(request)
     amphora_id = AMPHORA.check_id(request.subject_id)
@@ -48,7 +48,7 @@ def accept_amphora(connection: Connection, request: Request, operation_id: str) 
     if row is None:
         raise AmphoraNotFound(amphora_id)
     found = _Found(*row)
-    # What replaces an amphora of a load balancer is done under that one's lease.
+    # An amphora that belongs to a load balancer is replaced under the load balancer's lease.
     key = found.load_balancer_id if request.action == Action.FAILOVER and found.load_balancer_id else amphora_id
     epoch = connection.scalar(select(Lease.epoch).where(Lease.key == key))
     if found.under_way is not None:
@@ -73,7 +73,8 @@ def accept_amphora(connection: Connection, request: Request, operation_id: str) 
 
 
 def accept_spare(database: Database, owner: str, lease_ms: int) -> Receipt:
-    """Accept the building of a spare amphora: its row, its lease (taken by ``owner``) and its operation at once.
+    """Accept the building of a spare amphora: write its row, its lease (taken by ``owner``) and its operation in one
+    transaction.
 
     The receipt's ``lease_key`` is the new amphora's id.
     """
@@ -99,14 +100,14 @@ def accept_spare(database: Database, owner: str, lease_ms: int) -> Receipt:
 
 
 def _check_possible(request: Request) -> None:
-    """An operation that no worker could run would stand before all that its lease is asked for later."""
+    """Refuse an operation that no worker could run: it would block all later operations of its lease."""
     if request.action == Action.UPDATE:
-        raise InvalidInput("kind", "an amphora has nothing that could be changed")
+        raise InvalidInput("kind", "an amphora cannot be updated")
     if request.action == Action.CREATE:
-        raise InvalidInput("kind", "an amphora is not described: ControllerWorker.create_amphora makes one")
+        raise InvalidInput("kind", "an amphora cannot be described: use ControllerWorker.create_amphora")
 
 
-@cache  # building it costs SQLAlchemy twenty times what sending it does
+@cache  # building the statement costs SQLAlchemy twenty times as much as sending it
 def _reading() -> Select[str | None, str, datetime | None, str | None]:
     under_way = (
         select(Operation.id)
@@ -123,7 +124,7 @@ def _reading() -> Select[str | None, str, datetime | None, str | None]:
 
 
 def _check_status(request: Request, found: _Found, epoch: int | None) -> int:
-    """Returns the epoch of its lease."""
+    """Check that the amphora's status permits the request, and return the epoch of its lease."""
     what = f"amphora {request.subject_id}"
     if request.action == Action.DELETE:
         if found.load_balancer_id is not None and found.status == AmphoraStatus.ALLOCATED:
@@ -142,7 +143,7 @@ def _mark_deleted(connection: Connection, amphora_id: str, found: _Found) -> Non
     seen = {"this_id": amphora_id, "seen_status": found.status, "seen_at": found.updated_at}
     values = {"status": AmphoraStatus.PENDING_DELETE, "updated_at": utc_now()}
     if connection.execute(_marking(), {**seen, **values}).rowcount != 1:
-        raise Moved(f"amphora {amphora_id} was changed meanwhile")
+        raise Moved(f"amphora {amphora_id} was changed by another transaction")
 
 
 @cache

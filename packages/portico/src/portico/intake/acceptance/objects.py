@@ -1,4 +1,4 @@
-"""Acceptance of what is asked about load balancers and their parts: what users describe."""
+"""Acceptance of requests about the objects that users describe: load balancers and their parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from portico.errors import Conflict, IllegalTransition, InvalidInput, PorticoErr
 from portico.intake import constraints
 from portico.intake.acceptance.queueing import add_operation, describe_operation, take_lease
 from portico.intake.acceptance.request import Moved, Receipt, Request
-from portico.intake.ancestors import ancestors, nothing_above_goes, with_ancestors
+from portico.intake.ancestors import ancestors, no_ancestor_is_deleted, with_ancestors
 from portico.intake.positions import make_room
 from portico.resources import (
     L7PolicySpec,
@@ -45,12 +45,12 @@ from portico.status import OperationState, ProvisioningStatus, check_transition
 from portico.store.claims.priorities import Priority
 from portico.store.sql.tags import replace_tags
 
-_UNTRIED = {"state": OperationState.QUEUED, "attempts": 0, "started_at": None}
+_NOT_STARTED = {"state": OperationState.QUEUED, "attempts": 0, "started_at": None}
 _OF_CREATE = (
     *("id", "action", "subject_type", "subject_id", "lease_key", "load_balancer_id", "priority", "request_id"),
     *("state", "attempts", "started_at", "created_at"),
 )
-"""What the operation of a create has: it changes no column."""
+"""The columns that a create's operation sets: a create has no ``changes`` and no ``previous`` values."""
 _STATUS_OF = {
     Action.CREATE: ProvisioningStatus.PENDING_CREATE,
     Action.UPDATE: ProvisioningStatus.PENDING_UPDATE,
@@ -61,14 +61,14 @@ _STATUS_OF = {
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An object as it was read, with what decides whether something may be asked of it.
+    """An object as it was read, with everything that decides whether a request about it is accepted.
 
     Attributes:
         row: its columns.
-        lease_key, epoch: its load balancer's lease, and how often that was taken.
+        lease_key, epoch: the lease of its load balancer, and how often the lease was taken.
         load_balancer_status: provisioning status of its load balancer.
-        under_way: an unfinished operation that does the same.
-        above: name of each ancestor, the nearest first, to its provisioning status.
+        under_way: the id of an unfinished operation with the same action.
+        above: name of each ancestor, the nearest first, to the ancestor's provisioning status.
     """
 
     row: RowMapping
@@ -85,8 +85,8 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """What an update asks for: the object as it would be, and the fields that change, with their new values."""
+class _Wanted:
+    """What an update asks for: the object as it would be afterwards, and the changed fields with their new values."""
 
     spec: Spec
     fields: dict[str, object]
@@ -94,8 +94,8 @@ class _Wish:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What an update changes: columns (and ``tags``, which are in a table of their own) with their new and their
-    previous values."""
+    """What an update changes: columns, with their new and their previous values. ``tags``, which have a table of their
+    own, are among them."""
 
     changes: Mapping[str, object]
     previous: Mapping[str, object]
@@ -104,13 +104,13 @@ class _Change:
 def accept_object(
     connection: Connection, kind: Kind, request: Request, operation_id: str, settings: ValidationSettings
 ) -> Receipt:
-    """Accept a request about a load balancer or a part of one in the caller's transaction (``accept_in``).
+    """Accept a request about a load balancer or one of its parts in the caller's transaction (``accept_in``).
 
     Raises:
-        InvalidInput: naming the field.
-        NotFound, NoSuitableLB, NoSuitablePool: as the worker's contract says.
-        Conflict: it is being deleted, or its status does not permit it.
-        Moved: start the transaction again.
+        InvalidInput: a field breaks a rule; the error names it.
+        NotFound, NoSuitableLB, NoSuitablePool: the object does not exist, as the worker's contract defines.
+        Conflict: it is being deleted, or its status does not permit the request.
+        Moved: the transaction must be started again.
     """
     _check_possible(kind, request)
     kind.check_id(request.subject_id)
@@ -120,7 +120,7 @@ def accept_object(
     if found.under_way is not None and request.action != Action.UPDATE:
         return Receipt(found.under_way, found.lease_key)
     _check_status(kind, request, found)
-    wish = _parse_changes(kind, request, found, settings)
+    wanted = _parse_changes(kind, request, found, settings)
     priority = Priority.FAILOVER if request.action == Action.FAILOVER else Priority.USER
     claim = take_lease(connection, request, found.lease_key, found.epoch, priority)
     operation = describe_operation(
@@ -135,9 +135,9 @@ def accept_object(
         _add_create(connection, kind, request, found, operation)
     else:
         change = None
-        if wish is not None:
-            _check_neighbours(connection, found.row, wish, settings)
-            change = _change(connection, kind, found.row, wish)
+        if wanted is not None:
+            _check_neighbours(connection, found.row, wanted, settings)
+            change = _change(connection, kind, found.row, wanted)
             operation |= {"changes": change.changes, "previous": change.previous}
         _mark(connection, kind, request, found, change)
         add_operation(connection, operation)
@@ -153,9 +153,10 @@ def _read(connection: Connection, kind: Kind, request: Request) -> _Found | None
     return _Found(row, row["_lease_key"], row["_epoch"], row["_lb_status"], row["_under_way"], above)
 
 
-@cache  # building it costs SQLAlchemy twenty times what sending it does
+@cache  # building the statement costs SQLAlchemy twenty times as much as sending it
 def _reading(model: type[Row]) -> Select[*tuple[object, ...]]:
-    """The row, its ancestors' and its load balancer's status, its lease, and an operation that does the same."""
+    """Select the row, the status of its ancestors and of its load balancer, its lease, and an unfinished operation with
+    the same action."""
     table, owner = table_of(model), table_of(LoadBalancer).alias("owner")
     load_balancer = table.c.id if model is LoadBalancer else table.c.load_balancer_id
     under_way = (
@@ -176,7 +177,7 @@ def _reading(model: type[Row]) -> Select[*tuple[object, ...]]:
 
 
 def _check_possible(kind: Kind, request: Request) -> None:
-    """An operation that no worker could run would stand before all that its load balancer is asked for later."""
+    """Refuse an operation that no worker could run: it would block all later operations of its load balancer."""
     if request.action == Action.FAILOVER and kind.name not in REPLACEABLE:
         raise InvalidInput("kind", f"must be {' or '.join(REPLACEABLE)}: a {kind.name} cannot be failed over")
 
@@ -204,28 +205,31 @@ def _check_status(kind: Kind, request: Request, found: _Found) -> None:
         raise Conflict(f"{what} is being deleted")
 
 
-def _parse_changes(kind: Kind, request: Request, found: _Found, settings: ValidationSettings) -> _Wish | None:
+def _parse_changes(kind: Kind, request: Request, found: _Found, settings: ValidationSettings) -> _Wanted | None:
     if request.action != Action.UPDATE:
         return None
     given = {} if request.reapply else kind.check_changes(request.changes)
     present = kind.writable(dict(found.row))
-    return _Wish(*kind.spec.parse_changes(present, given, settings, also=request.also))
+    return _Wanted(*kind.spec.parse_changes(present, given, settings, also=request.also))
 
 
 def _add_create(
     connection: Connection, kind: Kind, request: Request, found: _Found, operation: dict[str, object]
 ) -> None:
-    values = {name: (_UNTRIED | operation).get(name) for name in _OF_CREATE}
+    values = {name: (_NOT_STARTED | operation).get(name) for name in _OF_CREATE}
     seen = {"this_id": request.subject_id, "seen_status": found.status}
     added = connection.execute(_adding_create(kind.model), seen | {f"new_{name}": values[name] for name in values})
     if added.rowcount != 1:
-        raise Moved(f"{kind.name} {request.subject_id} was asked for meanwhile")
+        raise Moved(f"another transaction accepted a request about {kind.name} {request.subject_id}")
 
 
 @cache
 def _adding_create(model: type[Row]) -> Insert:
-    """Writes the operation where nobody else has, and where the row is what was read: a create writes no row of its
-    own that could tell, and while it waited for the lease's row another one may have been accepted, and done."""
+    """Insert the operation unless the object has another unfinished create, or its row is no longer what was read.
+
+    Accepting a create does not write the object's row, so the row does not show that another transaction was faster.
+    While this one waited for the lease's row lock, another create may have been accepted, and even have finished.
+    """
     table, operation = table_of(model), table_of(Operation)
     other = operation.alias("other")
     under_way = exists().where(
@@ -238,58 +242,58 @@ def _adding_create(model: type[Row]) -> Insert:
     return adding.execution_options(preserve_rowcount=True)
 
 
-def _change(connection: Connection, kind: Kind, row: RowMapping, wish: _Wish) -> _Change:
-    """Make way for an update of the row; what it changes."""
-    changes: dict[str, object] = kind.columns(wish.fields)
+def _change(connection: Connection, kind: Kind, row: RowMapping, wanted: _Wanted) -> _Change:
+    """Prepare an update of the row: replace its tags, make room at its new position. Return what the update changes."""
+    changes: dict[str, object] = kind.columns(wanted.fields)
     previous = {name: row[name] for name in changes}
-    if "tags" in wish.fields:
-        changes["tags"] = wish.spec.tags
-        previous["tags"] = replace_tags(connection, row["id"], wish.spec.tags)
-    if isinstance(wish.spec, L7PolicySpec) and "position" in changes:
-        place = make_room(connection, row["listener_id"], wish.spec.position, row["id"])
+    if "tags" in wanted.fields:
+        changes["tags"] = wanted.spec.tags
+        previous["tags"] = replace_tags(connection, row["id"], wanted.spec.tags)
+    if isinstance(wanted.spec, L7PolicySpec) and "position" in changes:
+        place = make_room(connection, row["listener_id"], wanted.spec.position, row["id"])
         changes["position"] = place
-        # Where it stood after making room: what a rollback puts it back to.
+        # Its old position after room was made: this is the one that a rollback restores.
         if previous["position"] >= place:
             previous["position"] += 1
     return _Change(changes, previous)
 
 
 def _mark(connection: Connection, kind: Kind, request: Request, found: _Found, change: _Change | None) -> None:
-    """Write what is wanted and mark the row."""
+    """Write the new values and mark the row with its next status."""
     if kind is POOL and request.action == Action.DELETE:
         constraints.check_pool_unused(connection, request.subject_id)
     seen = {"this_id": request.subject_id, "seen_at": found.row["updated_at"], "seen_status": found.status}
     written = {name: value for name, value in change.changes.items() if name != "tags"} if change else {}
     status = _next_status(request.action, found.status)
-    marking = _marking(kind.model, may_go=request.action == Action.DELETE)
+    marking = _marking(kind.model, is_delete=request.action == Action.DELETE)
     values = {**seen, **written, "provisioning_status": status, "updated_at": utc_now()}
     if connection.execute(marking, values).rowcount != 1:
-        raise Moved(f"{kind.name} {request.subject_id} was changed meanwhile")
+        raise Moved(f"{kind.name} {request.subject_id} was changed by another transaction")
 
 
 @cache
-def _marking(model: type[Row], *, may_go: bool) -> Update:
-    """Sets what it is given, where the row still is what was read, and may stay unless it ``may_go``."""
+def _marking(model: type[Row], *, is_delete: bool) -> Update:
+    """Update the row if it is still what was read and, unless this is a delete, if no ancestor is being deleted."""
     table = table_of(model)
     return update(table).where(
         table.c.id == bindparam("this_id"),
         table.c.provisioning_status == bindparam("seen_status"),
         table.c.updated_at.is_not_distinct_from(bindparam("seen_at")),
-        *([] if may_go else nothing_above_goes(model)),
+        *([] if is_delete else no_ancestor_is_deleted(model)),
     )
 
 
 def _next_status(action: Action, present: str) -> ProvisioningStatus:
     wanted = _STATUS_OF[action]
     if action in (Action.UPDATE, Action.FAILOVER) and present == ProvisioningStatus.PENDING_CREATE:
-        return ProvisioningStatus.PENDING_CREATE  # its create is still on its way; the update follows behind it
+        return ProvisioningStatus.PENDING_CREATE  # its create is still under way, and the update runs after it
     check_transition(ProvisioningStatus, present, wanted)
     return wanted
 
 
-def _check_neighbours(connection: Connection, row: RowMapping, wish: _Wish, settings: ValidationSettings) -> None:
-    """The constraints between objects that concern what changes."""
-    spec, changed = wish.spec, wish.fields
+def _check_neighbours(connection: Connection, row: RowMapping, wanted: _Wanted, settings: ValidationSettings) -> None:
+    """Check the constraints between objects that concern the changed fields."""
+    spec, changed = wanted.spec, wanted.fields
     if isinstance(spec, ListenerSpec):
         pool_id = spec.default_pool_id if "default_pool_id" in changed else None
         cidrs = spec.allowed_cidrs if "allowed_cidrs" in changed else None

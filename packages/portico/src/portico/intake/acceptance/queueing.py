@@ -1,4 +1,4 @@
-"""The lease and the operation of what is accepted."""
+"""The lease and the operation of an accepted request."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _ADD = insert(Operation)
 
 
 def take_lease(connection: Connection, request: Request, key: str, epoch: int, priority: int) -> Claim | None:
-    """Count one more operation on a lease whose epoch was seen, and take it for the request's claimant where it is
-    free. Raises Moved where there is no such lease any more."""
+    """Count one more operation on a lease whose epoch was read, and take the lease for the request's claimant if it is
+    free. Raises Moved if the lease is gone."""
     if request.claimant is not None:
         owner, lease_ms = request.claimant
         claim = Claim(key, owner, epoch + 1)
         if take(connection, claim, lease_ms, arriving=1, priority=priority):
             return claim
     if not arrive(connection, key, priority):
-        raise Moved(f"lease {key} went away")
+        raise Moved(f"lease {key} is gone")
     return None
 
 
@@ -35,7 +35,8 @@ def describe_operation(
     priority: int,
     claim: Claim | None,
 ) -> dict[str, object]:
-    """The columns of an operation without values to change: running where its lease was taken along with it."""
+    """The columns of an operation, except its ``changes`` and ``previous`` values. The operation is running if its
+    lease was taken with it (``claim``), else queued."""
     columns: dict[str, object] = {
         "id": operation_id,
         "action": request.action,
@@ -54,5 +55,5 @@ def describe_operation(
 
 
 def add_operation(connection: Connection, columns: dict[str, object]) -> None:
-    """Write an operation."""
+    """Insert an operation."""
     connection.execute(_ADD, columns)

@@ -1,4 +1,4 @@
-"""What is asked for, and what is answered."""
+"""Requests, and the receipts for accepted ones."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from portico.store.claims.leases import Claim
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Something that is asked for. ``claimant`` (an owner's name and the lease's milliseconds) takes the lease in the
-    same transaction, if it is free: the caller will run the operation itself. ``reapply`` is an update of a load
-    balancer that changes nothing: its configuration is pushed once more. ``also`` names attributes that it may change
-    although only a create may set them (``Spec.IMMUTABLE``)."""
+    """A request to create, update, delete or fail over one object.
+
+    Attributes:
+        claimant: an owner's name and a lease's length in milliseconds. Accepting the request also takes the lease for
+            this owner, if it is free: the caller will run the operation itself.
+        reapply: an update of a load balancer that changes nothing and pushes its configuration once more.
+        also: attributes that the update may change although otherwise only a create sets them (``Spec.IMMUTABLE``).
+    """
 
     action: Action
     kind: str
@@ -28,13 +32,13 @@ class Request:
     also: frozenset[str] = frozenset()
 
     def notice(self, operation_id: str) -> Notice:
-        """What is announced once it is accepted as this operation."""
+        """The notice to announce once the request is accepted as this operation."""
         return Notice(f"{self.action}_{self.kind}", self.kind, self.subject_id, operation_id, self.request_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """An accepted operation; ``claim`` is set where the claimant got the lease."""
+    """An accepted operation. ``claim`` is set if the claimant got the lease."""
 
     operation_id: str
     lease_key: str
@@ -42,4 +46,4 @@ class Receipt:
 
 
 class Moved(PorticoError):
-    """The row changed between reading and writing it: the transaction starts again."""
+    """A row was changed after it was read: the transaction must be started again."""

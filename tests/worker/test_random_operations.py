@@ -1,4 +1,4 @@
-"""Random lives of load balancers, against a model that is a few dictionaries."""
+"""Random operations on load balancers, compared with a model that consists of a few dictionaries."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tests.support.world import World
 
 pytestmark = pytest.mark.database("sqlite")
 BAD = 66
-"""The weight that the daemon of this world refuses, wherever it stands."""
+"""The weight that the daemon of this world refuses."""
 _WEIGHTS = st.sampled_from([0, 1, 2, 3, BAD])
 _PICK = st.integers(0, 99)
 _KINDS = st.sampled_from(["member", "member", "l7policy", "pool"])
 
 
 @dataclass
-class Thing:
-    """What the model knows of a part: ``value`` is the weight of a member, else the number in its name."""
+class Part:
+    """A part in the model. ``value`` is the weight of a member, or the number in the name of another part."""
 
     kind: str
     value: int = 1
@@ -38,19 +38,19 @@ class Thing:
 
 @dataclass
 class Balancer:
-    """What the model knows of a load balancer."""
+    """A load balancer in the model."""
 
     listener: str
     pool: str
     status: str = "ACTIVE"
-    things: dict[str, Thing] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
 
 
-class Lives(RuleBasedStateMachine):
+class RandomOperations(RuleBasedStateMachine):
     """Adds, creates, changes, refusals, deletes and failovers, called directly and queued.
 
-    Every member is reached by traffic (its pool is its listener's default), so that a bad weight is always seen. What
-    a series of weights comes to is simple: the last one that is not bad stands, and a bad one at the end is an ERROR.
+    Every member gets traffic (its pool is its listener's default), so a bad weight is always noticed. The result of a
+    series of weights is simple: the last good weight is applied, and a bad weight at the end leads to ERROR.
     """
 
     def __init__(self, world: World) -> None:
@@ -62,7 +62,7 @@ class Lives(RuleBasedStateMachine):
         world.amphorae.refuse(lambda bundle: f"weight {BAD}" in text_of(bundle))
 
     def teardown(self) -> None:
-        """However a life went, deleting everything leaves nothing."""
+        """Deleting everything leaves nothing, whatever happened before."""
         self.world.run_all()
         for balancer_id in self.world.catalog.list_ids("load_balancer"):
             self.world.worker.delete_load_balancer(balancer_id)
@@ -70,12 +70,12 @@ class Lives(RuleBasedStateMachine):
             self.world.worker.delete_amphora(amphora_id)
         self.world.assert_empty()
 
-    # What happens
+    # Rules
 
     @precondition(lambda self: len(self.balancers) < 2)
     @rule()
     def build_load_balancer(self) -> None:
-        """A load balancer with a listener and its pool, built by one call."""
+        """Build a load balancer with a listener and its pool in one call."""
         add = self.world.catalog
         balancer_id = add.add_load_balancer()
         pool = add.add_pool(balancer_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
@@ -85,8 +85,8 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(lambda self: self.balancers)
     @rule(pick=_PICK, kind=_KINDS, weight=_WEIGHTS, direct=st.booleans())
-    def add_thing(self, pick: int, kind: Any, weight: int, direct: bool) -> None:
-        """A new part, created at once or some time later."""
+    def add_part(self, pick: int, kind: Any, weight: int, direct: bool) -> None:
+        """Add a part, which is created immediately or later."""
         balancer_id, balancer = self._pick(self.balancers, pick)
         self.counter += 1
         name = f"n{self.counter}"
@@ -96,49 +96,49 @@ class Lives(RuleBasedStateMachine):
             "pool": (balancer_id, {"protocol": "HTTP", "lb_algorithm": "SOURCE_IP"}),
         }
         parent, values = described[kind]
-        thing = Thing(kind, weight if kind == "member" else 0)
+        part = Part(kind, weight if kind == "member" else 0)
         bad = kind == "member" and weight == BAD
-        thing.status, thing.applied = ("ERROR", False) if bad else ("ACTIVE", True)
+        part.status, part.applied = ("ERROR", False) if bad else ("ACTIVE", True)
         if direct:
-            thing_id = getattr(self.world.catalog, f"add_{kind}")(parent, name=name, **values)
-            self._call("create", thing_id, thing, bad)
+            part_id = getattr(self.world.catalog, f"add_{kind}")(parent, name=name, **values)
+            self._call("create", part_id, part, bad)
         else:
-            thing_id = self.world.requests.create(kind, parent, name=name, **values).object_id
+            part_id = self.world.requests.create(kind, parent, name=name, **values).object_id
             self.queued = True
-        balancer.things[thing_id] = thing
+        balancer.parts[part_id] = part
 
     @precondition(lambda self: self._members())
     @rule(pick=_PICK, weights=st.lists(_WEIGHTS, min_size=1, max_size=4), direct=st.booleans())
     def change_member(self, pick: int, weights: list[int], direct: bool) -> None:
-        """Weights follow one another, each by a call, or all of them queued."""
-        thing_id, thing = self._pick(self._members(), pick)
+        """Change the weight several times, by direct calls or by queued operations."""
+        part_id, part = self._pick(self._members(), pick)
         for weight in weights:
             if weight != BAD:
-                thing.value, thing.status, thing.applied = weight, "ACTIVE", True
+                part.value, part.status, part.applied = weight, "ACTIVE", True
             else:
-                thing.status = "ERROR"
+                part.status = "ERROR"
             if direct:
-                self._call("update", thing_id, thing, weight == BAD, {"weight": weight})
+                self._call("update", part_id, part, weight == BAD, {"weight": weight})
             else:
-                self.world.requests.update("member", thing_id, {"weight": weight})
+                self.world.requests.update("member", part_id, {"weight": weight})
                 self.queued = True
 
-    @precondition(lambda self: self._standing())
+    @precondition(lambda self: self._remaining())
     @rule(pick=_PICK, direct=st.booleans())
-    def delete_thing(self, pick: int, direct: bool) -> None:
-        """A part goes."""
-        thing_id, thing = self._pick(self._standing(), pick)
+    def delete_part(self, pick: int, direct: bool) -> None:
+        """Delete a part."""
+        part_id, part = self._pick(self._remaining(), pick)
         if direct:
-            self._call("delete", thing_id, thing, False)
-            self._forget(thing_id)
+            self._call("delete", part_id, part, False)
+            self._forget(part_id)
         else:
-            self.world.requests.delete(thing.kind, thing_id)
-            thing.going = self.queued = True
+            self.world.requests.delete(part.kind, part_id)
+            part.going = self.queued = True
 
     @precondition(lambda self: self.balancers)
     @rule(pick=_PICK, whole=st.booleans(), direct=st.booleans())
     def fail_over(self, pick: int, whole: bool, direct: bool) -> None:
-        """An amphora, or all of a load balancer's, is replaced. That of a whole one heals its status."""
+        """Replace an amphora, or all amphorae of a load balancer. The latter repairs the load balancer's status."""
         balancer_id, balancer = self._pick(self.balancers, pick)
         kind: Replaceable
         kind, subject = ("load_balancer", balancer_id) if whole else ("amphora", self.world.amphora_of(balancer_id))
@@ -154,7 +154,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.balancers and not self.queued)
     @rule(pick=_PICK)
     def fail_to_fail_over(self, pick: int) -> None:
-        """A failover that finds no place changes nothing but the load balancer's status."""
+        """A failover that finds no place changes only the load balancer's status."""
         balancer_id, balancer = self._pick(self.balancers, pick)
         before = self.world.amphora_of(balancer_id)
         self.world.compute.fail_next("ensure", DriverError("on purpose"))
@@ -164,22 +164,22 @@ class Lives(RuleBasedStateMachine):
         assert self.world.amphora_of(balancer_id) == before
 
     @rule(method=st.sampled_from(["push", "push", "ensure", "delete"]), lost_reply=st.booleans())
-    def disturb(self, method: str, lost_reply: bool) -> None:
-        """The next call of a driver fails once in a way that passes."""
+    def plan_fault(self, method: str, lost_reply: bool) -> None:
+        """The next call of a driver fails once with a transient error."""
         driver = self.world.amphorae if method == "push" else self.world.compute
         if not driver.faults._before[method] and not driver.faults._after[method]:
             driver.fail_next(method, DriverUnavailable("passing"), lost_reply=lost_reply)
 
     @rule()
     def add_spare(self) -> None:
-        """A spare for whoever comes next."""
+        """Add a spare for the next operation that needs an amphora."""
         if len(self.world.catalog.list_ids("amphora", load_balancer_id=None)) < 2:
             self.world.worker.create_amphora()
 
     @precondition(lambda self: self.balancers)
     @rule(pick=_PICK, direct=st.booleans())
     def delete_load_balancer(self, pick: int, direct: bool) -> None:
-        """A load balancer goes, whatever waits for it."""
+        """Delete a load balancer, whatever is queued for it."""
         balancer_id, _ = self._pick(self.balancers, pick)
         if direct:
             self.world.worker.delete_load_balancer(balancer_id)
@@ -192,16 +192,17 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(lambda self: self.queued)
     @rule()
-    def run_what_waits(self) -> None:
-        """A run loop comes by."""
+    def run_queued(self) -> None:
+        """Run the queued operations."""
         self.world.run_all()
         self._settle()
 
-    # What must be so
+    # Invariants
 
     @invariant()
-    def rows_and_world_are_as_the_model_says(self) -> None:
-        """Where nothing waits: statuses, values and configurations are the model's, and nothing is left over."""
+    def rows_and_world_match_the_model(self) -> None:
+        """If nothing is queued, statuses, values and configurations are those of the model, and nothing is left
+        over."""
         if self.queued:
             return
         world = self.world
@@ -210,64 +211,64 @@ class Lives(RuleBasedStateMachine):
         for balancer_id, balancer in self.balancers.items():
             assert world.status("load_balancer", balancer_id) == balancer.status
             rows = {row["id"]: row for row in tables if row["load_balancer_id"] == balancer_id}
-            assert set(rows) == {balancer.pool, *balancer.things}
-            for thing_id, thing in balancer.things.items():
-                row = rows[thing_id]
-                assert (row["provisioning_status"], row["applied"]) == (thing.status, thing.applied)
-                assert thing.kind != "member" or row["weight"] == thing.value
+            assert set(rows) == {balancer.pool, *balancer.parts}
+            for part_id, part in balancer.parts.items():
+                row = rows[part_id]
+                assert (row["provisioning_status"], row["applied"]) == (part.status, part.applied)
+                assert part.kind != "member" or row["weight"] == part.value
             world.assert_in_step(balancer_id)
             text = text_of(world.pushed(balancer_id))
-            seen = {thing_id for thing_id, thing in balancer.things.items() if thing_id in text}
-            members = {thing_id for thing_id, thing in balancer.things.items() if thing.kind == "member"}
-            assert seen & members == {one for one in members if balancer.things[one].applied}
+            seen = {part_id for part_id, part in balancer.parts.items() if part_id in text}
+            members = {part_id for part_id, part in balancer.parts.items() if part.kind == "member"}
+            assert seen & members == {one for one in members if balancer.parts[one].applied}
         world.assert_no_orphans()
         assert world.compute.owned() == set(world.catalog.list_ids("amphora"))
         assert {lease["pending"] for lease in world.rows(Lease)} <= {0}
 
-    # The model's own steps
+    # Steps of the model
 
-    def _call(self, action: str, thing_id: str, thing: Thing, bad: bool, changes: dict[str, Any] | None = None) -> None:
-        """A direct call: it raises where it is refused, and nothing else does."""
+    def _call(self, action: str, part_id: str, part: Part, bad: bool, changes: dict[str, Any] | None = None) -> None:
+        """Make a direct call, which raises an error only if it is refused."""
         if bad:
             with pytest.raises(ConfigurationRefused):
-                self.world.do(action, thing.kind, thing_id, changes)
+                self.world.do(action, part.kind, part_id, changes)
         else:
-            self.world.do(action, thing.kind, thing_id, changes)
+            self.world.do(action, part.kind, part_id, changes)
 
     def _settle(self) -> None:
         self.queued = False
         for balancer in self.balancers.values():
-            balancer.things = {thing_id: thing for thing_id, thing in balancer.things.items() if not thing.going}
+            balancer.parts = {part_id: part for part_id, part in balancer.parts.items() if not part.going}
 
-    def _forget(self, thing_id: str) -> None:
+    def _forget(self, part_id: str) -> None:
         for balancer in self.balancers.values():
-            balancer.things.pop(thing_id, None)
+            balancer.parts.pop(part_id, None)
 
-    def _standing(self) -> dict[str, Thing]:
+    def _remaining(self) -> dict[str, Part]:
         return {
-            thing_id: thing
+            part_id: part
             for balancer in self.balancers.values()
-            for thing_id, thing in balancer.things.items()
-            if not thing.going
+            for part_id, part in balancer.parts.items()
+            if not part.going
         }
 
-    def _members(self) -> dict[str, Thing]:
-        return {thing_id: thing for thing_id, thing in self._standing().items() if thing.kind == "member"}
+    def _members(self) -> dict[str, Part]:
+        return {part_id: part for part_id, part in self._remaining().items() if part.kind == "member"}
 
     @staticmethod
-    def _pick(things: dict[str, Any], pick: int) -> tuple[str, Any]:
-        return list(things.items())[pick % len(things)]
+    def _pick(parts: dict[str, Any], pick: int) -> tuple[str, Any]:
+        return list(parts.items())[pick % len(parts)]
 
 
-def test_random_lives_end_as_the_model_says(world: World) -> None:
-    """Whatever happens in whatever order: rows, statuses and configurations are what the model says, and deleting
+def test_random_operations_match_the_model(world: World) -> None:
+    """Whatever happens in whatever order, rows, statuses and configurations are those of the model, and deleting
     everything leaves nothing."""
     run_state_machine_as_test(
-        lambda: Lives(world),  # type: ignore[arg-type]  # any callable that makes one will do
+        lambda: RandomOperations(world),  # type: ignore[arg-type]  # any factory is accepted
         settings=settings(
             max_examples=20,
             stateful_step_count=25,
-            phases=[Phase.generate],  # shrinking and explaining a failure take minutes; the first one is short enough
+            phases=[Phase.generate],  # shrinking a failure takes minutes, and the first example is short enough
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -1,4 +1,4 @@
-"""Portico as a whole: opened, used, left, taken up again, and gone without a trace."""
+"""Portico's life cycle: opened, used, closed, opened again, and removed without a trace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.waiting import PATIENCE
 
 
 def test_deleting_everything_leaves_nothing(haproxy: Path, own_directory: Path, origins: list[Origin]) -> None:
-    """After deletes and a close there is no process, no listening socket, no amphora's file and no row of it."""
+    """After all deletes and a close, no process, listening socket, amphora file or amphora row is left."""
     with running_portico(own_directory, haproxy) as portico:
         web = build_web(portico, origins)
         address = (web.address, web.port)
@@ -42,17 +42,17 @@ def test_deleting_everything_leaves_nothing(haproxy: Path, own_directory: Path, 
     assert find_sockets(directory=own_directory) == []
 
 
-def test_traffic_outlives_portico_and_a_used_directory_is_taken_up_again(
+def test_traffic_outlives_portico_and_a_used_directory_can_be_reopened(
     haproxy: Path, own_directory: Path, origins: list[Origin]
 ) -> None:
-    """Closed, agent and all, Portico leaves its load balancers serving; opened again it knows and changes them, with
-    the HAProxy process that ran on."""
+    """When Portico and its agent are closed, its load balancers keep serving. Opened again, Portico knows and changes
+    them, and the HAProxy process is the same."""
     portico = open_embedded(own_directory, haproxy=haproxy)
     web = build_web(portico, origins[:1])
     address, pid = web.address, web.state().pid
     portico.close(stop_agent=True)
 
-    # Not by way of the database, which is closed: only the address is left to ask.
+    # Only the address is left to use, because the database is closed.
     assert find_sockets([(address, web.port)]) != []
     with running_portico(own_directory, haproxy) as again:
         found = Web(again, web.id, web.pool, web.listener, web.port, web.members)
@@ -65,8 +65,9 @@ def test_traffic_outlives_portico_and_a_used_directory_is_taken_up_again(
         assert found.state().pid == pid
 
 
-def test_an_agent_that_is_killed_interrupts_nobody(haproxy: Path, own_directory: Path, origins: list[Origin]) -> None:
-    """While no agent runs, requests are answered; opening the directory again starts one, which adopts what runs."""
+def test_a_killed_agent_interrupts_no_traffic(haproxy: Path, own_directory: Path, origins: list[Origin]) -> None:
+    """While no agent runs, requests are answered. Opening the directory again starts an agent, which adopts the running
+    processes."""
     first = open_embedded(own_directory, haproxy=haproxy)
     web = build_web(first, origins[:1])
     pid = web.state().pid
@@ -84,7 +85,7 @@ def test_an_agent_that_is_killed_interrupts_nobody(haproxy: Path, own_directory:
     first.close()
 
 
-def test_two_openings_of_a_directory_share_its_agent(haproxy: Path, own_directory: Path, origins: list[Origin]) -> None:
+def test_two_programs_in_a_directory_share_its_agent(haproxy: Path, own_directory: Path, origins: list[Origin]) -> None:
     """A second program that opens the directory finds the agent and the load balancers of the first."""
     with running_portico(own_directory, haproxy) as first:
         web = build_web(first, origins[:1])
@@ -95,9 +96,9 @@ def test_two_openings_of_a_directory_share_its_agent(haproxy: Path, own_director
         assert set(web.spread(6)) == {"a", "b"}
 
 
-def test_the_demo_ends_well(haproxy: Path, tmp_path: Path) -> None:
-    """What scripts/demo runs: every step is as it should be, no request failed by a change, and nothing is left behind:
-    no process (the end of this run looks, too), no socket, no file."""
+def test_the_demo_succeeds(haproxy: Path, tmp_path: Path) -> None:
+    """scripts/demo succeeds: every step is as it should be, no change fails a request, and no process (the end of this
+    run checks that, too), socket or file is left behind."""
     demo = subprocess.run(
         [sys.executable, "-m", "demo", "--haproxy", str(haproxy)],
         env={**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "150"},
@@ -114,10 +115,10 @@ def test_the_demo_ends_well(haproxy: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_demo_that_is_interrupted_cleans_up(haproxy: Path, tmp_path: Path) -> None:
-    """Ctrl-C half way ends the demo with nothing left behind."""
+def test_an_interrupted_demo_cleans_up(haproxy: Path, tmp_path: Path) -> None:
+    """Ctrl-C half way ends the demo, and nothing is left behind."""
     demo = subprocess.Popen(
-        # As a script's background job, by nohup, would be started.
+        # SIGINT is ignored, as in a script's background job, or under nohup.
         ["env", "--ignore-signal=INT", sys.executable, "-u", "-m", "demo", "--haproxy", str(haproxy)],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Visitors who take their time: a head has to be whole within the listener's time for clients."""
+"""Slow clients: the head of a request must be complete within the listener's client timeout."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _PAUSE = 0.2
 
 
 def _drip(address: Address) -> bytes:
-    """Send a head that never ends, a byte each 0.2 s for half a minute; what came back until it was cut off. Raises
-    TimeoutError where it never was."""
-    with socket.create_connection(address, PATIENCE) as visitor:
-        visitor.sendall(b"GET / HTTP/1.1\r\nX: ")
-        visitor.settimeout(_PAUSE)
+    """Send a head that never ends, a byte each 0.2 s for half a minute, and return the answer that came before the
+    connection was closed. Raises TimeoutError if it was not closed."""
+    with socket.create_connection(address, PATIENCE) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nX: ")
+        client.settimeout(_PAUSE)
         for _ in range(_DRIPS):
             with suppress(TimeoutError):
-                return visitor.recv(4096)
+                return client.recv(4096)
             with suppress(ConnectionError):
-                visitor.sendall(b"x")
-    raise TimeoutError("the visitor still has the connection")
+                client.sendall(b"x")
+    raise TimeoutError("the client still has the connection")
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,9 @@ def _drip(address: Address) -> bytes:
     ],
     ids=["HTTP", "HTTP, inspected", "TCP, read as HTTP"],
 )
-def test_who_drips_his_head_is_cut_off(start: Start, listener: Document, pool: Document) -> None:
-    """Each byte is within the time for one, and the whole is not: 408, and the connection ends. Others are served."""
+def test_a_client_that_sends_its_head_slowly_is_disconnected(start: Start, listener: Document, pool: Document) -> None:
+    """A client whose bytes each arrive in time, but whose head as a whole does not, is answered 408 and disconnected.
+    Other clients are served."""
     with Origin("web") as origin:
         pools = {"web": {**pool, "members": [{"address": "127.0.0.1", "protocol_port": origin.port}]}}
         document = http_listener(default_pool="web", timeout_client_data=1000, **listener)
@@ -49,16 +50,16 @@ def test_who_drips_his_head_is_cut_off(start: Start, listener: Document, pool: D
         assert ask(address).status == 200
 
 
-def test_no_limit_is_no_limit(start: Start) -> None:
-    """A listener whose time for clients is 0 waits for a head as long as it takes."""
+def test_a_timeout_of_0_is_no_limit(start: Start) -> None:
+    """A listener whose client timeout is 0 waits for a head without limit."""
     with Origin("web") as origin:
         pools = {"web": {"protocol": "HTTP", "members": [{"address": "127.0.0.1", "protocol_port": origin.port}]}}
         [address] = start({"listeners": [http_listener(default_pool="web", timeout_client_data=0)], "pools": pools})
-        with socket.create_connection(address, 0.5) as visitor:
+        with socket.create_connection(address, 0.5) as client:
             for part in (b"GET / HTTP/1.1\r\n", b"Host: x\r\nConnection: close\r\n"):
-                visitor.sendall(part)
+                client.sendall(part)
                 with pytest.raises(TimeoutError):
-                    visitor.recv(4096)
-            visitor.settimeout(PATIENCE)
-            visitor.sendall(b"\r\n")
-            assert visitor.recv(4096).startswith(b"HTTP/1.1 200 ")
+                    client.recv(4096)
+            client.settimeout(PATIENCE)
+            client.sendall(b"\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 ")

@@ -1,4 +1,4 @@
-"""Many at once: threads, workers, takeovers, and operations that kill."""
+"""Simultaneous threads and workers, takeovers, and operations that kill workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from portico.worker.lease_keeper import LeaseKeeper
 from portico.worker.run_loop import RunLoop
 from portico_wire import Bundle
 from tests.support.bundles import text_of
-from tests.support.threads import at_once
+from tests.support.threads import run_simultaneously
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 from tests.support.world import World, make_settings
 from tests.worker.held_amphorae import HeldAmphorae
@@ -34,7 +34,7 @@ THREADS = 8
 
 
 def test_many_threads_change_one_load_balancer_through_several_workers(world: World) -> None:
-    """Every call succeeds, nothing is lost, and in the end what runs is what the rows say."""
+    """Every call succeeds, nothing is lost, and in the end the configuration is that of the rows."""
     ids = world.build()
     workers = [world.worker, world.add_worker(), world.add_worker()]
     members = [world.add_part("member", ids) for _ in range(THREADS)]
@@ -48,7 +48,7 @@ def test_many_threads_change_one_load_balancer_through_several_workers(world: Wo
         if number % 2:
             worker.delete_member(members[number])
 
-    at_once(THREADS, act)
+    run_simultaneously(THREADS, act)
 
     kept = {members[number]: 3 + number for number in range(0, THREADS, 2)}
     weights = {member: world.catalog.show("member", member)["weight"] for member in world.catalog.list_ids("member")}
@@ -60,7 +60,7 @@ def test_many_threads_change_one_load_balancer_through_several_workers(world: Wo
 
 @on_sqlite
 def test_many_threads_create_load_balancers_under_a_tight_limit(database_url: str) -> None:
-    """Limits make calls wait, they never make them fail, and they are never exceeded."""
+    """Limits make calls wait. They never make calls fail, and are never exceeded."""
     running, most, lock = [0], [0], threading.Lock()
 
     class CountedCompute(NoopCompute):
@@ -81,21 +81,21 @@ def test_many_threads_create_load_balancers_under_a_tight_limit(database_url: st
         workers = [world.add_worker(), world.add_worker()]
         ids = [world.catalog.add_load_balancer() for _ in range(THREADS)]
 
-        at_once(THREADS, lambda number: workers[number % 2].create_load_balancer(ids[number]))
+        run_simultaneously(THREADS, lambda number: workers[number % 2].create_load_balancer(ids[number]))
 
         assert {world.status("load_balancer", one) for one in ids} == {"ACTIVE"}
         assert 1 <= most[0] <= 2
-        at_once(THREADS, lambda number: workers[number % 2].delete_load_balancer(ids[number]))
+        run_simultaneously(THREADS, lambda number: workers[number % 2].delete_load_balancer(ids[number]))
         world.assert_empty()
 
 
 @on_sqlite
 def test_spares_are_never_given_away_twice(world: World) -> None:
-    """Load balancers that are built at the same time take different spares, and build what is lacking."""
+    """Load balancers that are built simultaneously use different spares, and build the amphorae that are lacking."""
     spares = {world.worker.create_amphora() for _ in range(3)}
     ids = [world.catalog.add_load_balancer() for _ in range(5)]
 
-    at_once(5, lambda number: world.worker.create_load_balancer(ids[number]))
+    run_simultaneously(5, lambda number: world.worker.create_load_balancer(ids[number]))
 
     carried = [world.amphora_of(one) for one in ids]
     assert len(set(carried)) == 5
@@ -104,14 +104,14 @@ def test_spares_are_never_given_away_twice(world: World) -> None:
 
 
 @on_sqlite
-def test_a_run_loop_finds_what_is_queued_without_being_told(world: World) -> None:
-    """Operations that were accepted by somebody else are found by polling, and stopping leaves nothing half done."""
+def test_a_run_loop_finds_queued_operations_by_polling(world: World) -> None:
+    """Operations that another process accepted are found by polling, and stopping leaves nothing half done."""
     loop = RunLoop(world.worker)
     loop.start()
     try:
         ids = world.describe()
         operation_id = world.ask("create", "load_balancer", ids["load_balancer"]).operation_id
-        wait_until_equal(lambda: world.operation(operation_id)["state"], "SUCCEEDED", "it is done")
+        wait_until_equal(lambda: world.operation(operation_id)["state"], "SUCCEEDED", "the operation has succeeded")
     finally:
         assert loop.stop() is True
     assert world.status("load_balancer", ids["load_balancer"]) == "ACTIVE"
@@ -120,10 +120,10 @@ def test_a_run_loop_finds_what_is_queued_without_being_told(world: World) -> Non
 
 @on_sqlite
 def test_a_run_loop_survives_a_defect(database_url: str) -> None:
-    """An error that nobody expected costs one look or one round, not the thread: what is queued after it is run."""
-    stumbled = threading.Event()
+    """An unexpected error ends one look or one run, but not the thread: operations that are queued later are run."""
+    has_failed = threading.Event()
 
-    class Stumbling(ControllerWorker):
+    class FailingOnce(ControllerWorker):
         looks = 0
 
         def claim_pending(self) -> tuple[Claim, float] | None:
@@ -133,13 +133,13 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
             return super().claim_pending()
 
         def run_claimed(self, claim: Claim, taken_at: float) -> None:
-            if not stumbled.is_set():
-                stumbled.set()
+            if not has_failed.is_set():
+                has_failed.set()
                 raise ZeroDivisionError("on purpose")
             super().run_claimed(claim, taken_at)
 
     with World(make_settings(database_url, threads=1)) as world:
-        worker = Stumbling(
+        worker = FailingOnce(
             world.settings,
             database=world.database,
             compute=world.compute,
@@ -150,9 +150,11 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
         loop = RunLoop(worker)
         loop.start()
         first = world.requests.create("load_balancer")
-        assert stumbled.wait(PATIENCE)
+        assert has_failed.wait(PATIENCE)
         accepted = world.requests.create("load_balancer")
-        wait_until_equal(lambda: world.operation(accepted.operation_id)["state"], "SUCCEEDED", "it is done")
+        wait_until_equal(
+            lambda: world.operation(accepted.operation_id)["state"], "SUCCEEDED", "the operation has succeeded"
+        )
         assert loop.stop() is True
         worker.close()
         assert world.status("load_balancer", accepted.object_id) == "ACTIVE"
@@ -163,7 +165,7 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
 
 @pytest.fixture
 def held(world: World) -> HeldAmphorae:
-    """Amphorae that hold the first worker's pushes up."""
+    """Amphorae that hold the first worker's pushes."""
     return HeldAmphorae(world.amphorae)
 
 
@@ -171,26 +173,26 @@ def _start_held_update(
     world: World, held: HeldAmphorae, member_id: str
 ) -> tuple[ControllerWorker, threading.Thread, list[object]]:
     slow = world.add_worker(amphorae=held)
-    told: list[object] = []
+    outcomes: list[object] = []
 
     def act() -> None:
         try:
             slow.update_member(member_id, {"weight": 5})
-            told.append("done")
+            outcomes.append("done")
         except Exception as error:  # noqa: BLE001 - judged by the test
-            told.append(error)
+            outcomes.append(error)
 
     thread = threading.Thread(target=act)
     thread.start()
     assert held.reached.wait(PATIENCE)
-    return slow, thread, told
+    return slow, thread, outcomes
 
 
-def test_a_worker_whose_lease_ran_out_is_fenced(world: World, held: HeldAmphorae) -> None:
-    """A worker that slept too long: another one has carried on. Its push is refused as stale, its record changes
-    nothing, and its caller hears how the operation ended."""
+def test_a_worker_whose_lease_has_expired_is_fenced(world: World, held: HeldAmphorae) -> None:
+    """A worker slept too long, and another one has taken over. Its push is refused as stale, its record changes
+    nothing, and its caller gets the operation's outcome."""
     ids = world.build()
-    _, thread, told = _start_held_update(world, held, ids["member"])
+    _, thread, outcomes = _start_held_update(world, held, ids["member"])
     world.expire_leases()
     world.ask("update", "pool", ids["pool"], {"lb_algorithm": "LEAST_CONNECTIONS"})
 
@@ -200,7 +202,7 @@ def test_a_worker_whose_lease_ran_out_is_fenced(world: World, held: HeldAmphorae
     held.release()
     thread.join(PATIENCE)
 
-    assert told == ["done"]
+    assert outcomes == ["done"]
     assert (world.dump(), world.pushed(ids["load_balancer"])) == (before, pushed)
     assert "weight 5" in text_of(pushed)
     operation = world.operations(ids["member"])[-1]
@@ -208,13 +210,14 @@ def test_a_worker_whose_lease_ran_out_is_fenced(world: World, held: HeldAmphorae
 
 
 @on_sqlite
-def test_a_worker_that_hands_over_is_fenced_too(world: World, held: HeldAmphorae) -> None:
-    """Who is asked to stop and cannot lets others begin at once; what it still tries changes nothing."""
+def test_a_worker_that_hands_over_is_fenced(world: World, held: HeldAmphorae) -> None:
+    """When a worker has to stop and cannot finish, others can take over immediately, and its remaining calls change
+    nothing."""
     ids = world.build()
-    slow, thread, told = _start_held_update(world, held, ids["member"])
+    slow, thread, outcomes = _start_held_update(world, held, ids["member"])
     slow.hand_over()
     operation = world.operations(ids["member"])[-1]
-    assert (operation["state"], operation["attempts"]) == ("QUEUED", 0), "that was no attempt"
+    assert (operation["state"], operation["attempts"]) == ("QUEUED", 0), "handing over does not count as an attempt"
 
     assert world.worker.run_pending() == 1
     pushed = world.pushed(ids["load_balancer"])
@@ -222,13 +225,13 @@ def test_a_worker_that_hands_over_is_fenced_too(world: World, held: HeldAmphorae
     held.release()
     thread.join(PATIENCE)
 
-    assert told == ["done"]
+    assert outcomes == ["done"]
     assert (world.dump(), world.pushed(ids["load_balancer"])) == (before, pushed)
 
 
 @on_sqlite
-def test_a_fenced_creation_leaves_the_other_workers_amphora_alone(world: World) -> None:
-    """A worker that lost its lease while it built gives nothing back: what it built is the next worker's by now."""
+def test_a_fenced_creation_does_not_delete_the_other_workers_amphora(world: World) -> None:
+    """A worker that lost its lease during a build releases nothing, because the next worker has adopted the amphora."""
     reached, released = threading.Event(), threading.Event()
 
     class SlowCompute:
@@ -262,8 +265,8 @@ def test_a_fenced_creation_leaves_the_other_workers_amphora_alone(world: World) 
 
 
 @on_sqlite
-def test_a_waiting_caller_hears_that_its_load_balancer_went(world: World) -> None:
-    """A change that waits behind a delete ends with it, and its caller is not left waiting."""
+def test_a_waiting_caller_learns_that_its_load_balancer_was_deleted(world: World) -> None:
+    """A change that is queued behind a delete ends with it, so its caller does not wait any longer."""
     ids = world.build()
     world.ask("update", "pool", ids["pool"], {"name": "waits"})
     world.ask("delete", "load_balancer", ids["load_balancer"])
@@ -278,8 +281,8 @@ def test_a_waiting_caller_hears_that_its_load_balancer_went(world: World) -> Non
 @on_sqlite
 @pytest.mark.parametrize("used_up", [3, 7])
 def test_an_operation_that_kills_its_workers_is_set_aside(used_up: int, world: World) -> None:
-    """After so many attempts it is FAILED, with the reason; the object says ERROR with its previous values, and what
-    waits behind it goes on."""
+    """After this many attempts the operation is FAILED with a reason, the object is in ERROR with its former values,
+    and the operations behind it are run."""
     ids = world.build()
     poison = world.ask("update", "member", ids["member"], {"weight": 66}).operation_id
     world.ask("update", "pool", ids["pool"], {"lb_algorithm": "SOURCE_IP"})
@@ -301,8 +304,8 @@ def test_an_operation_that_kills_its_workers_is_set_aside(used_up: int, world: W
 
 
 @on_sqlite
-def test_a_creation_that_is_set_aside_says_what_takes_its_remains_away(world: World) -> None:
-    """Nobody builds it or its parts any more: all are in ERROR, and the reason names the way out."""
+def test_the_reason_of_a_creation_that_is_set_aside_names_the_remedy(world: World) -> None:
+    """The load balancer and its parts are not built any more: all are in ERROR, and the reason names the remedy."""
     ids = world.describe()
     poison = world.ask("create", "load_balancer", ids["load_balancer"]).operation_id
     world.database.transact(
@@ -320,9 +323,9 @@ def test_a_creation_that_is_set_aside_says_what_takes_its_remains_away(world: Wo
 
 
 @on_sqlite
-def test_what_a_spares_failover_had_begun_says_error_where_it_is_set_aside(world: World) -> None:
-    """The replacement that dead workers were building has a lease of its own, and nobody who works under it: it says
-    ERROR, and a delete takes it away."""
+def test_the_replacement_of_a_failover_that_is_set_aside_is_in_error(world: World) -> None:
+    """The replacement that dead workers were building has a lease of its own without an operation. It is in ERROR, and
+    can be deleted."""
     old = world.worker.create_amphora()
     poison = world.ask("failover", "amphora", old).operation_id
     claim = world.take(old)
@@ -344,8 +347,8 @@ def test_what_a_spares_failover_had_begun_says_error_where_it_is_set_aside(world
 
 
 @on_sqlite
-def test_a_suspect_is_tried_alone(world: World) -> None:
-    """An operation at its last attempt takes nobody with it: it runs by itself, the others after it."""
+def test_a_suspect_operation_runs_alone(world: World) -> None:
+    """An operation at its last attempt runs alone, so that it does not affect the others, which run after it."""
     ids = world.build()
     suspect = world.ask("update", "member", ids["member"], {"weight": 9}).operation_id
     world.ask("update", "pool", ids["pool"], {"lb_algorithm": "SOURCE_IP"})
@@ -363,8 +366,8 @@ def test_a_suspect_is_tried_alone(world: World) -> None:
 
 @on_sqlite
 @pytest.mark.parametrize("max_attempts", [1, 2])
-def test_waiting_behind_others_is_no_attempt(max_attempts: int, database_url: str) -> None:
-    """An operation that was accepted by its caller and had to let a failover go first was not tried by that."""
+def test_waiting_behind_others_is_not_an_attempt(max_attempts: int, database_url: str) -> None:
+    """An operation whose caller had to wait for a failover to run first was not attempted meanwhile."""
     with World(make_settings(database_url, max_attempts=max_attempts)) as world:
         ids = world.build()
         world.ask("failover", "load_balancer", ids["load_balancer"])
@@ -376,8 +379,8 @@ def test_waiting_behind_others_is_no_attempt(max_attempts: int, database_url: st
 
 
 @on_sqlite
-def test_waiting_for_a_slot_is_no_attempt(world: World) -> None:
-    """An operation is started when it has its slot, and not before."""
+def test_waiting_for_a_slot_is_not_an_attempt(world: World) -> None:
+    """An operation starts when it has its slot, not before."""
     ids = world.build()
     slots = Slots(world.database, "another", 60_000)
     world.worker.services.slots.release_idle()
@@ -386,7 +389,7 @@ def test_waiting_for_a_slot_is_no_attempt(world: World) -> None:
     with ThreadPoolExecutor(1) as pool:
         with slots.acquire("operations", Priority.USER):
             run = pool.submit(world.worker.run_pending)
-            wait_until(lambda: any(use.waiting for use in slots.usage()), "the run waits")
+            wait_until(lambda: any(use.waiting for use in slots.usage()), "the run waits for a slot")
             operation = world.operation(accepted.operation_id)
             assert (operation["state"], operation["attempts"]) == ("QUEUED", 0)
         slots.release_idle()
@@ -395,8 +398,8 @@ def test_waiting_for_a_slot_is_no_attempt(world: World) -> None:
 
 
 @on_sqlite
-def test_an_outage_of_the_database_is_no_attempt(world: World) -> None:
-    """A flow that the database failed is run again; its operations are not suspected of anything."""
+def test_an_outage_of_the_database_is_not_an_attempt(world: World) -> None:
+    """A flow that failed because of the database is run again, without counting an attempt of its operations."""
     ids = world.build()
     outages = iter(range(world.settings.worker.task_retries + 1))
 
@@ -417,20 +420,20 @@ def test_an_outage_of_the_database_is_no_attempt(world: World) -> None:
 
 
 @on_sqlite
-def test_a_caller_does_not_wait_for_ever(database_url: str) -> None:
-    """Where another worker keeps the load balancer longer than a caller waits, the caller is told; the operation stays
-    queued and is run."""
+def test_a_caller_does_not_wait_forever(database_url: str) -> None:
+    """If another worker has the load balancer for longer than a caller waits, the caller gets an error. The operation
+    stays queued and is run."""
     with World(make_settings(database_url, wait_seconds=0.2)) as world:
         ids = world.build()
         held = HeldAmphorae(world.amphorae)
-        slow, thread, told = _start_held_update(world, held, ids["member"])
+        slow, thread, outcomes = _start_held_update(world, held, ids["member"])
 
         with pytest.raises(OperationFailed, match="stays queued"):
             world.worker.update_pool(ids["pool"], {"name": "late"})
 
         held.release()
         thread.join(PATIENCE)
-        assert told == ["done"]
+        assert outcomes == ["done"]
         world.run_all()
         assert world.catalog.show("pool", ids["pool"])["name"] == "late"
         assert {row["state"] for row in world.operations()} == {"SUCCEEDED"}
@@ -438,8 +441,8 @@ def test_a_caller_does_not_wait_for_ever(database_url: str) -> None:
 
 
 @on_sqlite
-def test_a_load_balancer_without_capacity_heals_when_there_is_some(world: World) -> None:
-    """A failed failover leaves what served; a later one succeeds."""
+def test_a_failover_succeeds_once_there_is_capacity(world: World) -> None:
+    """A failed failover leaves the serving amphora in place, and a later failover succeeds."""
     ids = world.build()
     old = world.amphora_of(ids["load_balancer"])
     world.compute.capacity = 1
@@ -458,8 +461,8 @@ def test_a_load_balancer_without_capacity_heals_when_there_is_some(world: World)
 
 
 @on_sqlite
-def test_connections_that_are_all_in_use_are_an_outage_like_any_other(database_url: str) -> None:
-    """Whoever gets none within the pool's time is told that the database is not to be had."""
+def test_an_exhausted_connection_pool_is_an_outage(database_url: str) -> None:
+    """A caller that gets no connection within the pool's timeout gets StoreUnavailable."""
     database = Database(DatabaseSettings(url=database_url, pool_size=1))
     for engine, attempt in zip(database.engines(), (database.transact, database.read), strict=True):
         engine.pool._timeout = 0.01  # type: ignore[attr-defined]
@@ -472,8 +475,8 @@ def test_connections_that_are_all_in_use_are_an_outage_like_any_other(database_u
 
 
 @on_sqlite
-def test_the_keeper_survives_what_nobody_thought_of(world: World) -> None:
-    """An unexpected error costs one renewal; the thread that renews every lease of its process goes on."""
+def test_the_lease_keeper_survives_unexpected_errors(world: World) -> None:
+    """An unexpected error prevents one renewal, and the thread that renews all leases of its process continues."""
 
     class Broken(Slots):
         def release_idle(self, *, older_than: float = 0.0) -> None:

@@ -1,5 +1,5 @@
-"""New objects while others change what they go into: everything that decides is read under the lease's row lock, or the
-quota's."""
+"""New objects while their parents change: all facts that decide on a request are read under the row lock of the lease
+or of the quota."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ def other(database_url: str) -> Iterator[Database]:
     other.close()
 
 
-def going(connection: Connection, _lb_id: str, pool_id: str) -> None:
-    """The pool's delete is accepted."""
+def mark_pool_pending_delete(connection: Connection, _lb_id: str, pool_id: str) -> None:
+    """Mark the pool's delete as accepted."""
     connection.execute(update(Pool).where(Pool.id == pool_id).values(provisioning_status="PENDING_DELETE"))
 
 
-def balancer_going(connection: Connection, lb_id: str, _pool_id: str) -> None:
-    """The load balancer's delete is accepted."""
+def mark_load_balancer_pending_delete(connection: Connection, lb_id: str, _pool_id: str) -> None:
+    """Mark the load balancer's delete as accepted."""
     connection.execute(
         update(LoadBalancer).where(LoadBalancer.id == lb_id).values(provisioning_status="PENDING_DELETE")
     )
 
 
-def gone(connection: Connection, _lb_id: str, pool_id: str) -> None:
-    """The pool's delete is recorded."""
+def delete_pool(connection: Connection, _lb_id: str, pool_id: str) -> None:
+    """Record the end of the pool's delete."""
     connection.execute(delete(Pool).where(Pool.id == pool_id))
 
 
-def all_gone(connection: Connection, lb_id: str, _pool_id: str) -> None:
-    """The load balancer's delete is recorded."""
+def delete_load_balancer(connection: Connection, lb_id: str, _pool_id: str) -> None:
+    """Record the end of the load balancer's delete."""
     connection.execute(delete(Lease).where(Lease.key == lb_id))
     connection.execute(delete(LoadBalancer).where(LoadBalancer.id == lb_id))
 
 
-def full(connection: Connection, lb_id: str, pool_id: str) -> None:
-    """The last member that there may be is added."""
+def add_last_member(connection: Connection, lb_id: str, pool_id: str) -> None:
+    """Add the last member that the limit allows."""
     place = {"load_balancer_id": lb_id, "pool_id": pool_id, "project_id": "p"}
     address = {"address": "192.0.2.1", "canonical_address": "192.0.2.1", "protocol_port": 1}
     connection.execute(insert(Member).values(**place, **address))
@@ -73,38 +73,44 @@ def refusal_of(
     *,
     waits_at: str,
 ) -> BaseException | None:
-    """What ``ask`` raises where, by the time that it sends ``waits_at``, a transaction of another process has done
-    something first, which it commits then."""
+    """The error that ``ask`` raises if another process's transaction runs ``first`` and commits only once ``ask`` has
+    sent the statement ``waits_at``."""
     waits = threading.Event()
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.startswith(("BEGIN", waits_at)):  # SQLite's writers wait as they begin
+    def notice_wait(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith(("BEGIN", waits_at)):  # on SQLite, writers wait at BEGIN
             waits.set()
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    event.listen(database.engine, "before_cursor_execute", notice_wait)
     with ThreadPoolExecutor(1) as thread:
 
-        def be_first(connection: Connection) -> Future[object]:
+        def run_first(connection: Connection) -> Future[object]:
             first(connection)
             asked = thread.submit(ask)
             asked.add_done_callback(lambda _asked: waits.set())
             assert waits.wait(PATIENCE)
             return asked
 
-        return other.transact(be_first).exception(PATIENCE)
+        return other.transact(run_first).exception(PATIENCE)
 
 
 @pytest.mark.parametrize(
     ("change", "refusal"),
-    [(going, Conflict), (balancer_going, Conflict), (gone, PoolNotFound), (all_gone, PoolNotFound), (full, Conflict)],
+    [
+        (mark_pool_pending_delete, Conflict),
+        (mark_load_balancer_pending_delete, Conflict),
+        (delete_pool, PoolNotFound),
+        (delete_load_balancer, PoolNotFound),
+        (add_last_member, Conflict),
+    ],
 )
-def test_a_new_member_sees_what_was_changed_while_it_waited_for_the_lease(
+def test_a_new_member_sees_changes_made_while_it_waited_for_the_lease(
     database: Database,
     other: Database,
     change: Callable[[Connection, str, str], None],
     refusal: type[PorticoError],
 ) -> None:
-    """It asks when another transaction has the lease, and is answered by what that one committed."""
+    """A create that waits while another transaction has the lease is decided by what that transaction commits."""
     catalog = Catalog(database, ONE, NoopNetwork())
     lb_id = catalog.add_load_balancer(project_id="p")
     pool_id = catalog.add_pool(lb_id, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
@@ -123,10 +129,10 @@ def test_a_new_member_sees_what_was_changed_while_it_waited_for_the_lease(
 
 
 @pytest.mark.parametrize("has_row", [True, False])
-def test_a_quota_counts_what_was_added_while_one_waited_for_it(
+def test_a_quota_counts_objects_added_while_the_caller_waited_for_it(
     database: Database, other: Database, has_row: bool
 ) -> None:
-    """Of two load balancers that are added at once the project may have one: the second to count sees the first,
+    """Two load balancers are added simultaneously to a project that can have one. The second to count sees the first,
     whether or not the project's quota was ever written."""
     limit = QuotaSettings(load_balancer=1)
     if has_row:
