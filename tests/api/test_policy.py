@@ -249,7 +249,16 @@ def test_a_policy_file_applies_without_authentication_too(tmp_path: Path) -> Non
     assert isinstance(build_policy(plain, anybody), AllowEverything)
     assert not build_policy(named, anybody).allows(caller, "loadbalancer:post", "p1")
     nobody = Identity("u", "p1", frozenset())
-    assert not build_policy(plain, _Other()).allows(nobody, "loadbalancer:post", "p1")
+    for other in (_Other(), _Stricter(plain.api)):
+        assert not build_policy(plain, other).allows(nobody, "loadbalancer:post", "p1")
+
+
+class _Stricter(NoAuth):
+    """Derived from ``NoAuth``, for callers who are not administrators."""
+
+    async def identify(self, request: Request) -> Identity:
+        """Identify a caller without roles."""
+        return replace(await super().identify(request), roles=frozenset())
 
 
 class _Other:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 
 from portico.errors import LeaseLost
 from portico.intake.acceptance import Receipt, Request, accept
@@ -281,6 +282,25 @@ def test_every_object_of_a_load_balancer_locks_its_lease(database: Database, cat
     assert database.transact(lambda connection: lock_lease(connection, Member, member_id, arriving=2))
     assert lease(database, key)["pending"] == 2
     assert [found for found, _ in find_work(database, 9)] == [key]
+
+
+@pytest.mark.database("postgresql", "mariadb")
+def test_locking_a_lease_does_not_wait_for_the_object(database: Database, database_url: str, catalog: Catalog) -> None:
+    """The statement reads the object without locking it. Otherwise a create would wait for whatever changes its parent,
+    and the two could deadlock: the worker that deletes the parent locks the lease first. (On SQLite there is one writer
+    at a time.)"""
+    pool_id = catalog.add_pool(catalog.add_load_balancer(), protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    other = Database(DatabaseSettings(url=database_url, retries=1))
+
+    def work(connection: Connection) -> bool:
+        connection.execute(update(Pool).where(Pool.id == pool_id).values(operating_status="ERROR"))
+        # If this waited, the database would give up before this transaction ends.
+        return other.transact(lambda later: lock_lease(later, Pool, pool_id, arriving=1))
+
+    try:
+        assert database.transact(work)
+    finally:
+        other.close()
 
 
 def test_a_new_lease_queues_like_any_other(database: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -159,6 +160,7 @@ def open_embedded(
     Raises:
         InvalidSettings: the environment sets something wrong, or the settings name another agent.
         DriverUnavailable: the agent did not start; the error has the last lines of its log.
+        MissingExtra: the settings need an extra that is not installed.
         StoreError: the database could not be opened.
         Untrusted: another user could have written to the directory (``portico_files``).
     """
@@ -166,15 +168,20 @@ def open_embedded(
     make_private_directory(root)
     settings, compute, amphora = _fit_this_machine(Settings.read(**groups), root)
     ensure_local_certificates(amphora.certificates, compute.agent_name, amphora.controller_name)
-    client = AgentClient(amphora)
-    wanted = Agent(compute.agent_url, compute.agent_name)
-    allow_ping = settings.validation.allow_ping_monitors
-    agent = ensure_local_agent(root, wanted, amphora, client, haproxy=haproxy, allow_ping=allow_ping)
-    settings = settings.model_copy(update={"compute": compute.model_copy(update={"agent_url": agent.url})})
     upgrade(settings.database.url)
-    worker = build_worker(settings, on_task, drivers=build_amphora_drivers(settings, client=client))
+    with ExitStack() as started:  # what is stopped again if the rest fails
+        client = AgentClient(amphora)
+        started.callback(client.close)
+        wanted = Agent(compute.agent_url, compute.agent_name)
+        allow_ping = settings.validation.allow_ping_monitors
+        agent = ensure_local_agent(root, wanted, amphora, client, haproxy=haproxy, allow_ping=allow_ping)
+        if agent.started:
+            started.callback(agent.stop)
+        settings = settings.model_copy(update={"compute": compute.model_copy(update={"agent_url": agent.url})})
+        worker = build_worker(settings, on_task, drivers=build_amphora_drivers(settings, client=client))
+        health_drivers = build_health_drivers(settings)
+        started.pop_all()
     database, network = worker.services.database, worker.services.network
-    health_drivers = build_health_drivers(settings)
     health = build_health_manager(settings, database, health_drivers)
     health.start()
     return Embedded(

@@ -25,6 +25,7 @@ def build_worker(
     Raises:
         DriverError: certificates are missing or wrong.
         InvalidInput: as ``build_amphora_drivers``, ``build_network`` and ``build_notifier``.
+        MissingExtra: as ``build_notifier``.
     """
     log_plainly()
     drivers = drivers or build_amphora_drivers(settings)

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from portico.cli.configuration import read_settings
-from portico.errors import DriverUnavailable, InvalidInput, PorticoError
+from portico.errors import DriverUnavailable, InvalidInput, MissingExtra, PorticoError
 from portico.settings import Settings
 from portico.settings.extras import needs_extra
 
@@ -117,7 +117,7 @@ def _describe_waking(listen: Callable[[], bool | None]) -> str:
     polling = "workers find their work by polling"
     try:
         is_direct = listen()
-    except (DriverUnavailable, InvalidInput) as error:
+    except (DriverUnavailable, InvalidInput, MissingExtra) as error:
         return f"{polling}; {error}"
     if is_direct is None:
         return polling

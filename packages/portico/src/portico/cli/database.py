@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from portico.cli.configuration import fail, read_settings
-from portico.errors import StoreError
+from portico.errors import PorticoError
 from portico.store.sql.schema import require_newest, upgrade
 
 
@@ -17,5 +17,5 @@ def upgrade_database(config: Path | None) -> None:
     try:
         upgrade(url)
         typer.echo(f"{require_newest(url)}.")
-    except StoreError as error:
+    except PorticoError as error:
         fail(str(error))

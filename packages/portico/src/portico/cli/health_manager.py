@@ -19,11 +19,11 @@ def run_health_manager(config: Path | None) -> None:
     """Watch until SIGTERM or Ctrl-C. Then finish what is under way and let another health manager take over."""
     settings = read_settings(config)
     stopping = stop_on_signals()
-    database = Database(settings.database)
     with ExitStack() as ending:
-        ending.callback(database.close)
         try:
             require_newest(settings.database.url)
+            database = Database(settings.database)
+            ending.callback(database.close)
             drivers = build_health_drivers(settings)
         except PorticoError as error:
             fail(str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from portico.cli.configuration import fail, read_settings
 from portico.cli.data_directory import default_directory
-from portico.errors import StoreError
+from portico.errors import PorticoError
 from portico.settings import DatabaseSettings
 from portico.store.reads.overview import Overview, read_overview
 from portico.store.sql.database import Database, describe_database
@@ -32,14 +33,12 @@ def show_status(config: Path | None, directory: Path | None, limit: int) -> None
         except OSError as error:
             fail(str(error))
         settings = DatabaseSettings(url=f"sqlite:///{directory.absolute() / 'portico.db'}")
-    database = Database(settings)
     try:
         require_newest(settings.url)
-        overview = read_overview(database, limit)
-    except StoreError as error:
+        with closing(Database(settings)) as database:
+            overview = read_overview(database, limit)
+    except PorticoError as error:
         fail(str(error))
-    finally:
-        database.close()
     # Lines are not wrapped, however narrow the terminal is: ids and reasons stay in one piece for copying and grep.
     console = Console(width=10_000, highlight=False)
     console.print(f"Database: {describe_database(settings.url)}", markup=False)

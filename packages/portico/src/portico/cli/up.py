@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -47,17 +48,25 @@ def _open(directory: Path, haproxy: Path | None) -> Embedded:
     except InvalidSettings as error:
         fail_settings(error)
     except (PorticoError, OSError) as error:
-        fail(f"Portico cannot start in {directory}: {error}")
+        _refuse(directory, error)
+
+
+def _refuse(directory: Path, error: Exception) -> NoReturn:
+    fail(f"Portico cannot start in {directory}: {error}")
 
 
 def _serve_everything(
     embedded: Embedded, directory: Path, listening: socket.socket, signals: StopSignals, *, keep: bool
 ) -> None:
-    loop = RunLoop(embedded.worker)
-    loop.start()
     api = embedded.settings.api.model_copy(update={"host": listening.getsockname()[0]})
     settings = embedded.settings.model_copy(update={"api": api})
-    app = create_app(settings, database=embedded.worker.services.database, requests=embedded.requests)
+    try:
+        app = create_app(settings, database=embedded.worker.services.database, requests=embedded.requests)
+    except PorticoError as error:
+        embedded.close(stop_agent=embedded.agent.started)
+        _refuse(directory, error)
+    loop = RunLoop(embedded.worker)
+    loop.start()
     running = len(embedded.catalog.list_ids("load_balancer"))
     welcome(directory, url_of(listening), running, keep=keep, vip=embedded.first_vip)
     which = describe_database(settings.database.url)

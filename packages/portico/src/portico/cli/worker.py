@@ -11,6 +11,7 @@ import time
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from threading import Event
 
 import structlog
 import typer
@@ -23,10 +24,13 @@ from portico.errors import PorticoError
 from portico.settings import Settings
 from portico.store.sql.database import describe_database
 from portico.store.sql.schema import require_newest
+from portico.worker import ControllerWorker
 from portico.worker.run_loop import RunLoop
 
 RESTART_SECONDS = 1.0
 """Shortest time between the start of a process and the start of its replacement."""
+CANNOT_BE_BUILT = os.EX_CONFIG
+"""Exit status of a process whose worker could not be built from the settings."""
 
 
 def run_workers(config: Path | None, processes: int) -> None:
@@ -48,10 +52,14 @@ def run_worker(settings: Settings) -> int:
         DriverError: certificates are missing or wrong.
         StoreError: the database refused a statement.
         InvalidInput: ``messaging.url`` is wrong.
+        MissingExtra: the settings need an extra that is not installed.
     """
     _log_to_stderr()
     stopping = stop_on_signals()
-    controller_worker = build_worker(settings)
+    return _run_until_stopped(build_worker(settings), settings, stopping)
+
+
+def _run_until_stopped(controller_worker: ControllerWorker, settings: Settings, stopping: Event) -> int:
     loop = RunLoop(controller_worker)
     loop.start()
     which = describe_database(settings.database.url)
@@ -77,7 +85,8 @@ def _log_to_stderr() -> None:
 
 
 def _run_processes(config: Path | None, count: int) -> int:
-    """Keep ``count`` processes running until told to stop, and replace each one that dies."""
+    """Keep ``count`` processes running until told to stop, and replace each one that dies. If one of the first cannot
+    be built from the settings, stop: its replacements would fail in the same way."""
     _log_to_stderr()
     stopping = stop_on_signals()
     context = multiprocessing.get_context("spawn")  # a fork would share connections and locks
@@ -87,9 +96,12 @@ def _run_processes(config: Path | None, count: int) -> int:
         process.start()
         return time.monotonic(), process
 
-    running = [start() for _ in range(count)]
+    first = [start() for _ in range(count)]
+    running = list(first)
     while not stopping.is_set():
         wait([process.sentinel for _, process in running], timeout=0.5)
+        if any(process.exitcode == CANNOT_BE_BUILT for _, process in first):
+            break
         for index, (started, process) in enumerate(running):
             if process.is_alive() or stopping.is_set() or time.monotonic() < started + RESTART_SECONDS:
                 continue
@@ -105,4 +117,12 @@ def _run_processes(config: Path | None, count: int) -> int:
 
 
 def _run_child(config: Path | None) -> None:
-    sys.exit(run_worker(read_settings(config)))
+    settings = read_settings(config)
+    _log_to_stderr()
+    stopping = stop_on_signals()
+    try:
+        controller_worker = build_worker(settings)
+    except PorticoError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(CANNOT_BE_BUILT)
+    sys.exit(_run_until_stopped(controller_worker, settings, stopping))

