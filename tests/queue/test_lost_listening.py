@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -227,9 +228,12 @@ def _listeners() -> list[str]:
 
 class Pooler:
     """A proxy for one client at a time, between the client and PostgreSQL. As poolers do, it reports another process id
-    to the client than that of the process that serves it."""
+    to the client than that of the process that serves it. ``replacing``: bytes from the client, and the bytes of the
+    same length that the server receives instead."""
 
-    def __init__(self, directory: Path, server: Path) -> None:
+    def __init__(self, directory: Path, server: Path, replacing: tuple[bytes, bytes] = (b"", b"")) -> None:
+        self.clients = 0
+        self._replacing = replacing
         self._server = server
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(directory / server.name))
@@ -245,6 +249,7 @@ class Pooler:
                 return
             server = socket.socket(socket.AF_UNIX)
             server.connect(str(self._server))
+            self.clients += 1
             threading.Thread(target=self._pass_on, args=(client, server, False), daemon=True).start()
             self._pass_on(server, client, True)
             server.close()
@@ -254,7 +259,10 @@ class Pooler:
         with suppress(OSError):
             while data := source.recv(65536):
                 head, mark, rest = data.partition(b"K\0\0\0\x0c")  # BackendKeyData: process, secret
-                target.sendall(head + mark + b"\0\0\0\x01" + rest[4:] if is_answer and mark else data)
+                if not is_answer:
+                    target.sendall(data.replace(*self._replacing) if self._replacing[0] else data)
+                else:
+                    target.sendall(head + mark + b"\0\0\0\x01" + rest[4:] if mark else data)
             target.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
@@ -281,6 +289,48 @@ def test_a_pooler_is_noticed(path: DatabasePath, tmp_path: Path) -> None:
     finally:
         pooler.close()
     assert sum("a pooler is between" in line["event"] for line in logs) == 1
+
+
+def test_a_server_that_refuses_to_listen_is_asked_less_and_less_often(path: DatabasePath, tmp_path: Path) -> None:
+    """A standby takes connections and refuses LISTEN: pauses double all the same. A busy machine only makes them
+    longer."""
+    path.link.unlink()
+    pooler = Pooler(tmp_path, path.target, (b"LISTEN ", b"LASTEN "))
+    notifier = PostgresqlNotifier(path.settings, Pace(answer=60.0, retry=0.02, longest_retry=60.0))
+    try:
+        began = time.monotonic()
+        with capture_logs() as logs:
+            notifier.wait(notifier.generation(), 0.0, also_ends=True)
+            wait_until(lambda: pooler.clients == 8, "it was tried eight times")
+
+        assert time.monotonic() - began >= sum(0.02 * 2**failures for failures in range(7)) / 2
+        assert [line["event"] for line in logs].count(_LOST) == 1
+    finally:
+        notifier.close()
+        pooler.close()
+
+
+def test_the_next_host_is_tried_where_the_first_says_nothing(path: DatabasePath) -> None:
+    """Of several hosts one is down, without a word: connections for transactions go to the next, and this one, too."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        url = f"{path.url.replace('host=', 'host=127.0.0.1,', 1)}&port={port},5432"
+        settings, pace = DatabaseSettings(url=url), Pace(answer=3.0)
+
+        assert try_listening(settings, pace)
+        notifier = PostgresqlNotifier(settings, pace)
+        notifier.wait(notifier.generation(), NEVER, also_ends=True)
+        notifier.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"), [("database.invalid", "failed to resolve host"), ("database..example", "label")]
+)
+def test_names_are_resolved_before_libpq_could(host: str, reason: str) -> None:
+    """While libpq resolves a name, no other thread of this process runs. The message is of the resolver that lets them
+    run."""
+    with pytest.raises(DriverUnavailable, match=reason):
+        try_listening(DatabaseSettings(url=f"postgresql+psycopg://portico@{host}/portico"))
 
 
 def test_trying_to_listen_reports_the_reason_of_a_failure(tmp_path: Path) -> None:
