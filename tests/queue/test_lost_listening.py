@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
@@ -321,6 +322,23 @@ def test_the_next_host_is_tried_where_the_first_says_nothing(path: DatabasePath)
         notifier = PostgresqlNotifier(settings, pace)
         notifier.wait(notifier.generation(), NEVER, also_ends=True)
         notifier.close()
+
+
+def test_a_process_with_a_thousand_descriptors_listens(way: Way) -> None:
+    """``select`` takes no descriptor above 1023; an API with as many clients has them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while opened[-1] < 1024:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+        notifier = PostgresqlNotifier(way.settings)
+        notifier.wait(notifier.generation(), NEVER, also_ends=True)
+        notifier.close()
+    finally:
+        for number in opened:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize(
