@@ -292,9 +292,9 @@ def test_a_pooler_is_noticed(path: DatabasePath, tmp_path: Path) -> None:
     assert sum("a pooler is between" in line["event"] for line in logs) == 1
 
 
-def test_a_server_that_refuses_to_listen_is_asked_less_and_less_often(path: DatabasePath, tmp_path: Path) -> None:
-    """A standby takes connections and refuses LISTEN: pauses double all the same. A busy machine only makes them
-    longer."""
+def test_the_pauses_grow_while_the_server_refuses_to_listen(path: DatabasePath, tmp_path: Path) -> None:
+    """A standby accepts connections and refuses LISTEN. The test checks the shortest time that the pauses can take: a
+    busy machine only takes longer."""
     path.link.unlink()
     pooler = Pooler(tmp_path, path.target, (b"LISTEN ", b"LASTEN "))
     notifier = PostgresqlNotifier(path.settings, Pace(answer=60.0, retry=0.02, longest_retry=60.0))
@@ -311,8 +311,8 @@ def test_a_server_that_refuses_to_listen_is_asked_less_and_less_often(path: Data
         pooler.close()
 
 
-def test_the_next_host_is_tried_where_the_first_says_nothing(path: DatabasePath) -> None:
-    """Of several hosts one is down, without a word: connections for transactions go to the next, and this one, too."""
+def test_the_next_host_is_tried_if_the_first_does_not_answer(path: DatabasePath) -> None:
+    """The listening connection goes to the next host, as connections for transactions do."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
         url = f"{path.url.replace('host=', 'host=127.0.0.1,', 1)}&port={port},5432"
@@ -324,15 +324,15 @@ def test_the_next_host_is_tried_where_the_first_says_nothing(path: DatabasePath)
         notifier.close()
 
 
-def test_a_process_with_a_thousand_descriptors_listens(way: Way) -> None:
-    """``select`` takes no descriptor above 1023; an API with as many clients has them."""
+def test_a_process_with_a_thousand_descriptors_listens(path: DatabasePath) -> None:
+    """A process with many clients has descriptors above 1023, which ``select.select`` refuses."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
     opened = [os.open(os.devnull, os.O_RDONLY)]
     try:
         while opened[-1] < 1024:
             opened.append(os.open(os.devnull, os.O_RDONLY))
-        notifier = PostgresqlNotifier(way.settings)
+        notifier = PostgresqlNotifier(path.settings)
         notifier.wait(notifier.generation(), NEVER, also_ends=True)
         notifier.close()
     finally:
@@ -344,9 +344,8 @@ def test_a_process_with_a_thousand_descriptors_listens(way: Way) -> None:
 @pytest.mark.parametrize(
     ("host", "reason"), [("database.invalid", "failed to resolve host"), ("database..example", "label")]
 )
-def test_names_are_resolved_before_libpq_could(host: str, reason: str) -> None:
-    """While libpq resolves a name, no other thread of this process runs. The message is of the resolver that lets them
-    run."""
+def test_host_names_are_resolved_outside_libpq(host: str, reason: str) -> None:
+    """While libpq resolves a name, no other thread of this process runs. The message shows which resolver was used."""
     with pytest.raises(DriverUnavailable, match=reason):
         try_listening(DatabaseSettings(url=f"postgresql+psycopg://portico@{host}/portico"))
 

@@ -165,7 +165,7 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
 
 
 class StoppedAtFirstLook(InProcessNotifier):
-    """Has a run loop stopped when it reads the generation for the first time, before it gets it."""
+    """Stops a run loop when the loop reads the generation for the first time, before it gets the number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class StoppedAtFirstLook(InProcessNotifier):
         self._thread = threading.Thread(target=self._stop)
 
     def generation(self) -> int:
-        """Stop the loop first, as far as waking its threads."""
+        """On the first call, wait until the loop was told to stop and its threads were notified."""
         before = super().generation()
         if self.loop is None or self._thread.ident is not None:
             return before
@@ -194,7 +194,7 @@ class StoppedAtFirstLook(InProcessNotifier):
 
 @on_sqlite
 def test_a_run_loop_that_is_stopped_as_it_looks_does_not_wait_for_its_poll(database_url: str) -> None:
-    """Nothing wakes it any more, and its next poll is an hour away."""
+    """Its next poll is an hour away, and nothing else would wake it."""
     with World(make_settings(database_url, threads=1, poll_seconds=3600.0, stop_seconds=20.0)) as world:
         notifier = StoppedAtFirstLook()
         notifier.loop = RunLoop(world.add_worker(notifier=notifier))
