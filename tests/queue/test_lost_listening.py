@@ -23,12 +23,12 @@ from structlog.testing import capture_logs
 
 from portico.drivers.postgresql_notifier import Pace, PostgresqlNotifier, read_connection_parameters, try_listening
 from portico.errors import DriverUnavailable, InvalidInput
-from portico.ports.notifier import Notifier
+from portico.ports.notifier import Channel, Notifier
 from portico.resources import Operation
 from portico.settings import DatabaseSettings, MessagingSettings
 from tests.queue.brokered_world import NEVER, BrokeredWorld
 from tests.support.services import Services
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.database("postgresql")
 SOON = Pace(probe=0.3, answer=60.0, retry=0.02, longest_retry=0.1)
@@ -322,6 +322,24 @@ def test_the_next_host_is_tried_if_the_first_does_not_answer(path: DatabasePath)
         notifier = PostgresqlNotifier(settings, pace)
         notifier.wait(notifier.generation(), NEVER, also_ends=True)
         notifier.close()
+
+
+def test_a_broadcast_that_was_lost_with_its_connection_is_sent_again(path: DatabasePath) -> None:
+    """The server hangs when it receives the broadcast. The next connection sends it."""
+    notifier = PostgresqlNotifier(path.settings, Pace(answer=3.0, retry=0.02))
+    notifier.wait(notifier.generation(), NEVER, also_ends=True)
+    [stopped] = path.list_listening()
+    with psycopg.connect(path.url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        connection.execute(f"LISTEN {Channel.WORK}")
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            notifier.broadcast()
+            received = list(connection.notifies(timeout=PATIENCE, stop_after=1))
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+            notifier.close()
+
+    assert [notification.channel for notification in received] == [Channel.WORK]
 
 
 def test_a_process_with_a_thousand_descriptors_listens(path: DatabasePath) -> None:
