@@ -311,6 +311,17 @@ def test_the_pauses_grow_while_the_server_refuses_to_listen(path: DatabasePath, 
         pooler.close()
 
 
+def test_the_pause_is_short_again_after_a_success(path: DatabasePath) -> None:
+    """If pauses went on doubling over all losses, the last one would be longer than the test waits."""
+    notifier = PostgresqlNotifier(path.settings, Pace(answer=60.0, retry=0.5, longest_retry=NEVER))
+    notifier.wait(notifier.generation(), NEVER, also_ends=True)
+    with capture_logs() as logs:
+        for losses in range(1, 12):
+            path.cut()
+            wait_until(lambda: [line["event"] for line in logs].count(_BACK) == losses, "it listens again")  # noqa: B023
+    notifier.close()
+
+
 def test_the_next_host_is_tried_if_the_first_does_not_answer(path: DatabasePath) -> None:
     """The listening connection goes to the next host, as connections for transactions do."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
