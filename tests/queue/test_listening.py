@@ -354,6 +354,75 @@ def test_api_traffic_notifies_no_caller(world: World, receiver: Receiver) -> Non
         assert [channel for channel, _ in receiver.receive()] == announced
 
 
+_DELETIONS: dict[str, tuple[bool, str | None, list[Channel]]] = {
+    "of an API client": (False, "req-1", []),
+    "of a caller": (False, None, [Channel.ENDED]),
+    "before the update of a caller": (True, "req-1", [Channel.ENDED]),
+}
+
+
+@pytest.mark.parametrize(("has_waiting_update", "request_id", "announced"), _DELETIONS.values(), ids=_DELETIONS)
+def test_deleting_a_load_balancer_notifies_waiting_callers(
+    world: World, receiver: Receiver, has_waiting_update: bool, request_id: str | None, announced: list[Channel]
+) -> None:
+    """The delete removes the lease, and ends the operations that waited for it."""
+    load_balancer_id = world.build()["load_balancer"]
+    if has_waiting_update:
+        world.requests.update("load_balancer", load_balancer_id, {"name": "new"})
+    world.requests.delete("load_balancer", load_balancer_id, request_id=request_id)
+    receiver.receive()
+
+    world.run_all()
+
+    world.assert_empty()
+    assert receiver.receive() == [(channel, load_balancer_id) for channel in announced]
+
+
+def test_a_direct_call_notifies_nobody_of_its_own_operation(world: World, receiver: Receiver) -> None:
+    """The call takes the lease when it is accepted, and no other caller waits for its operation."""
+    load_balancer_id = world.catalog.add_load_balancer(name="web")
+
+    world.worker.create_load_balancer(load_balancer_id)
+    world.worker.update_load_balancer(load_balancer_id, {"name": "new"})
+    world.worker.delete_load_balancer(load_balancer_id)
+
+    assert receiver.receive() == []
+
+
+@pytest.mark.parametrize("is_looked_after", [False, True])
+def test_operations_left_after_a_run_are_announced_unless_its_run_loop_looks(
+    world: World, receiver: Receiver, is_looked_after: bool
+) -> None:
+    """A failover runs alone, so an update is left: workers could take it, and so could callers that wait."""
+    load_balancer_id = world.build()["load_balancer"]
+    world.requests.failover("load_balancer", load_balancer_id, request_id="req-1")
+    world.requests.update("load_balancer", load_balancer_id, {"name": "new"}, request_id="req-2")
+    receiver.receive()
+
+    if is_looked_after:
+        taken = world.worker.claim_pending()
+        assert taken is not None
+        world.worker.run_claimed(*taken)
+    else:
+        world.worker.run_pending()
+
+    assert world.count_unfinished() == 1
+    announced = [] if is_looked_after else [(channel, load_balancer_id) for channel in Channel]
+    assert sorted(receiver.receive()) == sorted(announced)
+
+
+def test_a_handover_is_announced(world: World, receiver: Receiver) -> None:
+    """It wakes workers, and callers that wait: whichever is first takes the lease."""
+    ids = world.build()
+    world.requests.update("listener", ids["listener"], {"name": "new"}, request_id="req-1")
+    assert world.worker.claim_pending() is not None
+    receiver.receive()
+
+    world.worker.hand_over()
+
+    assert sorted(receiver.receive()) == sorted((channel, ids["load_balancer"]) for channel in Channel)
+
+
 def test_transactions_do_not_notify_with_a_broker() -> None:
     """With a broker in the settings, the broker carries the messages. With PostgreSQL alone, transactions notify. A
     process that only accepts requests does not open a listening connection."""

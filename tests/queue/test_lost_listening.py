@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -21,12 +23,12 @@ from structlog.testing import capture_logs
 
 from portico.drivers.postgresql_notifier import Pace, PostgresqlNotifier, read_connection_parameters, try_listening
 from portico.errors import DriverUnavailable, InvalidInput
-from portico.ports.notifier import Notifier
+from portico.ports.notifier import Channel, Notifier
 from portico.resources import Operation
 from portico.settings import DatabaseSettings, MessagingSettings
 from tests.queue.brokered_world import NEVER, BrokeredWorld
 from tests.support.services import Services
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.database("postgresql")
 SOON = Pace(probe=0.3, answer=60.0, retry=0.02, longest_retry=0.1)
@@ -227,9 +229,12 @@ def _listeners() -> list[str]:
 
 class Pooler:
     """A proxy for one client at a time, between the client and PostgreSQL. As poolers do, it reports another process id
-    to the client than that of the process that serves it."""
+    to the client than that of the process that serves it. ``replacing``: bytes from the client, and the bytes of the
+    same length that the server receives instead."""
 
-    def __init__(self, directory: Path, server: Path) -> None:
+    def __init__(self, directory: Path, server: Path, replacing: tuple[bytes, bytes] = (b"", b"")) -> None:
+        self.clients = 0
+        self._replacing = replacing
         self._server = server
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(directory / server.name))
@@ -245,6 +250,7 @@ class Pooler:
                 return
             server = socket.socket(socket.AF_UNIX)
             server.connect(str(self._server))
+            self.clients += 1
             threading.Thread(target=self._pass_on, args=(client, server, False), daemon=True).start()
             self._pass_on(server, client, True)
             server.close()
@@ -254,7 +260,10 @@ class Pooler:
         with suppress(OSError):
             while data := source.recv(65536):
                 head, mark, rest = data.partition(b"K\0\0\0\x0c")  # BackendKeyData: process, secret
-                target.sendall(head + mark + b"\0\0\0\x01" + rest[4:] if is_answer and mark else data)
+                if not is_answer:
+                    target.sendall(data.replace(*self._replacing) if self._replacing[0] else data)
+                else:
+                    target.sendall(head + mark + b"\0\0\0\x01" + rest[4:] if mark else data)
             target.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
@@ -281,6 +290,93 @@ def test_a_pooler_is_noticed(path: DatabasePath, tmp_path: Path) -> None:
     finally:
         pooler.close()
     assert sum("a pooler is between" in line["event"] for line in logs) == 1
+
+
+def test_the_pauses_grow_while_the_server_refuses_to_listen(path: DatabasePath, tmp_path: Path) -> None:
+    """A standby accepts connections and refuses LISTEN. The test checks the shortest time that the pauses can take: a
+    busy machine only takes longer."""
+    path.link.unlink()
+    pooler = Pooler(tmp_path, path.target, (b"LISTEN ", b"LASTEN "))
+    notifier = PostgresqlNotifier(path.settings, Pace(answer=60.0, retry=0.02, longest_retry=60.0))
+    try:
+        began = time.monotonic()
+        with capture_logs() as logs:
+            notifier.wait(notifier.generation(), 0.0, also_ends=True)
+            wait_until(lambda: pooler.clients == 8, "it was tried eight times")
+
+        assert time.monotonic() - began >= sum(0.02 * 2**failures for failures in range(7)) / 2
+        assert [line["event"] for line in logs].count(_LOST) == 1
+    finally:
+        notifier.close()
+        pooler.close()
+
+
+def test_the_pause_is_short_again_after_a_success(path: DatabasePath) -> None:
+    """If pauses went on doubling over all losses, the last one would be longer than the test waits."""
+    notifier = PostgresqlNotifier(path.settings, Pace(answer=60.0, retry=0.5, longest_retry=NEVER))
+    notifier.wait(notifier.generation(), NEVER, also_ends=True)
+    with capture_logs() as logs:
+        for losses in range(1, 12):
+            path.cut()
+            wait_until(lambda: [line["event"] for line in logs].count(_BACK) == losses, "it listens again")  # noqa: B023
+    notifier.close()
+
+
+def test_the_next_host_is_tried_if_the_first_does_not_answer(path: DatabasePath) -> None:
+    """The listening connection goes to the next host, as connections for transactions do."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        url = f"{path.url.replace('host=', 'host=127.0.0.1,', 1)}&port={port},5432"
+        settings, pace = DatabaseSettings(url=url), Pace(answer=3.0)
+
+        assert try_listening(settings, pace)
+        notifier = PostgresqlNotifier(settings, pace)
+        notifier.wait(notifier.generation(), NEVER, also_ends=True)
+        notifier.close()
+
+
+def test_a_broadcast_that_was_lost_with_its_connection_is_sent_again(path: DatabasePath) -> None:
+    """The server hangs when it receives the broadcast. The next connection sends it."""
+    notifier = PostgresqlNotifier(path.settings, Pace(answer=3.0, retry=0.02))
+    notifier.wait(notifier.generation(), NEVER, also_ends=True)
+    [stopped] = path.list_listening()
+    with psycopg.connect(path.url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        connection.execute(f"LISTEN {Channel.WORK}")
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            notifier.broadcast()
+            received = list(connection.notifies(timeout=PATIENCE, stop_after=1))
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+            notifier.close()
+
+    assert [notification.channel for notification in received] == [Channel.WORK]
+
+
+def test_a_process_with_a_thousand_descriptors_listens(path: DatabasePath) -> None:
+    """A process with many clients has descriptors above 1023, which ``select.select`` refuses."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while opened[-1] < 1024:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+        notifier = PostgresqlNotifier(path.settings)
+        notifier.wait(notifier.generation(), NEVER, also_ends=True)
+        notifier.close()
+    finally:
+        for number in opened:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"), [("database.invalid", "failed to resolve host"), ("database..example", "label")]
+)
+def test_host_names_are_resolved_outside_libpq(host: str, reason: str) -> None:
+    """While libpq resolves a name, no other thread of this process runs. The message shows which resolver was used."""
+    with pytest.raises(DriverUnavailable, match=reason):
+        try_listening(DatabaseSettings(url=f"postgresql+psycopg://portico@{host}/portico"))
 
 
 def test_trying_to_listen_reports_the_reason_of_a_failure(tmp_path: Path) -> None:

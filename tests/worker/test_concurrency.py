@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from portico import ControllerWorker
 from portico.drivers.compute_noop import NoopCompute
+from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.errors import LBNotFound, NoSuitableAmphora, OperationFailed, StoreUnavailable
 from portico.ports.compute import Pending, Placement, PlacementRequest
 from portico.resources import Amphora, Lease, Operation
@@ -161,6 +162,47 @@ def test_a_run_loop_survives_a_defect(database_url: str) -> None:
         world.expire_leases()
         world.run_all()
         assert world.status("load_balancer", first.object_id) == "ACTIVE"
+
+
+class StoppedAtFirstLook(InProcessNotifier):
+    """Stops a run loop when the loop reads the generation for the first time, before it gets the number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop: RunLoop | None = None
+        self.has_ended: list[bool] = []
+        self._thread = threading.Thread(target=self._stop)
+
+    def generation(self) -> int:
+        """On the first call, wait until the loop was told to stop and its threads were notified."""
+        before = super().generation()
+        if self.loop is None or self._thread.ident is not None:
+            return before
+        self._thread.start()
+        wait_until(lambda: super(StoppedAtFirstLook, self).generation() > before, "its threads were woken")
+        return super().generation()
+
+    def _stop(self) -> None:
+        assert self.loop is not None
+        self.has_ended.append(self.loop.stop())
+
+    def join(self) -> None:
+        """Wait until it has stopped."""
+        wait_until(lambda: self.has_ended, "the loop was stopped")
+        self._thread.join(PATIENCE)
+
+
+@on_sqlite
+def test_a_run_loop_that_is_stopped_as_it_looks_does_not_wait_for_its_poll(database_url: str) -> None:
+    """Its next poll is an hour away, and nothing else would wake it."""
+    with World(make_settings(database_url, threads=1, poll_seconds=3600.0, stop_seconds=20.0)) as world:
+        notifier = StoppedAtFirstLook()
+        notifier.loop = RunLoop(world.add_worker(notifier=notifier))
+        notifier.loop.start()
+
+        notifier.join()
+
+        assert notifier.has_ended == [True]
 
 
 @pytest.fixture

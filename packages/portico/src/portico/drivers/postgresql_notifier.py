@@ -4,8 +4,9 @@ PostgreSQL sends an announcement when its transaction commits (``portico.store.c
 sent afterwards. Every listening process is woken, and one with a free thread takes the lease by compare-and-set. A lost
 connection only costs time: meanwhile processes poll, and once they have reconnected they look for work.
 
-The connection uses libpq's asynchronous calls: connecting, querying and closing all wait in one place, with a
-deadline, so that a server that hangs is noticed and cannot keep this process from ending.
+Host names are resolved first. From then on the connection uses libpq's asynchronous calls: connecting, querying and
+closing all wait in one place, with a deadline, so that a server that hangs is noticed and cannot keep this process from
+ending.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 import psycopg
 import structlog
 from psycopg import pq
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_attempts, make_conninfo
 
 from portico.drivers.in_process_notifier import InProcessNotifier
 from portico.errors import DriverUnavailable, InvalidInput
@@ -47,7 +48,7 @@ class Pace:
 
     Attributes:
         probe: how long the server may be silent before it is probed with a query.
-        answer: timeout for an answer of the server, and for connecting to it.
+        answer: timeout for an answer of the server, and for connecting to each of its addresses.
         retry: pause before reconnecting; it doubles with each failure.
         longest_retry: the longest of these pauses.
     """
@@ -72,7 +73,7 @@ class PostgresqlNotifier:
 
     def __init__(self, settings: DatabaseSettings, pace: Pace | None = None) -> None:
         self._local = InProcessNotifier()
-        self._listener = _Listener(_build_conninfo(settings), self._hear, pace or Pace())
+        self._listener = _Listener(_read_parameters(settings), self._hear, pace or Pace())
         self._had_consumers = False
 
     def announce(self, notice: Notice) -> None:  # noqa: ARG002 - the database has sent it
@@ -130,10 +131,10 @@ def try_listening(settings: DatabaseSettings, pace: Pace | None = None) -> bool:
         InvalidInput: as for ``PostgresqlNotifier``.
     """
     pace = pace or Pace()
-    conninfo = _build_conninfo(settings)
+    parameters = _read_parameters(settings)
     with _Waker() as waker:
         try:
-            connection = _Connection(conninfo, pace.answer, waker)
+            connection = _connect_to_any(parameters, pace.answer, waker)
             try:
                 channel = f"portico_check_{random.getrandbits(32):08x}"
                 connection.execute(f'LISTEN "{channel}"')
@@ -201,8 +202,8 @@ class _Waker:
 class _Listener:
     """The listening connection and its thread, which starts with the first request to listen or send."""
 
-    def __init__(self, conninfo: str, hear: Callable[[set[str]], None], pace: Pace) -> None:
-        self._conninfo = conninfo
+    def __init__(self, parameters: Mapping[str, str], hear: Callable[[set[str]], None], pace: Pace) -> None:
+        self._parameters = parameters
         self._hear = hear
         self._pace = pace
         self._lock = threading.Lock()
@@ -212,6 +213,7 @@ class _Listener:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._failing = False
+        self._failures = 0
         self._has_listened = False
         self._is_known_pooled = False
 
@@ -252,14 +254,12 @@ class _Listener:
             self._waker.wake()
 
     def _run(self, waker: _Waker) -> None:
-        failures = 0
         try:
             while True:
                 try:
-                    connection = _Connection(self._conninfo, self._pace.answer, waker)
+                    connection = _connect_to_any(self._parameters, self._pace.answer, waker)
                     try:
                         self._warn_of_pooler(connection)
-                        failures = 0
                         self._serve(connection, waker)
                         return
                     finally:
@@ -270,8 +270,8 @@ class _Listener:
                     self._fail(str(error))
                 except Exception:  # a defect must not end the thread: without it, this process is never woken
                     log.exception("listening to the database failed; retrying")
-                self._pause(failures, waker)
-                failures += 1
+                self._pause(waker)
+                self._failures += 1
                 if waker.is_closing:
                     return
         finally:
@@ -293,9 +293,9 @@ class _Listener:
                 for channel in missing:
                     connection.execute(f"LISTEN {channel}")
                 listened |= missing
-                self._succeed()
                 # Something may have been announced before this process listened.
                 self._hear(set(missing))
+                self._succeed()
             elif heard := connection.take_heard():
                 self._hear(heard)
             elif has_to_send:
@@ -334,10 +334,11 @@ class _Listener:
         elif not self._has_listened:
             log.info("the database wakes this process")
         self._failing, self._has_listened = False, True
+        self._failures = 0  # not before: a standby takes connections and refuses to listen
 
-    def _pause(self, failures: int, waker: _Waker) -> None:
+    def _pause(self, waker: _Waker) -> None:
         """Wait before the next attempt. Requests to listen or send do not shorten the wait; closing does."""
-        longest = min(self._pace.longest_retry, self._pace.retry * 2 ** min(failures, 10))
+        longest = min(self._pace.longest_retry, self._pace.retry * 2 ** min(self._failures, 10))
         deadline = time.monotonic() + longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads the processes
         while not waker.is_closing and time.monotonic() < deadline:
             _await(waker, deadline, {})
@@ -356,6 +357,8 @@ class _Connection:
     """
 
     def __init__(self, conninfo: str, answer_seconds: float, waker: _Waker) -> None:
+        """Connect. ``conninfo`` names one address: libpq waits without limit for the first of several, and resolves a
+        host's name without letting other threads of this process run."""
         self._answer_seconds = answer_seconds
         self._waker = waker
         self._heard: set[str] = set()
@@ -402,13 +405,14 @@ class _Connection:
 
     def wait(self, deadline: float) -> bool:
         """Wait until the server sends something or the waker wakes. Returns False if the deadline passed first."""
-        ready = _await(self._waker, deadline, {self._link.socket: select.POLLIN})
-        if self._link.socket in ready:
-            try:
+        try:
+            number = self._link.socket
+            ready = _await(self._waker, deadline, {number: select.POLLIN})
+            if number in ready:
                 self._link.consume_input()
-            except psycopg.Error as error:
-                raise _Lost(_one_line(error)) from error
-            self._collect()
+                self._collect()
+        except psycopg.Error as error:
+            raise _Lost(_one_line(error)) from error
         return bool(ready)
 
     def take_heard(self) -> set[str]:
@@ -439,18 +443,36 @@ class _Connection:
         """Wait until the socket can be read or written."""
         wanted = (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0)
         while True:
-            until = min(deadline, self._waker.deadline)
+            closing = self._waker.deadline  # read once: another thread sets it
+            until = min(deadline, closing)
             if until <= time.monotonic():
-                if self._waker.is_closing:
+                if closing < math.inf:
                     raise _Closing
                 raise _Lost(f"no answer in {self._answer_seconds:g} s")
             # While the notifier is being closed, further wake-ups do not matter.
-            waker = None if self._waker.is_closing else self._waker
+            waker = None if closing < math.inf else self._waker
             ready = _await(waker, until, {self._link.socket: wanted})
             if self._link.socket in ready:
                 return
             if ready:
                 self._waker.clear()  # _serve sees what is wanted after this
+
+
+def _connect_to_any(parameters: Mapping[str, str], answer_seconds: float, waker: _Waker) -> _Connection:
+    """Connect to the first address that works, of those that connections for transactions try. Each has
+    ``answer_seconds``. Raises as ``_Connection``."""
+    try:
+        attempts = conninfo_attempts(parameters)
+    except (psycopg.Error, UnicodeError) as error:  # UnicodeError: a host name that no domain can have
+        raise _Lost(_one_line(error)) from error
+    reasons: dict[str, None] = {}
+    for attempt in attempts:
+        try:
+            given = {name: str(value) for name, value in attempt.items() if value is not None}
+            return _Connection(make_conninfo(**given), answer_seconds, waker)
+        except _Lost as error:
+            reasons[str(error)] = None
+    raise _Lost("; ".join(reasons))
 
 
 def _await(waker: _Waker | None, until: float, sockets: Mapping[int, int]) -> set[int]:
@@ -465,12 +487,13 @@ def _await(waker: _Waker | None, until: float, sockets: Mapping[int, int]) -> se
     return {number for number, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000)}
 
 
-def _build_conninfo(settings: DatabaseSettings) -> str:
+def _read_parameters(settings: DatabaseSettings) -> dict[str, str]:
+    parameters = {"fallback_application_name": "portico (listens)", **read_connection_parameters(settings.url)}
     try:
-        parameters = {"fallback_application_name": "portico (listens)", **read_connection_parameters(settings.url)}
-        return make_conninfo(**parameters)
+        make_conninfo(**parameters)
     except psycopg.Error as error:
         raise InvalidInput("database.url", f"has an option that PostgreSQL does not know: {_one_line(error)}") from None
+    return parameters
 
 
 def read_connection_parameters(url: str) -> dict[str, str]:

@@ -72,8 +72,10 @@ class RunLoop:
 
     def _look(self) -> tuple[Claim, float] | None:
         """Look for work until there is some, or until asked to stop."""
-        while not self._stopping.is_set():
+        while True:
             seen = self._notifier.generation()
+            if self._stopping.is_set():  # after the generation was read: stopping sets this and then notifies
+                return None
             looked_at = time.monotonic()
             try:
                 taken = self._worker.claim_pending()
@@ -92,4 +94,3 @@ class RunLoop:
             self._notifier.wait(seen, pause)
             # In a flood of notifications about operations that have to wait anyway, not each one is worth a search.
             self._stopping.wait(max(0.0, looked_at + LOOK_SECONDS - time.monotonic()))
-        return None
