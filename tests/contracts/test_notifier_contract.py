@@ -334,4 +334,5 @@ def settle(notifier: Notifier, consumer: Recorder) -> None:
         looks = consumer.looks
         notifier.broadcast()
         wait_until(lambda before=looks: consumer.looks > before, "a broadcast arrives")  # type: ignore[misc]
+        time.sleep(0.2)  # if that look was caused by an earlier broadcast, others are still to come
         quiet = quiet + 1 if consumer.looks == looks + 1 else 0
