@@ -112,8 +112,9 @@ def main() -> None:
             best = min(runs, key=lambda cost: cost.cpu_seconds)
             name = "agent" if command.program is _AGENT else re.sub(r" --config.*", "", " ".join(command.words))
             print(f"{name:16} {best.cpu_seconds:6.2f} {modules:8} {best.megabytes:6.0f}")
-        # The supervisor outlives the agent, on purpose.
-        os.kill(int((Path(home) / "agent/supervisor.lock").read_text()), signal.SIGTERM)
+        # A supervisor outlives its agent; an idle one ends after a while.
+        with suppress(ProcessLookupError):
+            os.kill(int((Path(home) / "agent/supervisor.lock").read_text()), signal.SIGTERM)
 
 
 if __name__ == "__main__":
