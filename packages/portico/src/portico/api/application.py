@@ -27,7 +27,7 @@ from portico.api.call import Context
 from portico.api.documentation import document
 from portico.api.faults import answer_errors
 from portico.api.identity import Authenticator, NoAuth
-from portico.api.policy import AllowEverything, Policy
+from portico.api.policy import AllowEverything, Policy, load_octavia_policy
 from portico.api.request_middleware import RequestMiddleware
 from portico.intake.requests import Requests
 from portico.settings import Settings
@@ -107,14 +107,10 @@ def build_policy(settings: Settings, authenticator: Authenticator) -> Policy:
     """Build the policy for callers that this authenticator identifies.
 
     Raises:
-        InvalidInput: the policy file cannot be used.
-        MissingExtra: the extra ``keystone``, which contains oslo.policy, is not installed.
+        InvalidInput, MissingExtra: as ``load_octavia_policy``.
     """
     file = settings.api.policy_file
     # Not isinstance: a class derived from NoAuth may identify callers who are not administrators.
     if file is None and type(authenticator) is NoAuth:
         return AllowEverything()
-    with needs_extra("keystone", "api.auth" if file is None else "api.policy_file"):
-        from portico.api.oslo_policy import OsloPolicy  # noqa: PLC0415 - as above
-
-    return OsloPolicy(file)
+    return load_octavia_policy(file)

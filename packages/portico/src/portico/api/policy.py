@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 from portico.api.identity import Identity
 from portico.errors import Forbidden
+from portico.settings.extras import needs_extra
 
 
 class Policy(ABC):
@@ -33,3 +35,16 @@ class AllowEverything(Policy):
     def allows(self, identity: Identity, rule: str, target_project: str | None) -> bool:  # noqa: ARG002
         """Always true."""
         return True
+
+
+def load_octavia_policy(file: Path | None) -> Policy:
+    """Load Octavia's rules, and those of the operator's policy file if there is one.
+
+    Raises:
+        InvalidInput: the policy file cannot be used.
+        MissingExtra: the extra ``keystone``, which contains oslo.policy, is not installed.
+    """
+    with needs_extra("keystone", "api.auth" if file is None else "api.policy_file"):
+        from portico.api.oslo_policy import OsloPolicy  # noqa: PLC0415 - not installed everywhere
+
+    return OsloPolicy(file)

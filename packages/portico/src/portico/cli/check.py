@@ -141,10 +141,9 @@ def _check_policy(settings: Settings) -> str:
     file = settings.api.policy_file
     if file is None and settings.api.auth == "noauth":
         raise _NotUsed("api.auth is noauth: every caller may do everything")
-    with needs_extra("keystone", "api.auth" if file is None else "api.policy_file"):
-        from portico.api.oslo_policy import OsloPolicy  # noqa: PLC0415
+    from portico.api.policy import load_octavia_policy  # noqa: PLC0415
 
-    OsloPolicy(file)
+    load_octavia_policy(file)
     return str(file or "the defaults")
 
 
