@@ -21,7 +21,8 @@ from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from structlog.testing import capture_logs
 
-from portico.drivers.postgresql_notifier import Pace, PostgresqlNotifier, read_connection_parameters, try_listening
+from portico.drivers.postgresql_connection import read_connection_parameters
+from portico.drivers.postgresql_notifier import Pace, PostgresqlNotifier, try_listening
 from portico.errors import DriverUnavailable, InvalidInput
 from portico.ports.notifier import Channel, Notifier
 from portico.resources import Operation
