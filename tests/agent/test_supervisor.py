@@ -18,15 +18,13 @@ from portico_agent.supervisor.orphans import stop_orphan
 from portico_agent.supervisor_client import Place, SupervisorClient
 from portico_agent.supervisor_command import supervisor_command
 from tests.agent.rig import AgentRig
-from tests.agent.units import find_obstacle, find_python, python
+from tests.agent.units import find_python, needs_root, python
 from tests.support.certificates import Authority, Pair
 from tests.support.ports import find_free_port
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
 OTHER = "54302:54302"
-
-needs_root = pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle() or "it can")
 
 
 def fail_to_start(directory: Path, user: str, before: tuple[str, ...] = (), path: str = os.environ["PATH"]) -> str:

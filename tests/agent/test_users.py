@@ -17,13 +17,13 @@ from tests.agent.files import check_that_files_are_what_runs
 from tests.agent.test_ping import PINGED
 from tests.agent.test_sessions import as_message, clients_of, make_clients, sticking  # noqa: F401 - a fixture
 from tests.agent.unit_rig import UnitRig
-from tests.agent.units import USERS, find_obstacle, find_python, python
+from tests.agent.units import USERS, find_python, needs_root, python
 from tests.support.clients import Load, fetch, is_listening
 from tests.support.origins import Origin
 from tests.support.processes import is_alive
 from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
 
-pytestmark = pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle() or "it can")
+pytestmark = needs_root
 
 POWERS = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_NET_BIND_SERVICE": 10}
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import h11
+import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
 _UNITS = _ROOT / "deploy" / "systemd"
@@ -80,10 +81,15 @@ def installed(words: list[str], interpreter: str) -> list[str]:
     return [*python(interpreter), str(_BIN / Path(words[0]).name), *words[1:]]
 
 
-def find_obstacle() -> str:
+def _find_obstacle() -> str:
     """Why units cannot be run here; empty if they can."""
     if os.geteuid() != 0:
         return "only root can start programs as other users"
     if find_python() is None:
         return "no Python of this version can be run by other users here: this one is in its user's home"
     return ""
+
+
+_OBSTACLE = _find_obstacle()
+needs_root = pytest.mark.skipif(bool(_OBSTACLE), reason=_OBSTACLE or "it can")
+"""Marks tests that start programs as other users."""

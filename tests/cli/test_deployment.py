@@ -24,7 +24,7 @@ from portico.cli.commands import app
 from portico.ports.network import SUBNET_ID
 from portico.settings import Settings
 from portico.settings.reading import find_groups
-from tests.agent.units import USERS, Unit, find_obstacle, find_python, installed
+from tests.agent.units import USERS, Unit, find_python, installed, needs_root
 from tests.cli.test_serve import await_active, await_answer
 from tests.support.clients import fetch
 from tests.support.origins import Origin
@@ -260,7 +260,7 @@ def test_a_unit_has_few_privileges(unit: Unit) -> None:
     assert assessed.returncode == 0, assessed.stdout
 
 
-@pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle() or "it can")
+@needs_root
 def test_the_agent_s_key_is_copied_for_the_agent_alone(run_directory: Path) -> None:
     """The commands of portico-certificates.service create the certificates as the controller's user, and copy the
     agent's to where only the agent can read its key. Nobody else can read it at any moment, and neither user can read

@@ -9,9 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from sqlalchemy import event
@@ -21,16 +19,15 @@ from portico.drivers.postgresql_notifier import PostgresqlNotifier
 from portico.drivers.registry import build_notifier
 from portico.errors import QuotaExceeded
 from portico.intake.requests import Part, Requests
-from portico.ports.network import SUBNET_ID
 from portico.ports.notifier import Channel
 from portico.resources import Lease, Operation
 from portico.resources.row import new_id
 from portico.settings import DatabaseSettings, MessagingSettings, QuotaSettings, Settings
 from portico.store.sql.database import Database
-from tests.cli.test_serve import await_active, await_answer
 from tests.queue.broker import messaging
 from tests.queue.brokered_world import NEVER, BrokeredWorld
-from tests.support.commands import NOOP_DRIVERS, PORTICO
+from tests.queue.separate_processes import build_three_load_balancers
+from tests.support.commands import NOOP_DRIVERS
 from tests.support.ports import find_free_port
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.world import World, make_settings
@@ -447,24 +444,5 @@ def test_api_and_worker_need_no_broker(tmp_path: Path, database_url: str) -> Non
     config.write_text(
         f'[database]\nurl = "{database_url}"\n[worker]\npoll_seconds = {NEVER}\n[api]\nport = {port}\n{NOOP_DRIVERS}'
     )
-    with errors.open("wb") as log:
-        processes = [
-            subprocess.Popen([*PORTICO, *command, "--config", str(config)], stderr=log)
-            for command in (["worker"], ["api"])
-        ]
-    try:
-        wait_until(lambda: "the database wakes this process" in errors.read_text(), "the worker listens")
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            await_answer(client, "/", processes[1])
-            for name in ("one", "two", "three"):
-                body: dict[str, Any] = {"loadbalancer": {"name": name, "vip_subnet_id": SUBNET_ID}}
-                created = client.post("/v2.0/lbaas/loadbalancers", json=body)
-                await_active(client, created.json()["loadbalancer"]["id"])
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        assert [process.wait(PATIENCE) for process in processes] == [0, 0], errors.read_text()
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    build_three_load_balancers(config, port, errors, "the database wakes this process")
     assert errors.read_text().count("the database wakes this process") == 1

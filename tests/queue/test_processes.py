@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import logging
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from portico.drivers.registry import build_notifier
 from portico.errors import InvalidInput
-from portico.ports.network import SUBNET_ID
 from portico.ports.notifier import Notice
 from portico.settings import MessagingSettings, Settings
-from tests.cli.test_serve import await_active, await_answer
 from tests.queue.broker import messaging
 from tests.queue.brokered_world import NEVER
-from tests.support.commands import NOOP_DRIVERS, PORTICO, run
+from tests.queue.separate_processes import build_three_load_balancers
+from tests.support.commands import NOOP_DRIVERS, run
 from tests.support.ports import find_free_port
 from tests.support.rabbitmq import RabbitMQ
-from tests.support.waiting import PATIENCE, wait_until, wait_until_equal
+from tests.support.waiting import PATIENCE, wait_until_equal
 
 
 def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: RabbitMQ) -> None:
@@ -38,27 +35,7 @@ def test_api_and_worker_talk_through_the_broker(tmp_path: Path, rabbitmq: Rabbit
         f'[messaging]\nurl = "{rabbitmq.url}"\ntopic = "{settings.topic}"\n{NOOP_DRIVERS}'
     )
     assert run("db", "upgrade", "--config", config).exit_code == 0
-    with errors.open("wb") as log:
-        processes = [
-            subprocess.Popen([*PORTICO, *command, "--config", str(config)], stderr=log)
-            for command in (["worker"], ["api"])
-        ]
-    try:
-        wait_until(lambda: "takes messages" in errors.read_text(), "the worker has joined")
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            await_answer(client, "/", processes[1])
-            for name in ("one", "two", "three"):
-                body = {"loadbalancer": {"name": name, "vip_subnet_id": SUBNET_ID}}
-                created = client.post("/v2.0/lbaas/loadbalancers", json=body)
-                await_active(client, created.json()["loadbalancer"]["id"])
-        rabbitmq.pause()
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        assert [process.wait(PATIENCE) for process in processes] == [0, 0], errors.read_text()
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    build_three_load_balancers(config, port, errors, "takes messages", rabbitmq.pause)
     assert rabbitmq.url.split(":")[2].partition("@")[0] not in errors.read_text()
 
 
